@@ -1,0 +1,125 @@
+"""What can go wrong, named. The API turns each into RFC 9457 problem details; a class's docstring is its title."""
+
+from typing import Any, ClassVar
+
+
+class DomainError(Exception):
+    """The request cannot be carried out."""
+
+    code: ClassVar[str] = "invalid_request"
+    status: ClassVar[int] = 400
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, detail: str, *, param: str | None = None, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.param = param
+        self.extra = extra
+
+    @classmethod
+    def title(cls) -> str:
+        return (cls.__doc__ or "").strip().rstrip(".")
+
+
+class InvalidRequest(DomainError):
+    """The request is not valid."""
+
+
+class InvalidInput(DomainError):
+    """The input does not fit the model."""
+
+    code = "invalid_input"
+    status = 422
+
+
+class UnknownModel(DomainError):
+    """There is no such model."""
+
+    code = "unknown_model"
+    status = 404
+
+
+class NotFound(DomainError):
+    """There is nothing here."""
+
+    code = "not_found"
+    status = 404
+
+
+class NotAuthenticated(DomainError):
+    """A valid API key is needed."""
+
+    code = "not_authenticated"
+    status = 401
+
+
+class NotEnoughCredits(DomainError):
+    """The account has not enough credits."""
+
+    code = "not_enough_credits"
+    status = 402
+
+
+class StorageQuotaExceeded(DomainError):
+    """The account's storage is full."""
+
+    code = "storage_quota_exceeded"
+    status = 403
+
+
+class AccountBlocked(DomainError):
+    """The account owes credits and may not order jobs."""
+
+    code = "account_in_debt"
+    status = 402
+
+
+class IdempotencyMismatch(DomainError):
+    """This idempotency key was used with another request."""
+
+    code = "idempotency_mismatch"
+    status = 422
+
+
+class BodyTooLarge(DomainError):
+    """The request body is too large."""
+
+    code = "body_too_large"
+    status = 413
+
+
+class ResultGone(DomainError):
+    """The result is no longer kept."""
+
+    code = "result_gone"
+    status = 410
+
+
+class NotCancelable(DomainError):
+    """The job has already ended."""
+
+    code = "job_already_ended"
+    status = 400
+
+
+class JobNotEnded(DomainError):
+    """The job has not ended yet."""
+
+    code = "job_not_ended"
+    status = 400
+
+
+class Busy(DomainError):
+    """The account is busy; try again soon."""
+
+    code = "busy"
+    status = 503
+    retryable = True
+
+
+class Unavailable(DomainError):
+    """A server this needs is away; try again soon."""
+
+    code = "unavailable"
+    status = 503
+    retryable = True

@@ -1,0 +1,105 @@
+"""What a provider is. One file per provider implements it; one contract test holds them all to it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One generation, as a provider sees it."""
+
+    model: str  # the provider's own name of the model, from the route
+    kind: Literal["image", "video", "speech", "text"]
+    input: Mapping[str, Any]  # validated against the model's schema, defaults filled in
+    options: Mapping[str, Any] = field(default_factory=dict)  # the route's options
+    seconds_left: float = 600.0  # no call may take longer
+    canceled: Callable[[], bool] = lambda: False  # true once nobody wants the result any more
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One result. `chunks` opens it afresh at each call; what type it really is, the bytes will tell."""
+
+    chunks: Callable[[], Iterator[bytes]]
+    claimed_media_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The generation has ended well."""
+
+    outputs: Sequence[Output]
+    cost_usd_micros: int | None = None  # None: the provider does not say
+    usage: Mapping[str, int] = field(default_factory=dict)  # such as {"tokens_in": 12, "tokens_out": 300}
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The provider works on it and knows it under this id."""
+
+    provider_job_id: str
+    poll_after_seconds: float = 1.0
+    progress: int | None = None  # percent
+
+
+Outcome = Done | Pending
+
+
+class ProviderError(Exception):
+    """A provider said no, or failed. `retryable` and `charged` are two questions, since both cost money.
+
+    `limited` means that the provider has no room now: the job is put back without spending an attempt.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        retryable: bool,
+        charged: bool = False,
+        cost_usd_micros: int | None = None,
+        retry_after_seconds: float | None = None,
+        limited: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retryable = retryable
+        self.charged = charged
+        self.cost_usd_micros = cost_usd_micros
+        self.retry_after_seconds = retry_after_seconds
+        self.limited = limited
+
+
+class OutcomeUnknown(Exception):
+    """The call may or may not have started a generation: its answer was lost. Never start another blindly."""
+
+
+class Provider(Protocol):
+    """A company or server that generates.
+
+    `recovery` says what can be done when the answer to `start` was lost: "idempotent" (start again with the same key
+    is the same generation), "lookup" (`lookup` finds it by our key), or "none" (the job waits in `reconciling`).
+    """
+
+    name: str
+    recovery: Literal["idempotent", "lookup", "none"]
+
+    def start(self, request: Request, idempotency_key: str) -> Outcome:
+        """Begin a generation. Raises ProviderError, or OutcomeUnknown where the answer was lost."""
+        ...
+
+    def poll(self, request: Request, provider_job_id: str) -> Outcome:
+        """How far it is. Raises ProviderError if the generation failed, or cannot be asked now (retryable)."""
+        ...
+
+    def lookup(self, request: Request, idempotency_key: str) -> Outcome | None:
+        """Find a generation by our key; None: the provider never began it."""
+        ...
+
+    def cancel(self, request: Request, provider_job_id: str) -> None:
+        """Ask the provider to stop; may come too late."""
+        ...
