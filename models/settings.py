@@ -16,7 +16,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=(".headrace/env", ".env"), extra="ignore", frozen=True)
 
     environment: Literal["development", "test", "production"] = "development"
-    secret_key: SecretStr = Field(SecretStr(DEVELOPMENT_SECRET), description="Signs the permanent addresses of results.")
+    secret_key: SecretStr = Field(
+        SecretStr(DEVELOPMENT_SECRET), description="Signs the permanent addresses of results."
+    )
 
     database_url: str = Field("postgresql://app@127.0.0.1:5432/headrace", description="PostgreSQL 15 or newer.")
     database_pool_size: int = Field(8, ge=2, le=200, description="Connections per process.")
@@ -61,7 +63,9 @@ class Settings(BaseSettings):
             return self
         wrong = []
         if self.secret_key.get_secret_value() == DEVELOPMENT_SECRET or len(self.secret_key.get_secret_value()) < 32:
-            wrong.append("SECRET_KEY must be at least 32 characters of your own (python -c 'import secrets; print(secrets.token_hex(32))')")
+            wrong.append(
+                "SECRET_KEY must be at least 32 characters of your own (python -c 'import secrets; print(secrets.token_hex(32))')"
+            )
         if self.clock_offset_seconds:
             wrong.append("CLOCK_OFFSET_SECONDS must not be set")
         if os.environ.get("HEADRACE_FAULT_POINT"):

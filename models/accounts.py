@@ -1,0 +1,85 @@
+"""Users and the accounts that pay."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+from sqlalchemy import CheckConstraint, Integer, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+from uuid_utils.compat import uuid7
+
+from models import credits
+from models.base import counter, created_at, in_list
+from models.errors import NotFound
+
+
+class User(SQLModel, table=True):
+    """A person, known by who vouches for them (`issuer`) and their id there (`subject`)."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        UniqueConstraint("issuer", "subject"),
+        CheckConstraint(in_list("role", "user", "pro", "admin"), name="role"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    issuer: str = Field(sa_type=Text, nullable=False)
+    subject: str = Field(sa_type=Text, nullable=False)
+    email: str | None = Field(default=None, sa_type=Text, nullable=True)
+    role: str = Field(default="user", sa_type=Text, nullable=False, sa_column_kwargs={"server_default": "user"})
+    created_at: datetime = created_at()
+
+
+class Account(SQLModel, table=True):
+    """Who pays. `available`, `reserved`, `slots_in_use` and `storage_bytes` are sums kept under this row's lock; the
+    audit proves them. `event_number` is the number of the account's newest event, without gaps.
+    """
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        CheckConstraint("available >= 0 and reserved >= 0 and debt >= 0", name="credits_not_negative"),
+        CheckConstraint("slots_in_use >= 0 and storage_bytes >= 0 and event_number >= 0", name="counts_not_negative"),
+        {"postgresql_with": {"fillfactor": "70"}},  # every submit and end updates a row in place
+    )
+
+    id: UUID = Field(primary_key=True)
+    user_id: UUID = Field(foreign_key="users.id", unique=True, nullable=False)
+    plan_id: str = Field(foreign_key="plans.id", sa_type=Text, nullable=False)
+    available: int = counter()
+    reserved: int = counter()
+    debt: int = counter()
+    slots_in_use: int = Field(default=0, sa_type=Integer, nullable=False, sa_column_kwargs={"server_default": "0"})
+    storage_bytes: int = counter()
+    event_number: int = counter()
+    created_at: datetime = created_at()
+
+
+def open_account(
+    conn: Connection[Any], *, issuer: str, subject: str, default_plan: str, email: str | None = None
+) -> tuple[UUID, bool]:
+    """Find or make the user whom `issuer` knows as `subject`, with an account on the default plan and its sign-up credits.
+
+    Returns the account's id and whether it is new; however many callers race, one user, one account, one grant come out.
+    """
+    user_id = uuid7()
+    made = conn.execute(
+        """insert into users (id, issuer, subject, email) values (%s, %s, %s, %s)
+           on conflict (issuer, subject) do nothing returning id""",
+        [user_id, issuer, subject, email],
+    ).fetchone()
+    if made is None:
+        row = conn.execute(
+            """select a.id from accounts a join users u on u.id = a.user_id where u.issuer = %s and u.subject = %s""",
+            [issuer, subject],
+        ).fetchone()
+        assert row is not None  # noqa: S101 - user and account are made in one transaction
+        return row[0], False
+    plan = conn.execute("select credits, granted from plans where id = %s", [default_plan]).fetchone()
+    if plan is None:
+        raise NotFound(f"no plan {default_plan!r}", param="plan")
+    account_id = uuid7()
+    conn.execute("insert into accounts (id, user_id, plan_id) values (%s, %s, %s)", [account_id, user_id, default_plan])
+    if plan[1] == "once" and plan[0]:
+        credits.grant(conn, account_id, kind="signup", amount=plan[0], ref="signup")
+    return account_id, True

@@ -1,0 +1,47 @@
+"""Column kinds that the tables share, and the metadata they are in."""
+
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import DateTime, FetchedValue, MetaData, text
+from sqlmodel import Field, SQLModel
+
+# Names that migrations can count on.
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata: MetaData = SQLModel.metadata
+
+UTC_TIME = DateTime(timezone=True)
+NOW = text("app_now()")
+
+
+def created_at() -> Any:
+    """A column filled by the database's own clock."""
+    return Field(default=None, sa_type=cast("Any", UTC_TIME), nullable=False, sa_column_kwargs={"server_default": NOW})
+
+
+def moment() -> Any:
+    """An optional point in time, UTC."""
+    return Field(default=None, sa_type=cast("Any", UTC_TIME), nullable=True)
+
+
+def counter(default: int = 0) -> Any:
+    """A bigint that starts at a number and is never null."""
+    from sqlalchemy import BigInteger
+
+    return Field(
+        default=default, sa_type=BigInteger, nullable=False, sa_column_kwargs={"server_default": text(str(default))}
+    )
+
+
+def in_list(column: str, *values: str) -> str:
+    """The text of a CHECK that a column holds one of these words."""
+    return f"{column} in ({', '.join(repr(v) for v in values)})"
+
+
+__all__ = ["NOW", "UTC_TIME", "FetchedValue", "counter", "created_at", "datetime", "in_list", "metadata", "moment"]

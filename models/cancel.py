@@ -1,0 +1,54 @@
+"""Cancel: a refund until the job has started, then a request that the job's next step carries out."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from models.dispatch import Ring
+from models.ending import Ending, end
+from models.errors import NotCancelable, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Canceled:
+    """`ended`: the job is over and refunded. Otherwise the provider was started, and the next step decides."""
+
+    ended: bool
+    rings: list[Ring]
+
+
+def cancel(conn: Connection[Any], job_id: UUID, *, account_id: UUID | None = None) -> Canceled:
+    """Cancel a job; with `account_id`, only a job of that account. Canceling a canceled job again changes nothing.
+
+    Raises NotFound, and NotCancelable where the job has succeeded or failed.
+    """
+    found = conn.execute("select account_id from jobs where id = %s", [job_id]).fetchone()
+    if found is None or (account_id is not None and found[0] != account_id):
+        raise NotFound(f"no job {job_id}", param="id")
+    owner: UUID = found[0]
+    conn.execute("select 1 from accounts where id = %s for no key update", [owner])
+    run = conn.execute(
+        """select r.lease_owner, exists (select 1 from attempts a where a.job_id = r.job_id
+                                          and a.phase in ('intent', 'accepted', 'unknown'))
+             from job_runs r where r.job_id = %s for update of r""",
+        [job_id],
+    ).fetchone()
+    if run is None:
+        ended = conn.execute("select ended from jobs where id = %s", [job_id]).fetchone()
+        if ended and ended[0] == "canceled":
+            return Canceled(ended=True, rings=[])
+        raise NotCancelable(f"the job has {ended[0] if ended else 'ended'} already", param="id")
+    lease_owner, started = run
+    if not started:
+        # No attempt has been written, so no provider was called; a worker that holds the claim finds it stale.
+        done = end(conn, owner, job_id, Ending("canceled"), token=None)
+        return Canceled(ended=True, rings=done.rings if done else [])
+    row = conn.execute(
+        """update job_runs set cancel_requested_at = coalesce(cancel_requested_at, app_now()),
+                  wake_at = case when lease_owner is null then app_now() else wake_at end
+            where job_id = %s returning queue""",
+        [job_id],
+    ).fetchone()
+    return Canceled(ended=False, rings=[Ring(job_id, row[0])] if row and lease_owner is None else [])

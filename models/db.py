@@ -1,0 +1,134 @@
+"""The only place that opens transactions and commits (house rule 1).
+
+`transaction()` gives a psycopg connection; the verbs take it, never commit, and do no I/O outside Postgres.
+`session()` gives an SQLModel session over the same pool, for cold reads. A failure at COMMIT leaves the outcome
+unknown: it is raised as CommitUnknown, and whoever can, reads again by an id that was made before.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg import Connection
+from psycopg.conninfo import make_conninfo
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg_pool import ConnectionPool
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.pool import NullPool
+from sqlmodel import Session
+
+from models.errors import Busy, Unavailable
+from models.settings import settings
+
+set_json_dumps(orjson.dumps)
+set_json_loads(orjson.loads)
+
+_lock = threading.Lock()
+_pool: ConnectionPool[Connection[Any]] | None = None
+_engine: Engine | None = None
+
+
+class CommitUnknown(Exception):
+    """COMMIT failed: the transaction may or may not have happened."""
+
+
+def conninfo(*, lock_timeout: str = "2s", statement_timeout: str = "10s") -> str:
+    """libpq connection text with the time limits that every connection has."""
+    offset = settings().clock_offset_seconds
+    options = (
+        f"-c lock_timeout={lock_timeout} -c statement_timeout={statement_timeout} "
+        f"-c idle_in_transaction_session_timeout=15s -c timezone=UTC -c app.clock_offset={offset}s"
+    )
+    url = settings().database_url.replace("postgresql+psycopg://", "postgresql://", 1)
+    return make_conninfo(
+        url, options=options, connect_timeout=5, application_name="headrace",
+        keepalives_idle=30, keepalives_interval=10, keepalives_count=3, tcp_user_timeout=30_000,
+    )  # fmt: skip
+
+
+def _configure(conn: Connection[Any]) -> None:
+    conn.prepare_threshold = 1  # the hot statements are few and long: plan them once per connection
+
+
+def pool() -> ConnectionPool[Connection[Any]]:
+    """This process's connections, opened on first use."""
+    global _pool  # noqa: PLW0603 - one pool per process
+    if _pool is None:
+        with _lock:
+            if _pool is None:
+                _pool = ConnectionPool(
+                    conninfo(), min_size=1, max_size=settings().database_pool_size, timeout=5.0, max_idle=300.0,
+                    configure=_configure, close_returns=True, name="headrace", open=True,
+                )  # fmt: skip
+    return _pool
+
+
+def close() -> None:
+    """Close this process's connections (end of a process, or of a test)."""
+    global _pool, _engine  # noqa: PLW0603 - one pool per process
+    with _lock:
+        if _engine is not None:
+            _engine.dispose()
+        if _pool is not None:
+            _pool.close()
+        _pool = _engine = None
+
+
+@contextmanager
+def transaction() -> Iterator[Connection[Any]]:
+    """One transaction: committed at the end of the block, rolled back if the block raises.
+
+    Raises CommitUnknown where the commit itself failed, Busy where a lock was not had in time, Unavailable where the
+    database is away.
+    """
+    connections = pool()
+    try:
+        conn = connections.getconn()
+    except psycopg.OperationalError as error:
+        raise Unavailable("the database does not answer; try again soon") from error
+    try:
+        try:
+            yield conn
+        except BaseException as error:
+            _roll_back(conn)
+            if isinstance(error, psycopg.errors.LockNotAvailable):
+                raise Busy("another request holds this account; try again soon") from error
+            if isinstance(error, psycopg.OperationalError):
+                raise Unavailable("the database did not answer; try again soon") from error
+            raise
+        try:
+            conn.commit()
+        except psycopg.OperationalError as error:
+            _roll_back(conn)
+            raise CommitUnknown(str(error)) from error
+        except BaseException:
+            _roll_back(conn)
+            raise
+    finally:
+        connections.putconn(conn)
+
+
+def _roll_back(conn: Connection[Any]) -> None:
+    try:
+        conn.rollback()
+    except psycopg.Error:
+        conn.close()  # the pool replaces it
+
+
+def engine() -> Engine:
+    """An SQLAlchemy engine over the same pool."""
+    global _engine  # noqa: PLW0603 - one engine per process
+    if _engine is None:
+        _engine = create_engine("postgresql+psycopg://", poolclass=NullPool, creator=lambda: pool().getconn())
+    return _engine
+
+
+@contextmanager
+def session() -> Iterator[Session]:
+    """An SQLModel session for cold reads and simple writes; committed at the end of the block."""
+    with Session(engine(), expire_on_commit=False) as opened:
+        yield opened
+        opened.commit()

@@ -1,0 +1,73 @@
+"""What operators see of the processes: workers' heartbeats and the scheduler's duties."""
+
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+from sqlalchemy import Column, Integer, Text
+from sqlmodel import Field, SQLModel
+
+from models.base import UTC_TIME, created_at, moment
+
+
+class WorkerProcess(SQLModel, table=True):
+    """A worker process, by its own word a few seconds ago. A process whose threads have died still speaks, and says so."""
+
+    __tablename__ = "worker_processes"
+
+    id: str = Field(primary_key=True, sa_type=Text)  # host:pid:random
+    queues: str = Field(sa_type=Text, nullable=False)
+    threads: int = Field(sa_type=Integer, nullable=False)
+    threads_alive: int = Field(sa_type=Integer, nullable=False)
+    busy: int = Field(sa_type=Integer, nullable=False)
+    started_at: datetime = created_at()
+    seen_at: datetime = Field(sa_column=Column(UTC_TIME, nullable=False))
+
+
+class Duty(SQLModel, table=True):
+    """A scheduler's duty: when it is due next and how it went. Whoever moves `next_at` has the turn."""
+
+    __tablename__ = "duties"
+
+    name: str = Field(primary_key=True, sa_type=Text)
+    next_at: datetime = Field(sa_column=Column(UTC_TIME, nullable=False))
+    started_at: datetime | None = moment()
+    finished_at: datetime | None = moment()
+    done: int = Field(default=0, sa_type=Integer, nullable=False, sa_column_kwargs={"server_default": "0"})
+    error: str | None = Field(default=None, sa_type=Text, nullable=True)
+    cursor: str | None = Field(default=None, sa_type=Text, nullable=True)  # where a long walk goes on
+
+
+def report_worker(
+    conn: Connection[Any], worker_id: str, queues: str, threads: int, threads_alive: int, busy: int
+) -> None:
+    """Say that a worker process is there, and how many of its threads are."""
+    conn.execute(
+        """insert into worker_processes (id, queues, threads, threads_alive, busy, seen_at)
+           values (%s, %s, %s, %s, %s, app_now())
+           on conflict (id) do update set threads_alive = excluded.threads_alive, busy = excluded.busy,
+                                          seen_at = excluded.seen_at""",
+        [worker_id, queues, threads, threads_alive, busy],
+    )
+
+
+def forget_worker(conn: Connection[Any], worker_id: str) -> None:
+    """A worker process has ended in good order."""
+    conn.execute("delete from worker_processes where id = %s", [worker_id])
+
+
+def take_turn(conn: Connection[Any], name: str, every_seconds: float) -> bool:
+    """Whether this process has the duty's turn. The first call of a new duty has it."""
+    row = conn.execute(
+        """insert into duties (name, next_at, started_at) values (%s, app_now() + make_interval(secs => %s), app_now())
+           on conflict (name) do update set next_at = excluded.next_at, started_at = excluded.started_at
+            where duties.next_at <= app_now() returning 1""",
+        [name, every_seconds],
+    ).fetchone()
+    return row is not None
+
+
+def end_turn(conn: Connection[Any], name: str, done: int, error: str | None) -> None:
+    conn.execute(
+        "update duties set finished_at = app_now(), done = %s, error = %s where name = %s", [done, error, name]
+    )

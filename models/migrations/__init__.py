@@ -1,0 +1,74 @@
+"""Schema migrations: `upgrade`, `downgrade` and `differences`, over any SQLAlchemy connection URL."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.pool import NullPool
+
+from models.settings import settings
+from models.tables import metadata
+
+# A month of a partitioned table is made by the scheduler, not by a migration.
+_PARTITION = re.compile(r"^events_\d{4}_\d{2}")
+
+
+def include_object(_object: Any, name: str | None, kind: str, _reflected: bool, _compare_to: Any) -> bool:
+    """Leave the children of partitioned tables out of comparisons."""
+    return not (kind in {"table", "index"} and name and _PARTITION.match(name))
+
+
+@contextmanager
+def _connection() -> Iterator[Connection]:
+    url = settings().database_url.replace("postgresql://", "postgresql+psycopg://", 1)
+    # Migrations wait at most 5 s for a lock, so that a long reader delays a deploy instead of the whole product.
+    options = f"-c lock_timeout=5s -c statement_timeout=600s -c timezone=UTC -c app.clock_offset={settings().clock_offset_seconds}s"
+    engine = create_engine(url, poolclass=NullPool, connect_args={"options": options})
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("select pg_advisory_xact_lock(727274)"))  # one migration at a time
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def upgrade(revision: str = "head") -> None:
+    """Bring the database's schema up to date; does nothing when it is."""
+    with _connection() as connection:
+        command.upgrade(_config(connection), revision)
+
+
+def downgrade(revision: str = "base") -> None:
+    """Take the schema back to an older revision. Loses data."""
+    with _connection() as connection:
+        command.downgrade(_config(connection), revision)
+
+
+def differences() -> list[Any]:
+    """What the tables in the code have that the database has not, or the other way round. Empty: `alembic check` is clean."""
+    with _connection() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"include_object": include_object, "compare_type": True, "compare_server_default": True}
+        )
+        return list(compare_metadata(context, metadata))
+
+
+def revision(message: str) -> None:
+    """Write a new migration from the differences (developers)."""
+    with _connection() as connection:
+        command.revision(_config(connection), message=message, autogenerate=True)

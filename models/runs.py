@@ -1,0 +1,247 @@
+"""The steps of a living job. Each names the job and the token of the claim it works under (DESIGN section 3)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from psycopg import Connection
+
+from models.catalogue import Entry
+from models.dispatch import Ring
+from models.settings import settings
+
+
+class LiveAttempt(NamedTuple):
+    """The attempt that a claimed job is in the middle of."""
+
+    number: int
+    route: int
+    provider: str
+    phase: str
+    provider_job_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A time-limited right to do a job's next step. `token` fences whoever held it before."""
+
+    job_id: UUID
+    account_id: UUID
+    token: int
+    owner: str
+    entry: Entry
+    input: Mapping[str, Any]
+    queue: str
+    attempts: int
+    attempts_spent: int
+    reconciling: bool
+    cancel_requested: bool
+    seconds_left: float  # until the model's time limit
+    price_credits: int
+    quantity_milli: int
+    rate: tuple[int, int]
+    live: LiveAttempt | None
+
+
+# The job, its model and its live attempt are read in the statement that claims, so that a step costs one round trip.
+_CLAIM = """
+with c as (
+  update job_runs r
+     set status = case r.status when 'queued' then 'running' else r.status end,
+         token = r.token + 1, lease_owner = %(owner)s, rings = 0,
+         wake_at = app_now() + make_interval(secs => %(lease)s),
+         started_at = coalesce(r.started_at, app_now()),
+         deadline_at = coalesce(r.deadline_at, app_now() + make_interval(secs => (m.entry->>'timeout_seconds')::float))
+    from jobs j join models m on m.id = j.model_id and m.version = j.model_version
+   where r.job_id = %(job)s and j.id = r.job_id and r.dispatched and r.lease_owner is null
+     and (r.status = 'queued' or r.rings > 0 or r.wake_at <= app_now())
+  returning r.account_id, r.token, m.entry, j.input, r.queue, r.attempts, r.attempts_spent,
+            r.status = 'reconciling' as reconciling, r.cancel_requested_at is not null as cancel_requested,
+            extract(epoch from r.deadline_at - app_now())::float as seconds_left,
+            j.price_credits, j.quantity_milli, j.price_numerator, j.price_denominator
+)
+select c.*, a.number, a.route, a.provider, a.phase, a.provider_job_id
+  from c left join attempts a on a.job_id = %(job)s and a.phase in ('intent', 'accepted', 'unknown')
+"""
+
+
+def claim(conn: Connection[Any], job_id: UUID, owner: str) -> Claim | None:
+    """Take the job's next step, if one is due and nobody has it. None: a late or repeated message; there is nothing to do."""
+    values = {"job": job_id, "owner": owner, "lease": settings().lease_seconds}
+    row = conn.execute(_CLAIM, values).fetchone()
+    if row is None:
+        return None
+    (account_id, token, entry, given, queue, attempts, spent, reconciling, cancel, left, price, quantity, num, den) = (
+        row[:14]
+    )
+    return Claim(
+        job_id, account_id, token, owner, _entry(entry), given, queue, attempts, spent, reconciling, cancel, left,
+        price, quantity, (num, den), LiveAttempt(*row[14:]) if row[14] is not None else None,
+    )  # fmt: skip
+
+
+_entries: dict[bytes, Entry] = {}
+
+
+def _entry(body: Mapping[str, Any]) -> Entry:
+    """The entry of a model version, parsed once per process: versions never change."""
+    key = orjson.dumps(body)
+    if key not in _entries:
+        if len(_entries) > 1000:
+            _entries.clear()
+        _entries[key] = Entry.model_validate(body)
+    return _entries[key]
+
+
+def begin_attempt(conn: Connection[Any], claim: Claim, *, provider: str, route: int) -> int | None:
+    """Write down that the provider is about to be called. Returns the attempt's number; None: the claim is stale."""
+    row = conn.execute(
+        """with r as (update job_runs set attempts = attempts + 1, attempts_spent = attempts_spent + 1
+                       where job_id = %s and token = %s and lease_owner = %s and cancel_requested_at is null
+                       returning attempts)
+           insert into attempts (job_id, number, token, provider, route, phase)
+           select %s, attempts, %s, %s, %s, 'intent' from r returning number""",
+        [claim.job_id, claim.token, claim.owner, claim.job_id, claim.token, provider, route],
+    ).fetchone()
+    return row[0] if row else None
+
+
+def wait_for_provider(
+    conn: Connection[Any],
+    claim: Claim,
+    number: int,
+    *,
+    provider_job_id: str,
+    after_seconds: float,
+    progress: int | None,
+) -> bool:
+    """Write down the provider's own id and let the job wait for its next poll without a worker. False: the claim is stale."""
+    return bool(
+        conn.execute(
+            """with r as (update job_runs set status = 'running', lease_owner = null, reason = null, rings = 0,
+                                 progress = coalesce(%s, progress),
+                                 wake_at = least(app_now() + make_interval(secs => %s), greatest(deadline_at, app_now()))
+                           where job_id = %s and token = %s and lease_owner = %s returning job_id)
+               update attempts a set phase = 'accepted', provider_job_id = %s from r
+                where a.job_id = r.job_id and a.number = %s""",
+            [progress, after_seconds, claim.job_id, claim.token, claim.owner, provider_job_id, number],
+        ).rowcount
+    )
+
+
+def wait_unknown(conn: Connection[Any], claim: Claim, number: int, *, after_seconds: float, reason: str) -> bool:
+    """The provider's answer was lost and it cannot be asked now: the job is reconciling. False: the claim is stale."""
+    return bool(
+        conn.execute(
+            """with r as (update job_runs set status = 'reconciling', lease_owner = null, reason = %s, rings = 0,
+                                 wake_at = app_now() + make_interval(secs => %s)
+                           where job_id = %s and token = %s and lease_owner = %s returning job_id)
+               update attempts a set phase = 'unknown' from r where a.job_id = r.job_id and a.number = %s""",
+            [reason, after_seconds, claim.job_id, claim.token, claim.owner, number],
+        ).rowcount
+    )
+
+
+def attempt_age_seconds(conn: Connection[Any], claim: Claim) -> float:
+    """How long ago the live attempt began."""
+    row = conn.execute(
+        """select extract(epoch from app_now() - started_at)::float from attempts
+            where job_id = %s and phase in ('intent', 'accepted', 'unknown')""",
+        [claim.job_id],
+    ).fetchone()
+    return float(row[0]) if row else 0.0
+
+
+def extend(conn: Connection[Any], leases: Sequence[tuple[UUID, int, str]]) -> dict[UUID, bool]:
+    """Keep leases, given as (job, token, owner), alive. Returns those still held, and whether their job is to be canceled."""
+    if not leases:
+        return {}
+    rows = conn.execute(
+        """update job_runs r set wake_at = app_now() + make_interval(secs => %s)
+             from unnest(%s::uuid[], %s::bigint[], %s::text[]) as held(job_id, token, owner)
+            where r.job_id = held.job_id and r.token = held.token and r.lease_owner = held.owner
+           returning r.job_id, r.cancel_requested_at is not null""",
+        [settings().lease_seconds, *map(list, zip(*leases, strict=True))],
+    ).fetchall()
+    return {row[0]: row[1] for row in rows}
+
+
+def release(conn: Connection[Any], claim: Claim) -> Ring | None:
+    """Give a step back undone (the worker is stopping). It is due at once; the claim's token is spent."""
+    row = conn.execute(
+        """update job_runs set lease_owner = null, wake_at = app_now() where job_id = %s and token = %s
+              and lease_owner = %s returning queue""",
+        [claim.job_id, claim.token, claim.owner],
+    ).fetchone()
+    return Ring(claim.job_id, row[0]) if row else None
+
+
+def ring_due(conn: Connection[Any], limit: int) -> list[Ring]:
+    """Dispatched jobs that are due and that nobody holds: a poll, or a message that was lost or waits in a long line.
+
+    Each is rung again with growing pauses until somebody claims it; `rings` above 0 says that it is due.
+    """
+    rows = conn.execute(
+        """with due as materialized (
+             select job_id from job_runs where wake_at <= app_now() and lease_owner is null and dispatched
+              order by wake_at limit %s for update skip locked
+           )
+           update job_runs r set rings = r.rings + 1,
+                  wake_at = app_now() + make_interval(secs => %s * power(2, least(r.rings, 5)))
+             from due where r.job_id = due.job_id returning r.job_id, r.queue""",
+        [limit, settings().ring_again_seconds],
+    ).fetchall()
+    return [Ring(*row) for row in rows]
+
+
+def lapsed(conn: Connection[Any], limit: int) -> list[tuple[UUID, UUID, int, int]]:
+    """Jobs whose worker has stopped speaking: (job, account, token, rescues). Picked without a lock."""
+    rows: list[tuple[UUID, UUID, int, int]] = conn.execute(
+        """select job_id, account_id, token, rescues from job_runs
+            where wake_at <= app_now() and lease_owner is not null order by wake_at limit %s""",
+        [limit],
+    ).fetchall()
+    return rows
+
+
+def rescue(conn: Connection[Any], job_id: UUID, token: int) -> Ring | None:
+    """Take a lapsed lease away. The token grows, so its old holder can change nothing more. None: it was not lapsed."""
+    row = conn.execute(
+        """update job_runs set lease_owner = null, token = token + 1, rescues = rescues + 1, rings = 1,
+                  wake_at = app_now() + make_interval(secs => %s)
+            where job_id = %s and token = %s and lease_owner is not null and wake_at <= app_now() returning queue""",
+        [settings().ring_again_seconds, job_id, token],
+    ).fetchone()
+    return Ring(job_id, row[0]) if row else None
+
+
+def accounts_to_dispatch(conn: Connection[Any], limit: int) -> list[UUID]:
+    """Accounts with a retry that has come due. Picked without a lock."""
+    rows = conn.execute(
+        "select distinct account_id from (select account_id from job_runs where wake_at <= app_now() and not dispatched "
+        "order by wake_at limit %s) x",
+        [limit],
+    ).fetchall()
+    return sorted(row[0] for row in rows)
+
+
+def accounts_with_room(conn: Connection[Any], limit: int) -> list[UUID]:
+    """Accounts with a free slot and a waiting job: none, unless a plan has grown meanwhile."""
+    rows = conn.execute(
+        """select a.id from accounts a join plans p on p.id = a.plan_id
+            where a.slots_in_use < p.slots
+              and exists (select 1 from job_runs r where r.account_id = a.id and not r.dispatched and r.wake_at is null)
+            order by a.id limit %s""",
+        [limit],
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def join_line(conn: Connection[Any], account_id: UUID) -> None:
+    """Put the account's retries that are due into its line. The caller holds the account's lock, and dispatches."""
+    conn.execute(
+        "update job_runs set wake_at = null where account_id = %s and not dispatched and wake_at <= app_now()",
+        [account_id],
+    )

@@ -1,0 +1,312 @@
+"""Submit: many orders in one transaction (DESIGN section 10).
+
+One call locks the accounts, reads what is needed, decides in pure Python, and writes all of it with one statement.
+A batch never waits for an account that another transaction holds: such orders come back as `Locked`, and the caller
+tries them again in a lane that may wait.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+from psycopg import Connection
+
+from models import credits, prices
+from models.catalogue import Offer
+from models.errors import (
+    AccountBlocked,
+    DomainError,
+    IdempotencyMismatch,
+    NotAuthenticated,
+    NotEnoughCredits,
+    StorageQuotaExceeded,
+)
+from models.settings import settings
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One checked submit. `job_id` is a UUIDv7 made before the transaction, so that its outcome can be read again."""
+
+    job_id: UUID
+    account_id: UUID
+    offer: Offer
+    input: Mapping[str, Any]
+    priority: int = 0
+    queue: str | None = None  # None: the model's own
+    api_key_id: UUID | None = None
+    idempotency_key: str | None = None
+    body_hash: bytes = b""
+    retry_of: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The job that answers an order; `replayed` where an earlier order with the same idempotency key made it."""
+
+    job_id: UUID
+    replayed: bool
+    dispatched: bool
+    queue: str
+
+
+class Locked:
+    """Another transaction holds the account; nothing was done."""
+
+
+Answer = Accepted | DomainError | Locked
+
+
+@dataclass(slots=True)
+class _Account:
+    """An account as this transaction changes it."""
+
+    available: int
+    reserved: int
+    debt: int
+    slots_in_use: int
+    event_number: int
+    storage_bytes: int
+    slots: int
+    storage_quota_bytes: int
+    credit_price_usd_micros: int
+    markup_bp: int
+    grants: list[list[Any]] = field(default_factory=list)  # [id, remaining], in the order of use
+    changed: bool = False
+
+
+@dataclass(slots=True)
+class _Writes:
+    jobs: list[dict[str, Any]] = field(default_factory=list)
+    lots: list[dict[str, Any]] = field(default_factory=list)
+    grants: dict[UUID, int] = field(default_factory=dict)
+
+
+def body_hash(body: Mapping[str, Any]) -> bytes:
+    """What makes two requests the same: SHA-256 of the canonical JSON."""
+    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False) -> list[Answer]:
+    """Answer each order, in order: accepted, refused with its reason, or locked (never with `wait`)."""
+    accounts = _lock_accounts(conn, sorted({order.account_id for order in orders}), wait=wait)
+    if not accounts and not wait:
+        return [Locked() for _ in orders]
+    known = _known_keys(conn, orders)
+    in_use = _models_in_use(conn, orders)
+    writes = _Writes()
+    answers = [_decide(order, accounts, known, in_use, writes, wait=wait) for order in orders]
+    if writes.jobs:
+        conn.execute(_WRITE, [_document(accounts, writes).decode()])
+    return answers
+
+
+_LOCK = """
+select a.id, a.available, a.reserved, a.debt, a.slots_in_use, a.event_number, a.storage_bytes,
+       p.slots, p.storage_quota_bytes, p.credit_price_usd_micros, p.markup_bp
+  from accounts a join plans p on p.id = a.plan_id
+ where a.id = any(%s) order by a.id for no key update of a"""
+# A later statement than the lock: in the same one, the grants would be seen as they were before the lock was had.
+_GRANTS = """
+select account_id, id, remaining, expires_at <= app_now() from grants
+ where account_id = any(%s) and open order by account_id, expires_at, id"""
+
+
+def _lock_accounts(conn: Connection[Any], ids: list[UUID], *, wait: bool) -> dict[UUID, _Account]:
+    lock = _LOCK if wait else _LOCK + " skip locked"
+    with conn.pipeline():
+        locked = conn.execute(lock, [ids])
+        granted = conn.execute(_GRANTS, [ids])
+    accounts = {row[0]: _Account(*row[1:]) for row in locked.fetchall()}
+    lapsed = False
+    for account_id, grant_id, remaining, has_lapsed in granted.fetchall():
+        if account_id in accounts:
+            lapsed = lapsed or bool(has_lapsed)
+            accounts[account_id].grants.append([grant_id, remaining])
+    if lapsed:
+        # Rare, and what is left must be known before anything is refused: expire, then read again.
+        credits.expire_lapsed(conn, sorted(accounts))
+        return _lock_accounts(conn, sorted(accounts), wait=True)
+    return accounts
+
+
+def _known_keys(conn: Connection[Any], orders: Sequence[Order]) -> dict[tuple[UUID, str], tuple[bytes, UUID, str]]:
+    keyed = [(order.account_id, order.idempotency_key) for order in orders if order.idempotency_key]
+    if not keyed:
+        return {}
+    rows = conn.execute(
+        """select k.account_id, k.key, k.body_hash, k.job_id, j.queue
+             from unnest(%s::uuid[], %s::text[]) as wanted(account_id, key)
+             join idempotency_keys k using (account_id, key) join jobs j on j.id = k.job_id
+            where k.created_at > app_now() - make_interval(hours => %s)""",
+        [[each[0] for each in keyed], [each[1] for each in keyed], settings().idempotency_key_hours],
+    )
+    return {(row[0], row[1]): (bytes(row[2]), row[3], row[4]) for row in rows.fetchall()}
+
+
+def _models_in_use(conn: Connection[Any], orders: Sequence[Order]) -> dict[tuple[UUID, str], int]:
+    limited = {(order.account_id, order.offer.entry.id) for order in orders if order.offer.entry.slots}
+    if not limited:
+        return {}
+    rows = conn.execute(
+        """select account_id, model_id, count(*) from job_runs join unnest(%s::uuid[], %s::text[])
+             as wanted(account_id, model_id) using (account_id, model_id) where dispatched group by 1, 2""",
+        [[each[0] for each in limited], [each[1] for each in limited]],
+    )
+    return {(row[0], row[1]): row[2] for row in rows.fetchall()}
+
+
+def _decide(
+    order: Order,
+    accounts: Mapping[UUID, _Account],
+    known: dict[tuple[UUID, str], tuple[bytes, UUID, str]],
+    in_use: dict[tuple[UUID, str], int],
+    writes: _Writes,
+    *,
+    wait: bool,
+) -> Answer:
+    """Accept or refuse one order against the accounts as the orders before it left them. No I/O."""
+    account = accounts.get(order.account_id)
+    if account is None:
+        return NotAuthenticated("the account of this key is gone") if wait else Locked()
+    if order.idempotency_key:
+        earlier = known.get((order.account_id, order.idempotency_key))
+        if earlier:
+            if earlier[0] != order.body_hash:
+                return IdempotencyMismatch(
+                    "this Idempotency-Key came with another request before; send a new key for a new request",
+                    param="Idempotency-Key",
+                )
+            return Accepted(earlier[1], replayed=True, dispatched=False, queue=earlier[2])
+    entry = order.offer.entry
+    rate = prices.rate(
+        entry.price, markup_bp=account.markup_bp, credit_price_usd_micros=account.credit_price_usd_micros
+    )
+    quantity_milli = prices.reserve_quantity_milli(entry.price, order.input)
+    price = prices.credits_for(rate, quantity_milli)
+    refusal = _refusal(account, price)
+    if refusal:
+        return refusal
+    model_slot = (order.account_id, entry.id)
+    dispatched = account.slots_in_use < account.slots and (
+        entry.slots is None or in_use.get(model_slot, 0) < entry.slots
+    )
+    queue = order.queue or entry.queue
+    if dispatched:
+        account.slots_in_use += 1
+        in_use[model_slot] = in_use.get(model_slot, 0) + 1
+    if order.idempotency_key:
+        known[order.account_id, order.idempotency_key] = (order.body_hash, order.job_id, queue)
+    account.available -= price
+    account.reserved += price
+    account.event_number += 1
+    account.changed = True
+    _take(order.job_id, account, price, writes)
+    writes.jobs.append(
+        {
+            "id": order.job_id, "account_id": order.account_id, "api_key_id": order.api_key_id,
+            "model_id": entry.id, "model_version": order.offer.version, "input": order.input, "queue": queue,
+            "priority": order.priority, "retry_of": order.retry_of, "price": price, "unit": entry.price.unit,
+            "quantity_milli": quantity_milli, "numerator": rate.numerator, "denominator": rate.denominator,
+            "dispatched": dispatched, "available": account.available, "reserved": account.reserved,
+            "event_number": account.event_number, "key": order.idempotency_key, "body_hash": order.body_hash.hex(),
+        }
+    )  # fmt: skip
+    return Accepted(order.job_id, replayed=False, dispatched=dispatched, queue=queue)
+
+
+def _refusal(account: _Account, price: int) -> DomainError | None:
+    if account.debt:
+        return AccountBlocked(f"the account owes {account.debt} credits; pay them first", owed=account.debt)
+    if account.storage_bytes >= account.storage_quota_bytes:
+        return StorageQuotaExceeded(
+            f"{account.storage_bytes} of {account.storage_quota_bytes} bytes are in use; delete results or change plan",
+            used_bytes=account.storage_bytes,
+            quota_bytes=account.storage_quota_bytes,
+        )
+    if price > account.available:
+        return NotEnoughCredits(
+            f"this job needs {price} credits; {account.available} are available",
+            needed=price,
+            available=account.available,
+        )
+    return None
+
+
+def _take(job_id: UUID, account: _Account, price: int, writes: _Writes) -> None:
+    for lot in credits.allocate(((grant_id, remaining) for grant_id, remaining in account.grants), price):
+        grant = next(each for each in account.grants if each[0] == lot.grant_id)
+        grant[1] -= lot.amount
+        writes.grants[lot.grant_id] = grant[1]
+        writes.lots.append({"job_id": job_id, "grant_id": lot.grant_id, "amount": lot.amount})
+
+
+def _document(accounts: Mapping[UUID, _Account], writes: _Writes) -> bytes:
+    """Everything that the write statement needs, as one JSON parameter: the cheapest way to send many rows at once."""
+    return orjson.dumps(
+        {
+            "jobs": writes.jobs,
+            "lots": writes.lots,
+            "grants": [{"id": grant_id, "remaining": left} for grant_id, left in sorted(writes.grants.items())],
+            "accounts": [
+                {
+                    "id": account_id, "available": account.available, "reserved": account.reserved,
+                    "slots_in_use": account.slots_in_use, "event_number": account.event_number,
+                }
+                for account_id, account in accounts.items() if account.changed
+            ],
+            "ring_again_seconds": settings().ring_again_seconds,
+        }
+    )  # fmt: skip
+
+
+_WRITE = """
+with doc as materialized (select %s::jsonb as d),
+new as materialized (
+  select x.* from doc, jsonb_to_recordset(d->'jobs') as x(
+    id uuid, account_id uuid, api_key_id uuid, model_id text, model_version int, input jsonb, queue text,
+    priority smallint, retry_of uuid, price bigint, unit text, quantity_milli bigint, numerator bigint,
+    denominator bigint, dispatched boolean, available bigint, reserved bigint, event_number bigint,
+    key text, body_hash text)
+), j as (
+  insert into jobs (id, account_id, api_key_id, model_id, model_version, input, queue, retry_of, price_credits, unit,
+                    quantity_milli, price_numerator, price_denominator)
+  select id, account_id, api_key_id, model_id, model_version, input, queue, retry_of, price, unit,
+         quantity_milli, numerator, denominator from new
+), r as (
+  insert into job_runs (job_id, account_id, model_id, queue, priority, dispatched, wake_at)
+  select id, account_id, model_id, queue, priority, dispatched,
+         case when dispatched then app_now() + make_interval(secs => (d->>'ring_again_seconds')::float) end
+    from new, doc
+), held as (
+  insert into reservations (job_id, account_id, amount) select id, account_id, price from new
+), lots as (
+  insert into reservation_grants (job_id, grant_id, amount)
+  select x.job_id, x.grant_id, x.amount
+    from doc, jsonb_to_recordset(d->'lots') as x(job_id uuid, grant_id uuid, amount bigint)
+), used as (
+  update grants g set remaining = x.remaining
+    from doc, jsonb_to_recordset(d->'grants') as x(id uuid, remaining bigint) where g.id = x.id
+), entries as (
+  insert into ledger_entries (account_id, kind, amount, from_bucket, to_bucket, job_id, available_after, reserved_after)
+  select account_id, 'reserve', price, 'available', 'reserved', id, available, reserved
+    from new where price > 0 order by event_number
+), told as (
+  insert into events (account_id, number, type, job_id, data)
+  select account_id, event_number, 'job.queued', id,
+         jsonb_build_object('model', model_id, 'credits', price, 'available', available) from new
+), keys as (
+  insert into idempotency_keys (account_id, key, body_hash, job_id)
+  select account_id, key, decode(body_hash, 'hex'), id from new where key is not null
+  on conflict (account_id, key) do update
+     set body_hash = excluded.body_hash, job_id = excluded.job_id, created_at = excluded.created_at
+)
+update accounts a set available = x.available, reserved = x.reserved, slots_in_use = x.slots_in_use,
+                      event_number = x.event_number
+  from doc, jsonb_to_recordset(d->'accounts')
+    as x(id uuid, available bigint, reserved bigint, slots_in_use int, event_number bigint)
+ where a.id = x.id
+"""
