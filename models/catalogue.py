@@ -115,9 +115,9 @@ def _invalid(error: ValidationError) -> InvalidInput:
     rule = kind.as_dict() if hasattr(kind, "as_dict") else {}
     message = error.message
     if "limit" in rule:
-        size = len(value) if isinstance(value, str | list | dict) else value
+        size = len(value) if isinstance(value, str | list) else value
         extra = {"limit": rule["limit"], "size": size}
-        what = {str: "characters", list: "items", dict: "fields"}.get(type(value), "")
+        what = "characters" if isinstance(value, str) else "items" if isinstance(value, list) else ""
         message = f"is {size} {what}".rstrip() + f"; the limit is {rule['limit']}"
     elif "unexpected" in rule:
         path = f"{path}.{rule['unexpected'][0]}"

@@ -330,3 +330,13 @@ def expire_lapsed(conn: Connection[Any], account_ids: Sequence[UUID]) -> int:
     for account_id, amount, _, available in rows:
         events.add(conn, account_id, "credits.expired", {"amount": amount, "available": available})
     return sum(row[2] for row in rows)
+
+
+def accounts_with_lapsed(conn: Connection[Any], limit: int) -> list[UUID]:
+    """Accounts with a grant that has lapsed. Picked without a lock."""
+    rows = conn.execute(
+        """select distinct account_id from (
+             select account_id from grants where open and expires_at <= app_now() order by expires_at limit %s) x""",
+        [limit],
+    ).fetchall()
+    return sorted(row[0] for row in rows)

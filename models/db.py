@@ -29,6 +29,7 @@ set_json_loads(orjson.loads)
 _lock = threading.Lock()
 _pool: ConnectionPool[Connection[Any]] | None = None
 _engine: Engine | None = None
+_size: int | None = None
 
 
 class CommitUnknown(Exception):
@@ -53,6 +54,12 @@ def _configure(conn: Connection[Any]) -> None:
     conn.prepare_threshold = 1  # the hot statements are few and long: plan them once per connection
 
 
+def size_pool(connections: int) -> None:
+    """Say how many connections this process may hold; before the first use."""
+    global _size  # noqa: PLW0603 - one pool per process
+    _size = connections
+
+
 def pool() -> ConnectionPool[Connection[Any]]:
     """This process's connections, opened on first use."""
     global _pool  # noqa: PLW0603 - one pool per process
@@ -60,7 +67,7 @@ def pool() -> ConnectionPool[Connection[Any]]:
         with _lock:
             if _pool is None:
                 _pool = ConnectionPool(
-                    conninfo(), min_size=1, max_size=settings().database_pool_size, timeout=5.0, max_idle=300.0,
+                    conninfo(), min_size=1, max_size=_size or settings().database_pool_size, timeout=5.0, max_idle=300.0,
                     configure=_configure, close_returns=True, name="headrace", open=True,
                 )  # fmt: skip
     return _pool

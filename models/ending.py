@@ -115,12 +115,12 @@ def end(
     """End a job. None where the claim is stale or the job has ended already: nothing was done.
 
     `token` is the claim's; None skips that guard, for ends that hold the account's lock and need no claim (cancel of a
-    job that has not started). A success that meets a cancel request becomes the cancel that `on_cancel` says.
+    job that has not started). A success or failure that meets a cancel request becomes the cancel that `on_cancel` says.
     """
     held = _lock(conn, account_id, job_id)
     if held is None or (token is not None and held.token != token):
         return None
-    if ending.ended == "succeeded" and held.cancel_requested:
+    if ending.ended != "canceled" and held.cancel_requested:
         ending = _canceled_instead(ending, held.amount, on_cancel)
     resolution = "settle" if ending.ended == "succeeded" or ending.cost_credits else "refund"
     settled = min(ending.cost_credits, held.amount)
@@ -150,7 +150,11 @@ def _lock(conn: Connection[Any], account_id: UUID, job_id: UUID) -> _Held | None
         credits.expire_lapsed(conn, [account_id])
         return _lock(conn, account_id, job_id)
     return _Held(
-        *row,
+        token=row[0],
+        cancel_requested=row[1],
+        attempts=row[2],
+        dispatched=row[3],
+        amount=row[4],
         lots=[Lot(each[0], each[1]) for each in lots],
         revoked=[each[2] for each in lots],
         available=account[0],

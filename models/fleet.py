@@ -71,3 +71,40 @@ def end_turn(conn: Connection[Any], name: str, done: int, error: str | None) -> 
     conn.execute(
         "update duties set finished_at = app_now(), done = %s, error = %s where name = %s", [done, error, name]
     )
+
+
+def cursor(conn: Connection[Any], name: str) -> str | None:
+    """Where a duty's long walk goes on."""
+    row = conn.execute("select cursor from duties where name = %s", [name]).fetchone()
+    return row[0] if row else None
+
+
+def set_cursor(conn: Connection[Any], name: str, value: str | None) -> None:
+    conn.execute("update duties set cursor = %s where name = %s", [value, name])
+
+
+def forget_silent_workers(conn: Connection[Any], after_seconds: float) -> int:
+    """Drop worker processes that have not been heard of for so long: they were killed."""
+    return conn.execute(
+        "delete from worker_processes where seen_at < app_now() - make_interval(secs => %s)", [after_seconds]
+    ).rowcount
+
+
+def workers(conn: Connection[Any]) -> list[dict[str, Any]]:
+    """The worker processes, newest first, with the seconds since each was heard of."""
+    names = ["id", "queues", "threads", "threads_alive", "busy", "started_at", "silent_seconds"]
+    rows = conn.execute(
+        """select id, queues, threads, threads_alive, busy, started_at,
+                  extract(epoch from app_now() - seen_at)::float from worker_processes order by started_at desc"""
+    ).fetchall()
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def duties(conn: Connection[Any]) -> list[dict[str, Any]]:
+    """The scheduler's duties: how the last turn went, and by how many seconds the next one is overdue."""
+    names = ["name", "started_at", "finished_at", "done", "error", "overdue_seconds"]
+    rows = conn.execute(
+        """select name, started_at, finished_at, done, error,
+                  greatest(0, extract(epoch from app_now() - next_at))::float from duties order by name"""
+    ).fetchall()
+    return [dict(zip(names, row, strict=True)) for row in rows]

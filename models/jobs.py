@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from psycopg import Connection
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -24,6 +25,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from models.base import UTC_TIME, counter, created_at, in_list, moment
+from models.settings import settings
 
 ENDED = ("succeeded", "failed", "canceled")
 QUEUES = ("interactive", "batch")
@@ -229,3 +231,12 @@ class Asset(SQLModel, table=True):
     expires_at: datetime = Field(sa_column=Column(UTC_TIME, nullable=False))
     expired_at: datetime | None = moment()
     purged_at: datetime | None = moment()
+
+
+def forget_idempotency_keys(conn: Connection[Any], limit: int) -> int:
+    """Delete keys that are older than they are kept. Returns how many."""
+    return conn.execute(
+        """delete from idempotency_keys where (account_id, key) in (
+             select account_id, key from idempotency_keys where created_at < app_now() - make_interval(hours => %s) limit %s)""",
+        [settings().idempotency_key_hours, limit],
+    ).rowcount

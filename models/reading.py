@@ -65,7 +65,7 @@ select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_cre
 
 
 def _rows(conn: Connection[Any], tail: str, values: Sequence[Any]) -> list[JobRow]:
-    return [JobRow(*row[:-1], row[-1] or []) for row in conn.execute(_JOB + tail, values).fetchall()]
+    return [JobRow._make((*row[:-1], row[-1] or [])) for row in conn.execute(_JOB + tail, values).fetchall()]
 
 
 def jobs_by_id(conn: Connection[Any], ids: Sequence[UUID]) -> dict[UUID, JobRow]:

@@ -168,6 +168,14 @@ def extend(conn: Connection[Any], leases: Sequence[tuple[UUID, int, str]]) -> di
     return {row[0]: row[1] for row in rows}
 
 
+def cancel_requests(conn: Connection[Any], job_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these jobs are to be canceled."""
+    rows = conn.execute(
+        "select job_id from job_runs where job_id = any(%s) and cancel_requested_at is not null", [list(job_ids)]
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
 def release(conn: Connection[Any], claim: Claim) -> Ring | None:
     """Give a step back undone (the worker is stopping). It is due at once; the claim's token is spent."""
     row = conn.execute(

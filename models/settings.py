@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     retry_max_seconds: float = Field(300.0, gt=0)
     ring_again_seconds: float = Field(15.0, ge=0.1, description="First pause before a job's message is sent again.")
     scheduler_tick_seconds: float = Field(0.2, ge=0.01)
+    stray_seconds: float = Field(86_400, ge=0, description="Age at which an object that is nobody's result is deleted.")
     max_result_bytes: int = Field(2_147_483_648, ge=1024, description="Largest single result taken from a provider.")
 
     sketch_book: str | None = Field(None, description="File in which sketch, the built-in provider, keeps its book.")

@@ -125,3 +125,23 @@ def expire(conn: Connection[Any], subscription_id: UUID, default_plan: str) -> b
     conn.execute("update accounts set plan_id = %s where id = %s", [default_plan, row[0]])
     events.add(conn, row[0], "subscription.expired", {"plan": row[1], "now": default_plan})
     return True
+
+
+def due_periods(conn: Connection[Any], limit: int) -> list[tuple[UUID, UUID]]:
+    """Subscriptions, as (id, account), with a month to grant. Picked without a lock."""
+    rows: list[tuple[UUID, UUID]] = conn.execute(
+        """select id, account_id from subscriptions
+            where status = 'active' and next_grant_at <= app_now() and ends_at > app_now()
+            order by next_grant_at limit %s""",
+        [limit],
+    ).fetchall()
+    return rows
+
+
+def run_out(conn: Connection[Any], limit: int) -> list[tuple[UUID, UUID]]:
+    """Subscriptions, as (id, account), whose time has run out. Picked without a lock."""
+    rows: list[tuple[UUID, UUID]] = conn.execute(
+        "select id, account_id from subscriptions where status = 'active' and ends_at <= app_now() order by ends_at limit %s",
+        [limit],
+    ).fetchall()
+    return rows

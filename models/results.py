@@ -1,0 +1,111 @@
+"""Results: found by clients, expired by the scheduler, purged once no signed link can reach them."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from psycopg import Connection
+
+from models.errors import NotFound, ResultGone
+from models.settings import settings
+
+
+class Result(NamedTuple):
+    """A stored object, as needed to serve it."""
+
+    id: UUID
+    job_id: UUID
+    key: str
+    thumbnail_key: str | None
+    media_type: str
+    size_bytes: int
+    sha256: bytes
+
+
+def find_result(conn: Connection[Any], asset_id: UUID) -> Result:
+    """A result that can be served. Raises ResultGone from the moment its time has passed, whether swept or not."""
+    row = conn.execute(
+        """select id, job_id, key, thumbnail_key, media_type, size_bytes, sha256, status, expires_at,
+                  expires_at <= app_now() from assets where id = %s""",
+        [asset_id],
+    ).fetchone()
+    if row is None:
+        raise NotFound("there is no such file")
+    status, expires_at, past = row[7:]
+    if status == "deleted":
+        raise ResultGone("this result was deleted", reason="deleted")
+    if status == "expired" or past:
+        when = expires_at.isoformat(timespec="seconds")
+        raise ResultGone(f"this result expired at {when}", reason="expired", expired_at=when)
+    return Result(row[0], row[1], row[2], row[3], row[4], row[5], bytes(row[6]))
+
+
+def expire(conn: Connection[Any], limit: int) -> int:
+    """Mark results whose time has passed, give their storage back, and tell one event per account. Returns how many.
+
+    Accounts that are busy are left for the next sweep.
+    """
+    due = conn.execute(
+        """select id, account_id from assets where status = 'stored' and expires_at <= app_now()
+            order by expires_at limit %s""",
+        [limit],
+    ).fetchall()
+    if not due:
+        return 0
+    locked = conn.execute(
+        "select id from accounts where id = any(%s) order by id for no key update skip locked",
+        [sorted({row[1] for row in due})],
+    ).fetchall()
+    free = {row[0] for row in locked}
+    row = conn.execute(
+        """with gone as (
+             update assets set status = 'expired', expired_at = app_now()
+              where id = any(%s) and status = 'stored' and expires_at <= app_now()
+             returning account_id, size_bytes + thumbnail_bytes as bytes
+           ), sums as (
+             select account_id, sum(bytes)::bigint as bytes, count(*) as results from gone group by account_id
+           ), a as (
+             update accounts a set storage_bytes = a.storage_bytes - s.bytes, event_number = a.event_number + 1
+               from sums s where a.id = s.account_id returning a.id, a.event_number, s.results, s.bytes
+           ), told as (
+             insert into events (account_id, number, type, data)
+             select id, event_number, 'assets.expired', jsonb_build_object('results', results, 'bytes', bytes) from a
+           )
+           select coalesce(sum(results), 0)::bigint from sums""",
+        [[row[0] for row in due if row[1] in free]],
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def to_purge(conn: Connection[Any], limit: int) -> list[tuple[UUID, list[str]]]:
+    """Results out of reach, with the keys of their objects: expired for longer than any signed link lives."""
+    rows = conn.execute(
+        """select id, key, thumbnail_key from assets
+            where status <> 'stored' and purged_at is null
+              and expired_at <= app_now() - make_interval(secs => %s) order by expired_at limit %s""",
+        [settings().signed_link_seconds, limit],
+    ).fetchall()
+    return [(row[0], [key for key in row[1:] if key]) for row in rows]
+
+
+def purged(conn: Connection[Any], asset_ids: Sequence[UUID]) -> int:
+    """Confirm that the objects of these results are gone."""
+    return conn.execute(
+        "update assets set purged_at = app_now() where id = any(%s) and purged_at is null", [list(asset_ids)]
+    ).rowcount
+
+
+def strays(conn: Connection[Any], objects: Sequence[tuple[str, UUID, int]]) -> list[str]:
+    """Which of these objects, given as (key, job, token), are nobody's result and nobody's work under way."""
+    if not objects:
+        return []
+    document = [{"key": key, "job_id": job_id, "token": token} for key, job_id, token in objects]
+    rows = conn.execute(
+        """select o.key from jsonb_to_recordset(%s::jsonb) as o(key text, job_id uuid, token bigint)
+            where not exists (select 1 from assets a where a.key = o.key or a.thumbnail_key = o.key)
+              and not exists (select 1 from job_runs r where r.job_id = o.job_id and r.token = o.token
+                                                         and r.lease_owner is not null)""",
+        [orjson.dumps(document).decode()],
+    ).fetchall()
+    return [row[0] for row in rows]

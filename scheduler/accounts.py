@@ -1,0 +1,50 @@
+"""Duties for credits and subscriptions. Each picks without a lock, locks one account, and checks again."""
+
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from models import credits, subscriptions
+from models.db import transaction
+from models.settings import settings
+
+
+def _lock(conn: Connection[Any], account_id: UUID) -> None:
+    conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
+
+
+def expire_grants(batch: int) -> int:
+    """Expire what has lapsed of grants that nobody has touched since."""
+    with transaction() as conn:
+        accounts = credits.accounts_with_lapsed(conn, batch)
+    expired = 0
+    for account_id in accounts:
+        with transaction() as conn:
+            _lock(conn, account_id)
+            expired += credits.expire_lapsed(conn, [account_id])
+    return expired
+
+
+def grant_periods(batch: int) -> int:
+    """Grant the credits of each subscription's month that has begun."""
+    with transaction() as conn:
+        due = subscriptions.due_periods(conn, batch)
+    granted = 0
+    for subscription_id, account_id in due:
+        with transaction() as conn:
+            _lock(conn, account_id)
+            granted += subscriptions.grant_due_period(conn, subscription_id)
+    return granted
+
+
+def expire_subscriptions(batch: int) -> int:
+    """End subscriptions whose time has run out; the account moves to the default plan."""
+    with transaction() as conn:
+        out = subscriptions.run_out(conn, batch)
+    ended = 0
+    for subscription_id, account_id in out:
+        with transaction() as conn:
+            _lock(conn, account_id)
+            ended += subscriptions.expire(conn, subscription_id, settings().default_plan)
+    return ended

@@ -1,0 +1,39 @@
+"""Duties that keep the house: partitions, old keys, silent workers, the audit."""
+
+import logging
+
+from models import audit as books
+from models import events, fleet, jobs
+from models.db import transaction
+from models.settings import settings
+
+log = logging.getLogger(__name__)
+
+
+def make_partitions(_batch: int) -> int:
+    """Make the partitions of the coming months."""
+    with transaction() as conn:
+        return events.make_partitions(conn)
+
+
+def forget_keys(batch: int) -> int:
+    """Delete idempotency keys that are older than they are kept."""
+    with transaction() as conn:
+        return jobs.forget_idempotency_keys(conn, batch)
+
+
+def forget_workers(_batch: int) -> int:
+    """Drop worker processes that were killed."""
+    with transaction() as conn:
+        return fleet.forget_silent_workers(conn, settings().lease_seconds * 10)
+
+
+def audit(_batch: int) -> int:
+    """Prove the books. A broken rule is an error of the duty, shown by `headrace doctor`, and logged."""
+    with transaction() as conn:
+        findings = books.audit(conn)
+    if findings:
+        for finding in findings:
+            log.error("audit: %s does not hold: %s", finding.rule, finding.rows)
+        raise RuntimeError("the audit found broken rules: " + ", ".join(finding.rule for finding in findings))
+    return 0

@@ -1,0 +1,91 @@
+"""Dramatiq as a doorbell: the settings that make it one (research/reliability.md section 1.7).
+
+No middleware: retries, time limits, callbacks and results would repeat or lose what only Postgres may decide. The
+consumer waits on a wake token instead of polling, so that a lone job starts within milliseconds.
+"""
+
+import threading
+import time
+from typing import Any
+
+import dramatiq
+import redis
+from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.errors import ConnectionClosed
+
+from common.redis_client import redis_client
+from models.settings import settings
+from workers.enqueue import NAMESPACE, WAKE
+
+IDLE_SECONDS = 1  # the longest wait for a token; below the socket's time-out, and short enough to stop by
+SOCKET_SECONDS = 15.0
+
+
+class WakeConsumer(_RedisConsumer):  # type: ignore[misc]  # Dramatiq's Redis module has no types
+    """Dramatiq's consumer, but it sleeps until a token or a finished message says that there may be work."""
+
+    def __init__(self, broker: "WakeBroker", queue_name: str, prefetch: int, timeout: int) -> None:
+        super().__init__(broker, queue_name, prefetch, timeout)
+        self._room = threading.Event()
+        self._delayed = queue_name.endswith(".DQ")  # ours are never delayed: that consumer only has to exist
+
+    def ack(self, message: Any) -> None:
+        try:
+            super().ack(message)
+        except redis.TimeoutError as error:  # not a ConnectionError in redis-py: Dramatiq would lose the ack
+            raise ConnectionClosed(error) from None
+        finally:
+            self._room.set()
+
+    def nack(self, message: Any) -> None:
+        try:
+            super().nack(message)
+        except redis.TimeoutError as error:
+            raise ConnectionClosed(error) from None
+        finally:
+            self._room.set()
+
+    def __next__(self) -> Any:
+        try:
+            if not self.message_cache:
+                if self.outstanding_message_count >= self.prefetch:
+                    self._room.wait(IDLE_SECONDS)
+                    self._room.clear()
+                    if self.outstanding_message_count >= self.prefetch:
+                        return None
+                self.message_cache = self.broker.do_fetch(
+                    self.queue_name, self.prefetch - self.outstanding_message_count
+                )
+                if not self.message_cache:
+                    self._wait()
+                    return None
+            return super().__next__()
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise ConnectionClosed(error) from None
+
+    def _wait(self) -> None:
+        if self._delayed:
+            time.sleep(IDLE_SECONDS)
+        else:
+            self.broker.client.blpop([WAKE.format(self.queue_name)], timeout=IDLE_SECONDS)
+
+
+class WakeBroker(RedisBroker):  # type: ignore[misc]  # Dramatiq's Redis module has no types
+    """Dramatiq's Redis broker with our consumer."""
+
+    @property
+    def consumer_class(self) -> type[WakeConsumer]:
+        return WakeConsumer
+
+
+def make_broker() -> WakeBroker:
+    """The broker of a worker process, made Dramatiq's own for the actors that are declared after."""
+    broker = WakeBroker(
+        client=redis_client(settings().redis_url, timeout_seconds=SOCKET_SECONDS),
+        middleware=[],
+        namespace=NAMESPACE,
+        # One in ten commands looks for dead workers' messages; by default one in a thousand, which takes up to an hour.
+        maintenance_chance=100_000,
+    )
+    dramatiq.set_broker(broker)
+    return broker

@@ -1,0 +1,108 @@
+"""Take a provider's results: spool to disk, measure, store. The rows that make them results are written at the end."""
+
+import hashlib
+import logging
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from storage.s3 import StorageError, storage
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from uuid_utils.compat import uuid7
+
+from models.ending import NewAsset
+from models.runs import Claim
+from models.settings import settings
+from storage import keys
+from workers.leases import Hold
+from workers.media import Media, UnusableResult, measure
+from workers.providers.base import Output
+
+log = logging.getLogger(__name__)
+
+STORE_SECONDS = 60.0  # how long one upload is tried again before the step is given back
+
+
+class LeaseLost(Exception):
+    """Somebody else has the job now: stop before the next side effect."""
+
+
+def collect(hold: Hold, outputs: Sequence[Output]) -> list[NewAsset]:
+    """Store every output of a finished generation.
+
+    Raises UnusableResult (broken or too large), StorageError (S3 is away), LeaseLost. Objects are put under a key made
+    from job, token and index: those of a step that comes to nothing are strays, and are reaped.
+    """
+    if not outputs:
+        raise UnusableResult("no_output", "the provider answered without a result")
+    with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
+        return [_take(hold, index, output, Path(folder) / str(index)) for index, output in enumerate(outputs)]
+
+
+def _take(hold: Hold, index: int, output: Output, path: Path) -> NewAsset:
+    digest = _spool(hold, output, path)
+    media = measure(path)
+    if hold.lost:
+        raise LeaseLost
+    claim = hold.claim
+    key = keys.result_key(claim.account_id, claim.job_id, claim.token, index, media.extension)
+    _patiently(hold, lambda: storage().put_file(key, path, media.media_type))
+    thumbnail_key = _store_thumbnail(hold, index, media)
+    size_bytes = path.stat().st_size
+    path.unlink()
+    return NewAsset(
+        id=uuid7(), index=index, key=key, media_type=media.media_type, size_bytes=size_bytes, sha256=digest,
+        width=media.width, height=media.height, duration_ms=media.duration_ms, thumbnail_key=thumbnail_key,
+        thumbnail_bytes=len(media.thumbnail or b""),
+    )  # fmt: skip
+
+
+def _spool(hold: Hold, output: Output, path: Path) -> bytes:
+    """Write the stream to disk, so that no whole video is ever in memory. Returns its SHA-256."""
+    digest, size, limit = hashlib.sha256(), 0, settings().max_result_bytes
+    with path.open("wb") as file:
+        for chunk in output.chunks():
+            size += len(chunk)
+            if size > limit:
+                raise UnusableResult("result_too_large", f"the result has more than {limit} bytes")
+            if hold.lost:
+                raise LeaseLost
+            digest.update(chunk)
+            file.write(chunk)
+    if size == 0:
+        raise UnusableResult("empty_result", "the provider's result is empty")
+    return digest.digest()
+
+
+def _store_thumbnail(hold: Hold, index: int, media: Media) -> str | None:
+    if media.thumbnail is None:
+        return None
+    claim, thumbnail = hold.claim, media.thumbnail
+    key = keys.thumbnail_key(claim.account_id, claim.job_id, claim.token, index, "webp")
+    _patiently(hold, lambda: storage().put_bytes(key, thumbnail, "image/webp"))
+    return key
+
+
+def _patiently(hold: Hold, put: "object") -> None:
+    """Put again while S3 says that trying again helps: the result is paid for, a short outage must not lose it."""
+
+    def worth_trying(error: BaseException) -> bool:
+        return isinstance(error, StorageError) and error.retryable and not hold.lost
+
+    assert callable(put)  # noqa: S101 - for the type checker
+    for attempt in Retrying(
+        stop=stop_after_delay(STORE_SECONDS),
+        wait=wait_random_exponential(multiplier=0.2, max=5),
+        retry=retry_if_exception(worth_trying),
+        reraise=True,
+    ):
+        with attempt:
+            put()
+
+
+def discard(claim: Claim, assets: Sequence[NewAsset]) -> None:
+    """Delete objects that have become no result. Best effort: the scheduler reaps what this leaves."""
+    try:
+        storage().delete_many([key for a in assets for key in (a.key, a.thumbnail_key) if key])
+    except StorageError as error:
+        log.warning("strays of job %s stay for the reaper: %s", claim.job_id, error)

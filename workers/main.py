@@ -1,0 +1,77 @@
+"""A worker process: `python -m workers [--threads N] [--queues interactive,batch]`.
+
+One process, its threads, no children: scale by starting more. Dramatiq's own command forks, and a killed master leaves
+its children running (research/reliability.md, section 1.6).
+"""
+
+import argparse
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+from uuid import UUID
+
+import dramatiq
+
+from models import db
+from models.jobs import QUEUES
+from models.settings import settings
+from workers import enqueue
+from workers.advance import Advance
+from workers.broker import make_broker
+from workers.leases import Keeper
+
+log = logging.getLogger("workers")
+
+STOP_SECONDS = 20  # for steps under way; what is left then is given back
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    parser.add_argument("--threads", type=int, default=settings().worker_threads)
+    parser.add_argument("--queues", default=",".join(QUEUES), help="queues to serve, separated by commas")
+    options = parser.parse_args(argv)
+    queues = options.queues.split(",")
+    unknown = [queue for queue in queues if queue not in QUEUES]
+    if unknown:
+        parser.error(f"unknown queue {unknown[0]!r}; there are {', '.join(QUEUES)}")
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    run(options.threads, queues, stopping)
+
+
+def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
+    """Serve the queues until `stopping` is set."""
+    db.size_pool(threads + 2)  # a thread holds one connection at a time, the lease keeper another
+    worker_id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+    broker = make_broker()
+    keeper = Keeper(worker_id, ",".join(queues), threads)
+    step = Advance(worker_id, keeper)
+
+    @dramatiq.actor(actor_name=enqueue.ACTOR, queue_name=queues[0], broker=broker)
+    def advance(job_id: str) -> None:
+        try:
+            step(UUID(job_id))
+        except Exception:  # the row says what is next; a message is never tried again
+            log.exception("step of job %s failed; the scheduler will ring again", job_id)
+
+    for queue in queues:
+        broker.declare_queue(queue)
+    worker = dramatiq.Worker(broker, queues=set(queues), worker_threads=threads)
+    worker.queue_prefetch = threads  # what one process holds back is what it is working on
+    keeper.threads_alive = lambda: sum(thread.is_alive() for thread in worker.workers)
+    keeper.start()
+    worker.start()
+    log.info("worker %s serves %s with %d threads", worker_id, ", ".join(queues), threads)
+    stopping.wait()
+    log.info("worker %s stops", worker_id)
+    worker.stop(timeout=STOP_SECONDS * 1000)
+    keeper.stop()
+    enqueue.close()
+    broker.client.close()
+    db.close()
