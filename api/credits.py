@@ -1,0 +1,41 @@
+"""/v1/credits: the balance and the ledger of the caller's account."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import Response
+
+from api import schemas
+from api.auth import Caller, caller
+from api.lean import answer
+from models import reading
+from models.db import transaction
+from models.errors import InvalidRequest
+
+router = APIRouter(prefix="/v1/credits", tags=["credits"])
+
+
+@router.get("", response_model=schemas.Credits, summary="Look at the balance")
+def get_credits(who: Annotated[Caller, Depends(caller)]) -> Response:
+    """What is really usable now: grants whose time has passed are expired before this is answered."""
+    with transaction() as conn:
+        balance = reading.balance(conn, who.account_id)
+        grants = reading.open_grants(conn, who.account_id)
+    body = balance._asdict()
+    return answer({**body, "plan": body.pop("plan_id"), "grants": grants})
+
+
+@router.get("/entries", response_model=schemas.EntryPage, summary="List ledger entries")
+def list_entries(
+    who: Annotated[Caller, Depends(caller)],
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> Response:
+    """Every movement of your credits, newest first."""
+    if cursor is not None and not (cursor.isdigit() and len(cursor) < 19):
+        raise InvalidRequest("cursor is not one that this API gave out", param="cursor")
+    with transaction() as conn:
+        entries = reading.ledger(conn, who.account_id, before=int(cursor) if cursor else None, limit=limit + 1)
+    page = entries[:limit]
+    following = str(page[-1]["id"]) if len(entries) > limit else None
+    return answer({"data": page, "next_cursor": following})

@@ -1,0 +1,91 @@
+"""Requests that arrive together are answered together: one batch in flight, what arrives meanwhile is the next.
+
+No timer and no waiting for company: a request that finds nothing in flight starts at once, alone.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class Grouper(Generic[Item, Answer]):
+    """Runs a synchronous function over batches of items in a thread of its own, for one event loop.
+
+    `function` gets the items and returns one answer per item, in order; an answer that is an exception is raised to
+    its caller. If the function itself raises, `rescue` is asked for the answers of the whole batch.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Sequence[Item]], Sequence[Answer | Exception]],
+        *,
+        rescue: Callable[[Sequence[Item], Exception], Sequence[Answer | Exception]] | None = None,
+        after: Callable[[Sequence[Item], Sequence[Answer | Exception]], None] | None = None,
+        max_batch: int = 100,
+        name: str = "grouper",
+    ) -> None:
+        self._function = function
+        self._rescue = rescue
+        self._after = after
+        self._max_batch = max_batch
+        self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
+        self._busy = False
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    async def ask(self, item: Item) -> Answer:
+        """The answer to one item."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
+        self._waiting.append((item, future))
+        if not self._busy:
+            self._start(loop)
+        return await future
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True)
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
+        self._busy = True
+        self._pool.submit(self._run, loop, batch)
+
+    def _run(self, loop: asyncio.AbstractEventLoop, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+        items = [item for item, _ in batch]
+        answers: Sequence[Answer | Exception]
+        try:
+            answers = self._function(items)
+        except Exception as error:  # noqa: BLE001 - every caller must get an answer
+            answers = self._saved(items, error)
+        loop.call_soon_threadsafe(self._deliver, batch, answers)
+        # After the answers are on their way: what follows a commit must not delay it.
+        if self._after is not None:
+            self._after(items, answers)
+        loop.call_soon_threadsafe(self._next, loop)
+
+    def _saved(self, items: list[Item], error: Exception) -> Sequence[Answer | Exception]:
+        if self._rescue is None:
+            return [error] * len(items)
+        try:
+            return self._rescue(items, error)
+        except Exception as worse:  # noqa: BLE001 - every caller must get an answer
+            return [worse] * len(items)
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._waiting:
+            self._start(loop)
+        else:
+            self._busy = False
+
+    @staticmethod
+    def _deliver(batch: list[tuple[Item, asyncio.Future[Answer]]], answers: Sequence[Answer | Exception]) -> None:
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if future.done():  # the client has gone; what was done stays done
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)

@@ -1,0 +1,194 @@
+"""/v1/jobs: order, look at, list, cancel, order again."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query
+from starlette.requests import Request
+from starlette.responses import Response
+from uuid_utils.compat import uuid7
+
+from api import schemas
+from api.auth import Caller, caller
+from api.grouping import Grouper
+from api.lean import LeanRoute, answer, handled_by, read_body
+from api.views import job_view
+from models import cancel as canceling
+from models import reading
+from models.catalogue import Offer
+from models.db import transaction
+from models.errors import InvalidRequest, JobNotEnded, NotFound, UnknownModel
+from models.reading import JobRow
+from models.settings import settings
+from models.submit import Order, body_hash
+from workers.enqueue import ring
+
+lean_router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=LeanRoute)
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+MAX_KEY_CHARACTERS = 255
+
+
+def offer_of(request: Request, model_id: str) -> Offer:
+    """The model that a client names. Raises UnknownModel."""
+    offer: Offer | None = request.app.state.catalogue.get(model_id)
+    if offer is None:
+        raise UnknownModel(f"there is no model {model_id!r}; see GET /v1/models", param="model")
+    return offer
+
+
+def job_id_of(text: str) -> UUID:
+    """A job's id. Raises NotFound for a text that is none: to a client both are nothing here."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(f"no job {text[:40]!r}", param="id") from None
+
+
+async def _create(request: Request) -> Response:
+    who = await request.app.state.keys.caller(request)
+    order, body = await read_body(request, schemas.JobRequest)
+    key = request.headers.get("idempotency-key")
+    if key is not None and not (0 < len(key) <= MAX_KEY_CHARACTERS):
+        raise InvalidRequest(
+            f"Idempotency-Key has {len(key)} characters; the limit is {MAX_KEY_CHARACTERS}", param="Idempotency-Key"
+        )
+    offer = offer_of(request, order.model)
+    accepted = await request.app.state.intake.submit(
+        Order(
+            uuid7(), who.account_id, offer, offer.checked(order.input), priority=order.priority, queue=order.queue,
+            api_key_id=who.key_id, idempotency_key=key, body_hash=body_hash(body) if key else b"",
+        )
+    )  # fmt: skip
+    row = await request.app.state.reads.ask(accepted.job_id)
+    headers = {"location": f"/v1/jobs/{accepted.job_id}"}
+    if accepted.replayed:
+        headers["idempotent-replayed"] = "true"
+    return answer(job_view(row), 201, headers)
+
+
+@lean_router.post("", status_code=201, response_model=schemas.Job, summary="Order a job")
+@handled_by(_create)
+def create_job(
+    body: schemas.JobRequest,
+    idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)] = None,
+) -> None:
+    """Checks the input, reserves the credits and queues the job. With an `Idempotency-Key` the same request, sent again
+    within 24 hours, answers with the same job (and `Idempotent-Replayed: true`); another request with it is refused.
+    """
+
+
+async def _get(request: Request) -> Response:
+    who = await request.app.state.keys.caller(request)
+    job_id = job_id_of(request.path_params["job_id"])
+    row: JobRow | None = await request.app.state.reads.ask(job_id)
+    if row is None or row.account_id != who.account_id:
+        raise NotFound(f"no job {job_id}", param="id")
+    return answer(job_view(row))
+
+
+@lean_router.get("/{job_id}", response_model=schemas.Job, summary="Look at a job")
+@handled_by(_get)
+def get_job(job_id: UUID) -> None:
+    """The job's status, where it stands while it waits, and its results once it has succeeded."""
+
+
+def read_group(ids: Sequence[UUID]) -> list[JobRow | None]:
+    """Jobs by id, for `Grouper`: reads that arrive together are one query."""
+    with transaction() as conn:
+        found = reading.jobs_by_id(conn, ids)
+    return [found.get(job_id) for job_id in ids]
+
+
+Reads = Grouper[UUID, JobRow | None]
+
+
+@router.get("", response_model=schemas.JobPage, summary="List jobs")
+def list_jobs(
+    who: Annotated[Caller, Depends(caller)],
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+    status: Annotated[schemas.Status | None, Query()] = None,
+    model: Annotated[str | None, Query(max_length=100)] = None,
+) -> Response:
+    """Your own jobs, newest first."""
+    before = _read_cursor(cursor) if cursor is not None else None
+    limit = min(limit, settings().page_size_max)
+    with transaction() as conn:
+        rows = reading.list_jobs(conn, who.account_id, before=before, status=status, model_id=model, limit=limit + 1)
+    page = rows[:limit]
+    following = base64.urlsafe_b64encode(page[-1].id.bytes).rstrip(b"=").decode() if len(rows) > limit else None
+    return answer({"data": [job_view(row) for row in page], "next_cursor": following})
+
+
+def _read_cursor(text: str) -> UUID:
+    try:
+        return UUID(bytes=base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError):
+        raise InvalidRequest("cursor is not one that this API gave out", param="cursor") from None
+
+
+@router.post("/{job_id}/cancel", response_model=schemas.Job, summary="Cancel a job")
+def cancel_job(job_id: str, who: Annotated[Caller, Depends(caller)]) -> Response:
+    """A job that has not started is canceled and refunded at once. A running one is asked to stop: `cancel_requested`
+    is true until it has, and its model decides whether it is refunded.
+    """
+    wanted = job_id_of(job_id)
+    with transaction() as conn:
+        canceled = canceling.cancel(conn, wanted, account_id=who.account_id)
+    ring(canceled.rings)
+    return _read(wanted)
+
+
+def _read(job_id: UUID, status: int = 200) -> Response:
+    with transaction() as conn:
+        row = reading.jobs_by_id(conn, [job_id])[job_id]
+    return answer(job_view(row), status)
+
+
+async def _retry(request: Request) -> Response:
+    who = await request.app.state.keys.caller(request)
+    job_id = job_id_of(request.path_params["job_id"])
+    row: JobRow | None = await request.app.state.reads.ask(job_id)
+    if row is None or row.account_id != who.account_id:
+        raise NotFound(f"no job {job_id}", param="id")
+    if row.ended is None:
+        raise JobNotEnded("only a job that has ended can be ordered again", param="id")
+    offer = offer_of(request, row.model_id)
+    accepted = await request.app.state.intake.submit(
+        Order(
+            uuid7(), who.account_id, offer, offer.checked(row.input), queue=row.queue, api_key_id=who.key_id,
+            retry_of=job_id,
+        )
+    )  # fmt: skip
+    again = await request.app.state.reads.ask(accepted.job_id)
+    return answer(job_view(again), 201, {"location": f"/v1/jobs/{accepted.job_id}"})
+
+
+@lean_router.post("/{job_id}/retry", status_code=201, response_model=schemas.Job, summary="Order an ended job again")
+@handled_by(_retry)
+def retry_job(job_id: UUID) -> None:
+    """A new job with the same input, at today's price; `retry_of` names the old one, which stays as it ended."""
+
+
+def examples() -> dict[str, Any]:
+    """A job as the OpenAPI document shows it."""
+    job_id = "01a1fd03-f4e4-7365-bf9d-4827335166ca"
+    return {
+        "id": job_id, "status": "succeeded", "model": "sketch-image",
+        "input": {"prompt": "a harbour at dawn", "width": 768, "height": 768, "seed": 7, "count": 1, "format": "png"},
+        "queue": "interactive", "retry_of": None, "credits": {"reserved": 1, "charged": 1}, "progress": 100,
+        "waiting": None, "cancel_requested": False, "attempts": 1, "error": None,
+        "outputs": [
+            {
+                "id": "01a1fd04-0a12-7c55-9b1f-3d0a5c2e7f10", "url": "https://api.example.com/files/AaH9BAoSfFWbHz0KXC5_EA",
+                "thumbnail_url": "https://api.example.com/files/AaH9BAoSfFWbHz0KXC5_EA?thumbnail=1",
+                "media_type": "image/png", "size_bytes": 823144, "sha256": "9f86d081884c7d65" * 4, "width": 768,
+                "height": 768, "duration_seconds": None, "status": "stored", "expires_at": "2026-11-22T07:30:58Z",
+            }
+        ],
+        "created_at": "2026-11-21T07:30:57Z", "started_at": "2026-11-21T07:30:57Z", "ended_at": "2026-11-21T07:30:58Z",
+    }  # fmt: skip

@@ -1,0 +1,61 @@
+"""Routes without FastAPI's machinery in their way: documented like any other, handled by a plain async function.
+
+The framework's own dependency solving and validation cost as much as a whole grouped submit (research/performance.md,
+section 1d), so the hot routes read, check and answer by themselves.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import orjson
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from models.errors import InvalidInput, InvalidRequest
+
+Shape = TypeVar("Shape", bound=BaseModel)
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class LeanRoute(APIRoute):
+    """A route whose endpoint's signature is its documentation and whose `lean` function is its code."""
+
+    def get_route_handler(self) -> Handler:
+        lean: Handler = self.endpoint.lean  # type: ignore[attr-defined]  # set by `handled_by`
+        return lean
+
+
+def handled_by(handler: Handler) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Say which function really answers a documented endpoint."""
+
+    def mark(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+        endpoint.lean = handler  # type: ignore[attr-defined]
+        return endpoint
+
+    return mark
+
+
+def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON response."""
+    return Response(orjson.dumps(body), status, headers, "application/json")
+
+
+async def read_body(request: Request, shape: type[Shape]) -> tuple[Shape, dict[str, Any]]:
+    """The request's body, checked; and as it was sent. Raises InvalidRequest or InvalidInput that name the field."""
+    raw = await request.body()
+    if b"\\u0000" in raw:
+        raise InvalidInput("the body has a NUL character (\\u0000), which cannot be stored", param="body")
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"the body is not JSON: {error}", param="body") from None
+    if not isinstance(body, dict):
+        raise InvalidRequest("the body must be a JSON object", param="body")
+    try:
+        return shape.model_validate(body), body
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"{place}: {first['msg']}", param=place) from None

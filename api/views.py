@@ -1,0 +1,107 @@
+"""What clients read: rows turned into JSON-ready dictionaries. Pure, and the one place that decides what is shown."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from api.files import url_of
+from models.catalogue import Offer
+from models.plans import Plan
+from models.reading import JobRow
+
+
+def status_of(row: JobRow) -> str:
+    """A job's status as clients know it; `reconciling` is running, with the reason."""
+    if row.ended:
+        return row.ended
+    return "queued" if row.run_status == "queued" else "running"
+
+
+def job_view(row: JobRow) -> dict[str, Any]:
+    """A job, as GET /v1/jobs/{id} answers."""
+    return {
+        "id": row.id,
+        "status": status_of(row),
+        "model": row.model_id,
+        "input": row.input,
+        "queue": row.queue,
+        "retry_of": row.retry_of,
+        "credits": {"reserved": row.price_credits, "charged": row.charged_credits},
+        "progress": 100 if row.ended == "succeeded" else row.progress,
+        "waiting": _waiting(row),
+        "cancel_requested": row.cancel_requested,
+        "attempts": row.attempts,
+        "error": _error(row),
+        "outputs": [_output(asset) for asset in row.assets],
+        "created_at": row.created_at,
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+    }
+
+
+def _error(row: JobRow) -> dict[str, Any] | None:
+    if row.error_code is None:
+        return None
+    return {"code": row.error_code, "message": row.error_message}
+
+
+def _waiting(row: JobRow) -> dict[str, Any] | None:
+    """Where a job stands, why it waits, and how long that may take."""
+    if row.ended:
+        return None
+    if row.run_status != "queued":
+        return {"position": None, "reason": row.reason, "estimate_seconds": None} if row.reason else None
+    if row.dispatched:
+        return {"position": 0, "reason": "waiting for a worker", "estimate_seconds": row.typical_seconds}
+    if row.wake_at is not None:
+        pause = max(0, round((row.wake_at - datetime.now(UTC)).total_seconds()))
+        return {
+            "position": row.ahead,
+            "reason": f"retrying after {row.reason}" if row.reason else "retrying",
+            "estimate_seconds": pause + row.typical_seconds,
+        }
+    ahead = row.ahead or 0
+    return {
+        "position": ahead + 1,
+        "reason": f"{row.slots_in_use} of the account's {row.slots} slots are in use",
+        "estimate_seconds": (ahead // row.slots + 2) * row.typical_seconds,
+    }
+
+
+def _output(asset: dict[str, Any]) -> dict[str, Any]:
+    asset_id = UUID(asset["id"])
+    stored = asset["status"] == "stored"
+    return {
+        "id": asset_id,
+        "url": url_of(asset_id),
+        "thumbnail_url": url_of(asset_id, thumbnail=True) if asset["thumbnail"] and stored else None,
+        "media_type": asset["media_type"],
+        "size_bytes": asset["size_bytes"],
+        "sha256": asset["sha256"],
+        "width": asset["width"],
+        "height": asset["height"],
+        "duration_seconds": asset["duration_ms"] / 1000 if asset["duration_ms"] is not None else None,
+        "status": asset["status"],
+        "expires_at": asset["expires_at"],
+    }
+
+
+def model_view(offer: Offer) -> dict[str, Any]:
+    """A model, as GET /v1/models answers; routes and options are the operator's own business."""
+    entry = offer.entry
+    return {
+        "id": entry.id,
+        "version": offer.version,
+        "name": entry.name,
+        "description": entry.description,
+        "kind": entry.kind,
+        "price": entry.price.model_dump(exclude_none=True),
+        "input_schema": entry.input_schema,
+        "timeout_seconds": entry.timeout_seconds,
+        "typical_seconds": entry.typical_seconds,
+    }
+
+
+def plan_view(plan: Plan) -> dict[str, Any]:
+    """A plan, as GET /v1/plans answers."""
+    return plan.model_dump(exclude={"position"})
