@@ -22,7 +22,7 @@ def get_credits(who: Annotated[Caller, Depends(caller)]) -> Response:
         balance = reading.balance(conn, who.account_id)
         grants = reading.open_grants(conn, who.account_id)
     body = balance._asdict()
-    return answer({**body, "plan": body.pop("plan_id"), "grants": grants})
+    return answer({"plan": body.pop("plan_id"), **body, "grants": grants})
 
 
 @router.get("/entries", response_model=schemas.EntryPage, summary="List ledger entries")

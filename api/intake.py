@@ -24,7 +24,7 @@ class Intake:
     """Takes orders for one event loop."""
 
     def __init__(self) -> None:
-        self._first = Grouper(_submit_group, rescue=_one_by_one, after=_ring, name="intake")
+        self._first: Grouper[Order, Answer] = Grouper(_submit_group, rescue=_one_by_one, after=_ring, name="intake")
         self._pool = ThreadPoolExecutor(LANES, thread_name_prefix="intake-wait")
         # Orders whose account is held elsewhere, by account: each account waits in one thread, with all its orders.
         self._lanes: dict[UUID, list[tuple[Order, asyncio.Future[Answer | Exception]]]] = {}

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from models.db import transaction
 from models.errors import InvalidRequest, JobNotEnded, NotFound, UnknownModel
 from models.reading import JobRow
 from models.settings import settings
-from models.submit import Order, body_hash
+from models.submit import Accepted, Order, body_hash
 from workers.enqueue import ring
 
 lean_router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=LeanRoute)
@@ -57,17 +58,36 @@ async def _create(request: Request) -> Response:
             f"Idempotency-Key has {len(key)} characters; the limit is {MAX_KEY_CHARACTERS}", param="Idempotency-Key"
         )
     offer = offer_of(request, order.model)
-    accepted = await request.app.state.intake.submit(
-        Order(
-            uuid7(), who.account_id, offer, offer.checked(order.input), priority=order.priority, queue=order.queue,
-            api_key_id=who.key_id, idempotency_key=key, body_hash=body_hash(body) if key else b"",
-        )
+    wanted = Order(
+        uuid7(), who.account_id, offer, offer.checked(order.input), priority=order.priority, queue=order.queue,
+        api_key_id=who.key_id, idempotency_key=key, body_hash=body_hash(body) if key else b"",
     )  # fmt: skip
-    row = await request.app.state.reads.ask(accepted.job_id)
+    return await _ordered(request, wanted)
+
+
+async def _ordered(request: Request, order: Order) -> Response:
+    """Submit, and answer with the job: a new one from what is known already, a repeated one as it stands now."""
+    accepted: Accepted = await request.app.state.intake.submit(order)
     headers = {"location": f"/v1/jobs/{accepted.job_id}"}
-    if accepted.replayed:
-        headers["idempotent-replayed"] = "true"
+    if accepted.created_at is None:
+        row = await request.app.state.reads.ask(accepted.job_id)
+        if accepted.replayed:
+            headers["idempotent-replayed"] = "true"
+    else:
+        row = new_row(order, accepted, accepted.created_at)
     return answer(job_view(row), 201, headers)
+
+
+def new_row(order: Order, accepted: Accepted, created_at: datetime) -> JobRow:
+    """A job as it is at its commit, without reading it back. Its place in a line is not known here."""
+    return JobRow(
+        id=order.job_id, account_id=order.account_id, model_id=order.offer.entry.id, input=dict(order.input),
+        queue=accepted.queue, retry_of=order.retry_of, price_credits=accepted.price_credits, charged_credits=None,
+        created_at=created_at, started_at=None, ended=None, ended_at=None, attempts=0, error_code=None,
+        error_message=None, run_status="queued", dispatched=accepted.dispatched, wake_at=None, progress=None, reason=None,
+        cancel_requested=False, ahead=None, slots=accepted.slots, slots_in_use=accepted.slots_in_use,
+        typical_seconds=order.offer.entry.typical_seconds, assets=[],
+    )  # fmt: skip
 
 
 @lean_router.post("", status_code=201, response_model=schemas.Job, summary="Order a job")
@@ -158,14 +178,16 @@ async def _retry(request: Request) -> Response:
     if row.ended is None:
         raise JobNotEnded("only a job that has ended can be ordered again", param="id")
     offer = offer_of(request, row.model_id)
-    accepted = await request.app.state.intake.submit(
-        Order(
-            uuid7(), who.account_id, offer, offer.checked(row.input), queue=row.queue, api_key_id=who.key_id,
-            retry_of=job_id,
-        )
-    )  # fmt: skip
-    again = await request.app.state.reads.ask(accepted.job_id)
-    return answer(job_view(again), 201, {"location": f"/v1/jobs/{accepted.job_id}"})
+    again = Order(
+        uuid7(),
+        who.account_id,
+        offer,
+        offer.checked(row.input),
+        queue=row.queue,
+        api_key_id=who.key_id,
+        retry_of=job_id,
+    )
+    return await _ordered(request, again)
 
 
 @lean_router.post("/{job_id}/retry", status_code=201, response_model=schemas.Job, summary="Order an ended job again")

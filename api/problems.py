@@ -74,7 +74,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> Response:
-        log.exception("request %s failed unexpectedly", request.scope.get("request_id"), exc_info=error)
+        log.error("request %s failed unexpectedly", request.scope.get("request_id"), exc_info=error)
         return problem(
             request, 500, "internal_error", "an unexpected fault of ours; it was logged under the request id"
         )

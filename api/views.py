@@ -62,7 +62,7 @@ def _waiting(row: JobRow) -> dict[str, Any] | None:
         }
     ahead = row.ahead or 0
     return {
-        "position": ahead + 1,
+        "position": ahead + 1 if row.ahead is not None else None,
         "reason": f"{row.slots_in_use} of the account's {row.slots} slots are in use",
         "estimate_seconds": (ahead // row.slots + 2) * row.typical_seconds,
     }

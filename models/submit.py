@@ -8,6 +8,7 @@ tries them again in a lane that may wait.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -45,12 +46,18 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The job that answers an order; `replayed` where an earlier order with the same idempotency key made it."""
+    """The job that answers an order; `replayed` where an earlier order with the same idempotency key made it, and then
+    only its id and queue are told here.
+    """
 
     job_id: UUID
     replayed: bool
     dispatched: bool
     queue: str
+    price_credits: int = 0
+    created_at: datetime | None = None
+    slots: int = 0
+    slots_in_use: int = 0
 
 
 class Locked:
@@ -74,6 +81,7 @@ class _Account:
     storage_quota_bytes: int
     credit_price_usd_micros: int
     markup_bp: int
+    now: datetime
     grants: list[list[Any]] = field(default_factory=list)  # [id, remaining], in the order of use
     changed: bool = False
 
@@ -106,7 +114,7 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
 
 _LOCK = """
 select a.id, a.available, a.reserved, a.debt, a.slots_in_use, a.event_number, a.storage_bytes,
-       p.slots, p.storage_quota_bytes, p.credit_price_usd_micros, p.markup_bp
+       p.slots, p.storage_quota_bytes, p.credit_price_usd_micros, p.markup_bp, app_now()
   from accounts a join plans p on p.id = a.plan_id
  where a.id = any(%s) order by a.id for no key update of a"""
 # A later statement than the lock: in the same one, the grants would be seen as they were before the lock was had.
@@ -215,7 +223,10 @@ def _decide(
             "event_number": account.event_number, "key": order.idempotency_key, "body_hash": order.body_hash.hex(),
         }
     )  # fmt: skip
-    return Accepted(order.job_id, replayed=False, dispatched=dispatched, queue=queue)
+    return Accepted(
+        order.job_id, replayed=False, dispatched=dispatched, queue=queue, price_credits=price, created_at=account.now,
+        slots=account.slots, slots_in_use=account.slots_in_use,
+    )  # fmt: skip
 
 
 def _refusal(account: _Account, price: int) -> DomainError | None:

@@ -21,7 +21,7 @@ IDLE_SECONDS = 1  # the longest wait for a token; below the socket's time-out, a
 SOCKET_SECONDS = 15.0
 
 
-class WakeConsumer(_RedisConsumer):  # type: ignore[misc]  # Dramatiq's Redis module has no types
+class WakeConsumer(_RedisConsumer):
     """Dramatiq's consumer, but it sleeps until a token or a finished message says that there may be work."""
 
     def __init__(self, broker: "WakeBroker", queue_name: str, prefetch: int, timeout: int) -> None:
@@ -70,7 +70,7 @@ class WakeConsumer(_RedisConsumer):  # type: ignore[misc]  # Dramatiq's Redis mo
             self.broker.client.blpop([WAKE.format(self.queue_name)], timeout=IDLE_SECONDS)
 
 
-class WakeBroker(RedisBroker):  # type: ignore[misc]  # Dramatiq's Redis module has no types
+class WakeBroker(RedisBroker):
     """Dramatiq's Redis broker with our consumer."""
 
     @property

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
+from typing import Any
 from uuid import uuid4
 
 import redis
@@ -37,7 +38,7 @@ class Sender:
 
     def ring(self, rings: Iterable[Ring]) -> bool:
         """Tell the workers about these jobs. False: Redis is away, and the scheduler will ring."""
-        by_queue: dict[str, dict[str, bytes]] = {}
+        by_queue: dict[str, dict[Any, Any]] = {}
         for ring in rings:
             message_id, message = _message(ring)
             by_queue.setdefault(ring.queue, {})[message_id] = message

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -37,7 +37,7 @@ class Keeper:
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
-        self.threads_alive = lambda: threads  # replaced by who runs the threads
+        self.threads_alive: Callable[[], int] = lambda: threads  # replaced by who runs the threads
 
     def start(self) -> None:
         self._thread.start()

@@ -75,25 +75,31 @@ class ProviderError(Exception):
 
 
 class OutcomeUnknown(Exception):
-    """The call may or may not have started a generation: its answer was lost. Never start another blindly."""
+    """A call's answer was lost: it may or may not have had its effect. Never start another generation blindly."""
+
+
+Recovery = Literal["idempotent", "lookup", "none"]
 
 
 class Provider(Protocol):
-    """A company or server that generates.
-
-    `recovery` says what can be done when the answer to `start` was lost: "idempotent" (start again with the same key
-    is the same generation), "lookup" (`lookup` finds it by our key), or "none" (the job waits in `reconciling`).
-    """
+    """A company or server that generates. Every method may raise OutcomeUnknown: the question itself was lost."""
 
     name: str
-    recovery: Literal["idempotent", "lookup", "none"]
+
+    def recovery(self, request: Request) -> Recovery:
+        """What can be done when the answer to `start` was lost: start again with the same key, which is the same
+        generation; find it by our key (`lookup`); or nothing, and the job waits in `reconciling`.
+        """
+        ...
 
     def start(self, request: Request, idempotency_key: str) -> Outcome:
         """Begin a generation. Raises ProviderError, or OutcomeUnknown where the answer was lost."""
         ...
 
     def poll(self, request: Request, provider_job_id: str) -> Outcome:
-        """How far it is. Raises ProviderError if the generation failed, or cannot be asked now (retryable)."""
+        """How far it is. Raises ProviderError only if the generation itself failed; not being able to ask is
+        OutcomeUnknown, and it is asked again.
+        """
         ...
 
     def lookup(self, request: Request, idempotency_key: str) -> Outcome | None:
