@@ -15,12 +15,12 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from storage.s3 import StorageError, storage
 
 from models import results
 from models.db import transaction
 from models.errors import NotFound
 from models.settings import settings
+from storage.s3 import StorageError, storage
 
 router = APIRouter(tags=["files"])
 

@@ -194,3 +194,33 @@ def queues(conn: Connection[Any]) -> list[QueueRow]:
             group by 1 order by 1 desc"""
     ).fetchall()
     return [QueueRow(*row) for row in rows]
+
+
+def attempts(conn: Connection[Any], job_id: UUID) -> list[dict[str, Any]]:
+    """A job's attempts, oldest first, for operators."""
+    names = [
+        "number",
+        "token",
+        "provider",
+        "phase",
+        "provider_job_id",
+        "started_at",
+        "ended_at",
+        "error_code",
+        "error_message",
+        "charged",
+        "cost_usd_micros",
+    ]
+    rows = conn.execute(
+        f"select {', '.join(names)} from attempts where job_id = %s order by number", [job_id]
+    ).fetchall()
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def entries_of_job(conn: Connection[Any], job_id: UUID) -> list[dict[str, Any]]:
+    """A job's ledger entries, oldest first."""
+    names = ["id", "kind", "amount", "from_bucket", "to_bucket", "available_after", "reserved_after", "created_at"]
+    rows = conn.execute(
+        f"select {', '.join(names)} from ledger_entries where job_id = %s order by id", [job_id]
+    ).fetchall()
+    return [dict(zip(names, row, strict=True)) for row in rows]

@@ -2,13 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
-from storage.s3 import storage
-
 from common.faultpoints import reached
 from models import fleet, results
 from models.db import transaction
 from models.settings import settings
 from storage import keys
+from storage.s3 import storage
 
 
 def expire_results(batch: int) -> int:

@@ -11,14 +11,13 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from storage.s3 import StorageError
-
 from common.faultpoints import reached
 from models import ending, prices, runs
 from models.db import transaction
 from models.ending import AttemptEnd, Ended, Ending, NewAsset
 from models.runs import Claim
 from models.settings import settings
+from storage.s3 import StorageError
 from workers.collect import LeaseLost, collect, discard
 from workers.enqueue import ring
 from workers.leases import Hold, Keeper

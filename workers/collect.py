@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from storage.s3 import StorageError, storage
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 from uuid_utils.compat import uuid7
 
@@ -14,6 +13,7 @@ from models.ending import NewAsset
 from models.runs import Claim
 from models.settings import settings
 from storage import keys
+from storage.s3 import StorageError, storage
 from workers.leases import Hold
 from workers.media import Media, UnusableResult, measure
 from workers.providers.base import Output

@@ -1,0 +1,52 @@
+# Two commands need nothing but Python 3.11, make and pip: `make demo` and `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(VENV)/.installed-run
+DEV := $(VENV)/.installed-dev
+
+.PHONY: help setup demo up test check faults bench clean
+
+help: ## list what can be done
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+# The stamp is written last: an install that was cut off is done again by the next run.
+$(RUN): requirements.txt requirements-local.txt pyproject.toml deploy/venv.py
+	@echo "setting up $(VENV) (first time: about a minute)"
+	@$(PYTHON) deploy/venv.py $(VENV) requirements-local.txt
+	@touch $@
+
+$(DEV): requirements.txt requirements-local.txt requirements-dev.txt pyproject.toml deploy/venv.py
+	@echo "setting up $(VENV) for development (first time: about a minute)"
+	@$(PYTHON) deploy/venv.py $(VENV) requirements-dev.txt
+	@touch $@ $(RUN)
+
+setup: $(DEV) ## install everything, tests and linters included
+
+demo: $(RUN) ## see it work: order, pay, generate, fetch, prove the books
+	@$(BIN)/headrace demo
+
+up: $(RUN) ## run everything here until Ctrl-C, on http://127.0.0.1:8000
+	@$(BIN)/headrace up
+
+test: $(DEV) ## the tests, on real servers
+	@$(BIN)/python -m pytest tests --ignore=tests/faults -q
+
+check: $(DEV) ## lint, format, types, layers, migrations
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m cli.check_migrations
+
+faults: $(DEV) ## the long fault runs: kill, flush, cut off; then prove the books
+	@$(BIN)/python -m pytest tests/faults -q -s
+
+bench: $(DEV) ## measure, compare with floors and peers, write benchmarks/results/
+	@$(BIN)/python -m benchmarks
+
+clean: ## remove the environment and all local data
+	rm -rf $(VENV) .headrace demo-results

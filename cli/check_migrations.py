@@ -1,0 +1,30 @@
+"""`python -m cli.check_migrations`: migrations run up, down and up again, and the schema is what the code says."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from cli.embedded.servers import servers
+from models import migrations
+from models.settings import settings
+
+
+def main() -> None:
+    for name in ("DATABASE_URL", "REDIS_URL", "S3_ENDPOINT_URL"):
+        os.environ.pop(name, None)  # never somebody's real database: this takes the schema down
+    # Only PostgreSQL is needed; the other two are told to be elsewhere.
+    os.environ |= {"REDIS_URL": "redis://127.0.0.1:1/0", "S3_ENDPOINT_URL": "http://127.0.0.1:1"}
+    with tempfile.TemporaryDirectory(prefix="headrace-check-") as folder, servers(Path(folder)) as addresses:
+        os.environ["DATABASE_URL"] = addresses.database_url
+        settings.cache_clear()
+        for step in (migrations.upgrade, migrations.downgrade, migrations.upgrade):
+            step()
+        found = migrations.differences()
+    if found:
+        sys.exit("the schema differs from the code:\n" + "\n".join(str(each) for each in found))
+    print("migrations: up, down, up; the schema is what the code says")
+
+
+if __name__ == "__main__":
+    main()

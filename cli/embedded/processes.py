@@ -1,0 +1,140 @@
+"""The Procfile's processes: started together, each with its log, found and ended after a kill.
+
+Honcho parses the Procfile; its manager cannot hand a locked descriptor to its children, nor find them after a kill -9,
+so starting and stopping is done by `locked`.
+"""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+from honcho.environ import parse_procfile
+from rich.console import Console
+
+from cli.embedded.locked import hold, spawn, stop, tail
+
+ROOT = Path(__file__).resolve().parents[2]
+COLOURS = ("cyan", "yellow", "green", "magenta", "blue")
+RESTARTS = 5
+
+
+class Processes:
+    """What a Procfile starts. Use from the main thread."""
+
+    def __init__(self, state: Path, environment: Mapping[str, str], *, console: Console | None = None) -> None:
+        self.logs = state / "processes"
+        self._commands: dict[str, str] = dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
+        self._environment = dict(environment)
+        self._console = console
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._launcher: IO[str] | None = None
+
+    def start(self) -> None:
+        """Start all of the Procfile."""
+        for name in self._commands:
+            self.start_one(name)
+
+    def start_one(
+        self, name: str, extra: Mapping[str, str] | None = None, *, number: int = 1, arguments: str = ""
+    ) -> "subprocess.Popen[bytes]":
+        """Start one more process of a kind; `number` tells several of the same kind apart."""
+        if self._launcher is None:
+            self._launcher = hold(self.logs)
+        label = name if number == 1 else f"{name}.{number}"
+        command = shlex.split(self._commands[name] + " " + arguments)
+        if command[0] == "python":
+            command[0] = sys.executable  # this environment's
+        child = spawn(
+            self.logs, label, command, environment={**self._environment, "PYTHONUNBUFFERED": "1", **(extra or {})},
+            output=subprocess.PIPE if self._console else None, cwd=ROOT,
+        )  # fmt: skip
+        self._children[label] = child
+        if self._console:
+            threading.Thread(target=self._show, args=(label, child), daemon=True).start()
+        return child
+
+    def pid(self, label: str) -> int:
+        """The process of this label."""
+        return self._children[label].pid
+
+    def alive(self, label: str) -> bool:
+        """Whether it runs."""
+        return label in self._children and self._children[label].poll() is None
+
+    def kill(self, label: str) -> None:
+        """kill -9, as a crash would."""
+        child = self._children.pop(label)
+        child.kill()
+        child.wait()
+
+    def log(self, label: str) -> Path:
+        """Where a process's output is kept."""
+        return self.logs / f"{label}.log"
+
+    def dead(self) -> list[tuple[str, int]]:
+        """Processes that have ended by themselves, with their exit codes."""
+        return [(label, child.returncode) for label, child in self._children.items() if child.poll() is not None]
+
+    def stop(self, label: str | None = None) -> None:
+        """Stop one, or all, and wait."""
+        chosen = [label] if label else list(self._children)
+        stop([(self._children.pop(each), signal.SIGTERM) for each in chosen])
+        if label is None and self._launcher:
+            self._launcher.close()
+            self._launcher = None
+
+    def _show(self, label: str, child: "subprocess.Popen[bytes]") -> None:
+        assert child.stdout is not None  # noqa: S101 - started with a pipe
+        assert self._console is not None  # noqa: S101 - only with a console
+        colour = COLOURS[sum(map(ord, label)) % len(COLOURS)]
+        with self.log(label).open("ab") as log, child.stdout:
+            for line in child.stdout:
+                log.write(line)
+                log.flush()
+                text = line.decode(errors="replace").rstrip()
+                self._console.print(f"[{colour}]{label:<10}[/]| ", end="")
+                self._console.print(text, markup=False, highlight=False)
+
+
+def supervise(processes: Processes, console: Console, stopping: threading.Event) -> int:
+    """Keep the processes running until `stopping` is set. One that ends by itself is started again, with growing
+    pauses; after too many times all is stopped. Returns the exit status.
+    """
+    restarts: dict[str, int] = {}
+    while not stopping.wait(0.5):
+        for label, code in processes.dead():
+            count = restarts[label] = restarts.get(label, 0) + 1
+            console.print(f"[red]{label} ended by itself with {code}[/]; the end of {processes.log(label)}:")
+            console.print(tail(processes.log(label)), markup=False)
+            if count > RESTARTS:
+                console.print(f"[red]{label} does not stay up; stopping everything[/]")
+                return 1
+            time.sleep(min(10.0, 0.5 * 2**count))
+            if not stopping.is_set():
+                processes.start_one(label.partition(".")[0])
+    return 0
+
+
+def fresh_environment(state: Path) -> dict[str, str]:
+    """Settings of a local system that are not addresses."""
+    return {
+        "SKETCH_BOOK": str(state / "sketch.db"),
+        "SECRET_KEY": _own_secret(state / "secret-key"),
+    }
+
+
+def _own_secret(path: Path) -> str:
+    import secrets
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+    return path.read_text()

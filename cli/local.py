@@ -1,0 +1,173 @@
+"""Commands that run the whole system on this machine: `up` and `demo`."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from cli.client import Api, follow
+from cli.embedded.locked import AlreadyRunning
+from cli.embedded.processes import Processes, fresh_environment, supervise
+from cli.embedded.servers import free_ports, servers
+from cli.output import JsonFlag, console, fail, print_json, show
+from models import accounts, credits, db, keys, setup
+from models import audit as books
+from models.db import transaction
+from models.settings import settings
+
+app = typer.Typer()
+STATE = Path(".headrace")
+
+DEMO_JOBS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("harbour", "sketch-image", {"prompt": "a harbour at dawn", "seed": 7, "width": 1024, "height": 640}),
+    (
+        "mountains",
+        "sketch-image",
+        {"prompt": "ice and mountains", "seed": 3, "width": 1024, "height": 640, "format": "webp"},
+    ),
+    ("dreams", "sketch-image", {"prompt": "a neon dream over the sea", "seed": 11, "count": 2, "format": "jpeg"}),
+    (
+        "northern-lights",
+        "sketch-image",
+        {"prompt": "northern lights over a lake", "seed": 5, "width": 1024, "height": 640},
+    ),
+    ("film", "sketch-video", {"prompt": "sunset over the sea", "duration_seconds": 5, "seed": 2}),
+    ("sentence", "sketch-speech", {"text": "The water turns the wheel, and the wheel pays its way."}),
+    ("broken", "sketch-broken", {"prompt": "what cannot be drawn"}),
+)
+
+
+@contextmanager
+def _system(state: Path, environment: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Servers, schema and settings, for this process and the children it will start."""
+    before = dict(os.environ)
+    try:
+        with servers(state) as addresses:
+            chosen = {**fresh_environment(state), **addresses.environment(), **environment}
+            os.environ.update(chosen)
+            settings.cache_clear()
+            try:
+                setup.prepare()
+                yield chosen
+            finally:
+                db.close()
+    except AlreadyRunning as error:
+        raise fail(str(error)) from None
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        settings.cache_clear()
+
+
+def _wait_for_api(url: str, processes: Processes, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if processes.dead():
+            break
+        try:
+            if httpx.get(f"{url}/readyz", timeout=2).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise fail(f"the API is not ready; see {processes.log('api')}")
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(help="Where the API listens.")] = 8000,
+    state: Annotated[Path, typer.Option(help="Where data and logs are kept.")] = STATE,
+) -> None:
+    """Run everything here until Ctrl-C: servers, API, worker, scheduler. Data stays in .headrace/."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    url = f"http://127.0.0.1:{port}"
+    with _system(state, {"API_PORT": str(port), "PUBLIC_URL": url}) as environment:
+        addresses = state / "env"  # other `headrace` commands in this folder read it
+        addresses.touch(0o600)
+        addresses.write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
+        processes = Processes(state, environment, console=console)
+        try:
+            processes.start()
+            _wait_for_api(url, processes)
+            console.print(f"[green]ready[/] {url}/docs; logs in {processes.logs}; Ctrl-C stops")
+            status = supervise(processes, console, stopping)
+        finally:
+            processes.stop()
+            addresses.unlink(missing_ok=True)
+    raise typer.Exit(status)
+
+
+@app.command()
+def demo(
+    results: Annotated[Path, typer.Option(help="Where the results are saved.")] = Path("demo-results"),
+    state: Annotated[Path, typer.Option(help="Where data and logs are kept.")] = STATE / "demo",
+    as_json: bool = JsonFlag,
+) -> None:
+    """See it work: order pictures, a film and a spoken sentence, pay for them, fetch them; then prove the books."""
+    started = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    port = free_ports(1)[0]
+    url = f"http://127.0.0.1:{port}"
+    with _system(state, {"API_PORT": str(port), "PUBLIC_URL": url}) as environment:
+        processes = Processes(state, environment)
+        try:
+            processes.start()
+            account_id, key = _open_account()
+            _wait_for_api(url, processes)
+            console.print(f"servers, API, worker and scheduler are up after {time.monotonic() - started:.1f} s\n")
+            with Api(url, key) as api:
+                report = _order(api, results)
+        finally:
+            processes.stop()
+        with transaction() as conn:
+            findings = books.audit(conn)
+    broken = [finding._asdict() for finding in findings]
+    if as_json:
+        print_json({**report, "account": account_id, "audit_clean": not findings, "findings": broken})
+    else:
+        clean = f"[green]all {len(books.RULES)} rules hold: every credit is accounted for[/]"
+        console.print(f"\naudit: {clean if not findings else f'[red]{broken}[/]'}")
+        console.print(f"done in {time.monotonic() - started:.1f} s; the results are in [bold]{results}/[/]")
+    if findings or not report["as_expected"]:
+        raise typer.Exit(1)
+
+
+def _open_account() -> tuple[Any, str]:
+    with transaction() as conn:
+        account_id, _ = accounts.open_account(
+            conn, issuer="demo", subject=f"demo-{time.time_ns()}", default_plan="free", email="demo@example.com"
+        )
+        credits.grant(conn, account_id, kind="gift", amount=30, ref="demo")
+        return account_id, keys.create(conn, account_id, "demo")[1]
+
+
+def _order(api: Api, results: Path) -> dict[str, Any]:
+    names = {api.submit(model, values)["id"]: name for name, model, values in DEMO_JOBS}
+    ended = follow(api, names)
+    saved = [path for job_id, job in ended.items() for path in api.save(job, results, names[job_id])]
+    entries = api.call("GET", "/v1/credits/entries", params={"limit": 100})["data"]
+    balance = api.call("GET", "/v1/credits")
+    console.print(f"\nsaved {', '.join(sorted(path.name for path in saved))}")
+    wanted = ("id", "kind", "amount", "from_bucket", "to_bucket", "available_after", "reserved_after")
+    ledger = [
+        {"job": names.get(each["job_id"] or "", "–"), **{name: each[name] for name in wanted}}
+        for each in reversed(entries)
+    ]
+    show(ledger, as_json=False, title="The account's ledger")
+    failed = next(job for job_id, job in ended.items() if names[job_id] == "broken")
+    console.print(
+        f"the job that failed ({failed['error']['code']}: {failed['error']['message']}) held "
+        f"{failed['credits']['reserved']} credits and was charged {failed['credits']['charged']}; "
+        f"{balance['available']} credits are left, {balance['reserved']} reserved"
+    )
+    outcome = {names[job_id]: job["status"] for job_id, job in ended.items()}
+    expected = {name: "failed" if name == "broken" else "succeeded" for name in names.values()}
+    return {"jobs": outcome, "saved": saved, "balance": balance, "as_expected": outcome == expected}

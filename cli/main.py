@@ -1,0 +1,31 @@
+"""`headrace`: run it, order from it, look into it."""
+
+import logging
+import sys
+
+import typer
+
+from cli import client, local, operate
+from cli.output import errors
+from models import db
+from models.errors import DomainError
+from workers import enqueue
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+for part in (local, client, operate):
+    app.registered_commands += part.app.registered_commands
+
+
+def main() -> None:
+    """The `headrace` command."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    try:
+        app()
+    except DomainError as error:
+        errors.print(f"[red]{error.detail}[/]", highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        enqueue.close()
+        db.close()

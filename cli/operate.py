@@ -1,0 +1,351 @@
+"""Commands of an operator: they speak to the database that DATABASE_URL (or a running `headrace up`) names."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.live import Live
+from rich.table import Table
+from uuid_utils.compat import uuid7
+
+from api.views import job_view, status_of
+from cli.output import JsonFlag, console, fail, print_json, show
+from models import accounts, credits, dispatch, events, fleet, reading, setup, submit, subscriptions
+from models import audit as books
+from models import cancel as canceling
+from models import catalogue as catalogue_files
+from models import keys as api_keys
+from models.db import transaction
+from models.settings import settings
+from models.submit import Accepted, Order
+from storage.s3 import StorageError, storage
+from workers.enqueue import ring
+
+app = typer.Typer()
+JobId = Annotated[UUID, typer.Argument(help="A job's id.")]
+Account = Annotated[UUID, typer.Option("--account", "-a", help="An account's id.")]
+
+
+@app.command()
+def migrate(as_json: bool = JsonFlag) -> None:
+    """Bring the schema up to date; load the plans, and the standard catalogue into an empty one."""
+    changes = setup.prepare()
+    show([{"model": name, "change": change} for name, change in changes.items()], as_json=as_json, empty="up to date")
+
+
+@app.command()
+def catalogue(
+    file: Annotated[Path | None, typer.Argument(help="A TOML file; the standard one if absent.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would change.")] = False,
+    as_json: bool = JsonFlag,
+) -> None:
+    """Make a catalogue file's models the current ones; jobs keep the versions they were ordered from."""
+    try:
+        entries = catalogue_files.read_file(file or catalogue_files.STANDARD_FILE)
+    except (OSError, ValueError) as error:
+        raise fail(f"the catalogue was not loaded: {error}") from None
+    with transaction() as conn:
+        changes = catalogue_files.apply(conn, entries)
+        if dry_run:
+            conn.execute("rollback")
+    show([{"model": name, "change": change} for name, change in changes.items()], as_json=as_json, empty="no change")
+
+
+@app.command()
+def account(
+    subject: Annotated[str, typer.Argument(help="Your own name for the user.")],
+    email: Annotated[str | None, typer.Option()] = None,
+    as_json: bool = JsonFlag,
+) -> None:
+    """Find or open an account, on the default plan with its sign-up credits."""
+    with transaction() as conn:
+        account_id, new = accounts.open_account(
+            conn, issuer="local", subject=subject, default_plan=settings().default_plan, email=email
+        )
+        balance = reading.balance(conn, account_id)
+    show([{"account": account_id, "new": new, **balance._asdict()}], as_json=as_json)
+
+
+@app.command()
+def keys(
+    account_id: Account,
+    name: Annotated[str, typer.Option(help="What the key is for.")] = "command line",
+    revoke: Annotated[UUID | None, typer.Option(help="Take the key with this id out of use instead.")] = None,
+    as_json: bool = JsonFlag,
+) -> None:
+    """Make an API key, which is shown once; or revoke one."""
+    with transaction() as conn:
+        if revoke:
+            api_keys.revoke(conn, revoke)
+            rows = [{"key_id": revoke, "revoked": True}]
+        else:
+            key_id, secret = api_keys.create(conn, account_id, name)
+            rows = [{"key_id": key_id, "secret": secret}]
+    show(rows, as_json=as_json, title=None if revoke else "Keep the secret now: it is not shown again")
+
+
+@app.command()
+def grant(
+    account_id: Account,
+    amount: Annotated[int, typer.Argument(help="Credits.", min=1)],
+    ref: Annotated[str | None, typer.Option(help="Makes the grant single: the same ref is granted once.")] = None,
+    days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1)] = None,
+    kind: Annotated[str, typer.Option(help="gift, purchase or goodwill.")] = "gift",
+    job: Annotated[UUID | None, typer.Option(help="The job that a goodwill refund is for.")] = None,
+    as_json: bool = JsonFlag,
+) -> None:
+    """Give an account credits."""
+    if kind not in credits.GRANT_KINDS:
+        raise fail(f"kind is one of {', '.join(credits.GRANT_KINDS)}")
+    expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
+    with transaction() as conn:
+        grant_id = credits.grant(
+            conn, account_id, kind=kind, amount=amount, ref=ref or f"cli:{uuid7()}", expires_at=expires_at, job_id=job
+        )
+        balance = reading.balance(conn, account_id)
+    show([{"grant": grant_id, "new": grant_id is not None, "available": balance.available}], as_json=as_json)
+
+
+@app.command()
+def subscribe(
+    account_id: Account,
+    plan: Annotated[str, typer.Argument(help="A plan's id.")],
+    interval: Annotated[str, typer.Option(help="monthly or yearly")] = "monthly",
+    as_json: bool = JsonFlag,
+) -> None:
+    """Start or extend an account's subscription; the first month's credits are granted at once."""
+    with transaction() as conn:
+        subscription_id = subscriptions.subscribe(conn, account_id, plan, interval)
+        rings = dispatch.dispatch(conn, account_id)
+        balance = reading.balance(conn, account_id)
+    ring(rings)
+    show([{"subscription": subscription_id, "plan": balance.plan_id, "available": balance.available}], as_json=as_json)
+
+
+@app.command()
+def jobs(
+    account_id: Annotated[UUID | None, typer.Option("--account", "-a")] = None,
+    status: Annotated[str | None, typer.Option(help="queued, running, succeeded, failed or canceled")] = None,
+    model: Annotated[str | None, typer.Option()] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    as_json: bool = JsonFlag,
+) -> None:
+    """List jobs, newest first."""
+    with transaction() as conn:
+        rows = reading.list_jobs(conn, account_id, status=status, model_id=model, limit=limit)
+    if as_json:
+        print_json([{"account": row.account_id, **job_view(row)} for row in rows])
+        return
+    show(
+        [
+            {
+                "job": row.id, "account": row.account_id, "status": status_of(row), "model": row.model_id,
+                "queue": row.queue, "reserved": row.price_credits, "charged": row.charged_credits,
+                "attempts": row.attempts, "created": row.created_at, "error": row.error_code,
+            }
+            for row in rows
+        ],
+        as_json=False,
+        empty="no jobs",
+    )  # fmt: skip
+
+
+@app.command()
+def job(job_id: JobId, as_json: bool = JsonFlag) -> None:
+    """Look into one job: what it is, its attempts and its ledger entries."""
+    with transaction() as conn:
+        row = reading.jobs_by_id(conn, [job_id]).get(job_id)
+        if row is None:
+            raise fail(f"no job {job_id}")
+        attempts = reading.attempts(conn, job_id)
+        entries = reading.entries_of_job(conn, job_id)
+    if as_json:
+        print_json({"account": row.account_id, **job_view(row), "provider_attempts": attempts, "entries": entries})
+        return
+    view = {"account": row.account_id, **job_view(row)}
+    show([{"field": name, "value": value} for name, value in view.items()], as_json=False)
+    show(attempts, as_json=False, title="Attempts", empty="no attempt yet")
+    show(entries, as_json=False, title="Ledger entries", empty="no ledger entry: the price was 0")
+
+
+@app.command()
+def queues(
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second until Ctrl-C.")] = False,
+    as_json: bool = JsonFlag,
+) -> None:
+    """Depth, in flight, waiting and oldest age per queue, and the workers that serve them."""
+    if as_json or not watch:
+        with transaction() as conn:
+            rows, workers = [row._asdict() for row in reading.queues(conn)], fleet.workers(conn)
+        if as_json:
+            print_json({"queues": rows, "workers": workers})
+            return
+        show(rows, as_json=False, title="Queues")
+        show(workers, as_json=False, title="Workers", empty="no worker is running: start one with `python -m workers`")
+        return
+    with Live(console=console, refresh_per_second=4) as live:
+        while True:
+            with transaction() as conn:
+                live.update(_queue_table([row._asdict() for row in reading.queues(conn)]))
+            time.sleep(1)
+
+
+def _queue_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="Queues (Ctrl-C ends)", title_justify="left")
+    for name in rows[0]:
+        table.add_column(name.replace("_", " "), justify="left" if name == "queue" else "right")
+    for row in rows:
+        table.add_row(*(f"{value:.1f}" if isinstance(value, float) else str(value) for value in row.values()))
+    return table
+
+
+@app.command()
+def retry(job_id: JobId, as_json: bool = JsonFlag) -> None:
+    """Order an ended job again, as a new job that names it (`retry_of`), at today's price."""
+    with transaction() as conn:
+        row = reading.jobs_by_id(conn, [job_id]).get(job_id)
+        if row is None:
+            raise fail(f"no job {job_id}")
+        if row.ended is None:
+            raise fail(f"job {job_id} has not ended; only an ended job can be ordered again")
+        offer = catalogue_files.offers(conn).get(row.model_id)
+        if offer is None:
+            raise fail(f"model {row.model_id} is no longer offered")
+        order = Order(uuid7(), row.account_id, offer, offer.checked(row.input), queue=row.queue, retry_of=job_id)
+        answer = submit.submit(conn, [order], wait=True)[0]
+    if not isinstance(answer, Accepted):
+        raise fail(f"not ordered: {answer}")
+    if answer.dispatched:
+        ring([dispatch.Ring(answer.job_id, answer.queue)])
+    show([{"job": answer.job_id, "retry_of": job_id, "reserved": answer.price_credits}], as_json=as_json)
+
+
+@app.command()
+def cancel(job_id: JobId, as_json: bool = JsonFlag) -> None:
+    """Cancel a job: refunded at once if it has not started, else asked to stop."""
+    with transaction() as conn:
+        canceled = canceling.cancel(conn, job_id)
+    ring(canceled.rings)
+    show([{"job": job_id, "canceled": canceled.ended, "asked_to_stop": not canceled.ended}], as_json=as_json)
+
+
+@app.command()
+def audit(as_json: bool = JsonFlag) -> None:
+    """Prove the books: every credit is accounted for. Exits with 1 and names the rows where it does not hold."""
+    with transaction() as conn:
+        findings = books.audit(conn)
+    broken = {finding.rule: finding for finding in findings}
+    if as_json:
+        print_json({"clean": not findings, "findings": [finding._asdict() for finding in findings]})
+    else:
+        for rule in books.RULES:
+            mark = "[red]broken[/]" if rule.name in broken else "[green]holds[/]"
+            console.print(f"{mark:<16} {rule.meaning}")
+            for row in broken[rule.name].rows if rule.name in broken else []:
+                console.print(f"         {row}", markup=False)
+    if findings:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(as_json: bool = JsonFlag) -> None:
+    """Check what the system needs: servers, schema, partitions, workers, duties, stuck jobs."""
+    checks = [_check(name, function) for name, function in _CHECKS.items()]
+    show(checks, as_json=as_json)
+    if not all(check["ok"] for check in checks):
+        raise typer.Exit(1)
+
+
+def _check(name: str, function: Any) -> dict[str, Any]:
+    try:
+        return {"check": name, "ok": True, "says": function()}
+    except Exception as error:  # noqa: BLE001 - whatever is wrong is what this command is for
+        return {"check": name, "ok": False, "says": f"{error}" or type(error).__name__}
+
+
+def _doctor_database() -> str:
+    with transaction() as conn:
+        row = conn.execute("select version()").fetchone()
+    return str(row[0]).split(",")[0] if row else ""
+
+
+def _doctor_schema() -> str:
+    from models.migrations import differences
+
+    found = differences()
+    if found:
+        raise RuntimeError(f"the schema differs from the code in {len(found)} places: run `headrace migrate`")
+    return "up to date"
+
+
+def _doctor_partitions() -> str:
+    with transaction() as conn:
+        ahead = events.partitions_ahead(conn)
+    if ahead <= 1:
+        raise RuntimeError(f"only {ahead} month of events has its partition: is a scheduler running?")
+    return f"{ahead} months ahead"
+
+
+def _doctor_redis() -> str:
+    from common.redis_client import redis_client
+
+    with redis_client(settings().redis_url, timeout_seconds=2) as client:
+        policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
+        if policy != "noeviction":
+            raise RuntimeError(f"maxmemory-policy is {policy}: it must be noeviction, or messages are thrown away")
+        return f"{client.info('server').get('redis_version')}, noeviction"
+
+
+def _doctor_storage() -> str:
+    try:
+        storage().check()
+    except StorageError as error:
+        raise RuntimeError(f"{error}: check S3_ENDPOINT_URL, S3_BUCKET and the credentials") from None
+    return f"put, read and deleted a probe in {settings().s3_bucket}"
+
+
+def _doctor_workers() -> str:
+    with transaction() as conn:
+        workers = fleet.workers(conn)
+    alive = [worker for worker in workers if worker["silent_seconds"] < settings().lease_seconds]
+    if not alive:
+        raise RuntimeError("no worker has been heard of: start `python -m workers`")
+    maimed = [worker["id"] for worker in alive if worker["threads_alive"] < worker["threads"]]
+    if maimed:
+        raise RuntimeError(f"worker {maimed[0]} has lost threads: restart it")
+    return f"{len(alive)} processes, {sum(worker['threads_alive'] for worker in alive)} threads"
+
+
+def _doctor_duties() -> str:
+    with transaction() as conn:
+        duties = fleet.duties(conn)
+    if not duties:
+        raise RuntimeError("no duty was ever done: start `python -m scheduler`")
+    wrong = [duty for duty in duties if duty["error"] or duty["overdue_seconds"] > 120]
+    if wrong:
+        duty = wrong[0]
+        raise RuntimeError(f"duty {duty['name']}: {duty['error'] or 'overdue, is a scheduler running?'}")
+    return f"{len(duties)} duties in time"
+
+
+def _doctor_stuck() -> str:
+    with transaction() as conn:
+        stuck = books.stuck(conn)
+    if stuck:
+        raise RuntimeError(f"job {stuck[0]['job_id']} and {len(stuck) - 1} more are due, and nothing moves them")
+    return "none"
+
+
+_CHECKS = {
+    "database": _doctor_database,
+    "schema": _doctor_schema,
+    "partitions": _doctor_partitions,
+    "redis": _doctor_redis,
+    "storage": _doctor_storage,
+    "workers": _doctor_workers,
+    "duties": _doctor_duties,
+    "stuck jobs": _doctor_stuck,
+}
