@@ -1,0 +1,111 @@
+"""Real servers for all tests, started once; a database of its own for each test that wants one."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from cli.embedded.processes import Processes
+from cli.embedded.servers import Addresses, free_ports, servers
+from models import db, setup
+from models.settings import settings
+from storage import s3
+from tests.support import System
+from workers import enqueue
+from workers.providers.registry import provider
+
+_numbers = itertools.count(1)
+
+# Durable to a killed process, not to a power cut, which no test makes.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def forget() -> None:
+    """Drop what this process remembers of servers and settings."""
+    db.close()
+    enqueue.close()
+    s3.close()
+    provider.cache_clear()
+    settings.cache_clear()
+
+
+@contextmanager
+def environment(values: dict[str, str]) -> Iterator[None]:
+    """Settings for the time of a block, in this process and its children."""
+    before = dict(os.environ)
+    os.environ.update(values)
+    forget()
+    try:
+        yield
+    finally:
+        forget()
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    """PostgreSQL, Valkey and SeaweedFS, with a prepared database to copy."""
+    for name in ("DATABASE_URL", "REDIS_URL", "S3_ENDPOINT_URL"):
+        os.environ.pop(name, None)  # tests flush and drop: never somebody's real servers
+    with servers(tmp_path_factory.mktemp("servers"), postgres_settings=FAST) as addresses:
+        with environment({**addresses.environment(), "ENVIRONMENT": "test"}):
+            setup.prepare()
+            db.close()
+            with psycopg.connect(_admin(addresses), autocommit=True) as conn:
+                conn.execute("alter database headrace rename to prepared")
+            yield addresses
+
+
+def _admin(addresses: Addresses) -> str:
+    return addresses.database_url.rpartition("/")[0] + "/postgres"
+
+
+@pytest.fixture
+def database(stack: Addresses) -> Iterator[str]:
+    """A fresh database with schema, plans and catalogue, and an empty Redis."""
+    name = f"t{os.getpid()}_{next(_numbers)}"
+    url = stack.database_url.rpartition("/")[0] + "/" + name
+    with psycopg.connect(_admin(stack), autocommit=True) as conn:
+        conn.execute(f"create database {name} template prepared")
+    with redis.Redis.from_url(stack.redis_url) as client:
+        client.flushall()
+    with environment({"DATABASE_URL": url}):
+        yield url
+    with psycopg.connect(_admin(stack), autocommit=True) as conn:
+        conn.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def book(database: str, tmp_path: Path) -> Iterator[Path]:
+    """A book for sketch, so that its asynchronous and failing routes work."""
+    path = tmp_path / "sketch.db"
+    with environment({"SKETCH_BOOK": str(path)}):
+        yield path
+
+
+@pytest.fixture
+def system(book: Path, tmp_path: Path) -> Iterator[System]:
+    """The whole system on a fresh database; tests start the processes they need."""
+    port = free_ports(1)[0]
+    url = f"http://127.0.0.1:{port}"
+    settings_of_system = {
+        "API_PORT": str(port),
+        "PUBLIC_URL": url,
+        "LEASE_SECONDS": "2",
+        "RING_AGAIN_SECONDS": "1",
+        "RETRY_BASE_SECONDS": "0.2",
+        "SCHEDULER_TICK_SECONDS": "0.1",
+        "SIGNED_LINK_SECONDS": "1",
+    }
+    with environment(settings_of_system):
+        started = System(url, book, Processes(tmp_path / "state", settings_of_system))
+        try:
+            yield started
+        finally:
+            started.stop()

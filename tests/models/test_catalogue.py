@@ -1,0 +1,74 @@
+"""The catalogue: versions, refusals, and inputs checked against it."""
+
+from pathlib import Path
+
+import pytest
+
+from models import catalogue
+from models.db import transaction
+from models.errors import InvalidInput
+from tests.support import account, model, one, placed, rows
+
+STANDARD = {entry.id: catalogue.Offer(entry, 1) for entry in catalogue.read_file(catalogue.STANDARD_FILE)}
+
+
+@pytest.mark.usefixtures("database")
+def test_a_change_makes_a_version_and_jobs_keep_theirs() -> None:
+    offer = model(price={"credits": 1})
+    old = placed(account(amount=9), offer)
+    assert model(price={"credits": 1}).version == 1
+    assert model(price={"credits": 2}).version == 2
+    assert one("select model_version from jobs where id = %s", old) == (1,)
+    assert rows("select version from models where id = 'test-model' and current") == [(2,)]
+
+
+@pytest.mark.usefixtures("database")
+def test_a_model_that_left_the_file_is_retired_only_if_asked() -> None:
+    entry = STANDARD["sketch-image"].entry
+    with transaction() as conn:
+        assert catalogue.apply(conn, [entry]) == {}
+        assert "sketch-video" in catalogue.apply(conn, [entry], retire_missing=True)
+        assert list(catalogue.offers(conn)) == ["sketch-image"]
+
+
+@pytest.mark.parametrize("text", [
+    "", "[models.x]\nname='x'\nkind='image'\nroutes=[]\n", "not toml at all [",
+    '[models.x]\nname="x"\nkind="image"\nroutes=[{provider="sketch",model="image"}]\ninput_schema={type="object",additionalProperties=false}',
+    '[models.x]\nname="x"\nkind="image"\nprice={credits=1}\nroutes=[{provider="sketch",model="image"}]\ninput_schema={type="object"}',
+])  # fmt: skip
+def test_a_bad_file_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "catalogue.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError):
+        catalogue.read_file(path)
+
+
+@pytest.mark.parametrize(("name", "values", "param", "words"), [
+    ("sketch-image", {}, "input.prompt", "is required"),
+    ("sketch-image", {"prompt": ""}, "input.prompt", "the limit is 1"),
+    ("sketch-image", {"prompt": "x" * 2001}, "input.prompt", "is 2001 characters; the limit is 2000"),
+    ("sketch-image", {"prompt": "x", "colour": 1}, "input.colour", "not a field"),
+    ("sketch-image", {"prompt": 5}, "input.prompt", "not of type"),
+    ("sketch-image", {"prompt": "x", "width": 9000}, "input.width", "is 9000; the limit is 2048"),
+    ("sketch-image", {"prompt": "x", "count": 1.5}, "input.count", ""),
+    ("sketch-image", {"prompt": "x", "count": 9}, "input.count", "is 9; the limit is 4"),
+    ("sketch-image", {"prompt": "x", "format": "gif"}, "input.format", "not one of"),
+    ("sketch-video", {"prompt": "x", "duration_seconds": 7}, "input.duration_seconds", "not one of 5, 10 or 15"),
+    ("sketch-video", {"prompt": "x", "image": "http://example.com/a.png"}, "input.image", ""),
+])  # fmt: skip
+def test_a_wrong_input_names_the_field_and_the_limit(name: str, values: dict[str, object], param: str, words: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        STANDARD[name].checked(values)
+    assert caught.value.param == param
+    assert words in caught.value.detail
+    assert len(caught.value.detail) < 400
+
+
+def test_too_many_pixels_are_refused_though_each_side_is_allowed() -> None:
+    entry = STANDARD["sketch-image"].entry.model_copy(update={"max_pixels": 1000})
+    with pytest.raises(InvalidInput, match="pixels"):
+        catalogue.Offer(entry, 1).checked({"prompt": "x", "width": 100, "height": 100})
+
+
+def test_defaults_are_filled_in() -> None:
+    assert STANDARD["sketch-image"].checked({"prompt": "x"})["width"] == 768

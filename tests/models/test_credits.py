@@ -1,0 +1,160 @@
+"""Grants, reservations, settles and refunds (DESIGN section 4)."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models import credits, ending
+from models.credits import Lot, allocate, consume
+from models.db import transaction
+from models.ending import Ending
+from models.errors import InvalidRequest
+from models.submit import Accepted
+from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, placed, rows
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def give(account_id, amount, ref, hours=None, kind="gift"):
+    expires = datetime.now(UTC) + timedelta(hours=hours) if hours is not None else None
+    with transaction() as conn:
+        return credits.grant(conn, account_id, kind=kind, amount=amount, ref=ref, expires_at=expires)
+
+
+def finish(job_id, ended="succeeded", cost=0, **fields):
+    claim = claimed(job_id)
+    if ended == "failed":
+        fields |= {"error_code": "x", "error_message": "y"}
+    with transaction() as conn:
+        done = ending.end(conn, claim.account_id, job_id, Ending(ended, cost_credits=cost, **fields), token=claim.token)
+    assert done is not None
+    return done
+
+
+@given(st.lists(st.integers(1, 50), max_size=8), st.integers(0, 400))
+def test_allocation_takes_in_order_and_exactly(remaining: list[int], amount: int) -> None:
+    from uuid import uuid4
+
+    grants = [(uuid4(), each) for each in remaining]
+    if amount > sum(remaining):
+        with pytest.raises(AssertionError):
+            allocate(grants, amount)
+        return
+    lots = allocate(grants, amount)
+    assert sum(lot.amount for lot in lots) == amount
+    assert [lot.grant_id for lot in lots] == [grant_id for grant_id, _ in grants][: len(lots)]
+    spent = consume([Lot(*lot) for lot in lots], amount // 2)
+    assert sum(spent) == amount // 2
+    assert all(0 <= part <= lot.amount for part, lot in zip(spent, lots, strict=True))
+
+
+def test_a_grant_is_given_once_per_reference() -> None:
+    who = account()
+    assert give(who, 5, "payment-1") is not None
+    assert give(who, 5, "payment-1") is None
+    assert balance(who) == (5, 0)
+    with pytest.raises(InvalidRequest):
+        give(who, 0, "nothing")
+
+
+def test_the_grant_that_expires_soonest_is_used_first() -> None:
+    who, offer = account(), model(price={"credits": 7})
+    late, soon, never = give(who, 5, "late", 48), give(who, 5, "soon", 24), give(who, 5, "never")
+    placed(who, offer)
+    assert dict(rows("select id, remaining from grants")) == {soon: 0, late: 3, never: 5}
+
+
+def test_settling_for_less_spends_the_soonest_and_returns_the_latest() -> None:
+    who, offer = account(), model(price={"credits": 8})
+    soon, late = give(who, 5, "soon", 24), give(who, 5, "late", 48)
+    finish(placed(who, offer), cost=3)
+    assert dict(rows("select id, remaining from grants")) == {soon: 2, late: 5}
+    assert balance(who) == (7, 0)
+    assert one("select charged_credits, resolution from jobs") == (3, "settle")
+    assert_books_are_clean()
+
+
+def test_a_cost_above_the_hold_is_the_houses_loss() -> None:
+    who, offer = account(amount=10), model(price={"credits": 4})
+    finish(placed(who, offer), cost=9)
+    assert balance(who) == (6, 0)
+    assert one("select charged_credits, overrun_credits from jobs") == (4, 5)
+    assert_books_are_clean()
+
+
+def test_a_failed_job_gets_everything_back_into_the_same_grants() -> None:
+    who, offer = account(), model(price={"credits": 8})
+    soon, late = give(who, 5, "soon", 24), give(who, 5, "late", 48)
+    finish(placed(who, offer), "failed")
+    assert dict(rows("select id, remaining from grants")) == {soon: 5, late: 5}
+    assert rows("select kind, amount from ledger_entries where job_id is not null order by id") == [
+        ("reserve", 8), ("refund", 8),
+    ]  # fmt: skip
+    assert_books_are_clean()
+
+
+def test_credits_returned_to_an_expired_grant_live_for_the_grace_period() -> None:
+    who, offer = account(), model(price={"credits": 4})
+    grant_id = give(who, 10, "short", 1)
+    job_id = placed(who, offer)
+    with transaction() as conn:
+        conn.execute("update grants set expires_at = app_now() - interval '1 minute' where id = %s", [grant_id])
+    finish(job_id, "failed")
+    # The six that were not held have expired; the four that came back stay for a day.
+    remaining, left = one("select remaining, extract(epoch from expires_at - app_now()) from grants where id = %s", grant_id)
+    assert remaining == 4
+    assert 23 * 3600 < left <= 24 * 3600
+    assert rows("select kind, amount from ledger_entries order by id") == [
+        ("grant", 10), ("reserve", 4), ("expire", 6), ("refund", 4),
+    ]  # fmt: skip
+    assert_books_are_clean()
+
+
+def test_lapsed_credits_are_not_spent_and_the_refusal_says_what_is_left() -> None:
+    who, offer = account(), model(price={"credits": 4})
+    give(who, 3, "old", -1)
+    give(who, 2, "new")
+    refused = place(order(who, offer))[0]
+    assert refused.code == "not_enough_credits"
+    assert refused.extra == {"needed": 4, "available": 2}
+    assert balance(who) == (2, 0)
+    assert_books_are_clean()
+
+
+def test_a_price_of_nothing_writes_no_entry() -> None:
+    who, offer = account(), model(price={"credits": 0})
+    finish(placed(who, offer))
+    assert one("select count(*) from ledger_entries") == (0,)
+    assert_books_are_clean()
+
+
+def test_a_revoked_grant_becomes_debt_and_stops_new_jobs() -> None:
+    who, offer = account(), model(price={"credits": 4})
+    grant_id = give(who, 10, "chargeback")
+    finish(placed(who, offer), cost=4)
+    held = placed(who, offer)
+    with transaction() as conn:
+        assert credits.revoke(conn, grant_id) == 4
+    assert balance(who) == (0, 4)
+    assert place(order(who, offer))[0].code == "account_in_debt"
+    finish(held, cost=3)  # what it spends is owed too, what it returns is revoked
+    assert balance(who) == (0, 0)
+    assert one("select debt from accounts where id = %s", who) == (7,)
+    give(who, 20, "paid")
+    assert balance(who) == (13, 0)
+    assert one("select debt from accounts where id = %s", who) == (0,)
+    assert isinstance(place(order(who, offer))[0], Accepted)
+    assert_books_are_clean()
+
+
+def test_expiring_twice_does_nothing_the_second_time() -> None:
+    who = account()
+    give(who, 3, "a", -1)
+    give(who, 4, "b", -1)
+    with transaction() as conn:
+        assert credits.expire_lapsed(conn, [who]) == 2
+        assert credits.expire_lapsed(conn, [who]) == 0
+    assert balance(who) == (0, 0)
+    assert_books_are_clean()

@@ -1,0 +1,85 @@
+"""Submits: each order of a batch is answered for itself."""
+
+import pytest
+
+from models import submit
+from models.db import transaction
+from models.submit import Accepted, Locked
+from tests.support import account, assert_books_are_clean, balance, model, one, order, place, rows
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def test_orders_of_many_accounts_are_answered_in_order() -> None:
+    rich, poor, offer = account(amount=10), account(amount=1), model(price={"credits": 2})
+    answers = place(order(rich, offer), order(poor, offer), order(rich, offer))
+    assert [type(answer).__name__ for answer in answers] == ["Accepted", "NotEnoughCredits", "Accepted"]
+    assert (balance(rich), balance(poor)) == ((6, 4), (1, 0))
+    assert_books_are_clean()
+
+
+def test_credits_for_ten_give_ten_jobs_within_one_batch() -> None:
+    who, offer = account(amount=10), model()
+    answers = place(*(order(who, offer) for _ in range(64)))
+    assert sum(isinstance(answer, Accepted) for answer in answers) == 10
+    assert balance(who) == (0, 10)
+    assert_books_are_clean()
+
+
+def test_one_idempotency_key_makes_one_job_also_within_a_batch() -> None:
+    who, offer = account(amount=10), model()
+    same = {"idempotency_key": "k", "body_hash": b"same"}
+    first, second = place(order(who, offer, **same), order(who, offer, **same))
+    third = place(order(who, offer, **same))[0]
+    assert first.job_id == second.job_id == third.job_id
+    assert [first.replayed, second.replayed, third.replayed] == [False, True, True]
+    other = place(order(who, offer, idempotency_key="k", body_hash=b"other"))[0]
+    assert other.code == "idempotency_mismatch"
+    assert one("select count(*) from jobs") == (1,)
+    # Another account's key of the same text is another key.
+    assert not place(order(account(amount=1), offer, **same))[0].replayed
+
+
+def test_a_refused_order_leaves_its_key_unused() -> None:
+    who, offer = account(amount=1), model(price={"credits": 2})
+    assert place(order(who, offer, idempotency_key="k", body_hash=b"x"))[0].code == "not_enough_credits"
+    cheap = model("cheap")
+    assert isinstance(place(order(who, cheap, idempotency_key="k", body_hash=b"y"))[0], Accepted)
+
+
+def test_an_old_key_is_forgotten() -> None:
+    who, offer = account(amount=9), model()
+    first = place(order(who, offer, idempotency_key="k", body_hash=b"x"))[0]
+    with transaction() as conn:
+        conn.execute("update idempotency_keys set created_at = app_now() - interval '25 hours'")
+    second = place(order(who, offer, idempotency_key="k", body_hash=b"other"))[0]
+    assert isinstance(second, Accepted)
+    assert second.job_id != first.job_id
+
+
+def test_full_storage_is_refused_before_any_credit_is_held() -> None:
+    who, offer = account(amount=9), model()
+    with transaction() as conn:
+        conn.execute("update accounts set storage_bytes = 1000000000 where id = %s", [who])
+    refused = place(order(who, offer))[0]
+    assert refused.code == "storage_quota_exceeded"
+    assert balance(who) == (9, 0)
+
+
+def test_a_batch_never_waits_for_an_account_that_is_held() -> None:
+    held, free, offer = account(amount=5), account(amount=5), model()
+    with transaction() as other:
+        other.execute("select 1 from accounts where id = %s for no key update", [held])
+        with transaction() as conn:
+            answers = submit.submit(conn, [order(held, offer), order(free, offer)])
+    assert isinstance(answers[0], Locked)
+    assert isinstance(answers[1], Accepted)
+    assert balance(held) == (5, 0)
+
+
+def test_slots_are_taken_in_order_and_the_rest_waits() -> None:
+    who, offer = account(amount=9, plan="free"), model()
+    answers = place(*(order(who, offer) for _ in range(5)))
+    assert [answer.dispatched for answer in answers] == [True, True, False, False, False]
+    assert rows("select count(*) from job_runs where wake_at is null") == [(3,)]
+    assert_books_are_clean()

@@ -1,0 +1,166 @@
+"""What tests share: accounts, models made to order, orders, a running system, proof of the books."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+from uuid_utils.compat import uuid7
+
+from cli.embedded.processes import Processes
+from models import accounts, audit, catalogue, credits, keys, runs, submit
+from models.catalogue import Entry, Offer
+from models.db import transaction
+from models.prices import PriceRule
+from models.runs import Claim
+from models.submit import Accepted, Answer, Order
+from workers.providers.sketch.book import Book
+
+SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "prompt": {"type": "string", "maxLength": 200, "default": "test"},
+        "width": {"type": "integer", "minimum": 64, "maximum": 4096, "default": 64},
+        "height": {"type": "integer", "minimum": 64, "maximum": 4096, "default": 64},
+        "count": {"type": "integer", "minimum": 1, "maximum": 8, "default": 1},
+        "seed": {"type": "integer", "minimum": 0, "default": 0},
+    },
+}
+
+
+def account(*, amount: int = 0, plan: str = "free") -> UUID:
+    """A new account with exactly so many credits."""
+    with transaction() as conn:
+        account_id, _ = accounts.open_account(conn, issuer="test", subject=str(uuid7()), default_plan="starter")
+        conn.execute("update accounts set plan_id = %s where id = %s", [plan, account_id])
+        if amount:
+            credits.grant(conn, account_id, kind="gift", amount=amount, ref="test")
+    return account_id
+
+
+def key_of(account_id: UUID) -> str:
+    """An API key of an account."""
+    with transaction() as conn:
+        return keys.create(conn, account_id, "test")[1]
+
+
+def model(name: str = "test-model", *, price: dict[str, Any] | None = None, options: dict[str, Any] | None = None, **fields: Any) -> Offer:
+    """A sketch model made to order, current in the database."""
+    entry = Entry.model_validate(
+        {
+            "id": name, "name": name, "kind": "image", "input_schema": SCHEMA,
+            "price": PriceRule.model_validate(price or {"unit": "job", "credits": 1}),
+            "routes": [{"provider": "sketch", "model": "image", "options": {"instant": True, **(options or {})}}],
+            **fields,
+        }
+    )  # fmt: skip
+    with transaction() as conn:
+        catalogue.apply(conn, [entry])
+        return catalogue.offers(conn)[name]
+
+
+def order(account_id: UUID, offer: Offer, values: dict[str, Any] | None = None, **fields: Any) -> Order:
+    """An order, checked."""
+    return Order(uuid7(), account_id, offer, offer.checked(values or {}), **fields)
+
+
+def place(*orders: Order) -> list[Answer]:
+    """Submit in one transaction."""
+    with transaction() as conn:
+        return submit.submit(conn, orders, wait=True)
+
+
+def placed(account_id: UUID, offer: Offer, values: dict[str, Any] | None = None, **fields: Any) -> UUID:
+    """Submit one order that must be accepted. Returns the job's id."""
+    answer = place(order(account_id, offer, values, **fields))[0]
+    assert isinstance(answer, Accepted), answer
+    return answer.job_id
+
+
+def claimed(job_id: UUID, owner: str = "tester") -> Claim:
+    """Claim a job that must be claimable."""
+    with transaction() as conn:
+        claim = runs.claim(conn, job_id, owner)
+    assert claim is not None
+    return claim
+
+
+def balance(account_id: UUID) -> tuple[int, int]:
+    """Available and reserved."""
+    row = one("select available, reserved from accounts where id = %s", account_id)
+    return row[0], row[1]
+
+
+def one(statement: str, *values: Any) -> tuple[Any, ...]:
+    """The one row of a query."""
+    with transaction() as conn:
+        row: tuple[Any, ...] | None = conn.execute(statement, list(values)).fetchone()
+    assert row is not None
+    return row
+
+
+def rows(statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    """All rows of a query."""
+    with transaction() as conn:
+        return conn.execute(statement, list(values)).fetchall()
+
+
+def assert_books_are_clean() -> None:
+    """The audit finds nothing."""
+    with transaction() as conn:
+        findings = audit.audit(conn)
+    assert findings == []
+
+
+def eventually(check: Callable[[], bool], *, seconds: float = 20, what: str = "it") -> None:
+    """Wait until something becomes true."""
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end, f"{what} did not happen within {seconds} s"
+        time.sleep(0.05)
+
+
+class System:
+    """Real processes over a test's database."""
+
+    def __init__(self, url: str, book: Path, processes: Processes) -> None:
+        self.url = url
+        self.book = Book(book)
+        self.processes = processes
+
+    def start(self, *names: str, **extra: dict[str, str]) -> None:
+        """Start these processes; keywords give one of them more settings."""
+        for name in names:
+            self.processes.start_one(name, extra.get(name))
+        if "api" in names:
+            eventually(self._ready, what="the API")
+
+    def _ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=2).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def client(self, account_id: UUID) -> httpx.Client:
+        """An HTTP client of an account."""
+        return httpx.Client(
+            base_url=self.url, headers={"authorization": f"Bearer {key_of(account_id)}"}, timeout=30
+        )
+
+    def stop(self) -> None:
+        self.processes.stop()
+
+
+def ended(client: httpx.Client, job_id: str, *, seconds: float = 30) -> dict[str, Any]:
+    """A job once it has ended."""
+    found: dict[str, Any] = {}
+
+    def look() -> bool:
+        found.update(client.get(f"/v1/jobs/{job_id}").json())
+        return found["status"] in {"succeeded", "failed", "canceled"}
+
+    eventually(look, seconds=seconds, what=f"the end of job {job_id}")
+    return found
