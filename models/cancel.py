@@ -29,19 +29,18 @@ def cancel(conn: Connection[Any], job_id: UUID, *, account_id: UUID | None = Non
         raise NotFound(f"no job {job_id}", param="id")
     owner: UUID = found[0]
     conn.execute("select 1 from accounts where id = %s for no key update", [owner])
-    run = conn.execute(
-        """select r.lease_owner, exists (select 1 from attempts a where a.job_id = r.job_id
-                                          and a.phase in ('intent', 'accepted', 'unknown'))
-             from job_runs r where r.job_id = %s for update of r""",
-        [job_id],
-    ).fetchone()
+    run = conn.execute("select lease_owner from job_runs where job_id = %s for update", [job_id]).fetchone()
     if run is None:
         ended = conn.execute("select ended from jobs where id = %s", [job_id]).fetchone()
         if ended and ended[0] == "canceled":
             return Canceled(ended=True, rings=[])
         raise NotCancelable(f"the job has {ended[0] if ended else 'ended'} already", param="id")
-    lease_owner, started = run
-    if not started:
+    lease_owner = run[0]
+    # A statement of its own: in the one that waited for the run's lock, an attempt written meanwhile is not seen.
+    started = conn.execute(
+        "select 1 from attempts where job_id = %s and phase in ('intent', 'accepted', 'unknown')", [job_id]
+    ).fetchone()
+    if started is None:
         # No attempt has been written, so no provider was called; a worker that holds the claim finds it stale.
         done = end(conn, owner, job_id, Ending("canceled"), token=None)
         return Canceled(ended=True, rings=done.rings if done else [])

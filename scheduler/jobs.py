@@ -64,17 +64,18 @@ def _give_up(account_id: UUID, job_id: UUID, token: int) -> list[Ring]:
     with transaction() as conn:
         # The account first, then the run: the lapsed lease is checked again under both locks.
         conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
-        row = conn.execute(
-            """select (select number from attempts a where a.job_id = r.job_id
-                         and a.phase in ('intent', 'accepted', 'unknown'))
-                 from job_runs r where r.job_id = %s and r.token = %s and r.lease_owner is not null
-                  and r.wake_at <= app_now() for update of r""",
+        lapsed = conn.execute(
+            """select 1 from job_runs where job_id = %s and token = %s and lease_owner is not null
+                  and wake_at <= app_now() for update""",
             [job_id, token],
         ).fetchone()
-        if row is None:
+        if lapsed is None:
             return []
+        live = conn.execute(
+            "select number from attempts where job_id = %s and phase in ('intent', 'accepted', 'unknown')", [job_id]
+        ).fetchone()
         why = f"its worker was lost {settings().max_rescues} times"
-        attempt = AttemptEnd(row[0], "abandoned", "worker_lost", why) if row[0] else None
+        attempt = AttemptEnd(live[0], "abandoned", "worker_lost", why) if live else None
         ended = ending.end(
             conn,
             account_id,

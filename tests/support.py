@@ -112,7 +112,7 @@ def assert_books_are_clean() -> None:
     """The audit finds nothing."""
     with transaction() as conn:
         findings = audit.audit(conn)
-    assert findings == []
+    assert not findings, "\n".join(f"{finding.rule}: {finding.rows}" for finding in findings)
 
 
 def eventually(check: Callable[[], bool], *, seconds: float = 20, what: str = "it") -> None:

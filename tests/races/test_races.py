@@ -1,0 +1,294 @@
+"""Real threads and real commits; the armed lock time-out turns a deadlock or a long wait into a failure."""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from api.intake import Intake
+from models import cancel, credits, db, ending, runs
+from models.db import transaction
+from models.ending import AttemptEnd, Ending
+from models.errors import Busy, DomainError, NotCancelable
+from models.submit import Accepted
+from scheduler import accounts as account_duties
+from scheduler import jobs as job_duties
+from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, placed, rows
+
+
+@pytest.fixture
+def many(database: str) -> None:
+    db.size_pool(24)
+    yield
+    db.size_pool(8)
+
+
+def together(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """Run `work(0..count-1)` in as many threads, all let go at once."""
+    gate = threading.Barrier(count)
+
+    def go(number: int) -> Any:
+        gate.wait()
+        return work(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(go, range(count)))
+
+
+def submit_all(orders: list[Any]) -> list[Any]:
+    """Through the API's own intake, all at once."""
+
+    async def run() -> list[Any]:
+        intake = Intake()
+        try:
+            return await asyncio.gather(*(intake.submit(each) for each in orders), return_exceptions=True)
+        finally:
+            await asyncio.to_thread(intake.close)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.usefixtures("many")
+def test_64_submits_at_once_on_credits_for_10_give_exactly_10_jobs() -> None:
+    who, offer = account(amount=10), model()
+    answers = together(16, lambda _: place(*(order(who, offer) for _ in range(4))))
+    flat = [answer for batch in answers for answer in batch]
+    assert sum(isinstance(answer, Accepted) for answer in flat) == 10
+    assert {answer.code for answer in flat if isinstance(answer, DomainError)} == {"not_enough_credits"}
+    assert balance(who) == (0, 10)
+    assert one("select count(*) from jobs") == (10,)
+    assert_books_are_clean()
+
+
+@pytest.mark.usefixtures("many")
+def test_64_submits_through_two_intakes_at_once_on_credits_for_10_give_exactly_10_jobs() -> None:
+    who, offer = account(amount=10), model()
+    answers = together(2, lambda _: submit_all([order(who, offer) for _ in range(32)]))
+    assert sum(isinstance(answer, Accepted) for batch in answers for answer in batch) == 10
+    assert balance(who) == (0, 10)
+    assert_books_are_clean()
+
+
+@pytest.mark.usefixtures("many")
+def test_100_submits_with_one_idempotency_key_give_one_job_and_one_answer() -> None:
+    who, offer = account(amount=100), model()
+    orders = [order(who, offer, idempotency_key="same", body_hash=b"same") for _ in range(100)]
+    answers = together(4, lambda part: submit_all(orders[part::4]))
+    flat = [answer for batch in answers for answer in batch]
+    assert {answer.job_id for answer in flat} == {one("select id from jobs")[0]}
+    assert sum(not answer.replayed for answer in flat) == 1
+    assert balance(who) == (99, 1)
+    assert_books_are_clean()
+
+
+@pytest.mark.usefixtures("many")
+def test_20_repeated_messages_give_one_claim() -> None:
+    job_id = placed(account(amount=1), model())
+
+    def claim(number: int) -> Any:
+        with transaction() as conn:
+            return runs.claim(conn, job_id, f"worker-{number}")
+
+    assert sum(each is not None for each in together(20, claim)) == 1
+
+
+@pytest.mark.usefixtures("many")
+def test_an_account_held_for_two_seconds_delays_no_other_tenant() -> None:
+    held, free, offer = account(amount=50), account(amount=50), model()
+    taken: dict[str, list[float]] = {"held": [], "free": []}
+    let_go = threading.Event()
+
+    def hold() -> None:
+        with transaction() as conn:
+            conn.execute("select 1 from accounts where id = %s for no key update", [held])
+            let_go.wait(1.6)  # within the lock time-out of 2 s
+
+    async def one_submit(intake: Intake, who: Any, name: str) -> None:
+        begin = time.monotonic()
+        await intake.submit(order(who, offer))
+        taken[name].append(time.monotonic() - begin)
+
+    async def run() -> None:
+        intake = Intake()
+        try:
+            blocked = [asyncio.create_task(one_submit(intake, held, "held")) for _ in range(8)]
+            await asyncio.sleep(0.1)
+            for _ in range(20):
+                await one_submit(intake, free, "free")
+            assert not any(task.done() for task in blocked)
+            let_go.set()
+            await asyncio.gather(*blocked)
+        finally:
+            await asyncio.to_thread(intake.close)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    time.sleep(0.1)
+    asyncio.run(run())
+    holder.join()
+    assert len(taken["free"]) == 20
+    assert sum(taken["free"]) < 1.4
+    assert len(taken["held"]) == 8
+    assert_books_are_clean()
+
+
+@pytest.mark.usefixtures("many")
+def test_an_account_held_for_longer_than_the_time_out_is_a_503_and_nothing_is_done() -> None:
+    held, offer = account(amount=5), model()
+    done = threading.Event()
+
+    def hold() -> None:
+        with transaction() as conn:
+            conn.execute("select 1 from accounts where id = %s for no key update", [held])
+            done.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    time.sleep(0.1)
+    answer = submit_all([order(held, offer)])[0]
+    done.set()
+    holder.join()
+    assert isinstance(answer, Busy)
+    assert answer.status == 503
+    assert balance(held) == (5, 0)
+    assert rows("select 1 from jobs") == []
+
+
+@pytest.mark.usefixtures("many")
+def test_one_bad_submission_in_a_batch_harms_no_other() -> None:
+    who, offer = account(amount=50), model()
+    bad = order(who, offer, api_key_id=None, retry_of=uuid4())  # names a job that does not exist: a foreign key fails
+    good = [order(who, offer) for _ in range(9)]
+    answers = submit_all([*good[:4], bad, *good[4:]])
+    assert sum(isinstance(answer, Accepted) for answer in answers) == 9
+    assert isinstance(answers[4], Exception)
+    assert balance(who) == (41, 9)
+    assert_books_are_clean()
+
+
+@pytest.mark.usefixtures("many")
+def test_ends_against_cancels_and_dispatch_under_load_make_no_deadlock() -> None:
+    offer = model()
+    owners = [account(amount=200, plan="studio") for _ in range(4)]
+    jobs = [placed(owner, offer) for owner in owners for _ in range(40)]
+    rng = random.Random(4)
+    rng.shuffle(jobs)
+
+    def finish(job_id: Any) -> None:
+        with transaction() as conn:
+            claim = runs.claim(conn, job_id, "worker")
+        if claim is None:
+            return
+        with transaction() as conn:
+            number = runs.begin_attempt(conn, claim, provider="sketch", route=0)
+        if number is None:
+            return
+        with transaction() as conn:
+            ending.end(
+                conn, claim.account_id, job_id,
+                Ending("succeeded", cost_credits=1, attempt=AttemptEnd(number, "done")), token=claim.token,
+            )  # fmt: skip
+
+    def drop(job_id: Any) -> None:
+        try:
+            with transaction() as conn:
+                cancel.cancel(conn, job_id)
+        except NotCancelable:
+            return
+
+    def work(part: int) -> None:
+        for job_id in jobs[part % 8 :: 8]:
+            (finish if part < 8 else drop)(job_id)
+
+    together(16, work)
+    while waiting := rows("select job_id from job_runs where dispatched and lease_owner is null"):
+        for (job_id,) in waiting:
+            finish(job_id)
+    assert rows("select 1 from job_runs") == []
+    assert sum(balance(owner)[1] for owner in owners) == 0
+    assert_books_are_clean()
+
+
+@pytest.mark.usefixtures("many")
+def test_a_stale_worker_can_neither_settle_nor_fail_a_rescued_job() -> None:
+    job_id = placed(account(amount=5), model())
+    stale = claimed(job_id)
+    with transaction() as conn:
+        conn.execute("update job_runs set wake_at = app_now() - interval '1 second'")
+    job_duties.rescue(10)
+    fresh = claimed(job_id, "fresh")
+
+    def finish(number: int) -> Any:
+        claim = fresh if number == 7 else stale
+        what = Ending("succeeded", cost_credits=1) if number % 2 else Ending("failed", error_code="stale")
+        with transaction() as conn:
+            return ending.end(conn, claim.account_id, job_id, what, token=claim.token)
+
+    done = together(12, finish)
+    assert [each is not None for each in done].index(True) == 7
+    assert sum(each is not None for each in done) == 1
+    assert one("select ended from jobs") == ("succeeded",)
+    assert_books_are_clean()
+
+
+@pytest.mark.usefixtures("many")
+def test_submit_cancel_settle_grant_and_expire_at_once_keep_the_books_clean() -> None:
+    offers = [model("one", price={"credits": 1}), model("five", price={"credits": 5})]
+    owners = [account(amount=30, plan="studio") for _ in range(3)]
+    until = time.monotonic() + 4
+
+    def work(number: int) -> int:
+        rng, steps = random.Random(number), 0
+        while time.monotonic() < until:
+            steps += 1
+            owner = rng.choice(owners)
+            match rng.randrange(6):
+                case 0 | 1:
+                    place(order(owner, rng.choice(offers)))
+                case 2:
+                    _grant(owner, rng)
+                case 3:
+                    account_duties.expire_grants(10)
+                case 4:
+                    _cancel_some(rng)
+                case _:
+                    _finish_some(rng)
+        return steps
+
+    assert sum(together(12, work)) > 100
+    assert_books_are_clean()
+
+
+def _grant(owner: Any, rng: random.Random) -> None:
+    with transaction() as conn:
+        lifetime = rng.choice([None, 0.2, 60])
+        row = conn.execute("select app_now() + make_interval(secs => %s)", [lifetime]).fetchone()
+        assert row is not None
+        credits.grant(
+            conn, owner, kind="gift", amount=rng.randint(1, 9), ref=str(uuid4()), expires_at=row[0] if lifetime else None
+        )
+
+
+def _cancel_some(rng: random.Random) -> None:
+    for (job_id,) in rows("select job_id from job_runs order by random() limit 1"):
+        try:
+            with transaction() as conn:
+                cancel.cancel(conn, job_id)
+        except NotCancelable:
+            return
+
+
+def _finish_some(rng: random.Random) -> None:
+    for (job_id,) in rows("select job_id from job_runs where dispatched order by random() limit 2"):
+        with transaction() as conn:
+            claim = runs.claim(conn, job_id, "worker")
+        if claim:
+            what = rng.choice([Ending("succeeded", cost_credits=rng.randint(0, 6)), Ending("failed", error_code="x")])
+            with transaction() as conn:
+                ending.end(conn, claim.account_id, job_id, what, token=claim.token)
