@@ -47,7 +47,13 @@ def key_of(account_id: UUID) -> str:
         return keys.create(conn, account_id, "test")[1]
 
 
-def model(name: str = "test-model", *, price: dict[str, Any] | None = None, options: dict[str, Any] | None = None, **fields: Any) -> Offer:
+def model(
+    name: str = "test-model",
+    *,
+    price: dict[str, Any] | None = None,
+    options: dict[str, Any] | None = None,
+    **fields: Any,
+) -> Offer:
     """A sketch model made to order, current in the database."""
     entry = Entry.model_validate(
         {
@@ -146,9 +152,7 @@ class System:
 
     def client(self, account_id: UUID) -> httpx.Client:
         """An HTTP client of an account."""
-        return httpx.Client(
-            base_url=self.url, headers={"authorization": f"Bearer {key_of(account_id)}"}, timeout=30
-        )
+        return httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {key_of(account_id)}"}, timeout=30)
 
     def stop(self) -> None:
         self.processes.stop()

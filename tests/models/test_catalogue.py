@@ -56,7 +56,9 @@ def test_a_bad_file_is_refused(tmp_path: Path, text: str) -> None:
     ("sketch-video", {"prompt": "x", "duration_seconds": 7}, "input.duration_seconds", "not one of 5, 10 or 15"),
     ("sketch-video", {"prompt": "x", "image": "http://example.com/a.png"}, "input.image", ""),
 ])  # fmt: skip
-def test_a_wrong_input_names_the_field_and_the_limit(name: str, values: dict[str, object], param: str, words: str) -> None:
+def test_a_wrong_input_names_the_field_and_the_limit(
+    name: str, values: dict[str, object], param: str, words: str
+) -> None:
     with pytest.raises(InvalidInput) as caught:
         STANDARD[name].checked(values)
     assert caught.value.param == param

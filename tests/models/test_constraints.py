@@ -92,7 +92,9 @@ def test_a_token_never_falls(job) -> None:
 
 
 def test_one_live_attempt_per_job(job) -> None:
-    attempt = "insert into attempts (job_id, number, token, provider, route, phase) values (%s, %s, 1, 'sketch', 0, 'intent')"
+    attempt = (
+        "insert into attempts (job_id, number, token, provider, route, phase) values (%s, %s, 1, 'sketch', 0, 'intent')"
+    )
     assert "ix_attempts_live" in refused((attempt, [job, 1]), (attempt, [job, 2]))
 
 

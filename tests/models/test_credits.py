@@ -103,7 +103,9 @@ def test_credits_returned_to_an_expired_grant_live_for_the_grace_period() -> Non
         conn.execute("update grants set expires_at = app_now() - interval '1 minute' where id = %s", [grant_id])
     finish(job_id, "failed")
     # The six that were not held have expired; the four that came back stay for a day.
-    remaining, left = one("select remaining, extract(epoch from expires_at - app_now()) from grants where id = %s", grant_id)
+    remaining, left = one(
+        "select remaining, extract(epoch from expires_at - app_now()) from grants where id = %s", grant_id
+    )
     assert remaining == 4
     assert 23 * 3600 < left <= 24 * 3600
     assert rows("select kind, amount from ledger_entries order by id") == [

@@ -6,7 +6,15 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from models import cancel, credits, ending, runs
 from models.db import transaction
@@ -79,7 +87,9 @@ class Life(RuleBasedStateMachine):
         assert held.job_id not in self.ended
         self.ended[held.job_id] = done.ended
         charged = one("select charged_credits from jobs where id = %s", held.job_id)[0]
-        assert charged == (min(cost, price) if good and (done.ended != "canceled" or held.entry.on_cancel == "charge") else 0)
+        assert charged == (
+            min(cost, price) if good and (done.ended != "canceled" or held.entry.on_cancel == "charge") else 0
+        )
         self.worth[held.account_id] -= charged
 
     @rule(claim=consumes(claims), spends=st.booleans())

@@ -47,9 +47,7 @@ def test_a_rule_without_exactly_one_price_is_refused(body: dict[str, object]) ->
         PriceRule.model_validate(body)
 
 
-@given(
-    st.integers(0, 10**6), st.integers(1, 10**6), st.integers(0, 10**7), st.integers(0, 10**7)
-)
+@given(st.integers(0, 10**6), st.integers(1, 10**6), st.integers(0, 10**7), st.integers(0, 10**7))
 def test_credits_grow_with_the_quantity_and_never_round_down(num: int, den: int, a: int, b: int) -> None:
     chosen = Rate(num, den)
     low, high = sorted((a, b))

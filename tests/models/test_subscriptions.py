@@ -81,7 +81,9 @@ def test_nonsense_is_refused(plan: str, interval: str, error: type[Exception]) -
 
 
 def test_the_plans_of_the_spec_are_there() -> None:
-    plans = {row[0]: row[1:] for row in rows("select id, credits, price_cents, markup_bp, storage_quota_bytes from plans")}
+    plans = {
+        row[0]: row[1:] for row in rows("select id, credits, price_cents, markup_bp, storage_quota_bytes from plans")
+    }
     assert plans["starter"][:3] == (80, 1000, 8500)
     assert plans["creator"][:3] == (250, 3100, 7500)
     assert plans["studio"][:3] == (500, 6000, 7000)

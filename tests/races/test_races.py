@@ -271,7 +271,12 @@ def _grant(owner: Any, rng: random.Random) -> None:
         row = conn.execute("select app_now() + make_interval(secs => %s)", [lifetime]).fetchone()
         assert row is not None
         credits.grant(
-            conn, owner, kind="gift", amount=rng.randint(1, 9), ref=str(uuid4()), expires_at=row[0] if lifetime else None
+            conn,
+            owner,
+            kind="gift",
+            amount=rng.randint(1, 9),
+            ref=str(uuid4()),
+            expires_at=row[0] if lifetime else None,
         )
 
 
