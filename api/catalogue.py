@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from sqlmodel import col, select
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,12 +19,11 @@ from models.catalogue import Offer, offers
 from models.db import session, transaction
 from models.errors import NotFound
 from models.plans import Plan
+from models.settings import settings
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1", tags=["catalogue"])
 lean_router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=LeanRoute)
-
-REFRESH_SECONDS = 5.0
 
 
 class Catalogue:
@@ -61,7 +59,7 @@ class Catalogue:
 
     async def _refresh(self) -> None:
         while True:
-            await asyncio.sleep(REFRESH_SECONDS)
+            await asyncio.sleep(settings().catalogue_refresh_seconds)
             try:
                 await asyncio.to_thread(self.load)
             except Exception:
@@ -125,6 +123,3 @@ def _price(who: Caller, offer: Offer, values: dict[str, object]) -> dict[str, ob
 @handled_by(_quote)
 def create_quote(body: schemas.QuoteRequest) -> None:
     """The credits that ordering this would reserve, on your plan. Nothing is ordered."""
-
-
-__all__ = ["Annotated", "Catalogue", "Depends", "lean_router", "router"]

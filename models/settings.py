@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     api_port: int = Field(8000, ge=0, le=65535)
     max_body_bytes: int = Field(1_048_576, ge=1024)
     page_size_max: int = Field(100, ge=1, le=1000)
+    catalogue_refresh_seconds: float = Field(5.0, gt=0, description="How soon an API process sees a new catalogue.")
     key_cache_seconds: float = Field(3.0, ge=0, le=5, description="How long a revoked key may still pass in a process.")
 
     idempotency_key_hours: int = Field(24, ge=1)

@@ -74,6 +74,10 @@ class Processes:
         child.kill()
         child.wait()
 
+    def forget(self, label: str) -> None:
+        """Let go of a process that has ended by itself."""
+        self._children.pop(label).wait()
+
     def log(self, label: str) -> Path:
         """Where a process's output is kept."""
         return self.logs / f"{label}.log"

@@ -1,0 +1,19 @@
+# One image for all processes; what a container runs is its command (see docker-compose.yml).
+FROM python:3.11-slim
+
+RUN useradd --create-home --uid 1000 headrace
+WORKDIR /srv/headrace
+COPY requirements.txt ./
+RUN pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
+COPY pyproject.toml README.md ./
+COPY api ./api
+COPY workers ./workers
+COPY scheduler ./scheduler
+COPY storage ./storage
+COPY common ./common
+COPY models ./models
+COPY cli ./cli
+RUN pip install --no-cache-dir --disable-pip-version-check --no-deps .
+USER headrace
+ENV API_HOST=0.0.0.0 PYTHONUNBUFFERED=1
+CMD ["python", "-m", "api"]

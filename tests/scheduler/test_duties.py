@@ -1,0 +1,149 @@
+"""Duties: bounded, safe to run twice and by several at once."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from models import ending, fleet
+from models.db import transaction
+from models.ending import Ending, NewAsset
+from models.errors import ResultGone
+from models.results import find_result
+from scheduler import main as scheduler
+from scheduler import results as result_duties
+from scheduler import upkeep
+from scheduler.main import Duty, duties, run_turn
+from storage import keys
+from storage.s3 import storage
+from tests.conftest import environment
+from tests.support import account, assert_books_are_clean, claimed, model, one, placed, rows
+
+pytestmark = pytest.mark.usefixtures("database")
+
+LATE = {"CLOCK_OFFSET_SECONDS": str(30 * 3600)}
+
+
+def stored(who, count: int = 1):
+    """Jobs that succeeded with one small stored result each."""
+    offer = model()
+    for _ in range(count):
+        job_id = placed(who, offer)
+        claim = claimed(job_id)
+        key = keys.result_key(who, job_id, claim.token, 0, "txt")
+        storage().put_bytes(key, b"result", "text/plain")
+        asset = NewAsset(uuid7(), 0, key, "text/plain", 6, b"0" * 32)
+        with transaction() as conn:
+            ending.end(conn, who, job_id, Ending("succeeded", cost_credits=1, assets=[asset]), token=claim.token)
+
+
+def test_results_expire_in_bounded_batches_with_one_event_per_account_and_batch() -> None:
+    who = account(amount=9)
+    stored(who, 5)
+    assert result_duties.expire_results(100) == 0
+    with environment(LATE):
+        assert [result_duties.expire_results(2) for _ in range(4)] == [2, 2, 1, 0]
+        assert one("select storage_bytes from accounts where id = %s", who) == (0,)
+        assert [row[0] for row in rows("select data->>'results' from events where type = 'assets.expired'")] == [
+            "2",
+            "2",
+            "1",
+        ]
+        assert_books_are_clean()
+
+
+def test_a_result_is_gone_from_the_moment_its_time_has_passed() -> None:
+    stored(account(amount=9))
+    asset_id = one("select id from assets")[0]
+    with transaction() as conn:
+        assert find_result(conn, asset_id).size_bytes == 6
+    with environment(LATE), pytest.raises(ResultGone), transaction() as conn:
+        find_result(conn, asset_id)
+
+
+def test_objects_are_deleted_after_the_longest_signed_link_and_then_confirmed() -> None:
+    stored(account(amount=9))
+    key = one("select key from assets")[0]
+    with environment({**LATE, "SIGNED_LINK_SECONDS": "900"}):
+        result_duties.expire_results(10)
+        assert result_duties.purge_results(10) == 0
+        with transaction() as conn:
+            conn.execute("update assets set expired_at = app_now() - interval '16 minutes'")
+        assert result_duties.purge_results(10) == 1
+        assert result_duties.purge_results(10) == 0
+    assert storage().list_page(key, None, 1) == []
+    assert one("select purged_at is not null from assets") == (True,)
+
+
+def test_strays_are_reaped_page_by_page_and_results_are_left() -> None:
+    who = account(amount=9)
+    stored(who, 2)
+    job_id = one("select id from jobs limit 1")[0]
+    strays = [keys.result_key(who, job_id, 99, number, "png") for number in range(3)]
+    for key in strays:
+        storage().put_bytes(key, b"stray", "image/png")
+    run_turn(next(duty for duty in duties() if duty.name == "reap_strays"))  # makes the duty's row, for its cursor
+    assert storage().list_page(strays[0], None, 1), "too young to be reaped"
+    with environment({"STRAY_SECONDS": "0"}):
+        while one("select cursor from duties where name = 'reap_strays'")[0] or result_duties.reap_strays(2):
+            result_duties.reap_strays(2)
+    known = {row[0] for row in rows("select key from assets")}
+    left = {item.key for item in storage().list_page(f"{keys.RESULTS}{who}/", None, 100)}
+    assert left == known
+
+
+def test_one_turn_at_a_time_whoever_asks() -> None:
+    with ThreadPoolExecutor(8) as pool:
+
+        def take(_: int) -> bool:
+            with transaction() as conn:
+                return fleet.take_turn(conn, "some_duty", 60)
+
+        assert sum(pool.map(take, range(8))) == 1
+
+
+@pytest.mark.parametrize("name", [duty.name for duty in scheduler.duties()])
+def test_every_duty_does_nothing_the_second_time(name: str) -> None:
+    stored(account(amount=9), 2)
+    duty = next(each for each in duties() if each.name == name)
+    with environment({**LATE, "STRAY_SECONDS": "0"}):
+        run_turn(duty)
+        with transaction() as conn:
+            conn.execute("update duties set next_at = app_now()")
+        assert run_turn(duty) == 0
+        if duty.turns:
+            assert one("select error from duties where name = %s", name) == (None,)
+        assert_books_are_clean()
+
+
+def test_two_schedulers_at_once_do_each_thing_once() -> None:
+    stored(account(amount=60), 20)
+    with environment(LATE), ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(lambda _: result_duties.expire_results(100), range(4))) == 20
+        assert_books_are_clean()
+
+
+def test_a_failing_duty_is_noted_and_does_not_stop_the_scheduler() -> None:
+    def broken(_batch: int) -> int:
+        raise RuntimeError("no luck")
+
+    run_turn(Duty("broken", 60, broken, 1))
+    assert one("select error from duties where name = 'broken'") == ("RuntimeError: no luck",)
+
+
+def test_the_audit_duty_says_which_rule_is_broken() -> None:
+    account(amount=5)
+    with transaction() as conn:
+        conn.execute("update accounts set available = available + 1")
+    with pytest.raises(RuntimeError, match="entries_sum_to_balances"):
+        upkeep.audit(1)
+
+
+def test_a_scheduler_stops_when_asked() -> None:
+    stopping = threading.Event()
+    thread = threading.Thread(target=scheduler.run, args=(stopping,))
+    thread.start()
+    stopping.set()
+    thread.join(timeout=15)
+    assert not thread.is_alive()

@@ -1,0 +1,103 @@
+"""Dramatiq as a doorbell: what we write is what a stock worker reads, and a lost or bad message harms nobody."""
+
+import threading
+import time
+
+import dramatiq
+import pytest
+import redis
+from dramatiq.brokers.redis import RedisBroker
+from uuid_utils.compat import uuid7
+
+from models.dispatch import Ring
+from models.settings import settings
+from tests.support import eventually
+from workers.broker import make_broker
+from workers.enqueue import ACTOR, NAMESPACE, WAKE, Sender
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def listen(broker: RedisBroker, heard: list[str], threads: int = 2) -> dramatiq.Worker:
+    @dramatiq.actor(actor_name=ACTOR, queue_name="interactive", broker=broker)
+    def advance(job_id: str) -> None:
+        heard.append(job_id)
+
+    worker = dramatiq.Worker(broker, worker_threads=threads)
+    worker.start()
+    return worker
+
+
+def rings(count: int) -> list[Ring]:
+    return [Ring(uuid7(), "interactive") for _ in range(count)]
+
+
+def test_a_stock_worker_reads_our_messages_and_leaves_nothing_behind() -> None:
+    stock = RedisBroker(url=settings().redis_url, middleware=[], namespace=NAMESPACE)
+    heard: list[str] = []
+    worker, sender, sent = listen(stock, heard), Sender(settings().redis_url), rings(200)
+    try:
+        assert sender.ring(sent)
+        eventually(lambda: len(heard) == 200, what="200 messages")
+        eventually(lambda: stock.client.hlen(f"{NAMESPACE}:interactive.msgs") == 0, what="the acks")
+        assert sorted(heard) == sorted(str(ring.job_id) for ring in sent)
+        assert stock.client.zcard(f"{NAMESPACE}:interactive.XQ") == 0
+    finally:
+        worker.stop()
+        sender.close()
+        stock.client.close()
+
+
+def test_a_lone_message_wakes_an_idle_worker() -> None:
+    broker, heard = make_broker(), []
+    worker, sender = listen(broker, heard), Sender(settings().redis_url)
+    try:
+        time.sleep(0.5)
+        begin = time.monotonic()
+        sender.ring(rings(1))
+        eventually(lambda: len(heard) == 1)
+        assert time.monotonic() - begin < 1
+    finally:
+        worker.stop()
+        sender.close()
+        broker.client.close()
+
+
+def test_more_messages_than_threads_and_tokens_are_all_heard() -> None:
+    broker, heard = make_broker(), []
+    worker, sender = listen(broker, heard, threads=3), Sender(settings().redis_url)
+    try:
+        for _ in range(5):
+            sender.ring(rings(200))
+        eventually(lambda: len(heard) == 1000, what="1,000 messages")
+        assert broker.client.llen(WAKE.format("interactive")) <= 128
+    finally:
+        worker.stop()
+        sender.close()
+        broker.client.close()
+
+
+def test_an_absent_redis_is_said_and_not_raised_and_rested_from() -> None:
+    sender = Sender("redis://127.0.0.1:1/0")
+    begin = time.monotonic()
+    assert not sender.ring(rings(3))
+    for _ in range(100):
+        assert not sender.ring(rings(1))
+    assert time.monotonic() - begin < 1.0
+    assert sender.lost == 103
+    sender.close()
+
+
+def test_a_worker_goes_on_after_redis_was_flushed() -> None:
+    broker, heard = make_broker(), []
+    worker, sender = listen(broker, heard), Sender(settings().redis_url)
+    try:
+        with redis.Redis.from_url(settings().redis_url) as client:
+            client.flushall()
+        sender.ring(rings(5))
+        eventually(lambda: len(heard) == 5)
+    finally:
+        worker.stop()
+        sender.close()
+        broker.client.close()
+    assert threading.active_count() < 50

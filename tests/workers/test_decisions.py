@@ -1,0 +1,54 @@
+"""What a step decides, without doing it."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.runs import Claim, LiveAttempt
+from workers.advance import Next, back_off_seconds, measured_quantity_milli, next_step
+
+CLAIM = Claim(
+    job_id=uuid4(), account_id=uuid4(), token=1, owner="w", entry=SimpleNamespace(), input={}, queue="interactive",
+    attempts=0, attempts_spent=0, reconciling=False, cancel_requested=False, seconds_left=60.0, price_credits=1,
+    quantity_milli=1000, rate=(1, 1000), live=None,
+)  # fmt: skip
+
+
+def live(phase: str) -> LiveAttempt:
+    return LiveAttempt(1, 0, "sketch", phase, "p" if phase == "accepted" else None)
+
+
+@pytest.mark.parametrize(("changes", "step"), [
+    ({}, Next.START),
+    ({"seconds_left": -1.0}, Next.TIME_OUT),
+    ({"cancel_requested": True}, Next.CANCEL),
+    ({"live": live("accepted")}, Next.POLL),
+    ({"live": live("accepted"), "seconds_left": 0.0}, Next.TIME_OUT),
+    ({"live": live("accepted"), "cancel_requested": True}, Next.CANCEL),
+    ({"live": live("intent")}, Next.RECOVER),
+    ({"live": live("unknown")}, Next.RECOVER),
+    # What may have been started is asked for, even if it is to be canceled or is late: it may have been paid for.
+    ({"live": live("intent"), "cancel_requested": True, "seconds_left": -1.0}, Next.RECOVER),
+])  # fmt: skip
+def test_the_row_alone_says_what_is_next(changes: dict[str, object], step: Next) -> None:
+    assert next_step(replace(CLAIM, **changes)) == step
+
+
+@given(st.integers(0, 40), st.floats(0, 1))
+def test_back_off_grows_to_its_ceiling_and_never_beyond(tries: int, chance: float) -> None:
+    pause = back_off_seconds(tries, base=2, ceiling=300, chance=chance)
+    assert 1 <= pause <= 300
+    assert pause <= back_off_seconds(tries + 1, base=2, ceiling=300, chance=1)
+
+
+def test_what_was_made_is_what_is_settled() -> None:
+    two = [SimpleNamespace(duration_ms=1500), SimpleNamespace(duration_ms=250)]
+    assert measured_quantity_milli("image", 4000, two, {}) == 2000
+    assert measured_quantity_milli("second", 9000, two, {}) == 1750
+    assert measured_quantity_milli("second", 9000, [SimpleNamespace(duration_ms=None)], {}) == 9000
+    assert measured_quantity_milli("token", 9000, [], {"tokens": 3}) == 3000
+    assert measured_quantity_milli("job", 1000, two, {}) == 1000
