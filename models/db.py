@@ -39,8 +39,11 @@ class CommitUnknown(Exception):
 def conninfo(*, lock_timeout: str = "2s", statement_timeout: str = "10s") -> str:
     """libpq connection text with the time limits that every connection has."""
     offset = settings().clock_offset_seconds
+    # No sequential scans: a plan that is made while a table is small, those of foreign keys' own checks included, stays
+    # in the session's cache while the table grows (measured: 50 submits a second instead of 650). Every hot statement
+    # has its index; the audit, which reads everything, switches them on again.
     options = (
-        f"-c lock_timeout={lock_timeout} -c statement_timeout={statement_timeout} "
+        f"-c enable_seqscan=off -c lock_timeout={lock_timeout} -c statement_timeout={statement_timeout} "
         f"-c idle_in_transaction_session_timeout=15s -c timezone=UTC -c app.clock_offset={offset}s"
     )
     url = settings().database_url.replace("postgresql+psycopg://", "postgresql://", 1)

@@ -1,72 +1,85 @@
 """One S3 module for AWS, SeaweedFS, MinIO and R2. boto3, but results are put through obstore: a tenth of the CPU.
 
-Every error is a StorageError that says whether trying again helps. Reads and deletes are repeated by boto3 itself
-(three tries); a put is repeated by who has the file.
+Every failure is a StorageError that says whether trying again helps. Both clients repeat what is safe to repeat a few
+times and for seconds (all of it is: a put writes the same bytes under the same key); longer patience is the caller's,
+who knows what the object is worth. Make the storage after a fork, not before: obstore's threads do not survive one.
 """
 
-import io
-import logging
+import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from types import TracebackType
+from typing import Any, BinaryIO, NamedTuple, Self
 from urllib.parse import quote
+from uuid import uuid4
 
 import boto3
 import obstore
-from boto3.exceptions import Boto3Error
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from obstore.exceptions import BaseError as ObstoreError
-from obstore.store import S3Store
 
-from models.settings import settings
+from models.settings import Settings, settings
+from storage import keys
+from storage.clients import boto_client, upload_store
+from storage.errors import StorageError, answered, mapped
 
-log = logging.getLogger(__name__)
+__all__ = ["Chunks", "Head", "Item", "Part", "Storage", "StorageError", "close", "storage"]
 
-CONNECT_SECONDS = 5
-READ_SECONDS = 60
-CHUNK_BYTES = 8 * 1024 * 1024  # of a multipart put; times two in flight, the most of a file that is in memory
-CHUNKS_IN_FLIGHT = 2
+# The least that S3 takes for a part. Two parts in flight cost 15 MiB above idle for 200 MB, twelve threads or not; 8 MiB
+# cost 24 and won nothing. S3's 10,000 parts then end at 48 GiB, far above MAX_RESULT_BYTES.
+PART_BYTES = 5 * 1024 * 1024
+PARTS_IN_FLIGHT = 2
 READ_CHUNK_BYTES = 256 * 1024
-DELETE_BATCH = 1000  # S3's own limit
-
-_RETRYABLE_CODES = {
-    "InternalError", "OperationAborted", "RequestTimeout", "RequestTimeTooSkewed", "ServiceUnavailable", "SlowDown",
-    "Throttling", "ThrottlingException", "TooManyRequests",
-}  # fmt: skip
-_MISSING_CODES = {"NoSuchKey", "404", "NotFound"}
-
-Value = TypeVar("Value")
+PAGE = 1000  # S3's own limit, for lists and deletes
+PRESIGN_SECONDS_MAX = 7 * 86_400  # S3's own limit
 
 
-class StorageError(Exception):
-    """S3 said no or did not answer. `retryable`: trying again may help. `missing`: there is no such object."""
+class Chunks:
+    """An object's bytes as they come. Used up it closes itself; otherwise close it, or its connection stays taken."""
 
-    def __init__(self, message: str, *, retryable: bool, missing: bool = False) -> None:
-        super().__init__(message)
-        self.retryable = retryable
-        self.missing = missing
+    def __init__(self, body: Any, doing: str) -> None:
+        self._body, self._doing = body, doing
+        self._parts: Iterator[bytes] = body.iter_chunks(READ_CHUNK_BYTES)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> bytes:
+        """The next 256 KiB at most. Raises StorageError (retryable) where S3 stops in the middle."""
+        try:
+            with mapped(self._doing):
+                return next(self._parts)
+        except (StopIteration, StorageError):
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._body.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
 
 
 class Part(NamedTuple):
-    """Bytes of an object, streamed, with the object's whole size and type."""
+    """Bytes of an object, streamed, with the whole object's size in bytes and its type."""
 
-    chunks: Iterator[bytes]
+    chunks: Chunks
     size: int
     media_type: str | None
 
 
 class Head(NamedTuple):
-    """What is known of an object without reading it."""
+    """What is known of an object without reading it; `size` in bytes."""
 
     size: int
     media_type: str | None
 
 
 class Item(NamedTuple):
-    """An object in a listing."""
+    """An object in a listing; `size` in bytes, `last_modified` by S3's clock."""
 
     key: str
     size: int
@@ -74,188 +87,224 @@ class Item(NamedTuple):
 
 
 class Storage:
-    """One bucket. Thread-safe; made once per process."""
+    """One bucket. Thread-safe; made once per process by `storage()`."""
 
-    def __init__(self) -> None:
-        config = settings()
-        secret = config.s3_secret_access_key.get_secret_value() if config.s3_secret_access_key else None
+    def __init__(self, config: Settings) -> None:
+        """Connects nowhere yet. Raises StorageError where the settings cannot be right."""
         self._bucket = config.s3_bucket
-        self._client: Any = boto3.client(
-            "s3",
-            endpoint_url=config.s3_endpoint_url,
-            region_name=config.s3_region,
-            aws_access_key_id=config.s3_access_key_id,
-            aws_secret_access_key=secret,
-            config=Config(
-                s3={"addressing_style": "path" if config.s3_path_style else "virtual"},
-                signature_version="s3v4",
-                connect_timeout=CONNECT_SECONDS,
-                read_timeout=READ_SECONDS,
-                retries={"mode": "standard", "total_max_attempts": 3},
-                max_pool_connections=50,
-            ),
-        )
-        options: dict[str, Any] = {"region": config.s3_region, "virtual_hosted_style_request": not config.s3_path_style}
-        if config.s3_endpoint_url:
-            options["endpoint"] = config.s3_endpoint_url
-        if config.s3_access_key_id and secret:
-            options |= {"access_key_id": config.s3_access_key_id, "secret_access_key": secret}
-        self._store = S3Store(
-            self._bucket,
-            client_options={
-                "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
-                "timeout": timedelta(seconds=READ_SECONDS),
-                "allow_http": (config.s3_endpoint_url or "").startswith("http://"),
-            },
-            # A put is tried again by its caller, who knows how long that is worth; not silently for minutes by Rust.
-            retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=READ_SECONDS)},
-            **options,
-        )
+        self._region = config.s3_region
+        self._endpoint = config.s3_endpoint_url or None
+        secret = config.s3_secret_access_key.get_secret_value() if config.s3_secret_access_key else None
+        session = boto3.Session()  # of its own: boto3's common one is not thread-safe while it is made
+        try:
+            with mapped("setting up"):
+                self._client = boto_client(session, config, self._endpoint, secret)
+        except ValueError:  # boto3's word for an endpoint that is no URL; obstore would panic at it
+            raise StorageError("S3_ENDPOINT_URL is not a URL such as https://s3.example.com", retryable=False) from None
+        self._store = upload_store(session, config, self._endpoint, secret)
 
-    def put_file(self, key: str, path: Path, media_type: str) -> None:
-        """Store a file, in parts if it is large; at most two parts of 8 MiB are in memory."""
-        with path.open("rb") as file:
-            self._put(key, file, media_type)
-        # obstore has compared nothing but the parts' own answers: one HEAD makes sure that the object is whole.
-        if path.stat().st_size > CHUNK_BYTES and (size := self.head(key).size) != path.stat().st_size:
-            raise StorageError(f"{key} has {size} bytes in S3, {path.stat().st_size} on disk", retryable=True)
+    # Writing
+
+    def put_file(self, key: str, file: Path | BinaryIO, media_type: str) -> None:
+        """Store a file, from its start, in parts if it has more than 5 MiB. At most two parts are in memory.
+
+        Prefer a path: Rust then reads it itself, for half of the CPU. Raises StorageError, OSError (the local file).
+        """
+        if isinstance(file, Path):
+            self._put(key, file, file.stat().st_size, media_type)
+            return
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        self._put(key, file, size, media_type)
 
     def put_bytes(self, key: str, data: bytes, media_type: str) -> None:
-        """Store a small object."""
-        self._put(key, io.BytesIO(data), media_type)
+        """Store a small object. Raises StorageError."""
+        self._put(key, data, len(data), media_type)
 
-    def _put(self, key: str, file: Any, media_type: str) -> None:
-        attributes: Any = {"Content-Type": media_type}
-        try:
+    def _put(self, key: str, file: Any, size: int, media_type: str) -> None:
+        """Put, then make sure that it is whole.
+
+        A hurt byte is S3's to notice: obstore signs the SHA-256 of every body and part, so S3 refuses what differs.
+        An ETag would prove less (it is no MD5 with KMS, nor for parts). What a signature does not cover is a file that
+        shrank while it was read, or a part left out at the end, so an upload in parts is followed by one HEAD for its
+        size: a request on top of at least four. A put in one piece needs none.
+        """
+        _refuse_odd(key)
+        doing = f"putting {key}"
+        with mapped(doing):
             obstore.put(
-                self._store, key, file, attributes=attributes, chunk_size=CHUNK_BYTES, max_concurrency=CHUNKS_IN_FLIGHT
-            )
-        except (ObstoreError, OSError) as error:
-            raise _of_obstore(error) from error
+                self._store, key, file, attributes={"Content-Type": media_type}, chunk_size=PART_BYTES,
+                max_concurrency=PARTS_IN_FLIGHT,
+            )  # fmt: skip
+        if size > PART_BYTES and (stored := self.head(key).size) != size:
+            raise StorageError(f"{doing}: {stored} bytes are in S3, {size} were to be", retryable=True)
+
+    # Reading
 
     def get_range(self, key: str, start: int | None = None, end: int | None = None) -> Part:
-        """The bytes from `start` to `end`, both inclusive; the whole object without them. Close the iterator or use it up."""
+        """The bytes from `start` to `end`, both counted in; to the last without `end`, all without `start`.
+
+        Raises StorageError, with `missing` where there is no object, with code InvalidRange where `start` lies behind it.
+        """
+        if start is None and end is not None:
+            raise ValueError("end without start")
+        if start is not None and (start < 0 or (end is not None and end < start)):
+            raise ValueError(f"not a range: {start} to {end}")
         wanted = {} if start is None else {"Range": f"bytes={start}-{'' if end is None else end}"}
-        answer = self._call(lambda: self._client.get_object(Bucket=self._bucket, Key=key, **wanted))
+        doing = f"reading {key}"
+        with mapped(doing):
+            answer = self._client.get_object(Bucket=self._bucket, Key=key, **wanted)
         whole = answer.get("ContentRange", "").rpartition("/")[2]
-        return Part(_chunks(answer["Body"]), int(whole or answer["ContentLength"]), answer.get("ContentType"))
+        return Part(Chunks(answer["Body"], doing), int(whole or answer["ContentLength"]), answer.get("ContentType"))
 
     def head(self, key: str) -> Head:
-        """Size and type. Raises StorageError with `missing` where there is none."""
-        answer = self._call(lambda: self._client.head_object(Bucket=self._bucket, Key=key))
+        """Size and type. Raises StorageError, with `missing` where there is no object."""
+        try:
+            with mapped(f"looking at {key}"):
+                answer = self._client.head_object(Bucket=self._bucket, Key=key)
+        except StorageError as error:
+            if error.missing:
+                self._has_bucket()  # a HEAD's answer has no body, and so does not say what is missing
+            raise
         return Head(answer["ContentLength"], answer.get("ContentType"))
 
     def presign(
         self, key: str, seconds: int, *, filename: str | None = None, media_type: str | None = None, inline: bool = True
     ) -> str:
-        """A link that reads one object without credentials for so many seconds."""
+        """A link that reads one object without credentials for so many seconds (a role's own end may come sooner).
+
+        `filename` and `inline` say what a browser does with it; `media_type` replaces the stored one.
+        """
+        if not 1 <= seconds <= PRESIGN_SECONDS_MAX:
+            raise ValueError(f"a link lives 1 to {PRESIGN_SECONDS_MAX} seconds")
         extra = {}
+        kind = "inline" if inline else "attachment"
         if filename:
-            kind = "inline" if inline else "attachment"
-            extra["ResponseContentDisposition"] = f"{kind}; filename*=UTF-8''{quote(filename)}"
+            extra["ResponseContentDisposition"] = (
+                f"{kind}; filename*=UTF-8''{quote(filename, safe='', errors='replace')}"
+            )
+        elif not inline:
+            extra["ResponseContentDisposition"] = kind
         if media_type:
             extra["ResponseContentType"] = media_type
-        url: str = self._client.generate_presigned_url(
-            "get_object", Params={"Bucket": self._bucket, "Key": key, **extra}, ExpiresIn=seconds
-        )
+        with mapped(f"signing a link to {key}"):
+            url: str = self._client.generate_presigned_url(
+                "get_object", Params={"Bucket": self._bucket, "Key": key, **extra}, ExpiresIn=seconds
+            )
         return url
 
-    def delete_many(self, keys: Sequence[str]) -> dict[str, str]:
-        """Delete objects, a thousand per call. What is not there counts as deleted. Returns those that failed, and why."""
+    def list_page(self, prefix: str, after: str | None, limit: int) -> list[Item]:
+        """Up to `limit` objects whose keys come after `after`, in order. Raises StorageError."""
+        extra = {"StartAfter": after} if after else {}
+        with mapped(f"listing {prefix}"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=prefix, **extra,
+                PaginationConfig={"MaxItems": limit, "PageSize": min(limit, PAGE)},
+            )  # fmt: skip
+            return [
+                Item(each["Key"], each["Size"], each["LastModified"])
+                for page in pages
+                for each in page.get("Contents", [])
+            ]
+
+    # Clearing away
+
+    def delete_many(self, object_keys: Sequence[str]) -> dict[str, str]:
+        """Delete objects, a thousand per call; what is not there counts as deleted. Returns those that stayed, and why.
+
+        Raises StorageError where a whole call fails; earlier thousands are then gone, and all may be asked for again.
+        """
         failed: dict[str, str] = {}
-        for begin in range(0, len(keys), DELETE_BATCH):
-            objects = [{"Key": key} for key in keys[begin : begin + DELETE_BATCH]]
-            answer = self._call(
-                lambda objects=objects: self._client.delete_objects(  # type: ignore[misc]  # boto3 has no types
-                    Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
-                )
-            )
-            for error in answer.get("Errors", []):
-                if error.get("Code") not in _MISSING_CODES:
-                    failed[error["Key"]] = f"{error.get('Code')}: {error.get('Message')}"
+        for begin in range(0, len(object_keys), PAGE):
+            objects = [{"Key": key} for key in object_keys[begin : begin + PAGE]]
+            with mapped(f"deleting {len(objects)} objects"):
+                answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+            for each in answer.get("Errors", []):
+                error = answered("deleting", 0, str(each.get("Code", "")))
+                if not error.missing:
+                    failed[each["Key"]] = f"{error.code}: {str(each.get('Message', ''))[:200]}"
         return failed
 
-    def list_page(self, prefix: str, after: str | None, limit: int) -> list[Item]:
-        """Up to `limit` (at most 1,000) objects whose keys come after `after`, in order."""
-        extra = {"StartAfter": after} if after else {}
-        answer = self._call(
-            lambda: self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=min(limit, 1000), **extra)
-        )
-        return [Item(each["Key"], each["Size"], each["LastModified"]) for each in answer.get("Contents", [])]
+    def abort_stale_uploads(self, older_than: timedelta, limit: int = PAGE) -> int:
+        """Abort uploads in parts of results, begun longer ago than that by S3's clock. Returns how many, `limit` at most.
 
-    def abort_stale_uploads(self, older_than: timedelta) -> int:
-        """Abort multipart uploads that were begun longer ago. Returns how many."""
+        Others' uploads in a shared bucket are left alone. Filtered here and not by S3, as MinIO takes a prefix for a
+        whole key. Raises StorageError.
+        """
         before = datetime.now(UTC) - older_than
-        answer = self._call(lambda: self._client.list_multipart_uploads(Bucket=self._bucket))
-        stale = [each for each in answer.get("Uploads", []) if each["Initiated"] < before]
-        for each in stale:
-            self._call(
-                lambda each=each: self._client.abort_multipart_upload(  # type: ignore[misc]  # boto3 has no types
-                    Bucket=self._bucket, Key=each["Key"], UploadId=each["UploadId"]
-                )
-            )
-        return len(stale)
+        with mapped("listing uploads"):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket)
+            stale = [
+                each
+                for page in pages
+                for each in page.get("Uploads", [])
+                if each["Initiated"] < before and each["Key"].startswith(keys.RESULTS)
+            ]
+        count = 0
+        for each in stale[:limit]:
+            try:
+                with mapped(f"aborting an upload of {each['Key']}"):
+                    self._client.abort_multipart_upload(Bucket=self._bucket, Key=each["Key"], UploadId=each["UploadId"])
+            except StorageError as error:
+                if error.code != "NoSuchUpload":  # it has ended meanwhile
+                    raise
+            else:
+                count += 1
+        return count
+
+    # The bucket
 
     def ensure_bucket(self) -> None:
-        """Make the bucket if it is missing (local set-ups)."""
+        """Make the bucket if it is missing (local set-ups). Raises StorageError."""
         try:
-            self._call(lambda: self._client.head_bucket(Bucket=self._bucket))
+            self._has_bucket()
         except StorageError as error:
-            if not error.missing:
+            if error.code != "NoSuchBucket":
                 raise
-            self._call(lambda: self._client.create_bucket(Bucket=self._bucket))
+        else:
+            return
+        # Only AWS wants the region said again, and not for its first one.
+        elsewhere = self._endpoint is None and self._region != "us-east-1"
+        extra = {"CreateBucketConfiguration": {"LocationConstraint": self._region}} if elsewhere else {}
+        try:
+            with mapped(f"making the bucket {self._bucket}"):
+                self._client.create_bucket(Bucket=self._bucket, **extra)
+        except StorageError as error:
+            if error.code != "BucketAlreadyOwnedByYou":  # another process was faster
+                raise
+
+    def _has_bucket(self) -> None:
+        doing = f"looking for the bucket {self._bucket}"
+        try:
+            with mapped(doing):
+                self._client.head_bucket(Bucket=self._bucket)
+        except StorageError as error:
+            if error.missing:
+                raise answered(doing, 404, "NoSuchBucket") from None
+            raise
 
     def check(self) -> None:
-        """Put, read and delete a probe. Raises StorageError that says what does not work."""
-        key = f".headrace-probe-{threading.get_ident()}"
+        """Put, read and delete a probe. Raises StorageError that says which of them does not work, and why."""
+        key = f".headrace-probe-{uuid4().hex}"
         self.put_bytes(key, b"probe", "text/plain")
-        if b"".join(self.get_range(key).chunks) != b"probe":
-            raise StorageError("what was read back is not what was put", retryable=False)
-        failed = self.delete_many([key])
+        try:
+            with self.get_range(key).chunks as chunks:
+                if b"".join(chunks) != b"probe":
+                    raise StorageError(f"reading {key}: it is not what was put", retryable=False)
+        finally:
+            failed = self.delete_many([key])
         if failed:
-            raise StorageError(f"the probe could not be deleted: {failed[key]}", retryable=False)
+            raise StorageError(f"deleting {key}: {failed[key]}", retryable=False)
 
     def close(self) -> None:
+        """Drop boto3's connections; obstore drops its own when it is forgotten."""
         self._client.close()
 
-    def _call(self, function: Callable[[], Value]) -> Value:
-        try:
-            return function()
-        except (ClientError, BotoCoreError, Boto3Error) as error:
-            raise _of_boto(error) from error
 
-
-def _chunks(body: Any) -> Iterator[bytes]:
-    try:
-        yield from body.iter_chunks(READ_CHUNK_BYTES)
-    except (BotoCoreError, OSError) as error:
-        raise StorageError(f"S3 stopped in the middle: {type(error).__name__}", retryable=True) from error
-    finally:
-        body.close()
-
-
-def _of_boto(error: Exception) -> StorageError:
-    if isinstance(error, ClientError):
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        return StorageError(
-            f"S3 answered {status} {code}",
-            retryable=status >= 500 or status == 429 or code in _RETRYABLE_CODES,
-            missing=code in _MISSING_CODES or code == "NoSuchBucket",
-        )
-    # No answer at all: refused, timed out, cut off. Wrong settings look different (NoCredentials, ParamValidation).
-    name = type(error).__name__
-    retryable = any(word in name for word in ("Connect", "Timeout", "Connection", "EndpointConnection", "Proxy", "SSL"))
-    return StorageError(f"S3 could not be asked: {name}", retryable=retryable)
-
-
-def _of_obstore(error: Exception) -> StorageError:
-    name, text = type(error).__name__, str(error)
-    final = name in {"PermissionDeniedError", "UnauthenticatedError", "InvalidPathError", "NotFoundError"} or any(
-        sign in text for sign in ("AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId", "NoSuchBucket")
-    )
-    # Its messages quote the request; only the kind is passed on.
-    return StorageError(f"S3 did not take the object: {name}", retryable=not final, missing=name == "NotFoundError")
+def _refuse_odd(key: str) -> None:
+    """Refuse keys that would be stored under another name: obstore drops slashes at the ends, SeaweedFS turns others."""
+    if any(part in {"", ".", ".."} for part in key.split("/")) or "\\" in key or not key.isprintable():
+        raise ValueError(f"not a key for an object: {key!r}")
 
 
 _lock = threading.Lock()
@@ -263,12 +312,12 @@ _storage: Storage | None = None
 
 
 def storage() -> Storage:
-    """This process's storage."""
+    """This process's storage, from its settings."""
     global _storage  # noqa: PLW0603 - one per process
     if _storage is None:
         with _lock:
             if _storage is None:
-                _storage = Storage()
+                _storage = Storage(settings())
     return _storage
 
 

@@ -1,0 +1,42 @@
+"""`python -m benchmarks [PART ...]`: all parts, or some of submits, reads, jobs, latency, sweep, growth."""
+
+import sys
+from collections.abc import Callable
+
+from benchmarks import growth, queues, reads, submits, sweep
+from benchmarks.plot import draw
+from benchmarks.stand import RESULTS, Report, Stand, stand
+
+
+def jobs(place: Stand, report: Report) -> None:
+    """Throughput and its peers."""
+    place.fresh()
+    own = sorted(queues.throughput(place, None) for _ in range(3))[1]
+    report.add("jobs from submit to settled, S3 put included", own, "1/s")
+    queues.peers(report, own)
+
+
+PARTS: dict[str, Callable[[Stand, Report], None]] = {
+    "submits": submits.measure,
+    "reads": reads.measure,
+    "jobs": jobs,
+    "latency": queues.latency,
+    "sweep": sweep.measure,
+    "growth": growth.measure,
+}
+
+
+def main() -> None:
+    chosen = sys.argv[1:] or list(PARTS)
+    report = Report()
+    with stand() as place:
+        for name in chosen:
+            print(f"\n{name}", flush=True)
+            PARTS[name](place, report)
+    report.save()
+    draw(report)
+    print(f"\nwritten to {RESULTS}/results.json and {RESULTS}/ratios.png")
+
+
+if __name__ == "__main__":
+    main()

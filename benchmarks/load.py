@@ -1,0 +1,87 @@
+"""An HTTP load in a process of its own: so many connections, each asking again as soon as it is answered."""
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any
+
+import uvloop
+
+
+class Connection(asyncio.Protocol):
+    """One client. Answers are read by their Content-Length, nothing more: the load must cost little itself."""
+
+    def __init__(self, request: bytes, latencies: list[float], errors: list[bytes], until: float) -> None:
+        self._request, self._latencies, self._errors, self._until = request, latencies, errors, until
+        self._buffer = b""
+        self._begun = 0.0
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self._ask()
+
+    def _ask(self) -> None:
+        self._begun = time.perf_counter()
+        self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        head = self._buffer[:end].lower()
+        at = head.find(b"content-length: ") + 16
+        length = int(head[at : head.find(b"\r\n", at) if b"\r\n" in head[at:] else end])
+        if len(self._buffer) < end + 4 + length:
+            return
+        now = time.perf_counter()
+        self._latencies.append(now - self._begun)
+        if head[9:10] != b"2":
+            self._errors.append(self._buffer[: end + 4 + length])
+        self._buffer = self._buffer[end + 4 + length :]
+        if now < self._until:
+            self._ask()
+        else:
+            self._transport.close()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+async def main(task: dict[str, Any]) -> dict[str, Any]:
+    """Run one load; returns its figures."""
+    latencies: list[float] = []
+    errors: list[bytes] = []
+    body = task["body"].encode() if task["method"] == "POST" else b""
+    paths = task["path"] if isinstance(task["path"], list) else [task["path"]]
+    begin = time.perf_counter()
+    loop = asyncio.get_running_loop()
+    connections = []
+    for number in range(task["clients"]):
+        key = task["keys"][number % len(task["keys"])]
+        head = (
+            f"{task['method']} {paths[number % len(paths)]} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        _, connection = await loop.create_connection(
+            lambda head=head: Connection(head.encode() + body, latencies, errors, begin + task["seconds"]),
+            "127.0.0.1", task["port"],
+        )  # fmt: skip
+        connections.append(connection)
+    await asyncio.gather(*(connection.done for connection in connections))
+    if errors:
+        print(errors[0].decode(errors="replace"), file=sys.stderr)
+    latencies.sort()
+    return {
+        "rate": len(latencies) / (time.perf_counter() - begin),
+        "p50_ms": 1000 * latencies[len(latencies) // 2],
+        "p99_ms": 1000 * latencies[int(len(latencies) * 0.99)],
+        "errors": len(errors),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(uvloop.run(main(json.load(sys.stdin)))))

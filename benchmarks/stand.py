@@ -1,0 +1,248 @@
+"""What all measurements stand on: real servers with fsync on, accounts with credits, processes, a report."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import redis
+
+from cli.embedded.processes import Processes
+from cli.embedded.servers import free_ports, servers
+from models import catalogue, db, keys, setup
+from models.catalogue import Entry
+from models.db import transaction
+from models.settings import settings
+
+RESULTS = Path(__file__).parent / "results"
+ACCOUNTS = 64
+SCHEMA = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"prompt": {"type": "string", "maxLength": 200}, "seed": {"type": "integer"}},
+}
+
+
+@dataclass
+class Report:
+    """Rows of what was measured: what, value, unit, and the ratio to what stood beside it, with its aim."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(
+        self, what: str, value: float, unit: str, *, ratio: float | None = None, to: str = "", aim: str = ""
+    ) -> None:
+        self.rows.append({"what": what, "value": value, "unit": unit, "ratio": ratio, "to": to, "aim": aim})
+        shown = f"{ratio:.2f} of {to}" if ratio is not None else ""
+        print(f"  {what:<58} {value:>10,.1f} {unit:<8} {shown:<34} {'aim ' + aim if aim else ''}", flush=True)
+
+    def save(self) -> None:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "results.json").write_text(json.dumps(self.rows, indent=1))
+
+
+class Stand:
+    """Servers, a prepared database and its accounts."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.environment = environment
+        self.port = int(environment["API_PORT"])
+        self.processes = Processes(folder, environment)
+
+    def fresh(self, *, stored_jobs: int = 0) -> list[str]:
+        """An empty database with 64 accounts, each with a key and one large grant. Returns the keys."""
+        db.close()
+        admin = settings().database_url.rpartition("/")[0] + "/postgres"
+        with psycopg.connect(admin, autocommit=True) as conn:
+            conn.execute("drop database if exists headrace with (force)")
+            conn.execute("create database headrace")
+        setup.prepare()
+        with transaction() as conn:
+            conn.execute(
+                "insert into plans values ('bench', 'Bench', 9, 0, 'once', 0, 1000000, 0, 1000000000000, 1000000000)"
+            )
+            conn.execute(_ACCOUNTS, [ACCOUNTS])
+            catalogue.apply(conn, [_entry("bench"), _entry("bench-slow", delay_seconds=0.5)])
+            secrets = [
+                keys.create(conn, row[0], "bench")[1]
+                for row in conn.execute("select id from accounts order by id").fetchall()
+            ]
+        if stored_jobs:
+            fill(stored_jobs)
+        with psycopg.connect(settings().database_url, autocommit=True) as conn:
+            conn.execute("vacuum analyze")
+            conn.execute("checkpoint")
+        return secrets
+
+    def analyze(self) -> None:
+        """Statistics of tables that have rows: the floor's plans would otherwise be made for empty ones."""
+        with psycopg.connect(settings().database_url, autocommit=True) as conn:
+            conn.execute("vacuum analyze")
+
+    def clear_runs(self) -> None:
+        """Take away what a submit load has left waiting, so that workers begin with an empty line."""
+        with psycopg.connect(settings().database_url) as conn:
+            conn.execute("set session_replication_role = replica")
+            conn.execute(
+                "update jobs set ended = 'canceled', ended_at = app_now(), resolution = 'refund', charged_credits = 0 where live_id is not null"
+            )
+            conn.execute(
+                "update reservations set resolution = 'refund', settled = 0, refunded = amount, resolved_at = app_now() where resolution is null"
+            )
+            conn.execute("truncate job_runs")
+            conn.execute("update accounts set slots_in_use = 0")
+        with redis.Redis.from_url(settings().redis_url) as client:
+            client.flushall()
+        with psycopg.connect(settings().database_url, autocommit=True) as conn:
+            conn.execute("vacuum analyze")
+
+    def start(self, *names: str, arguments: str = "", extra: dict[str, str] | None = None) -> None:
+        for name in names:
+            self.processes.start_one(name, extra, arguments=arguments if name == "worker" else "")
+        if "api" in names:
+            end = time.monotonic() + 30
+            while time.monotonic() < end:
+                try:
+                    if httpx.get(f"http://127.0.0.1:{self.port}/readyz").status_code == 200:
+                        return
+                except httpx.TransportError:
+                    time.sleep(0.05)
+            raise RuntimeError("the API does not start: " + self.processes.log("api").read_text()[-2000:])
+
+    def stop(self) -> None:
+        self.processes.stop()
+
+    def load(self, secrets: list[str], *, clients: int, seconds: float, method: str = "POST", path: str = "/v1/jobs",
+             body: str = '{"model":"bench","input":{"prompt":"a harbour at dawn","seed":7}}') -> dict[str, float]:  # fmt: skip
+        """Load the API from another process. Returns rate, p50 and p99 in ms, errors."""
+        task = {
+            "port": self.port, "keys": secrets, "clients": clients, "seconds": seconds, "method": method, "path": path,
+            "body": body,
+        }  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.load"],
+            input=json.dumps(task),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found: dict[str, float] = json.loads(done.stdout)
+        if found["errors"]:
+            raise RuntimeError(f"{found['errors']} requests failed")
+        return found
+
+
+@contextmanager
+def stand() -> Iterator[Stand]:
+    """The servers, for the time of a block."""
+    for name in ("DATABASE_URL", "REDIS_URL", "S3_ENDPOINT_URL"):
+        os.environ.pop(name, None)
+    with tempfile.TemporaryDirectory(prefix="headrace-bench-", dir=_disk()) as folder:
+        path = Path(folder)
+        # A 2 GB cache, as the findings had; fsync stays on.
+        with servers(path, postgres_settings={"shared_buffers": "2GB", "max_wal_size": "8GB"}) as addresses:
+            port = free_ports(1)[0]
+            environment = {
+                **addresses.environment(), "API_PORT": str(port), "PUBLIC_URL": f"http://127.0.0.1:{port}",
+                "RING_AGAIN_SECONDS": "600", "ENVIRONMENT": "test",
+            }  # fmt: skip
+            os.environ.update(environment)
+            settings.cache_clear()
+            made = Stand(path, environment)
+            try:
+                yield made
+            finally:
+                made.stop()
+                db.close()
+
+
+def _disk() -> str | None:
+    """A folder on a real disk: /tmp may be memory, where fsync costs nothing."""
+    local = Path(".headrace")
+    local.mkdir(exist_ok=True)
+    return str(local.resolve())
+
+
+def _entry(name: str, **options: Any) -> Entry:
+    return Entry.model_validate(
+        {
+            "id": name, "name": name, "kind": "image", "input_schema": SCHEMA, "price": {"unit": "job", "credits": 1},
+            "routes": [{"provider": "sketch", "model": "image", "options": {"instant": True, **options}}],
+        }
+    )  # fmt: skip
+
+
+def memory_mb(pid: int, name: str = "VmHWM") -> float:
+    """A process's peak (VmHWM) or present (VmRSS) memory."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("no such process")
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU that a process has used."""
+    parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
+
+
+_ACCOUNTS = """
+with n as (select g, ('00000000-0000-7000-8000-' || lpad(g::text, 12, '0'))::uuid as id from generate_series(1, %s) g),
+u as (insert into users (id, issuer, subject) select id, 'bench', g::text from n),
+a as (insert into accounts (id, user_id, plan_id, available, event_number) select id, id, 'bench', 1000000000, 0 from n),
+g as (insert into grants (id, account_id, kind, ref, amount, remaining) select id, id, 'gift', 'bench', 1000000000, 1000000000 from n)
+insert into ledger_entries (account_id, kind, amount, from_bucket, to_bucket, grant_id, available_after, reserved_after)
+select id, 'grant', 1000000000, 'issued', 'available', id, 1000000000, 0 from n
+"""
+
+
+def fill(count: int) -> None:
+    """Store ended jobs with all that hangs on them, as they would be; constraints are known to hold, so not checked."""
+    with psycopg.connect(settings().database_url) as conn:
+        conn.execute("set session_replication_role = replica")
+        conn.execute("set timezone = 'UTC'")
+        conn.execute(
+            """create temporary table old as
+               select g, ('00000000-0000-7000-8000-' || lpad((g %% 64 + 1)::text, 12, '0'))::uuid as account,
+                      uuidv7(make_interval(secs => -2000000 + g)) as id from generate_series(1, %s) g""",
+            [count],
+        )
+        for statement in _FILL:
+            conn.execute(statement)
+
+
+_FILL = (
+    """insert into jobs (id, account_id, model_id, model_version, input, queue, price_credits, unit, quantity_milli,
+         price_numerator, price_denominator, ended, ended_at, started_at, resolution, charged_credits, attempts)
+       select id, account, 'bench', 1, '{"prompt": "a harbour at dawn", "seed": 7}', 'interactive', 0, 'job', 1000, 0, 1000,
+              'succeeded', app_now(), app_now(), 'settle', 0, 1 from old""",
+    """insert into reservations (job_id, account_id, amount, resolution, settled, refunded, resolved_at)
+       select id, account, 0, 'settle', 0, 0, app_now() from old""",
+    """insert into attempts (job_id, number, token, provider, route, phase, ended_at)
+       select id, 1, 1, 'sketch', 0, 'done', app_now() from old""",
+    """insert into assets (id, job_id, account_id, index, key, media_type, size_bytes, sha256, expires_at)
+       select uuidv7(), id, account, 0, 'bench/' || g, 'image/png', 100, sha256('x'), app_now() + interval '30 days' from old""",
+    """insert into ledger_entries (account_id, kind, amount, from_bucket, to_bucket, job_id, available_after, reserved_after)
+       select account, 'reserve', 1, 'available', 'reserved', id, 1, 1 from old""",
+    """insert into ledger_entries (account_id, kind, amount, from_bucket, to_bucket, job_id, available_after, reserved_after)
+       select account, 'settle', 1, 'reserved', 'spent', id, 1, 0 from old""",
+    """insert into events (account_id, number, type, job_id, data) select account, g, 'job.succeeded', id, '{}' from old""",
+    "update accounts set event_number = coalesce((select max(number) from events where account_id = accounts.id), 0)",
+)
+
+
+def self_cpu() -> float:
+    """CPU of this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime

