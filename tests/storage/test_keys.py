@@ -1,4 +1,4 @@
-"""Keys are put together and taken apart again."""
+"""Names of objects go there and back, and foreign names are left alone."""
 
 from uuid import UUID
 
@@ -8,20 +8,81 @@ from hypothesis import strategies as st
 
 from storage import keys
 
+TOKENS = st.integers(0, 10**18 - 1)
+INDEXES = st.integers(0, 10**5 - 1)
+EXTENSIONS = st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True)
+ACCOUNT, JOB = UUID(int=1), UUID(int=2)
 
-@given(
-    st.uuids(), st.uuids(), st.integers(0, 10**17), st.integers(0, 9999), st.booleans(), st.sampled_from(["png", "mp4"])
-)
-def test_a_key_gives_its_parts_back(
-    account: UUID, job: UUID, token: int, number: int, small: bool, ending: str
+
+@given(st.uuids(), st.uuids(), TOKENS, INDEXES, EXTENSIONS, st.booleans())
+def test_a_key_made_from_parts_gives_the_parts_back(
+    account: UUID, job: UUID, token: int, index: int, extension: str, thumbnail: bool
 ) -> None:
-    make = keys.thumbnail_key if small else keys.result_key
-    assert keys.parse(make(account, job, token, number, ending)) == (account, job, token, number, small, ending)
+    make = keys.thumbnail_key if thumbnail else keys.result_key
+    key = make(account, job, token, index, extension)
+    assert key.startswith(keys.RESULTS)
+    assert keys.parse(key) == (account, job, token, index, thumbnail, extension)
+
+
+@given(st.text())
+def test_whatever_parses_is_a_key_that_we_would_make(key: str) -> None:
+    parts = keys.parse(key)
+    if parts is not None:
+        make = keys.thumbnail_key if parts.thumbnail else keys.result_key
+        assert make(parts.account_id, parts.job_id, parts.token, parts.number, parts.extension) == key
+
+
+@given(st.data())
+def test_one_character_changed_gives_none_or_a_key_that_says_so(data: st.DataObject) -> None:
+    key = keys.result_key(ACCOUNT, JOB, 7, 0, "png")
+    at = data.draw(st.integers(0, len(key) - 1))
+    changed = key[:at] + data.draw(st.characters(codec="utf-8")) + key[at + 1 :]
+    parts = keys.parse(changed)
+    if parts is not None:
+        make = keys.thumbnail_key if parts.thumbnail else keys.result_key
+        assert make(parts.account_id, parts.job_id, parts.token, parts.number, parts.extension) == changed
+
+
+def test_a_result_and_its_thumbnail_and_every_token_lie_apart() -> None:
+    made = {
+        make(ACCOUNT, JOB, token, index, "webp")
+        for make in (keys.result_key, keys.thumbnail_key)
+        for token in (1, 2, 11)
+        for index in (0, 1, 11)
+    }
+    assert len(made) == 18
 
 
 @pytest.mark.parametrize(
     "key",
-    ["", "results/x", "results/../../etc", "other/" + "0" * 36, "results/" + "-" * 36 + "/" + "-" * 36 + "/1-1.png"],
+    [
+        "",
+        "results/",
+        f"results/{ACCOUNT}/{JOB}/7-0",
+        f"results/{ACCOUNT}/{JOB}/7-0.",
+        f"results/{ACCOUNT}/{JOB}/7.png",
+        f"results/{ACCOUNT}/{JOB}/-7-0.png",
+        f"results/{ACCOUNT}/{JOB}/7-0.png\n",
+        f"results/{ACCOUNT}/{JOB}/٧-0.png",
+        f"results/{ACCOUNT}/{JOB}/07-0.png",
+        f"results/{ACCOUNT}/{JOB}/7-00.png",
+        f"results/{ACCOUNT}/{JOB}/7-0.thumb.png",
+        f"results/{ACCOUNT}/{JOB}/sub/7-0.png",
+        f"/results/{ACCOUNT}/{JOB}/7-0.png",
+        f"other/{ACCOUNT}/{JOB}/7-0.png",
+        f"results/{'-' * 36}/{JOB}/7-0.png",
+        f"results/{ACCOUNT.hex}----/{JOB}/7-0.png",
+    ],
 )
-def test_a_foreign_key_is_none_of_ours(key: str) -> None:
+def test_a_foreign_key_is_nobodys(key: str) -> None:
     assert keys.parse(key) is None
+
+
+@pytest.mark.parametrize(
+    ("token", "index", "extension"),
+    [(-1, 0, "png"), (10**18, 0, "png"), (1, -1, "png"), (1, 10**5, "png"), (1, 0, ""), (1, 0, "../x"), (1, 0, "PNG")],
+)
+def test_a_key_that_could_not_be_read_back_is_not_made(token: int, index: int, extension: str) -> None:
+    for make in (keys.result_key, keys.thumbnail_key):
+        with pytest.raises(ValueError, match="not a result's key"):
+            make(ACCOUNT, JOB, token, index, extension)
