@@ -100,7 +100,7 @@ class Stand:
             conn.execute(
                 "update reservations set resolution = 'refund', settled = 0, refunded = amount, resolved_at = app_now() where resolution is null"
             )
-            conn.execute("truncate job_runs")
+            conn.execute("delete from job_runs")
             conn.execute("update accounts set slots_in_use = 0")
         with redis.Redis.from_url(settings().redis_url) as client:
             client.flushall()

@@ -83,6 +83,7 @@ def _wait_for_api(url: str, processes: Processes, seconds: float = 30) -> None:
 def up(
     port: Annotated[int, typer.Option(help="Where the API listens.")] = 8000,
     state: Annotated[Path, typer.Option(help="Where data and logs are kept.")] = STATE,
+    as_json: bool = JsonFlag,
 ) -> None:
     """Run everything here until Ctrl-C: servers, API, worker, scheduler. Data stays in .headrace/."""
     stopping = threading.Event()
@@ -93,11 +94,14 @@ def up(
         addresses = state / "env"  # other `headrace` commands in this folder read it
         addresses.touch(0o600)
         addresses.write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
-        processes = Processes(state, environment, console=console)
+        processes = Processes(state, environment, console=None if as_json else console)
         try:
             processes.start()
             _wait_for_api(url, processes)
-            console.print(f"[green]ready[/] {url}/docs; logs in {processes.logs}; Ctrl-C stops")
+            if as_json:
+                print_json({"url": url, "logs": processes.logs, "addresses": addresses})
+            else:
+                console.print(f"[green]ready[/] {url}/docs; logs in {processes.logs}; Ctrl-C stops")
             status = supervise(processes, console, stopping)
         finally:
             processes.stop()

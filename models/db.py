@@ -88,7 +88,14 @@ def close() -> None:
 
 
 @contextmanager
-def transaction() -> Iterator[Connection[Any]]:
+def single() -> Iterator[Connection[Any]]:
+    """For verbs of one statement, which is then a transaction by itself: one round trip instead of three."""
+    with transaction(autocommit=True) as conn:
+        yield conn
+
+
+@contextmanager
+def transaction(*, autocommit: bool = False) -> Iterator[Connection[Any]]:
     """One transaction: committed at the end of the block, rolled back if the block raises.
 
     Raises CommitUnknown where the commit itself failed, Busy where a lock was not had in time, Unavailable where the
@@ -100,6 +107,7 @@ def transaction() -> Iterator[Connection[Any]]:
     except psycopg.OperationalError as error:
         raise Unavailable("the database does not answer; try again soon") from error
     try:
+        conn.autocommit = autocommit  # of the client library: costs no round trip
         try:
             yield conn
         except BaseException as error:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from common.faultpoints import reached
 from models import ending, prices, runs
-from models.db import transaction
+from models.db import single, transaction
 from models.ending import AttemptEnd, Ended, Ending, NewAsset
 from models.runs import Claim
 from models.settings import settings
@@ -91,7 +91,7 @@ class Advance:
 
     def __call__(self, job_id: UUID) -> None:
         """Do the job's next step, if one is due."""
-        with transaction() as conn:
+        with single() as conn:
             claim = runs.claim(conn, job_id, self._worker_id)
         if claim is None:
             return
@@ -121,7 +121,7 @@ class Advance:
     def _start(self, hold: Hold) -> None:
         claim, route = hold.claim, 0
         provider = find_provider(claim.entry.routes[route].provider)
-        with transaction() as conn:
+        with single() as conn:
             number = runs.begin_attempt(conn, claim, provider=provider.name, route=route)
         if number is None:
             return  # canceled or rescued since the claim
@@ -172,7 +172,7 @@ class Advance:
             self._finish(hold, number, outcome)
 
     def _wait(self, hold: Hold, number: int, pending: Pending) -> None:
-        with transaction() as conn:
+        with single() as conn:
             runs.wait_for_provider(
                 conn,
                 hold.claim,
@@ -250,7 +250,7 @@ class Advance:
         self._wait_or_give_up(hold, number, reason)
 
     def _wait_or_give_up(self, hold: Hold, number: int, reason: str) -> None:
-        with transaction() as conn:
+        with single() as conn:
             age = runs.attempt_age_seconds(conn, hold.claim)
         left = settings().reconcile_seconds - age
         if left <= 0:
@@ -266,7 +266,7 @@ class Advance:
             )
             return
         pause = min(left + 0.1, max(self._back_off(1), age / 4))
-        with transaction() as conn:
+        with single() as conn:
             runs.wait_unknown(conn, hold.claim, number, after_seconds=pause, reason=reason[:1000])
 
     def _unstored(self, hold: Hold, number: int, error: StorageError) -> None:

@@ -3,8 +3,9 @@
 import hashlib
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 from uuid_utils.compat import uuid7
@@ -35,12 +36,16 @@ def collect(hold: Hold, outputs: Sequence[Output]) -> list[NewAsset]:
     """
     if not outputs:
         raise UnusableResult("no_output", "the provider answered without a result")
-    with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
-        return [_take(hold, index, output, Path(folder) / str(index)) for index, output in enumerate(outputs)]
+    return [_take(hold, index, output) for index, output in enumerate(outputs)]
 
 
-def _take(hold: Hold, index: int, output: Output, path: Path) -> NewAsset:
-    digest = _spool(hold, output, path)
+def _take(hold: Hold, index: int, output: Output) -> NewAsset:
+    with tempfile.NamedTemporaryFile(prefix="headrace-") as file:
+        digest, size_bytes = _spool(hold, output, file)
+        return _store(hold, index, Path(file.name), digest, size_bytes)
+
+
+def _store(hold: Hold, index: int, path: Path, digest: bytes, size_bytes: int) -> NewAsset:
     media = measure(path)
     if hold.lost:
         raise LeaseLost
@@ -48,8 +53,6 @@ def _take(hold: Hold, index: int, output: Output, path: Path) -> NewAsset:
     key = keys.result_key(claim.account_id, claim.job_id, claim.token, index, media.extension)
     _patiently(hold, lambda: storage().put_file(key, path, media.media_type))
     thumbnail_key = _store_thumbnail(hold, index, media)
-    size_bytes = path.stat().st_size
-    path.unlink()
     return NewAsset(
         id=uuid7(), index=index, key=key, media_type=media.media_type, size_bytes=size_bytes, sha256=digest,
         width=media.width, height=media.height, duration_ms=media.duration_ms, thumbnail_key=thumbnail_key,
@@ -57,21 +60,21 @@ def _take(hold: Hold, index: int, output: Output, path: Path) -> NewAsset:
     )  # fmt: skip
 
 
-def _spool(hold: Hold, output: Output, path: Path) -> bytes:
-    """Write the stream to disk, so that no whole video is ever in memory. Returns its SHA-256."""
+def _spool(hold: Hold, output: Output, file: IO[bytes]) -> tuple[bytes, int]:
+    """Write the stream to disk, so that no whole video is ever in memory. Returns its SHA-256 and its size in bytes."""
     digest, size, limit = hashlib.sha256(), 0, settings().max_result_bytes
-    with path.open("wb") as file:
-        for chunk in output.chunks():
-            size += len(chunk)
-            if size > limit:
-                raise UnusableResult("result_too_large", f"the result has more than {limit} bytes")
-            if hold.lost:
-                raise LeaseLost
-            digest.update(chunk)
-            file.write(chunk)
+    for chunk in output.chunks():
+        size += len(chunk)
+        if size > limit:
+            raise UnusableResult("result_too_large", f"the result has more than {limit} bytes")
+        if hold.lost:
+            raise LeaseLost
+        digest.update(chunk)
+        file.write(chunk)
     if size == 0:
         raise UnusableResult("empty_result", "the provider's result is empty")
-    return digest.digest()
+    file.flush()
+    return digest.digest(), size
 
 
 def _store_thumbnail(hold: Hold, index: int, media: Media) -> str | None:
@@ -83,13 +86,12 @@ def _store_thumbnail(hold: Hold, index: int, media: Media) -> str | None:
     return key
 
 
-def _patiently(hold: Hold, put: "object") -> None:
+def _patiently(hold: Hold, put: Callable[[], None]) -> None:
     """Put again while S3 says that trying again helps: the result is paid for, a short outage must not lose it."""
 
     def worth_trying(error: BaseException) -> bool:
         return isinstance(error, StorageError) and error.retryable and not hold.lost
 
-    assert callable(put)  # noqa: S101 - for the type checker
     for attempt in Retrying(
         stop=stop_after_delay(STORE_SECONDS),
         wait=wait_random_exponential(multiplier=0.2, max=5),

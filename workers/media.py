@@ -27,7 +27,9 @@ class UnusableResult(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """What a file is. Durations in milliseconds; the thumbnail is a WebP of at most 256 pixels."""
+    """What a file is. Durations in milliseconds; the thumbnail is a WebP of at most 256 pixels, and
+    there is none of a picture that is no larger.
+    """
 
     media_type: str
     extension: str
@@ -91,7 +93,8 @@ def _image(path: Path, kind: str) -> Media:
             raise UnusableResult("result_too_large", f"{width} x {height} pixels; the limit is {MAX_PIXELS}")
         image.load()  # a truncated file is found here
         media_type, extension = _IMAGES[kind]
-        return Media(media_type, extension, width, height, thumbnail=_thumbnail(image))
+        small = max(width, height) <= THUMBNAIL_PIXELS  # it is its own thumbnail
+        return Media(media_type, extension, width, height, thumbnail=None if small else _thumbnail(image))
 
 
 def _thumbnail(image: Image.Image) -> bytes:

@@ -3,6 +3,7 @@
 Each run prints its seed; HEADRACE_SEED=<number> repeats it.
 """
 
+import contextlib
 import os
 import random
 import socket
@@ -278,18 +279,14 @@ class Wire:
         except OSError:
             pass
         for end in (source, target):
-            try:
+            with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def cut(self) -> None:
         self._cut = True
         for end in self._pairs:
-            try:
+            with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
     def mend(self) -> None:
         self._cut = False
