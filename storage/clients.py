@@ -21,6 +21,8 @@ CREDENTIAL_SECONDS = 300  # botocore renews a role's credentials ten minutes bef
 
 
 def boto_client(session: boto3.Session, config: Settings, endpoint: str | None, secret: str | None) -> Any:
+    """boto3, for all but puts. Raises ValueError for an endpoint that is no URL."""
+    _, virtual = where(endpoint, config.s3_bucket, path_style=config.s3_path_style)
     client = session.client(
         "s3",
         endpoint_url=endpoint,
@@ -28,7 +30,7 @@ def boto_client(session: boto3.Session, config: Settings, endpoint: str | None, 
         aws_access_key_id=config.s3_access_key_id or None,
         aws_secret_access_key=secret or None,
         config=Config(
-            s3={"addressing_style": "path" if config.s3_path_style else "virtual"},
+            s3={"addressing_style": "virtual" if virtual else "path"},
             signature_version="s3v4",
             connect_timeout=CONNECT_SECONDS,
             read_timeout=READ_SECONDS,

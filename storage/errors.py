@@ -28,6 +28,7 @@ _HINTS = {
     _LOST_BUCKET: "there is no such bucket",
     "SignatureDoesNotMatch": "the secret key is wrong",
     "InvalidAccessKeyId": "the access key is not known there",
+    "PermanentRedirect": "S3_REGION may be wrong",
     "AccessDenied": "these credentials may not do this",
 }
 
@@ -98,5 +99,7 @@ def _of_obstore(doing: str, error: Exception) -> StorageError:
     if lost := re.search(r"HttpError \{\s*kind: (\w+)", text):
         untrusted = "InvalidCertificate" in text
         return StorageError(f"{doing}: no answer from S3, {lost[1]}", retryable=not untrusted)
+    if "BareRedirect" in text:
+        return StorageError(f"{doing}: S3 is elsewhere (S3_REGION may be wrong)", retryable=False)
     final = type(error).__name__ not in {"GenericError", "JoinError", "BaseError"} or "Unauthenticated" in text
     return StorageError(f"{doing}: the upload failed, {type(error).__name__}", retryable=not final)
