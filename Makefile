@@ -13,15 +13,15 @@ DEV := $(VENV)/.installed-dev
 help: ## list what can be done
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-# The stamp is written last: an install that was cut off is done again by the next run.
-$(RUN): requirements.txt requirements-local.txt pyproject.toml deploy/venv.py
+# The stamp is written last: an install that was cut off is done again, from the start, by the next run.
+$(RUN): requirements.txt requirements-local.txt pyproject.toml deploy/bootstrap_venv.py
 	@echo "setting up $(VENV) (first time: about a minute)"
-	@$(PYTHON) deploy/venv.py $(VENV) requirements-local.txt
+	@$(PYTHON) deploy/bootstrap_venv.py $(VENV) requirements-local.txt
 	@touch $@
 
-$(DEV): requirements.txt requirements-local.txt requirements-dev.txt pyproject.toml deploy/venv.py
+$(DEV): requirements.txt requirements-local.txt requirements-dev.txt pyproject.toml deploy/bootstrap_venv.py
 	@echo "setting up $(VENV) for development (first time: about a minute)"
-	@$(PYTHON) deploy/venv.py $(VENV) requirements-dev.txt
+	@$(PYTHON) deploy/bootstrap_venv.py $(VENV) requirements-dev.txt
 	@touch $@ $(RUN)
 
 setup: $(DEV) ## install everything, tests and linters included
