@@ -89,8 +89,12 @@ class Item(NamedTuple):
 class Storage:
     """One bucket. Thread-safe; made once per process by `storage()`."""
 
-    def __init__(self, config: Settings) -> None:
-        """Connects nowhere yet. Raises StorageError where the settings cannot be right."""
+    def __init__(self, config: Settings | None = None) -> None:
+        """By this process's settings if no others are given. Connects nowhere yet.
+
+        Raises StorageError where the settings cannot be right.
+        """
+        config = config or settings()
         self._bucket = config.s3_bucket
         self._region = config.s3_region
         self._endpoint = config.s3_endpoint_url or None
@@ -325,7 +329,7 @@ def storage() -> Storage:
     if _storage is None:
         with _lock:
             if _storage is None:
-                _storage = Storage(settings())
+                _storage = Storage()
     return _storage
 
 

@@ -58,6 +58,9 @@ def test_a_result_and_its_thumbnail_and_every_token_lie_apart() -> None:
     [
         "",
         "results/",
+        "results/x",
+        "results/../../etc",
+        "other/" + "0" * 36,
         f"results/{ACCOUNT}/{JOB}/7-0",
         f"results/{ACCOUNT}/{JOB}/7-0.",
         f"results/{ACCOUNT}/{JOB}/7.png",
