@@ -1,5 +1,6 @@
 """Duties for credits and subscriptions. Each picks without a lock, locks one account, and checks again."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -30,21 +31,21 @@ def grant_periods(batch: int) -> int:
     """Grant the credits of each subscription's month that has begun."""
     with transaction() as conn:
         due = subscriptions.due_periods(conn, batch)
-    granted = 0
-    for subscription_id, account_id in due:
-        with transaction() as conn:
-            _lock(conn, account_id)
-            granted += subscriptions.grant_due_period(conn, subscription_id)
-    return granted
+    return _each(due, subscriptions.grant_due_period)
 
 
 def expire_subscriptions(batch: int) -> int:
     """End subscriptions whose time has run out; the account moves to the default plan."""
     with transaction() as conn:
         out = subscriptions.run_out(conn, batch)
-    ended = 0
-    for subscription_id, account_id in out:
+    return _each(out, lambda conn, each: subscriptions.expire(conn, each, settings().default_plan))
+
+
+def _each(picked: Iterable[tuple[UUID, UUID]], act: Callable[[Connection[Any], UUID], bool]) -> int:
+    """Do something for each (subscription, account), one transaction each under the account's lock. Returns how many."""
+    done = 0
+    for subscription_id, account_id in picked:
         with transaction() as conn:
             _lock(conn, account_id)
-            ended += subscriptions.expire(conn, subscription_id, settings().default_plan)
-    return ended
+            done += act(conn, subscription_id)
+    return done
