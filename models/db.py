@@ -140,8 +140,14 @@ def engine() -> Engine:
     """An SQLAlchemy engine over the same pool."""
     global _engine  # noqa: PLW0603 - one engine per process
     if _engine is None:
-        _engine = create_engine("postgresql+psycopg://", poolclass=NullPool, creator=lambda: pool().getconn())
+        _engine = create_engine("postgresql+psycopg://", poolclass=NullPool, creator=_for_session)
     return _engine
+
+
+def _for_session() -> Connection[Any]:
+    conn = pool().getconn()
+    conn.autocommit = False  # the last user may have been `single`
+    return conn
 
 
 @contextmanager
