@@ -92,15 +92,15 @@ class _Held(NamedTuple):
 _ACCOUNT = """
 select a.available, a.reserved, a.event_number, a.storage_bytes, a.slots_in_use, p.slots
   from accounts a join plans p on p.id = a.plan_id where a.id = %s for no key update of a"""
+# A later statement than the account's lock, so that what hangs on the account is seen as it is under it. Lots come
+# soonest-expiring first: those are spent; what goes back, goes to the latest.
 _RUN = """
-select r.token, r.cancel_requested_at is not null, r.attempts, r.dispatched, v.amount
+select r.token, r.cancel_requested_at is not null, r.attempts, r.dispatched, v.amount,
+       (select jsonb_agg(jsonb_build_array(l.grant_id, l.amount, g.revoked_at is not null,
+                                           g.open and g.expires_at <= app_now()) order by g.expires_at, g.id)
+          from reservation_grants l join grants g on g.id = l.grant_id where l.job_id = r.job_id),
+       exists (select 1 from job_runs w where w.account_id = r.account_id and not w.dispatched and w.wake_at is null)
   from job_runs r join reservations v on v.job_id = r.job_id where r.job_id = %s for update of r"""
-# Soonest-expiring first: those are spent; what goes back, goes to the latest.
-_LOTS = """
-select l.grant_id, l.amount, g.revoked_at is not null, g.open and g.expires_at <= app_now() from reservation_grants l join grants g on g.id = l.grant_id
- where l.job_id = %s order by g.expires_at, g.id"""
-_WAITING = """
-select exists (select 1 from job_runs where account_id = %s and not dispatched and wake_at is null)"""
 
 
 def end(
@@ -140,11 +140,10 @@ def _lock(conn: Connection[Any], account_id: UUID, job_id: UUID) -> _Held | None
     with conn.pipeline():
         locked = conn.execute(_ACCOUNT, [account_id])
         run = conn.execute(_RUN, [job_id])
-        taken = conn.execute(_LOTS, [job_id])
-        line = conn.execute(_WAITING, [account_id])
-    account, row, lots, waiting = locked.fetchone(), run.fetchone(), taken.fetchall(), line.fetchone()
-    if account is None or row is None or waiting is None:
+    account, row = locked.fetchone(), run.fetchone()
+    if account is None or row is None:
         return None
+    lots = row[5] or []
     if any(each[3] for each in lots):
         # What is left of a grant that has lapsed must not live on because some of it comes back: expire it first.
         credits.expire_lapsed(conn, [account_id])
@@ -155,7 +154,7 @@ def _lock(conn: Connection[Any], account_id: UUID, job_id: UUID) -> _Held | None
         attempts=row[2],
         dispatched=row[3],
         amount=row[4],
-        lots=[Lot(each[0], each[1]) for each in lots],
+        lots=[Lot(UUID(each[0]), each[1]) for each in lots],
         revoked=[each[2] for each in lots],
         available=account[0],
         reserved=account[1],
@@ -163,7 +162,7 @@ def _lock(conn: Connection[Any], account_id: UUID, job_id: UUID) -> _Held | None
         storage_bytes=account[3],
         slots_in_use=account[4],
         slots=account[5],
-        waiting=waiting[0],
+        waiting=row[6],
     )
 
 

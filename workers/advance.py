@@ -270,9 +270,11 @@ class Advance:
             runs.wait_unknown(conn, hold.claim, number, after_seconds=pause, reason=reason[:1000])
 
     def _unstored(self, hold: Hold, number: int, error: StorageError) -> None:
-        """The result could not be stored. It stays at the provider: the next step takes it again from there."""
+        """The result could not be stored. It stays at the provider: the next step takes it again from there, until the
+        time limit. A wrong key or bucket is waited for as well: somebody may mend it, and the result is paid for.
+        """
         log.warning("job %s: result not stored: %s", hold.claim.job_id, error)
-        if hold.claim.seconds_left <= 0 or not error.retryable:
+        if hold.claim.seconds_left <= 0:
             self._failed(hold, number, ProviderError("storage_failed", str(error), retryable=False, charged=True))
             return
         self._unknown(hold, number, "the result could not be stored yet")
