@@ -1,224 +1,191 @@
-"""Sketch answers like a real provider, well or badly as the route's options tell it.
+"""Sketch answers like a real provider, well or badly as its route's options tell it (they are listed in switches.py).
 
-Options (a route's, never a client's): `cost_usd_micros`; `delay_seconds` (slow); `pending`, `ready_seconds`,
-`poll_after_seconds` (asynchronous, to be polled); `fail` = "retryable" | "permanent" | "limited", with `fail_times`
-(the first N times per job) or `fail_rate` (0 to 1, from the key's hash) and `fail_at` = "start" | "poll";
-`charge_on_failure`; `forget` (the answer to start is lost); `late_seconds` (ready later than it said);
-`recovery` = "lookup" | "idempotent" | "none"; `instant` (a tiny picture drawn beforehand); `size_bytes` (a film padded
-to that size); `claimed_media_type` (a lie); `truncated` (a broken file). A finished result is answered again, with the
-same bytes, however often it is asked for.
-
-What must be remembered between calls is in the book (setting SKETCH_BOOK); without one, asynchronous routes are refused.
+What must be remembered between calls is in the book (setting SKETCH_BOOK): with it a generation is on record before it
+is drawn, is found again by its key or its id, and is one generation however often it is started or asked for. Without
+it there are only answers at once, which are the same for the same input; asynchronous routes are refused.
 """
 
-import hashlib
-import struct
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from functools import cache
 
 from common.faultpoints import reached
 from workers.providers.base import Done, Outcome, OutcomeUnknown, Output, Pending, ProviderError, Recovery, Request
-from workers.providers.sketch import render
+from workers.providers.sketch import render, switches
 from workers.providers.sketch.book import Book, Generation
+from workers.providers.sketch.deadline import Deadline
+from workers.providers.sketch.outputs import output
+from workers.providers.sketch.switches import Switches
 
 MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
-FILLER_CHUNK = bytes(256 * 1024)
+COUNT_LIMIT = 16  # pictures of one request
+STOPPED = frozenset({"canceled", "timed_out"})  # we went away; the far side may well go on
 
 
 class Sketch:
-    """The built-in provider."""
+    """The built-in provider. Its models are "image", "video" and "speech". Safe to use from many threads."""
 
     name = "sketch"
 
     def __init__(self, book: Book | None = None) -> None:
         self._book = book
-        self._instant: bytes | None = None
 
     def recovery(self, request: Request) -> Recovery:
-        """Without a book every generation is the same for the same input, so starting it again is the same one."""
-        chosen = request.options.get("recovery", "lookup" if self._book else "idempotent")
-        if chosen not in {"lookup", "idempotent", "none"}:
-            raise ValueError(f"sketch: unknown recovery {chosen!r}")
-        return chosen  # type: ignore[no-any-return]  # options are a route's JSON
+        """As the route says. Without a book every generation is the same for the same input: starting again is harmless."""
+        try:
+            chosen = switches.read(request.options).recovery
+        except ProviderError:
+            return "idempotent"  # `start` refuses the route before anything begins, so that the job can end
+        return chosen or ("lookup" if self._book else "idempotent")
 
     def start(self, request: Request, idempotency_key: str) -> Outcome:
-        """Draw at once, or begin what is polled later."""
-        options = request.options
-        generation = self._begin(request, idempotency_key)
-        if options.get("forget"):
+        """Draw at once, or begin what is polled later. A key that was started before is the same generation again."""
+        wanted = switches.read(request.options)
+        deadline = Deadline(request.seconds_left, request.canceled, wanted.stopped)
+        if self._book is None:
+            if wanted.needs_book:
+                raise _no_book()
+            if wanted.fails("start", idempotency_key, 0):
+                raise wanted.failure()
+            deadline.wait(wanted.answer_seconds)
+            return Done(_draw(request, wanted, deadline), cost_usd_micros=wanted.cost_usd_micros)
+        self._book.call("start", idempotency_key)
+        before = self._book.find(key=idempotency_key)
+        if before is not None:
+            return self._outcome(self._book, request, before)
+        generation = self._begin(self._book, request, wanted, idempotency_key)
+        if wanted.forget:
             raise OutcomeUnknown("the answer was lost on its way")
-        if options.get("pending"):
-            return self._pending(request, generation)
-        self._wait(request, float(options.get("delay_seconds", 0)))
+        deadline.wait(wanted.answer_seconds)
+        if wanted.pending:
+            return _pending(wanted, generation)
         reached("provider:generated")
-        return self._done(request, lambda _percent: None)
+        return self._finish(self._book, request, wanted, generation, deadline)
 
     def poll(self, request: Request, provider_job_id: str) -> Outcome:
-        """How far a generation is."""
+        """How far a generation is; a finished one is answered again, with the same bytes, at every poll."""
         book = self._needed_book()
         book.call("poll", None, provider_job_id)
         generation = book.find(provider_job_id=provider_job_id)
         if generation is None:
             raise ProviderError("unknown_job", f"there is no generation {provider_job_id!r}", retryable=False)
-        return self._outcome(request, generation)
+        return self._outcome(book, request, generation)
 
     def lookup(self, request: Request, idempotency_key: str) -> Outcome | None:
-        """Find a generation by our key."""
+        """Find a generation by our key. None: it never began, or was turned away for want of room."""
         book = self._needed_book()
         book.call("lookup", idempotency_key)
         generation = book.find(key=idempotency_key)
-        return None if generation is None else self._outcome(request, generation)
+        return None if generation is None else self._outcome(book, request, generation)
 
     def cancel(self, request: Request, provider_job_id: str) -> None:  # noqa: ARG002 - the protocol's
-        """Stop a generation; what was charged stays charged."""
+        """Stop a generation that is not ready yet; what was charged stays charged."""
         if self._book is None:
             return
         self._book.call("cancel", None, provider_job_id)
         self._book.cancel(provider_job_id)
 
-    # What the options say
-
-    def _begin(self, request: Request, key: str) -> Generation | None:
-        options = request.options
-        failure = self._failure(request, key, "start")
-        if self._book is None:
-            if options.get("pending") or options.get("forget") or options.get("fail_times"):
-                raise ProviderError(
-                    "not_configured", "this sketch route needs a book: set SKETCH_BOOK", retryable=False
-                )
-            if failure:
-                raise failure
-            return None
-        self._book.call("start", key)
-        if failure and failure.limited:
-            raise failure
-        cost = int(options.get("cost_usd_micros", 0))
-        ready = float(options.get("ready_seconds", 0)) + float(options.get("late_seconds", 0))
-        charged = cost if not failure or failure.charged else 0
-        generation = self._book.begin(
-            key, {"model": request.model, "input": _short(request.input)}, ready, charged,
-            "failed" if failure else "running",
-        )  # fmt: skip
+    def _begin(self, book: Book, request: Request, wanted: Switches, key: str) -> Generation:
+        """Put a generation on record, charged, before any work is done for it."""
+        failed = wanted.fails("start", key, book.failures_of(_job(key)) if wanted.fail_times is not None else 0)
+        if failed and wanted.fail == "limited":
+            book.refuse(key)
+            raise wanted.failure()
+        generation = book.begin(
+            key,
+            {"model": request.model, "input": _short(request)},
+            wanted.promised_seconds + wanted.late_seconds,
+            wanted.failure_cost if failed else wanted.cost_usd_micros,
+            "failed" if failed else "running",
+        )
         reached("provider:begun")
-        if failure:
-            raise failure
+        if failed:
+            raise wanted.failure()
         return generation
 
-    def _failure(self, request: Request, key: str, place: str) -> ProviderError | None:
-        options = request.options
-        kind = options.get("fail")
-        if kind is None or options.get("fail_at", "start") != place:
-            return None
-        job = key.rpartition(":")[0]
-        if "fail_times" in options and self._book and self._book.failures_of(job) >= int(options["fail_times"]):
-            return None
-        if "fail_rate" in options and _fraction(key) >= float(options["fail_rate"]):
-            return None
-        charged = bool(options.get("charge_on_failure"))
-        return ProviderError(
-            f"sketch_{kind}",
-            {"retryable": "the pencil broke", "permanent": "this cannot be drawn", "limited": "too many at once"}[kind],
-            retryable=kind != "permanent",
-            charged=charged,
-            cost_usd_micros=int(options.get("cost_usd_micros", 0)) if charged else 0,
-            retry_after_seconds=float(options["retry_after_seconds"]) if "retry_after_seconds" in options else None,
-            limited=kind == "limited",
-        )
-
-    def _outcome(self, request: Request, generation: Generation) -> Outcome:
+    def _outcome(self, book: Book, request: Request, generation: Generation) -> Outcome:
+        """What the book says about a generation."""
+        wanted, key = switches.read(request.options), generation.idempotency_key
         if generation.state == "canceled":
-            raise ProviderError("canceled", "the generation was canceled", retryable=False)
+            raise wanted.stopped("canceled", "the generation was canceled")
         if generation.state == "failed":
-            raise self._failure(request, generation.idempotency_key, request.options.get("fail_at", "start")) or (
-                ProviderError("sketch_retryable", "the pencil broke", retryable=True)
-            )
+            raise _told(generation.error) or wanted.failure()
         if time.time() < generation.ready_at:
-            return self._pending(request, generation)
-        failure = self._failure(request, generation.idempotency_key, "poll")
-        if failure:
-            raise failure
-        return self._done(request, lambda _percent: None)
+            return _pending(wanted, generation)
+        if wanted.fails("poll", key, book.failures_of(_job(key)) if wanted.fail_times is not None else 0):
+            book.fail(generation.provider_job_id, wanted.failure_cost)
+            raise wanted.failure()
+        deadline = Deadline(request.seconds_left, request.canceled, wanted.stopped)
+        return self._finish(book, request, wanted, generation, deadline)
 
-    def _pending(self, request: Request, generation: Generation | None) -> Pending:
-        if generation is None:
-            raise ProviderError("not_configured", "this sketch route needs a book: set SKETCH_BOOK", retryable=False)
-        whole = max(0.001, generation.ready_at - generation.started_at)
-        percent = min(99, max(0, round(100 * (time.time() - generation.started_at) / whole)))
-        return Pending(generation.provider_job_id, float(request.options.get("poll_after_seconds", 0.5)), percent)
-
-    def _wait(self, request: Request, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        limit = time.monotonic() + request.seconds_left
-        while (now := time.monotonic()) < end:
-            _go_on(request, limit)
-            time.sleep(min(0.05, end - now))
+    def _finish(self, book: Book, request: Request, wanted: Switches, generation: Generation, deadline: Deadline) -> Done:  # fmt: skip
+        """Draw. What cannot be drawn is a failed generation, which costs nothing; that we stop listening is none."""
+        try:
+            outputs = _draw(request, wanted, deadline)
+        except ProviderError as error:
+            if error.code not in STOPPED:
+                book.fail(generation.provider_job_id, 0, f"{error.code}: {error.message}")
+            raise
+        return Done(outputs, cost_usd_micros=generation.charged_usd_micros)
 
     def _needed_book(self) -> Book:
         if self._book is None:
-            raise ProviderError("not_configured", "this sketch route needs a book: set SKETCH_BOOK", retryable=False)
+            raise _no_book()
         return self._book
 
-    # Drawing
 
-    def _done(self, request: Request, progress: Callable[[int], None]) -> Done:
-        cost = int(request.options.get("cost_usd_micros", 0))
-        return Done(self._draw(request, progress), cost_usd_micros=cost)
-
-    def _draw(self, request: Request, progress: Callable[[int], None]) -> list[Output]:
-        options, values = request.options, request.input
-        claimed = options.get("claimed_media_type")
-        if options.get("instant"):
-            if self._instant is None:
-                self._instant = render.picture({"prompt": "instant", "width": 64, "height": 64}, 0)
-            return [_output(self._instant, claimed or "image/png")]
-        match request.model:
-            case "image":
-                kind = MEDIA_TYPES[str(values.get("format", "png"))]
-                drawn = [render.picture(values, number) for number in range(int(values.get("count", 1)))]
-            case "video":
-                limit = time.monotonic() + request.seconds_left
-                kind, drawn = "video/mp4", [render.film(values, lambda: _go_on(request, limit), progress)]
-            case "speech":
-                kind, drawn = "audio/wav", [render.speech(values, request.seconds_left)]
-            case _:
-                raise ProviderError("unknown_model", f"sketch has no model {request.model!r}", retryable=False)
-        if options.get("truncated"):
-            drawn = [each[: len(each) // 2] for each in drawn]
-        if "size_bytes" in options:
-            return [_padded(each, int(options["size_bytes"]), claimed or kind) for each in drawn]
-        return [_output(each, claimed or kind) for each in drawn]
+def _no_book() -> ProviderError:
+    return ProviderError("not_configured", "this sketch route needs a book: set SKETCH_BOOK to a file", retryable=False)
 
 
-def _go_on(request: Request, limit: float) -> None:
-    if request.canceled():
-        raise ProviderError("canceled", "stopped at our request", retryable=False)
-    if time.monotonic() > limit:
-        raise ProviderError("timed_out", "the time for this job is over", retryable=False)
+def _told(error: str | None) -> ProviderError | None:
+    """The failure that a generation's own input was, as the book has it."""
+    code, _, message = (error or "").partition(": ")
+    return ProviderError(code, message, retryable=code == "speech_failed", cost_usd_micros=0) if code else None
 
 
-def _output(data: bytes, media_type: str) -> Output:
-    return Output(lambda: iter([data]), media_type)
+def _pending(wanted: Switches, generation: Generation) -> Pending:
+    """Progress goes by what was promised; a generation that is late stands at 99."""
+    passed = time.time() - generation.started_at
+    percent = min(99, max(0, int(100 * passed / max(0.001, wanted.promised_seconds))))
+    return Pending(generation.provider_job_id, max(0.01, wanted.poll_after_seconds), percent)
 
 
-def _padded(data: bytes, size: int, media_type: str) -> Output:
-    """An MP4 made longer by a `free` box, which players skip; streamed, so it is never in memory whole."""
-    room = max(8, size - len(data))
+def _draw(request: Request, wanted: Switches, deadline: Deadline) -> list[Output]:
+    values = request.input
+    if wanted.instant:
+        return [output(_instant(), "image/png", wanted) for _ in range(_count(request))]
+    match request.model:
+        case "image":
+            kind, drawn = MEDIA_TYPES.get(str(values.get("format") or "png"), "image/png"), []
+            for number in range(_count(request)):
+                deadline.go_on()
+                drawn.append(render.picture(values, number))
+        case "video":
+            kind, drawn = "video/mp4", [render.film(values, deadline.go_on)]
+        case "speech":
+            kind, drawn = "audio/wav", [render.speech(values, deadline.go_on)]
+        case _:
+            raise ProviderError("unknown_model", f"sketch has no model {request.model!r}", retryable=False)
+    return [output(each, kind, wanted) for each in drawn]
 
-    def chunks() -> Iterator[bytes]:
-        yield data
-        yield struct.pack(">I4s", room, b"free")
-        left = room - 8
-        while left > 0:
-            yield FILLER_CHUNK[: min(left, len(FILLER_CHUNK))]
-            left -= len(FILLER_CHUNK)
 
-    return Output(chunks, media_type)
+@cache
+def _instant() -> bytes:
+    """Benchmarks measure the system, not the drawing: one tiny picture for all."""
+    return render.picture({"prompt": "a small lake", "width": 64, "height": 64}, 0)
 
 
-def _fraction(key: str) -> float:
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") / 2**32
+def _count(request: Request) -> int:
+    count = request.input.get("count") or 1
+    if not isinstance(count, int) or not 1 <= count <= COUNT_LIMIT:
+        raise ProviderError("invalid_input", f"input.count must be from 1 to {COUNT_LIMIT}", retryable=False)
+    return count
 
 
-def _short(values: Any) -> dict[str, Any]:
-    return {name: value if len(str(value)) < 200 else str(value)[:200] for name, value in values.items()}
+def _job(key: str) -> str:
+    """Our keys are `<job>:<attempt>`."""
+    return key.rpartition(":")[0]
+
+
+def _short(request: Request) -> dict[str, object]:
+    return {name: value if len(str(value)) < 200 else str(value)[:200] for name, value in request.input.items()}

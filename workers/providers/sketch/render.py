@@ -13,45 +13,63 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from workers.providers.base import ProviderError
-from workers.providers.sketch.scene import make_scene, paint
+from workers.providers.sketch.art import make_picture
 
 FRAMES_PER_SECOND = 24
 FILM_SIZE = (640, 360)
+OPENING_SECONDS = 1.5  # how long a picture given for the beginning takes to become the film
 UNKNOWN_VOICE = 3  # exit status of speak.py
-OWN_PIXELS_LIMIT = 4_000_000  # of a picture to begin a film with
+OWN_PIXELS_LIMIT = 4_200_000  # of a picture to begin a film with
+PAINTED_PIXELS_LIMIT = 4_200_000  # larger pictures are painted at half their size, so that none takes a gigabyte
+LOOK_SECONDS = 0.1  # how often it is asked whether the speech is still wanted
 
 
 def picture(values: Mapping[str, Any], number: int) -> bytes:
-    """One picture: input {prompt, width, height, seed, format}."""
-    frame = paint(
-        make_scene(str(values.get("prompt", "")), int(values.get("seed", 0)), number),
-        int(values.get("width", 512)),
-        int(values.get("height", 512)),
-    )
-    kind = str(values.get("format", "png"))
+    """One picture: input {prompt, width, height, seed, format: png | jpeg | webp}; `number` tells those of one request apart.
+
+    Raises ProviderError `invalid_input`.
+    """
+    width, height = int(_number(values, "width", 512, 16, 4096)), int(_number(values, "height", 512, 16, 4096))
+    shrink = 2 if width * height > PAINTED_PIXELS_LIMIT else 1
+    painted = make_picture(_prompt(values), _seed(values), number, -(-width // shrink), -(-height // shrink))
+    image = Image.fromarray(painted.at())
+    if shrink > 1:
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
     out = io.BytesIO()
-    image = Image.fromarray(frame)
-    if kind == "jpeg":
-        image.save(out, "JPEG", quality=90)
-    elif kind == "webp":
-        image.save(out, "WEBP", quality=90, method=2)
-    else:
-        image.save(out, "PNG", compress_level=4)
+    match str(values.get("format") or "png"):
+        case "png":
+            # Three quarters of the time at 1024 x 1024 would go into the best compression, for a tenth of the bytes.
+            image.save(out, "PNG", compress_level=3)
+        case "jpeg":
+            image.save(out, "JPEG", quality=90)
+        case "webp":
+            image.save(out, "WEBP", quality=88, method=2)
+        case other:
+            raise ProviderError("invalid_input", f"input.format {other!r} is none of png, jpeg, webp", retryable=False)
     return out.getvalue()
 
 
-def film(values: Mapping[str, Any], go_on: Callable[[], None], progress: Callable[[int], None]) -> bytes:
-    """An MP4 (H.264): input {prompt, duration_seconds, seed, cfg, image}. `go_on` raises when it should stop."""
+def film(
+    values: Mapping[str, Any], go_on: Callable[[], None], progress: Callable[[int], None] = lambda _percent: None
+) -> bytes:
+    """An MP4 (H.264, 640 x 360, 24 per second): input {prompt, duration_seconds, seed, cfg, image}.
+
+    `image` is a picture to begin with: bytes, base64 or a data: URI. `go_on` is called before each frame and raises
+    when the film should not be made; `progress` takes percent. Raises ProviderError `invalid_input`, `invalid_image`.
+    """
     import av
 
     width, height = FILM_SIZE
-    scene = make_scene(str(values.get("prompt", "")), int(values.get("seed", 0)))
     opening = _opening(values.get("image"))
-    seconds = int(values.get("duration_seconds", 5))
-    pace = 0.6 + float(values.get("cfg", 7)) / 10  # what the guidance scale means to a landscape
+    seconds = int(_number(values, "duration_seconds", 5, 1, 15))
+    pace = 0.6 + _number(values, "cfg", 7, 0, 100) / 10  # what the guidance scale means to a landscape
+    margin = 0.015 * seconds * pace  # nothing moves faster than that
+    go_on()
+    painted = make_picture(_prompt(values), _seed(values), 0, width, height, margin=margin)
     # A real file: +faststart, which lets players begin at once, opens the output a second time by its name.
     with (
         tempfile.NamedTemporaryFile(suffix=".mp4") as out,
@@ -65,9 +83,9 @@ def film(values: Mapping[str, Any], go_on: Callable[[], None], progress: Callabl
         frames = seconds * FRAMES_PER_SECOND
         for number in range(frames):
             go_on()
-            pixels = paint(scene, width, height, pace * number / FRAMES_PER_SECOND)
-            if opening is not None:
-                mix = min(1.0, number / (1.5 * FRAMES_PER_SECOND))
+            pixels = painted.at(pace * number / FRAMES_PER_SECOND)
+            mix = number / (OPENING_SECONDS * FRAMES_PER_SECOND)
+            if opening is not None and mix < 1:
                 pixels = (opening * (1 - mix) + pixels * mix).astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts = number
@@ -78,33 +96,68 @@ def film(values: Mapping[str, Any], go_on: Callable[[], None], progress: Callabl
         return Path(out.name).read_bytes()
 
 
-def _opening(data_uri: Any) -> np.ndarray[Any, Any] | None:
-    """The picture that a film begins with, from a data: URI."""
-    if not data_uri:
+def speech(values: Mapping[str, Any], go_on: Callable[[], None] = lambda: None) -> bytes:
+    """A WAV (16-bit mono): input {text, voice, speed in words per minute}. `go_on` raises when it is to stop.
+
+    Raises ProviderError `unknown_voice`, `invalid_input`, `speech_failed`.
+    """
+    voice = str(values.get("voice") or "en")
+    wanted = {
+        "text": str(values.get("text") or ""),
+        "voice": voice,
+        "speed": int(_number(values, "speed", 165, 80, 450)),
+    }
+    if not wanted["text"]:
+        raise ProviderError("invalid_input", "input.text is empty", retryable=False)
+    # -I: neither the folder of speak.py nor PYTHONPATH may stand before the standard library.
+    command = [sys.executable, "-I", str(Path(__file__).with_name("speak.py"))]
+    with subprocess.Popen(  # noqa: S603 - our own file, the text goes in by standard input
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as speaking:
+        text: bytes | None = json.dumps(wanted).encode()
+        while True:
+            try:
+                go_on()
+                spoken, _ = speaking.communicate(text, timeout=LOOK_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                text = None  # it was handed over; communicate() goes on where it stopped
+            except BaseException:
+                speaking.kill()
+                raise
+    if speaking.returncode == UNKNOWN_VOICE:
+        raise ProviderError("unknown_voice", f"there is no voice {voice!r}", retryable=False)
+    if speaking.returncode != 0:
+        raise ProviderError("speech_failed", f"espeak-ng ended with {speaking.returncode}", retryable=True)
+    return spoken
+
+
+def _opening(given: Any) -> NDArray[np.float32] | None:
+    """The picture that a film begins with: bytes, base64, or a data: URI."""
+    if not given:
         return None
     try:
-        raw = base64.b64decode(str(data_uri).partition(",")[2], validate=True)
-        image = Image.open(io.BytesIO(raw), formats=("PNG", "JPEG", "WEBP"))
-        if image.width * image.height > OWN_PIXELS_LIMIT:
-            raise ValueError(f"it has {image.width * image.height} pixels; the limit is {OWN_PIXELS_LIMIT}")
-        return np.asarray(image.convert("RGB").resize(FILM_SIZE), dtype=np.float32)
-    except (binascii.Error, OSError, ValueError, Image.DecompressionBombError) as error:
+        raw = given if isinstance(given, bytes) else base64.b64decode(str(given).rpartition(",")[2], validate=True)
+        with Image.open(io.BytesIO(raw), formats=("PNG", "JPEG", "WEBP")) as image:
+            if image.width * image.height > OWN_PIXELS_LIMIT:
+                raise ValueError(f"it has {image.width * image.height} pixels; the limit is {OWN_PIXELS_LIMIT}")
+            return np.asarray(image.convert("RGB").resize(FILM_SIZE), dtype=np.float32)
+    except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ProviderError("invalid_image", f"input.image cannot be read: {error}", retryable=False) from error
 
 
-def speech(values: Mapping[str, Any], seconds_left: float = 60.0) -> bytes:
-    """A WAV: input {text, voice, speed in words per minute}."""
-    voice = str(values.get("voice", "en"))
-    wanted = {"text": str(values["text"]), "voice": voice, "speed": int(values.get("speed", 165))}
-    try:
-        spoken = subprocess.run(  # noqa: S603 - our own file, the text goes in by standard input
-            [sys.executable, str(Path(__file__).with_name("speak.py"))],
-            input=json.dumps(wanted).encode(), capture_output=True, timeout=seconds_left, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise ProviderError("timed_out", "the time for this job is over", retryable=False) from error
-    if spoken.returncode == UNKNOWN_VOICE:
-        raise ProviderError("unknown_voice", f"there is no voice {voice!r}", retryable=False)
-    if spoken.returncode != 0:
-        raise ProviderError("speech_failed", f"espeak-ng ended with {spoken.returncode}", retryable=True)
-    return spoken.stdout
+def _prompt(values: Mapping[str, Any]) -> str:
+    return str(values.get("prompt") or "")
+
+
+def _seed(values: Mapping[str, Any]) -> int:
+    return int(_number(values, "seed", 0, -(2**63), 2**64))
+
+
+def _number(values: Mapping[str, Any], name: str, default: float, low: float, high: float) -> float:
+    """A number of the input; the catalogue's schema has checked it already, a schema too wide must not harm us."""
+    value = values.get(name)
+    value = default if value is None else value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ProviderError("invalid_input", f"input.{name} must be a number from {low} to {high}", retryable=False)
+    return value
