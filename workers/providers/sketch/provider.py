@@ -146,7 +146,8 @@ def _told(error: str | None) -> ProviderError | None:
 def _pending(wanted: Switches, generation: Generation) -> Pending:
     """Progress goes by what was promised; a generation that is late stands at 99."""
     passed = time.time() - generation.started_at
-    percent = min(99, max(0, int(100 * passed / max(0.001, wanted.promised_seconds))))
+    part = passed / wanted.promised_seconds if wanted.promised_seconds else 1.0
+    percent = min(99, max(0, int(100 * part)))
     return Pending(generation.provider_job_id, max(0.01, wanted.poll_after_seconds), percent)
 
 
