@@ -152,7 +152,7 @@ def supervise(processes: Processes, console: Console, stopping: threading.Event)
 def fresh_environment(state: Path) -> dict[str, str]:
     """Settings of a local system that are not addresses."""
     return {
-        "SKETCH_BOOK": str(state / "sketch.db"),
+        "SKETCH_BOOK": str(state.resolve() / "sketch.db"),  # the processes run in another folder
         "SECRET_KEY": _own_secret(state / "secret-key"),
     }
 
