@@ -13,7 +13,6 @@ import httpx
 import typer
 
 from cli.client import Api, follow
-from cli.embedded.locked import AlreadyRunning
 from cli.embedded.processes import Processes, fresh_environment, supervise
 from cli.embedded.servers import free_ports, servers
 from cli.output import JsonFlag, console, fail, print_json, show
@@ -58,7 +57,7 @@ def _system(state: Path, environment: dict[str, str]) -> Iterator[dict[str, str]
                 yield chosen
             finally:
                 db.close()
-    except AlreadyRunning as error:
+    except RuntimeError as error:  # a server that does not start says why, with the end of its log
         raise fail(str(error)) from None
     finally:
         os.environ.clear()
