@@ -20,7 +20,7 @@ from models import results
 from models.db import transaction
 from models.errors import NotFound
 from models.settings import settings
-from storage.s3 import StorageError, storage
+from storage.s3 import storage
 
 router = APIRouter(tags=["files"])
 
@@ -123,6 +123,3 @@ def download(
 def _stream(key: str, begin: int, end: int) -> Iterator[bytes]:
     chunks = storage().get_range(key, begin, end).chunks
     yield from chunks
-
-
-__all__ = ["StorageError", "asset_of", "byte_range", "router", "token_of", "url_of"]

@@ -1,9 +1,8 @@
 """Column kinds that the tables share, and the metadata they are in."""
 
-from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import DateTime, FetchedValue, MetaData, text
+from sqlalchemy import BigInteger, DateTime, MetaData, text
 from sqlmodel import Field, SQLModel
 
 # Names that migrations can count on.
@@ -32,8 +31,6 @@ def moment() -> Any:
 
 def counter(default: int = 0) -> Any:
     """A bigint that starts at a number and is never null."""
-    from sqlalchemy import BigInteger
-
     return Field(
         default=default, sa_type=BigInteger, nullable=False, sa_column_kwargs={"server_default": text(str(default))}
     )
@@ -42,6 +39,3 @@ def counter(default: int = 0) -> Any:
 def in_list(column: str, *values: str) -> str:
     """The text of a CHECK that a column holds one of these words."""
     return f"{column} in ({', '.join(repr(v) for v in values)})"
-
-
-__all__ = ["NOW", "UTC_TIME", "FetchedValue", "counter", "created_at", "datetime", "in_list", "metadata", "moment"]
