@@ -1,8 +1,32 @@
 """What a provider is. One file per provider implements it; one contract test holds them all to it."""
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a provider is and with which key it is asked: a `[providers.NAME]` of the catalogue."""
+
+    name: str
+    base_url: str  # no slash at the end
+    api_key: str | None = field(default=None, repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file that the client gave, checked and stored by us. `chunks` opens it afresh at each call."""
+
+    media_type: str
+    size_bytes: int
+    chunks: Callable[[], Iterator[bytes]]
+
+    def data_uri(self) -> str:
+        """The file as a `data:` URI, for providers that take no upload; input files are small (settings)."""
+        return f"data:{self.media_type};base64,{b64encode(b''.join(self.chunks())).decode()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +39,17 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)  # the route's options
     seconds_left: float = 600.0  # no call may take longer
     canceled: Callable[[], bool] = lambda: False  # true once nobody wants the result any more
+    files: Mapping[str, InputFile] = field(default_factory=dict)  # by the input's field, which holds no address then
     callback_url: str | None = None
+    api_key: str | None = field(default=None, repr=False)  # the user's own key at this provider, instead of ours
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """What a provider sent to `callback_url`, as it came: header names in lower case, and the raw body."""
+
+    headers: Mapping[str, str]
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +84,8 @@ Outcome = Done | Pending
 class ProviderError(Exception):
     """A provider said no, or failed. `retryable` and `charged` are two questions, since both cost money.
 
-    `limited` means that the provider has no room now: the job is put back without spending an attempt.
+    `limited` means that the provider has no room now: the job is put back without spending an attempt. `elsewhere`
+    means that another provider may well do it: a fault, or our key or model name there, but not the client's input.
     """
 
     def __init__(
@@ -63,6 +98,7 @@ class ProviderError(Exception):
         cost_usd_micros: int | None = None,
         retry_after_seconds: float | None = None,
         limited: bool = False,
+        elsewhere: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -72,6 +108,7 @@ class ProviderError(Exception):
         self.cost_usd_micros = cost_usd_micros
         self.retry_after_seconds = retry_after_seconds
         self.limited = limited
+        self.elsewhere = retryable if elsewhere is None else elsewhere
 
 
 class OutcomeUnknown(Exception):
@@ -108,4 +145,11 @@ class Provider(Protocol):
 
     def cancel(self, request: Request, provider_job_id: str) -> None:
         """Ask the provider to stop; may come too late."""
+        ...
+
+    def callback(self, request: Request, provider_job_id: str | None, call: Callback) -> Outcome | None:
+        """What the provider's own call says about this generation. Raises ProviderError if it says that it failed.
+
+        None: nothing that may be believed (a wrong signature, another generation's id) or nothing new; it is polled.
+        """
         ...

@@ -9,7 +9,17 @@ import time
 from functools import cache
 
 from common.faultpoints import reached
-from workers.providers.base import Done, Outcome, OutcomeUnknown, Output, Pending, ProviderError, Recovery, Request
+from workers.providers.base import (
+    Callback,
+    Done,
+    Outcome,
+    OutcomeUnknown,
+    Output,
+    Pending,
+    ProviderError,
+    Recovery,
+    Request,
+)
 from workers.providers.sketch import render, switches
 from workers.providers.sketch.book import Book, Generation
 from workers.providers.sketch.deadline import Deadline
@@ -83,6 +93,9 @@ class Sketch:
             return
         self._book.call("cancel", None, provider_job_id)
         self._book.cancel(provider_job_id)
+
+    def callback(self, request: Request, provider_job_id: str | None, call: Callback) -> None:
+        """Sketch calls nobody back."""
 
     def _begin(self, book: Book, request: Request, wanted: Switches, key: str) -> Generation:
         """Put a generation on record, charged, before any work is done for it."""

@@ -1,0 +1,179 @@
+"""HTTP to a provider: time-outs, what may be repeated, and what an answer or its absence means.
+
+Three things can be known about a call. It was refused or never sent: nothing began. It was answered. Or it was sent and
+the answer is lost: then only a call that changes nothing, or that carries an idempotency key which the provider honours,
+is repeated here; for any other the outcome is unknown.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+import orjson
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from workers.providers.base import OutcomeUnknown, ProviderError
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 60.0
+ATTEMPTS = 3  # of a call that may be repeated
+ANSWER_BYTES = 96 * 1024 * 1024  # an answer with pictures in it; results by address are streamed instead
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+UNKNOWN_STATUS = {502, 504}  # a gateway gave up: what is behind it may still be working
+MESSAGE_CHARACTERS = 500
+
+
+class Wire:
+    """A provider's HTTP connections. Thread-safe."""
+
+    def __init__(self, base_url: str) -> None:
+        self._client = httpx.Client(
+            base_url=base_url,
+            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS),
+            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0),
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        seconds: float,
+        repeatable: bool,
+        json: Any = None,
+        files: Any = None,
+        data: Any = None,
+    ) -> httpx.Response:
+        """One call, read to its end; `seconds` bounds each wait for the answer. Any status below 400 is returned.
+
+        Raises ProviderError (see `refusal`), OutcomeUnknown where the answer was lost.
+        """
+        read = max(1.0, min(seconds, 3600.0))
+        timeout = httpx.Timeout(read, connect=min(CONNECT_SECONDS, read), pool=CONNECT_SECONDS)
+
+        def once() -> httpx.Response:
+            with self._client.stream(
+                method, path, headers=dict(headers), timeout=timeout, json=json, files=files, data=data
+            ) as answer:
+                _read(answer)
+                return answer
+
+        try:
+            answer = _patiently(once) if repeatable else once()
+        except NEVER_SENT as error:
+            raise ProviderError(
+                "unreachable", f"the provider cannot be reached: {_short(error)}", retryable=True
+            ) from error
+        except httpx.HTTPError as error:
+            raise OutcomeUnknown(f"the answer was lost: {_short(error)}") from error
+        if answer.status_code >= 400:
+            if answer.status_code in UNKNOWN_STATUS:
+                raise OutcomeUnknown(f"the provider's gateway answered {answer.status_code}")
+            raise refusal(answer)
+        return answer
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _patiently(once: Any) -> httpx.Response:
+    for attempt in Retrying(
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.2, max=2),
+        retry=retry_if_exception_type(httpx.TransportError),
+        reraise=True,
+    ):
+        with attempt:
+            answer: httpx.Response = once()
+    return answer
+
+
+def _read(answer: httpx.Response) -> None:
+    """Read the body with a limit, so that an endless answer cannot fill the memory."""
+    parts, size = [], 0
+    for chunk in answer.iter_bytes():
+        size += len(chunk)
+        if size > ANSWER_BYTES:
+            raise ProviderError(
+                "answer_too_large", f"the provider's answer has more than {ANSWER_BYTES} bytes", retryable=False
+            )
+        parts.append(chunk)
+    answer._content = b"".join(parts)  # noqa: SLF001 - httpx has no limit of its own; `read()` would do just this
+
+
+def json_of(answer: httpx.Response) -> Any:
+    """The answer's JSON. Raises OutcomeUnknown where it is none: the call went through, and nobody knows to what."""
+    try:
+        return orjson.loads(answer.content)
+    except ValueError as error:
+        raise OutcomeUnknown(f"the provider's answer ({answer.status_code}) is not JSON") from error
+
+
+def refusal(answer: httpx.Response) -> ProviderError:
+    """What a status of 400 or more means. None of them is charged."""
+    status, message = answer.status_code, message_of(answer)
+    pause = retry_after_seconds(answer.headers)
+    if status == 429:
+        return ProviderError("limited", message, retryable=True, limited=True, retry_after_seconds=pause)
+    if status in {401, 403}:
+        return ProviderError("unauthorized", message, retryable=False, elsewhere=True)
+    if status == 402:
+        return ProviderError("provider_unpaid", message, retryable=False, elsewhere=True)
+    if status in {404, 405, 410}:
+        return ProviderError("not_found", message, retryable=False, elsewhere=True)
+    if status in {408, 409, 425} or status >= 500:
+        return ProviderError(f"http_{status}", message, retryable=True, retry_after_seconds=pause)
+    return ProviderError("invalid_input", message, retryable=False)
+
+
+def message_of(answer: httpx.Response) -> str:
+    """The provider's own words, wherever it puts them: error.message, detail, title, or the text."""
+    found: Any = None
+    try:
+        found = orjson.loads(answer.content)
+    except ValueError:
+        found = answer.text
+    while isinstance(found, dict):
+        found = next((found[name] for name in ("error", "message", "detail", "title", "msg") if found.get(name)), "")
+    if isinstance(found, list):
+        found = "; ".join(str(each.get("msg", each)) if isinstance(each, dict) else str(each) for each in found[:3])
+    text = " ".join(str(found or "").split())[:MESSAGE_CHARACTERS]
+    return text or f"the provider answered {answer.status_code}"
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """Retry-After, as seconds or as a date. None where there is none, or nonsense."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+        except (TypeError, ValueError):
+            return None
+    return min(max(seconds, 0.0), 86_400.0) if seconds == seconds else None  # noqa: PLR0124 - NaN
+
+
+def fetch(url: str, headers: Mapping[str, str] | None = None) -> Iterator[bytes]:
+    """Stream a result from the address that a provider gave. Raises OutcomeUnknown where it cannot be had to its end."""
+    try:
+        with httpx.stream(
+            "GET", url, headers=dict(headers or {}), follow_redirects=True, trust_env=False,
+            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
+        ) as answer:  # fmt: skip
+            if answer.status_code != 200:
+                raise OutcomeUnknown(f"the result's address answered {answer.status_code}")
+            yield from answer.iter_bytes(256 * 1024)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise OutcomeUnknown(f"the result could not be fetched: {_short(error)}") from error
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]
