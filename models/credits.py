@@ -172,18 +172,6 @@ def allocate(grants: Iterable[tuple[UUID, int]], amount: int) -> list[Lot]:
     return lots
 
 
-def consume(lots: Sequence[Lot], cost: int) -> list[int]:
-    """How much of each lot a settle of `cost` spends; lots come soonest-expiring first, the rest of each goes back."""
-    spent: list[int] = []
-    for lot in lots:
-        part = min(lot.amount, cost)
-        spent.append(part)
-        cost -= part
-    if cost:
-        raise AssertionError(f"settles {cost} credits more than were held")
-    return spent
-
-
 def grant(
     conn: Connection[Any],
     account_id: UUID,

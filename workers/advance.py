@@ -11,10 +11,12 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from psycopg import Connection
+
 from common.faultpoints import reached
 from models import ending, prices, runs
 from models.db import single, transaction
-from models.ending import AttemptEnd, Ended, Ending, NewAsset
+from models.ending import AttemptEnd, Ended, Ending, NeedsTransaction, NewAsset
 from models.runs import Claim
 from models.settings import settings
 from storage.s3 import StorageError
@@ -306,10 +308,18 @@ class Advance:
 
     def _end(self, hold: Hold, ending_: Ending) -> Ended | None:
         claim = hold.claim
-        with transaction() as conn:
-            ended = ending.end(
+
+        def end(conn: Connection[Any]) -> Ended | None:
+            return ending.end(
                 conn, claim.account_id, claim.job_id, ending_, token=claim.token, on_cancel=claim.entry.on_cancel
             )
+
+        try:
+            with single() as conn:
+                ended = end(conn)
+        except NeedsTransaction:
+            with transaction() as conn:
+                ended = end(conn)
         reached("settled" if ending_.ended == "succeeded" else "failed")
         if ended is None:
             log.info("job %s: stale claim %s changed nothing", claim.job_id, claim.token)

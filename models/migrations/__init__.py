@@ -16,6 +16,9 @@ from sqlalchemy.pool import NullPool
 from models.settings import settings
 from models.tables import metadata
 
+# Hot verbs that are one function each; what they call comes first.
+FUNCTIONS = sorted((Path(__file__).parent.parent / "functions").glob("*.sql"))
+
 # A month of a partitioned table is made by the scheduler, not by a migration.
 _PARTITION = re.compile(r"^events_\d{4}_\d{2}")
 
@@ -51,11 +54,16 @@ def upgrade(revision: str = "head") -> None:
     """Bring the database's schema up to date; does nothing when it is."""
     with _connection() as connection:
         command.upgrade(_config(connection), revision)
+        if revision == "head":  # functions have no versions of their own: the newest replaces what is there
+            for path in FUNCTIONS:
+                connection.exec_driver_sql(path.read_text().replace("%", "%%"))
 
 
 def downgrade(revision: str = "base") -> None:
     """Take the schema back to an older revision. Loses data."""
     with _connection() as connection:
+        for path in FUNCTIONS:
+            connection.execute(text(f"drop function if exists {path.stem}"))
         command.downgrade(_config(connection), revision)
 
 
