@@ -36,16 +36,18 @@ class Claim:
     queue: str
     attempts: int
     attempts_spent: int
-    reconciling: bool
     cancel_requested: bool
     seconds_left: float  # until the model's time limit
     price_credits: int
     quantity_milli: int
     rate: tuple[int, int]
+    begins: bool  # the live attempt was written down by this claim: its provider has not been called yet
     live: LiveAttempt | None
 
 
-# The job, its model and its live attempt are read in the statement that claims, so that a step costs one round trip.
+# The job, its model and its live attempt are read in the statement that claims, and a new attempt is written down in it,
+# so that a step costs one round trip. A job without a live attempt begins one, unless it is to be stopped: what follows
+# the claim is then the call.
 _CLAIM = """
 with c as (
   update job_runs r
@@ -53,18 +55,28 @@ with c as (
          token = r.token + 1, lease_owner = %(owner)s, rings = 0,
          wake_at = app_now() + make_interval(secs => %(lease)s),
          started_at = coalesce(r.started_at, app_now()),
-         deadline_at = coalesce(r.deadline_at, app_now() + make_interval(secs => (m.entry->>'timeout_seconds')::float))
+         deadline_at = coalesce(r.deadline_at, app_now() + make_interval(secs => (m.entry->>'timeout_seconds')::float)),
+         attempts = r.attempts + {begins}::int, attempts_spent = r.attempts_spent + {begins}::int
     from jobs j join models m on m.id = j.model_id and m.version = j.model_version
+         left join attempts a on a.job_id = j.id and a.phase in ('intent', 'accepted', 'unknown')
    where r.job_id = %(job)s and j.id = r.job_id and r.dispatched and r.lease_owner is null
      and (r.status = 'queued' or r.rings > 0 or r.wake_at <= app_now())
   returning r.account_id, r.token, m.entry, j.input, r.queue, r.attempts, r.attempts_spent,
-            r.status = 'reconciling' as reconciling, r.cancel_requested_at is not null as cancel_requested,
+            r.cancel_requested_at is not null as cancel_requested,
             extract(epoch from r.deadline_at - app_now())::float as seconds_left,
-            j.price_credits, j.quantity_milli, j.price_numerator, j.price_denominator
+            j.price_credits, j.quantity_milli, j.price_numerator, j.price_denominator, {begins} as begins,
+            a.number, a.route, a.provider, a.phase, a.provider_job_id
+), begun as (
+  insert into attempts (job_id, number, token, provider, route, phase)
+  select %(job)s, attempts, token, entry->'routes'->0->>'provider', 0, 'intent' from c where begins
+  returning number, route, provider, phase, provider_job_id
 )
-select c.*, a.number, a.route, a.provider, a.phase, a.provider_job_id
-  from c left join attempts a on a.job_id = %(job)s and a.phase in ('intent', 'accepted', 'unknown')
-"""
+select c.account_id, c.token, c.entry, c.input, c.queue, c.attempts, c.attempts_spent, c.cancel_requested, c.seconds_left,
+       c.price_credits, c.quantity_milli, c.price_numerator, c.price_denominator, c.begins,
+       coalesce(b.number, c.number), coalesce(b.route, c.route), coalesce(b.provider, c.provider),
+       coalesce(b.phase, c.phase), coalesce(b.provider_job_id, c.provider_job_id)
+  from c left join begun b on true
+""".format(begins="(a.number is null and r.cancel_requested_at is null and coalesce(r.deadline_at > app_now(), true))")
 
 
 def claim(conn: Connection[Any], job_id: UUID, owner: str) -> Claim | None:
@@ -73,12 +85,12 @@ def claim(conn: Connection[Any], job_id: UUID, owner: str) -> Claim | None:
     row = conn.execute(_CLAIM, values).fetchone()
     if row is None:
         return None
-    (account_id, token, entry, given, queue, attempts, spent, reconciling, cancel, left, price, quantity, num, den) = (
-        row[:14]
-    )
+    (account_id, token, entry, given, queue, attempts, spent, cancel, left, price, quantity, num, den, begins) = row[
+        :14
+    ]
     return Claim(
-        job_id, account_id, token, owner, _entry(entry), given, queue, attempts, spent, reconciling, cancel, left,
-        price, quantity, (num, den), LiveAttempt(*row[14:]) if row[14] is not None else None,
+        job_id, account_id, token, owner, _entry(entry), given, queue, attempts, spent, cancel, left, price, quantity,
+        (num, den), begins, LiveAttempt(*row[14:]) if row[14] is not None else None,
     )  # fmt: skip
 
 
@@ -93,19 +105,6 @@ def _entry(body: Mapping[str, Any]) -> Entry:
             _entries.clear()
         _entries[key] = Entry.model_validate(body)
     return _entries[key]
-
-
-def begin_attempt(conn: Connection[Any], claim: Claim, *, provider: str, route: int) -> int | None:
-    """Write down that the provider is about to be called. Returns the attempt's number; None: the claim is stale."""
-    row = conn.execute(
-        """with r as (update job_runs set attempts = attempts + 1, attempts_spent = attempts_spent + 1
-                       where job_id = %s and token = %s and lease_owner = %s and cancel_requested_at is null
-                       returning attempts)
-           insert into attempts (job_id, number, token, provider, route, phase)
-           select %s, attempts, %s, %s, %s, 'intent' from r returning number""",
-        [claim.job_id, claim.token, claim.owner, claim.job_id, claim.token, provider, route],
-    ).fetchone()
-    return row[0] if row else None
 
 
 def wait_for_provider(

@@ -55,15 +55,13 @@ class Next(StrEnum):
 
 def next_step(claim: Claim) -> Next:
     """Decide from the row alone."""
-    if claim.live is None:
-        if claim.cancel_requested:
-            return Next.CANCEL
-        return Next.TIME_OUT if claim.seconds_left <= 0 else Next.START
-    if claim.live.phase != "accepted":
+    if claim.begins:
+        return Next.START
+    if claim.live is not None and claim.live.phase != "accepted":
         return Next.RECOVER
     if claim.cancel_requested:
         return Next.CANCEL
-    return Next.TIME_OUT if claim.seconds_left <= 0 else Next.POLL
+    return Next.TIME_OUT if claim.live is None or claim.seconds_left <= 0 else Next.POLL
 
 
 def back_off_seconds(tries: int, *, base: float, ceiling: float, chance: float) -> float:
@@ -121,15 +119,9 @@ class Advance:
     # Asking the provider
 
     def _start(self, hold: Hold) -> None:
-        claim, route = hold.claim, 0
-        provider = find_provider(claim.entry.routes[route].provider)
-        with single() as conn:
-            number = runs.begin_attempt(conn, claim, provider=provider.name, route=route)
-        if number is None:
-            return  # canceled or rescued since the claim
+        provider, request, number = self._live(hold)
         reached("intended")
-        request = self._request(hold, route)
-        self._handle(hold, number, lambda: provider.start(request, _key(claim.job_id, number)))
+        self._handle(hold, number, lambda: provider.start(request, _key(hold.claim.job_id, number)))
 
     def _poll(self, hold: Hold) -> None:
         provider, request, number = self._live(hold)
@@ -167,10 +159,10 @@ class Advance:
         if outcome is None:
             self._never_began(hold, number)
         elif isinstance(outcome, Pending):
-            reached("started" if hold.claim.live is None else "polled")
+            reached("started" if hold.claim.begins else "polled")
             self._wait(hold, number, outcome)
         else:
-            reached("started" if hold.claim.live is None else "polled")
+            reached("started" if hold.claim.begins else "polled")
             self._finish(hold, number, outcome)
 
     def _wait(self, hold: Hold, number: int, pending: Pending) -> None:
@@ -228,7 +220,7 @@ class Advance:
             number, "failed", error.code, error.message[:1000], charged=error.charged,
             cost_usd_micros=error.cost_usd_micros,
         )  # fmt: skip
-        spent = claim.attempts_spent + (0 if claim.live else 1)
+        spent = claim.attempts_spent
         again = error.retryable and spent < claim.entry.max_attempts and claim.seconds_left > 0
         if error.limited or again:
             pause = error.retry_after_seconds or self._back_off(spent)

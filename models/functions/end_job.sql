@@ -97,6 +97,9 @@ begin
                         error_message = p_attempt_error_message, charged = p_charged,
                         cost_usd_micros = p_cost_usd_micros, usage = p_usage
      where job_id = p_job and number = p_number;
+  else  -- whoever ends a job without a word on its attempt knows nothing of it
+    update attempts set phase = 'abandoned', ended_at = app_now()
+     where job_id = p_job and phase in ('intent', 'accepted', 'unknown');
   end if;
   update reservations set resolution = v_resolution, settled = v_settled, refunded = v_refunded, resolved_at = app_now()
    where job_id = p_job;

@@ -13,20 +13,18 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 def end(claim, ended="succeeded", **fields):
+    attempt = AttemptEnd(claim.live.number, "done" if ended == "succeeded" else "failed")
     with transaction() as conn:
-        return ending.end(conn, claim.account_id, claim.job_id, Ending(ended, **fields), token=claim.token)
+        return ending.end(
+            conn, claim.account_id, claim.job_id, Ending(ended, attempt=attempt, **fields), token=claim.token
+        )
 
 
-def begin(claim):
-    with transaction() as conn:
-        return runs.begin_attempt(conn, claim, provider="sketch", route=0)
-
-
-def put_back(claim, number, after=0.0, *, spends=True):
+def put_back(claim, after=0.0, *, spends=True):
     with transaction() as conn:
         return ending.put_back(
             conn, claim.account_id, claim.job_id, token=claim.token, after_seconds=after, reason="because",
-            attempt=AttemptEnd(number, "failed", "oops"), spends_attempt=spends,
+            attempt=AttemptEnd(claim.live.number, "failed", "oops"), spends_attempt=spends,
         )  # fmt: skip
 
 
@@ -71,10 +69,9 @@ def test_a_stale_claim_can_change_nothing() -> None:
     assert duties.rescue(10) == 1
     fresh = claimed(job_id, "another")
     assert fresh.token > stale.token
-    assert begin(stale) is None
     assert end(stale, cost_credits=1) is None
     assert end(stale, "failed", error_code="x") is None
-    assert put_back(stale, 1) is None
+    assert put_back(stale) is None
     with transaction() as conn:
         assert runs.extend(conn, [(job_id, stale.token, stale.owner)]) == {}
         assert runs.release(conn, stale) is None
@@ -86,10 +83,8 @@ def test_a_stale_claim_can_change_nothing() -> None:
 def test_a_job_rescued_too_often_fails_and_is_refunded() -> None:
     who = account(amount=5)
     job_id = placed(who, model())
-    for turn in range(6):
-        claim = claimed(job_id)
-        if turn == 0:
-            begin(claim)
+    for _ in range(6):
+        claimed(job_id)
         with transaction() as conn:
             conn.execute("update job_runs set wake_at = app_now() - interval '1 second'")
         assert duties.rescue(10) == 1
@@ -103,12 +98,12 @@ def test_a_retry_gives_its_slot_up_and_goes_to_the_head_of_the_line_when_due() -
     who, offer = account(amount=9), model()
     first, _second, third, fourth = (placed(who, offer) for _ in range(4))
     claim = claimed(first)
-    done = put_back(claim, begin(claim), after=0.0)
+    done = put_back(claim)
     assert [ring.job_id for ring in done.rings] == [third]
     assert duties.retry_due(10) == 0  # due, but no slot is free
     done = end(claimed(third), cost_credits=1)
     assert [ring.job_id for ring in done.rings] == [first]
-    assert claimed(first).attempts_spent == 1
+    assert claimed(first).attempts_spent == 2
     assert one("select dispatched from job_runs where job_id = %s", fourth) == (False,)
     assert_books_are_clean()
 
@@ -116,22 +111,20 @@ def test_a_retry_gives_its_slot_up_and_goes_to_the_head_of_the_line_when_due() -
 def test_a_providers_limit_spends_no_attempt() -> None:
     job_id = placed(account(amount=5), model())
     claim = claimed(job_id)
-    put_back(claim, begin(claim), spends=False)
+    put_back(claim, spends=False)
     assert duties.retry_due(10) == 1
     again = claimed(job_id)
-    assert (again.attempts, again.attempts_spent) == (1, 0)
-    assert begin(again) == 2
+    assert (again.attempts, again.attempts_spent, again.live.number) == (2, 1, 2)
 
 
-def test_canceling_before_the_start_refunds_at_once_even_under_a_claim() -> None:
+def test_canceling_before_the_start_refunds_at_once() -> None:
     who = account(amount=5)
     job_id = placed(who, model())
-    claim = claimed(job_id)
     with transaction() as conn:
         assert cancel.cancel(conn, job_id).ended
     assert balance(who) == (5, 0)
-    assert begin(claim) is None
     with transaction() as conn:
+        assert runs.claim(conn, job_id, "late") is None
         assert cancel.cancel(conn, job_id).ended  # again: nothing changes
     assert_books_are_clean()
 
@@ -141,7 +134,7 @@ def test_a_result_that_meets_a_cancel_is_dropped_and_paid_as_the_model_says(poli
     who = account(amount=5)
     job_id = placed(who, model(price={"credits": 4}, on_cancel=policy))
     claim = claimed(job_id)
-    number = begin(claim)
+    number = claim.live.number
     with transaction() as conn:
         assert not cancel.cancel(conn, job_id, account_id=who).ended
     with transaction() as conn:
@@ -168,7 +161,7 @@ def test_an_ended_job_or_somebody_elses_cannot_be_canceled() -> None:
 def test_a_polled_job_keeps_its_slot_and_holds_no_lease() -> None:
     job_id = placed(account(amount=5), model())
     claim = claimed(job_id)
-    number = begin(claim)
+    number = claim.live.number
     with transaction() as conn:
         assert runs.wait_for_provider(conn, claim, number, provider_job_id="p", after_seconds=60, progress=40)
     assert one("select status, lease_owner, dispatched, progress from job_runs") == ("running", None, True, 40)

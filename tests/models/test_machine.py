@@ -65,8 +65,7 @@ class Life(RuleBasedStateMachine):
             return None
         with transaction() as conn:
             claim = runs.claim(conn, job, "worker")
-            number = runs.begin_attempt(conn, claim, provider="sketch", route=0) if claim and not claim.live else None
-        return (claim, claim.live.number if claim and claim.live else number) if claim else None
+        return (claim, claim.live.number if claim.live else None) if claim else None
 
     @rule(claim=consumes(claims), good=st.booleans(), cost=st.integers(0, 5))
     def finish(self, claim: Any, good: bool, cost: int) -> None:

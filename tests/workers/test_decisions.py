@@ -13,8 +13,8 @@ from workers.advance import Next, back_off_seconds, measured_quantity_milli, nex
 
 CLAIM = Claim(
     job_id=uuid4(), account_id=uuid4(), token=1, owner="w", entry=SimpleNamespace(), input={}, queue="interactive",
-    attempts=0, attempts_spent=0, reconciling=False, cancel_requested=False, seconds_left=60.0, price_credits=1,
-    quantity_milli=1000, rate=(1, 1000), live=None,
+    attempts=1, attempts_spent=1, cancel_requested=False, seconds_left=60.0, price_credits=1,
+    quantity_milli=1000, rate=(1, 1000), begins=False, live=None,
 )  # fmt: skip
 
 
@@ -23,7 +23,7 @@ def live(phase: str) -> LiveAttempt:
 
 
 @pytest.mark.parametrize(("changes", "step"), [
-    ({}, Next.START),
+    ({"live": live("intent"), "begins": True}, Next.START),
     ({"seconds_left": -1.0}, Next.TIME_OUT),
     ({"cancel_requested": True}, Next.CANCEL),
     ({"live": live("accepted")}, Next.POLL),
