@@ -208,7 +208,6 @@ class Asset(SQLModel, table=True):
         CheckConstraint("(status = 'stored') = (expired_at is null)", name="expired_at"),
         CheckConstraint("purged_at is null or status <> 'stored'", name="purged_at"),
         CheckConstraint("size_bytes > 0 and thumbnail_bytes >= 0 and length(sha256) = 32", name="bytes"),
-        Index(None, "account_id", text("id desc")),
         Index("ix_assets_expires_at", "expires_at", postgresql_where=text("status = 'stored'")),
         Index("ix_assets_purge", "expired_at", postgresql_where=text("status <> 'stored' and purged_at is null")),
     )
@@ -217,14 +216,14 @@ class Asset(SQLModel, table=True):
     job_id: UUID = Field(foreign_key="jobs.id", nullable=False)
     account_id: UUID = Field(foreign_key="accounts.id", nullable=False)
     index: int = Field(sa_type=SmallInteger, nullable=False)
-    key: str = Field(sa_type=Text, nullable=False, unique=True)
+    key: str = Field(sa_type=Text, nullable=False)  # names its job and its index, so it is unique without an index
     media_type: str = Field(sa_type=Text, nullable=False)
     size_bytes: int = Field(sa_type=BigInteger, nullable=False)
     sha256: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     width: int | None = Field(default=None, sa_type=Integer, nullable=True)
     height: int | None = Field(default=None, sa_type=Integer, nullable=True)
     duration_ms: int | None = Field(default=None, sa_type=Integer, nullable=True)
-    thumbnail_key: str | None = Field(default=None, sa_type=Text, nullable=True, unique=True)
+    thumbnail_key: str | None = Field(default=None, sa_type=Text, nullable=True)
     thumbnail_bytes: int = counter()
     status: str = Field(default="stored", sa_type=Text, nullable=False, sa_column_kwargs={"server_default": "stored"})
     created_at: datetime = created_at()

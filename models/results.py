@@ -46,23 +46,17 @@ def expire(conn: Connection[Any], limit: int) -> int:
 
     Accounts that are busy are left for the next sweep.
     """
-    due = conn.execute(
-        """select id, account_id from assets where status = 'stored' and expires_at <= app_now()
-            order by expires_at limit %s""",
-        [limit],
-    ).fetchall()
-    if not due:
-        return 0
-    locked = conn.execute(
-        "select id from accounts where id = any(%s) order by id for no key update skip locked",
-        [sorted({row[1] for row in due})],
-    ).fetchall()
-    free = {row[0] for row in locked}
     row = conn.execute(
-        """with gone as (
-             update assets set status = 'expired', expired_at = app_now()
-              where id = any(%s) and status = 'stored' and expires_at <= app_now()
-             returning account_id, size_bytes + thumbnail_bytes as bytes
+        """with due as materialized (
+             select id, account_id from assets where status = 'stored' and expires_at <= app_now()
+              order by expires_at limit %s
+           ), free as materialized (
+             select a.id from accounts a where a.id = any(array(select distinct account_id from due))
+              order by a.id for no key update skip locked
+           ), gone as (
+             update assets s set status = 'expired', expired_at = app_now() from due join free on free.id = due.account_id
+              where s.id = due.id and s.status = 'stored' and s.expires_at <= app_now()
+             returning s.account_id, s.size_bytes + s.thumbnail_bytes as bytes
            ), sums as (
              select account_id, sum(bytes)::bigint as bytes, count(*) as results from gone group by account_id
            ), a as (
@@ -73,7 +67,7 @@ def expire(conn: Connection[Any], limit: int) -> int:
              select id, event_number, 'assets.expired', jsonb_build_object('results', results, 'bytes', bytes) from a
            )
            select coalesce(sum(results), 0)::bigint from sums""",
-        [[row[0] for row in due if row[1] in free]],
+        [limit],
     ).fetchone()
     return int(row[0]) if row else 0
 
@@ -103,7 +97,7 @@ def strays(conn: Connection[Any], objects: Sequence[tuple[str, UUID, int]]) -> l
     document = [{"key": key, "job_id": job_id, "token": token} for key, job_id, token in objects]
     rows = conn.execute(
         """select o.key from jsonb_to_recordset(%s::jsonb) as o(key text, job_id uuid, token bigint)
-            where not exists (select 1 from assets a where a.key = o.key or a.thumbnail_key = o.key)
+            where not exists (select 1 from assets a where a.job_id = o.job_id and o.key in (a.key, a.thumbnail_key))
               and not exists (select 1 from job_runs r where r.job_id = o.job_id and r.token = o.token
                                                          and r.lease_owner is not null)""",
         [orjson.dumps(document).decode()],

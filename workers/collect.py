@@ -92,6 +92,13 @@ def _patiently(hold: Hold, put: Callable[[], None]) -> None:
     def worth_trying(error: BaseException) -> bool:
         return isinstance(error, StorageError) and error.retryable and not hold.lost
 
+    try:
+        put()
+    except StorageError as error:
+        if not worth_trying(error):
+            raise
+    else:
+        return  # nearly always: tenacity costs more than the bookkeeping of a job
     for attempt in Retrying(
         stop=stop_after_delay(STORE_SECONDS),
         wait=wait_random_exponential(multiplier=0.2, max=5),

@@ -290,10 +290,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_assets_job_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_assets")),
         sa.UniqueConstraint("job_id", "index", name=op.f("uq_assets_job_id_index")),
-        sa.UniqueConstraint("key", name=op.f("uq_assets_key")),
-        sa.UniqueConstraint("thumbnail_key", name=op.f("uq_assets_thumbnail_key")),
     )
-    op.create_index(op.f("ix_assets_account_id"), "assets", ["account_id", sa.literal_column("id desc")], unique=False)
     op.create_index(
         "ix_assets_expires_at", "assets", ["expires_at"], unique=False, postgresql_where=sa.text("status = 'stored'")
     )
@@ -574,7 +571,6 @@ def downgrade() -> None:
         "ix_assets_purge", table_name="assets", postgresql_where=sa.text("status <> 'stored' and purged_at is null")
     )
     op.drop_index("ix_assets_expires_at", table_name="assets", postgresql_where=sa.text("status = 'stored'"))
-    op.drop_index(op.f("ix_assets_account_id"), table_name="assets")
     op.drop_table("assets")
     op.drop_index(
         "ix_subscriptions_next_grant_at", table_name="subscriptions", postgresql_where=sa.text("status = 'active'")
