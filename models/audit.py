@@ -160,7 +160,8 @@ def audit(conn: Connection[Any]) -> list[Finding]:
     """Check every rule in one snapshot. Empty: every credit is accounted for."""
     conn.execute("set transaction isolation level repeatable read, read only")
     conn.execute("set local statement_timeout = '600s'")
-    conn.execute("set local enable_seqscan = on")
+    for plan in ("seqscan", "hashjoin", "mergejoin"):  # see models.db.conninfo
+        conn.execute(f"set local enable_{plan} = on")
     findings = []
     for rule in RULES:
         cursor = conn.execute(f"select * from ({rule.query}) broken limit 20")

@@ -41,9 +41,10 @@ def conninfo(*, lock_timeout: str = "2s", statement_timeout: str = "10s") -> str
     offset = settings().clock_offset_seconds
     # No sequential scans: a plan that is made while a table is small, those of foreign keys' own checks included, stays
     # in the session's cache while the table grows (measured: 50 submits a second instead of 650). Every hot statement
-    # has its index; the audit, which reads everything, switches them on again.
+    # has its index; the audit, which reads everything, switches them on again. No hash or merge joins either: of a batch
+    # of submissions they would scan the index of all accounts and all grants, because both were few when it was planned.
     options = (
-        f"-c enable_seqscan=off -c lock_timeout={lock_timeout} -c statement_timeout={statement_timeout} "
+        f"-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c lock_timeout={lock_timeout} -c statement_timeout={statement_timeout} "
         f"-c idle_in_transaction_session_timeout=15s -c timezone=UTC -c app.clock_offset={offset}s"
     )
     url = settings().database_url.replace("postgresql+psycopg://", "postgresql://", 1)

@@ -46,6 +46,7 @@ def expire(conn: Connection[Any], limit: int) -> int:
 
     Accounts that are busy are left for the next sweep.
     """
+    conn.execute("set local enable_hashjoin = on")  # see models.db.conninfo: thousands of rows, and a bounded batch
     row = conn.execute(
         """with due as materialized (
              select id, account_id from assets where status = 'stored' and expires_at <= app_now()
