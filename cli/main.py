@@ -4,16 +4,18 @@ import logging
 import sys
 
 import typer
+from rich.markup import escape
 
-from cli import client, local, operate
+from cli import catalogue, client, local, operate, report
 from cli.output import errors
 from models import db
 from models.errors import DomainError
 from workers import enqueue
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
-for part in (local, client, operate):
+for part in (local, client, operate, report):
     app.registered_commands += part.app.registered_commands
+app.add_typer(catalogue.app, name="catalogue")
 
 
 def main() -> None:
@@ -22,7 +24,7 @@ def main() -> None:
     try:
         app()
     except DomainError as error:
-        errors.print(f"[red]{error.detail}[/]", highlight=False)
+        errors.print(f"[red]{escape(error.detail)}[/]", highlight=False)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -2,7 +2,6 @@
 
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,10 +12,9 @@ from uuid_utils.compat import uuid7
 
 from api.views import job_view, status_of
 from cli.output import JsonFlag, console, fail, print_json, show
-from models import accounts, credits, dispatch, events, fleet, reading, setup, submit, subscriptions
+from models import accounts, catalogue, credits, dispatch, events, fleet, reading, setup, submit, subscriptions
 from models import audit as books
 from models import cancel as canceling
-from models import catalogue as catalogue_files
 from models import keys as api_keys
 from models.db import transaction
 from models.settings import settings
@@ -34,24 +32,6 @@ def migrate(as_json: bool = JsonFlag) -> None:
     """Bring the schema up to date; load the plans, and the standard catalogue into an empty one."""
     changes = setup.prepare()
     show([{"model": name, "change": change} for name, change in changes.items()], as_json=as_json, empty="up to date")
-
-
-@app.command()
-def catalogue(
-    file: Annotated[Path | None, typer.Argument(help="A TOML file; the standard one if absent.")] = None,
-    dry_run: Annotated[bool, typer.Option(help="Only say what would change.")] = False,
-    as_json: bool = JsonFlag,
-) -> None:
-    """Make a catalogue file's models the current ones; jobs keep the versions they were ordered from."""
-    try:
-        entries = catalogue_files.read_file(file or catalogue_files.STANDARD_FILE)
-    except (OSError, ValueError) as error:
-        raise fail(f"the catalogue was not loaded: {error}") from None
-    with transaction() as conn:
-        changes = catalogue_files.apply(conn, entries)
-        if dry_run:
-            conn.execute("rollback")
-    show([{"model": name, "change": change} for name, change in changes.items()], as_json=as_json, empty="no change")
 
 
 @app.command()
@@ -211,7 +191,7 @@ def retry(job_id: JobId, as_json: bool = JsonFlag) -> None:
             raise fail(f"no job {job_id}")
         if row.ended is None:
             raise fail(f"job {job_id} has not ended; only an ended job can be ordered again")
-        offer = catalogue_files.offers(conn).get(row.model_id)
+        offer = catalogue.offers(conn).get(row.model_id)
         if offer is None:
             raise fail(f"model {row.model_id} is no longer offered")
         order = Order(uuid7(), row.account_id, offer, offer.checked(row.input), queue=row.queue, retry_of=job_id)

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 console = Console()
@@ -39,7 +40,7 @@ def print_json(value: Any) -> None:
 
 def fail(message: str, status: int = 1) -> typer.Exit:
     """Say what went wrong; raise what this returns."""
-    errors.print(f"[red]{message}[/]", highlight=False)
+    errors.print(f"[red]{escape(message)}[/]", highlight=False)
     return typer.Exit(status)
 
 
@@ -50,4 +51,4 @@ def _cell(value: Any) -> str:
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, float):
         return f"{value:.1f}"
-    return str(value)
+    return escape(str(value))  # what is shown may hold brackets of its own, such as a pattern

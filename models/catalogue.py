@@ -1,15 +1,18 @@
 """The catalogue: what clients can order, loaded from TOML, kept in versions that jobs refer to."""
 
 import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import orjson
 from jsonschema_rs import Draft202012Validator, ValidationError
 from psycopg import Connection
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Limit
+from pydantic import ValidationError as SchemaError
 from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, PrimaryKeyConstraint, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
@@ -17,9 +20,12 @@ from sqlmodel import Field, SQLModel
 from models.base import created_at, in_list
 from models.errors import InvalidInput
 from models.prices import PriceRule
+from models.providers import BUILT_IN, ProviderEntry
+from models.providers import apply as apply_providers
 
 STANDARD_FILE = Path(__file__).with_name("catalogue.toml")
 KINDS = ("image", "video", "speech", "text")
+MOST_MISTAKES = 20  # of a file, told at once
 MAX_PIXELS = 16_777_216  # per picture, unless the model says less
 
 
@@ -75,7 +81,7 @@ class Entry(BaseModel):
 
     def model_post_init(self, _context: Any, /) -> None:
         if self.input_schema.get("type") != "object" or self.input_schema.get("additionalProperties") is not False:
-            raise ValueError(f"{self.id}: input_schema must be an object with additionalProperties = false")
+            raise ValueError("input_schema must be an object with additionalProperties = false")
         Draft202012Validator(self.input_schema)  # refuses a schema that is none
 
 
@@ -130,25 +136,130 @@ def _invalid(error: ValidationError) -> InvalidInput:
     return InvalidInput(f"{path} {message}", param=path, **extra)
 
 
-def read_file(path: Path) -> list[Entry]:
-    """The entries of a catalogue file. Raises ValueError that names what is wrong; a model without a price is refused."""
+class File(NamedTuple):
+    """A catalogue file that has been read and found good."""
+
+    models: list[Entry]
+    providers: list[ProviderEntry]
+
+
+def read_file(path: Path) -> File:
+    """Read a catalogue file. Raises ValueError that names the model or provider and the field, for all that is wrong.
+
+    A file stands by itself: the providers that its routes name are in it, or built in.
+    """
     raw = tomllib.loads(path.read_text())
-    entries = [Entry.model_validate({"id": model_id, **body}) for model_id, body in raw.get("models", {}).items()]
-    if not entries:
-        raise ValueError(f"{path}: no [models.…] in it")
-    return entries
+    wrong = [
+        f"{name}: unknown; there are [models.…] and [providers.…]" for name in raw.keys() - {"models", "providers"}
+    ]
+    providers = _parsed(raw, "providers", "name", ProviderEntry, wrong)
+    models = _parsed(raw, "models", "id", Entry, wrong)
+    known = {BUILT_IN, *raw.get("providers", {})}
+    wrong += [
+        f"models.{entry.id}.routes.{at}.provider: there is no [providers.{route.provider}]"
+        for entry in models
+        for at, route in enumerate(entry.routes)
+        if route.provider not in known
+    ]
+    if not raw.get("models"):
+        wrong.append("no [models.…] in it")
+    if wrong:
+        raise ValueError("\n".join([f"{path}:", *(f"  {each}" for each in wrong[:MOST_MISTAKES])]))
+    return File(models, providers)
 
 
-def apply(conn: Connection[Any], entries: list[Entry], *, retire_missing: bool = False) -> dict[str, str]:
-    """Make these the current models. Returns what happened to each: "new", "changed" or "retired"; the rest is as it was."""
-    current = {
-        row[0]: (row[1], row[2])
-        for row in conn.execute("select id, version, entry from models where current for update").fetchall()
+T = TypeVar("T", bound=BaseModel)
+
+
+def _parsed(raw: Mapping[str, Any], section: str, key: str, kind: type[T], wrong: list[str]) -> list[T]:
+    """The entries of a section; what is wrong with them is added to `wrong`, without the values: one may be a secret."""
+    found = []
+    for name, body in raw.get(section, {}).items():
+        try:
+            found.append(kind.model_validate({**body, key: name} if isinstance(body, dict) else body))
+        except SchemaError as error:
+            for each in error.errors(include_url=False, include_context=False, include_input=False):
+                place = ".".join([section, name, *map(str, each["loc"])])
+                missing = each["type"] == "missing"
+                why = _MISSING.get(str(each["loc"][-1]), "is missing") if missing else each["msg"]
+                wrong.append(f"{place}: {why.removeprefix('Value error, ')}")
+        except (ValueError, ValidationError) as error:  # of the input_schema
+            wrong.append(f"{section}.{name}: {str(error).splitlines()[0][:300]}")
+    return found
+
+
+_MISSING = {"price": "is missing: a model without a price cannot be ordered, so it is not loaded"}
+
+
+class Change(NamedTuple):
+    """What applying a file would change: a model or provider that is new, changed or retired, and its fields.
+
+    Fields are (path, before, after); of what is new or retired there are none.
+    """
+
+    section: str  # models or providers
+    name: str
+    change: str
+    fields: list[tuple[str, Any, Any]]
+
+
+def field_changes(before: Any, after: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    """The leaves in which two JSON values differ, by their path; None: not there."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        names = [*before, *(name for name in after if name not in before)]
+        steps: Iterable[tuple[Any, Any, Any]] = ((name, before.get(name), after.get(name)) for name in names)
+    elif isinstance(before, list) and isinstance(after, list) and before and after:
+        steps = ((at, *pair) for at, pair in enumerate(zip_longest(before, after)))
+    else:
+        return [] if before == after else [(path, before, after)]
+    return [
+        change
+        for name, old, new in steps
+        for change in field_changes(old, new, f"{path}.{name}" if path else str(name))
+    ]
+
+
+def compare(conn: Connection[Any], file: File, *, retire_missing: bool = False) -> list[Change]:
+    """What `apply` would change, field by field."""
+    stored: dict[str, dict[str, Any]] = {
+        "providers": dict(conn.execute("select name, entry from providers").fetchall()),
+        "models": dict(conn.execute("select id, entry from models where current").fetchall()),
     }
-    changes: dict[str, str] = {}
+    given: dict[str, dict[str, Any]] = {
+        "providers": {each.name: each.model_dump(mode="json", exclude={"name"}) for each in file.providers},
+        "models": {each.id: each.model_dump(mode="json") for each in file.models},
+    }
+    found = []
+    for section, bodies in given.items():
+        for name, body in bodies.items():
+            before = stored[section].get(name)
+            if before is None:
+                found.append(Change(section, name, "new", []))
+            elif before != body:
+                found.append(Change(section, name, "changed", field_changes(before, body)))
+    if retire_missing:
+        found += [Change("models", name, "retired", []) for name in sorted(stored["models"].keys() - given["models"])]
+    return found
+
+
+def apply(
+    conn: Connection[Any],
+    entries: Sequence[Entry],
+    providers: Sequence[ProviderEntry] = (),
+    *,
+    retire_missing: bool = False,
+) -> dict[str, str]:
+    """Make these the current models, and write these providers. Old versions stay: jobs refer to them.
+
+    Returns what happened to each model: "new", "changed" or "retired", and to each `providers.NAME`.
+    """
+    changes = {f"providers.{name}": change for name, change in apply_providers(conn, providers).items()}
+    current = {
+        row[0]: row[1] for row in conn.execute("select id, entry from models where current for update").fetchall()
+    }
     for entry in entries:
         body = entry.model_dump(mode="json")
-        if entry.id in current and current[entry.id][1] == body:
+        if entry.id in current and current[entry.id] == body:
             continue
         changes[entry.id] = "changed" if entry.id in current else "new"
         conn.execute("update models set current = false where id = %s and current", [entry.id])
@@ -162,6 +273,25 @@ def apply(conn: Connection[Any], entries: list[Entry], *, retire_missing: bool =
             conn.execute("update models set current = false where id = %s and current", [model_id])
             changes[model_id] = "retired"
     return changes
+
+
+class Version(NamedTuple):
+    """One version of a model, and what it changed of the one before."""
+
+    version: int
+    current: bool
+    created_at: datetime
+    entry: dict[str, Any]
+    fields: list[tuple[str, Any, Any]]
+
+
+def versions(conn: Connection[Any], model_id: str) -> list[Version]:
+    """All versions of a model, oldest first."""
+    rows = conn.execute(
+        "select version, current, created_at, entry from models where id = %s order by version", [model_id]
+    ).fetchall()
+    before = [None, *(row[3] for row in rows)]
+    return [Version(*row, field_changes(old, row[3]) if old else []) for old, row in zip(before, rows, strict=False)]
 
 
 def offers(conn: Connection[Any]) -> dict[str, Offer]:

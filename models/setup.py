@@ -15,4 +15,5 @@ def prepare(catalogue_file: Path | None = None) -> dict[str, str]:
         plans.apply_standard(conn)
         if catalogue_file is None and conn.execute("select 1 from models limit 1").fetchone():
             return {}
-        return catalogue.apply(conn, catalogue.read_file(catalogue_file or catalogue.STANDARD_FILE))
+        file = catalogue.read_file(catalogue_file or catalogue.STANDARD_FILE)
+        return catalogue.apply(conn, file.models, file.providers)

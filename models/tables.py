@@ -9,6 +9,7 @@ from models.fleet import Duty, WorkerProcess
 from models.jobs import Asset, Attempt, IdempotencyKey, Job, JobRun
 from models.keys import ApiKey
 from models.plans import Plan
+from models.providers import ProviderRow
 from models.subscriptions import Subscription
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "JobRun",
     "LedgerEntry",
     "Plan",
+    "ProviderRow",
     "Reservation",
     "ReservationGrant",
     "Subscription",

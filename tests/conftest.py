@@ -16,7 +16,7 @@ from models import db, setup
 from models.settings import settings
 from storage import s3
 from tests.support import System
-from workers import enqueue
+from workers import enqueue, pressure
 from workers.providers.registry import provider
 
 _numbers = itertools.count(1)
@@ -29,6 +29,7 @@ def forget() -> None:
     """Drop what this process remembers of servers and settings."""
     db.close()
     enqueue.close()
+    pressure.close()
     s3.close()
     provider.cache_clear()
     settings.cache_clear()

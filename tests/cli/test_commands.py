@@ -40,9 +40,10 @@ def shell(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[s
 
 
 def test_every_command_has_help_and_json() -> None:
-    for command in app.registered_commands:
+    groups = [([], app), *(([group.name], group.typer_instance) for group in app.registered_groups)]
+    for path, command in [(path, command) for path, each in groups for command in each.registered_commands]:
         name = (command.name or command.callback.__name__).replace("_", "-")
-        text = table(name, "--help")
+        text = table(*path, name, "--help")
         assert "--json" in text, name
         assert (command.callback.__doc__ or "").strip()
 
@@ -92,19 +93,6 @@ def test_the_audit_exits_with_1_and_names_the_rows() -> None:
     found = run("audit", status=1)["findings"]
     assert found[0]["rule"] == "entries_sum_to_balances"
     assert found[0]["rows"][0]["account_id"] == str(who)
-
-
-@pytest.mark.usefixtures("database")
-def test_a_catalogue_is_compared_before_it_is_applied(tmp_path: Path) -> None:
-    path = tmp_path / "c.toml"
-    path.write_text((ROOT / "models/catalogue.toml").read_text().replace("credits = 3", "credits = 4"))
-    assert run("catalogue", str(path), "--dry-run") == [{"model": "sketch-broken", "change": "changed"}]
-    assert run("catalogue", str(path)) == [{"model": "sketch-broken", "change": "changed"}]
-    assert run("catalogue", str(path)) == []
-    path.write_text("[models.x]")
-    refused = CliRunner().invoke(app, ["catalogue", str(path)])
-    assert refused.exit_code == 1
-    assert "was not loaded" in refused.output
 
 
 @pytest.mark.usefixtures("database")

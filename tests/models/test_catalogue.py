@@ -9,7 +9,7 @@ from models.db import transaction
 from models.errors import InvalidInput
 from tests.support import account, model, one, placed, rows
 
-STANDARD = {entry.id: catalogue.Offer(entry, 1) for entry in catalogue.read_file(catalogue.STANDARD_FILE)}
+STANDARD = {entry.id: catalogue.Offer(entry, 1) for entry in catalogue.read_file(catalogue.STANDARD_FILE).models}
 
 
 @pytest.mark.usefixtures("database")

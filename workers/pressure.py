@@ -1,0 +1,345 @@
+"""How much each provider is asked, known to all workers over Redis: slots, calls per minute, circuit breaker, 429s.
+
+Every operation is one script, so one round trip, and goes by the server's clock. What it keeps are hints: after a
+FLUSHALL, or while Redis is away, work goes on without limits, and the provider's own 429 is the limit.
+
+A provider's keys: `slots`, members (job:attempt) by when they lapse, so that a killed worker's slot frees itself;
+`calls`, a call each by its time, the last minute only; `faults` likewise; `waiting`, who was denied, by until when;
+and `state`: limited_until, resting_until (there: the circuit is open, or half-open once it has passed), rest, probe,
+probe_until, closed_at. Times are milliseconds.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import redis
+
+from common.redis_client import redis_client
+from models.providers import ProviderLimits
+from models.settings import settings
+
+log = logging.getLogger(__name__)
+
+KEY = "headrace:provider:{}:{}"
+PARTS = ("slots", "calls", "faults", "waiting", "state")
+SEND_SECONDS = 1.0
+AWAY_SECONDS = (
+    1.0  # after a failure Redis is not asked for so long, so that its absence does not cost each job a time-out
+)
+LOG_SECONDS = 60.0
+DEFAULT_LIMITED_SECONDS = 5.0  # a 429 that does not say for how long
+
+
+class Report(StrEnum):
+    """What a provider's answer says about the provider."""
+
+    OK = "ok"
+    REFUSED = "refused"  # the client's input, or something else about one job: the provider itself works
+    FAULT = "fault"
+    LIMITED = "limited"
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The provider may be asked now. `probe`: the answer decides whether a resting provider is well again."""
+
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Not now; it may be worth asking again after so many seconds."""
+
+    seconds: float
+    reason: str  # limited, resting, probing, full or rate
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderState:
+    """A provider as it stands; `*_seconds` count from now, 0: not so."""
+
+    limited_seconds: float = 0.0
+    resting_seconds: float = 0.0
+    half_open: bool = False
+    probing_seconds: float = 0.0  # a probe is under way, and lapses after so long
+    slots_used: int = 0
+    slots_free: int | None = None  # None: no limit
+    slot_seconds: float = 0.0  # until it is worth asking for a slot again, where none is free
+    calls_last_minute: int = 0
+    calls_left: int | None = None
+    call_seconds: float = 0.0  # until one more call may be made, where none is left
+    faults: int = 0
+
+
+_NOW = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000) + tonumber(ARGV[1])
+"""
+
+# Who is denied is told to come back later the more others wait, so that a thousand jobs do not all ask each second.
+_ACQUIRE = (
+    _NOW
+    + """
+local slots, calls, waiting, state = KEYS[1], KEYS[2], KEYS[4], KEYS[5]
+local member, concurrency, per_minute, lease = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local s = redis.call('HMGET', state, 'limited_until', 'resting_until', 'probe', 'probe_until')
+local limited, resting, probe_until = tonumber(s[1]) or 0, tonumber(s[2]), tonumber(s[4]) or 0
+if limited > now then return {0, limited - now, 'limited'} end
+if resting and resting > now then return {0, resting - now, 'resting'} end
+if resting and s[3] and s[3] ~= member and probe_until > now then
+  return {0, math.min(probe_until - now, 5000), 'probing'}
+end
+redis.call('ZREMRANGEBYSCORE', slots, '-inf', now)
+redis.call('ZREMRANGEBYSCORE', calls, '-inf', now - 60000)
+redis.call('ZREMRANGEBYSCORE', waiting, '-inf', now)
+local ahead = redis.call('ZCARD', waiting)
+if redis.call('ZSCORE', waiting, member) then ahead = ahead - 1 end
+local function deny(pause, reason)
+  redis.call('ZADD', waiting, now + pause + 1000, member)
+  redis.call('PEXPIRE', waiting, 600000)
+  return {0, pause, reason}
+end
+if concurrency > 0 and not redis.call('ZSCORE', slots, member) and redis.call('ZCARD', slots) >= concurrency then
+  return deny(math.min(1000 + math.floor(1000 * ahead / concurrency), 30000), 'full')
+end
+if per_minute > 0 then
+  local made = redis.call('ZCARD', calls)
+  if made >= per_minute then
+    local at = made - per_minute + ahead % per_minute
+    local frees = tonumber(redis.call('ZRANGE', calls, at, at, 'WITHSCORES')[2]) + 60000 - now
+    return deny(math.min(math.max(frees, 1) + math.floor(ahead / per_minute) * 60000, 300000), 'rate')
+  end
+end
+redis.call('ZREM', waiting, member)
+redis.call('ZADD', slots, now + lease, member)
+redis.call('ZADD', calls, now, redis.call('HINCRBY', state, 'seq', 1))
+redis.call('PEXPIRE', slots, 172800000)
+redis.call('PEXPIRE', calls, 120000)
+redis.call('PEXPIRE', state, 172800000)
+if resting then redis.call('HSET', state, 'probe', member, 'probe_until', now + lease) end
+return {1, 0, resting and 'probe' or ''}
+"""
+)
+
+# A circuit that opens again soon after its probe closed it rests twice as long, like one whose probe failed: some
+# providers accept everything and fail it later.
+_REPORT = (
+    _NOW
+    + """
+local slots, faults, state = KEYS[1], KEYS[3], KEYS[5]
+local outcome, member, release, retry = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local most, window, rest, ceiling = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+if release == '1' then redis.call('ZREM', slots, member) end
+local s = redis.call('HMGET', state, 'limited_until', 'resting_until', 'probe', 'rest', 'closed_at')
+local resting, probes, last = tonumber(s[2]), s[3] == member, tonumber(s[4])
+local function open(seconds)
+  seconds = math.min(seconds, ceiling)
+  redis.call('HSET', state, 'resting_until', now + seconds, 'rest', seconds)
+  redis.call('HDEL', state, 'probe', 'probe_until')
+  redis.call('DEL', faults)
+end
+if outcome == 'limited' then
+  redis.call('HSET', state, 'limited_until', math.max(tonumber(s[1]) or 0, now + retry))
+  if probes then redis.call('HDEL', state, 'probe', 'probe_until') end
+elseif outcome == 'fault' then
+  if resting then
+    if probes then open((last or rest) * 2) end
+  else
+    redis.call('ZREMRANGEBYSCORE', faults, '-inf', now - window)
+    redis.call('ZADD', faults, now, redis.call('HINCRBY', state, 'seq', 1))
+    redis.call('PEXPIRE', faults, window + 1000)
+    if redis.call('ZCARD', faults) >= most then
+      local again = last and s[5] and now - tonumber(s[5]) < window
+      open(again and last * 2 or rest)
+    end
+  end
+elseif resting and probes then
+  redis.call('HDEL', state, 'resting_until', 'probe', 'probe_until')
+  redis.call('HSET', state, 'closed_at', now)
+end
+redis.call('PEXPIRE', state, 172800000)
+return 1
+"""
+)
+
+# Also counts again who had lapsed or was flushed away: the provider is still at work on it.
+_EXTEND = (
+    _NOW
+    + """
+local lease = tonumber(ARGV[2])
+for i = 1, #KEYS, 2 do
+  local member = ARGV[2 + (i + 1) / 2]
+  redis.call('ZADD', KEYS[i], 'GT', now + lease, member)
+  redis.call('PEXPIRE', KEYS[i], 172800000)
+  if redis.call('HGET', KEYS[i + 1], 'probe') == member then
+    redis.call('HSET', KEYS[i + 1], 'probe_until', now + lease)
+  end
+end
+return 1
+"""
+)
+
+_STATES = (
+    _NOW
+    + """
+local found = {}
+for i = 1, #KEYS, 5 do
+  local n = 2 + (i - 1) / 5 * 2
+  local most, window = tonumber(ARGV[n]), tonumber(ARGV[n + 1])
+  local s = redis.call('HMGET', KEYS[i + 4], 'limited_until', 'resting_until', 'probe', 'probe_until')
+  local made = redis.call('ZCOUNT', KEYS[i + 1], '(' .. (now - 60000), '+inf')
+  local frees = 0
+  if most > 0 and made >= most then
+    frees = tonumber(redis.call('ZRANGE', KEYS[i + 1], -most, -most, 'WITHSCORES')[2]) + 60000 - now
+  end
+  local resting = tonumber(s[2])
+  found[#found + 1] = {
+    math.max((tonumber(s[1]) or 0) - now, 0), resting and math.max(resting - now, 0) or 0,
+    (resting and resting <= now) and 1 or 0, s[3] and math.max((tonumber(s[4]) or 0) - now, 0) or 0,
+    redis.call('ZCOUNT', KEYS[i], '(' .. now, '+inf'), made, frees,
+    redis.call('ZCOUNT', KEYS[i + 2], '(' .. (now - window), '+inf')}
+end
+return found
+"""
+)
+
+
+class Pressure:
+    """The limits of all providers, over one Redis client. Thread-safe; never raises for a Redis that is away.
+
+    `offset_seconds` shifts the server's clock, for tests.
+    """
+
+    def __init__(self, url: str, *, offset_seconds: float = 0.0) -> None:
+        self._client = redis_client(url, timeout_seconds=SEND_SECONDS, connect_seconds=0.5)
+        self._away_until = 0.0
+        self._log_after = 0.0
+        self._scripts = {
+            name: self._client.register_script(text)
+            for name, text in (("acquire", _ACQUIRE), ("report", _REPORT), ("extend", _EXTEND), ("states", _STATES))
+        }
+        self.offset_seconds = offset_seconds
+
+    def acquire(
+        self, provider: str, limits: ProviderLimits, member: str, *, lease_seconds: float = 60.0
+    ) -> Granted | Denied:
+        """Ask to call a provider. What is granted counts as a call and holds a slot until released or lapsed.
+
+        The same member may ask again: it holds one slot, and each time counts as a call.
+        """
+        answer = self._run(
+            "acquire", _keys(provider),
+            [member, limits.concurrency or 0, limits.per_minute or 0, _ms(lease_seconds)],
+        )  # fmt: skip
+        if answer is None or answer[0] == 1:
+            return Granted(probe=answer is not None and answer[2] == b"probe")
+        return Denied(answer[1] / 1000, answer[2].decode())
+
+    def report(
+        self,
+        provider: str,
+        limits: ProviderLimits,
+        member: str,
+        report: Report,
+        *,
+        retry_after_seconds: float | None = None,
+        release: bool = True,
+    ) -> None:
+        """Say what came of a call. `release=False`: the provider goes on working on it, and its slot stays held."""
+        retry = DEFAULT_LIMITED_SECONDS if retry_after_seconds is None else retry_after_seconds
+        self._run(
+            "report", _keys(provider),
+            [
+                str(report), member, int(release), _ms(retry), limits.faults, _ms(limits.window_seconds),
+                _ms(limits.rest_seconds), _ms(limits.rest_max_seconds),
+            ],
+        )  # fmt: skip
+
+    def release(self, provider: str, member: str) -> None:
+        """Give a slot back, without a word on how it went."""
+        self._guard(lambda: self._client.zrem(KEY.format(provider, "slots"), member))
+
+    def extend(self, held: Sequence[tuple[str, str]], *, lease_seconds: float = 60.0) -> None:
+        """Keep slots, given as (provider, member), for so much longer."""
+        if held:
+            keys = [KEY.format(provider, part) for provider, _ in held for part in ("slots", "state")]
+            self._run("extend", keys, [_ms(lease_seconds), *(member for _, member in held)])
+
+    def states(self, providers: Mapping[str, ProviderLimits]) -> dict[str, ProviderState] | None:
+        """How these providers stand, without changing anything. None: Redis is away, and nobody knows."""
+        if not providers:
+            return {}
+        keys = [key for name in providers for key in _keys(name)]
+        values = [value for each in providers.values() for value in (each.per_minute or 0, _ms(each.window_seconds))]
+        answer = self._run("states", keys, values)
+        if answer is None:
+            return None
+        return {name: _state(*row, limits) for (name, limits), row in zip(providers.items(), answer, strict=True)}
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _run(self, script: str, keys: Sequence[str], values: Sequence[Any]) -> Any:
+        """Run a script. None: Redis is away."""
+        return self._guard(lambda: self._scripts[script](keys=keys, args=[_ms(self.offset_seconds), *values]))
+
+    def _guard(self, ask: Any) -> Any:
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            return ask()
+        except redis.RedisError as error:
+            moment = time.monotonic()
+            self._away_until = moment + AWAY_SECONDS
+            if moment >= self._log_after:
+                self._log_after = moment + LOG_SECONDS
+                log.warning("redis is away, providers are asked without limits: %s", type(error).__name__)
+            return None
+
+
+def _keys(provider: str) -> list[str]:
+    return [KEY.format(provider, part) for part in PARTS]
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _state(
+    limited: int, resting: int, half_open: int, probing: int, used: int, made: int, frees: int, faults: int,
+    limits: ProviderLimits,
+) -> ProviderState:  # fmt: skip
+    free = None if limits.concurrency is None else max(0, limits.concurrency - used)
+    left = None if limits.per_minute is None else max(0, limits.per_minute - made)
+    return ProviderState(
+        limited / 1000, resting / 1000, bool(half_open), probing / 1000, used, free, 1.0 if free == 0 else 0.0,
+        made, left, frees / 1000, faults,
+    )  # fmt: skip
+
+
+_lock = threading.Lock()
+_pressures: dict[str, Pressure] = {}
+
+
+def pressure() -> Pressure:
+    """This process's limits, made on first use."""
+    url = settings().redis_url
+    found = _pressures.get(url)
+    if found is None:
+        with _lock:
+            found = _pressures.setdefault(url, Pressure(url))
+    return found
+
+
+def close() -> None:
+    """Close this process's clients (end of a process, or of a test)."""
+    with _lock:
+        closing: Iterable[Pressure] = list(_pressures.values())
+        _pressures.clear()
+    for each in closing:
+        each.close()
