@@ -146,6 +146,8 @@ end
 if outcome == 'limited' then
   redis.call('HSET', state, 'limited_until', math.max(tonumber(s[1]) or 0, now + retry))
   if probes then redis.call('HDEL', state, 'probe', 'probe_until') end
+elseif outcome == 'none' then
+  if probes then redis.call('HDEL', state, 'probe', 'probe_until') end
 elseif outcome == 'fault' then
   if resting then
     if probes then open((last or rest) * 2) end
@@ -261,8 +263,8 @@ class Pressure:
         )  # fmt: skip
 
     def release(self, provider: str, member: str) -> None:
-        """Give a slot back, without a word on how it went."""
-        self._guard(lambda: self._client.zrem(KEY.format(provider, "slots"), member))
+        """Give a slot back, without a word on how it went; a probe that says nothing makes room for another."""
+        self._run("report", _keys(provider), ["none", member, 1, 0, 1, 0, 0, 0])
 
     def extend(self, held: Sequence[tuple[str, str]], *, lease_seconds: float = 60.0) -> None:
         """Keep slots, given as (provider, member), for so much longer."""
@@ -279,7 +281,7 @@ class Pressure:
         answer = self._run("states", keys, values)
         if answer is None:
             return None
-        return {name: _state(*row, limits) for (name, limits), row in zip(providers.items(), answer, strict=True)}
+        return {name: _state(row, limits) for (name, limits), row in zip(providers.items(), answer, strict=True)}
 
     def close(self) -> None:
         self._client.close()
@@ -310,10 +312,8 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _state(
-    limited: int, resting: int, half_open: int, probing: int, used: int, made: int, frees: int, faults: int,
-    limits: ProviderLimits,
-) -> ProviderState:  # fmt: skip
+def _state(row: Sequence[int], limits: ProviderLimits) -> ProviderState:
+    limited, resting, half_open, probing, used, made, frees, faults = row
     free = None if limits.concurrency is None else max(0, limits.concurrency - used)
     left = None if limits.per_minute is None else max(0, limits.per_minute - made)
     return ProviderState(
