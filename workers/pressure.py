@@ -4,9 +4,9 @@ Every operation is one script, so one round trip, and goes by the server's clock
 FLUSHALL, or while Redis is away, work goes on without limits, and the provider's own 429 is the limit.
 
 A provider's keys: `slots`, members (job:attempt) by when they lapse, so that a killed worker's slot frees itself;
-`calls`, a call each by its time, the last minute only; `faults` likewise; `waiting`, who was denied, by until when;
-and `state`: limited_until, resting_until (there: the circuit is open, or half-open once it has passed), rest, probe,
-probe_until, closed_at. Times are milliseconds.
+`calls`, a call each by its time, the last minute only, where there is a limit; `faults` likewise; `waiting`, who was
+denied, by until when; and `state`: limited_until, resting_until (there: the circuit is open, or half-open once it has
+passed), rest, probe, probe_until, closed_at. Times are milliseconds.
 """
 
 import logging
@@ -117,9 +117,11 @@ if per_minute > 0 then
 end
 redis.call('ZREM', waiting, member)
 redis.call('ZADD', slots, now + lease, member)
-redis.call('ZADD', calls, now, redis.call('HINCRBY', state, 'seq', 1))
 redis.call('PEXPIRE', slots, 172800000)
-redis.call('PEXPIRE', calls, 120000)
+if per_minute > 0 then
+  redis.call('ZADD', calls, now, redis.call('HINCRBY', state, 'seq', 1))
+  redis.call('PEXPIRE', calls, 120000)
+end
 redis.call('PEXPIRE', state, 172800000)
 if resting then redis.call('HSET', state, 'probe', member, 'probe_until', now + lease) end
 return {1, 0, resting and 'probe' or ''}
