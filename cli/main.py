@@ -10,7 +10,7 @@ from cli import catalogue, client, local, operate, report
 from cli.output import errors
 from models import db
 from models.errors import DomainError
-from workers import enqueue
+from workers import enqueue, pressure
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 for part in (local, client, operate, report):
@@ -30,4 +30,5 @@ def main() -> None:
         sys.exit(130)
     finally:
         enqueue.close()
+        pressure.close()
         db.close()

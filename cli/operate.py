@@ -17,9 +17,11 @@ from models import audit as books
 from models import cancel as canceling
 from models import keys as api_keys
 from models.db import transaction
+from models.providers import providers as all_providers
 from models.settings import settings
 from models.submit import Accepted, Order
 from storage.s3 import StorageError, storage
+from workers import pressure
 from workers.enqueue import ring
 
 app = typer.Typer()
@@ -160,17 +162,34 @@ def queues(
     if as_json or not watch:
         with transaction() as conn:
             rows, workers = [row._asdict() for row in reading.queues(conn)], fleet.workers(conn)
+        providers = _provider_rows()
         if as_json:
-            print_json({"queues": rows, "workers": workers})
+            print_json({"queues": rows, "workers": workers, "providers": providers})
             return
         show(rows, as_json=False, title="Queues")
         show(workers, as_json=False, title="Workers", empty="no worker is running: start one with `python -m workers`")
+        show(providers, as_json=False, title="Providers", empty="redis is away: nobody knows how providers stand")
         return
     with Live(console=console, refresh_per_second=4) as live:
         while True:
             with transaction() as conn:
                 live.update(_queue_table([row._asdict() for row in reading.queues(conn)]))
             time.sleep(1)
+
+
+def _provider_rows() -> list[dict[str, Any]]:
+    """How the providers stand; empty where Redis is away."""
+    with transaction() as conn:
+        limits = {name: entry.limits for name, entry in all_providers(conn).items()}
+    return [
+        {
+            "provider": name, "slots_used": state.slots_used, "slots": limits[name].concurrency,
+            "calls_last_minute": state.calls_last_minute, "per_minute": limits[name].per_minute, "faults": state.faults,
+            "resting_seconds": state.resting_seconds, "limited_seconds": state.limited_seconds,
+            "on_trial": state.half_open,
+        }
+        for name, state in (pressure.pressure().states(limits) or {}).items()
+    ]  # fmt: skip
 
 
 def _queue_table(rows: list[dict[str, Any]]) -> Table:
@@ -311,6 +330,15 @@ def _doctor_duties() -> str:
     return f"{len(duties)} duties in time"
 
 
+def _doctor_providers() -> str:
+    rows = _provider_rows()
+    resting = [row for row in rows if row["resting_seconds"] > 0]
+    if resting:
+        row = resting[0]
+        raise RuntimeError(f"{row['provider']} keeps failing and is rested for {row['resting_seconds']:.0f} s more")
+    return f"none of {len(rows)} is resting" if rows else "not known while redis is away"
+
+
 def _doctor_stuck() -> str:
     with transaction() as conn:
         stuck = books.stuck(conn)
@@ -327,5 +355,6 @@ _CHECKS = {
     "storage": _doctor_storage,
     "workers": _doctor_workers,
     "duties": _doctor_duties,
+    "providers": _doctor_providers,
     "stuck jobs": _doctor_stuck,
 }

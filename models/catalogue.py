@@ -291,7 +291,9 @@ def versions(conn: Connection[Any], model_id: str) -> list[Version]:
         "select version, current, created_at, entry from models where id = %s order by version", [model_id]
     ).fetchall()
     before = [None, *(row[3] for row in rows)]
-    return [Version(*row, field_changes(old, row[3]) if old else []) for old, row in zip(before, rows, strict=False)]
+    return [
+        Version._make((*row, field_changes(old, row[3]) if old else [])) for old, row in zip(before, rows, strict=False)
+    ]
 
 
 def offers(conn: Connection[Any]) -> dict[str, Offer]:

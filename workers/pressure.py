@@ -4,9 +4,9 @@ Every operation is one script, so one round trip, and goes by the server's clock
 FLUSHALL, or while Redis is away, work goes on without limits, and the provider's own 429 is the limit.
 
 A provider's keys: `slots`, members (job:attempt) by when they lapse, so that a killed worker's slot frees itself;
-`calls`, a call each by its time, the last minute only; `faults` likewise; `waiting`, who was denied, by until when;
-and `state`: limited_until, resting_until (there: the circuit is open, or half-open once it has passed), rest, probe,
-probe_until, closed_at. Times are milliseconds.
+`calls`, a call each by its time, the last minute only, where there is a limit; `faults` likewise; `waiting`, who was
+denied, by until when; and `state`: limited_until, resting_until (there: the circuit is open, or half-open once it has
+passed), rest, probe, probe_until, closed_at. Times are milliseconds.
 """
 
 import logging
@@ -117,9 +117,11 @@ if per_minute > 0 then
 end
 redis.call('ZREM', waiting, member)
 redis.call('ZADD', slots, now + lease, member)
-redis.call('ZADD', calls, now, redis.call('HINCRBY', state, 'seq', 1))
 redis.call('PEXPIRE', slots, 172800000)
-redis.call('PEXPIRE', calls, 120000)
+if per_minute > 0 then
+  redis.call('ZADD', calls, now, redis.call('HINCRBY', state, 'seq', 1))
+  redis.call('PEXPIRE', calls, 120000)
+end
 redis.call('PEXPIRE', state, 172800000)
 if resting then redis.call('HSET', state, 'probe', member, 'probe_until', now + lease) end
 return {1, 0, resting and 'probe' or ''}
@@ -145,6 +147,8 @@ local function open(seconds)
 end
 if outcome == 'limited' then
   redis.call('HSET', state, 'limited_until', math.max(tonumber(s[1]) or 0, now + retry))
+  if probes then redis.call('HDEL', state, 'probe', 'probe_until') end
+elseif outcome == 'none' then
   if probes then redis.call('HDEL', state, 'probe', 'probe_until') end
 elseif outcome == 'fault' then
   if resting then
@@ -261,8 +265,8 @@ class Pressure:
         )  # fmt: skip
 
     def release(self, provider: str, member: str) -> None:
-        """Give a slot back, without a word on how it went."""
-        self._guard(lambda: self._client.zrem(KEY.format(provider, "slots"), member))
+        """Give a slot back, without a word on how it went; a probe that says nothing makes room for another."""
+        self._run("report", _keys(provider), ["none", member, 1, 0, 1, 0, 0, 0])
 
     def extend(self, held: Sequence[tuple[str, str]], *, lease_seconds: float = 60.0) -> None:
         """Keep slots, given as (provider, member), for so much longer."""
@@ -279,7 +283,7 @@ class Pressure:
         answer = self._run("states", keys, values)
         if answer is None:
             return None
-        return {name: _state(*row, limits) for (name, limits), row in zip(providers.items(), answer, strict=True)}
+        return {name: _state(row, limits) for (name, limits), row in zip(providers.items(), answer, strict=True)}
 
     def close(self) -> None:
         self._client.close()
@@ -310,10 +314,8 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _state(
-    limited: int, resting: int, half_open: int, probing: int, used: int, made: int, frees: int, faults: int,
-    limits: ProviderLimits,
-) -> ProviderState:  # fmt: skip
+def _state(row: Sequence[int], limits: ProviderLimits) -> ProviderState:
+    limited, resting, half_open, probing, used, made, frees, faults = row
     free = None if limits.concurrency is None else max(0, limits.concurrency - used)
     left = None if limits.per_minute is None else max(0, limits.per_minute - made)
     return ProviderState(

@@ -14,6 +14,7 @@ from workers.pressure import Denied, Granted, ProviderState, Report
 from workers.providers.base import OutcomeUnknown, ProviderError
 
 MIN_WAIT_SECONDS = 0.1  # sooner than that a job need not come back
+SAYS_NOTHING = ("limited", "sketch_limited", "never_began")  # error codes of attempts that no route is to blame for
 SPREAD = 0.25  # waits grow by up to so much, so that those told the same time do not all come at it
 
 
@@ -30,6 +31,22 @@ class Tried:
     def falls_back(self) -> bool:
         """A charged fault stays where it is: two providers would be paid for one job."""
         return self.elsewhere and not self.charged
+
+
+def tried_before(rows: Sequence[tuple[int, str, str | None, bool | None]]) -> list[Tried]:
+    """The attempts of a job that still lives, from `runs.earlier_attempts`. That it lives says that they may be repeated.
+
+    One whose end nobody knows (abandoned, or without a word on its charge) is taken to be charged.
+    """
+    return [
+        Tried(
+            route,
+            elsewhere=phase == "failed",
+            charged=phase != "failed" or charged is not False,
+            limited=error_code in SAYS_NOTHING,
+        )
+        for route, phase, error_code, charged in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,10 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from models.db import transaction
+from models.providers import ProviderLimits
 from tests.support import System, account, balance, claimed, key_of, model, one, placed
+from workers import pressure
+from workers.pressure import Report
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -141,3 +144,16 @@ def test_a_claim_of_a_dead_worker_is_not_shown_as_a_worker() -> None:
     claimed(placed(account(amount=9), model()))
     assert run("queues")["workers"] == []
     assert run("queues")["queues"][0]["in_flight"] == 1
+
+
+@pytest.mark.usefixtures("database")
+def test_a_provider_that_keeps_failing_is_seen() -> None:
+    checks = {check["check"]: check for check in run("doctor", status=1)}
+    assert checks["providers"] == {"check": "providers", "ok": True, "says": "none of 1 is resting"}
+    for _ in range(5):
+        pressure.pressure().report("sketch", ProviderLimits(), "m", Report.FAULT)
+    checks = {check["check"]: check for check in run("doctor", status=1)}
+    assert "sketch keeps failing" in checks["providers"]["says"]
+    found = run("queues")["providers"][0]
+    assert (found["provider"], 0 < found["resting_seconds"] <= 30) == ("sketch", True)
+    assert "sketch" in table("queues")

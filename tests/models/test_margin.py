@@ -73,7 +73,8 @@ def a_month() -> None:
         AttemptEnd(2, "abandoned", "outcome_unknown", cost_usd_micros=9_000),
     )
     tried(ordered(free, dear, second), Ending("failed", error_code="x"), AttemptEnd(1, "abandoned", "outcome_unknown"))
-    tried(ordered(free, dear, second), None, done(1, None))  # still under way: its cost is not yet unknown
+    living = ordered(free, dear, second)
+    tried(living, None, done(1, None))  # still under way: its cost is not yet unknown
     tried(ordered(pro, dear, second), Ending("succeeded", cost_credits=9), done(1, 300_000))  # 7 of 9; the rest is ours
     tried(ordered(free, cheap, SINCE - timedelta(milliseconds=1)), Ending("succeeded", cost_credits=2), done(1, 5))
     tried(ordered(free, cheap, UNTIL), Ending("succeeded", cost_credits=2), done(1, 5))

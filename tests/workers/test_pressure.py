@@ -190,7 +190,7 @@ def test_a_circuit_that_opens_soon_after_it_closed_rests_longer_and_later_it_beg
         limiter.offset_seconds += quiet
 
 
-def test_a_probe_that_is_killed_or_limited_makes_room_for_another(limiter: Pressure) -> None:
+def test_a_probe_that_is_killed_limited_or_given_back_makes_room_for_another(limiter: Pressure) -> None:
     opened(limiter)
     limiter.offset_seconds = 11
     assert granted(limiter, BREAKER, "killed", lease_seconds=30)
@@ -200,6 +200,8 @@ def test_a_probe_that_is_killed_or_limited_makes_room_for_another(limiter: Press
     limiter.report("p", BREAKER, "next", Report.LIMITED, retry_after_seconds=5)
     limiter.offset_seconds = 48
     assert limiter.acquire("p", BREAKER, "third") == Granted(probe=True)
+    limiter.release("p", "third")  # put back without having asked
+    assert limiter.acquire("p", BREAKER, "fourth") == Granted(probe=True)
 
 
 def test_refusals_limits_and_old_faults_do_not_open_the_circuit(limiter: Pressure) -> None:

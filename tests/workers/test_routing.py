@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from models.providers import ProviderLimits
 from workers.pressure import Denied, Granted, ProviderState, Report
 from workers.providers.base import OutcomeUnknown, ProviderError
-from workers.routing import Go, Tried, Wait, choose, first_route, report_of, take
+from workers.routing import Go, Tried, Wait, choose, first_route, report_of, take, tried_before
 
 
 @dataclass(frozen=True)
@@ -119,3 +119,15 @@ def test_the_usual_case_asks_once_and_each_provider_at_most_once() -> None:
 ])  # fmt: skip
 def test_only_faults_count_against_a_provider(error: ProviderError | OutcomeUnknown | None, report: Report) -> None:
     assert report_of(error) is report
+
+
+def test_earlier_attempts_are_read_from_what_was_written_down() -> None:
+    rows = [
+        (0, "failed", "http_500", False), (1, "failed", "limited", False), (1, "failed", "never_began", False),
+        (1, "failed", "bad_result", True), (1, "failed", "x", None), (1, "abandoned", "outcome_unknown", None),
+    ]  # fmt: skip
+    tried = tried_before(rows)
+    assert [(each.falls_back, each.limited) for each in tried] == [
+        (True, False), (True, True), (True, True), (False, False), (False, False), (False, False),
+    ]  # fmt: skip
+    assert [first_route(3, tried[:count]) for count in range(7)] == [0, 1, 1, 1, 1, 1, 1]
