@@ -76,7 +76,10 @@ class Entry(BaseModel):
     typical_seconds: int = Limit(5, ge=0)
     max_attempts: int = Limit(3, ge=1, le=20)
     result_hours: int | None = Limit(None, ge=1)
-    on_cancel: Literal["refund", "charge"] = "refund"
+    on_cancel: Literal["refund", "charge", "keep"] = Limit(
+        "refund",
+        description="A result that comes too late for a cancel: dropped and refunded, dropped and charged, or kept.",
+    )
     max_pixels: int = Limit(MAX_PIXELS, ge=1)
 
     def model_post_init(self, _context: Any, /) -> None:

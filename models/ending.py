@@ -143,35 +143,40 @@ def put_back(
     token: int,
     after_seconds: float,
     reason: str,
-    attempt: AttemptEnd,
+    attempt: AttemptEnd | None,
     spends_attempt: bool,
+    next_route: int = 0,
 ) -> Ended | None:
     """Put a running job back into its account's line, due after a pause, and free its slot. None: the claim is stale.
 
-    A provider's limit spends no attempt. A job that is to be canceled is not put back: it ends here, refunded.
+    A provider's limit spends no attempt. Without `attempt` the claim's own was never made: it is taken off the record. A
+    job that is to be canceled is not put back: it ends here, refunded.
     """
     locked = conn.execute("select event_number from accounts where id = %s for no key update", [account_id]).fetchone()
     run = conn.execute(
-        "select cancel_requested_at is not null from job_runs where job_id = %s and token = %s for update",
-        [job_id, token],
+        "select cancel_requested_at is not null from job_runs where job_id = %s and token = %s for update", [job_id, token]
     ).fetchone()
     if locked is None or run is None:
         return None
+    if attempt is None:
+        conn.execute("delete from attempts where job_id = %s and phase = 'intent'", [job_id])
+        conn.execute("update job_runs set attempts = attempts - 1, attempts_spent = attempts_spent - 1 where job_id = %s", [job_id])
     if run[0]:
         return end(conn, account_id, job_id, Ending("canceled", attempt=attempt), token=token)
-    conn.execute(
-        """update attempts set phase = %s, ended_at = app_now(), error_code = %s, error_message = %s, charged = %s,
-                  cost_usd_micros = %s where job_id = %s and number = %s""",
-        [
-            attempt.phase, attempt.error_code, attempt.error_message, attempt.charged, attempt.cost_usd_micros,
-            job_id, attempt.number,
-        ],
-    )  # fmt: skip
+    if attempt is not None:
+        conn.execute(
+            """update attempts set phase = %s, ended_at = app_now(), error_code = %s, error_message = %s, charged = %s,
+                      cost_usd_micros = %s where job_id = %s and number = %s""",
+            [
+                attempt.phase, attempt.error_code, attempt.error_message, attempt.charged, attempt.cost_usd_micros,
+                job_id, attempt.number,
+            ],
+        )  # fmt: skip
     conn.execute(
         """update job_runs set status = 'queued', lease_owner = null, dispatched = false, requeued = true, rings = 0,
-                  progress = null, reason = %s, attempts_spent = attempts_spent - %s,
+                  progress = null, reason = %s, attempts_spent = attempts_spent - %s, next_route = %s,
                   wake_at = app_now() + make_interval(secs => %s) where job_id = %s""",
-        [reason, 0 if spends_attempt else 1, after_seconds, job_id],
+        [reason, 0 if spends_attempt or attempt is None else 1, next_route, after_seconds, job_id],
     )
     conn.execute("update accounts set slots_in_use = slots_in_use - 1 where id = %s", [account_id])
     return Ended("queued", dispatch(conn, account_id), locked[0])

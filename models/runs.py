@@ -52,7 +52,7 @@ _CLAIM = """
 with c as (
   update job_runs r
      set status = case r.status when 'queued' then 'running' else r.status end,
-         token = r.token + 1, lease_owner = %(owner)s, rings = 0,
+         token = r.token + 1, lease_owner = %(owner)s, rings = 0, called_back = false,
          wake_at = app_now() + make_interval(secs => %(lease)s),
          started_at = coalesce(r.started_at, app_now()),
          deadline_at = coalesce(r.deadline_at, app_now() + make_interval(secs => (m.entry->>'timeout_seconds')::float)),
@@ -65,10 +65,10 @@ with c as (
             r.cancel_requested_at is not null as cancel_requested,
             extract(epoch from r.deadline_at - app_now())::float as seconds_left,
             j.price_credits, j.quantity_milli, j.price_numerator, j.price_denominator, {begins} as begins,
-            a.number, a.route, a.provider, a.phase, a.provider_job_id
+            least(r.next_route, jsonb_array_length(m.entry->'routes') - 1) as next_route, a.number, a.route, a.provider, a.phase, a.provider_job_id
 ), begun as (
   insert into attempts (job_id, number, token, provider, route, phase)
-  select %(job)s, attempts, token, entry->'routes'->0->>'provider', 0, 'intent' from c where begins
+  select %(job)s, attempts, token, entry->'routes'->next_route->>'provider', next_route, 'intent' from c where begins
   returning number, route, provider, phase, provider_job_id
 )
 select c.account_id, c.token, c.entry, c.input, c.queue, c.attempts, c.attempts_spent, c.cancel_requested, c.seconds_left,
@@ -107,6 +107,17 @@ def _entry(body: Mapping[str, Any]) -> Entry:
     return _entries[key]
 
 
+def reroute(conn: Connection[Any], claim: Claim, number: int, route: int) -> bool:
+    """The attempt goes by another route than the claim wrote down: the provider there has no room. False: stale."""
+    return bool(
+        conn.execute(
+            """update attempts a set route = %s, provider = %s from job_runs r
+                where r.job_id = %s and r.token = %s and r.lease_owner = %s and a.job_id = r.job_id and a.number = %s""",
+            [route, claim.entry.routes[route].provider, claim.job_id, claim.token, claim.owner, number],
+        ).rowcount
+    )
+
+
 def wait_for_provider(
     conn: Connection[Any],
     claim: Claim,
@@ -121,7 +132,8 @@ def wait_for_provider(
         conn.execute(
             """with r as (update job_runs set status = 'running', lease_owner = null, reason = null, rings = 0,
                                  progress = coalesce(%s, progress),
-                                 wake_at = least(app_now() + make_interval(secs => %s), greatest(deadline_at, app_now()))
+                                 wake_at = case when called_back then app_now() else
+                                   least(app_now() + make_interval(secs => %s), greatest(deadline_at, app_now())) end
                            where job_id = %s and token = %s and lease_owner = %s returning job_id)
                update attempts a set phase = 'accepted', provider_job_id = %s from r
                 where a.job_id = r.job_id and a.number = %s""",
@@ -135,7 +147,7 @@ def wait_unknown(conn: Connection[Any], claim: Claim, number: int, *, after_seco
     return bool(
         conn.execute(
             """with r as (update job_runs set status = 'reconciling', lease_owner = null, reason = %s, rings = 0,
-                                 wake_at = app_now() + make_interval(secs => %s)
+                                 wake_at = app_now() + make_interval(secs => case when called_back then 0 else %s end)
                            where job_id = %s and token = %s and lease_owner = %s returning job_id)
                update attempts a set phase = 'unknown' from r where a.job_id = r.job_id and a.number = %s""",
             [reason, after_seconds, claim.job_id, claim.token, claim.owner, number],

@@ -3,6 +3,7 @@
 from models.accounts import Account, User
 from models.base import metadata
 from models.catalogue import CatalogueModel
+from models.callbacks import ProviderCallback
 from models.credits import Grant, LedgerEntry, Reservation, ReservationGrant
 from models.events import Event
 from models.fleet import Duty, WorkerProcess

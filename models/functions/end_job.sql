@@ -54,7 +54,7 @@ begin
   end loop;
 
   ended := p_ended;
-  if p_ended <> 'canceled' and run.canceled then
+  if p_ended <> 'canceled' and run.canceled and not (p_ended = 'succeeded' and p_on_cancel = 'keep') then
     -- The client gave the job up before its result was there: the result is dropped, the cost stays on the attempt.
     ended := 'canceled';
     p_cost := case p_on_cancel when 'charge' then least(p_cost, run.amount) else 0 end;
