@@ -14,7 +14,16 @@ from uuid import UUID
 
 import orjson
 from psycopg import Connection
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKeyConstraint, Identity, LargeBinary, SmallInteger, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Identity,
+    LargeBinary,
+    SmallInteger,
+    UniqueConstraint,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 

@@ -154,13 +154,17 @@ def put_back(
     """
     locked = conn.execute("select event_number from accounts where id = %s for no key update", [account_id]).fetchone()
     run = conn.execute(
-        "select cancel_requested_at is not null from job_runs where job_id = %s and token = %s for update", [job_id, token]
+        "select cancel_requested_at is not null from job_runs where job_id = %s and token = %s for update",
+        [job_id, token],
     ).fetchone()
     if locked is None or run is None:
         return None
     if attempt is None:
         conn.execute("delete from attempts where job_id = %s and phase = 'intent'", [job_id])
-        conn.execute("update job_runs set attempts = attempts - 1, attempts_spent = attempts_spent - 1 where job_id = %s", [job_id])
+        conn.execute(
+            "update job_runs set attempts = attempts - 1, attempts_spent = attempts_spent - 1 where job_id = %s",
+            [job_id],
+        )
     if run[0]:
         return end(conn, account_id, job_id, Ending("canceled", attempt=attempt), token=token)
     if attempt is not None:

@@ -157,7 +157,9 @@ class JobRun(SQLModel, table=True):
     )
     rescues: int = Field(default=0, sa_type=SmallInteger, nullable=False, sa_column_kwargs={"server_default": "0"})
     next_route: int = Field(default=0, sa_type=SmallInteger, nullable=False, sa_column_kwargs={"server_default": "0"})
-    called_back: bool = Field(default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": "false"})
+    called_back: bool = Field(
+        default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": "false"}
+    )
     progress: int | None = Field(default=None, sa_type=SmallInteger, nullable=True)
     reason: str | None = Field(default=None, sa_type=Text, nullable=True)
     cancel_requested_at: datetime | None = moment()

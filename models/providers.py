@@ -1,6 +1,5 @@
 """Providers as the catalogue names them: where each is, under which key, and how much it may be asked."""
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -94,10 +93,24 @@ class ProviderEntry(BaseModel):
             max(self.rest_seconds, self.rest_max_seconds),
         )  # fmt: skip
 
-    def secret(self, environment: Mapping[str, str] = os.environ) -> SecretStr | None:
+    def secret(self, environment: Mapping[str, str]) -> SecretStr | None:
         """The key itself. None: the provider has none, or the variable is not set here."""
         value = environment.get(self.key) if self.key else None
         return SecretStr(value) if value else None
+
+    def options_with_secrets(self, environment: Mapping[str, str]) -> dict[str, Any]:
+        """The options, with the values of the variables that they name instead of the names."""
+        return _filled(self.options, environment)
+
+
+def _filled(options: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    found = dict(options)
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            found[name] = _filled(value, environment)
+        elif isinstance(value, str) and _SECRET_NAME.search(name) and _VARIABLE.match(value):
+            found[name] = environment.get(value)
+    return found
 
 
 def providers(conn: Connection[Any]) -> dict[str, ProviderEntry]:

@@ -165,16 +165,6 @@ def attempt_age_seconds(conn: Connection[Any], claim: Claim) -> float:
     return float(row[0]) if row else 0.0
 
 
-def earlier_attempts(conn: Connection[Any], job_id: UUID) -> list[tuple[int, str, str | None, bool | None]]:
-    """The attempts of a job that are over, oldest first: (route, phase, error code, charged)."""
-    rows: list[tuple[int, str, str | None, bool | None]] = conn.execute(
-        """select route, phase, error_code, charged from attempts
-            where job_id = %s and phase in ('done', 'failed', 'abandoned') order by number""",
-        [job_id],
-    ).fetchall()
-    return rows
-
-
 def extend(conn: Connection[Any], leases: Sequence[tuple[UUID, int, str]]) -> dict[UUID, bool]:
     """Keep leases, given as (job, token, owner), alive. Returns those still held, and whether their job is to be canceled."""
     if not leases:

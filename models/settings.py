@@ -1,19 +1,23 @@
 """Every setting, read once from the environment, then from `.env`, then from what `headrace up` wrote."""
 
 import os
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Literal, Self
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "development-only-secret-key"  # noqa: S105 - refused in production below
 
+ENV_FILES = (".headrace/env", ".env")
+
 
 class Settings(BaseSettings):
     """One deployment's configuration. Each field is an environment variable of the same name in capitals."""
 
-    model_config = SettingsConfigDict(env_file=(".headrace/env", ".env"), extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_file=ENV_FILES, extra="ignore", frozen=True)
 
     environment: Literal["development", "test", "production"] = "development"
     secret_key: SecretStr = Field(
@@ -56,6 +60,9 @@ class Settings(BaseSettings):
     stray_seconds: float = Field(86_400, ge=0, description="Age at which an object that is nobody's result is deleted.")
     max_result_bytes: int = Field(2_147_483_648, ge=1024, description="Largest single result taken from a provider.")
 
+    callback_url: str | None = Field(
+        None, description="Where providers reach the API; they are polled without it. No slash at the end."
+    )
     sketch_book: str | None = Field(None, description="File in which sketch, the built-in provider, keeps its book.")
     clock_offset_seconds: int = Field(0, description="Shifts app_now(); for tests, refused in production.")
 
@@ -81,3 +88,11 @@ class Settings(BaseSettings):
 def settings() -> Settings:
     """This process's settings; `settings.cache_clear()` makes tests read them again."""
     return Settings()
+
+
+def environment() -> Mapping[str, str]:
+    """The environment and the files that settings are read from, for keys that the catalogue names."""
+    found: dict[str, str] = {}
+    for file in ENV_FILES:
+        found |= {name: value for name, value in dotenv_values(file).items() if value is not None}
+    return found | os.environ

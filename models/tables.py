@@ -2,14 +2,15 @@
 
 from models.accounts import Account, User
 from models.base import metadata
-from models.catalogue import CatalogueModel
 from models.callbacks import ProviderCallback
+from models.catalogue import CatalogueModel
 from models.credits import Grant, LedgerEntry, Reservation, ReservationGrant
 from models.events import Event
 from models.fleet import Duty, WorkerProcess
 from models.jobs import Asset, Attempt, IdempotencyKey, Job, JobRun
 from models.keys import ApiKey
 from models.plans import Plan
+from models.provider_keys import ProviderKey
 from models.providers import ProviderRow
 from models.subscriptions import Subscription
 
@@ -27,6 +28,8 @@ __all__ = [
     "JobRun",
     "LedgerEntry",
     "Plan",
+    "ProviderCallback",
+    "ProviderKey",
     "ProviderRow",
     "Reservation",
     "ReservationGrant",

@@ -3,7 +3,7 @@
 import logging
 
 from models import audit as books
-from models import events, fleet, jobs
+from models import callbacks, events, fleet, jobs
 from models.db import transaction
 from models.settings import settings
 
@@ -20,6 +20,12 @@ def forget_keys(batch: int) -> int:
     """Delete idempotency keys that are older than they are kept."""
     with transaction() as conn:
         return jobs.forget_idempotency_keys(conn, batch)
+
+
+def forget_callbacks(batch: int) -> int:
+    """Delete what providers called back with for jobs that have ended."""
+    with transaction() as conn:
+        return callbacks.forget(conn, batch)
 
 
 def forget_workers(_batch: int) -> int:

@@ -17,7 +17,6 @@ from models.settings import settings
 from storage import s3
 from tests.support import System
 from workers import enqueue, pressure
-from workers.providers.registry import provider
 
 _numbers = itertools.count(1)
 
@@ -31,7 +30,6 @@ def forget() -> None:
     enqueue.close()
     pressure.close()
     s3.close()
-    provider.cache_clear()
     settings.cache_clear()
 
 

@@ -18,7 +18,7 @@ import dramatiq
 from models import db
 from models.jobs import QUEUES
 from models.settings import settings
-from workers import enqueue
+from workers import enqueue, pressure
 from workers.advance import Advance
 from workers.broker import make_broker
 from workers.leases import Keeper
@@ -73,5 +73,6 @@ def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
     worker.stop(timeout=STOP_SECONDS * 1000)
     keeper.stop()
     enqueue.close()
+    pressure.close()
     broker.client.close()
     db.close()

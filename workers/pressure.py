@@ -123,7 +123,7 @@ if per_minute > 0 then
   redis.call('PEXPIRE', calls, 120000)
 end
 redis.call('PEXPIRE', state, 172800000)
-if resting then redis.call('HSET', state, 'probe', member, 'probe_until', now + lease) end
+if resting then redis.call('HSET', state, 'probe', member, 'probe_until', now + math.min(lease, 60000)) end
 return {1, 0, resting and 'probe' or ''}
 """
 )
@@ -171,23 +171,6 @@ return 1
 """
 )
 
-# Also counts again who had lapsed or was flushed away: the provider is still at work on it.
-_EXTEND = (
-    _NOW
-    + """
-local lease = tonumber(ARGV[2])
-for i = 1, #KEYS, 2 do
-  local member = ARGV[2 + (i + 1) / 2]
-  redis.call('ZADD', KEYS[i], 'GT', now + lease, member)
-  redis.call('PEXPIRE', KEYS[i], 172800000)
-  if redis.call('HGET', KEYS[i + 1], 'probe') == member then
-    redis.call('HSET', KEYS[i + 1], 'probe_until', now + lease)
-  end
-end
-return 1
-"""
-)
-
 _STATES = (
     _NOW
     + """
@@ -225,7 +208,7 @@ class Pressure:
         self._log_after = 0.0
         self._scripts = {
             name: self._client.register_script(text)
-            for name, text in (("acquire", _ACQUIRE), ("report", _REPORT), ("extend", _EXTEND), ("states", _STATES))
+            for name, text in (("acquire", _ACQUIRE), ("report", _REPORT), ("states", _STATES))
         }
         self.offset_seconds = offset_seconds
 
@@ -267,12 +250,6 @@ class Pressure:
     def release(self, provider: str, member: str) -> None:
         """Give a slot back, without a word on how it went; a probe that says nothing makes room for another."""
         self._run("report", _keys(provider), ["none", member, 1, 0, 1, 0, 0, 0])
-
-    def extend(self, held: Sequence[tuple[str, str]], *, lease_seconds: float = 60.0) -> None:
-        """Keep slots, given as (provider, member), for so much longer."""
-        if held:
-            keys = [KEY.format(provider, part) for provider, _ in held for part in ("slots", "state")]
-            self._run("extend", keys, [_ms(lease_seconds), *(member for _, member in held)])
 
     def states(self, providers: Mapping[str, ProviderLimits]) -> dict[str, ProviderState] | None:
         """How these providers stand, without changing anything. None: Redis is away, and nobody knows."""

@@ -14,39 +14,7 @@ from workers.pressure import Denied, Granted, ProviderState, Report
 from workers.providers.base import OutcomeUnknown, ProviderError
 
 MIN_WAIT_SECONDS = 0.1  # sooner than that a job need not come back
-SAYS_NOTHING = ("limited", "sketch_limited", "never_began")  # error codes of attempts that no route is to blame for
 SPREAD = 0.25  # waits grow by up to so much, so that those told the same time do not all come at it
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """An earlier attempt of the job at a route, and how it ended."""
-
-    route: int
-    elsewhere: bool = False  # another provider may well do it: a fault, not the client's input
-    charged: bool = False
-    limited: bool = False  # says nothing about the route: it had no room
-
-    @property
-    def falls_back(self) -> bool:
-        """A charged fault stays where it is: two providers would be paid for one job."""
-        return self.elsewhere and not self.charged
-
-
-def tried_before(rows: Sequence[tuple[int, str, str | None, bool | None]]) -> list[Tried]:
-    """The attempts of a job that still lives, from `runs.earlier_attempts`. That it lives says that they may be repeated.
-
-    One whose end nobody knows (abandoned, or without a word on its charge) is taken to be charged.
-    """
-    return [
-        Tried(
-            route,
-            elsewhere=phase == "failed",
-            charged=phase != "failed" or charged is not False,
-            limited=error_code in SAYS_NOTHING,
-        )
-        for route, phase, error_code, charged in rows
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +42,12 @@ class HasProvider(Protocol):
     def provider(self) -> str: ...
 
 
-def first_route(count: int, tried: Sequence[Tried]) -> int:
-    """Where to begin: at the first route; after a failure at the same one, or at the next where it falls back."""
-    failures = [each for each in tried if not each.limited]
-    if not failures:
-        return 0
-    last = failures[-1]
-    return (last.route + 1 if last.falls_back else last.route) % count
+def route_after(count: int, route: int, error: ProviderError) -> int:
+    """Where a job begins next, after a failure: the next route, unless it was charged (two providers would be paid for
+    one job), had no room (which says nothing about the route) or would fail anywhere.
+    """
+    falls_back = error.elsewhere and not error.charged and not error.limited
+    return (route + 1 if falls_back else route) % count
 
 
 def obstacle(state: ProviderState) -> Denied | None:
@@ -96,11 +63,8 @@ def obstacle(state: ProviderState) -> Denied | None:
     return worst if worst.seconds > 0 else None
 
 
-def choose(
-    routes: Sequence[HasProvider], states: Mapping[str, ProviderState | Denied], tried: Sequence[Tried]
-) -> Choice:
-    """Choose a route. A provider without a state is taken to be free. `routes` is not empty."""
-    begin = first_route(len(routes), tried)
+def choose(routes: Sequence[HasProvider], states: Mapping[str, ProviderState | Denied], begin: int = 0) -> Choice:
+    """Choose a route, from `begin` on. A provider without a state is taken to be free. `routes` is not empty."""
     soonest: tuple[float, str] | None = None
     for step in range(len(routes)):
         at = (begin + step) % len(routes)
@@ -136,7 +100,7 @@ def take(
     limiter: Limiter,
     routes: Sequence[HasProvider],
     limits: Callable[[str], ProviderLimits],
-    tried: Sequence[Tried],
+    begin: int,
     member: str,
     *,
     lease_seconds: float,
@@ -149,7 +113,7 @@ def take(
     """
     states: dict[str, ProviderState | Denied] = {}
     while True:
-        choice = choose(routes, states, tried)
+        choice = choose(routes, states, begin)
         if isinstance(choice, Wait):
             return Wait(choice.seconds * (1 + SPREAD * chance), choice.reason)
         name = routes[choice.route].provider

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.runs import Claim, LiveAttempt
-from workers.advance import Next, back_off_seconds, measured_quantity_milli, next_step
+from workers.decisions import Next, back_off_seconds, measured_quantity_milli, next_step
 
 CLAIM = Claim(
     job_id=uuid4(), account_id=uuid4(), token=1, owner="w", entry=SimpleNamespace(), input={}, queue="interactive",

@@ -91,18 +91,15 @@ def test_a_slot_is_held_once_by_a_member_and_its_release_lets_the_next_in(limite
     assert granted(limiter, one, "b")
 
 
-def test_the_slot_of_a_killed_worker_lapses_and_one_that_is_kept_does_not(limiter: Pressure) -> None:
+def test_the_slot_of_a_killed_worker_lapses(limiter: Pressure) -> None:
     two = ProviderLimits(concurrency=2)
     assert granted(limiter, two, "killed", lease_seconds=30)
-    assert granted(limiter, two, "kept", lease_seconds=30)
+    assert granted(limiter, two, "kept", lease_seconds=60)
     limiter.offset_seconds = 20
-    limiter.extend([("p", "kept")], lease_seconds=30)
     assert not granted(limiter, two, "next")
     limiter.offset_seconds = 31
     assert granted(limiter, two, "next")
     assert not granted(limiter, two, "one more")
-    limiter.offset_seconds = 51
-    assert granted(limiter, two, "one more")
 
 
 def test_no_window_of_a_minute_holds_more_calls_than_allowed(limiter: Pressure) -> None:
@@ -268,7 +265,6 @@ def test_a_flush_and_a_restart_without_scripts_harm_nothing(url: str, limiter: P
         client.script_flush()
     assert granted(limiter, one, "b")
     limiter.report("p", one, "a", Report.OK)
-    limiter.extend([("p", "b"), ("p", "c")])  # c had been flushed away, and is counted again
     assert not granted(limiter, one, "d")
 
 
@@ -278,7 +274,6 @@ def used(limiter: Pressure) -> None:
     assert granted(limiter, ProviderLimits(concurrency=1, per_minute=1), "b")
     limiter.report("p", NONE, "a", Report.FAULT)
     limiter.release("p", "a")
-    limiter.extend([("p", "a")])
     assert limiter.states({"p": NONE}) is None
     limiter.close()
 

@@ -1,6 +1,7 @@
 """Which route is tried, decided without any server."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from models.providers import ProviderLimits
 from workers.pressure import Denied, Granted, ProviderState, Report
 from workers.providers.base import OutcomeUnknown, ProviderError
-from workers.routing import Go, Tried, Wait, choose, first_route, report_of, take, tried_before
+from workers.routing import Go, Wait, choose, report_of, route_after, take
 
 
 @dataclass(frozen=True)
@@ -20,23 +21,19 @@ class R:
 ABC = [R("a"), R("b"), R("c")]
 FREE = ProviderState()
 RESTS = ProviderState(resting_seconds=12)
-FAULT = Tried(0, elsewhere=True)
 
 
-@pytest.mark.parametrize(("tried", "route"), [
-    ([], 0),
-    ([FAULT], 1),
-    ([FAULT, Tried(1, elsewhere=True)], 2),
-    ([FAULT, Tried(1, elsewhere=True), Tried(2, elsewhere=True)], 0),  # wraps round
-    ([Tried(0, elsewhere=True, charged=True)], 0),  # paid for: not at two providers
-    ([Tried(1, elsewhere=False)], 1),  # refused: no other would take it
-    ([Tried(0, limited=True)], 0),  # had no room: says nothing
-    ([FAULT, Tried(1, elsewhere=True, limited=True)], 1),
-    ([Tried(7, elsewhere=True)], 2),  # a version with fewer routes
+@pytest.mark.parametrize(("route", "error", "following"), [
+    (0, {"retryable": True}, 1),
+    (2, {"retryable": True}, 0),  # wraps round
+    (0, {"retryable": True, "charged": True}, 0),  # paid for: not at two providers
+    (1, {"retryable": False}, 1),  # refused: no other would take it
+    (0, {"retryable": False, "elsewhere": True}, 1),  # our key there is wrong
+    (0, {"retryable": True, "limited": True}, 0),  # had no room: says nothing
+    (7, {"retryable": True}, 2),  # a version with fewer routes
 ])  # fmt: skip
-def test_a_fault_that_cost_nothing_goes_on_to_the_next_route(tried: list[Tried], route: int) -> None:
-    assert first_route(3, tried) == route
-    assert choose(ABC, {}, tried) == Go(route)
+def test_a_fault_that_cost_nothing_goes_on_to_the_next_route(route: int, error: dict[str, Any], following: int) -> None:
+    assert route_after(3, route, ProviderError("x", "y", **error)) == following
 
 
 @pytest.mark.parametrize("state", [
@@ -44,34 +41,34 @@ def test_a_fault_that_cost_nothing_goes_on_to_the_next_route(tried: list[Tried],
     ProviderState(slots_free=0, slot_seconds=1), ProviderState(calls_left=0, call_seconds=1), Denied(1, "full"),
 ])  # fmt: skip
 def test_a_provider_that_cannot_is_passed_over(state: ProviderState | Denied) -> None:
-    assert choose(ABC, {"a": state, "b": FREE}, []) == Go(1)
-    assert choose(ABC, {"c": state, "b": state}, [FAULT]) == Go(0)
-    assert isinstance(choose(ABC[:1], {"a": state}, []), Wait)
+    assert choose(ABC, {"a": state, "b": FREE}) == Go(1)
+    assert choose(ABC, {"c": state, "b": state}, 1) == Go(0)
+    assert isinstance(choose(ABC[:1], {"a": state}), Wait)
 
 
 @pytest.mark.parametrize("state", [
     FREE, ProviderState(half_open=True), ProviderState(slots_free=1, calls_left=1), ProviderState(faults=4, slots_used=9),
 ])  # fmt: skip
 def test_a_provider_that_can_is_asked(state: ProviderState) -> None:
-    assert choose(ABC, {"a": state}, []) == Go(0)
+    assert choose(ABC, {"a": state}) == Go(0)
 
 
 def test_a_wait_is_as_long_as_the_soonest_provider_and_says_why() -> None:
     states = {"a": RESTS, "b": ProviderState(limited_seconds=3, resting_seconds=1), "c": Denied(40, "full")}
-    assert choose(ABC, states, []) == Wait(3, "b has asked us to wait")
-    assert choose(ABC[:1], {"a": Denied(0.0, "rate")}, []) == Wait(0.1, "a has been asked as often as it may")
+    assert choose(ABC, states) == Wait(3, "b has asked us to wait")
+    assert choose(ABC[:1], {"a": Denied(0.0, "rate")}) == Wait(0.1, "a has been asked as often as it may")
 
 
 @given(
     st.lists(st.sampled_from("abcd"), min_size=1, max_size=5),
     st.dictionaries(st.sampled_from("abcd"), st.builds(ProviderState, resting_seconds=st.floats(0, 100))),
-    st.lists(st.builds(Tried, st.integers(0, 6), st.booleans(), st.booleans(), st.booleans()), max_size=6),
+    st.integers(0, 6),
 )
 def test_a_choice_is_a_free_route_exactly_if_there_is_one(
-    names: list[str], states: dict[str, ProviderState], tried: list[Tried]
+    names: list[str], states: dict[str, ProviderState], begin: int
 ) -> None:
     routes = [R(name) for name in names]
-    choice = choose(routes, states, tried)
+    choice = choose(routes, states, begin)
     free = [at for at, name in enumerate(names) if name not in states or not states[name].resting_seconds]
     if free:
         assert isinstance(choice, Go)
@@ -98,7 +95,7 @@ class Scripted:
 def test_the_usual_case_asks_once_and_each_provider_at_most_once() -> None:
     def taken(limiter: Scripted, chance: float = 0.0) -> object:
         routes = [R("a"), R("b"), R("a")]
-        return take(limiter, routes, lambda _: ProviderLimits(), [], "m", lease_seconds=5, chance=chance)
+        return take(limiter, routes, lambda _: ProviderLimits(), 0, "m", lease_seconds=5, chance=chance)
 
     usual = Scripted({})
     assert (taken(usual), usual.asked) == (Go(0), ["a"])
@@ -119,15 +116,3 @@ def test_the_usual_case_asks_once_and_each_provider_at_most_once() -> None:
 ])  # fmt: skip
 def test_only_faults_count_against_a_provider(error: ProviderError | OutcomeUnknown | None, report: Report) -> None:
     assert report_of(error) is report
-
-
-def test_earlier_attempts_are_read_from_what_was_written_down() -> None:
-    rows = [
-        (0, "failed", "http_500", False), (1, "failed", "limited", False), (1, "failed", "never_began", False),
-        (1, "failed", "bad_result", True), (1, "failed", "x", None), (1, "abandoned", "outcome_unknown", None),
-    ]  # fmt: skip
-    tried = tried_before(rows)
-    assert [(each.falls_back, each.limited) for each in tried] == [
-        (True, False), (True, True), (True, True), (False, False), (False, False), (False, False),
-    ]  # fmt: skip
-    assert [first_route(3, tried[:count]) for count in range(7)] == [0, 1, 1, 1, 1, 1, 1]

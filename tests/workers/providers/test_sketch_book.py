@@ -1,13 +1,9 @@
-"""The book holds with many processes; providers are found by name."""
+"""The book holds with many processes."""
 
 import multiprocessing
 from pathlib import Path
 
-import pytest
-
-from models.settings import settings
 from workers.providers.base import Request
-from workers.providers.registry import PROVIDERS, provider
 from workers.providers.sketch import Sketch
 from workers.providers.sketch.book import Book
 
@@ -42,24 +38,3 @@ def test_the_failures_of_a_job_are_not_those_of_one_whose_name_begins_alike(tmp_
     book.refuse("job:2")
     book.refuse("job-2:1")
     assert [book.failures_of(job) for job in ("job", "job%", "job-2", "jo")] == [2, 1, 1, 0]
-
-
-def test_a_provider_is_made_once_and_an_unknown_name_lists_the_known_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SKETCH_BOOK", str(tmp_path / "book.db"))
-    provider.cache_clear()
-    settings.cache_clear()
-    try:
-        sketch = provider("sketch")
-        assert sketch is provider("sketch")
-        assert sketch.name == "sketch"
-        assert sketch.recovery(Request("image", "image", {})) == "lookup"  # it has the book of the settings
-        with pytest.raises(LookupError) as caught:
-            provider("charcoal")
-        assert "charcoal" in str(caught.value)
-        assert all(name in str(caught.value) for name in PROVIDERS)
-    finally:
-        monkeypatch.undo()
-        provider.cache_clear()
-        settings.cache_clear()

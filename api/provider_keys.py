@@ -1,0 +1,54 @@
+"""An account's own keys at providers (spec C1): its jobs then run under them."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, Path
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from starlette.responses import Response
+
+from api.auth import Caller, caller
+from models import provider_keys
+from models.db import transaction
+
+router = APIRouter(tags=["provider keys"])
+
+Name = Annotated[str, Path(description="The provider's name in the catalogue.", max_length=50)]
+
+
+class NewKey(BaseModel):
+    """A key to keep."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: SecretStr = Field(description="The key itself. Encrypted at rest, never shown again.")
+
+
+class ShownKey(BaseModel):
+    """What is shown of a key."""
+
+    provider: str
+    hint: str = Field(description="Its last four characters.")
+    created_at: datetime
+
+
+@router.get("/v1/provider-keys", summary="List your keys at providers")
+def list_keys(who: Annotated[Caller, Depends(caller)]) -> list[ShownKey]:
+    with transaction() as conn:
+        found = provider_keys.shown(conn, who.account_id)
+    return [ShownKey(**each._asdict()) for each in found]
+
+
+@router.put("/v1/provider-keys/{provider}", summary="Set your key at a provider", status_code=204)
+def set_key(who: Annotated[Caller, Depends(caller)], provider: Name, body: Annotated[NewKey, Body()]) -> Response:
+    """Replaces the one before."""
+    with transaction() as conn:
+        provider_keys.save(conn, who.account_id, provider, body.key)
+    return Response(status_code=204)
+
+
+@router.delete("/v1/provider-keys/{provider}", summary="Forget your key at a provider", status_code=204)
+def remove_key(who: Annotated[Caller, Depends(caller)], provider: Name) -> Response:
+    with transaction() as conn:
+        provider_keys.remove(conn, who.account_id, provider)
+    return Response(status_code=204)

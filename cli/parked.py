@@ -1,0 +1,34 @@
+"""`headrace parked`: jobs whose provider's answer was lost, for an operator to decide."""
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from cli.output import JsonFlag, fail, show
+from models import parked as verbs
+from models.db import transaction
+from workers.enqueue import ring
+
+app = typer.Typer()
+
+
+@app.command()
+def parked(
+    again: Annotated[UUID | None, typer.Option(help="This job never began at its provider: try it again.")] = None,
+    give_up: Annotated[UUID | None, typer.Option(help="Give this job up: it fails and is refunded.")] = None,
+    as_json: bool = JsonFlag,
+) -> None:
+    """List jobs whose provider's answer was lost and cannot be asked for; or decide on one after a look at the provider."""
+    if again and give_up:
+        raise fail("either --again or --give-up")
+    job_id = again or give_up
+    if job_id is None:
+        with transaction() as conn:
+            found = verbs.parked(conn)
+        show([each._asdict() for each in found], as_json=as_json, empty="no parked jobs")
+        return
+    with transaction() as conn:
+        done = verbs.decide(conn, job_id, again=again is not None)
+    ring(done.rings)
+    show([{"job": job_id, "now": done.ended}], as_json=as_json)
