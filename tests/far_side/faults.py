@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 Kind = Literal[
     "limited",  # 429, with Retry-After if `retry_after` is given; nothing began
@@ -67,6 +67,10 @@ class Faults:
     _faulted: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def __post_init__(self) -> None:
+        for kind in self.share:
+            Fault(cast("Kind", kind))  # raises for one that there is not
+
     def add(self, kind: Kind, **fields: Any) -> None:
         """Misbehave once more (or `times` times)."""
         with self._lock:
@@ -91,7 +95,7 @@ class Faults:
         for kind, part in self.share.items():
             if chance < part:
                 self._faulted[who] += 1
-                return Fault(kind, method=method, seconds=self.seconds, retry_after=self.retry_after)  # type: ignore[arg-type] # checked there
+                return Fault(cast("Kind", kind), method=method, seconds=self.seconds, retry_after=self.retry_after)
             chance -= part
         return None
 
