@@ -59,7 +59,7 @@ class ReplicateFarSide(FarSide):
             time.sleep(min(float(prefer.partition("=")[2] or 60), wanted.get("ready_seconds", 0)))
             return as_json(self.prediction(found), 201)
         prediction = self.prediction(found)
-        unfinished = {"status": "starting", "output": None, "error": None, "logs": "", "metrics": {}}
+        unfinished: dict[str, Any] = {"status": "starting", "output": None, "error": None, "logs": "", "metrics": {}}
         return as_json({**prediction, **unfinished}, 201)
 
     def _show(self, found: str) -> Answer:

@@ -247,7 +247,7 @@ def _form(content_type: str, raw: bytes) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for part in message.iter_parts():
         name = part.get_param("name", header="content-disposition")
-        data = part.get_payload(decode=True)
+        data: Any = part.get_payload(decode=True)
         filename = part.get_filename()
         value = {"name": filename, "type": part.get_content_type(), "size": len(data)} if filename else data.decode()
         fields[str(name)] = value

@@ -52,22 +52,36 @@ class Wire:
         files: Any = None,
         data: Any = None,
     ) -> httpx.Response:
-        """One call, read to its end; `seconds` bounds each wait for the answer, and reading it. Any status below 400 is returned.
+        """One call, read to its end; `seconds` bounds each wait for the answer, and reading it. Any status below 400 is
+        returned.
 
-        Raises ProviderError (see `refusal`), OutcomeUnknown where the answer was lost.
+        Raises ProviderError (see `refusal`), OutcomeUnknown where the answer was lost: also if it was lost once, and
+        the call made again was only turned away, which says nothing about the first.
         """
-        timeout = _timeout(seconds)
+        timeout, lost = _timeout(seconds), False
 
         def once() -> httpx.Response:
-            with self._client.stream(
-                method, path, headers=dict(headers), timeout=timeout, json=json, files=files, data=data
-            ) as answer:
-                _read(answer, seconds)
-                return answer
+            nonlocal lost
+            try:
+                with self._client.stream(
+                    method, path, headers=dict(headers), timeout=timeout, json=json, files=files, data=data
+                ) as answer:
+                    _read(answer, seconds)
+                    return answer
+            except NEVER_SENT:
+                raise
+            except httpx.HTTPError:
+                lost = True
+                raise
 
-        with _meaning():
-            answer = _patiently(once) if repeatable else once()
-        self._refuse(answer)
+        try:
+            with _meaning():
+                answer = _patiently(once) if repeatable else once()
+            self._refuse(answer)
+        except ProviderError as error:
+            if lost and error.retryable:
+                raise OutcomeUnknown(f"the answer was lost, then: {error.message}") from error
+            raise
         return answer
 
     @contextmanager
