@@ -5,7 +5,9 @@ the answer is lost: then only a call that changes nothing, or that carries an id
 is repeated here; for any other the outcome is unknown.
 """
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -26,9 +28,10 @@ MESSAGE_CHARACTERS = 500
 
 
 class Wire:
-    """A provider's HTTP connections. Thread-safe."""
+    """A provider's HTTP connections. Thread-safe. `explain` reads a refusal that says more than its status does."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, explain: Callable[[httpx.Response], ProviderError] | None = None) -> None:
+        self._explain = explain or refusal
         self._client = httpx.Client(
             base_url=base_url,
             timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS),
@@ -49,36 +52,81 @@ class Wire:
         files: Any = None,
         data: Any = None,
     ) -> httpx.Response:
-        """One call, read to its end; `seconds` bounds each wait for the answer. Any status below 400 is returned.
+        """One call, read to its end; `seconds` bounds each wait for the answer, and reading it. Any status below 400 is
+        returned.
 
-        Raises ProviderError (see `refusal`), OutcomeUnknown where the answer was lost.
+        Raises ProviderError (see `refusal`), OutcomeUnknown where the answer was lost: also if it was lost once, and
+        the call made again was only turned away, which says nothing about the first.
         """
-        read = max(1.0, min(seconds, 3600.0))
-        timeout = httpx.Timeout(read, connect=min(CONNECT_SECONDS, read), pool=CONNECT_SECONDS)
+        timeout, lost = _timeout(seconds), False
 
         def once() -> httpx.Response:
-            with self._client.stream(
-                method, path, headers=dict(headers), timeout=timeout, json=json, files=files, data=data
-            ) as answer:
-                _read(answer)
-                return answer
+            nonlocal lost
+            try:
+                with self._client.stream(
+                    method, path, headers=dict(headers), timeout=timeout, json=json, files=files, data=data
+                ) as answer:
+                    _read(answer, seconds)
+                    return answer
+            except NEVER_SENT:
+                raise
+            except httpx.HTTPError:
+                lost = True
+                raise
 
         try:
-            answer = _patiently(once) if repeatable else once()
-        except NEVER_SENT as error:
-            raise ProviderError(
-                "unreachable", f"the provider cannot be reached: {_short(error)}", retryable=True
-            ) from error
-        except httpx.HTTPError as error:
-            raise OutcomeUnknown(f"the answer was lost: {_short(error)}") from error
-        if answer.status_code >= 400:
-            if answer.status_code in UNKNOWN_STATUS:
-                raise OutcomeUnknown(f"the provider's gateway answered {answer.status_code}")
-            raise refusal(answer)
+            with _meaning():
+                answer = _patiently(once) if repeatable else once()
+            self._refuse(answer)
+        except ProviderError as error:
+            if lost and error.retryable:
+                raise OutcomeUnknown(f"the answer was lost, then: {error.message}") from error
+            raise
         return answer
+
+    @contextmanager
+    def stream(
+        self, method: str, path: str, *, headers: Mapping[str, str], seconds: float, json: Any = None
+    ) -> Iterator[httpx.Response]:
+        """One call whose answer is read while it comes, by the block; leaving the block closes it. Never repeated.
+
+        Raises as `send` does, also for what is lost inside the block.
+        """
+        with (
+            _meaning(),
+            self._client.stream(method, path, headers=dict(headers), timeout=_timeout(seconds), json=json) as answer,
+        ):
+            if answer.status_code >= 400:
+                _read(answer, seconds)
+                self._refuse(answer)
+            yield answer
+
+    def _refuse(self, answer: httpx.Response) -> None:
+        if answer.status_code in UNKNOWN_STATUS:
+            raise OutcomeUnknown(f"the provider's gateway answered {answer.status_code}")
+        if answer.status_code >= 400:
+            raise self._explain(answer)
 
     def close(self) -> None:
         self._client.close()
+
+
+def _timeout(seconds: float) -> httpx.Timeout:
+    read = max(1.0, min(seconds, 3600.0))
+    return httpx.Timeout(read, connect=min(CONNECT_SECONDS, read), pool=CONNECT_SECONDS)
+
+
+@contextmanager
+def _meaning() -> Iterator[None]:
+    """Say of a failed call whether it was never sent, or whether its answer is lost."""
+    try:
+        yield
+    except NEVER_SENT as error:
+        raise ProviderError(
+            "unreachable", f"the provider cannot be reached: {_short(error)}", retryable=True
+        ) from error
+    except httpx.HTTPError as error:
+        raise OutcomeUnknown(f"the answer was lost: {_short(error)}") from error
 
 
 def _patiently(once: Any) -> httpx.Response:
@@ -93,11 +141,13 @@ def _patiently(once: Any) -> httpx.Response:
     return answer
 
 
-def _read(answer: httpx.Response) -> None:
-    """Read the body with a limit, so that an endless answer cannot fill the memory."""
-    parts, size = [], 0
+def _read(answer: httpx.Response, seconds: float) -> None:
+    """Read the body with limits: an endless answer cannot fill the memory, nor one that trickles hold the thread."""
+    parts, size, end = [], 0, time.monotonic() + seconds
     for chunk in answer.iter_bytes():
         size += len(chunk)
+        if time.monotonic() > end:
+            raise httpx.ReadTimeout(f"the answer did not end within {seconds:g} s")
         if size > ANSWER_BYTES:
             raise ProviderError(
                 "answer_too_large", f"the provider's answer has more than {ANSWER_BYTES} bytes", retryable=False

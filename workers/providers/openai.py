@@ -1,0 +1,395 @@
+"""Every server that speaks OpenAI's dialect: OpenAI, OpenRouter, vLLM, LocalAI. `base_url` includes `/v1`.
+
+Images, text and speech, all answered at once. Options of a route: `response_format` (b64_json for image servers that
+answer with addresses otherwise; of speech the format, wav unless told), `voice`, `max_tokens_field`
+(max_completion_tokens for models that refuse max_tokens), `extra` (sent as it is), and prices for servers that do not
+say what a call cost: `cost_usd_micros_per_image`, `_per_1k_tokens_in`, `_per_1k_tokens_out`, `_per_call`, added up.
+Options of the endpoint: `headers` (such as OpenRouter's HTTP-Referer), `idempotent`.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import orjson
+
+from workers.providers import results, wire
+from workers.providers.base import (
+    Callback,
+    Done,
+    Endpoint,
+    Outcome,
+    OutcomeUnknown,
+    Output,
+    ProviderError,
+    Recovery,
+    Request,
+)
+
+ANSWER_BYTES = 64 * 1024 * 1024  # of a text's stream or of speech, which are held in memory
+LINE_BYTES = 4 * 1024 * 1024  # of one event in a stream
+MODERATED = frozenset({"content_policy_violation", "moderation_blocked", "content_filter"})
+UNPAID = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+PRICES = ("per_image", "per_1k_tokens_in", "per_1k_tokens_out", "per_call")
+IMAGE_FIELDS = ("prompt", "quality", "style", "size")
+SPEECH_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg", "opus": "audio/ogg", "flac": "audio/flac", "aac": "audio/aac"}
+
+
+class OpenAI:
+    """One server. Safe to use from many threads."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.name = endpoint.name
+        self._endpoint = endpoint
+        self._wire = wire.Wire(endpoint.base_url, explain=_explained)
+
+    def close(self) -> None:
+        self._wire.close()
+
+    def recovery(self, request: Request) -> Recovery:  # noqa: ARG002 - the protocol's
+        """OpenAI ignores Idempotency-Key, so a lost answer stays lost; a server that honours it says so in its options."""
+        return "idempotent" if self._idempotent else "none"
+
+    def start(self, request: Request, idempotency_key: str) -> Outcome:
+        """Generate, and wait for it: there is nothing to poll."""
+        _check(request.options)
+        headers = self._headers(request, idempotency_key)
+        match request.kind:
+            case "image":
+                return self._image(request, headers)
+            case "text":
+                return self._text(request, headers)
+            case "speech":
+                return self._speech(request, headers)
+        raise ProviderError("unsupported", f"{self.name} makes no {request.kind}", retryable=False, elsewhere=True)
+
+    def poll(self, request: Request, provider_job_id: str) -> Outcome:  # noqa: ARG002 - the protocol's
+        raise ProviderError("unknown_job", f"{self.name} answers at once and keeps no jobs", retryable=False)
+
+    def lookup(self, request: Request, idempotency_key: str) -> Outcome | None:  # noqa: ARG002 - the protocol's
+        """Never None, which would say that the generation did not begin."""
+        raise OutcomeUnknown(f"{self.name} cannot be asked about a key")
+
+    def cancel(self, request: Request, provider_job_id: str) -> None:
+        """Nothing: a text is stopped by closing its stream, when `canceled` says so."""
+
+    def callback(self, request: Request, provider_job_id: str | None, call: Callback) -> None:
+        """These servers call nobody back."""
+
+    @property
+    def _idempotent(self) -> bool:
+        return self._endpoint.options.get("idempotent") is True
+
+    def _headers(self, request: Request, idempotency_key: str) -> dict[str, str]:
+        headers = {str(name): str(value) for name, value in (self._endpoint.options.get("headers") or {}).items()}
+        headers["Idempotency-Key"] = idempotency_key
+        api_key = request.api_key or self._endpoint.api_key
+        if api_key:
+            headers["Authorization"] = f"Bearer {api_key}"
+        return headers
+
+    def _image(self, request: Request, headers: Mapping[str, str]) -> Done:
+        fields, pictures = _image_fields(request), _pictures(request)
+        answer = self._wire.send(
+            "POST",
+            "/images/edits" if pictures else "/images/generations",
+            headers=headers,
+            seconds=request.seconds_left,
+            repeatable=self._idempotent,
+            json=None if pictures else fields,
+            data={name: _as_form(value) for name, value in fields.items()} if pictures else None,
+            files=pictures or None,
+        )
+        body = wire.json_of(answer)
+        _refuse_error(body)
+        entries = body.get("data") if isinstance(body, dict) else None
+        if not isinstance(entries, list) or not entries:
+            raise _unusable("the answer holds no images")
+        kind = body.get("output_format")
+        media_type = f"image/{kind}" if kind in {"png", "jpeg", "webp"} else None
+        outputs = [self._picture(request, entry, media_type) for entry in entries]
+        raw = _mapping(body.get("usage"))
+        usage = _tokens(raw)
+        return Done(outputs, _cost(request.options, raw, usage, images=len(outputs)), usage)
+
+    def _picture(self, request: Request, entry: Any, media_type: str | None) -> Output:
+        encoded, url = _mapping(entry).get("b64_json"), _mapping(entry).get("url")
+        try:
+            if isinstance(encoded, str):
+                return results.of_base64(encoded, media_type)
+            if results.is_address(url):
+                key = request.api_key or self._endpoint.api_key
+                return results.of_address(
+                    str(url), self._endpoint.base_url, {"Authorization": f"Bearer {key}"} if key else {}
+                )
+        except ValueError as error:
+            raise _unusable("an image of the answer is not base64", retryable=True) from error
+        raise _unusable("an image of the answer has neither bytes nor an address")
+
+    def _text(self, request: Request, headers: Mapping[str, str]) -> Done:
+        told = _Told()
+        with self._wire.stream(
+            "POST", "/chat/completions", headers=headers, seconds=request.seconds_left, json=_chat_fields(request)
+        ) as answer:
+            chunks = _watched(request, answer)
+            if "json" in answer.headers.get("content-type", ""):  # a server that does not stream
+                told.take(_json(b"".join(chunks)))
+                told.ended = True
+            else:
+                for event in _events(chunks):
+                    if event == b"[DONE]":
+                        told.ended = True
+                        break
+                    told.take(_json(event))
+        return told.done(request)
+
+    def _speech(self, request: Request, headers: Mapping[str, str]) -> Done:
+        """Held in memory: an output opens more than once, and a second call would be a second generation."""
+        values, kind = request.input, str(request.options.get("response_format") or "wav")
+        fields = {
+            "model": request.model,
+            "input": values.get("text"),
+            "voice": values.get("voice") or request.options.get("voice") or "alloy",
+            "response_format": kind,
+            **_given(values, "speed", "instructions"),
+            **_extra(request),
+        }
+        with self._wire.stream(
+            "POST", "/audio/speech", headers=headers, seconds=request.seconds_left, json=fields
+        ) as answer:
+            data = b"".join(_watched(request, answer))
+        if "json" in answer.headers.get("content-type", ""):
+            _refuse_error(_json(data))
+            raise _unusable("the answer is JSON, not sound")
+        if not data:
+            raise _unusable("the answer is empty", retryable=True)
+        return Done([results.of_bytes(data, SPEECH_TYPES.get(kind))], _cost(request.options, {}, {}))
+
+
+@dataclass(slots=True)
+class _Told:
+    """What a stream has told so far."""
+
+    text: list[str] = field(default_factory=list)
+    refusal: list[str] = field(default_factory=list)
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    finish: str | None = None
+    ended: bool = False
+
+    def take(self, event: Any) -> None:
+        _refuse_error(event, begun=bool(self.text))
+        said = _mapping(event)
+        self.usage = _mapping(said.get("usage")) or self.usage
+        choices = said.get("choices")
+        first = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
+        words = _mapping(first.get("delta") or first.get("message"))
+        for name, into in (("content", self.text), ("refusal", self.refusal)):
+            part = words.get(name)
+            if isinstance(part, str) and part:
+                into.append(part)
+        self.finish = first.get("finish_reason") or self.finish
+
+    def done(self, request: Request) -> Done:
+        """Raises OutcomeUnknown if the stream broke off: what is there is not the whole text."""
+        if not self.ended and self.finish is None:
+            raise OutcomeUnknown("the stream ended before the text did")
+        # Without usage a delta is about a token; what went in is not known then, and so neither is the sum.
+        usage = _tokens(self.usage) or {"tokens_out": len(self.text)}
+        cost = _cost(request.options, self.usage, usage)
+        text = "".join(self.text)
+        if self.finish == "content_filter" or (self.refusal and not text):
+            said = "".join(self.refusal)[: wire.MESSAGE_CHARACTERS] or "the provider's content filter stopped the text"
+            raise ProviderError("moderated", said, retryable=False, charged=True, cost_usd_micros=cost)
+        if self.finish == "error":
+            raise ProviderError(
+                "provider_error", "the provider broke the text off", retryable=True, charged=True, cost_usd_micros=cost
+            )
+        if not text:
+            # "length" without a word: the limit went into reasoning, and would again.
+            why = "the answer is empty" + (
+                ": max_tokens was used up before the text" if self.finish == "length" else ""
+            )
+            raise _unusable(why, retryable=self.finish != "length", cost=cost)
+        return Done([results.of_text(text)], cost, usage)
+
+
+# What is asked
+
+
+def _image_fields(request: Request) -> dict[str, Any]:
+    values = request.input
+    fields: dict[str, Any] = {"model": request.model, **_given(values, *IMAGE_FIELDS)}
+    if "size" not in fields and values.get("width") and values.get("height"):
+        fields["size"] = f"{values['width']}x{values['height']}"
+    if values.get("count") is not None:
+        fields["n"] = values["count"]
+    return {**fields, **_given(request.options, "response_format"), **_extra(request)}
+
+
+def _pictures(request: Request) -> list[tuple[str, tuple[str, bytes, str]]]:
+    """The parts of an edit. Input files are small (settings), so that each may be one piece."""
+    images = [name for name in request.files if name != "mask"]
+    parts = []
+    for name, file in request.files.items():
+        part = "mask" if name == "mask" else "image[]" if len(images) > 1 else "image"
+        ending = file.media_type.rpartition("/")[2] or "png"
+        parts.append((part, (f"{name}.{ending}", b"".join(file.chunks()), file.media_type)))
+    return parts
+
+
+def _chat_fields(request: Request) -> dict[str, Any]:
+    values = request.input
+    given = values.get("messages")
+    messages = list(given) if isinstance(given, list) else []
+    if values.get("prompt"):
+        messages.append({"role": "user", "content": _content(request, str(values["prompt"]))})
+    if not messages:
+        raise ProviderError("invalid_input", "input.prompt or input.messages is needed", retryable=False)
+    if values.get("system"):
+        messages.insert(0, {"role": "system", "content": values["system"]})
+    fields = {"model": request.model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
+    if values.get("max_tokens") is not None:
+        fields[str(request.options.get("max_tokens_field") or "max_tokens")] = values["max_tokens"]
+    return {**fields, **_given(values, "temperature"), **_extra(request)}
+
+
+def _content(request: Request, prompt: str) -> str | list[dict[str, Any]]:
+    if not request.files:
+        return prompt
+    pictures = [{"type": "image_url", "image_url": {"url": file.data_uri()}} for file in request.files.values()]
+    return [{"type": "text", "text": prompt}, *pictures]
+
+
+def _given(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: values[name] for name in names if values.get(name) is not None}
+
+
+def _extra(request: Request) -> dict[str, Any]:
+    return dict(request.options.get("extra") or {})
+
+
+def _as_form(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    """A price that is no number is found out before the call, not after it was paid for."""
+    for name in PRICES:
+        price = options.get(f"cost_usd_micros_{name}", 0)
+        if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < math.inf:
+            raise ProviderError(
+                "not_configured", f"the route's cost_usd_micros_{name} is no price", retryable=False, elsewhere=True
+            )
+
+
+# What is answered
+
+
+def _watched(request: Request, answer: httpx.Response) -> Iterator[bytes]:
+    """The body as it comes, while somebody wants it, it is not too long and there is time."""
+    size, end = 0, time.monotonic() + request.seconds_left
+    for chunk in answer.iter_bytes():
+        if request.canceled():
+            raise ProviderError("canceled", "stopped at our request", retryable=False, charged=True)
+        if time.monotonic() > end:
+            raise ProviderError("timed_out", "the answer did not end in time", retryable=False, charged=True)
+        size += len(chunk)
+        if size > ANSWER_BYTES:
+            raise ProviderError("answer_too_large", f"more than {ANSWER_BYTES} bytes", retryable=False, charged=True)
+        yield chunk
+
+
+def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The data of each server-sent event, of one line each in this dialect. Comments keep the connection alive.
+
+    Not `iter_lines`: it also splits at U+2028 and its like, which JSON may hold as they are.
+    """
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        if len(rest) > LINE_BYTES:
+            raise ProviderError("answer_too_large", f"an event of more than {LINE_BYTES} bytes", retryable=False)
+        for line in lines:
+            if line.startswith(b"data:"):
+                yield line[5:].strip()
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except ValueError as error:
+        raise OutcomeUnknown("the provider's answer is not JSON") from error
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _explained(answer: httpx.Response) -> ProviderError:
+    """A refusal: the client's input, our account, or what its status says."""
+    error: Mapping[str, Any] = {}
+    try:
+        body = _mapping(orjson.loads(answer.content))
+        error = _mapping(body.get("error")) or body
+    except ValueError:
+        pass
+    words, message = {str(error.get("code")), str(error.get("type"))}, wire.message_of(answer)
+    reasons = _mapping(error.get("metadata")).get("reasons")  # OpenRouter's
+    if words & MODERATED or (answer.status_code == 403 and reasons):
+        return ProviderError("moderated", message, retryable=False)
+    if words & UNPAID:  # a 429 by its status, but waiting does not fill an account
+        return ProviderError("provider_unpaid", message, retryable=False, elsewhere=True)
+    return wire.refusal(answer)
+
+
+def _refuse_error(body: Any, *, begun: bool = False) -> None:
+    """Raise what stands in an answer of status 200 as its error: OpenRouter's way once a model has been asked."""
+    error = _mapping(body).get("error")
+    if not error:
+        return
+    code = _mapping(error).get("code")
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    raised = _explained(httpx.Response(status, json={"error": error}))
+    if begun:
+        raised.charged = True
+        raised.limited = False  # it spends an attempt, since it cost money
+    raise raised
+
+
+def _tokens(usage: Mapping[str, Any]) -> dict[str, int]:
+    """In our names; chat calls them prompt and completion, images input and output. What is not said is left out."""
+    counted = {}
+    for name, theirs in (("tokens_in", ("prompt_tokens", "input_tokens")),
+                         ("tokens_out", ("completion_tokens", "output_tokens"))):  # fmt: skip
+        said = next((usage[each] for each in theirs if isinstance(usage.get(each), int)), None)
+        if said is not None and said >= 0:
+            counted[name] = said
+    if len(counted) == 2:
+        counted["tokens"] = sum(counted.values())
+    return counted
+
+
+def _cost(options: Mapping[str, Any], raw: Mapping[str, Any], usage: Mapping[str, int], images: int = 0) -> int | None:
+    """What the server says in dollars (OpenRouter), else by the route's prices. None if any part of it is unknown."""
+    said = raw.get("cost")
+    if isinstance(said, int | float) and 0 <= said < math.inf:
+        return round(said * 1_000_000)
+    quantities = (images, usage.get("tokens_in"), usage.get("tokens_out"), 1)
+    total, priced = 0.0, False
+    for name, quantity in zip(PRICES, quantities, strict=True):
+        price = options.get(f"cost_usd_micros_{name}")
+        if price is None:
+            continue
+        if quantity is None:
+            return None
+        priced, total = True, total + price * (quantity / 1000 if "1k" in name else quantity)
+    return round(total) if priced else None
+
+
+def _unusable(message: str, *, retryable: bool = False, cost: int | None = None) -> ProviderError:
+    return ProviderError(
+        "unusable_answer", message, retryable=retryable, charged=True, cost_usd_micros=cost, elsewhere=True
+    )
