@@ -22,7 +22,7 @@ from models.settings import settings
 from storage.s3 import StorageError
 from workers.asking import Asking, key_of
 from workers.collect import LeaseLost, collect, discard
-from workers.decisions import Next, again_by, back_off_seconds, measured_quantity_milli, next_step
+from workers.decisions import Next, again_by, back_off_seconds, measured_quantity_milli, next_step, says_nothing
 from workers.enqueue import ring
 from workers.leases import Hold, Keeper
 from workers.media import UnusableResult
@@ -150,10 +150,11 @@ class Advance:
         try:
             outcome = ask(provider, request)
         except ProviderError as error:
-            if error.limited and live.phase == "accepted":
-                self._unknown(hold, error.message, error.retry_after_seconds)  # about the question, not the generation
+            silent = says_nothing(claim, live.phase, error)
+            self._asking.told(claim, live, error, over=not silent)
+            if silent:
+                self._unknown(hold, error.message, error.retry_after_seconds)
                 return
-            self._asking.told(claim, live, error, over=True)
             self._failed(hold, error)
             return
         except OutcomeUnknown as error:

@@ -55,3 +55,15 @@ def again_by(claim: Claim, route: int, error: ProviderError) -> int | None:
     worth_it = error.retryable or following != route
     left = claim.attempts_spent < claim.entry.max_attempts and claim.seconds_left > 0
     return following if worth_it and left else None
+
+
+def says_nothing(claim: Claim, phase: str, error: ProviderError) -> bool:
+    """Whether a refusal leaves open what became of the generation: it turned the question away, not the generation.
+
+    To take it for a failure would start another one, and pay for both.
+    """
+    if claim.begins:
+        return False  # nothing was begun before
+    if phase == "accepted":
+        return error.limited
+    return error.limited or (error.refused_call and (error.retryable or error.elsewhere))

@@ -86,6 +86,7 @@ class ProviderError(Exception):
 
     `limited` means that the provider has no room now: the job is put back without spending an attempt. `elsewhere`
     means that another provider may well do it: a fault, or our key or model name there, but not the client's input.
+    `refused_call` means that the call was turned away: it says nothing of what an earlier call may have begun.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class ProviderError(Exception):
         retry_after_seconds: float | None = None,
         limited: bool = False,
         elsewhere: bool | None = None,
+        refused_call: bool = False,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -109,6 +111,7 @@ class ProviderError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.limited = limited
         self.elsewhere = retryable if elsewhere is None else elsewhere
+        self.refused_call = refused_call
 
 
 class OutcomeUnknown(Exception):

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from models.settings import settings
 from workers.providers.base import Endpoint, Provider
+from workers.providers.openai import OpenAI
+from workers.providers.replicate import Replicate
 from workers.providers.sketch import Sketch
 from workers.providers.sketch.book import Book
 
@@ -15,4 +17,6 @@ def _sketch(_endpoint: Endpoint) -> Provider:
 
 ADAPTERS: dict[str, Callable[[Endpoint], Provider]] = {
     "sketch": _sketch,
+    "openai": OpenAI,
+    "replicate": Replicate,
 }

@@ -105,7 +105,9 @@ class Wire:
         if answer.status_code in UNKNOWN_STATUS:
             raise OutcomeUnknown(f"the provider's gateway answered {answer.status_code}")
         if answer.status_code >= 400:
-            raise self._explain(answer)
+            error = self._explain(answer)
+            error.refused_call = True
+            raise error
 
     def close(self) -> None:
         self._client.close()
@@ -123,7 +125,7 @@ def _meaning() -> Iterator[None]:
         yield
     except NEVER_SENT as error:
         raise ProviderError(
-            "unreachable", f"the provider cannot be reached: {_short(error)}", retryable=True
+            "unreachable", f"the provider cannot be reached: {_short(error)}", retryable=True, refused_call=True
         ) from error
     except httpx.HTTPError as error:
         raise OutcomeUnknown(f"the answer was lost: {_short(error)}") from error
