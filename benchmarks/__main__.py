@@ -1,9 +1,9 @@
-"""`python -m benchmarks [PART ...]`: all parts, or some of submits, reads, jobs, latency, sweep, growth."""
+"""`python -m benchmarks [PART ...]`: all parts, or some of submits, reads, jobs, latency, waiting, sweep, growth."""
 
 import sys
 from collections.abc import Callable
 
-from benchmarks import growth, queues, reads, submits, sweep
+from benchmarks import growth, queues, reads, submits, sweep, waiting
 from benchmarks.plot import draw
 from benchmarks.stand import RESULTS, Report, Stand, stand
 
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[Stand, Report], None]] = {
     "reads": reads.measure,
     "jobs": jobs,
     "latency": queues.latency,
+    "waiting": waiting.measure,
     "sweep": sweep.measure,
     "growth": growth.measure,
 }
