@@ -1,4 +1,4 @@
-"""What every request meets first: an id, and limits on its size. Pure ASGI: a few microseconds."""
+"""What every request meets first: an id, limits on its size, and headers for browsers. Pure ASGI: a few microseconds."""
 
 from typing import Any
 
@@ -12,12 +12,34 @@ from models.settings import settings
 
 MAX_URL_BYTES = 8192
 
+Headers = tuple[tuple[bytes, bytes], ...]
+_ALWAYS: Headers = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_NO_SCRIPT: Headers = ((b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),)
+_NOT_KEPT: Headers = ((b"cache-control", b"no-store"),)
+_HTTPS: Headers = ((b"strict-transport-security", b"max-age=31536000"),)
+PAGES = ("/docs", "/redoc")  # they load their scripts from elsewhere
+
+
+def security_headers(path: str, *, https: bool) -> Headers:
+    """What a browser is told with every answer: run nothing, show it in no frame, keep no answer of the API."""
+    found = _ALWAYS
+    if not path.startswith(PAGES):
+        found += _NO_SCRIPT
+    if path.startswith("/v1/"):
+        found += _NOT_KEPT
+    return found + _HTTPS if https else found
+
 
 class Limits:
     """Gives each request an `x-request-id`, and refuses bodies and URLs that are too large before they are read."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._https = settings().public_url.startswith("https:")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -27,14 +49,11 @@ class Limits:
         scope["request_id"] = request_id
         id_header = (b"x-request-id", request_id.encode())
 
+        fixed = (id_header, *security_headers(scope["path"], https=self._https))
+
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    *scope.get("rate_headers", ()),
-                    id_header,
-                    (b"x-content-type-options", b"nosniff"),
-                ]
+                message["headers"] = [*message["headers"], *scope.get("rate_headers", ()), *fixed]
             await send(message)
 
         refusal = _refusal(scope)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, model_validator
@@ -81,6 +82,13 @@ class Settings(BaseSettings):
             wrong.append(
                 "SECRET_KEY must be at least 32 characters of your own (python -c 'import secrets; print(secrets.token_hex(32))')"
             )
+        if "*" in self.cors_origins:
+            wrong.append("CORS_ORIGINS must name the origins of your pages, not *")
+        if not self.public_url.startswith("https://") and not _is_here(self.public_url):
+            wrong.append("PUBLIC_URL must begin with https:// (put a TLS proxy in front)")
+        for name, url in (("DATABASE_URL", self.database_url), ("REDIS_URL", self.redis_url)):
+            if not urlsplit(url).password and not _is_here(url):
+                wrong.append(f"{name} must have a password")
         if self.clock_offset_seconds:
             wrong.append("CLOCK_OFFSET_SECONDS must not be set")
         if os.environ.get("HEADRACE_FAULT_POINT"):
@@ -88,6 +96,11 @@ class Settings(BaseSettings):
         if wrong:
             raise ValueError("not fit for production: " + "; ".join(wrong))
         return self
+
+
+def _is_here(url: str) -> bool:
+    """Whether an address is this machine's own, or a Unix socket."""
+    return urlsplit(url).hostname in {None, "localhost", "127.0.0.1", "::1"}
 
 
 @lru_cache(maxsize=1)
