@@ -17,11 +17,11 @@ from models.db import single, transaction
 from models.ending import AttemptEnd, Ended, Ending, NewAsset
 from models.runs import Claim
 from models.settings import settings
+from storage.media import UnusableResult
 from storage.s3 import StorageError
 from workers.collect import LeaseLost, collect, discard
 from workers.enqueue import ring
 from workers.leases import Hold, Keeper
-from workers.media import UnusableResult
 from workers.providers.base import Done, Outcome, OutcomeUnknown, Pending, Provider, ProviderError, Request
 from workers.providers.registry import provider as find_provider
 
