@@ -10,6 +10,7 @@ from models.jobs import Asset, Attempt, IdempotencyKey, Job, JobRun
 from models.keys import ApiKey
 from models.plans import Plan
 from models.subscriptions import Subscription
+from models.uploads import Upload
 
 __all__ = [
     "Account",
@@ -28,6 +29,7 @@ __all__ = [
     "Reservation",
     "ReservationGrant",
     "Subscription",
+    "Upload",
     "User",
     "WorkerProcess",
     "metadata",
