@@ -112,6 +112,7 @@ def _is_own(host: str) -> bool:
         address = ip_address(host)
     except ValueError:
         return host.rstrip(".") in {"localhost", "metadata", "metadata.google.internal"} or host.endswith(".localhost")
+    address = getattr(address, "ipv4_mapped", None) or address
     return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
