@@ -1,5 +1,6 @@
 """Files that clients send: to disk, examined, stored, and only then an upload. Synchronous; called in a thread."""
 
+import logging
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,11 +12,13 @@ from uuid_utils.compat import uuid7
 
 from models import uploads
 from models.db import transaction
-from models.errors import Unavailable, UnusableFile
+from models.errors import StorageQuotaExceeded, Unavailable, UnusableFile
 from models.settings import settings
 from models.uploads import Found, NewUpload
 from storage import incoming, keys
 from storage.s3 import StorageError, storage
+
+log = logging.getLogger(__name__)
 
 EXAMINED_AT_ONCE = 2  # a picture of 50 million pixels takes 200 MB while it is unpacked
 
@@ -65,15 +68,23 @@ def receive(
         raise UnusableFile(error.message, param=param, reason=error.code) from error
     except StorageError as error:
         raise Unavailable("the file could not be stored; try again soon") from error
-    # From here the object is a stray until the row is there; the scheduler reaps what a kill leaves.
-    with transaction() as conn:
-        return uploads.create(
-            conn,
-            NewUpload(
-                upload_id, account_id, key, media.media_type, size_bytes, digest, media.width, media.height,
-                media.duration_ms,
-            ),
-        )  # fmt: skip
+    new = NewUpload(
+        upload_id, account_id, key, media.media_type, size_bytes, digest, media.width, media.height, media.duration_ms
+    )
+    return _made(new)
+
+
+def _made(new: NewUpload) -> Found:
+    """Until its row is there the object is a stray, which the scheduler reaps should we be killed here."""
+    try:
+        with transaction() as conn:
+            return uploads.create(conn, new)
+    except StorageQuotaExceeded:  # another upload was faster
+        try:
+            storage().delete_many([new.key])
+        except StorageError as error:
+            log.warning("stray %s stays for the reaper: %s", new.key, error)
+        raise
 
 
 def _known(account_id: UUID, digest: bytes, wanted: str, param: str) -> Found | None:

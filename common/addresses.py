@@ -91,6 +91,7 @@ def parse(url: str, allow: Collection[str] = ()) -> Target:
     if any(character <= " " or character in "\\\x7f" for character in url):
         raise _refused("the address has a space, a backslash or a control character in it")
     try:
+        url.encode()
         parts = urlsplit(url)
         host_text, port = parts.hostname or "", parts.port
     except ValueError:

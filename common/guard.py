@@ -148,7 +148,9 @@ def _trusted() -> ssl.SSLContext:
 
 
 def _location(response: httpcore.Response) -> str | None:
-    return next((value.decode("latin-1") for name, value in response.headers if name.lower() == b"location"), None)
+    return next(
+        (value.decode("utf-8", "replace") for name, value in response.headers if name.lower() == b"location"), None
+    )
 
 
 # Resolving

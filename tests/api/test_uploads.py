@@ -1,21 +1,24 @@
 """Files of clients: what is taken, what is refused and why, whose they are, and that they count as storage."""
 
 import base64
-import io
-import struct
-import zlib
+import threading
+import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
-from PIL import Image
 from starlette.testclient import TestClient
 
 from api.main import make_app
+from api.receiving import receive
+from models.db import transaction
+from models.errors import StorageQuotaExceeded
 from models.uploads import id_of
 from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment
+from tests.files import huge_png, picture
 from tests.support import SCHEMA, account, assert_books_are_clean, key_of, model, one, rows
 
 pytestmark = [
@@ -25,24 +28,6 @@ pytestmark = [
 ]
 
 PHOTO = {"photo": {"type": "string", "format": "image"}, "voice": {"type": "string", "format": "audio"}}
-
-
-def picture(kind: str = "PNG", size: tuple[int, int] = (30, 20), colour: str = "red") -> bytes:
-    out = io.BytesIO()
-    Image.new("RGB", size, colour).save(out, kind)
-    return out.getvalue()
-
-
-def huge_png(side: int = 100_000) -> bytes:
-    """A PNG of a few bytes that says it has ten thousand million pixels."""
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
-    )
 
 
 def data_uri(data: bytes, media_type: str = "image/png") -> str:
@@ -190,8 +175,6 @@ def test_nobody_else_sees_an_upload_and_nobody_sends_one_without_a_key(http, hea
 def test_a_full_account_is_told_before_anything_is_stored(http, head, who) -> None:
     data, before = picture(), objects()
     quota = one("select storage_quota_bytes from plans p join accounts a on a.plan_id = p.id where a.id = %s", who)[0]
-    from models.db import transaction
-
     with transaction() as conn:
         conn.execute("update accounts set storage_bytes = %s where id = %s", [quota - len(data) + 1, who])
     refused = sent(http, head, data)
@@ -202,6 +185,46 @@ def test_a_full_account_is_told_before_anything_is_stored(http, head, who) -> No
     with transaction() as conn:
         conn.execute("update accounts set storage_bytes = %s where id = %s", [quota - len(data), who])
     assert sent(http, head, data).status_code == 201
+
+
+def test_uploads_at_the_same_moment_do_not_share_the_last_room(database, who) -> None:
+    data = picture()
+    quota = one("select storage_quota_bytes from plans p join accounts a on a.plan_id = p.id where a.id = %s", who)[0]
+    with transaction() as conn:
+        conn.execute("update accounts set storage_bytes = %s where id = %s", [quota - len(data), who])
+    gate = threading.Barrier(4)
+
+    def send(_n: int) -> bool:
+        gate.wait()
+        try:
+            receive(who, [data], param="file")
+        except StorageQuotaExceeded:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sum(threads.map(send, range(4))) == 1
+    assert used(who) == quota
+    assert len([key for key in objects() if str(who) in key]) == 1, "what had no room was taken away again"
+
+
+def test_a_large_file_is_never_whole_in_memory(database, who) -> None:
+    head = picture()
+    receive(who, [head], param="file")  # boto3's own models are read at the first call
+    tracemalloc.start()
+    try:
+        made = receive(who, (part for part in [head, *[bytes(65536)] * 600]), param="file")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert made.size_bytes == len(head) + 600 * 65536
+    assert peak < 8_000_000
+
+
+def test_the_openapi_document_says_how_a_file_is_sent(http) -> None:
+    post = http.get("/openapi.json").json()["paths"]["/v1/files"]["post"]
+    assert set(post["requestBody"]["content"]) == {"multipart/form-data", "application/json"}
+    assert post["security"] == [{"key": []}]
 
 
 def test_pages_of_files(http, head) -> None:
@@ -218,8 +241,6 @@ def test_pages_of_files(http, head) -> None:
 
 def test_a_job_takes_an_upload_by_either_spelling_of_its_id_and_renews_it(http, head) -> None:
     made = sent(http, head, picture()).json()
-    from models.db import transaction
-
     with transaction() as conn:
         conn.execute("update uploads set expires_at = app_now() + interval '1 minute'")
     for given in (made["id"], str(id_of(made["id"]))):

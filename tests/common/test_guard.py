@@ -67,6 +67,7 @@ def test_what_is_not_public_is_refused_without_asking_anybody(host: str) -> None
     "http://example.com:22/", "http://example.com:25/", "http://example.com:0/", "http://example.com:99999/",
     "http://example.com:8o/", "http://example.com:-1/", " http://example.com/", "http://example.com/\r\nHost: x",
     "http://example.com/\n", "http://exam\tple.com/", "http://example.com/" + "x" * 5000, "http://[::ffff:8.8.8.8]@x/",
+    "http://example.com/\ud800", "http://ex\ud800.com/",
 ])  # fmt: skip
 def test_odd_urls_are_refused(url: str) -> None:
     with pytest.raises(Refused) as caught:

@@ -15,8 +15,8 @@ from scheduler import uploads as duties_of_uploads
 from scheduler.main import duties, run_turn
 from storage import keys
 from storage.s3 import storage
-from tests.api.test_uploads import picture
 from tests.conftest import environment
+from tests.files import picture
 from tests.support import account, assert_books_are_clean, claimed, model, one, placed
 
 pytestmark = pytest.mark.usefixtures("database")

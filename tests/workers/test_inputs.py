@@ -1,10 +1,8 @@
 """A job's files are there, checked, before its provider is asked; what cannot be used says why, and whether again helps."""
 
-import io
 from uuid import uuid4
 
 import pytest
-from PIL import Image
 from uuid_utils.compat import uuid7
 
 from api.receiving import receive
@@ -12,9 +10,9 @@ from models import uploads
 from models.db import transaction
 from storage import keys
 from storage.s3 import storage
-from tests.api.test_uploads import huge_png, picture
 from tests.common.far import Far, dripping, far, moved, ok
 from tests.conftest import environment
+from tests.files import huge_png, picture
 from tests.support import SCHEMA, account, claimed, model, placed
 from workers.inputs import UnusableInput, gather, plain
 
@@ -152,9 +150,7 @@ def test_a_fetch_that_nobody_waits_for_any_more_ends(who) -> None:
 
 
 def test_storage_that_is_away_is_worth_another_try(who) -> None:
-    out = io.BytesIO()
-    Image.new("RGB", (5, 5)).save(out, "PNG")
-    made = receive(who, [out.getvalue()], param="file")
+    made = receive(who, [picture()], param="file")
     claim = claim_of(who, photo=uploads.id_text(made.id))
     with environment({"S3_ENDPOINT_URL": "http://127.0.0.1:1"}), pytest.raises(UnusableInput) as caught:
         gather(claim)
