@@ -11,6 +11,7 @@ from models.errors import BodyTooLarge
 from models.settings import settings
 
 MAX_URL_BYTES = 8192
+FORM_BYTES = 65_536  # a form's own edges and its other fields
 
 Headers = tuple[tuple[bytes, bytes], ...]
 _ALWAYS: Headers = (
@@ -60,7 +61,7 @@ class Limits:
         if refusal is not None:
             await refusal(scope, receive, send_with_id)
             return
-        limit, read = settings().max_body_bytes, 0
+        limit, read = _limit(scope), 0
 
         async def receive_limited() -> Message:
             nonlocal read
@@ -68,7 +69,9 @@ class Limits:
             if message["type"] == "http.request":
                 read += len(message.get("body", b""))
                 if read > limit:
-                    raise _too_large(read)  # where the body is read, so the app answers it like any other refusal
+                    raise _too_large(
+                        read, limit
+                    )  # where the body is read, so the app answers it like any other refusal
             return message
 
         await self._app(scope, receive_limited, send_with_id)
@@ -78,14 +81,23 @@ def _refusal(scope: Scope) -> Any:
     request = Request(scope)
     if len(scope.get("raw_path") or b"") + len(scope.get("query_string") or b"") > MAX_URL_BYTES:
         return problem(request, 414, "url_too_long", f"the address is longer than {MAX_URL_BYTES} bytes")
+    limit = _limit(scope)
     for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > settings().max_body_bytes:
-            return of_domain(request, _too_large(int(value)))
+        if name == b"content-length" and value.isdigit() and int(value) > limit:
+            return of_domain(request, _too_large(int(value), limit))
     return None
 
 
-def _too_large(size: int) -> BodyTooLarge:
-    limit = settings().max_body_bytes
+def _limit(scope: Scope) -> int:
+    """A form to /v1/files goes to disk as it comes, and may be larger than what is read into memory."""
+    if scope["path"].rstrip("/") == "/v1/files" and scope["method"] == "POST":
+        for name, value in scope["headers"]:
+            if name == b"content-type" and value[:19].lower() == b"multipart/form-data":
+                return settings().max_upload_bytes + FORM_BYTES
+    return settings().max_body_bytes
+
+
+def _too_large(size: int, limit: int) -> BodyTooLarge:
     return BodyTooLarge(
         f"the body has {size} bytes or more; the limit is {limit}", param="body", limit=limit, size=size
     )

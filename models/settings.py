@@ -1,14 +1,16 @@
 """Every setting, read once from the environment, then from `.env`, then from what `headrace up` wrote."""
 
 import os
+import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal, Self
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "development-only-secret-key"  # noqa: S105 - refused in production below
 
@@ -40,6 +42,7 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     api_port: int = Field(8000, ge=0, le=65535)
     max_body_bytes: int = Field(1_048_576, ge=1024)
+    max_upload_bytes: int = Field(52_428_800, ge=1024, description="Largest input file, uploaded or fetched for a job.")
     page_size_max: int = Field(100, ge=1, le=1000)
     catalogue_refresh_seconds: float = Field(5.0, gt=0, description="How soon an API process sees a new catalogue.")
     key_cache_seconds: float = Field(3.0, ge=0, le=5, description="How long a revoked key may still pass in a process.")
@@ -52,6 +55,11 @@ class Settings(BaseSettings):
 
     idempotency_key_hours: int = Field(24, ge=1)
     result_hours: int = Field(24, ge=1, description="How long results are kept, unless the model says otherwise.")
+    upload_hours: int = Field(24, ge=1, description="How long an uploaded file is kept after its last use.")
+    input_seconds: float = Field(30.0, gt=0, description="For fetching one input of a job, in all.")
+    allow_private_addresses: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="host:port,host:port: places in your own network that users' addresses may lead to."
+    )
     signed_link_seconds: int = Field(900, ge=1, description="Longest life of a presigned link to an object.")
     grant_grace_hours: int = Field(24, ge=0, description="Life of credits returned to a grant that has expired.")
     default_plan: str = "free"
@@ -73,6 +81,22 @@ class Settings(BaseSettings):
     sketch_book: str | None = Field(None, description="File in which sketch, the built-in provider, keeps its book.")
     clock_offset_seconds: int = Field(0, description="Shifts app_now(); for tests, refused in production.")
 
+    @field_validator("allow_private_addresses", mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        return tuple(text.strip().lower() for text in given.split(",") if text.strip())
+
+    @field_validator("allow_private_addresses")
+    @classmethod
+    def _named(cls, places: tuple[str, ...]) -> tuple[str, ...]:
+        """One host at one port each: no network, no wildcard, so that nobody opens more than they meant to."""
+        for place in places:
+            if not re.fullmatch(r"([a-z0-9._-]+|[0-9a-f:]*:[0-9a-f:.]*):[0-9]{1,5}", place):
+                raise ValueError(f"{place!r} is not host:port")
+        return places
+
     @model_validator(mode="after")
     def _safe_in_production(self) -> Self:
         if self.environment != "production":
@@ -93,6 +117,11 @@ class Settings(BaseSettings):
             wrong.append("CLOCK_OFFSET_SECONDS must not be set")
         if os.environ.get("HEADRACE_FAULT_POINT"):
             wrong.append("HEADRACE_FAULT_POINT must not be set")
+        wrong += [
+            f"ALLOW_PRIVATE_ADDRESSES must not name {place}: every user could speak to this machine, or to its cloud"
+            for place in self.allow_private_addresses
+            if _is_own(place.rpartition(":")[0])
+        ]
         if wrong:
             raise ValueError("not fit for production: " + "; ".join(wrong))
         return self
@@ -101,6 +130,16 @@ class Settings(BaseSettings):
 def _is_here(url: str) -> bool:
     """Whether an address is this machine's own, or a Unix socket."""
     return urlsplit(url).hostname in {None, "localhost", "127.0.0.1", "::1"}
+
+
+def _is_own(host: str) -> bool:
+    """Whether a host is the machine itself, or the place where its cloud keeps its secrets."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host.rstrip(".") in {"localhost", "metadata", "metadata.google.internal"} or host.endswith(".localhost")
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,7 @@ from models.plans import Plan
 from models.provider_keys import ProviderKey
 from models.providers import ProviderRow
 from models.subscriptions import Subscription
+from models.uploads import Upload
 
 __all__ = [
     "Account",
@@ -37,6 +38,7 @@ __all__ = [
     "Reservation",
     "ReservationGrant",
     "Subscription",
+    "Upload",
     "User",
     "WorkerProcess",
     "metadata",
