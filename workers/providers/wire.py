@@ -5,7 +5,7 @@ the answer is lost: then only a call that changes nothing, or that carries an id
 is repeated here; for any other the outcome is unknown.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -26,9 +26,12 @@ MESSAGE_CHARACTERS = 500
 
 
 class Wire:
-    """A provider's HTTP connections. Thread-safe."""
+    """A provider's HTTP connections. Thread-safe. `explain` reads a refusal that says more than its status does; it
+    answers None where it knows no better.
+    """
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, explain: Callable[[httpx.Response], ProviderError | None] | None = None) -> None:
+        self._explain = explain or (lambda _answer: None)
         self._client = httpx.Client(
             base_url=base_url,
             timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS),
@@ -48,6 +51,7 @@ class Wire:
         json: Any = None,
         files: Any = None,
         data: Any = None,
+        content: bytes | None = None,
     ) -> httpx.Response:
         """One call, read to its end; `seconds` bounds each wait for the answer. Any status below 400 is returned.
 
@@ -58,7 +62,14 @@ class Wire:
 
         def once() -> httpx.Response:
             with self._client.stream(
-                method, path, headers=dict(headers), timeout=timeout, json=json, files=files, data=data
+                method,
+                path,
+                headers=dict(headers),
+                timeout=timeout,
+                json=json,
+                files=files,
+                data=data,
+                content=content,
             ) as answer:
                 _read(answer)
                 return answer
@@ -72,6 +83,9 @@ class Wire:
         except httpx.HTTPError as error:
             raise OutcomeUnknown(f"the answer was lost: {_short(error)}") from error
         if answer.status_code >= 400:
+            explained = self._explain(answer)
+            if explained is not None:
+                raise explained
             if answer.status_code in UNKNOWN_STATUS:
                 raise OutcomeUnknown(f"the provider's gateway answered {answer.status_code}")
             raise refusal(answer)
