@@ -2,24 +2,16 @@
 
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.far_side.callbacks import Listener
-from tests.far_side.fal import FalFarSide, jwks, signed
-from tests.far_side.queue_faults import Book
-from tests.far_side.queue_server import Answer, Ask, as_json, png
+from tests.far_side.fal import FalFarSide
+from tests.far_side.queue_server import Answer, as_json, png
 from tests.workers.providers.contract import Contract
-from workers.providers import fal as module
 from workers.providers.base import (
-    Callback,
     Done,
-    Endpoint,
     InputFile,
     OutcomeUnknown,
     Pending,
@@ -27,31 +19,10 @@ from workers.providers.base import (
     ProviderError,
     Request,
 )
-from workers.providers.fal import Fal, SigningKeys, progress
+from workers.providers.fal import Fal, progress
 
 MODERATED = [{"loc": ["body", "prompt"], "msg": "unsafe", "type": "content_policy_violation"}]
 MISSING = [{"loc": ["body", "prompt"], "msg": "field required", "type": "missing"}]
-
-
-@pytest.fixture
-def there(tmp_path: Path) -> Iterator[FalFarSide]:
-    book = Book(tmp_path / "book.db")
-    with FalFarSide(book).running() as side:
-        yield side
-    book.close()
-
-
-@pytest.fixture
-def fal(there: FalFarSide) -> Iterator[Fal]:
-    provider = Fal(Endpoint("fal", there.url, "id:secret", {"jwks_url": f"{there.url}/.well-known/jwks.json"}))
-    yield provider
-    provider.close()
-
-
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    with Listener().running() as running:
-        yield running
 
 
 def make(model: str = "fal-ai/flux/dev", **fields: Any) -> Request:
@@ -83,8 +54,8 @@ class TestFal(Contract):
     LACKS = frozenset({"at once"})  # everything goes through its queue
 
     @pytest.fixture(autouse=True)
-    def _far_side(self, there: FalFarSide, fal: Fal) -> None:
-        self._there, self._fal = there, fal
+    def _far_side(self, fal_side: FalFarSide, fal: Fal) -> None:
+        self._there, self._fal = fal_side, fal
 
     def provider(self) -> Provider:
         return self._fal
@@ -104,10 +75,10 @@ class TestFal(Contract):
 # Starting
 
 
-def test_a_request_goes_to_the_apps_path_and_is_asked_for_without_it(fal: Fal, there: FalFarSide) -> None:
+def test_a_request_goes_to_the_apps_path_and_is_asked_for_without_it(fal: Fal, fal_side: FalFarSide) -> None:
     request_id = begun(fal, make("fal-ai/flux/dev", seconds_left=90.5))
     fal.poll(make("fal-ai/flux/dev"), request_id)
-    start, status, result = there.book.calls()
+    start, status, result = fal_side.book.calls()
     assert (start["method"], start["path"]) == ("POST", "/fal-ai/flux/dev")
     assert json.loads(start["body"]) == {"prompt": "sea"}
     assert start["headers"]["authorization"] == "Key id:secret"
@@ -116,52 +87,52 @@ def test_a_request_goes_to_the_apps_path_and_is_asked_for_without_it(fal: Fal, t
     assert result["path"] == f"/fal-ai/flux/requests/{request_id}"
 
 
-def test_a_workflow_has_its_namespace_before_owner_and_app(fal: Fal, there: FalFarSide) -> None:
+def test_a_workflow_has_its_namespace_before_owner_and_app(fal: Fal, fal_side: FalFarSide) -> None:
     request_id = begun(fal, make("workflows/me/mine/v2"))
     fal.poll(make("workflows/me/mine/v2"), request_id)
-    assert there.book.calls("/status")[0]["path"].startswith(f"/workflows/me/mine/requests/{request_id}/")
+    assert fal_side.book.calls("/status")[0]["path"].startswith(f"/workflows/me/mine/requests/{request_id}/")
 
 
-def test_files_extra_input_the_users_key_and_the_callback_address_go_along(fal: Fal, there: FalFarSide) -> None:
+def test_files_extra_input_the_users_key_and_the_callback_address_go_along(fal: Fal, fal_side: FalFarSide) -> None:
     begun(fal, make(
         files={"image_url": InputFile("image/png", 3, lambda: iter([b"abc"]))}, options={"extra": {"seed": 3}},
         api_key="theirs", callback_url="http://127.0.0.1:9/h?token=a&b=c",
     ))  # fmt: skip
-    call = there.book.calls(method="POST")[0]
+    call = fal_side.book.calls(method="POST")[0]
     assert json.loads(call["body"]) == {"prompt": "sea", "seed": 3, "image_url": "data:image/png;base64,YWJj"}
     assert call["headers"]["authorization"] == "Key theirs"
     assert call["path"].endswith("?fal_webhook=http%3A%2F%2F127.0.0.1%3A9%2Fh%3Ftoken%3Da%26b%3Dc")
 
 
 @pytest.mark.parametrize("model", ["flux", "/fal-ai/flux", "fal-ai/../x", "fal-ai/flux?x=1", "workflows/me"])
-def test_a_model_that_is_no_path_is_refused_before_any_call(fal: Fal, there: FalFarSide, model: str) -> None:
+def test_a_model_that_is_no_path_is_refused_before_any_call(fal: Fal, fal_side: FalFarSide, model: str) -> None:
     with pytest.raises(ProviderError) as caught:
         fal.start(make(model), "job:1")
     assert (caught.value.code, caught.value.elsewhere) == ("unknown_model", True)
-    assert not there.book.calls()
+    assert not fal_side.book.calls()
 
 
-def test_a_lost_start_is_one_generation_that_cannot_be_asked_about(fal: Fal, there: FalFarSide) -> None:
-    there.faults.add("lose", method="POST")
+def test_a_lost_start_is_one_generation_that_cannot_be_asked_about(fal: Fal, fal_side: FalFarSide) -> None:
+    fal_side.faults.add("lose", method="POST")
     with pytest.raises(OutcomeUnknown):
         fal.start(make(), "job:1")
-    assert len(there.book.generations()) == len(there.book.calls()) == 1
+    assert len(fal_side.book.generations()) == len(fal_side.book.calls()) == 1
     assert fal.recovery(make()) == "none"
     with pytest.raises(OutcomeUnknown):
         fal.lookup(make(), "job:1")
 
 
-def test_a_limit_says_when_there_is_room(fal: Fal, there: FalFarSide) -> None:
+def test_a_limit_says_when_there_is_room(fal: Fal, fal_side: FalFarSide) -> None:
     for pause in (7.0, None):
-        there.faults.add("limited", retry_after=pause)
+        fal_side.faults.add("limited", retry_after=pause)
         with pytest.raises(ProviderError) as caught:
             fal.start(make(), "job:1")
         assert (caught.value.limited, caught.value.retry_after_seconds) == (True, pause)
 
 
-def test_no_balance_is_the_houses_matter(fal: Fal, there: FalFarSide, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_balance_is_the_houses_matter(fal: Fal, fal_side: FalFarSide, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = as_json({"detail": "User is locked. Reason: Exhausted balance."}, 403)
-    monkeypatch.setattr(there, "answer", lambda _ask: answer)
+    monkeypatch.setattr(fal_side, "answer", lambda _ask: answer)
     with pytest.raises(ProviderError) as caught:
         fal.start(make(), "job:1")
     assert (caught.value.code, caught.value.retryable, caught.value.elsewhere) == ("provider_unpaid", False, True)
@@ -169,9 +140,9 @@ def test_no_balance_is_the_houses_matter(fal: Fal, there: FalFarSide, monkeypatc
 
 @pytest.mark.parametrize("answer", [Answer(body=b"not json"), as_json([]), as_json({"request_id": 3})])
 def test_an_answer_that_names_no_request_leaves_the_outcome_unknown(
-    fal: Fal, there: FalFarSide, monkeypatch: pytest.MonkeyPatch, answer: Answer
+    fal: Fal, fal_side: FalFarSide, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ) -> None:
-    monkeypatch.setattr(there, "answer", lambda _ask: answer)
+    monkeypatch.setattr(fal_side, "answer", lambda _ask: answer)
     with pytest.raises(OutcomeUnknown):
         fal.start(make(), "job:1")
 
@@ -179,10 +150,10 @@ def test_an_answer_that_names_no_request_leaves_the_outcome_unknown(
 # Polling
 
 
-def test_far_back_in_the_queue_it_is_asked_less_often(fal: Fal, there: FalFarSide) -> None:
+def test_far_back_in_the_queue_it_is_asked_less_often(fal: Fal, fal_side: FalFarSide) -> None:
     pauses = []
     for position in (0, 8, 1000):
-        there.script["*"] = {"ready_seconds": 60, "queued_seconds": 60, "queue_position": position}
+        fal_side.script["*"] = {"ready_seconds": 60, "queued_seconds": 60, "queue_position": position}
         request = make(options={})
         outcome = fal.poll(request, begun(fal, request))
         assert isinstance(outcome, Pending)
@@ -191,8 +162,8 @@ def test_far_back_in_the_queue_it_is_asked_less_often(fal: Fal, there: FalFarSid
     assert pauses == [1.0, 3.0, 15.0]
 
 
-def test_progress_is_read_from_the_logs(fal: Fal, there: FalFarSide) -> None:
-    there.script["*"] = {"ready_seconds": 60, "logs": ["loading", " 10%|#  | 1/10", " 40%|## | 4/10", "a line"]}
+def test_progress_is_read_from_the_logs(fal: Fal, fal_side: FalFarSide) -> None:
+    fal_side.script["*"] = {"ready_seconds": 60, "logs": ["loading", " 10%|#  | 1/10", " 40%|## | 4/10", "a line"]}
     outcome = fal.poll(make(), begun(fal, make()))
     assert isinstance(outcome, Pending)
     assert outcome.progress == 40
@@ -200,25 +171,25 @@ def test_progress_is_read_from_the_logs(fal: Fal, there: FalFarSide) -> None:
     assert progress(["250%"]) == 100
 
 
-def test_a_question_that_cannot_be_asked_is_no_failure(fal: Fal, there: FalFarSide) -> None:
+def test_a_question_that_cannot_be_asked_is_no_failure(fal: Fal, fal_side: FalFarSide) -> None:
     request_id = begun(fal, make())
     for kind, path in [("limited", "/status"), ("error", "/status"), ("limited", "/requests")]:
-        there.faults.add(kind, method="GET", path=path, status=401)
+        fal_side.faults.add(kind, method="GET", path=path, status=401)
         with pytest.raises(OutcomeUnknown):
             fal.poll(make(), request_id)
-    there.faults.add("drop", path="/status", times=3)
+    fal_side.faults.add("drop", path="/status", times=3)
     with pytest.raises(OutcomeUnknown):
         fal.poll(make(), request_id)
-    there.faults.add("cut", path="/status", times=2)  # asked again at once, as it changes nothing
+    fal_side.faults.add("cut", path="/status", times=2)  # asked again at once, as it changes nothing
     assert isinstance(fal.poll(make(), request_id), Done)
-    assert len(there.book.generations()) == 1
+    assert len(fal_side.book.generations()) == 1
 
 
-def test_an_id_that_is_no_id_is_not_put_into_a_path(fal: Fal, there: FalFarSide) -> None:
+def test_an_id_that_is_no_id_is_not_put_into_a_path(fal: Fal, fal_side: FalFarSide) -> None:
     with pytest.raises(ProviderError) as caught:
         fal.poll(make(), "../../secrets")
     assert caught.value.code == "unknown_job"
-    assert not there.book.calls()
+    assert not fal_side.book.calls()
 
 
 # Results
@@ -236,29 +207,29 @@ def test_an_id_that_is_no_id_is_not_put_into_a_path(fal: Fal, there: FalFarSide)
 ])  # fmt: skip
 @pytest.mark.parametrize("told", [True, False])
 def test_a_failed_request_is_completed_and_its_result_says_why(
-    fal: Fal, there: FalFarSide, script: dict[str, Any], code: str, retryable: bool, told: bool
+    fal: Fal, fal_side: FalFarSide, script: dict[str, Any], code: str, retryable: bool, told: bool
 ) -> None:
-    there.script["*"] = {"told": told, **script}
+    fal_side.script["*"] = {"told": told, **script}
     with pytest.raises(ProviderError) as caught:
         ended(fal, make())
     assert (caught.value.code, caught.value.retryable, caught.value.charged) == (code, retryable, False)
     assert caught.value.message
 
 
-def test_a_gateway_that_gives_up_on_a_result_says_nothing_about_it(fal: Fal, there: FalFarSide) -> None:
+def test_a_gateway_that_gives_up_on_a_result_says_nothing_about_it(fal: Fal, fal_side: FalFarSide) -> None:
     request_id = begun(fal, make())
-    there.script["*"] = {"status": 502, "told": False}
+    fal_side.script["*"] = {"status": 502, "told": False}
     with pytest.raises(OutcomeUnknown):
         fal.poll(make(), request_id)
 
 
-def test_every_file_in_the_result_is_an_output_in_its_order(fal: Fal, there: FalFarSide) -> None:
-    one, two = ({"url": f"{there.url}/files/{n}", "content_type": "image/png"} for n in "ab")
-    there.script["*"] = {
+def test_every_file_in_the_result_is_an_output_in_its_order(fal: Fal, fal_side: FalFarSide) -> None:
+    one, two = ({"url": f"{fal_side.url}/files/{n}", "content_type": "image/png"} for n in "ab")
+    fal_side.script["*"] = {
         "result": {
             "images": [one, two, {"url": "data:image/webp;base64,YWJj"}],
             "timings": {"inference": 1.0},
-            "nested": {"video": {"url": f"{there.url}/files/c", "content_type": "video/mp4", "file_size": 3}},
+            "nested": {"video": {"url": f"{fal_side.url}/files/c", "content_type": "video/mp4", "file_size": 3}},
             "seed": 5,
         }
     }
@@ -275,27 +246,27 @@ def test_every_file_in_the_result_is_an_output_in_its_order(fal: Fal, there: Fal
     ({"embedding": [1, 2]}, "text", b'{"embedding":[1,2]}'),
 ])  # fmt: skip
 def test_a_text_is_a_text_and_anything_else_is_json(
-    fal: Fal, there: FalFarSide, result: Any, kind: Any, expected: bytes
+    fal: Fal, fal_side: FalFarSide, result: Any, kind: Any, expected: bytes
 ) -> None:
-    there.script["*"] = {"result": result}
+    fal_side.script["*"] = {"result": result}
     assert data(ended(fal, make(kind=kind))) == expected
 
 
 @pytest.mark.parametrize("result", [{}, {"image": {"url": "data:image/png;base64,!!"}}])
-def test_a_result_without_anything_in_it_was_paid_for(fal: Fal, there: FalFarSide, result: Any) -> None:
-    there.script["*"] = {"result": result}
+def test_a_result_without_anything_in_it_was_paid_for(fal: Fal, fal_side: FalFarSide, result: Any) -> None:
+    fal_side.script["*"] = {"result": result}
     with pytest.raises(ProviderError) as caught:
         ended(fal, make(options={"cost_usd_micros_per_call": 50}))
     assert (caught.value.code, caught.value.charged, caught.value.cost_usd_micros) == ("unusable_answer", True, 50)
 
 
-def test_a_picture_that_breaks_off_is_asked_for_again(fal: Fal, there: FalFarSide) -> None:
+def test_a_picture_that_breaks_off_is_asked_for_again(fal: Fal, fal_side: FalFarSide) -> None:
     done = ended(fal, make())
-    there.faults.add("cut", path="/files/")
+    fal_side.faults.add("cut", path="/files/")
     with pytest.raises(OutcomeUnknown):
         data(done)
-    there.faults.add("slow", path="/files/", seconds=0.2)
-    assert data(done) == png(f"{there.book.generations()[0]['id']}.png")
+    fal_side.faults.add("slow", path="/files/", seconds=0.2)
+    assert data(done) == png(f"{fal_side.book.generations()[0]['id']}.png")
 
 
 @pytest.mark.parametrize(("options", "cost"), [
@@ -306,140 +277,31 @@ def test_a_picture_that_breaks_off_is_asked_for_again(fal: Fal, there: FalFarSid
     ({"cost_usd_micros_per_call": 1, "cost_usd_micros_per_second": 1000, "cost_usd_micros_per_output": 100}, 1701),
 ])  # fmt: skip
 def test_the_cost_is_what_the_route_says(
-    fal: Fal, there: FalFarSide, options: dict[str, Any], cost: int | None
+    fal: Fal, fal_side: FalFarSide, options: dict[str, Any], cost: int | None
 ) -> None:
-    picture = {"url": f"{there.url}/files/a"}
-    there.script["*"] = {"result": {"images": [picture, picture]}, "metrics": {"inference_time": 1.5}}
+    picture = {"url": f"{fal_side.url}/files/a"}
+    fal_side.script["*"] = {"result": {"images": [picture, picture]}, "metrics": {"inference_time": 1.5}}
     done = ended(fal, make(options=options))
     assert done.cost_usd_micros == cost
     assert done.usage == {"inference_ms": 1500}
 
 
-def test_a_rate_that_is_no_number_is_refused_before_the_call(fal: Fal, there: FalFarSide) -> None:
+def test_a_rate_that_is_no_number_is_refused_before_the_call(fal: Fal, fal_side: FalFarSide) -> None:
     with pytest.raises(ProviderError, match="cost_usd_micros_per_call"):
         fal.start(make(options={"cost_usd_micros_per_call": "many"}), "job:1")
-    assert not there.book.calls()
+    assert not fal_side.book.calls()
 
 
-def test_canceling_what_has_ended_or_never_was_is_fine(fal: Fal, there: FalFarSide) -> None:
+def test_canceling_what_has_ended_or_never_was_is_fine(fal: Fal, fal_side: FalFarSide) -> None:
     fal.cancel(make(), begun(fal, make()))
     fal.cancel(make(), "never-was")
-    there.faults.add("error", method="PUT", status=401)
+    fal_side.faults.add("error", method="PUT", status=401)
     with pytest.raises(ProviderError):
         fal.cancel(make(), "never-was")
 
 
-# Calls back
-
-
-def test_a_call_back_brings_the_result_and_a_second_one_the_same(
-    fal: Fal, there: FalFarSide, listener: Listener
-) -> None:
-    there.faults.add("twice", method="POST")
-    request = make(callback_url=listener.url)
-    request_id = begun(fal, request)
-    calls = listener.calls(request_id, count=2)
-    results = [data(fal.callback(request, request_id, call)) for call in calls]
-    assert results == [png(f"{request_id}.png")] * 2
-    assert data(fal.callback(request, None, calls[0])) == results[0]  # a start whose answer was lost
-    assert fal.callback(request, "another", calls[0]) is None
-
-
-def test_a_call_back_of_a_failure_says_why(fal: Fal, there: FalFarSide, listener: Listener) -> None:
-    there.script["*"] = {"status": 422, "detail": MODERATED}
-    request = make(callback_url=listener.url)
-    request_id = begun(fal, request)
-    with pytest.raises(ProviderError) as caught:
-        fal.callback(request, request_id, listener.calls(request_id)[0])
-    assert caught.value.code == "moderated"
-
-
-def test_what_a_call_back_does_not_say_is_asked(fal: Fal, there: FalFarSide, listener: Listener) -> None:
-    request = make(callback_url=listener.url, options={"cost_usd_micros_per_second": 1000})
-    request_id = begun(fal, request)
-    done = fal.callback(request, request_id, listener.calls(request_id)[0])
-    assert isinstance(done, Done)
-    assert done.cost_usd_micros == 1500
-    body = json.dumps({"request_id": request_id, "status": "OK", "payload": None, "payload_error": "too big"}).encode()
-    assert isinstance(fal.callback(request, request_id, Callback(signed(there.signing_key, body), body)), Done)
-
-
-def test_only_fals_own_fresh_calls_are_believed(fal: Fal, there: FalFarSide) -> None:
-    body = b'{"request_id": "r", "status": "OK", "payload": {"text": "x"}}'
-    now, key = time.time(), there.signing_key
-    good = signed(key, body)
-    assert isinstance(fal.callback(make(), "r", Callback(good, body)), Done)
-    assert isinstance(fal.callback(make(), "r", Callback(signed(key, body, at=now - 280), body)), Done)
-    for headers in (
-        {},
-        signed(Ed25519PrivateKey.generate(), body),
-        signed(key, body, at=now - 320),
-        signed(key, body, at=now + 320),
-        {**good, "x-fal-webhook-user-id": "another"},
-        {**good, "x-fal-webhook-signature": "zz"},
-        {**good, "x-fal-webhook-timestamp": "²"},
-    ):
-        assert fal.callback(make(), "r", Callback(headers, body)) is None
-    assert fal.callback(make(), "r", Callback(good, body.replace(b"x", b"y"))) is None
-    for text in (b"no json", b"[]", b'{"status": "OK"}'):
-        assert fal.callback(make(), "r", Callback(signed(key, text), text)) is None
-
-
-class TestSigningKeys:
-    """The keys are kept, and fetched again when none fits, but not at every forged call."""
-
-    @pytest.fixture
-    def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-        now = [1000.0]
-        monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-        return now
-
-    def signed_by(self, keys: SigningKeys, key: Ed25519PrivateKey) -> bool:
-        return keys.signed(Callback(signed(key, b"x"), b"x"), time.time())
-
-    def test_a_new_key_is_found_once_a_minute_has_passed(
-        self, there: FalFarSide, clock: list[float], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        keys, new = SigningKeys(f"{there.url}/.well-known/jwks.json"), Ed25519PrivateKey.generate()
-        assert self.signed_by(keys, there.signing_key)
-        published = as_json(jwks(new))
-        usual = there.answer
-
-        def answer(ask: Ask) -> Answer:
-            return published if "jwks" in ask.path else usual(ask)
-
-        monkeypatch.setattr(there, "answer", answer)
-        for _ in range(3):
-            assert not self.signed_by(keys, new)
-        assert len(there.book.calls("jwks")) == 1
-        clock[0] += 61
-        assert self.signed_by(keys, new)
-        assert len(there.book.calls("jwks")) == 2
-
-    def test_they_are_kept_for_a_day(self, there: FalFarSide, clock: list[float]) -> None:
-        keys = SigningKeys(f"{there.url}/.well-known/jwks.json")
-        for passed in (0, 23 * 3600, 2 * 3600):
-            clock[0] += passed
-            assert self.signed_by(keys, there.signing_key)
-        assert len(there.book.calls("jwks")) == 2
-
-    def test_old_keys_serve_where_the_new_cannot_be_had(self, there: FalFarSide, clock: list[float]) -> None:
-        keys = SigningKeys(f"{there.url}/.well-known/jwks.json")
-        assert self.signed_by(keys, there.signing_key)
-        clock[0] += 25 * 3600
-        there.faults.add("error", path="jwks")
-        assert self.signed_by(keys, there.signing_key)
-
-    @pytest.mark.parametrize("document", [{}, {"keys": None}, {"keys": [{"x": "AA"}, 3]}, []])
-    def test_a_document_without_keys_believes_nobody(
-        self, there: FalFarSide, clock: list[float], monkeypatch: pytest.MonkeyPatch, document: Any
-    ) -> None:
-        monkeypatch.setattr(there, "answer", lambda _ask: as_json(document))
-        assert not self.signed_by(SigningKeys(f"{there.url}/.well-known/jwks.json"), there.signing_key)
-
-
-def test_a_late_result_is_waited_for(fal: Fal, there: FalFarSide) -> None:
-    there.faults.add("late", method="POST", seconds=0.3)
+def test_a_late_result_is_waited_for(fal: Fal, fal_side: FalFarSide) -> None:
+    fal_side.faults.add("late", method="POST", seconds=0.3)
     request = replace(make(), options={"poll_seconds": 0.1})
     request_id = begun(fal, request)
     assert isinstance(fal.poll(request, request_id), Pending)

@@ -50,12 +50,6 @@ def http(there: HttpFarSide) -> Iterator[Http]:
     provider.close()
 
 
-@pytest.fixture
-def listener() -> Iterator[Listener]:
-    with Listener().running() as running:
-        yield running
-
-
 def make(**fields: Any) -> Request:
     given: dict[str, Any] = {
         "model": "images", "kind": "image", "input": {"prompt": "sea"}, "options": {"poll": True}, "seconds_left": 30.0,
