@@ -328,8 +328,8 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _explained(answer: httpx.Response) -> ProviderError:
-    """A refusal: the client's input, our account, or what its status says."""
+def _explained(answer: httpx.Response) -> ProviderError | None:
+    """A refusal of the client's input or for our account, which says more than its status. None: the status says it."""
     error: Mapping[str, Any] = {}
     try:
         body = _mapping(orjson.loads(answer.content))
@@ -342,7 +342,7 @@ def _explained(answer: httpx.Response) -> ProviderError:
         return ProviderError("moderated", message, retryable=False)
     if words & UNPAID:  # a 429 by its status, but waiting does not fill an account
         return ProviderError("provider_unpaid", message, retryable=False, elsewhere=True)
-    return wire.refusal(answer)
+    return None
 
 
 def _refuse_error(body: Any, *, begun: bool = False) -> None:
@@ -352,7 +352,8 @@ def _refuse_error(body: Any, *, begun: bool = False) -> None:
         return
     code = _mapping(error).get("code")
     status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    raised = _explained(httpx.Response(status, json={"error": error}))
+    told = httpx.Response(status, json={"error": error})
+    raised = _explained(told) or wire.refusal(told)
     if begun:
         raised.charged = True
         raised.limited = False  # it spends an attempt, since it cost money

@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 from models.settings import settings
 from workers.providers.base import Endpoint, Provider
+from workers.providers.cog import Cog
+from workers.providers.fal import Fal
+from workers.providers.http import Http
 from workers.providers.openai import OpenAI
 from workers.providers.replicate import Replicate
 from workers.providers.sketch import Sketch
@@ -19,4 +22,7 @@ ADAPTERS: dict[str, Callable[[Endpoint], Provider]] = {
     "sketch": _sketch,
     "openai": OpenAI,
     "replicate": Replicate,
+    "fal": Fal,
+    "cog": Cog,
+    "http": Http,
 }

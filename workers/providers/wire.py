@@ -28,10 +28,12 @@ MESSAGE_CHARACTERS = 500
 
 
 class Wire:
-    """A provider's HTTP connections. Thread-safe. `explain` reads a refusal that says more than its status does."""
+    """A provider's HTTP connections. Thread-safe. `explain` reads a refusal that says more than its status does; it
+    answers None where it knows no better.
+    """
 
-    def __init__(self, base_url: str, explain: Callable[[httpx.Response], ProviderError] | None = None) -> None:
-        self._explain = explain or refusal
+    def __init__(self, base_url: str, explain: Callable[[httpx.Response], ProviderError | None] | None = None) -> None:
+        self._explain = explain or (lambda _answer: None)
         self._client = httpx.Client(
             base_url=base_url,
             timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS),
@@ -51,6 +53,7 @@ class Wire:
         json: Any = None,
         files: Any = None,
         data: Any = None,
+        content: bytes | None = None,
     ) -> httpx.Response:
         """One call, read to its end; `seconds` bounds each wait for the answer, and reading it. Any status below 400 is
         returned.
@@ -64,8 +67,9 @@ class Wire:
             nonlocal lost
             try:
                 with self._client.stream(
-                    method, path, headers=dict(headers), timeout=timeout, json=json, files=files, data=data
-                ) as answer:
+                    method, path, headers=dict(headers), timeout=timeout, json=json, files=files, data=data,
+                    content=content,
+                ) as answer:  # fmt: skip
                     _read(answer, seconds)
                     return answer
             except NEVER_SENT:
@@ -102,12 +106,15 @@ class Wire:
             yield answer
 
     def _refuse(self, answer: httpx.Response) -> None:
-        if answer.status_code in UNKNOWN_STATUS:
-            raise OutcomeUnknown(f"the provider's gateway answered {answer.status_code}")
-        if answer.status_code >= 400:
-            error = self._explain(answer)
-            error.refused_call = True
-            raise error
+        if answer.status_code < 400:
+            return
+        error = self._explain(answer)
+        if error is None:
+            if answer.status_code in UNKNOWN_STATUS:
+                raise OutcomeUnknown(f"the provider's gateway answered {answer.status_code}")
+            error = refusal(answer)
+        error.refused_call = True
+        raise error
 
     def close(self) -> None:
         self._client.close()

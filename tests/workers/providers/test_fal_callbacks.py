@@ -1,0 +1,122 @@
+"""fal's calls back: what they bring, and that nobody else's are believed."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tests.far_side.callbacks import Listener
+from tests.far_side.fal import FalFarSide, jwks, signed
+from tests.far_side.queue_server import Answer, Ask, as_json, png
+from tests.workers.providers.test_fal import MODERATED, begun, data, make
+from workers.providers import fal as module
+from workers.providers.base import Callback, Done, ProviderError
+from workers.providers.fal import Fal, SigningKeys
+
+
+def test_a_call_back_brings_the_result_and_a_second_one_the_same(
+    fal: Fal, fal_side: FalFarSide, listener: Listener
+) -> None:
+    fal_side.faults.add("twice", method="POST")
+    request = make(callback_url=listener.url)
+    request_id = begun(fal, request)
+    calls = listener.calls(request_id, count=2)
+    results = [data(fal.callback(request, request_id, call)) for call in calls]
+    assert results == [png(f"{request_id}.png")] * 2
+    assert data(fal.callback(request, None, calls[0])) == results[0]  # a start whose answer was lost
+    assert fal.callback(request, "another", calls[0]) is None
+
+
+def test_a_call_back_of_a_failure_says_why(fal: Fal, fal_side: FalFarSide, listener: Listener) -> None:
+    fal_side.script["*"] = {"status": 422, "detail": MODERATED}
+    request = make(callback_url=listener.url)
+    request_id = begun(fal, request)
+    with pytest.raises(ProviderError) as caught:
+        fal.callback(request, request_id, listener.calls(request_id)[0])
+    assert caught.value.code == "moderated"
+
+
+def test_what_a_call_back_does_not_say_is_asked(fal: Fal, fal_side: FalFarSide, listener: Listener) -> None:
+    request = make(callback_url=listener.url, options={"cost_usd_micros_per_second": 1000})
+    request_id = begun(fal, request)
+    done = fal.callback(request, request_id, listener.calls(request_id)[0])
+    assert isinstance(done, Done)
+    assert done.cost_usd_micros == 1500
+    body = json.dumps({"request_id": request_id, "status": "OK", "payload": None, "payload_error": "too big"}).encode()
+    assert isinstance(fal.callback(request, request_id, Callback(signed(fal_side.signing_key, body), body)), Done)
+
+
+def test_only_fals_own_fresh_calls_are_believed(fal: Fal, fal_side: FalFarSide) -> None:
+    body = b'{"request_id": "r", "status": "OK", "payload": {"text": "x"}}'
+    now, key = time.time(), fal_side.signing_key
+    good = signed(key, body)
+    assert isinstance(fal.callback(make(), "r", Callback(good, body)), Done)
+    assert isinstance(fal.callback(make(), "r", Callback(signed(key, body, at=now - 280), body)), Done)
+    for headers in (
+        {},
+        signed(Ed25519PrivateKey.generate(), body),
+        signed(key, body, at=now - 320),
+        signed(key, body, at=now + 320),
+        {**good, "x-fal-webhook-user-id": "another"},
+        {**good, "x-fal-webhook-signature": "zz"},
+        {**good, "x-fal-webhook-timestamp": "²"},
+    ):
+        assert fal.callback(make(), "r", Callback(headers, body)) is None
+    assert fal.callback(make(), "r", Callback(good, body.replace(b"x", b"y"))) is None
+    for text in (b"no json", b"[]", b'{"status": "OK"}'):
+        assert fal.callback(make(), "r", Callback(signed(key, text), text)) is None
+
+
+class TestSigningKeys:
+    """The keys are kept, and fetched again when none fits, but not at every forged call."""
+
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        now = [1000.0]
+        monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+        return now
+
+    def signed_by(self, keys: SigningKeys, key: Ed25519PrivateKey) -> bool:
+        return keys.signed(Callback(signed(key, b"x"), b"x"), time.time())
+
+    def test_a_new_key_is_found_once_a_minute_has_passed(
+        self, fal_side: FalFarSide, clock: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keys, new = SigningKeys(f"{fal_side.url}/.well-known/jwks.json"), Ed25519PrivateKey.generate()
+        assert self.signed_by(keys, fal_side.signing_key)
+        published = as_json(jwks(new))
+        usual = fal_side.answer
+
+        def answer(ask: Ask) -> Answer:
+            return published if "jwks" in ask.path else usual(ask)
+
+        monkeypatch.setattr(fal_side, "answer", answer)
+        for _ in range(3):
+            assert not self.signed_by(keys, new)
+        assert len(fal_side.book.calls("jwks")) == 1
+        clock[0] += 61
+        assert self.signed_by(keys, new)
+        assert len(fal_side.book.calls("jwks")) == 2
+
+    def test_they_are_kept_for_a_day(self, fal_side: FalFarSide, clock: list[float]) -> None:
+        keys = SigningKeys(f"{fal_side.url}/.well-known/jwks.json")
+        for passed in (0, 23 * 3600, 2 * 3600):
+            clock[0] += passed
+            assert self.signed_by(keys, fal_side.signing_key)
+        assert len(fal_side.book.calls("jwks")) == 2
+
+    def test_old_keys_serve_where_the_new_cannot_be_had(self, fal_side: FalFarSide, clock: list[float]) -> None:
+        keys = SigningKeys(f"{fal_side.url}/.well-known/jwks.json")
+        assert self.signed_by(keys, fal_side.signing_key)
+        clock[0] += 25 * 3600
+        fal_side.faults.add("error", path="jwks")
+        assert self.signed_by(keys, fal_side.signing_key)
+
+    @pytest.mark.parametrize("document", [{}, {"keys": None}, {"keys": [{"x": "AA"}, 3]}, []])
+    def test_a_document_without_keys_believes_nobody(
+        self, fal_side: FalFarSide, clock: list[float], monkeypatch: pytest.MonkeyPatch, document: Any
+    ) -> None:
+        monkeypatch.setattr(fal_side, "answer", lambda _ask: as_json(document))
+        assert not self.signed_by(SigningKeys(f"{fal_side.url}/.well-known/jwks.json"), fal_side.signing_key)

@@ -1,0 +1,281 @@
+"""An operator's own endpoint, which answers now or calls back. docs/providers-http.md is its side of the contract.
+
+A start is POST {base_url}/{route's model}, signed by Standard Webhooks with our key as the message's id. The endpoint must
+take a repeated id as the same generation, so a lost answer is recovered by asking again with the same key.
+
+Options of the endpoint: `secret` (whsec_...; without it the API key signs). Options of a route: `poll` (GET {url}/{id}
+says how far it is; without it the call back is waited for), `wait_seconds` (how long the first call may take to answer;
+the job's time if left out), `extra` (more input).
+"""
+
+import binascii
+import hmac
+import re
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+import httpx
+import orjson
+
+from workers.providers import results, wire
+from workers.providers.base import (
+    Callback,
+    Done,
+    Endpoint,
+    Outcome,
+    OutcomeUnknown,
+    Output,
+    Pending,
+    ProviderError,
+    Recovery,
+    Request,
+)
+
+CALL_SECONDS = 30.0  # a call that asks or stops something is answered quickly
+POLL_SECONDS, POLL_SECONDS_LIMIT = 2.0, 600.0
+POLL_SECONDS_WHEN_CALLED_BACK = 60.0  # a poll then asks nobody: it only lets the time limit be seen
+TOLERANCE_SECONDS = 300  # Standard Webhooks
+OUTPUT_LIMIT, USAGE_LIMIT, COST_LIMIT = 256, 16, 10**12
+CODE = re.compile(r"[a-z][a-z0-9_]{0,49}")
+PATH = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
+ID = re.compile(r"[A-Za-z0-9_~:-][A-Za-z0-9._~:-]{0,199}")
+
+
+class Http:
+    """Safe to use from many threads."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.name = endpoint.name
+        self._endpoint = endpoint
+        self._secret = _secret(endpoint)
+        self._wire = wire.Wire(endpoint.base_url)
+
+    def close(self) -> None:
+        self._wire.close()
+
+    def recovery(self, request: Request) -> Recovery:  # noqa: ARG002 - the protocol's
+        return "idempotent"
+
+    def start(self, request: Request, idempotency_key: str) -> Outcome:
+        """Made once here: what became of a lost call is asked by the same key, after our own record of it."""
+        try:
+            wait = float(request.options.get("wait_seconds") or request.seconds_left)
+        except (TypeError, ValueError) as error:
+            raise _not_configured("the route's wait_seconds is no number") from error
+        body = {
+            "id": idempotency_key,
+            "model": request.model,
+            "kind": request.kind,
+            "input": {**request.input, **(request.options.get("extra") or {})},
+            "files": {name: file.data_uri() for name, file in request.files.items()},
+            "callback_url": request.callback_url,
+        }
+        seconds = min(wait, request.seconds_left)
+        answer = self._send("POST", _path(request), request, idempotency_key, seconds=seconds, body=body)
+        return self._answered(request, answer, idempotency_key)
+
+    def poll(self, request: Request, provider_job_id: str) -> Outcome:
+        """Not being able to ask is no failure of the generation: only 404, and what the answer itself says, are."""
+        if not request.options.get("poll"):
+            return Pending(provider_job_id, POLL_SECONDS_WHEN_CALLED_BACK)
+        path = _place(request, provider_job_id)
+        try:
+            answer = self._send("GET", path, request, provider_job_id, repeatable=True)
+        except ProviderError as error:
+            if error.code == "not_found":
+                raise ProviderError("unknown_job", error.message, retryable=False) from error
+            raise OutcomeUnknown(f"the endpoint could not be asked: {error.code}: {error.message}") from error
+        return self._answered(request, answer, provider_job_id)
+
+    def lookup(self, request: Request, idempotency_key: str) -> Outcome | None:
+        """The same question as a start, by the contract."""
+        return self.start(request, idempotency_key)
+
+    def cancel(self, request: Request, provider_job_id: str) -> None:
+        """404 and 405 are fine: an endpoint need not be able to stop."""
+        path = _place(request, provider_job_id)
+        try:
+            self._send("DELETE", path, request, provider_job_id, repeatable=True)
+        except ProviderError as error:
+            if error.code != "not_found":
+                raise
+
+    def callback(self, request: Request, provider_job_id: str | None, call: Callback) -> Outcome | None:
+        """The same JSON as an answer, with the `id`, signed with the same secret."""
+        if self._secret is None or not _signed(self._secret, call, time.time()):
+            return None
+        try:
+            told = orjson.loads(call.body)
+        except ValueError:
+            return None
+        found = told.get("id") if isinstance(told, dict) else None
+        if not isinstance(found, str) or not found or (provider_job_id is not None and found != provider_job_id):
+            return None
+        return self._outcome(request, told, found)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        request: Request,
+        message_id: str,
+        *,
+        seconds: float = CALL_SECONDS,
+        repeatable: bool = False,
+        body: Mapping[str, Any] | None = None,
+    ) -> httpx.Response:
+        if self._secret is None:
+            raise _not_configured("the endpoint has no secret that signs")
+        raw = orjson.dumps(body) if body is not None else b""
+        headers = sign(self._secret, message_id, time.time(), raw) | {"content-type": "application/json"}
+        if request.api_key or self._endpoint.api_key:
+            headers["authorization"] = f"Bearer {request.api_key or self._endpoint.api_key}"
+        return self._wire.send(
+            method, path, headers=headers, seconds=seconds, repeatable=repeatable, content=raw or None
+        )
+
+    def _answered(self, request: Request, answer: httpx.Response, known_as: str) -> Outcome:
+        told = wire.json_of(answer)
+        if not isinstance(told, dict):
+            raise _unusable("the answer is no JSON object", None)
+        later = {"status": "running"} if answer.status_code == 202 else {}
+        return self._outcome(request, {**later, **told}, known_as)
+
+    def _outcome(self, request: Request, told: Mapping[str, Any], known_as: str) -> Outcome:
+        """What an answer or a call back says. One that keeps to no contract is a fault of the endpoint's, for good."""
+        cost = _number(told.get("cost_usd_micros"))
+        match told.get("status"):
+            case "succeeded":
+                return Done(_outputs(told.get("outputs"), cost), cost, _usage(told.get("usage")))
+            case "failed":
+                raise _failure(told.get("error"), cost)
+            case "pending" | "running":
+                return self._pending(request, told, known_as)
+        raise _unusable(f"the answer's status {str(told.get('status'))[:50]!r} is not known", cost)
+
+    def _pending(self, request: Request, told: Mapping[str, Any], known_as: str) -> Pending:
+        found, pause, progress = told.get("id", known_as), told.get("poll_after_seconds"), told.get("progress")
+        if not isinstance(found, str) or not ID.fullmatch(found):
+            raise _unusable("the answer's id is no id", None)
+        if not request.options.get("poll"):
+            pause = POLL_SECONDS_WHEN_CALLED_BACK
+        elif isinstance(pause, bool) or not isinstance(pause, int | float) or not pause > 0:
+            pause = POLL_SECONDS
+        percent = _number(progress)
+        return Pending(found, min(float(pause), POLL_SECONDS_LIMIT), None if percent is None else min(100, percent))
+
+
+# What is asked
+
+
+def sign(secret: bytes, message_id: str, now: float, body: bytes) -> dict[str, str]:
+    """The three headers of Standard Webhooks."""
+    sent = str(int(now))
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": sent,
+        "webhook-signature": f"v1,{_signature(secret, message_id, sent, body)}",
+    }
+
+
+def _signature(secret: bytes, message_id: str, sent: str, body: bytes) -> str:
+    return b64encode(hmac.digest(secret, f"{message_id}.{sent}.".encode() + body, sha256)).decode()
+
+
+def _signed(secret: bytes, call: Callback, now: float) -> bool:
+    """Whether one of the signatures is right and the call is of these minutes."""
+    message_id, sent = call.headers.get("webhook-id", ""), call.headers.get("webhook-timestamp", "")
+    if not message_id or not re.fullmatch(r"\d{1,12}", sent, re.ASCII) or abs(now - int(sent)) > TOLERANCE_SECONDS:
+        return False
+    right = f"v1,{_signature(secret, message_id, sent, call.body)}".encode()
+    offered = [each.encode() for each in call.headers.get("webhook-signature", "").split(" ")]
+    return any([hmac.compare_digest(right, each) for each in offered])  # noqa: C419 - all, in constant time
+
+
+def _secret(endpoint: Endpoint) -> bytes | None:
+    """`whsec_` and base64, or any other text as it is."""
+    text = str(endpoint.options.get("secret") or endpoint.api_key or "")
+    if not text.startswith("whsec_"):
+        return text.encode() or None
+    body = text.removeprefix("whsec_")
+    try:
+        return b64decode(body + "=" * (-len(body) % 4), validate=True) or None
+    except binascii.Error:
+        return None
+
+
+def _not_configured(message: str) -> ProviderError:
+    return ProviderError("not_configured", message, retryable=False, elsewhere=True)
+
+
+def _path(request: Request) -> str:
+    if not PATH.fullmatch(request.model):
+        raise ProviderError(
+            "unknown_model", f"a model is a path, not {request.model!r}", retryable=False, elsewhere=True
+        )
+    return f"/{request.model}"
+
+
+def _place(request: Request, provider_job_id: str) -> str:
+    if not ID.fullmatch(provider_job_id):
+        raise ProviderError("unknown_job", "this is no generation's id", retryable=False)
+    return f"{_path(request)}/{provider_job_id}"
+
+
+# What is answered
+
+
+def _unusable(message: str, cost: int | None) -> ProviderError:
+    """It may have been made, and paid; what came of it cannot be kept."""
+    return ProviderError(
+        "unusable_answer", message, retryable=False, charged=True, cost_usd_micros=cost, elsewhere=True
+    )
+
+
+def _failure(error: Any, cost: int | None) -> ProviderError:
+    told = error if isinstance(error, dict) else {"message": error}
+    code, message = told.get("code"), " ".join(str(told.get("message") or "the generation failed").split())
+    charged = told.get("charged") is True
+    return ProviderError(
+        code if isinstance(code, str) and CODE.fullmatch(code) else "generation_failed",
+        message[: wire.MESSAGE_CHARACTERS],
+        retryable=told.get("retryable") is True,
+        charged=charged,
+        cost_usd_micros=cost if charged else 0,
+    )
+
+
+def _number(value: Any) -> int | None:
+    fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= COST_LIMIT
+    return value if fits else None
+
+
+def _usage(value: Any) -> dict[str, int]:
+    items = list(value.items())[:USAGE_LIMIT] if isinstance(value, dict) else []
+    return {name: number for name, each in items if (number := _number(each)) is not None}
+
+
+def _outputs(value: Any, cost: int | None) -> list[Output]:
+    if not isinstance(value, list) or not 0 < len(value) <= OUTPUT_LIMIT:
+        raise _unusable(f"it succeeded, but its outputs are no list of 1 to {OUTPUT_LIMIT}", cost)
+    try:
+        return [_output(each) for each in value]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise _unusable(f"it succeeded, but an output cannot be read: {error}", cost) from error
+
+
+def _output(value: Any) -> Output:
+    """{url | data | text, media_type}; `data` is base64 or a `data:` URI."""
+    claimed = value.get("media_type")
+    if isinstance(value.get("text"), str):
+        made = results.of_text(value["text"])
+    elif isinstance(value.get("url"), str) and results.is_address(value["url"]):
+        made = results.of_address(value["url"])
+    elif str(value["data"]).startswith("data:"):
+        made = results.of_address(value["data"])
+    else:
+        made = results.of_base64(value["data"])
+    return Output(made.chunks, claimed if isinstance(claimed, str) else made.claimed_media_type)
