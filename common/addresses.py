@@ -26,6 +26,7 @@ _V4_REFUSED = tuple(
     )
 )  # fmt: skip
 _V6_PUBLIC = IPv6Network("2000::/3")  # all that was ever given out
+# 2001::/23 holds Teredo, which leads to two IPv4 addresses behind somebody's NAT: no server is reached so.
 _V6_REFUSED = tuple(IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "3fff::/20"))
 _NAT64 = IPv6Network("64:ff9b::/96")
 _ISATAP = {0x00005EFE, 0x02005EFE}
@@ -166,8 +167,6 @@ def is_public(address: Address) -> bool:
         return is_public(IPv4Address(int(address) & 0xFFFFFFFF))
     if address.sixtofour is not None:
         return is_public(address.sixtofour)
-    if address.teredo is not None:
-        return all(is_public(each) for each in address.teredo)
     if (int(address) >> 32) & 0xFFFFFFFF in _ISATAP and not is_public(IPv4Address(int(address) & 0xFFFFFFFF)):
         return False
     return address in _V6_PUBLIC and not any(address in network for network in _V6_REFUSED)

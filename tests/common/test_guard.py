@@ -40,7 +40,7 @@ def refusal(url: str, **options: object) -> Refused:
     # IPv4 inside IPv6: mapped, compatible, NAT64, 6to4, Teredo, ISATAP
     "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[0:0:0:0:0:ffff:a9fe:a9fe]", "[::127.0.0.1]", "[::ffff:0:127.0.0.1]",
     "[64:ff9b::127.0.0.1]", "[64:ff9b::a9fe:a9fe]", "[64:ff9b:1::1]", "[2002:7f00:1::]", "[2002:a9fe:a9fe::1]",
-    "[2001:0:7f00:1::1]", "[2001:0:808:808::80ff:fffe]", "[2600::5efe:a9fe:a9fe]",
+    "[2001:0:7f00:1::1]", "[2001:0:808:808::80ff:fffe]", "[2001:0:808:808::f7f7:f7f7]", "[2600::5efe:a9fe:a9fe]",
     # names of this machine and this network
     "localhost", "LOCALHOST", "localhost.", "app.localhost", "printer.local", "db.internal", "redis", "postgres",
     "host.docker.internal", "router.home.arpa", "nas.lan", "ｌocalhost", "ⓛⓞⓒⓐⓛⓗⓞⓢⓣ",
