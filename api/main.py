@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import catalogue, credits, files, hooks, jobs, problems, provider_keys, schemas
+from api import catalogue, clerk, credits, files, hooks, jobs, problems, provider_keys, schemas
 from api.auth import KeyRing
 from api.grouping import Grouper
 from api.intake import Intake
@@ -27,7 +27,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.Problem, "description": text}
     for status, text in {
         400: "The request is not valid.",
-        401: "A valid API key is needed.",
+        401: "A valid API key or token is needed.",
         402: "Not enough credits: `needed` and `available` say how many.",
         403: "The account's storage is full.",
         404: "There is nothing here, or it is somebody else's.",
@@ -78,6 +78,7 @@ def make_app() -> FastAPI:
     app.include_router(files.router)
     app.include_router(provider_keys.router)
     app.include_router(hooks.router)
+    app.include_router(clerk.router)
     app.get("/healthz", tags=["health"], summary="Is this process alive")(_alive)
     app.get("/readyz", tags=["health"], summary="Can this process serve")(_ready)
     problems.install(app)
@@ -109,7 +110,9 @@ def _document(app: FastAPI) -> None:
             return app.openapi_schema
         document = build()
         components = document["components"]
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}}
+        components["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer", "description": "An API key or a JWT."}
+        }
         components["schemas"]["Job"]["example"] = jobs.examples()
         for path, methods in document["paths"].items():
             for operation in methods.values():

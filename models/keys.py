@@ -57,9 +57,12 @@ def create(conn: Connection[Any], account_id: UUID, name: str) -> tuple[UUID, st
 
 
 def owners(conn: Connection[Any], hashes: list[bytes]) -> list[KeyOwner | None]:
-    """Whom each hash belongs to, in order; None for unknown and revoked keys."""
+    """Whom each hash belongs to, in order; None for unknown and revoked keys, and for those of banned users."""
     rows = conn.execute(
-        "select hash, id, account_id from api_keys where hash = any(%s) and revoked_at is null", [hashes]
+        """select k.hash, k.id, k.account_id from api_keys k
+             join accounts a on a.id = k.account_id join users u on u.id = a.user_id
+            where k.hash = any(%s) and k.revoked_at is null and u.deleted_at is null and not u.banned""",
+        [hashes],
     ).fetchall()
     found = {bytes(row[0]): KeyOwner(row[1], row[2]) for row in rows}
     return [found.get(each) for each in hashes]
