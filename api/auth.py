@@ -1,35 +1,32 @@
-"""Who asks: a bearer API key or a JWT, looked up once every few seconds per process. A key is compared by its hash, never
-by its text.
+"""Who asks, and whether they may: a bearer API key or a JWT, looked up once every few seconds per process. A key is
+compared by its hash, never by its text.
 """
 
+import asyncio
+import contextlib
+import logging
 import time
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 from uuid import UUID
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from api.grouping import Grouper
 from api.jwt import Tokens
-from models import keys
+from models import access, keys
+from models.access import Caller, Scope
+from models.acts import By
 from models.db import transaction
 from models.errors import NotAuthenticated
 from models.settings import settings
 
+log = logging.getLogger(__name__)
+
 MAX_CACHED = 10_000
-
-# What somebody signed in may do; only an admin's token is good for what only admins do.
-USER_SCOPES = frozenset({"generate", "read", "write", "delete"})
-ADMIN_SCOPES = USER_SCOPES | {"admin"}
-
-
-class Caller(NamedTuple):
-    """Whom this request acts for. A token's caller has no key."""
-
-    account_id: UUID
-    key_id: UUID | None
-    scopes: frozenset[str]
-    role: str
+COUNT_SECONDS = 10.0
 
 
 class KeyRing:
@@ -39,6 +36,12 @@ class KeyRing:
         self._known: dict[bytes, tuple[float, Caller | None]] = {}
         self._lookups: Grouper[bytes, Caller | None] = Grouper(_look_up, name="keys")
         self._tokens = Tokens()
+        self._uses: Counter[UUID] = Counter()
+        self._counting: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to write down how often keys are used."""
+        self._counting = asyncio.create_task(self._count())
 
     async def caller(self, request: Request) -> Caller:
         """The caller of a request. Raises NotAuthenticated."""
@@ -47,8 +50,8 @@ class KeyRing:
         secret = secret.strip()
         if scheme.lower() == "bearer" and secret.count(".") == 2:
             person = await self._tokens.person(secret)
-            scopes = ADMIN_SCOPES if person.role == "admin" else USER_SCOPES
-            return Caller(person.account_id, None, scopes, person.role)
+            scopes = access.scopes_of(person.role)
+            return Caller(person.account_id, person.user_id, None, scopes, person.role)
         if scheme.lower() != "bearer" or not secret or len(secret) > 200:
             raise NotAuthenticated("send an API key or a token: Authorization: Bearer hr_…")
         hashed = keys.hash_of(secret)
@@ -59,22 +62,66 @@ class KeyRing:
                 self._known.clear()
             known = (time.monotonic() + settings().key_cache_seconds, found)
             self._known[hashed] = known
-        if known[1] is None:
-            raise NotAuthenticated("this API key is not valid, or was revoked")
-        return known[1]
+        who = known[1]
+        if who is None:
+            raise NotAuthenticated("this API key is not valid, has expired, or was revoked")
+        if who.key_id is not None:
+            self._uses[who.key_id] += 1
+        return who
 
-    def close(self) -> None:
+    async def _count(self) -> None:
+        while True:
+            await asyncio.sleep(COUNT_SECONDS)
+            await run_in_threadpool(self._write_uses)
+
+    def _write_uses(self) -> None:
+        uses, self._uses = self._uses, Counter()
+        try:
+            with transaction() as conn:
+                keys.used(conn, uses)
+        except Exception as error:  # noqa: BLE001 - a count that is lost harms nobody
+            log.warning("could not count the uses of keys: %s", error)
+
+    async def close(self) -> None:
+        if self._counting is not None:
+            self._counting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._counting
+        await run_in_threadpool(self._write_uses)
         self._lookups.close()
         self._tokens.close()
 
 
 def _look_up(hashes: Sequence[bytes]) -> list[Caller | None]:
     with transaction() as conn:
-        owners = keys.owners(conn, list(hashes))
-    return [Caller(owner.account_id, owner.key_id, USER_SCOPES, "user") if owner else None for owner in owners]
+        return keys.callers(conn, list(hashes))
 
 
-async def caller(request: Request) -> Caller:
-    """FastAPI dependency. Async on purpose: a synchronous one would hop to the thread pool."""
-    ring: KeyRing = request.app.state.keys
-    return await ring.caller(request)
+async def permitted(request: Request, scope: Scope) -> Caller:
+    """The caller, who has this scope and has not asked too often. Raises NotAuthenticated, Forbidden, RateLimited."""
+    state = request.app.state
+    try:
+        who: Caller = await state.keys.caller(request)
+    except NotAuthenticated:
+        await state.rates.failed(request)
+        raise
+    access.check(who, scope)
+    await state.rates.asked(request, who)
+    return who
+
+
+def needs(scope: Scope) -> Callable[[Request], Coroutine[Any, Any, Caller]]:
+    """A FastAPI dependency: the caller, who has this scope. Async on purpose: a synchronous one would hop to the thread
+    pool. `need` tells the document, and the test that walks it, what the route needs.
+    """
+
+    async def dependency(request: Request) -> Caller:
+        return await permitted(request, scope)
+
+    dependency.need = scope  # type: ignore[attr-defined]
+    return dependency
+
+
+def by(who: Caller, request: Request) -> By:
+    """Who acts, for the audit log."""
+    return By(str(who.user_id), who.key_id, request.client.host if request.client else None)

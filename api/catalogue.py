@@ -10,11 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import schemas
-from api.auth import Caller, caller
+from api.auth import permitted
 from api.jobs import offer_of
 from api.lean import LeanRoute, answer, handled_by, read_body
 from api.views import model_view, plan_view
 from models import prices, reading
+from models.access import Caller
 from models.catalogue import Offer, offers
 from models.db import session, transaction
 from models.errors import NotFound
@@ -97,7 +98,7 @@ def get_plan(plan_id: str) -> Response:
 
 
 async def _quote(request: Request) -> Response:
-    who: Caller = await caller(request)
+    who = await permitted(request, "read")
     wanted, _ = await read_body(request, schemas.QuoteRequest)
     offer = offer_of(request, wanted.model)
     values = offer.checked(wanted.input)
@@ -120,6 +121,6 @@ def _price(who: Caller, offer: Offer, values: dict[str, object]) -> dict[str, ob
 
 
 @lean_router.post("/quotes", response_model=schemas.Quote, summary="Ask what a job would cost")
-@handled_by(_quote)
+@handled_by(_quote, need="read")
 def create_quote(body: schemas.QuoteRequest) -> None:
     """The credits that ordering this would reserve, on your plan. Nothing is ordered."""

@@ -6,9 +6,10 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from api import schemas
-from api.auth import Caller, caller
+from api.auth import needs
 from api.lean import answer
 from models import reading
+from models.access import Caller
 from models.db import transaction
 from models.errors import InvalidRequest
 
@@ -16,7 +17,7 @@ router = APIRouter(prefix="/v1/credits", tags=["credits"])
 
 
 @router.get("", response_model=schemas.Credits, summary="Look at the balance")
-def get_credits(who: Annotated[Caller, Depends(caller)]) -> Response:
+def get_credits(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
     """What is really usable now: grants whose time has passed are expired before this is answered."""
     with transaction() as conn:
         balance = reading.balance(conn, who.account_id)
@@ -27,7 +28,7 @@ def get_credits(who: Annotated[Caller, Depends(caller)]) -> Response:
 
 @router.get("/entries", response_model=schemas.EntryPage, summary="List ledger entries")
 def list_entries(
-    who: Annotated[Caller, Depends(caller)],
+    who: Annotated[Caller, Depends(needs("read"))],
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:

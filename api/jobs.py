@@ -13,12 +13,13 @@ from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
 from api import schemas
-from api.auth import Caller, caller
+from api.auth import needs, permitted
 from api.grouping import Grouper
 from api.lean import LeanRoute, answer, handled_by, read_body
 from api.views import job_view
+from models import access, reading
 from models import cancel as canceling
-from models import reading
+from models.access import Caller
 from models.catalogue import Offer
 from models.db import transaction
 from models.errors import InvalidRequest, JobNotEnded, NotFound, UnknownModel
@@ -50,17 +51,18 @@ def job_id_of(text: str) -> UUID:
 
 
 async def _create(request: Request) -> Response:
-    who = await request.app.state.keys.caller(request)
+    who = await permitted(request, "generate")
     order, body = await read_body(request, schemas.JobRequest)
     key = request.headers.get("idempotency-key")
     if key is not None and not (0 < len(key) <= MAX_KEY_CHARACTERS):
         raise InvalidRequest(
             f"Idempotency-Key has {len(key)} characters; the limit is {MAX_KEY_CHARACTERS}", param="Idempotency-Key"
         )
+    access.check_model(who, order.model)
     offer = offer_of(request, order.model)
     wanted = Order(
         uuid7(), who.account_id, offer, offer.checked(order.input), priority=order.priority, queue=order.queue,
-        api_key_id=who.key_id, idempotency_key=key, body_hash=body_hash(body) if key else b"",
+        api_key_id=who.key_id, key_budget=who.monthly_credits, idempotency_key=key, body_hash=body_hash(body) if key else b"",
     )  # fmt: skip
     return await _ordered(request, wanted)
 
@@ -91,7 +93,7 @@ def new_row(order: Order, accepted: Accepted, created_at: datetime) -> JobRow:
 
 
 @lean_router.post("", status_code=201, response_model=schemas.Job, summary="Order a job")
-@handled_by(_create)
+@handled_by(_create, need="generate")
 def create_job(
     body: schemas.JobRequest,
     idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)] = None,
@@ -102,7 +104,7 @@ def create_job(
 
 
 async def _get(request: Request) -> Response:
-    who = await request.app.state.keys.caller(request)
+    who = await permitted(request, "read")
     job_id = job_id_of(request.path_params["job_id"])
     row: JobRow | None = await request.app.state.reads.ask(job_id)
     if row is None or row.account_id != who.account_id:
@@ -111,7 +113,7 @@ async def _get(request: Request) -> Response:
 
 
 @lean_router.get("/{job_id}", response_model=schemas.Job, summary="Look at a job")
-@handled_by(_get)
+@handled_by(_get, need="read")
 def get_job(job_id: UUID) -> None:
     """The job's status, where it stands while it waits, and its results once it has succeeded."""
 
@@ -128,7 +130,7 @@ Reads = Grouper[UUID, JobRow | None]
 
 @router.get("", response_model=schemas.JobPage, summary="List jobs")
 def list_jobs(
-    who: Annotated[Caller, Depends(caller)],
+    who: Annotated[Caller, Depends(needs("read"))],
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
     status: Annotated[schemas.Status | None, Query()] = None,
@@ -152,7 +154,7 @@ def _read_cursor(text: str) -> UUID:
 
 
 @router.post("/{job_id}/cancel", response_model=schemas.Job, summary="Cancel a job")
-def cancel_job(job_id: str, who: Annotated[Caller, Depends(caller)]) -> Response:
+def cancel_job(job_id: str, who: Annotated[Caller, Depends(needs("generate"))]) -> Response:
     """A job that has not started is canceled and refunded at once. A running one is asked to stop: `cancel_requested`
     is true until it has, and its model decides whether it is refunded.
     """
@@ -170,13 +172,14 @@ def _read(job_id: UUID, status: int = 200) -> Response:
 
 
 async def _retry(request: Request) -> Response:
-    who = await request.app.state.keys.caller(request)
+    who = await permitted(request, "generate")
     job_id = job_id_of(request.path_params["job_id"])
     row: JobRow | None = await request.app.state.reads.ask(job_id)
     if row is None or row.account_id != who.account_id:
         raise NotFound(f"no job {job_id}", param="id")
     if row.ended is None:
         raise JobNotEnded("only a job that has ended can be ordered again", param="id")
+    access.check_model(who, row.model_id)
     offer = offer_of(request, row.model_id)
     again = Order(
         uuid7(),
@@ -185,13 +188,14 @@ async def _retry(request: Request) -> Response:
         offer.checked(row.input),
         queue=row.queue,
         api_key_id=who.key_id,
+        key_budget=who.monthly_credits,
         retry_of=job_id,
     )
     return await _ordered(request, again)
 
 
 @lean_router.post("/{job_id}/retry", status_code=201, response_model=schemas.Job, summary="Order an ended job again")
-@handled_by(_retry)
+@handled_by(_retry, need="generate")
 def retry_job(job_id: UUID) -> None:
     """A new job with the same input, at today's price; `retry_of` names the old one, which stays as it ended."""
 

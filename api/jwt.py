@@ -98,10 +98,10 @@ class Tokens:
 def _claimed(token: str) -> tuple[str, str, str]:
     """Issuer, key id and algorithm as a token says, before anything is believed: they only choose what it must fit."""
     try:
-        header = jwt.get_unverified_header(token)
-        claims = jwt.decode(token, options={"verify_signature": False})
+        whole = jwt.decode_complete(token, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, RecursionError):
         raise NotAuthenticated("this is neither an API key nor a JWT") from None
+    header, claims = whole["header"], whole["payload"]
     issuer, kid, algorithm = claims.get("iss"), header.get("kid"), header.get("alg")
     if algorithm not in ALGORITHMS or "crit" in header:
         raise NotAuthenticated(f"tokens are signed with {' or '.join(ALGORITHMS)}, without extensions")

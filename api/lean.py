@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from models.access import Scope
 from models.errors import InvalidInput, InvalidRequest
 
 Shape = TypeVar("Shape", bound=BaseModel)
@@ -27,11 +28,12 @@ class LeanRoute(APIRoute):
         return lean
 
 
-def handled_by(handler: Handler) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Say which function really answers a documented endpoint."""
+def handled_by(handler: Handler, *, need: Scope) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Say which function really answers a documented endpoint, and which scope it asks for (with `auth.permitted`)."""
 
     def mark(endpoint: Callable[..., Any]) -> Callable[..., Any]:
         endpoint.lean = handler  # type: ignore[attr-defined]
+        endpoint.need = need  # type: ignore[attr-defined]
         return endpoint
 
     return mark

@@ -29,7 +29,12 @@ class Limits:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], id_header, (b"x-content-type-options", b"nosniff")]
+                message["headers"] = [
+                    *message["headers"],
+                    *scope.get("rate_headers", ()),
+                    id_header,
+                    (b"x-content-type-options", b"nosniff"),
+                ]
             await send(message)
 
         refusal = _refusal(scope)

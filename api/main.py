@@ -8,20 +8,36 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import catalogue, clerk, credits, files, hooks, jobs, problems, provider_keys, schemas
+from api import admin, catalogue, clerk, credits, files, hooks, jobs, keys, problems, provider_keys, schemas
 from api.auth import KeyRing
 from api.grouping import Grouper
 from api.intake import Intake
 from api.lean import answer
 from api.limits import Limits
+from api.rates import Rates
 from models import db
 from models.db import transaction
 from models.errors import Unavailable
 from models.settings import settings
 from workers import enqueue
+
+ROUTERS = (
+    jobs.lean_router,
+    jobs.router,
+    catalogue.lean_router,
+    catalogue.router,
+    credits.router,
+    files.router,
+    keys.router,
+    provider_keys.router,
+    admin.router,
+    hooks.router,
+    clerk.router,
+)
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.Problem, "description": text}
@@ -29,10 +45,11 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         400: "The request is not valid.",
         401: "A valid API key or token is needed.",
         402: "Not enough credits: `needed` and `available` say how many.",
-        403: "The account's storage is full.",
+        403: "You may not do this, or the account's storage is full; `code` says which.",
         404: "There is nothing here, or it is somebody else's.",
         413: "The body is too large.",
         414: "The address is too long.",
+        429: "Too many requests: `Retry-After` says when to ask again.",
         422: "The input does not fit: `param` names the field.",
         503: "Try again soon.",
     }.items()
@@ -42,6 +59,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.keys = KeyRing()
+    app.state.keys.start()
+    app.state.rates = Rates()
     app.state.intake = Intake()
     app.state.reads = Grouper(jobs.read_group, name="reads")
     app.state.catalogue = catalogue.Catalogue()
@@ -55,7 +74,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await app.state.catalogue.stop()
     app.state.intake.close()
     app.state.reads.close()
-    app.state.keys.close()
+    await app.state.keys.close()
     enqueue.close()
     db.close()
 
@@ -70,21 +89,46 @@ def make_app() -> FastAPI:
         responses=PROBLEMS,
         separate_input_output_schemas=False,
     )
-    app.include_router(jobs.lean_router)
-    app.include_router(jobs.router)
-    app.include_router(catalogue.lean_router)
-    app.include_router(catalogue.router)
-    app.include_router(credits.router)
-    app.include_router(files.router)
-    app.include_router(provider_keys.router)
-    app.include_router(hooks.router)
-    app.include_router(clerk.router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.get("/healthz", tags=["health"], summary="Is this process alive")(_alive)
     app.get("/readyz", tags=["health"], summary="Can this process serve")(_ready)
     problems.install(app)
     app.add_middleware(Limits)
+    needs_of(app)  # no route without a word on who may call it
     _document(app)
     return app
+
+
+# Who may call them without a key, and why.
+OPEN_ROUTES = {
+    "/v1/models": "the price list",
+    "/v1/models/{model_id}": "the price list",
+    "/v1/plans": "the price list",
+    "/v1/plans/{plan_id}": "the price list",
+    "/files/{token}": "the address is the secret",
+    "/hooks/providers/{token}": "the address is the secret",
+    "/hooks/clerk": "the body is signed",
+    "/healthz": "says nothing",
+    "/readyz": "says nothing",
+}
+PUBLIC = "public"
+
+
+def needs_of(app: FastAPI) -> list[tuple[str, str, str]]:
+    """What each route needs: (path, method, scope or "public"). Raises RuntimeError for a route that does not say."""
+    found = []
+    for route in (*app.routes, *(each for router in ROUTERS for each in router.routes)):
+        if not isinstance(route, APIRoute):
+            continue  # the documentation itself
+        calls = [route.endpoint, *(dependency.call for dependency in route.dependant.dependencies)]
+        need = next((each.need for each in calls if each is not None and hasattr(each, "need")), None)
+        if need is None:
+            if route.path_format not in OPEN_ROUTES:
+                raise RuntimeError(f"{route.path_format} does not say what it needs")
+            need = PUBLIC
+        found += [(route.path_format, method.lower(), need) for method in sorted(route.methods or ())]
+    return found
 
 
 async def _alive() -> dict[str, str]:
@@ -114,10 +158,11 @@ def _document(app: FastAPI) -> None:
             "key": {"type": "http", "scheme": "bearer", "description": "An API key or a JWT."}
         }
         components["schemas"]["Job"]["example"] = jobs.examples()
-        for path, methods in document["paths"].items():
-            for operation in methods.values():
-                if path.startswith(("/v1/jobs", "/v1/quotes", "/v1/credits", "/v1/provider-keys")):
-                    operation["security"] = [{"key": []}]
+        for path, method, need in needs_of(app):
+            if need != PUBLIC and path in document["paths"]:
+                operation = document["paths"][path][method]
+                operation["security"] = [{"key": [need]}]
+                operation["x-scope"] = need
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI documents this way of extending its document

@@ -42,7 +42,7 @@ def problem(
         "request_id": request.scope.get("request_id"),
         **(extra or {}),
     }
-    headers = {"retry-after": "1"} if retryable else {}
+    headers = {"retry-after": str((extra or {}).get("retry_after", 1))} if retryable else {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
     return Response(orjson.dumps(body, default=str), status, headers, MEDIA_TYPE)

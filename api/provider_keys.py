@@ -7,8 +7,9 @@ from fastapi import APIRouter, Body, Depends, Path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
-from api.auth import Caller, caller
+from api.auth import needs
 from models import provider_keys
+from models.access import Caller
 from models.db import transaction
 
 router = APIRouter(tags=["provider keys"])
@@ -33,14 +34,16 @@ class ShownKey(BaseModel):
 
 
 @router.get("/v1/provider-keys", summary="List your keys at providers")
-def list_keys(who: Annotated[Caller, Depends(caller)]) -> list[ShownKey]:
+def list_keys(who: Annotated[Caller, Depends(needs("read"))]) -> list[ShownKey]:
     with transaction() as conn:
         found = provider_keys.shown(conn, who.account_id)
     return [ShownKey(**each._asdict()) for each in found]
 
 
 @router.put("/v1/provider-keys/{provider}", summary="Set your key at a provider", status_code=204)
-def set_key(who: Annotated[Caller, Depends(caller)], provider: Name, body: Annotated[NewKey, Body()]) -> Response:
+def set_key(
+    who: Annotated[Caller, Depends(needs("write"))], provider: Name, body: Annotated[NewKey, Body()]
+) -> Response:
     """Replaces the one before."""
     with transaction() as conn:
         provider_keys.save(conn, who.account_id, provider, body.key)
@@ -48,7 +51,7 @@ def set_key(who: Annotated[Caller, Depends(caller)], provider: Name, body: Annot
 
 
 @router.delete("/v1/provider-keys/{provider}", summary="Forget your key at a provider", status_code=204)
-def remove_key(who: Annotated[Caller, Depends(caller)], provider: Name) -> Response:
+def remove_key(who: Annotated[Caller, Depends(needs("delete"))], provider: Name) -> Response:
     with transaction() as conn:
         provider_keys.remove(conn, who.account_id, provider)
     return Response(status_code=204)

@@ -75,7 +75,7 @@ class Stand:
             conn.execute(_ACCOUNTS, [ACCOUNTS])
             catalogue.apply(conn, [_entry("bench"), _entry("bench-slow", delay_seconds=0.5)])
             secrets = [
-                keys.create(conn, row[0], "bench")[1]
+                keys.create(conn, row[0], keys.NewKey("bench"))[1]
                 for row in conn.execute("select id from accounts order by id").fetchall()
             ]
         if stored_jobs:

@@ -149,7 +149,7 @@ def _open_account() -> tuple[Any, str]:
             conn, issuer="demo", subject=f"demo-{time.time_ns()}", default_plan="free", email="demo@example.com"
         )
         credits.grant(conn, account_id, kind="gift", amount=30, ref="demo")
-        return account_id, keys.create(conn, account_id, "demo")[1]
+        return account_id, keys.create(conn, account_id, keys.NewKey("demo"))[1]
 
 
 def _order(api: Api, results: Path) -> dict[str, Any]:

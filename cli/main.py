@@ -6,14 +6,14 @@ import sys
 import typer
 from rich.markup import escape
 
-from cli import catalogue, client, local, operate, parked, report
+from cli import catalogue, client, identity, local, operate, parked, report
 from cli.output import errors
 from models import db
 from models.errors import DomainError
 from workers import enqueue, pressure
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
-for part in (local, client, operate, parked, report):
+for part in (local, client, identity, operate, parked, report):
     app.registered_commands += part.app.registered_commands
 app.add_typer(catalogue.app, name="catalogue")
 

@@ -15,7 +15,6 @@ from cli.output import JsonFlag, console, fail, print_json, show
 from models import accounts, catalogue, credits, dispatch, events, fleet, reading, setup, submit, subscriptions
 from models import audit as books
 from models import cancel as canceling
-from models import keys as api_keys
 from models.db import transaction
 from models.providers import providers as all_providers
 from models.settings import settings
@@ -49,24 +48,6 @@ def account(
         )
         balance = reading.balance(conn, account_id)
     show([{"account": account_id, "new": new, **balance._asdict()}], as_json=as_json)
-
-
-@app.command()
-def keys(
-    account_id: Account,
-    name: Annotated[str, typer.Option(help="What the key is for.")] = "command line",
-    revoke: Annotated[UUID | None, typer.Option(help="Take the key with this id out of use instead.")] = None,
-    as_json: bool = JsonFlag,
-) -> None:
-    """Make an API key, which is shown once; or revoke one."""
-    with transaction() as conn:
-        if revoke:
-            api_keys.revoke(conn, revoke)
-            rows = [{"key_id": revoke, "revoked": True}]
-        else:
-            key_id, secret = api_keys.create(conn, account_id, name)
-            rows = [{"key_id": key_id, "secret": secret}]
-    show(rows, as_json=as_json, title=None if revoke else "Keep the secret now: it is not shown again")
 
 
 @app.command()

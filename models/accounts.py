@@ -1,7 +1,7 @@
 """Users and the accounts that pay."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
@@ -9,7 +9,9 @@ from sqlalchemy import Boolean, CheckConstraint, Index, Integer, Text, UniqueCon
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
-from models import credits
+from models import acts, credits
+from models.access import Role
+from models.acts import By
 from models.base import counter, created_at, in_list, moment
 from models.errors import NotFound
 
@@ -64,6 +66,52 @@ class Account(SQLModel, table=True):
     storage_bytes: int = counter()
     event_number: int = counter()
     created_at: datetime = created_at()
+
+
+class UserRow(NamedTuple):
+    """A user and what they are on."""
+
+    id: UUID
+    account_id: UUID
+    issuer: str
+    subject: str
+    email: str | None
+    role: Role
+    plan: str
+    created_at: datetime
+
+
+_USER = """select u.id, a.id, u.issuer, u.subject, u.email, u.role, a.plan_id, u.created_at
+             from users u join accounts a on a.user_id = u.id"""
+
+
+def users(
+    conn: Connection[Any], *, before: UUID | None = None, email: str | None = None, limit: int = 50
+) -> list[UserRow]:
+    """Users, newest first."""
+    rows = conn.execute(
+        f"{_USER} where (%s::uuid is null or u.id < %s) and (%s::text is null or u.email = %s) order by u.id desc limit %s",
+        [before, before, email, email, limit],
+    ).fetchall()
+    return [UserRow(*row) for row in rows]
+
+
+def user(conn: Connection[Any], user_id: UUID) -> UserRow:
+    """One user. Raises NotFound."""
+    row = conn.execute(f"{_USER} where u.id = %s", [user_id]).fetchone()
+    if row is None:
+        raise NotFound(f"no user {user_id}", param="id")
+    return UserRow(*row)
+
+
+def change_role(conn: Connection[Any], by: By, user_id: UUID, role: Role) -> None:
+    """Give a user a role, and write it down. Raises NotFound."""
+    row = conn.execute("select role from users where id = %s for update", [user_id]).fetchone()
+    if row is None:
+        raise NotFound(f"no user {user_id}", param="id")
+    if row[0] != role:
+        conn.execute("update users set role = %s where id = %s", [role, user_id])
+        acts.record(conn, by, "user.role", str(user_id), before=row[0], after=role)
 
 
 def open_account(

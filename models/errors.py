@@ -67,6 +67,35 @@ class NotConfigured(DomainError):
     status = 503
 
 
+class Forbidden(DomainError):
+    """This caller may not do that."""
+
+    code = "forbidden"
+    status = 403
+
+
+class BudgetExceeded(DomainError):
+    """The key's budget for this month is spent."""
+
+    code = "key_budget_exceeded"
+    status = 402
+
+
+class DailyLimitReached(DomainError):
+    """The plan's limit for today is reached."""
+
+    code = "daily_limit_reached"
+    status = 403
+
+
+class RateLimited(DomainError):
+    """Too many requests; try again soon."""
+
+    code = "rate_limited"
+    status = 429
+    retryable = True
+
+
 class NotEnoughCredits(DomainError):
     """The account has not enough credits."""
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from models.access import Role
 from models.accounts import open_account
 
 
@@ -22,7 +23,8 @@ class Person(NamedTuple):
     """Who somebody is to us. `refused` says why they may do nothing: banned, deleted."""
 
     account_id: UUID
-    role: str
+    user_id: UUID
+    role: Role
     refused: str | None
 
 
@@ -39,12 +41,12 @@ class Profile(NamedTuple):
 def known(conn: Connection[Any], identities: Sequence[Identity]) -> list[Person | None]:
     """Who these are, in order; None for those never seen."""
     rows = conn.execute(
-        """select w.n, a.id, u.role, case when u.deleted_at is not null then 'deleted' when u.banned then 'banned' end
+        """select w.n, a.id, u.id, u.role, case when u.deleted_at is not null then 'deleted' when u.banned then 'banned' end
              from unnest(%s::text[], %s::text[]) with ordinality as w(issuer, subject, n)
              join users u on u.issuer = w.issuer and u.subject = w.subject join accounts a on a.user_id = u.id""",
         [[each.issuer for each in identities], [each.subject for each in identities]],
     ).fetchall()
-    found = {row[0]: Person(row[1], row[2], row[3]) for row in rows}
+    found = {row[0]: Person(*row[1:]) for row in rows}
     return [found.get(number) for number in range(1, len(identities) + 1)]
 
 

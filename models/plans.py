@@ -33,11 +33,12 @@ class Plan(SQLModel, table=True):
     markup_bp: int = Field(sa_type=Integer, nullable=False)  # basis points: 8500 is 85 %
     storage_quota_bytes: int = Field(sa_type=BigInteger, nullable=False)
     slots: int = Field(sa_type=Integer, nullable=False)
+    daily_text_jobs: int | None = Field(default=None, sa_type=Integer, nullable=True)  # None: without limit
 
 
 # Spec A5 and B2. A5 names no quota and B2 no markup; those values are ours.
 STANDARD_PLANS = (
-    Plan(id="free", name="Free", position=0, credits=10, granted="once", price_cents=0, credit_price_usd_micros=125_000, markup_bp=8500, storage_quota_bytes=1 * GB, slots=2),
+    Plan(id="free", name="Free", position=0, credits=10, granted="once", price_cents=0, credit_price_usd_micros=125_000, markup_bp=8500, storage_quota_bytes=1 * GB, slots=2, daily_text_jobs=5),
     Plan(id="starter", name="Starter", position=1, credits=80, granted="monthly", price_cents=1000, credit_price_usd_micros=125_000, markup_bp=8500, storage_quota_bytes=10 * GB, slots=3),
     Plan(id="creator", name="Creator", position=2, credits=250, granted="monthly", price_cents=3100, credit_price_usd_micros=124_000, markup_bp=7500, storage_quota_bytes=50 * GB, slots=5),
     Plan(id="pro", name="Pro", position=3, credits=500, granted="monthly", price_cents=2900, credit_price_usd_micros=58_000, markup_bp=7500, storage_quota_bytes=100 * GB, slots=8),

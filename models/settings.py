@@ -44,6 +44,12 @@ class Settings(BaseSettings):
     catalogue_refresh_seconds: float = Field(5.0, gt=0, description="How soon an API process sees a new catalogue.")
     key_cache_seconds: float = Field(3.0, ge=0, le=5, description="How long a revoked key may still pass in a process.")
 
+    account_per_minute: int | None = Field(None, ge=1, description="Requests of one account; empty: without limit.")
+    address_per_minute: int | None = Field(None, ge=1, description="Requests of one address; empty: without limit.")
+    failed_auth_per_minute: int = Field(60, ge=1, description="Requests of one address without a valid key.")
+    key_rotation_hours: int = Field(24, ge=0, description="How long a rotated key still works.")
+    cors_origins: str = Field("", description="Origins of web pages that may call the API, separated by commas.")
+
     idempotency_key_hours: int = Field(24, ge=1)
     result_hours: int = Field(24, ge=1, description="How long results are kept, unless the model says otherwise.")
     signed_link_seconds: int = Field(900, ge=1, description="Longest life of a presigned link to an object.")

@@ -16,9 +16,12 @@ import orjson
 from psycopg import Connection
 
 from models import credits, prices
+from models.access import daily_texts_left
 from models.catalogue import Offer
 from models.errors import (
     AccountBlocked,
+    BudgetExceeded,
+    DailyLimitReached,
     DomainError,
     IdempotencyMismatch,
     NotAuthenticated,
@@ -39,6 +42,7 @@ class Order:
     priority: int = 0
     queue: str | None = None  # None: the model's own
     api_key_id: UUID | None = None
+    key_budget: int | None = None  # credits a month; None: without limit
     idempotency_key: str | None = None
     body_hash: bytes = b""
     retry_of: UUID | None = None
@@ -82,6 +86,7 @@ class _Account:
     credit_price_usd_micros: int
     markup_bp: int
     now: datetime
+    daily_text_jobs: int | None
     grants: list[list[Any]] = field(default_factory=list)  # [id, remaining], in the order of use
     changed: bool = False
 
@@ -91,6 +96,16 @@ class _Writes:
     jobs: list[dict[str, Any]] = field(default_factory=list)
     lots: list[dict[str, Any]] = field(default_factory=list)
     grants: dict[UUID, int] = field(default_factory=dict)
+    spending: dict[UUID, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What is counted of the past, as the orders before left it."""
+
+    models_in_use: dict[tuple[UUID, str], int]
+    spent: dict[UUID, int]  # by keys with a budget, this month
+    texts: dict[UUID, int]  # of accounts with a daily limit, today
 
 
 def body_hash(body: Mapping[str, Any]) -> bytes:
@@ -104,17 +119,20 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
     if not accounts and not wait:
         return [Locked() for _ in orders]
     known = _known_keys(conn, orders)
-    in_use = _models_in_use(conn, orders)
+    counts = _Counts(_models_in_use(conn, orders), _spent(conn, orders), _texts_today(conn, orders, accounts))
     writes = _Writes()
-    answers = [_decide(order, accounts, known, in_use, writes, wait=wait) for order in orders]
+    answers = [_decide(order, accounts, known, counts, writes, wait=wait) for order in orders]
     if writes.jobs:
         conn.execute(_WRITE, [_document(accounts, writes).decode()])
+    if writes.spending:
+        conn.execute(_SPEND, [list(writes.spending), list(writes.spending.values())])
     return answers
 
 
 _LOCK = """
 select a.id, a.available, a.reserved, a.debt, a.slots_in_use, a.event_number, a.storage_bytes,
-       p.slots, p.storage_quota_bytes, p.credit_price_usd_micros, p.markup_bp, app_now()
+       p.slots, p.storage_quota_bytes, p.credit_price_usd_micros, p.markup_bp, app_now(),
+       p.daily_text_jobs
   from accounts a join plans p on p.id = a.plan_id
  where a.id = any(%s) order by a.id for no key update of a"""
 # A later statement than the lock: in the same one, the grants would be seen as they were before the lock was had.
@@ -167,11 +185,54 @@ def _models_in_use(conn: Connection[Any], orders: Sequence[Order]) -> dict[tuple
     return {(row[0], row[1]): row[2] for row in rows.fetchall()}
 
 
+_SPEND = """
+insert into key_spending (key_id, month, credits)
+select x.key_id, date_trunc('month', app_now())::date, x.credits from unnest(%s::uuid[], %s::bigint[]) as x(key_id, credits)
+    on conflict (key_id, month) do update set credits = key_spending.credits + excluded.credits"""
+
+
+def _spent(conn: Connection[Any], orders: Sequence[Order]) -> dict[UUID, int]:
+    """What keys with a budget have spent this month. A key is one account's, whose lock is held."""
+    keys = {order.api_key_id for order in orders if order.api_key_id and order.key_budget is not None}
+    if not keys:
+        return {}
+    rows = conn.execute(
+        "select key_id, credits from key_spending where key_id = any(%s) and month = date_trunc('month', app_now())::date",
+        [list(keys)],
+    )
+    return dict(rows.fetchall())
+
+
+def _texts_today(conn: Connection[Any], orders: Sequence[Order], accounts: Mapping[UUID, _Account]) -> dict[UUID, int]:
+    """How many texts these accounts have ordered today, by the times in the jobs' ids: only today's are read."""
+    limited = {
+        order.account_id
+        for order in orders
+        if order.offer.entry.kind == "text"
+        and (account := accounts.get(order.account_id)) is not None
+        and account.daily_text_jobs is not None
+    }
+    if not limited:
+        return {}
+    rows = conn.execute(
+        """select j.account_id, count(*) from jobs j join models m on m.id = j.model_id and m.version = j.model_version
+            where j.account_id = any(%s) and m.kind = 'text' and j.id >= %s group by 1""",
+        [list(limited), first_id_of(accounts[next(iter(limited))].now)],
+    )
+    return dict(rows.fetchall())
+
+
+def first_id_of(moment: datetime) -> UUID:
+    """The smallest UUIDv7 of the moment's day (UTC)."""
+    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    return UUID(int=(int(midnight.timestamp() * 1000) << 80) | (0x7 << 76) | (0x2 << 62))
+
+
 def _decide(
     order: Order,
     accounts: Mapping[UUID, _Account],
     known: dict[tuple[UUID, str], tuple[bytes, UUID, str]],
-    in_use: dict[tuple[UUID, str], int],
+    counts: _Counts,
     writes: _Writes,
     *,
     wait: bool,
@@ -195,10 +256,10 @@ def _decide(
     )
     quantity_milli = prices.reserve_quantity_milli(entry.price, order.input)
     price = prices.credits_for(rate, quantity_milli)
-    refusal = _refusal(account, price)
+    refusal = _refusal(account, price) or _over_limits(order, account, counts, price)
     if refusal:
         return refusal
-    model_slot = (order.account_id, entry.id)
+    model_slot, in_use = (order.account_id, entry.id), counts.models_in_use
     dispatched = account.slots_in_use < account.slots and (
         entry.slots is None or in_use.get(model_slot, 0) < entry.slots
     )
@@ -208,6 +269,11 @@ def _decide(
         in_use[model_slot] = in_use.get(model_slot, 0) + 1
     if order.idempotency_key:
         known[order.account_id, order.idempotency_key] = (order.body_hash, order.job_id, queue)
+    if order.api_key_id and order.key_budget is not None:
+        counts.spent[order.api_key_id] = counts.spent.get(order.api_key_id, 0) + price
+        writes.spending[order.api_key_id] = writes.spending.get(order.api_key_id, 0) + price
+    if entry.kind == "text":
+        counts.texts[order.account_id] = counts.texts.get(order.account_id, 0) + 1
     account.available -= price
     account.reserved += price
     account.event_number += 1
@@ -244,6 +310,26 @@ def _refusal(account: _Account, price: int) -> DomainError | None:
             needed=price,
             available=account.available,
         )
+    return None
+
+
+def _over_limits(order: Order, account: _Account, counts: _Counts, price: int) -> DomainError | None:
+    if order.api_key_id and order.key_budget is not None:
+        spent = counts.spent.get(order.api_key_id, 0)
+        if spent + price > order.key_budget:
+            return BudgetExceeded(
+                f"this job needs {price} credits; this key has spent {spent} of its {order.key_budget} this month",
+                needed=price,
+                spent=spent,
+                budget=order.key_budget,
+            )
+    if order.offer.entry.kind == "text":
+        left = daily_texts_left(account.daily_text_jobs, counts.texts.get(order.account_id, 0))
+        if left == 0:
+            return DailyLimitReached(
+                f"the plan has {account.daily_text_jobs} texts a day, and they are used; the next day begins at 00:00 UTC",
+                limit=account.daily_text_jobs,
+            )
     return None
 
 

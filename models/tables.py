@@ -1,6 +1,7 @@
 """Every table, imported once, so that the metadata is whole (migrations, tests)."""
 
 from models.accounts import Account, User
+from models.acts import Act
 from models.base import metadata
 from models.callbacks import ProviderCallback
 from models.catalogue import CatalogueModel
@@ -9,7 +10,7 @@ from models.events import Event
 from models.fleet import Duty, WorkerProcess
 from models.inbound import InboundEvent
 from models.jobs import Asset, Attempt, IdempotencyKey, Job, JobRun
-from models.keys import ApiKey
+from models.keys import ApiKey, KeySpending
 from models.plans import Plan
 from models.provider_keys import ProviderKey
 from models.providers import ProviderRow
@@ -17,6 +18,7 @@ from models.subscriptions import Subscription
 
 __all__ = [
     "Account",
+    "Act",
     "ApiKey",
     "Asset",
     "Attempt",
@@ -28,6 +30,7 @@ __all__ = [
     "InboundEvent",
     "Job",
     "JobRun",
+    "KeySpending",
     "LedgerEntry",
     "Plan",
     "ProviderCallback",

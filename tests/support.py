@@ -44,7 +44,7 @@ def account(*, amount: int = 0, plan: str = "free") -> UUID:
 def key_of(account_id: UUID) -> str:
     """An API key of an account."""
     with transaction() as conn:
-        return keys.create(conn, account_id, "test")[1]
+        return keys.create(conn, account_id, keys.NewKey("test"))[1]
 
 
 def model(

@@ -46,7 +46,7 @@ def issuer() -> Iterator[Issuer]:
 
 @pytest.fixture
 def http(database: str, issuer: Issuer) -> Iterator[TestClient]:
-    with environment({"OIDC_ISSUERS": issuer.url, "KEY_CACHE_SECONDS": "0"}):
+    with environment({"OIDC_ISSUERS": issuer.url, "KEY_CACHE_SECONDS": "0", "FAILED_AUTH_PER_MINUTE": "100000"}):
         with TestClient(make_app(), raise_server_exceptions=False) as client:
             yield client
 
@@ -92,7 +92,7 @@ def test_a_role_of_admin_gives_the_scope_and_no_other_does(http, issuer) -> None
             head = [(b"authorization", f"Bearer {issuer.token()}".encode())]
             return await ring.caller(Request({"type": "http", "headers": head}))
         finally:
-            await asyncio.to_thread(ring.close)
+            await ring.close()
 
     found = asyncio.run(caller())
     assert (found.key_id, found.role) == (None, "user")
@@ -236,7 +236,7 @@ def test_the_banned_and_the_deleted_are_refused_with_token_and_key(http, issuer,
     assert (status(http, token), status(http, secret)) == (401, 401)
     assert state in ask(http, token).json()["detail"]
     with transaction() as conn:
-        assert keys.owners(conn, [keys.hash_of(secret)]) == [None]
+        assert keys.callers(conn, [keys.hash_of(secret)]) == [None]
 
 
 # --- keys: rotation, an issuer that is away or wrong ---

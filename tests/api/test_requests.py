@@ -100,7 +100,7 @@ def test_a_missing_or_wrong_key_is_401(http, header) -> None:
 
 def test_a_revoked_key_is_refused(http, who) -> None:
     with transaction() as conn:
-        key_id, secret = keys.create(conn, who, "short-lived")
+        key_id, secret = keys.create(conn, who, keys.NewKey("short-lived"))
         keys.revoke(conn, key_id)
     assert http.get("/v1/credits", headers={"authorization": f"Bearer {secret}"}).status_code == 401
     assert secret.encode() not in one("select hash from api_keys where id = %s", key_id)[0]
@@ -206,7 +206,7 @@ def test_the_document_is_openapi_3_1_with_an_example(http) -> None:
         "/v1/plans",
         "/v1/credits",
     }
-    assert document["paths"]["/v1/jobs"]["post"]["security"] == [{"key": []}]
+    assert document["paths"]["/v1/jobs"]["post"]["security"] == [{"key": ["generate"]}]
 
 
 def test_unknown_paths_and_methods_have_the_same_shape(http) -> None:

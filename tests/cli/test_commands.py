@@ -64,7 +64,8 @@ def test_an_account_gets_credits_a_key_and_a_plan() -> None:
     }
     assert run("grant", "25", "-a", who, "--ref", "r")[0]["new"] is False
     assert run("subscribe", "creator", "-a", who)[0]["available"] == 285
-    key = run("keys", "-a", who)[0]
+    assert run("keys", "-a", who) == []
+    key = run("keys", "-a", who, "--name", "laptop", "--scopes", "read,generate")[0]
     assert key["secret"].startswith("hr_")
     assert run("keys", "-a", who, "--revoke", key["key_id"])[0]["revoked"]
 

@@ -1,0 +1,105 @@
+"""/v1/admin: what operators may do over HTTP. Needs the scope and the role `admin`; every act is in the audit log."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+
+from api.auth import by, needs
+from models import accounts, acts
+from models.access import Caller, Role
+from models.db import transaction
+
+router = APIRouter(prefix="/v1/admin", tags=["admin"])
+
+
+class ShownUser(BaseModel):
+    """A user."""
+
+    id: UUID
+    account_id: UUID
+    issuer: str
+    subject: str
+    email: str | None
+    role: Role
+    plan: str
+    created_at: datetime
+
+
+class UserPage(BaseModel):
+    """A page of users."""
+
+    data: list[ShownUser]
+    next_cursor: UUID | None
+
+
+class RoleChange(BaseModel):
+    """The role that a user gets."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Role
+
+
+class ShownAct(BaseModel):
+    """One act: who, what, when, from where."""
+
+    id: int
+    at: datetime
+    actor: str
+    key_id: UUID | None
+    action: str
+    subject: str
+    details: dict[str, Any]
+    address: str | None
+
+
+class ActPage(BaseModel):
+    """A page of the audit log."""
+
+    data: list[ShownAct]
+    next_cursor: int | None
+
+
+@router.get("/users", summary="List users")
+def list_users(
+    _who: Annotated[Caller, Depends(needs("admin"))],
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    cursor: Annotated[UUID | None, Query()] = None,
+    email: Annotated[
+        str | None, Query(max_length=320, description="Exactly this address.", pattern=r"^[^\x00]+$")
+    ] = None,
+) -> UserPage:
+    """Newest first."""
+    with transaction() as conn:
+        found = accounts.users(conn, before=cursor, email=email, limit=limit + 1)
+    page = [ShownUser(**each._asdict()) for each in found[:limit]]
+    return UserPage(data=page, next_cursor=page[-1].id if len(found) > limit else None)
+
+
+@router.patch("/users/{user_id}", summary="Change a user's role")
+def change_role(
+    user_id: UUID, body: RoleChange, request: Request, who: Annotated[Caller, Depends(needs("admin"))]
+) -> ShownUser:
+    """Takes effect everywhere within five seconds."""
+    with transaction() as conn:
+        accounts.change_role(conn, by(who, request), user_id, body.role)
+        user = accounts.user(conn, user_id)
+    return ShownUser(**user._asdict())
+
+
+@router.get("/acts", summary="Read the audit log")
+def list_acts(
+    _who: Annotated[Caller, Depends(needs("admin"))],
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    cursor: Annotated[int | None, Query(ge=1, le=2**62)] = None,
+    subject: Annotated[str | None, Query(max_length=100, pattern=r"^[^\x00]+$")] = None,
+) -> ActPage:
+    """Newest first."""
+    with transaction() as conn:
+        found = acts.listed(conn, before=cursor, subject=subject, limit=limit + 1)
+    page = [ShownAct(**each._asdict()) for each in found[:limit]]
+    return ActPage(data=page, next_cursor=page[-1].id if len(found) > limit else None)

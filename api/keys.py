@@ -1,0 +1,114 @@
+"""/v1/keys: an account's API keys."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth import by, needs
+from models import access, acts
+from models import keys as verbs
+from models.access import Caller, Scope
+from models.db import transaction
+from models.settings import settings
+
+router = APIRouter(prefix="/v1/keys", tags=["keys"])
+
+
+class NewKey(BaseModel):
+    """A key to make."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$", examples=["render farm"])
+    scopes: list[Scope] = Field(list(verbs.DEFAULT_SCOPES), min_length=1, max_length=5)
+    models: list[str] | None = Field(None, description="Only these models may be ordered.", max_length=verbs.MAX_MODELS)
+    per_minute: int | None = Field(None, ge=1, le=1_000_000, description="Requests per minute.")
+    monthly_credits: int | None = Field(
+        None, ge=0, le=2**53, description="What its jobs may cost in a calendar month (UTC)."
+    )
+    expires_at: datetime | None = None
+
+
+class MadeKey(BaseModel):
+    """A new key. The secret is shown now and never again."""
+
+    id: UUID
+    secret: str = Field(examples=["hr_…"])
+
+
+class ShownKey(BaseModel):
+    """A key as it is listed."""
+
+    id: UUID
+    name: str
+    prefix: str
+    scopes: list[str]
+    models: list[str] | None
+    per_minute: int | None
+    monthly_credits: int | None
+    spent_this_month: int
+    uses: int = Field(description="Counted about every ten seconds.")
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class Rotation(BaseModel):
+    """How to rotate."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_hours: int | None = Field(None, ge=0, le=720, description="How long the old key still works.")
+
+
+@router.get("", summary="List keys")
+def list_keys(who: Annotated[Caller, Depends(needs("read"))]) -> list[ShownKey]:
+    """Newest first, the revoked ones included."""
+    with transaction() as conn:
+        found = verbs.listed(conn, who.account_id)
+    return [ShownKey(**each._asdict()) for each in found]
+
+
+@router.post("", status_code=201, summary="Make a key")
+def make_key(body: NewKey, request: Request, who: Annotated[Caller, Depends(needs("write"))]) -> MadeKey:
+    """A key can do no more than the one that makes it."""
+    access.grantable(who, body.scopes)
+    for model in body.models or (who.models or ()):
+        access.check_model(who, model)
+    wanted = verbs.NewKey(**body.model_dump())
+    if wanted.models is None and who.models is not None:
+        wanted = wanted._replace(models=who.models)
+    with transaction() as conn:
+        key_id, secret = verbs.create(conn, who.account_id, wanted)
+        acts.record(conn, by(who, request), "key.create", str(key_id), name=body.name, scopes=body.scopes)
+    return MadeKey(id=key_id, secret=secret)
+
+
+@router.post("/{key_id}/rotate", status_code=201, summary="Rotate a key")
+def rotate_key(
+    key_id: UUID, body: Rotation, request: Request, who: Annotated[Caller, Depends(needs("write"))]
+) -> MadeKey:
+    """A new key that may do the same; the old one works for `overlap_hours` more."""
+    hours = settings().key_rotation_hours if body.overlap_hours is None else body.overlap_hours
+    with transaction() as conn:
+        old = next((each for each in verbs.listed(conn, who.account_id) if each.id == key_id), None)
+        if old is not None:
+            access.grantable(who, old.scopes)
+        new_id, secret = verbs.rotate(conn, who.account_id, key_id, hours)
+        acts.record(conn, by(who, request), "key.rotate", str(key_id), new=str(new_id), overlap_hours=hours)
+    return MadeKey(id=new_id, secret=secret)
+
+
+@router.delete("/{key_id}", status_code=204, summary="Revoke a key")
+def revoke_key(key_id: UUID, request: Request, who: Annotated[Caller, Depends(needs("delete"))]) -> Response:
+    """Refused everywhere within five seconds. Revoking it again changes nothing."""
+    with transaction() as conn:
+        verbs.revoke(conn, key_id, account_id=who.account_id)
+        acts.record(conn, by(who, request), "key.revoke", str(key_id))
+    return Response(status_code=204)

@@ -1,0 +1,171 @@
+"""How much a key, an account and an address may: budgets, rates, daily texts; and what Redis' absence does to it."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from api.main import make_app
+from models import catalogue, keys, submit
+from models.catalogue import Entry
+from models.db import transaction
+from models.submit import first_id_of
+from tests.conftest import environment
+from tests.support import SCHEMA, account, assert_books_are_clean, key_of, model, one, order, place
+
+pytestmark = [
+    pytest.mark.usefixtures("database"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture
+def http(database: str) -> Iterator[TestClient]:
+    model("dear", price={"credits": 4})
+    model("picture")
+    text_model()
+    with TestClient(make_app(), raise_server_exceptions=False) as client:
+        yield client
+
+
+def head(who: Any, **fields: Any) -> dict[str, str]:
+    with transaction() as conn:
+        return {"authorization": f"Bearer {keys.create(conn, who, keys.NewKey('test', **fields))[1]}"}
+
+
+def test_a_keys_rate_is_told_in_headers_and_enforced(http: TestClient) -> None:
+    who = account()
+    key, other = head(who, per_minute=3), head(who)
+    answers = [http.get("/v1/credits", headers=key) for _ in range(4)]
+    assert [each.status_code for each in answers] == [200, 200, 200, 429]
+    assert [each.headers["ratelimit-remaining"] for each in answers] == ["2", "1", "0", "0"]
+    last = answers[-1]
+    assert last.headers["ratelimit-limit"] == "3"
+    assert 1 <= int(last.headers["retry-after"]) <= 60
+    assert last.json()["code"] == "rate_limited"
+    assert last.json()["retryable"]
+    assert http.get("/v1/credits", headers=other).status_code == 200
+    assert "ratelimit-limit" not in http.get("/v1/credits", headers=other).headers
+
+
+def test_an_accounts_rate_is_shared_by_its_keys(database: str) -> None:
+    with environment({"ACCOUNT_PER_MINUTE": "2"}), TestClient(make_app()) as http:
+        who, other = account(), account()
+        assert http.get("/v1/credits", headers=head(who)).status_code == 200
+        assert http.get("/v1/credits", headers=head(who)).status_code == 200
+        assert http.get("/v1/credits", headers=head(who)).status_code == 429
+        assert http.get("/v1/credits", headers=head(other)).status_code == 200
+
+
+def test_guessing_keys_is_slowed_and_does_not_lock_out_who_has_one(database: str) -> None:
+    with environment({"FAILED_AUTH_PER_MINUTE": "5"}), TestClient(make_app()) as http:
+        good = head(account())
+        wrong = [http.get("/v1/credits", headers={"authorization": f"Bearer {keys.make_secret()}"}) for _ in range(7)]
+        assert [each.status_code for each in wrong] == [401] * 5 + [429] * 2
+        assert http.get("/v1/credits", headers=good).status_code == 200
+
+
+def test_without_redis_each_process_counts_for_itself(database: str) -> None:
+    with environment({"REDIS_URL": "redis://127.0.0.1:1/0"}), TestClient(make_app()) as http:
+        key = head(account(), per_minute=2)
+        begun = time.monotonic()
+        assert [http.get("/v1/credits", headers=key).status_code for _ in range(3)] == [200, 200, 429]
+        assert time.monotonic() - begun < 5
+
+
+def test_a_keys_monthly_budget_counts_what_its_jobs_cost(http: TestClient) -> None:
+    who = account(amount=100)
+    key = head(who, monthly_credits=10)
+    jobs = [http.post("/v1/jobs", json={"model": "dear", "input": {}}, headers=key) for _ in range(3)]
+    assert [each.status_code for each in jobs] == [201, 201, 402]
+    refused = jobs[-1].json()
+    assert (refused["code"], refused["needed"], refused["spent"], refused["budget"]) == (
+        "key_budget_exceeded",
+        4,
+        8,
+        10,
+    )
+    assert not refused["retryable"]
+    http.post(f"/v1/jobs/{jobs[0].json()['id']}/cancel", headers=key)  # given back to the key as well
+    assert http.get("/v1/keys", headers=key).json()[0]["spent_this_month"] == 4
+    assert http.post("/v1/jobs", json={"model": "dear", "input": {}}, headers=key).status_code == 201
+    assert (
+        http.post("/v1/jobs", json={"model": "dear", "input": {}}, headers=head(who)).status_code == 201
+    )  # another key
+    with transaction() as conn:
+        conn.execute("update key_spending set month = month - interval '1 month'")
+    assert http.post("/v1/jobs", json={"model": "dear", "input": {}}, headers=key).status_code == 201
+    assert_books_are_clean()
+
+
+def text_model() -> None:
+    entry = Entry.model_validate(
+        {
+            "id": "words", "name": "words", "kind": "text", "input_schema": SCHEMA, "price": {"unit": "job", "credits": 1},
+            "routes": [{"provider": "sketch", "model": "image"}],
+        }
+    )  # fmt: skip
+    with transaction() as conn:
+        catalogue.apply(conn, [entry])
+
+
+def test_the_free_plan_has_five_texts_a_day_and_counts_only_todays(http: TestClient) -> None:
+    who, paying = account(amount=50, plan="free"), account(amount=50, plan="pro")
+    body = {"model": "words", "input": {}}
+    answers = [http.post("/v1/jobs", json=body, headers=head(who)) for _ in range(6)]
+    assert [each.status_code for each in answers] == [201] * 5 + [403]
+    assert (answers[-1].json()["code"], answers[-1].json()["limit"]) == ("daily_limit_reached", 5)
+    assert one("select available, reserved from accounts where id = %s", who) == (45, 5)
+    assert [http.post("/v1/jobs", json=body, headers=head(paying)).status_code for _ in range(6)] == [201] * 6
+    assert http.post("/v1/jobs", json={"model": "picture", "input": {}}, headers=head(who)).status_code == 201
+    with environment({"CLOCK_OFFSET_SECONDS": "86400"}):
+        with transaction() as conn:
+            offer = catalogue.offers(conn)["words"]
+        assert isinstance(place(order(who, offer))[0], submit.Accepted)
+
+
+def test_a_batch_of_submits_counts_its_own_texts_and_budget() -> None:
+    text_model()
+    who = account(amount=50, plan="free")
+    with transaction() as conn:
+        offer = catalogue.offers(conn)["words"]
+        key_id, _ = keys.create(conn, who, keys.NewKey("test", monthly_credits=3))
+    answers = place(*(order(who, offer, api_key_id=key_id, key_budget=3) for _ in range(4)))
+    assert [type(each).__name__ for each in answers] == ["Accepted"] * 3 + ["BudgetExceeded"]
+    answers = place(*(order(who, offer) for _ in range(4)))
+    assert [type(each).__name__ for each in answers] == ["Accepted"] * 2 + ["DailyLimitReached"] * 2
+    assert one("select credits from key_spending") == (3,)
+
+
+def test_the_first_id_of_a_day_is_below_all_of_it() -> None:
+    low = first_id_of(datetime(2026, 11, 21, 17, 30, tzinfo=UTC))
+    assert low.version == 7
+    assert int(low.hex[:12], 16) == int(datetime(2026, 11, 21, tzinfo=UTC).timestamp() * 1000)
+
+
+def test_uses_are_counted_without_a_write_per_request(database: str) -> None:
+    who = account()
+    with TestClient(make_app()) as http:
+        key = {"authorization": f"Bearer {key_of(who)}"}
+        for _ in range(5):
+            assert http.get("/v1/credits", headers=key).status_code == 200
+        assert one("select uses, last_used_at from api_keys") == (0, None)
+    uses, last = one("select uses, last_used_at from api_keys")
+    assert uses == 5
+    assert last is not None
+
+
+@pytest.mark.parametrize("text", ["hr_", "hr_" + "a" * 38, "sk_" + "a" * 38, "", "hr_ü" + "a" * 37])
+def test_a_text_that_is_no_key_is_known_offline(text: str) -> None:
+    assert not keys.looks_like_a_key(text)
+
+
+def test_a_key_with_one_letter_changed_is_known_offline() -> None:
+    secret = keys.make_secret()
+    assert keys.looks_like_a_key(secret)
+    for place_of in range(3, len(secret)):
+        other = "A" if secret[place_of] != "A" else "B"
+        assert not keys.looks_like_a_key(secret[:place_of] + other + secret[place_of + 1 :])
