@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help setup demo up test check faults bench clean
+.PHONY: help setup demo up test check audit-deps faults bench clean
 
 help: ## list what can be done
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 # The stamp is written last: an install that was cut off is done again, from the start, by the next run.
 $(RUN): requirements.txt requirements-local.txt pyproject.toml deploy/bootstrap_venv.py
@@ -41,6 +41,9 @@ check: $(DEV) ## lint, format, types, layers, migrations
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m cli.check_migrations
+
+audit-deps: $(DEV) ## known vulnerabilities of what production imports (asks PyPI)
+	@$(BIN)/pip-audit --requirement requirements.txt --no-deps --disable-pip
 
 faults: $(DEV) ## the long fault runs: kill, flush, cut off; then prove the books
 	@$(BIN)/python -m pytest tests/faults -q -s

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from api import schemas
+from api import inputs, schemas
 from api.auth import needs, permitted
 from api.grouping import Grouper
 from api.lean import LeanRoute, answer, handled_by, read_body
@@ -60,9 +60,10 @@ async def _create(request: Request) -> Response:
         )
     access.check_model(who, order.model)
     offer = offer_of(request, order.model)
+    values = await inputs.accepted(request, who.account_id, offer, offer.checked(order.input))
     wanted = Order(
-        uuid7(), who.account_id, offer, offer.checked(order.input), priority=order.priority, queue=order.queue,
-        api_key_id=who.key_id, key_budget=who.monthly_credits, idempotency_key=key, body_hash=body_hash(body) if key else b"",
+        uuid7(), who.account_id, offer, values, priority=order.priority, queue=order.queue, api_key_id=who.key_id,
+        key_budget=who.monthly_credits, idempotency_key=key, body_hash=body_hash(body) if key else b"",
     )  # fmt: skip
     return await _ordered(request, wanted)
 
@@ -185,7 +186,7 @@ async def _retry(request: Request) -> Response:
         uuid7(),
         who.account_id,
         offer,
-        offer.checked(row.input),
+        await inputs.accepted(request, who.account_id, offer, offer.checked(row.input)),
         queue=row.queue,
         api_key_id=who.key_id,
         key_budget=who.monthly_credits,

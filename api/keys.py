@@ -27,9 +27,9 @@ class NewKey(BaseModel):
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$", examples=["render farm"])
     scopes: list[Scope] = Field(list(verbs.DEFAULT_SCOPES), min_length=1, max_length=5)
     models: list[str] | None = Field(None, description="Only these models may be ordered.", max_length=verbs.MAX_MODELS)
-    per_minute: int | None = Field(None, ge=1, le=1_000_000, description="Requests per minute.")
+    per_minute: int | None = Field(None, strict=True, ge=1, le=1_000_000, description="Requests per minute.")
     monthly_credits: int | None = Field(
-        None, ge=0, le=2**53, description="What its jobs may cost in a calendar month (UTC)."
+        None, strict=True, ge=0, le=2**53, description="What its jobs may cost in a calendar month (UTC)."
     )
     expires_at: datetime | None = None
 
@@ -64,7 +64,7 @@ class Rotation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    overlap_hours: int | None = Field(None, ge=0, le=720, description="How long the old key still works.")
+    overlap_hours: int | None = Field(None, strict=True, ge=0, le=720, description="How long the old key still works.")
 
 
 @router.get("", summary="List keys")

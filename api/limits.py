@@ -1,4 +1,4 @@
-"""What every request meets first: an id, and limits on its size. Pure ASGI: a few microseconds."""
+"""What every request meets first: an id, limits on its size, and headers for browsers. Pure ASGI: a few microseconds."""
 
 from typing import Any
 
@@ -11,6 +11,28 @@ from models.errors import BodyTooLarge
 from models.settings import settings
 
 MAX_URL_BYTES = 8192
+FORM_BYTES = 65_536  # a form's own edges and its other fields
+
+Headers = tuple[tuple[bytes, bytes], ...]
+_ALWAYS: Headers = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_NO_SCRIPT: Headers = ((b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),)
+_NOT_KEPT: Headers = ((b"cache-control", b"no-store"),)
+_HTTPS: Headers = ((b"strict-transport-security", b"max-age=31536000"),)
+PAGES = ("/docs", "/redoc")  # they load their scripts from elsewhere
+
+
+def security_headers(path: str, *, https: bool) -> Headers:
+    """What a browser is told with every answer: run nothing, show it in no frame, keep no answer of the API."""
+    found = _ALWAYS
+    if not path.startswith(PAGES):
+        found += _NO_SCRIPT
+    if path.startswith("/v1/"):
+        found += _NOT_KEPT
+    return found + _HTTPS if https else found
 
 
 class Limits:
@@ -18,6 +40,7 @@ class Limits:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._https = settings().public_url.startswith("https:")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -27,21 +50,18 @@ class Limits:
         scope["request_id"] = request_id
         id_header = (b"x-request-id", request_id.encode())
 
+        fixed = (id_header, *security_headers(scope["path"], https=self._https))
+
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    *scope.get("rate_headers", ()),
-                    id_header,
-                    (b"x-content-type-options", b"nosniff"),
-                ]
+                message["headers"] = [*message["headers"], *scope.get("rate_headers", ()), *fixed]
             await send(message)
 
         refusal = _refusal(scope)
         if refusal is not None:
             await refusal(scope, receive, send_with_id)
             return
-        limit, read = settings().max_body_bytes, 0
+        limit, read = _limit(scope), 0
 
         async def receive_limited() -> Message:
             nonlocal read
@@ -49,7 +69,9 @@ class Limits:
             if message["type"] == "http.request":
                 read += len(message.get("body", b""))
                 if read > limit:
-                    raise _too_large(read)  # where the body is read, so the app answers it like any other refusal
+                    raise _too_large(
+                        read, limit
+                    )  # where the body is read, so the app answers it like any other refusal
             return message
 
         await self._app(scope, receive_limited, send_with_id)
@@ -59,14 +81,23 @@ def _refusal(scope: Scope) -> Any:
     request = Request(scope)
     if len(scope.get("raw_path") or b"") + len(scope.get("query_string") or b"") > MAX_URL_BYTES:
         return problem(request, 414, "url_too_long", f"the address is longer than {MAX_URL_BYTES} bytes")
+    limit = _limit(scope)
     for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > settings().max_body_bytes:
-            return of_domain(request, _too_large(int(value)))
+        if name == b"content-length" and value.isdigit() and int(value) > limit:
+            return of_domain(request, _too_large(int(value), limit))
     return None
 
 
-def _too_large(size: int) -> BodyTooLarge:
-    limit = settings().max_body_bytes
+def _limit(scope: Scope) -> int:
+    """A form to /v1/files goes to disk as it comes, and may be larger than what is read into memory."""
+    if scope["path"].rstrip("/") == "/v1/files" and scope["method"] == "POST":
+        for name, value in scope["headers"]:
+            if name == b"content-type" and value[:19].lower() == b"multipart/form-data":
+                return settings().max_upload_bytes + FORM_BYTES
+    return settings().max_body_bytes
+
+
+def _too_large(size: int, limit: int) -> BodyTooLarge:
     return BodyTooLarge(
         f"the body has {size} bytes or more; the limit is {limit}", param="body", limit=limit, size=size
     )

@@ -1,7 +1,7 @@
 """One error shape: RFC 9457 problem details, with `code`, `param`, `retryable` and `request_id` besides."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -56,8 +56,8 @@ def of_domain(request: Request, error: DomainError) -> Response:
     )  # fmt: skip
 
 
-def install(app: FastAPI) -> None:
-    """Make every error of the app take this shape."""
+def install(app: FastAPI, allowed: Callable[[str], list[str]]) -> None:
+    """Make every error of the app take this shape. `allowed` says which methods a path has."""
 
     @app.exception_handler(DomainError)
     async def _domain(request: Request, error: DomainError) -> Response:
@@ -70,7 +70,13 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         phrase = HTTPStatus(error.status_code).phrase
-        return problem(request, error.status_code, phrase.lower().replace(" ", "_"), str(error.detail))
+        answer = problem(request, error.status_code, phrase.lower().replace(" ", "_"), str(error.detail))
+        answer.headers.update(error.headers or {})
+        if (
+            error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+        ):  # the framework names those of one route of the path only
+            answer.headers["allow"] = ", ".join(allowed(request.url.path))
+        return answer
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> Response:

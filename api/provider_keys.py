@@ -22,7 +22,11 @@ class NewKey(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    key: SecretStr = Field(description="The key itself. Encrypted at rest, never shown again.")
+    key: SecretStr = Field(
+        min_length=8,
+        max_length=provider_keys.MAX_CHARACTERS,
+        description="The key itself. Encrypted at rest, never shown again.",
+    )
 
 
 class ShownKey(BaseModel):

@@ -64,6 +64,35 @@ class Output(BaseModel):
     expires_at: datetime
 
 
+class FileData(_Request):
+    """A small file in a JSON body; larger ones are sent as a form."""
+
+    data: Annotated[str, Field(min_length=1, description="data:image/png;base64,…")]
+
+
+class File(BaseModel):
+    """An uploaded file."""
+
+    id: Annotated[str, Field(examples=["file_01a1fd04f4e473658f9d4827335166ca"])]
+    object: Literal["file"]
+    media_type: str
+    size_bytes: int
+    sha256: str
+    width: int | None
+    height: int | None
+    duration_seconds: float | None
+    url: str
+    created_at: datetime
+    expires_at: datetime
+
+
+class FilePage(BaseModel):
+    """A page of uploaded files."""
+
+    data: list[File]
+    next_cursor: str | None
+
+
 class JobCredits(BaseModel):
     """What a job holds and what it cost in the end."""
 

@@ -8,6 +8,7 @@ from api.files import url_of
 from models.catalogue import Offer
 from models.plans import Plan
 from models.reading import JobRow
+from models.uploads import Found, id_text
 
 
 def status_of(row: JobRow) -> str:
@@ -83,6 +84,23 @@ def _output(asset: dict[str, Any]) -> dict[str, Any]:
         "duration_seconds": asset["duration_ms"] / 1000 if asset["duration_ms"] is not None else None,
         "status": asset["status"],
         "expires_at": asset["expires_at"],
+    }
+
+
+def upload_view(row: Found) -> dict[str, Any]:
+    """An uploaded file, as GET /v1/files/{id} answers."""
+    return {
+        "id": id_text(row.id),
+        "object": "file",
+        "media_type": row.media_type,
+        "size_bytes": row.size_bytes,
+        "sha256": row.sha256.hex(),
+        "width": row.width,
+        "height": row.height,
+        "duration_seconds": row.duration_ms / 1000 if row.duration_ms is not None else None,
+        "url": url_of(row.id),
+        "created_at": row.created_at,
+        "expires_at": row.expires_at,
     }
 
 

@@ -118,10 +118,13 @@ RULES = (
     ),
     Rule(
         "storage_is_counted",
-        "an account's storage use is its stored results",
-        """select a.id as account_id, a.storage_bytes, coalesce(sum(s.size_bytes + s.thumbnail_bytes), 0)::bigint as stored
-             from accounts a left join assets s on s.account_id = a.id and s.status = 'stored'
-            group by a.id having a.storage_bytes <> coalesce(sum(s.size_bytes + s.thumbnail_bytes), 0)""",
+        "an account's storage use is its stored results and uploads",
+        """select a.id as account_id, a.storage_bytes, coalesce(sum(s.bytes), 0)::bigint as stored
+             from accounts a
+             left join (select account_id, size_bytes + thumbnail_bytes as bytes from assets where status = 'stored'
+                        union all select account_id, size_bytes from uploads where status = 'stored') s
+               on s.account_id = a.id
+            group by a.id having a.storage_bytes <> coalesce(sum(s.bytes), 0)""",
     ),
     Rule(
         "results_belong_to_successes",

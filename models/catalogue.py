@@ -26,6 +26,7 @@ from models.providers import apply as apply_providers
 STANDARD_FILE = Path(__file__).with_name("catalogue.toml")
 KINDS = ("image", "video", "speech", "text")
 MOST_MISTAKES = 20  # of a file, told at once
+FILE_FORMATS = ("image", "audio", "video", "file")  # of a text in an input schema: it names a file, not itself
 MAX_PIXELS = 16_777_216  # per picture, unless the model says less
 
 
@@ -87,15 +88,25 @@ class Entry(BaseModel):
             raise ValueError("input_schema must be an object with additionalProperties = false")
         Draft202012Validator(self.input_schema)  # refuses a schema that is none
 
+    def file_fields(self) -> dict[str, str]:
+        """The fields of the input that name a file: an address, a `data:` URI or an upload; with the format of each."""
+        properties: dict[str, dict[str, Any]] = self.input_schema.get("properties", {})
+        return {
+            name: rule["format"]
+            for name, rule in properties.items()
+            if rule.get("type") == "string" and rule.get("format") in FILE_FORMATS
+        }
+
 
 class Offer:
     """A current model, ready to take orders: its entry, its version and its compiled schema."""
 
-    __slots__ = ("_defaults", "_validator", "entry", "version")
+    __slots__ = ("_defaults", "_validator", "entry", "file_fields", "version")
 
     def __init__(self, entry: Entry, version: int) -> None:
         self.entry = entry
         self.version = version
+        self.file_fields = entry.file_fields()
         self._validator = Draft202012Validator(entry.input_schema)
         properties = entry.input_schema.get("properties", {})
         self._defaults = {name: rule["default"] for name, rule in properties.items() if "default" in rule}

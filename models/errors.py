@@ -131,8 +131,22 @@ class BodyTooLarge(DomainError):
     status = 413
 
 
+class RefusedAddress(DomainError):
+    """This address is not fetched."""
+
+    code = "refused_address"
+    status = 422
+
+
+class UnusableFile(DomainError):
+    """The file cannot be used."""
+
+    code = "unusable_file"
+    status = 422
+
+
 class ResultGone(DomainError):
-    """The result is no longer kept."""
+    """The file is no longer kept."""
 
     code = "result_gone"
     status = 410

@@ -10,12 +10,17 @@ from models.dispatch import Ring
 from models.settings import settings
 
 MAX_JOBS = 100  # per transaction: a webhook's sender waits 15 s, and each cancel is about 2 ms; a duty does the rest
-MAX_RESULTS = 5000
+MAX_FILES = 5000
 GRACE_SECONDS = 60  # an API process may know the user for a few seconds more, and take an order
+
+# An account's files whose time has not come, found by index.
+_RESULTS = """jobs j join assets s on s.job_id = j.id
+               where j.account_id = %s and j.ended = 'succeeded' and s.status = 'stored' and s.expires_at > app_now()"""
+_UPLOADS = "account_id = %s and status = 'stored' and expires_at > app_now()"
 
 
 def leave(conn: Connection[Any], account_id: UUID) -> list[Ring]:
-    """Revoke an account's keys, cancel its jobs, expire its results as ON_USER_DELETED says; a bounded number of each.
+    """Revoke an account's keys, cancel its jobs, expire its files as ON_USER_DELETED says; a bounded number of each.
 
     Returns the jobs to ring after the commit. Run again, it goes on where it stopped.
     """
@@ -31,13 +36,14 @@ def leave(conn: Connection[Any], account_id: UUID) -> list[Ring]:
     ).fetchall()
     rings = [ring for (job_id,) in jobs for ring in cancel(conn, job_id).rings]
     if settings().on_user_deleted == "expire":
+        conn.execute(
+            f"update uploads set expires_at = app_now() where id in (select id from uploads where {_UPLOADS} limit %s)",
+            [account_id, MAX_FILES],
+        )
         # Their time has come: reads answer 410 at once, and the sweep gives the storage back and deletes the objects.
         conn.execute(
-            """update assets set expires_at = app_now() where id in (
-                 select s.id from jobs j join assets s on s.job_id = j.id
-                  where j.account_id = %s and j.ended = 'succeeded' and s.status = 'stored' and s.expires_at > app_now()
-                  limit %s)""",
-            [account_id, MAX_RESULTS],
+            f"update assets set expires_at = app_now() where id in (select s.id from {_RESULTS} limit %s)",
+            [account_id, MAX_FILES],
         )
     return rings
 
@@ -53,15 +59,14 @@ def leavers(conn: Connection[Any], limit: int) -> list[tuple[UUID, UUID]]:
 
 
 def confirm_left(conn: Connection[Any], user_id: UUID, account_id: UUID) -> bool:
-    """Note that nothing is left of a user: no living job, no result that should be gone, and no process knows them."""
+    """Note that nothing is left of a user: no living job, no file that should be gone, and no process knows them."""
     return bool(
         conn.execute(
-            """update users set left_at = app_now()
+            f"""update users set left_at = app_now()
                 where id = %s and left_at is null and deleted_at < app_now() - make_interval(secs => %s)
                   and not exists (select 1 from job_runs where account_id = %s)
-                  and (%s or not exists (select 1 from jobs j join assets s on s.job_id = j.id
-                                          where j.account_id = %s and j.ended = 'succeeded' and s.status = 'stored'
-                                            and s.expires_at > app_now()))""",
-            [user_id, GRACE_SECONDS, account_id, settings().on_user_deleted == "keep", account_id],
+                  and (%s or not exists (select 1 from {_RESULTS})
+                             and not exists (select 1 from uploads where {_UPLOADS}))""",
+            [user_id, GRACE_SECONDS, account_id, settings().on_user_deleted == "keep", account_id, account_id],
         ).rowcount
     )

@@ -15,7 +15,7 @@ class Result(NamedTuple):
     """A stored object, as needed to serve it."""
 
     id: UUID
-    job_id: UUID
+    job_id: UUID | None  # None: a client's upload
     key: str
     thumbnail_key: str | None
     media_type: str
@@ -24,20 +24,26 @@ class Result(NamedTuple):
 
 
 def find_result(conn: Connection[Any], asset_id: UUID) -> Result:
-    """A result that can be served. Raises ResultGone from the moment its time has passed, whether swept or not."""
+    """A result or an upload that can be served. Raises ResultGone from the moment its time has passed, whether swept or not."""
     row = conn.execute(
         """select id, job_id, key, thumbnail_key, media_type, size_bytes, sha256, status, expires_at,
                   expires_at <= app_now() from assets where id = %s""",
         [asset_id],
     ).fetchone()
+    if row is None:  # an upload's address, then; results are asked for far more often
+        row = conn.execute(
+            """select id, null, key, null, media_type, size_bytes, sha256, status, expires_at, expires_at <= app_now()
+                 from uploads where id = %s""",
+            [asset_id],
+        ).fetchone()
     if row is None:
         raise NotFound("there is no such file")
     status, expires_at, past = row[7:]
     if status == "deleted":
-        raise ResultGone("this result was deleted", reason="deleted")
+        raise ResultGone("this file was deleted", reason="deleted")
     if status == "expired" or past:
         when = expires_at.isoformat(timespec="seconds")
-        raise ResultGone(f"this result expired at {when}", reason="expired", expired_at=when)
+        raise ResultGone(f"this file expired at {when}", reason="expired", expired_at=when)
     return Result(row[0], row[1], row[2], row[3], row[4], row[5], bytes(row[6]))
 
 

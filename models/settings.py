@@ -2,13 +2,16 @@
 
 import base64
 import os
+import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal, Self
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "development-only-secret-key"  # noqa: S105 - refused in production below
 
@@ -40,6 +43,7 @@ class Settings(BaseSettings):
     api_host: str = "127.0.0.1"
     api_port: int = Field(8000, ge=0, le=65535)
     max_body_bytes: int = Field(1_048_576, ge=1024)
+    max_upload_bytes: int = Field(52_428_800, ge=1024, description="Largest input file, uploaded or fetched for a job.")
     page_size_max: int = Field(100, ge=1, le=1000)
     catalogue_refresh_seconds: float = Field(5.0, gt=0, description="How soon an API process sees a new catalogue.")
     key_cache_seconds: float = Field(3.0, ge=0, le=5, description="How long a revoked key may still pass in a process.")
@@ -52,6 +56,11 @@ class Settings(BaseSettings):
 
     idempotency_key_hours: int = Field(24, ge=1)
     result_hours: int = Field(24, ge=1, description="How long results are kept, unless the model says otherwise.")
+    upload_hours: int = Field(24, ge=1, description="How long an uploaded file is kept after its last use.")
+    input_seconds: float = Field(30.0, gt=0, description="For fetching one input of a job, in all.")
+    allow_private_addresses: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="host:port,host:port: places in your own network that users' addresses may lead to."
+    )
     signed_link_seconds: int = Field(900, ge=1, description="Longest life of a presigned link to an object.")
     grant_grace_hours: int = Field(24, ge=0, description="Life of credits returned to a grant that has expired.")
     default_plan: str = "free"
@@ -65,9 +74,7 @@ class Settings(BaseSettings):
         None, description="Whose users Clerk's webhooks tell of; the first of OIDC_ISSUERS."
     )
     clerk_webhook_secret: SecretStr | None = Field(None, description="whsec_…, from the endpoint's page at Clerk.")
-    on_user_deleted: Literal["expire", "keep"] = Field(
-        "expire", description="What becomes of a deleted user's results."
-    )
+    on_user_deleted: Literal["expire", "keep"] = Field("expire", description="What becomes of a deleted user's files.")
 
     worker_threads: int = Field(8, ge=1, le=64)
     lease_seconds: float = Field(60.0, ge=1, description="A step's right lapses after this long without a heartbeat.")
@@ -106,6 +113,9 @@ class Settings(BaseSettings):
         strangers = set(self.jwks_urls()) - set(self.issuers())
         if strangers:
             raise ValueError(f"OIDC_JWKS_URLS names {sorted(strangers)}, which OIDC_ISSUERS does not")
+        plain = [url for url in (*self.issuers(), *self.jwks_urls().values()) if not url.startswith("https://")]
+        if plain and self.environment == "production":  # who can change the keys on their way can be anybody
+            raise ValueError(f"not fit for production: OIDC_ISSUERS and OIDC_JWKS_URLS must be https, not {plain[0]}")
         return self
 
     def issuers(self) -> list[str]:
@@ -126,6 +136,22 @@ class Settings(BaseSettings):
     def authorized_parties(self) -> list[str]:
         return _words(self.oidc_azp)
 
+    @field_validator("allow_private_addresses", mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        return tuple(text.strip().lower() for text in given.split(",") if text.strip())
+
+    @field_validator("allow_private_addresses")
+    @classmethod
+    def _named(cls, places: tuple[str, ...]) -> tuple[str, ...]:
+        """One host at one port each: no network, no wildcard, so that nobody opens more than they meant to."""
+        for place in places:
+            if not re.fullmatch(r"([a-z0-9._-]+|[0-9a-f:]*:[0-9a-f:.]*):[0-9]{1,5}", place):
+                raise ValueError(f"{place!r} is not host:port")
+        return places
+
     @model_validator(mode="after")
     def _safe_in_production(self) -> Self:
         if self.environment != "production":
@@ -135,12 +161,22 @@ class Settings(BaseSettings):
             wrong.append(
                 "SECRET_KEY must be at least 32 characters of your own (python -c 'import secrets; print(secrets.token_hex(32))')"
             )
-        if any(address.startswith("http:") for address in (*self.issuers(), *self.jwks_urls().values())):
-            wrong.append("OIDC_ISSUERS and OIDC_JWKS_URLS must be https: who changes the keys on their way is anybody")
+        if "*" in self.cors_origins:
+            wrong.append("CORS_ORIGINS must name the origins of your pages, not *")
+        if not self.public_url.startswith("https://") and not _is_here(self.public_url):
+            wrong.append("PUBLIC_URL must begin with https:// (put a TLS proxy in front)")
+        for name, url in (("DATABASE_URL", self.database_url), ("REDIS_URL", self.redis_url)):
+            if not urlsplit(url).password and not _is_here(url):
+                wrong.append(f"{name} must have a password")
         if self.clock_offset_seconds:
             wrong.append("CLOCK_OFFSET_SECONDS must not be set")
         if os.environ.get("HEADRACE_FAULT_POINT"):
             wrong.append("HEADRACE_FAULT_POINT must not be set")
+        wrong += [
+            f"ALLOW_PRIVATE_ADDRESSES must not name {place}: every user could speak to this machine, or to its cloud"
+            for place in self.allow_private_addresses
+            if _is_own(place.rpartition(":")[0])
+        ]
         if wrong:
             raise ValueError("not fit for production: " + "; ".join(wrong))
         return self
@@ -157,6 +193,21 @@ def webhook_key(secret: str) -> bytes:
     if prefix != "whsec" or len(key) < 16:
         raise ValueError("not a webhook secret")
     return key
+
+
+def _is_here(url: str) -> bool:
+    """Whether an address is this machine's own, or a Unix socket."""
+    return urlsplit(url).hostname in {None, "localhost", "127.0.0.1", "::1"}
+
+
+def _is_own(host: str) -> bool:
+    """Whether a host is the machine itself, or the place where its cloud keeps its secrets."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host.rstrip(".") in {"localhost", "metadata", "metadata.google.internal"} or host.endswith(".localhost")
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
 @lru_cache(maxsize=1)

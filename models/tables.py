@@ -15,6 +15,7 @@ from models.plans import Plan
 from models.provider_keys import ProviderKey
 from models.providers import ProviderRow
 from models.subscriptions import Subscription
+from models.uploads import Upload
 
 __all__ = [
     "Account",
@@ -39,6 +40,7 @@ __all__ = [
     "Reservation",
     "ReservationGrant",
     "Subscription",
+    "Upload",
     "User",
     "WorkerProcess",
     "metadata",

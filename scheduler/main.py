@@ -12,7 +12,7 @@ from common.faultpoints import reached
 from models import db, fleet
 from models.db import transaction
 from models.settings import settings
-from scheduler import accounts, jobs, results, upkeep
+from scheduler import accounts, jobs, results, upkeep, uploads
 from workers import enqueue
 
 log = logging.getLogger("scheduler")
@@ -41,6 +41,10 @@ def duties() -> tuple[Duty, ...]:
         Duty("expire_results", 5, results.expire_results, 5000),
         Duty("purge_results", 10, results.purge_results, 1000),
         Duty("reap_strays", 60, results.reap_strays, 1000),
+        Duty("expire_uploads", 30, uploads.expire_uploads, 5000),
+        Duty("purge_uploads", 30, uploads.purge_uploads, 1000),
+        Duty("reap_uploads", 300, uploads.reap_uploads, 1000),
+        Duty("reap_inputs", 300, uploads.reap_inputs, 1000),
         Duty("abort_uploads", 3600, results.abort_uploads, 1000),
         Duty("expire_grants", 30, accounts.expire_grants, 200),
         Duty("grant_periods", 30, accounts.grant_periods, 200),

@@ -1,6 +1,10 @@
 """Duties for results: expire them, purge their objects, reap strays."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from psycopg import Connection
 
 from common.faultpoints import reached
 from models import fleet, results
@@ -30,23 +34,28 @@ def purge_results(batch: int) -> int:
 
 
 def reap_strays(batch: int) -> int:
+    """Results' objects: nobody's result, nor work under way."""
+    return reap("reap_strays", keys.RESULTS, batch, _stray_results)
+
+
+def _stray_results(conn: Connection[Any], found: list[str]) -> list[str]:
+    parts = [(key, each.job_id, each.token) for key in found if (each := keys.parse(key)) is not None]
+    return results.strays(conn, parts)
+
+
+def reap(duty: str, prefix: str, batch: int, strays: Callable[[Connection[Any], list[str]], list[str]]) -> int:
     """Look at one page of objects and delete those that are old enough and nobody's; the next turn goes on from there."""
     with transaction() as conn:
-        after = fleet.cursor(conn, "reap_strays")
-    page = storage().list_page(keys.RESULTS, after, batch)
+        after = fleet.cursor(conn, duty)
+    page = storage().list_page(prefix, after, batch)
     old = datetime.now(UTC) - timedelta(seconds=settings().stray_seconds)  # S3's clock, not the database's
-    objects = [
-        (item.key, parts.job_id, parts.token)
-        for item in page
-        if item.last_modified < old and (parts := keys.parse(item.key)) is not None
-    ]
     with transaction() as conn:
-        found = results.strays(conn, objects)
+        found = strays(conn, [item.key for item in page if item.last_modified < old])
     if found:
         storage().delete_many(found)
-    reached("reap_strays:deleted")
+    reached(f"{duty}:deleted")
     with transaction() as conn:
-        fleet.set_cursor(conn, "reap_strays", page[-1].key if len(page) == batch else None)
+        fleet.set_cursor(conn, duty, page[-1].key if len(page) == batch else None)
     return len(found)
 
 

@@ -238,7 +238,7 @@ class Storage:
         return failed
 
     def abort_stale_uploads(self, older_than: timedelta, limit: int = PAGE) -> int:
-        """Abort uploads in parts of results, begun longer ago than that by S3's clock. Returns how many, `limit` at most.
+        """Abort uploads in parts, begun longer ago than that by S3's clock. Returns how many, `limit` at most.
 
         Others' uploads in a shared bucket are left alone. Filtered here and not by S3, as MinIO takes a prefix for a
         whole key. Raises StorageError.
@@ -250,7 +250,7 @@ class Storage:
                 each
                 for page in pages
                 for each in page.get("Uploads", [])
-                if each["Initiated"] < before and each["Key"].startswith(keys.RESULTS)
+                if each["Initiated"] < before and each["Key"].startswith(keys.OURS)
             ]
         count = 0
         for each in stale[:limit]:

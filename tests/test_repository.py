@@ -68,6 +68,9 @@ def test_the_dockerfile_runs_what_the_procfile_names() -> None:
 
 @pytest.mark.parametrize("changes", [
     {}, {"SECRET_KEY": DEVELOPMENT_SECRET}, {"SECRET_KEY": "short"}, {"SECRET_KEY": "x" * 40, "CLOCK_OFFSET_SECONDS": "1"},
+    {"SECRET_KEY": "x" * 40, "CORS_ORIGINS": "*"}, {"SECRET_KEY": "x" * 40, "PUBLIC_URL": "http://api.example.com"},
+    {"SECRET_KEY": "x" * 40, "REDIS_URL": "redis://redis.example.com/0"},
+    {"SECRET_KEY": "x" * 40, "DATABASE_URL": "postgresql://app@db.example.com/headrace"},
 ])  # fmt: skip
 def test_production_refuses_defaults(monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]) -> None:
     monkeypatch.setenv("ENVIRONMENT", "production")

@@ -19,13 +19,13 @@ from models.db import single, transaction
 from models.ending import AttemptEnd, Ended, Ending, NeedsTransaction
 from models.runs import Claim, LiveAttempt
 from models.settings import settings
+from storage.media import UnusableResult
 from storage.s3 import StorageError
 from workers.asking import Asking, key_of
 from workers.collect import LeaseLost, collect, discard
 from workers.decisions import Next, again_by, back_off_seconds, measured_quantity_milli, next_step, says_nothing
 from workers.enqueue import ring
 from workers.leases import Hold, Keeper
-from workers.media import UnusableResult
 from workers.providers.base import Done, Outcome, OutcomeUnknown, Pending, Provider, ProviderError, Request
 from workers.routing import Wait
 

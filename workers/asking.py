@@ -8,10 +8,10 @@ from models.db import single
 from models.providers import BUILT_IN
 from models.runs import Claim, LiveAttempt
 from models.settings import settings
-from workers import routing
+from workers import inputs, routing
 from workers.leases import Hold
 from workers.pressure import Report, pressure
-from workers.providers.base import Callback, OutcomeUnknown, Provider, ProviderError, Request
+from workers.providers.base import Callback, InputFile, OutcomeUnknown, Provider, ProviderError, Request
 from workers.roster import Roster
 from workers.routing import Choice, Go
 
@@ -65,7 +65,7 @@ class Asking:
         return self._roster.find(live.provider).provider
 
     def request(self, hold: Hold, live: LiveAttempt) -> Request:
-        """What is asked. Raises ProviderError where we have no key."""
+        """What is asked. Raises ProviderError where we have no key, or a file that the input names cannot be had."""
         claim = hold.claim
         route = claim.entry.routes[min(live.route, len(claim.entry.routes) - 1)]
         own = None
@@ -79,10 +79,13 @@ class Asking:
                     retryable=False,
                     elsewhere=True,
                 )
+        # Only a call that begins a generation sends them; a poll names what was begun.
+        files = {} if live.phase == "accepted" else _files(hold)
         return Request(
             model=route.model,
             kind=claim.entry.kind,
-            input=dict(claim.input),
+            input=inputs.plain(claim.input, files),
+            files=files,
             options=route.options,
             seconds_left=max(1.0, claim.seconds_left),
             canceled=hold.stop.is_set,
@@ -96,6 +99,13 @@ class Asking:
             return []
         with single() as conn:
             return [Callback(*call) for call in reversed(callbacks.calls(conn, claim.job_id, live.number))]
+
+
+def _files(hold: Hold) -> dict[str, InputFile]:
+    try:
+        return inputs.gather(hold.claim, lost=lambda: hold.lost)
+    except inputs.UnusableInput as error:
+        raise ProviderError(error.code, error.message, retryable=error.retryable, elsewhere=False) from error
 
 
 def _callback_url(claim: Claim, live: LiveAttempt) -> str | None:

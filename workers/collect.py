@@ -14,9 +14,9 @@ from models.ending import NewAsset
 from models.runs import Claim
 from models.settings import settings
 from storage import keys
+from storage.media import Media, UnusableResult, measure
 from storage.s3 import StorageError, storage
 from workers.leases import Hold
-from workers.media import Media, UnusableResult, measure
 from workers.providers.base import Output
 
 log = logging.getLogger(__name__)

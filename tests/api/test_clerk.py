@@ -16,12 +16,13 @@ from starlette.testclient import TestClient
 from uuid_utils.compat import uuid7
 
 from api.main import make_app
-from models import accounts, clerk, ending
+from models import accounts, clerk, ending, uploads
 from models.db import transaction
 from models.ending import AttemptEnd, Ending, NewAsset
 from models.errors import ResultGone
 from models.results import find_result
 from models.settings import Settings
+from models.uploads import NewUpload
 from scheduler import accounts as account_duties
 from scheduler import results as result_duties
 from tests.conftest import environment
@@ -294,6 +295,8 @@ def test_deletion_cancels_jobs_revokes_keys_expires_results_by_policy_and_keeps_
     secret = {"authorization": f"Bearer {key_of(who)}"}
     assert http.get("/v1/credits", headers=secret).status_code == 200
     asset_id = with_result(who)
+    with transaction() as conn:
+        uploads.create(conn, NewUpload(uuid7(), who, "uploads/x", "text/plain", 5, b"1" * 32, None, None, None))
     slow = model("slow")
     jobs = [placed(who, slow) for _ in range(5)]  # two have the plan's slots, three wait
     before = rows("select id, kind, amount from ledger_entries order by id")
@@ -308,6 +311,8 @@ def test_deletion_cancels_jobs_revokes_keys_expires_results_by_policy_and_keeps_
         else:
             with pytest.raises(ResultGone):
                 find_result(conn, asset_id)
+    with transaction() as conn:
+        assert uploads.expire(conn, 100) == (0 if policy == "keep" else 1)
     assert result_duties.expire_results(100) == (0 if policy == "keep" else 1)
     assert rows("select id, kind, amount from ledger_entries order by id")[: len(before)] == before
     assert one("select available, reserved, slots_in_use from accounts") == (9, 0, 0)

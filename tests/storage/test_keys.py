@@ -89,3 +89,22 @@ def test_a_key_that_could_not_be_read_back_is_not_made(token: int, index: int, e
     for make in (keys.result_key, keys.thumbnail_key):
         with pytest.raises(ValueError, match="not a result's key"):
             make(ACCOUNT, JOB, token, index, extension)
+
+
+@given(st.uuids(), st.uuids(), EXTENSIONS, st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}", fullmatch=True))
+def test_uploads_and_inputs_are_known_again_and_not_taken_for_one_another(
+    account: UUID, second: UUID, extension: str, field: str
+) -> None:
+    upload, fetched = keys.upload_key(account, second, extension), keys.input_key(account, second, field)
+    assert (keys.parse_upload(upload), keys.parse_input(fetched)) == (second, second)
+    assert [keys.parse(upload), keys.parse(fetched), keys.parse_upload(fetched), keys.parse_input(upload)] == [None] * 4
+    assert upload.startswith(keys.OURS)
+    assert fetched.startswith(keys.OURS)
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "a.b", "-a", "é", "a" * 101, "a\n"])
+def test_an_input_or_upload_that_could_not_be_read_back_is_not_made(name: str) -> None:
+    with pytest.raises(ValueError, match="not an input's key"):
+        keys.input_key(ACCOUNT, JOB, name)
+    with pytest.raises(ValueError, match="not an upload's key"):
+        keys.upload_key(ACCOUNT, JOB, name + "/" + name)

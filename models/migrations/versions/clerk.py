@@ -1,6 +1,6 @@
 """users of issuers, and events from outside
 
-Revision: clerk, after 0004. Lock and statement time-outs are set by models.migrations.
+Revision: clerk, after 0005. Lock and statement time-outs are set by models.migrations.
 """
 
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "clerk"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

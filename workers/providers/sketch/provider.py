@@ -165,7 +165,7 @@ def _pending(wanted: Switches, generation: Generation) -> Pending:
 
 
 def _draw(request: Request, wanted: Switches, deadline: Deadline) -> list[Output]:
-    values = request.input
+    values = {**request.input, **{name: b"".join(file.chunks()) for name, file in request.files.items()}}
     if wanted.instant:
         return [output(_instant(), "image/png", wanted) for _ in range(_count(request))]
     match request.model:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from workers import media
-from workers.media import UnusableResult, measure
+from storage import media
+from storage.media import UnusableResult, measure
 from workers.providers.base import Done, Request
 from workers.providers.sketch import Sketch, render
 

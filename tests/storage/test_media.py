@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from workers.media import UnusableResult, measure, sniff
+from storage.media import UnusableResult, measure, sniff
 from workers.providers.sketch import render
 
 

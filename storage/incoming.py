@@ -1,0 +1,85 @@
+"""Files that clients give as inputs: to disk with a limit, then told from their bytes what they are."""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from storage.media import Media, UnusableResult, measure
+
+PIECE_CHARACTERS = 1024 * 1024  # of a data: URI decoded at a time; a multiple of four
+_DATA_URI = re.compile(r"data:[a-zA-Z0-9.+-]*/?[a-zA-Z0-9.+-]*(;[a-zA-Z0-9.+-]+=[^;,]{0,100})*;base64,", re.ASCII)
+_MESSAGES = {
+    "broken_result": "the file is broken, or not what it begins as",
+    "unknown_result": "the file is of no kind that is known",
+}
+
+
+class UnusableFile(Exception):
+    """A file cannot be an input. Codes: empty_file, broken_file, unknown_file, unwanted_file, file_too_large, invalid_data_uri."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Spooled(NamedTuple):
+    """What was written to disk."""
+
+    sha256: bytes
+    size_bytes: int
+
+
+def spool(chunks: Iterable[bytes], file: IO[bytes], max_bytes: int) -> Spooled:
+    """Write a stream to disk, so that no whole file is in memory. Raises UnusableFile (empty_file, file_too_large)."""
+    digest, size = hashlib.sha256(), 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > max_bytes:
+            raise UnusableFile("file_too_large", f"the file has more than {max_bytes} bytes")
+        digest.update(chunk)
+        file.write(chunk)
+    if size == 0:
+        raise UnusableFile("empty_file", "the file is empty")
+    file.flush()
+    return Spooled(digest.digest(), size)
+
+
+def examine(path: Path) -> Media:
+    """What a file on disk is. Raises UnusableFile where it is broken, has too many pixels, or is no picture, sound or film."""
+    try:
+        media = measure(path)
+    except UnusableResult as error:
+        if error.code == "result_too_large":
+            raise UnusableFile("file_too_large", error.message) from error
+        code = "broken_file" if error.code == "broken_result" else "unknown_file"
+        raise UnusableFile(code, _MESSAGES.get(error.code, _MESSAGES["unknown_result"])) from error
+    if not fits("file", media.media_type):
+        raise UnusableFile("unknown_file", "only pictures, sounds and films are taken")
+    return media
+
+
+def fits(wanted: str, media_type: str) -> bool:
+    """Whether a file of this type may stand in a field of this format: image, audio, video, or file for any of them."""
+    kind = media_type.partition("/")[0]
+    return kind in {"image", "audio", "video"} if wanted == "file" else kind == wanted
+
+
+def data_uri_bytes(uri: str) -> Iterator[bytes]:
+    """The bytes of a `data:` URI in base64, piece by piece; the type that it claims is not believed.
+
+    Raises UnusableFile (invalid_data_uri).
+    """
+    head = _DATA_URI.match(uri[:1000])
+    if head is None:
+        raise UnusableFile("invalid_data_uri", "it must begin like data:image/png;base64,")
+    begin = head.end()
+    for place in range(begin, len(uri), PIECE_CHARACTERS):
+        try:
+            yield base64.b64decode(uri[place : place + PIECE_CHARACTERS], validate=True)
+        except (binascii.Error, ValueError):
+            raise UnusableFile("invalid_data_uri", "what follows base64, is not base64") from None
