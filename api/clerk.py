@@ -29,8 +29,8 @@ _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
     summary="Clerk tells of a user",
     responses={
         401: {"description": "The signature does not fit, or is too old."},
+        404: {"description": "CLERK_WEBHOOK_SECRET or the issuer is not set."},
         413: {"description": "The body is too large."},
-        503: {"description": "CLERK_WEBHOOK_SECRET or the issuer is not set."},
     },
 )
 async def clerk_event(request: Request) -> dict[str, bool]:

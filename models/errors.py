@@ -64,7 +64,7 @@ class NotConfigured(DomainError):
     """This server is not set up for that."""
 
     code = "not_configured"
-    status = 503
+    status = 404  # not 503, which says that the same request will do soon
 
 
 class Forbidden(DomainError):

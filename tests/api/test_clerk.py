@@ -187,7 +187,7 @@ def test_a_user_with_odd_or_missing_fields_is_taken_as_far_as_they_go(http, data
 def test_without_a_secret_the_address_says_that_it_is_not_set_up(database) -> None:
     with TestClient(make_app()) as http:
         answer = http.post("/hooks/clerk", content=BODY, headers=signed(BODY))
-        assert (answer.status_code, answer.json()["code"]) == (503, "not_configured")
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_configured")
         assert "CLERK_WEBHOOK_SECRET" in answer.json()["detail"]
 
 
