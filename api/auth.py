@@ -1,5 +1,5 @@
-"""Who asks, and whether they may: a bearer API key, looked up once every few seconds per process. Comparison is by hash,
-never by text.
+"""Who asks, and whether they may: a bearer API key or a JWT, looked up once every few seconds per process. A key is
+compared by its hash, never by its text.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from api.grouping import Grouper
+from api.jwt import Tokens
 from models import access, keys
 from models.access import Caller, Scope
 from models.acts import By
@@ -34,6 +35,7 @@ class KeyRing:
     def __init__(self) -> None:
         self._known: dict[bytes, tuple[float, Caller | None]] = {}
         self._lookups: Grouper[bytes, Caller | None] = Grouper(_look_up, name="keys")
+        self._tokens = Tokens()
         self._uses: Counter[UUID] = Counter()
         self._counting: asyncio.Task[None] | None = None
 
@@ -45,9 +47,14 @@ class KeyRing:
         """The caller of a request. Raises NotAuthenticated."""
         header = request.headers.get("authorization", "")
         scheme, _, secret = header.partition(" ")
+        secret = secret.strip()
+        if scheme.lower() == "bearer" and secret.count(".") == 2:
+            person = await self._tokens.person(secret)
+            scopes = access.scopes_of(person.role)
+            return Caller(person.account_id, person.user_id, None, scopes, person.role)
         if scheme.lower() != "bearer" or not secret or len(secret) > 200:
-            raise NotAuthenticated("send an API key: Authorization: Bearer hr_…")
-        hashed = keys.hash_of(secret.strip())
+            raise NotAuthenticated("send an API key or a token: Authorization: Bearer hr_…")
+        hashed = keys.hash_of(secret)
         known = self._known.get(hashed)
         if known is None or known[0] < time.monotonic():
             found = await self._lookups.ask(hashed)
@@ -82,6 +89,7 @@ class KeyRing:
                 await self._counting
         await run_in_threadpool(self._write_uses)
         self._lookups.close()
+        self._tokens.close()
 
 
 def _look_up(hashes: Sequence[bytes]) -> list[Caller | None]:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from api import (
     admin,
     catalogue,
+    clerk,
     credits,
     files,
     hooks,
@@ -52,13 +53,14 @@ ROUTERS = (
     provider_keys.router,
     admin.router,
     hooks.router,
+    clerk.router,
 )
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.Problem, "description": text}
     for status, text in {
         400: "The request is not valid.",
-        401: "A valid API key is needed.",
+        401: "A valid API key or token is needed.",
         402: "Not enough credits: `needed` and `available` say how many.",
         403: "You may not do this, or the account's storage is full; `code` says which.",
         404: "There is nothing here, or it is somebody else's.",
@@ -132,6 +134,7 @@ OPEN_ROUTES = {
     "/v1/plans/{plan_id}": "the price list",
     "/files/{token}": "the address is the secret",
     "/hooks/providers/{token}": "the address is the secret",
+    "/hooks/clerk": "the body is signed",
     "/healthz": "says nothing",
     "/readyz": "says nothing",
 }
@@ -185,7 +188,9 @@ def _document(app: FastAPI) -> None:
             return app.openapi_schema
         document = build()
         components = document["components"]
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key."}}
+        components["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer", "description": "An API key or a JWT."}
+        }
         components["schemas"]["Job"]["example"] = jobs.examples()
         for methods in document["paths"].values():
             for operation in methods.values():

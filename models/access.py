@@ -35,6 +35,11 @@ class Caller:
     monthly_credits: int | None = None  # the key's budget
 
 
+def scopes_of(role: Role) -> frozenset[str]:
+    """What somebody who signed in may do: all, but only an admin what admins do."""
+    return frozenset(SCOPES if role == "admin" else set(SCOPES) - {"admin"})
+
+
 def check(who: Caller, scope: Scope) -> None:
     """Raises Forbidden where the caller lacks the scope; admin needs the role besides."""
     if scope not in who.scopes:

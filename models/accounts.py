@@ -5,24 +5,29 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
-from sqlalchemy import CheckConstraint, Integer, Text, UniqueConstraint
+from sqlalchemy import Boolean, CheckConstraint, Index, Integer, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
 from models import acts, credits
 from models.access import Role
 from models.acts import By
-from models.base import counter, created_at, in_list
+from models.base import counter, created_at, in_list, moment
 from models.errors import NotFound
 
 
 class User(SQLModel, table=True):
-    """A person, known by who vouches for them (`issuer`) and their id there (`subject`)."""
+    """A person, known by who vouches for them (`issuer`) and their id there (`subject`).
+
+    A deleted person stays as a tombstone without name and address, so that a late event brings nobody back to life.
+    `left_at`: all that was theirs has been cleared away.
+    """
 
     __tablename__ = "users"
     __table_args__ = (
         UniqueConstraint("issuer", "subject"),
         CheckConstraint(in_list("role", "user", "pro", "admin"), name="role"),
+        Index("ix_users_leaving", "deleted_at", postgresql_where=text("deleted_at is not null and left_at is null")),
     )
 
     id: UUID = Field(primary_key=True)
@@ -30,7 +35,13 @@ class User(SQLModel, table=True):
     subject: str = Field(sa_type=Text, nullable=False)
     email: str | None = Field(default=None, sa_type=Text, nullable=True)
     role: str = Field(default="user", sa_type=Text, nullable=False, sa_column_kwargs={"server_default": "user"})
+    first_name: str | None = Field(default=None, sa_type=Text, nullable=True)
+    last_name: str | None = Field(default=None, sa_type=Text, nullable=True)
+    banned: bool = Field(default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": "false"})
+    updated_at_provider: datetime | None = moment()  # of the newest profile seen, by the issuer's clock
     created_at: datetime = created_at()
+    deleted_at: datetime | None = moment()
+    left_at: datetime | None = moment()
 
 
 class Account(SQLModel, table=True):

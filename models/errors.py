@@ -47,10 +47,24 @@ class NotFound(DomainError):
 
 
 class NotAuthenticated(DomainError):
-    """A valid API key is needed."""
+    """A valid API key or token is needed."""
 
     code = "not_authenticated"
     status = 401
+
+
+class BadSignature(DomainError):
+    """The signature does not fit."""
+
+    code = "bad_signature"
+    status = 401
+
+
+class NotConfigured(DomainError):
+    """This server is not set up for that."""
+
+    code = "not_configured"
+    status = 404  # not 503, which says that the same request will do soon
 
 
 class Forbidden(DomainError):

@@ -175,11 +175,12 @@ def _check(wanted: NewKey) -> None:
 
 
 def callers(conn: Connection[Any], hashes: list[bytes]) -> list[Caller | None]:
-    """Whom each hash speaks for, in order; None for unknown, revoked and expired keys."""
+    """Whom each hash speaks for, in order; None for unknown, revoked and expired keys, and those of banned users."""
     rows = conn.execute(
         """select k.hash, k.account_id, u.id, k.id, k.scopes, u.role, k.models, k.per_minute, k.monthly_credits
              from api_keys k join accounts a on a.id = k.account_id join users u on u.id = a.user_id
-            where k.hash = any(%s) and k.revoked_at is null and (k.expires_at is null or k.expires_at > app_now())""",
+            where k.hash = any(%s) and k.revoked_at is null and (k.expires_at is null or k.expires_at > app_now())
+              and u.deleted_at is null and not u.banned""",
         [hashes],
     ).fetchall()
     found = {bytes(row[0]): _caller(*row[1:]) for row in rows}

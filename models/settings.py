@@ -1,5 +1,6 @@
 """Every setting, read once from the environment, then from `.env`, then from what `headrace up` wrote."""
 
+import base64
 import os
 import re
 from collections.abc import Mapping
@@ -64,6 +65,17 @@ class Settings(BaseSettings):
     grant_grace_hours: int = Field(24, ge=0, description="Life of credits returned to a grant that has expired.")
     default_plan: str = "free"
 
+    oidc_issuers: str = Field("", description="Issuers whose JWTs are accepted, separated by commas, as in `iss`.")
+    oidc_jwks_urls: str = Field("", description="issuer=address pairs, by commas; without one the issuer is asked.")
+    oidc_audience: str = Field("", description="Accepted audiences, by commas; empty: only tokens that name none.")
+    oidc_azp: str = Field("", description="Accepted authorized parties, by commas; empty: any, or none.")
+    oidc_jwks_seconds: float = Field(300.0, ge=0, description="Age at which an issuer's keys are fetched again.")
+    clerk_issuer: str | None = Field(
+        None, description="Whose users Clerk's webhooks tell of; the first of OIDC_ISSUERS."
+    )
+    clerk_webhook_secret: SecretStr | None = Field(None, description="whsec_…, from the endpoint's page at Clerk.")
+    on_user_deleted: Literal["expire", "keep"] = Field("expire", description="What becomes of a deleted user's files.")
+
     worker_threads: int = Field(8, ge=1, le=64)
     lease_seconds: float = Field(60.0, ge=1, description="A step's right lapses after this long without a heartbeat.")
     max_rescues: int = Field(5, ge=1)
@@ -80,6 +92,49 @@ class Settings(BaseSettings):
     )
     sketch_book: str | None = Field(None, description="File in which sketch, the built-in provider, keeps its book.")
     clock_offset_seconds: int = Field(0, description="Shifts app_now(); for tests, refused in production.")
+
+    @field_validator("clerk_webhook_secret")
+    @classmethod
+    def _is_a_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        """An empty setting is none; one that cannot be decoded would refuse every event, so it is refused at start."""
+        if secret is None or not secret.get_secret_value():
+            return None
+        try:
+            webhook_key(secret.get_secret_value())
+        except ValueError:
+            raise ValueError("CLERK_WEBHOOK_SECRET must be whsec_ and base64, as Clerk shows it") from None
+        return secret
+
+    @model_validator(mode="after")
+    def _issuers_are_addresses(self) -> Self:
+        for issuer in self.issuers():
+            if not issuer.startswith(("https://", "http://")):
+                raise ValueError(f"OIDC_ISSUERS: {issuer!r} is no address")
+        strangers = set(self.jwks_urls()) - set(self.issuers())
+        if strangers:
+            raise ValueError(f"OIDC_JWKS_URLS names {sorted(strangers)}, which OIDC_ISSUERS does not")
+        plain = [url for url in (*self.issuers(), *self.jwks_urls().values()) if not url.startswith("https://")]
+        if plain and self.environment == "production":  # who can change the keys on their way can be anybody
+            raise ValueError(f"not fit for production: OIDC_ISSUERS and OIDC_JWKS_URLS must be https, not {plain[0]}")
+        return self
+
+    def issuers(self) -> list[str]:
+        """The issuers whose tokens are accepted."""
+        return _words(self.oidc_issuers)
+
+    def jwks_urls(self) -> dict[str, str]:
+        """Where keys are, by issuer. An issuer has no query, so the first equals sign ends it."""
+        return {issuer: url for issuer, _, url in (each.partition("=") for each in _words(self.oidc_jwks_urls))}
+
+    def issuer_of_clerk(self) -> str | None:
+        """Under which issuer Clerk's users are known."""
+        return self.clerk_issuer or next(iter(self.issuers()), None)
+
+    def audiences(self) -> list[str]:
+        return _words(self.oidc_audience)
+
+    def authorized_parties(self) -> list[str]:
+        return _words(self.oidc_azp)
 
     @field_validator("allow_private_addresses", mode="before")
     @classmethod
@@ -125,6 +180,19 @@ class Settings(BaseSettings):
         if wrong:
             raise ValueError("not fit for production: " + "; ".join(wrong))
         return self
+
+
+def _words(text: str) -> list[str]:
+    return [word for each in text.split(",") if (word := each.strip())]
+
+
+def webhook_key(secret: str) -> bytes:
+    """The bytes of a Standard Webhooks secret (`whsec_` and base64). Raises ValueError."""
+    prefix, _, encoded = secret.partition("_")
+    key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    if prefix != "whsec" or len(key) < 16:
+        raise ValueError("not a webhook secret")
+    return key
 
 
 def _is_here(url: str) -> bool:

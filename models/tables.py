@@ -8,6 +8,7 @@ from models.catalogue import CatalogueModel
 from models.credits import Grant, LedgerEntry, Reservation, ReservationGrant
 from models.events import Event
 from models.fleet import Duty, WorkerProcess
+from models.inbound import InboundEvent
 from models.jobs import Asset, Attempt, IdempotencyKey, Job, JobRun
 from models.keys import ApiKey, KeySpending
 from models.plans import Plan
@@ -27,6 +28,7 @@ __all__ = [
     "Event",
     "Grant",
     "IdempotencyKey",
+    "InboundEvent",
     "Job",
     "JobRun",
     "KeySpending",

@@ -6,9 +6,10 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from models import credits, subscriptions
+from models import credits, leaving, subscriptions
 from models.db import transaction
 from models.settings import settings
+from workers.enqueue import ring
 
 
 def _lock(conn: Connection[Any], account_id: UUID) -> None:
@@ -39,6 +40,22 @@ def expire_subscriptions(batch: int) -> int:
     with transaction() as conn:
         out = subscriptions.run_out(conn, batch)
     return _each(out, lambda conn, each: subscriptions.expire(conn, each, settings().default_plan))
+
+
+def clear_deleted(batch: int) -> int:
+    """Finish what a user's deletion began: the rest of many jobs, and what came in or was made in its last moment.
+
+    Returns how many users have left for good.
+    """
+    with transaction() as conn:
+        leavers = leaving.leavers(conn, batch)
+    left = 0
+    for user_id, account_id in leavers:
+        with transaction() as conn:
+            rings = leaving.leave(conn, account_id)
+            left += leaving.confirm_left(conn, user_id, account_id)
+        ring(rings)
+    return left
 
 
 def _each(picked: Iterable[tuple[UUID, UUID]], act: Callable[[Connection[Any], UUID], bool]) -> int:

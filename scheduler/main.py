@@ -49,6 +49,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("expire_grants", 30, accounts.expire_grants, 200),
         Duty("grant_periods", 30, accounts.grant_periods, 200),
         Duty("expire_subscriptions", 30, accounts.expire_subscriptions, 200),
+        Duty("clear_deleted", 10, accounts.clear_deleted, 50),
         Duty("make_partitions", 3600, upkeep.make_partitions, 1),
         Duty("forget_keys", 300, upkeep.forget_keys, 5000),
         Duty("forget_callbacks", 60, upkeep.forget_callbacks, 1000),

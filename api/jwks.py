@@ -1,0 +1,155 @@
+"""An issuer's public keys, fetched when they are needed and kept while the issuer is away.
+
+Old keys are fetched again behind the requests' backs; only a key that we do not know makes a request wait, and at most
+one fetch in ten seconds comes of that, however many tokens name keys that nobody has.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt import PyJWK, PyJWTError
+
+from models.errors import NotAuthenticated, Unavailable
+from models.settings import settings
+
+log = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 10.0  # between fetches, while there are keys
+COLD_SECONDS = 1.0  # between fetches, while there are none
+FETCH_SECONDS = 5.0  # for the whole of one answer
+MAX_BYTES = 256 * 1024
+MAX_KEYS = 50
+MIN_RSA_BITS = 2048
+
+
+class Key(NamedTuple):
+    """A public key and the one algorithm that it is used with."""
+
+    algorithm: str
+    public: RSAPublicKey | EllipticCurvePublicKey
+
+
+class Keys:
+    """The keys of one issuer, for one event loop; fetches run in a thread of `pool`."""
+
+    def __init__(self, issuer: str, url: str | None, pool: ThreadPoolExecutor) -> None:
+        self._issuer = issuer
+        self._url = url
+        self._pool = pool
+        self._keys: Mapping[str, Key] = {}
+        self._fetched = self._tried = float("-inf")
+        self._failed = False
+        self._fetching: asyncio.Future[None] | None = None
+
+    async def key(self, kid: str) -> Key:
+        """The key of this id. Raises NotAuthenticated where there is none, Unavailable where the issuer is away."""
+        age = time.monotonic() - self._fetched
+        if age > settings().oidc_jwks_seconds or kid not in self._keys:
+            self._refresh()
+        # Keys that nobody asked about for long are waited for: they may have been withdrawn meanwhile.
+        forgotten = age > 2 * settings().oidc_jwks_seconds and not self._failed
+        if self._fetching is not None and (forgotten or kid not in self._keys):
+            await asyncio.shield(self._fetching)
+        found = self._keys.get(kid)
+        if found is not None:
+            return found
+        if self._failed:
+            raise Unavailable("the keys of the token's issuer cannot be had now; try again soon")
+        raise NotAuthenticated("the token is signed with a key that its issuer does not publish")
+
+    def _refresh(self) -> None:
+        pause = REFRESH_SECONDS if self._keys else COLD_SECONDS
+        if self._fetching is None and time.monotonic() - self._tried >= pause:
+            self._tried = time.monotonic()
+            self._fetching = asyncio.ensure_future(self._fetch())
+
+    async def _fetch(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+            self._keys = await loop.run_in_executor(self._pool, fetch, self._issuer, self._url)
+            self._fetched, self._failed = time.monotonic(), False
+        except Exception as error:  # noqa: BLE001 - an issuer can be wrong in any way; its last keys stay
+            self._failed = True
+            log.warning("the keys of %s cannot be had, the last ones stay: %s", self._issuer, error)
+        finally:
+            self._fetching = None
+
+
+def fetch(issuer: str, url: str | None) -> dict[str, Key]:
+    """The keys that an issuer publishes now, by id. Raises httpx.HTTPError or ValueError."""
+    with httpx.Client(timeout=httpx.Timeout(3.0, connect=2.0), follow_redirects=False) as client:
+        found = usable(_document(client, url or _address(client, issuer)))
+    if not found:
+        raise ValueError("it publishes no key that can be used")
+    return found
+
+
+def _address(client: httpx.Client, issuer: str) -> str:
+    """Where an issuer's keys are: as its discovery document says, or where Clerk has them if it has no such document."""
+    base = issuer.rstrip("/")
+    try:
+        document = _document(client, f"{base}/.well-known/openid-configuration")
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != 404:
+            raise
+        return f"{base}/.well-known/jwks.json"
+    address = document.get("jwks_uri")
+    if document.get("issuer") != issuer or not isinstance(address, str):
+        raise ValueError("its discovery document is of another issuer, or names no keys")
+    if urlsplit(address).scheme != "https" and urlsplit(issuer).scheme == "https":
+        raise ValueError("its keys are not behind https")
+    return address
+
+
+def _document(client: httpx.Client, url: str) -> dict[str, Any]:
+    """A JSON object of limited size, had within a limited time."""
+    end = time.monotonic() + FETCH_SECONDS
+    body = bytearray()
+    with client.stream("GET", url, headers={"accept": "application/json"}) as answer:
+        if answer.is_redirect:
+            raise ValueError("it redirects, which is not followed")
+        answer.raise_for_status()
+        for chunk in answer.iter_bytes(16_384):
+            body += chunk
+            if len(body) > MAX_BYTES or time.monotonic() > end:
+                raise ValueError(f"its answer is larger than {MAX_BYTES} bytes or slower than {FETCH_SECONDS:.0f} s")
+    document = json.loads(body)
+    if not isinstance(document, dict):
+        raise ValueError("its answer is no JSON object")  # noqa: TRY004 - the far side's fault, not a caller's type
+    return document
+
+
+def usable(document: Mapping[str, Any]) -> dict[str, Key]:
+    """The keys of a JWKS that can verify RS256 or ES256; others, and what cannot be read, are passed over."""
+    found: dict[str, Key] = {}
+    entries = document.get("keys")
+    for entry in (entries if isinstance(entries, list) else [])[:MAX_KEYS]:
+        key = _key(entry) if isinstance(entry, dict) else None
+        if key is not None and isinstance(entry.get("kid"), str):
+            found[entry["kid"]] = key
+    return found
+
+
+def _key(entry: dict[str, Any]) -> Key | None:
+    """The algorithm follows from the kind of key, never from the token. A secret in a JWKS (`oct`) is no key to us."""
+    algorithm = {"RSA": "RS256", "EC": "ES256"}.get(str(entry.get("kty")))
+    if algorithm is None or entry.get("use", "sig") != "sig" or entry.get("alg", algorithm) != algorithm:
+        return None
+    try:
+        public = PyJWK(entry, algorithm).key
+    except (PyJWTError, ValueError, TypeError, KeyError):
+        return None
+    if isinstance(public, RSAPublicKey) and public.key_size >= MIN_RSA_BITS:
+        return Key(algorithm, public)
+    if isinstance(public, EllipticCurvePublicKey) and public.curve.name == "secp256r1":
+        return Key(algorithm, public)
+    return None

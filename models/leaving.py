@@ -1,0 +1,72 @@
+"""What becomes of the things of a user who is deleted. The ledger stays: it is the books, and names nobody."""
+
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection
+
+from models.cancel import cancel
+from models.dispatch import Ring
+from models.settings import settings
+
+MAX_JOBS = 100  # per transaction: a webhook's sender waits 15 s, and each cancel is about 2 ms; a duty does the rest
+MAX_FILES = 5000
+GRACE_SECONDS = 60  # an API process may know the user for a few seconds more, and take an order
+
+# An account's files whose time has not come, found by index.
+_RESULTS = """jobs j join assets s on s.job_id = j.id
+               where j.account_id = %s and j.ended = 'succeeded' and s.status = 'stored' and s.expires_at > app_now()"""
+_UPLOADS = "account_id = %s and status = 'stored' and expires_at > app_now()"
+
+
+def leave(conn: Connection[Any], account_id: UUID) -> list[Ring]:
+    """Revoke an account's keys, cancel its jobs, expire its files as ON_USER_DELETED says; a bounded number of each.
+
+    Returns the jobs to ring after the commit. Run again, it goes on where it stopped.
+    """
+    conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
+    conn.execute(
+        "update api_keys set revoked_at = app_now() where account_id = %s and revoked_at is null", [account_id]
+    )
+    # What has no slot goes first: a cancel that frees a slot would give it to a job that is to be canceled too.
+    jobs = conn.execute(
+        """select job_id from job_runs where account_id = %s and cancel_requested_at is null
+            order by dispatched, job_id limit %s""",
+        [account_id, MAX_JOBS],
+    ).fetchall()
+    rings = [ring for (job_id,) in jobs for ring in cancel(conn, job_id).rings]
+    if settings().on_user_deleted == "expire":
+        conn.execute(
+            f"update uploads set expires_at = app_now() where id in (select id from uploads where {_UPLOADS} limit %s)",
+            [account_id, MAX_FILES],
+        )
+        # Their time has come: reads answer 410 at once, and the sweep gives the storage back and deletes the objects.
+        conn.execute(
+            f"update assets set expires_at = app_now() where id in (select s.id from {_RESULTS} limit %s)",
+            [account_id, MAX_FILES],
+        )
+    return rings
+
+
+def leavers(conn: Connection[Any], limit: int) -> list[tuple[UUID, UUID]]:
+    """Users who are deleted and may have left something, with their accounts. Picked without a lock."""
+    rows = conn.execute(
+        """select u.id, a.id from users u join accounts a on a.user_id = u.id
+            where u.deleted_at is not null and u.left_at is null order by u.deleted_at limit %s""",
+        [limit],
+    ).fetchall()
+    return [(row[0], row[1]) for row in rows]
+
+
+def confirm_left(conn: Connection[Any], user_id: UUID, account_id: UUID) -> bool:
+    """Note that nothing is left of a user: no living job, no file that should be gone, and no process knows them."""
+    return bool(
+        conn.execute(
+            f"""update users set left_at = app_now()
+                where id = %s and left_at is null and deleted_at < app_now() - make_interval(secs => %s)
+                  and not exists (select 1 from job_runs where account_id = %s)
+                  and (%s or not exists (select 1 from {_RESULTS})
+                             and not exists (select 1 from uploads where {_UPLOADS}))""",
+            [user_id, GRACE_SECONDS, account_id, settings().on_user_deleted == "keep", account_id, account_id],
+        ).rowcount
+    )
