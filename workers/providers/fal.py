@@ -1,8 +1,7 @@
 """fal's queue. `base_url` is https://queue.fal.run; a route's model is `owner/app` or `owner/app/path`.
 
-A lost answer to a start cannot be recovered: fal documents no idempotency key (its list of platform headers and the
-queue's OpenAPI description, read 2026-11, have none; headers of ours are only handed on to the app), and requests cannot
-be looked for by anything of ours. X-Fal-Request-Timeout bounds what a lost one costs: it does not begin after that. A
+A lost answer to a start cannot be recovered: no idempotency key was found in fal's documentation (searched 2026-11), and
+requests cannot be looked for by anything of ours. X-Fal-Request-Timeout bounds what a lost one costs: it does not begin after that. A
 signed call back tells its id after all.
 
 Options of a route: `extra` (more input); `poll_seconds`; `cost_usd_micros_per_call`, `_per_second` (of inference_time)

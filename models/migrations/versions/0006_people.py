@@ -1,13 +1,13 @@
 """users of issuers, and events from outside
 
-Revision: clerk, after 0005. Lock and statement time-outs are set by models.migrations.
+Revision: 0006, after 0005. Lock and statement time-outs are set by models.migrations.
 """
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "clerk"
+revision = "0006"
 down_revision = "0005"
 branch_labels = None
 depends_on = None
