@@ -1,5 +1,6 @@
 """The API process: `python -m api`. HTTP only; what it does, verbs in `models` do."""
 
+import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator
@@ -11,12 +12,15 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import catalogue, credits, files, hooks, jobs, problems, provider_keys, schemas
+from api import catalogue, credits, events, files, hooks, jobs, problems, provider_keys, schemas
 from api.auth import KeyRing
 from api.grouping import Grouper
 from api.intake import Intake
 from api.lean import answer
 from api.limits import Limits
+from api.live import Live
+from api.streams import Protocol, Server
+from api.wakes import follow
 from models import db
 from models.db import transaction
 from models.errors import Unavailable
@@ -44,6 +48,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.keys = KeyRing()
     app.state.intake = Intake()
     app.state.reads = Grouper(jobs.read_group, name="reads")
+    app.state.balances = Grouper(events.read_balances, name="balances")
+    app.state.live = Live()
+    following = [asyncio.create_task(app.state.live.run()), asyncio.create_task(follow(app.state.live))]
     app.state.catalogue = catalogue.Catalogue()
     app.state.catalogue.load()
     app.state.catalogue.start()
@@ -52,9 +59,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     yield
+    app.state.live.stop()
+    for task in following:
+        task.cancel()
+    await asyncio.gather(*following, return_exceptions=True)
     await app.state.catalogue.stop()
     app.state.intake.close()
     app.state.reads.close()
+    app.state.balances.close()
+    app.state.live.close()
     app.state.keys.close()
     enqueue.close()
     db.close()
@@ -70,6 +83,8 @@ def make_app() -> FastAPI:
         responses=PROBLEMS,
         separate_input_output_schemas=False,
     )
+    app.include_router(events.router)
+    app.include_router(events.token_router)
     app.include_router(jobs.lean_router)
     app.include_router(jobs.router)
     app.include_router(catalogue.lean_router)
@@ -113,7 +128,7 @@ def _document(app: FastAPI) -> None:
         components["schemas"]["Job"]["example"] = jobs.examples()
         for path, methods in document["paths"].items():
             for operation in methods.values():
-                if path.startswith(("/v1/jobs", "/v1/quotes", "/v1/credits", "/v1/provider-keys")):
+                if path.startswith(("/v1/jobs", "/v1/quotes", "/v1/credits", "/v1/provider-keys", "/v1/events")):
                     operation["security"] = [{"key": []}]
         return document
 
@@ -123,7 +138,8 @@ def _document(app: FastAPI) -> None:
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    uvicorn.run(
-        make_app(), host=settings().api_host, port=settings().api_port, loop="uvloop", http="httptools",
+    config = uvicorn.Config(
+        make_app(), host=settings().api_host, port=settings().api_port, loop="uvloop", http=Protocol,
         access_log=False, server_header=False, date_header=False, timeout_graceful_shutdown=10, log_level="info",
     )  # fmt: skip
+    Server(config).run()

@@ -65,6 +65,12 @@ def owners(conn: Connection[Any], hashes: list[bytes]) -> list[KeyOwner | None]:
     return [found.get(each) for each in hashes]
 
 
+def still_valid(conn: Connection[Any], key_ids: list[UUID]) -> set[UUID]:
+    """Those of these keys that are not revoked."""
+    rows = conn.execute("select id from api_keys where id = any(%s) and revoked_at is null", [key_ids]).fetchall()
+    return {row[0] for row in rows}
+
+
 def revoke(conn: Connection[Any], key_id: UUID) -> None:
     """Take a key out of use; every process refuses it within KEY_CACHE_SECONDS."""
     done = conn.execute(

@@ -90,6 +90,7 @@ class _Account:
 class _Writes:
     jobs: list[dict[str, Any]] = field(default_factory=list)
     lots: list[dict[str, Any]] = field(default_factory=list)
+    low: list[dict[str, Any]] = field(default_factory=list)  # accounts whose credits these orders make few
     grants: dict[UUID, int] = field(default_factory=dict)
 
 
@@ -223,6 +224,10 @@ def _decide(
             "event_number": account.event_number, "key": order.idempotency_key, "body_hash": order.body_hash.hex(),
         }
     )  # fmt: skip
+    if credits.is_low(account.available + price, account.available):
+        account.event_number += 1
+        data = {"available": account.available, "limit": settings().low_credits}
+        writes.low.append({"account_id": order.account_id, "number": account.event_number, "data": data})
     return Accepted(
         order.job_id, replayed=False, dispatched=dispatched, queue=queue, price_credits=price, created_at=account.now,
         slots=account.slots, slots_in_use=account.slots_in_use,
@@ -261,6 +266,7 @@ def _document(accounts: Mapping[UUID, _Account], writes: _Writes) -> bytes:
         {
             "jobs": writes.jobs,
             "lots": writes.lots,
+            "low": writes.low,
             "grants": [{"id": grant_id, "remaining": left} for grant_id, left in sorted(writes.grants.items())],
             "accounts": [
                 {
@@ -308,7 +314,10 @@ new as materialized (
 ), told as (
   insert into events (account_id, number, type, job_id, data)
   select account_id, event_number, 'job.queued', id,
-         jsonb_build_object('model', model_id, 'credits', price, 'available', available) from new
+         jsonb_build_object('model', model_id, 'credits', price, 'available', available, 'reserved', reserved) from new
+  union all
+  select account_id, number, 'credits.low', null, data
+    from doc, jsonb_to_recordset(d->'low') as x(account_id uuid, number bigint, data jsonb)
 ), keys as (
   insert into idempotency_keys (account_id, key, body_hash, job_id)
   select account_id, key, decode(body_hash, 'hex'), id from new where key is not null
