@@ -104,7 +104,8 @@ class Wire:
         self._sockets: list[socket.socket] = []
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
 
     def cut(self) -> None:
         self._cut.set()
@@ -116,7 +117,10 @@ class Wire:
 
     def close(self) -> None:
         self._cut.set()
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._server.close()
+        self._thread.join(timeout=5)
         self._drop()
 
     def _drop(self) -> None:
@@ -153,4 +157,4 @@ class Wire:
         for each in (source, target):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-                each.close()
+            each.close()
