@@ -64,7 +64,7 @@ def test_a_page_sees_its_job_end_and_its_balance_change_without_a_reload(system:
         left = balance(who)[0]
         assert left < 20
         assert text("credits") == str(left)
-        log = [line for line in page.run("[...document.querySelectorAll('#log li')].map((li) => li.textContent)")]
+        log = page.run("[...document.querySelectorAll('#log li')].map((li) => li.textContent)")
         assert log == ["balance", "job.queued", "job.running", "job.output", "job.succeeded"]
         system.processes.stop("api")
         system.start("api", api=extra)
