@@ -23,7 +23,7 @@ from storage.s3 import StorageError
 from workers.asking import Asking, key_of
 from workers.collect import LeaseLost, collect, discard
 from workers.decisions import Next, again_by, back_off_seconds, measured_quantity_milli, next_step, says_nothing
-from workers.enqueue import ring, say
+from workers.enqueue import ring, say, tell_soon
 from workers.leases import Hold, Keeper
 from workers.media import UnusableResult
 from workers.providers.base import Done, Outcome, OutcomeUnknown, Pending, Provider, ProviderError, Request
@@ -345,7 +345,7 @@ class Advance:
         if ended is None:
             log.info("job %s: stale claim %s changed nothing", claim.job_id, claim.token)
         else:
-            ring(ended.rings, told=[claim.account_id])
+            _tell(claim, ended)
         return ended
 
     def _put_back(
@@ -373,7 +373,7 @@ class Advance:
             )
         reached("put_back")
         if done is not None:
-            ring(done.rings, told=[claim.account_id])
+            _tell(claim, done)
             if done.ended == "queued":
                 say(claim.account_id, "job.waiting", claim.job_id, {"reason": reason[:200], "seconds": round(pause, 1)})
 
@@ -381,6 +381,13 @@ class Advance:
         return back_off_seconds(
             tries, base=settings().retry_base_seconds, ceiling=settings().retry_max_seconds, chance=self._chance()
         )
+
+
+def _tell(claim: Claim, ended: Ended) -> None:
+    if ended.rings:
+        ring(ended.rings, told=[claim.account_id])
+    else:
+        tell_soon(claim.account_id)
 
 
 def _live(hold: Hold) -> LiveAttempt:

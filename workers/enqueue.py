@@ -121,6 +121,17 @@ def say(account_id: UUID, kind: str, job_id: UUID, data: Mapping[str, Any]) -> N
     """Tell listeners something that is not kept. It is said soon, by a thread of its own: no step of a job waits for
     it. Under load many go in one message; when too many wait, it is not said at all.
     """
+    _say((account_id, kind, job_id, data))
+
+
+def tell_soon(account_id: UUID) -> None:
+    """Tell listeners that there are events of this account, where there is nothing to ring besides: a worker's thread
+    goes on with its next job meanwhile. Not for processes that are about to end.
+    """
+    _say((account_id,))
+
+
+def _say(said: tuple[Any, ...]) -> None:
     global _sayer  # noqa: PLW0603 - one per process
     if _sayer is None:
         with _lock:
@@ -128,9 +139,9 @@ def say(account_id: UUID, kind: str, job_id: UUID, data: Mapping[str, Any]) -> N
                 _sayer = threading.Thread(target=_say_all, name="sayer", daemon=True)
                 _sayer.start()
     try:
-        _sayings.put_nowait((account_id, kind, job_id, data))
+        _sayings.put_nowait(said)
     except Full:
-        log.info("%s of job %s is not said: too much is waiting to be", kind, job_id)
+        log.info("something is not said: too much is waiting to be")
 
 
 def _say_all() -> None:
