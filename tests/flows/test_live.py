@@ -110,9 +110,9 @@ def test_a_stream_token_opens_streams_and_nothing_else(running: System) -> None:
     for path in ("/v1/events", f"/v1/jobs/{job['id']}/events"):
         with Listening(f"{running.url}{path}?token={token}", {}, again=False) as heard:
             eventually(lambda heard=heard: bool(heard.frames), what="the first frame")
-    nobody = httpx.Client(base_url=running.url, params={"token": token})
-    for path in ("/v1/events", "/v1/jobs", f"/v1/jobs/{job['id']}", "/v1/credits"):
-        assert nobody.get(path).status_code == 401, path
+    with httpx.Client(base_url=running.url, params={"token": token}) as nobody:
+        for path in ("/v1/events", "/v1/jobs", f"/v1/jobs/{job['id']}", "/v1/credits"):
+            assert nobody.get(path).status_code == 401, path
     stream = {"accept": "text/event-stream"}
     for wrong in (token[:-2] + "AA", token[:20], "é", ""):
         assert httpx.get(f"{running.url}/v1/events", params={"token": wrong}, headers=stream).status_code == 401
