@@ -111,5 +111,9 @@ def _submit_waiting(orders: Sequence[Order]) -> Sequence[Answer | Exception]:
     return answers
 
 
-def _ring(_orders: Sequence[Order], answers: Sequence[Answer | Exception]) -> None:
-    ring(Ring(answer.job_id, answer.queue) for answer in answers if isinstance(answer, Accepted) and answer.dispatched)
+def _ring(orders: Sequence[Order], answers: Sequence[Answer | Exception]) -> None:
+    accepted = [(o, a) for o, a in zip(orders, answers, strict=True) if isinstance(a, Accepted) and not a.replayed]
+    ring(
+        [Ring(answer.job_id, answer.queue) for _, answer in accepted if answer.dispatched],
+        told={order.account_id for order, _ in accepted},
+    )

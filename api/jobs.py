@@ -17,6 +17,7 @@ from api.auth import needs, permitted
 from api.grouping import Grouper
 from api.lean import LeanRoute, answer, handled_by, read_body
 from api.views import job_view
+from api.waiting import waited
 from models import access, reading
 from models import cancel as canceling
 from models.access import Caller
@@ -78,7 +79,8 @@ async def _ordered(request: Request, order: Order) -> Response:
             headers["idempotent-replayed"] = "true"
     else:
         row = new_row(order, accepted, accepted.created_at)
-    return answer(job_view(row), 201, headers)
+    row, applied = await waited(request, row)
+    return answer(job_view(row), 201, headers | applied)
 
 
 def new_row(order: Order, accepted: Accepted, created_at: datetime) -> JobRow:
@@ -89,7 +91,7 @@ def new_row(order: Order, accepted: Accepted, created_at: datetime) -> JobRow:
         created_at=created_at, started_at=None, ended=None, ended_at=None, attempts=0, error_code=None,
         error_message=None, run_status="queued", dispatched=accepted.dispatched, wake_at=None, progress=None, reason=None,
         cancel_requested=False, ahead=None, slots=accepted.slots, slots_in_use=accepted.slots_in_use,
-        typical_seconds=order.offer.entry.typical_seconds, assets=[],
+        typical_seconds=order.offer.entry.typical_seconds, event_number=0, assets=[],
     )  # fmt: skip
 
 
@@ -110,7 +112,8 @@ async def _get(request: Request) -> Response:
     row: JobRow | None = await request.app.state.reads.ask(job_id)
     if row is None or row.account_id != who.account_id:
         raise NotFound(f"no job {job_id}", param="id")
-    return answer(job_view(row))
+    row, headers = await waited(request, row)
+    return answer(job_view(row), headers=headers)
 
 
 @lean_router.get("/{job_id}", response_model=schemas.Job, summary="Look at a job")

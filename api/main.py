@@ -1,5 +1,6 @@
 """The API process: `python -m api`. HTTP only; what it does, verbs in `models` do."""
 
+import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from api import (
     catalogue,
     clerk,
     credits,
+    events,
     files,
     hooks,
     jobs,
@@ -33,7 +35,10 @@ from api.grouping import Grouper
 from api.intake import Intake
 from api.lean import answer
 from api.limits import Limits
+from api.live import Live
 from api.rates import Rates
+from api.streams import Protocol, Server
+from api.wakes import follow
 from models import db
 from models.db import transaction
 from models.errors import Unavailable
@@ -41,6 +46,8 @@ from models.settings import settings
 from workers import enqueue
 
 ROUTERS = (
+    events.router,
+    events.token_router,
     jobs.lean_router,
     jobs.router,
     catalogue.lean_router,
@@ -80,6 +87,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.rates = Rates()
     app.state.intake = Intake()
     app.state.reads = Grouper(jobs.read_group, name="reads")
+    app.state.balances = Grouper(events.read_balances, name="balances")
+    app.state.live = Live()
+    following = [asyncio.create_task(app.state.live.run()), asyncio.create_task(follow(app.state.live))]
     app.state.catalogue = catalogue.Catalogue()
     app.state.catalogue.load()
     app.state.catalogue.start()
@@ -89,9 +99,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     yield
+    app.state.live.stop()
+    for task in following:
+        task.cancel()
+    await asyncio.gather(*following, return_exceptions=True)
     await app.state.catalogue.stop()
     app.state.intake.close()
     app.state.reads.close()
+    app.state.balances.close()
+    app.state.live.close()
     await app.state.keys.close()
     enqueue.close()
     db.close()
@@ -211,7 +227,8 @@ def _document(app: FastAPI) -> None:
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    uvicorn.run(
-        make_app(), host=settings().api_host, port=settings().api_port, loop="uvloop", http="httptools",
+    config = uvicorn.Config(
+        make_app(), host=settings().api_host, port=settings().api_port, loop="uvloop", http=Protocol,
         access_log=False, server_header=False, date_header=False, timeout_graceful_shutdown=10, log_level="info",
     )  # fmt: skip
+    Server(config).run()

@@ -143,6 +143,31 @@ class JobPage(BaseModel):
     next_cursor: str | None
 
 
+class EventView(BaseModel):
+    """Something that happened. Numbers are the account's own, without gaps; what is only live has none."""
+
+    number: int | None
+    type: str
+    job_id: UUID | None
+    created_at: datetime | None
+    data: dict[str, Any]
+
+
+class EventPage(BaseModel):
+    """Events, oldest first. `next_after` leads to the next page; where it equals `current` this is the last."""
+
+    data: list[EventView]
+    current: int
+    next_after: int
+
+
+class StreamToken(BaseModel):
+    """What a browser opens a stream with."""
+
+    token: str
+    expires_at: datetime
+
+
 class Price(BaseModel):
     """Credits, or a cost in micro-dollars plus the plan's markup, per so many units."""
 

@@ -144,14 +144,16 @@ class Stand:
 
 
 @contextmanager
-def stand() -> Iterator[Stand]:
+def stand(more_settings: dict[str, str] | None = None) -> Iterator[Stand]:
     """The servers, for the time of a block."""
     for name in ("DATABASE_URL", "REDIS_URL", "S3_ENDPOINT_URL"):
         os.environ.pop(name, None)
     with tempfile.TemporaryDirectory(prefix="headrace-bench-", dir=_disk()) as folder:
         path = Path(folder)
         # A 2 GB cache, as the findings had; fsync stays on.
-        with servers(path, postgres_settings={"shared_buffers": "2GB", "max_wal_size": "8GB"}) as addresses:
+        with servers(
+            path, postgres_settings={"shared_buffers": "2GB", "max_wal_size": "8GB", **(more_settings or {})}
+        ) as addresses:
             port = free_ports(1)[0]
             environment = {
                 **addresses.environment(), "API_PORT": str(port), "PUBLIC_URL": f"http://127.0.0.1:{port}",

@@ -1,6 +1,8 @@
 """Redis clients with time-outs: every wait on a socket has an end, and nothing is tried again behind our back."""
 
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -15,4 +17,13 @@ def redis_client(url: str, *, timeout_seconds: float, connect_seconds: float = 2
         socket_connect_timeout=connect_seconds,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=30,
+    )
+
+
+def async_redis_client(url: str, *, connect_seconds: float = 2.0) -> "AsyncRedis":
+    """A client for a subscription in an event loop. Its reads have no end of their own: whoever waits bounds the wait,
+    and asks for a sign of life.
+    """
+    return AsyncRedis.from_url(
+        url, socket_timeout=None, socket_connect_timeout=connect_seconds, retry=AsyncRetry(NoBackoff(), 0)
     )

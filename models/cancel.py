@@ -6,6 +6,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from models import db
 from models.dispatch import Ring
 from models.ending import Ending, end
 from models.errors import NotCancelable, NotFound
@@ -43,6 +44,7 @@ def cancel(conn: Connection[Any], job_id: UUID, *, account_id: UUID | None = Non
     if started is None:
         # No attempt has been written, so no provider was called; a worker that holds the claim finds it stale.
         done = end(conn, owner, job_id, Ending("canceled"), token=None)
+        db.told(conn, [owner])
         return Canceled(ended=True, rings=done.rings if done else [])
     row = conn.execute(
         """update job_runs set cancel_requested_at = coalesce(cancel_requested_at, app_now()),

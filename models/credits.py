@@ -25,6 +25,7 @@ from uuid_utils.compat import uuid7
 from models import events
 from models.base import created_at, in_list, moment
 from models.errors import InvalidRequest, NotFound
+from models.settings import settings
 
 GRANT_KINDS = ("signup", "plan", "purchase", "gift", "goodwill")
 # Which bucket a movement takes from and gives to, by its kind.
@@ -241,7 +242,27 @@ def revoke(conn: Connection[Any], grant_id: UUID) -> int:
         enter(conn, account_id, "revoke", remaining, available, reserved, grant_id=grant_id)
     debt: int = amount - remaining - gone - held
     conn.execute("update accounts set available = %s, debt = debt + %s where id = %s", [available, debt, account_id])
+    _tell_revoked(conn, account_id, remaining, available, debt)
     return debt
+
+
+def _tell_revoked(conn: Connection[Any], account_id: UUID, amount: int, available: int, debt: int) -> None:
+    told = {"amount": amount, "debt_added": debt, "available": available}
+    events.add(conn, account_id, "credits.revoked", told)
+    tell_if_low(conn, account_id, available + amount, available)
+
+
+def is_low(before: int, after: int) -> bool:
+    """Whether this fall of the available credits is the one to tell of: from the limit or above to below it. Nothing is
+    stored: whatever brings the credits back above the limit arms it again.
+    """
+    return after < settings().low_credits <= before
+
+
+def tell_if_low(conn: Connection[Any], account_id: UUID, before: int, after: int) -> None:
+    """Tell `credits.low` where this fall crosses the limit. The caller holds the account's lock."""
+    if is_low(before, after):
+        events.add(conn, account_id, "credits.low", {"available": after, "limit": settings().low_credits})
 
 
 def follow_revoked(conn: Connection[Any], account_id: UUID, grant_id: UUID, *, spent: int, returned: int) -> None:
@@ -254,6 +275,7 @@ def follow_revoked(conn: Connection[Any], account_id: UUID, grant_id: UUID, *, s
         available -= returned
         enter(conn, account_id, "revoke", returned, available, reserved, grant_id=grant_id)
     conn.execute("update accounts set available = %s, debt = debt + %s where id = %s", [available, spent, account_id])
+    _tell_revoked(conn, account_id, returned, available, spent)
 
 
 def _one(conn: Connection[Any], statement: str, values: Sequence[Any]) -> tuple[Any, ...]:
@@ -317,6 +339,7 @@ def expire_lapsed(conn: Connection[Any], account_ids: Sequence[UUID]) -> int:
     ).fetchall()
     for account_id, amount, _, available in rows:
         events.add(conn, account_id, "credits.expired", {"amount": amount, "available": available})
+        tell_if_low(conn, account_id, available + amount, available)
     return sum(row[2] for row in rows)
 
 

@@ -5,10 +5,13 @@
 unknown: it is raised as CommitUnknown, and whoever can, reads again by an id that was made before.
 """
 
+import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import orjson
 import psycopg
@@ -26,10 +29,15 @@ from models.settings import settings
 set_json_dumps(orjson.dumps)
 set_json_loads(orjson.loads)
 
+log = logging.getLogger(__name__)
+
 _lock = threading.Lock()
 _pool: ConnectionPool[Connection[Any]] | None = None
 _engine: Engine | None = None
 _size: int | None = None
+# Accounts that a transaction under way tells events of, and who hears of them once it is committed.
+_told: WeakKeyDictionary[Connection[Any], set[UUID]] = WeakKeyDictionary()
+_hearers: list[Callable[[set[UUID]], object]] = []
 
 
 class CommitUnknown(Exception):
@@ -88,6 +96,29 @@ def close() -> None:
         _pool = _engine = None
 
 
+def told(conn: Connection[Any], account_ids: Iterable[UUID]) -> None:
+    """Say that this transaction tells events of these accounts: whoever listens hears of it after the commit."""
+    _told.setdefault(conn, set()).update(account_ids)
+
+
+def after_commit(hearer: Callable[[set[UUID]], object]) -> None:
+    """Have a function called with the accounts of each commit that told of some. It is best effort: what it raises is
+    logged. It is built in here so that no caller of a verb can forget it.
+    """
+    if hearer not in _hearers:
+        _hearers.append(hearer)
+
+
+def _tell(accounts: set[UUID] | None) -> None:
+    if not accounts:
+        return
+    for hearer in _hearers:
+        try:
+            hearer(accounts)
+        except Exception:
+            log.exception("telling of a commit failed; listeners will find it at their next look")
+
+
 @contextmanager
 def single() -> Iterator[Connection[Any]]:
     """For verbs of one statement, which is then a transaction by itself: one round trip instead of three."""
@@ -126,8 +157,11 @@ def transaction(*, autocommit: bool = False) -> Iterator[Connection[Any]]:
         except BaseException:
             _roll_back(conn)
             raise
+        accounts = _told.pop(conn, None)
     finally:
+        _told.pop(conn, None)
         connections.putconn(conn)
+    _tell(accounts)
 
 
 def _roll_back(conn: Connection[Any]) -> None:

@@ -166,6 +166,14 @@ class JobNotEnded(DomainError):
     status = 400
 
 
+class TooManyListeners(DomainError):
+    """The account has too many streams open."""
+
+    code = "too_many_listeners"
+    status = 429
+    retryable = True
+
+
 class Busy(DomainError):
     """The account is busy; try again soon."""
 

@@ -1,8 +1,8 @@
 """What happened, in each account's own gapless numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, PrimaryKeyConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
+from models import db
 from models.base import NOW, UTC_TIME
 
 
@@ -43,6 +44,63 @@ def add(
            insert into events (account_id, number, type, job_id, data) select %s, event_number, %s, %s, %s::jsonb from a""",
         [account_id, account_id, kind, job_id, orjson.dumps(data).decode()],
     )
+    db.told(conn, [account_id])
+
+
+class Told(NamedTuple):
+    """One event as it was told."""
+
+    account_id: UUID
+    number: int
+    type: str
+    job_id: UUID | None
+    data: dict[str, Any]
+    created_at: datetime
+
+
+class Page(NamedTuple):
+    """An account's events after a number, oldest first. `current` is the number of its newest event. `missing`: what
+    follows that number is not kept any more, or it was never given out: whoever asked must look at everything anew.
+    """
+
+    current: int
+    events: list[Told]
+    missing: bool
+
+
+def after(conn: Connection[Any], wanted: Sequence[tuple[UUID, int | None]], limit: int) -> list[Page]:
+    """For each (account, number), in order, the events after that number; after None there are none, and only `current`
+    is read. Numbers are given under the account's lock, so they are committed in order and no reader sees a gap that
+    fills later.
+    """
+    pages = [Page(0, [], missing=False) for _ in wanted]
+    rows = conn.execute(
+        """select w.place, w.account_id, a.event_number, e.number, e.type, e.job_id, e.data, e.created_at
+             from unnest(%s::uuid[], %s::bigint[]) with ordinality as w(account_id, after, place)
+             join accounts a on a.id = w.account_id
+             left join lateral (select number, type, job_id, data, created_at from events e
+                                 where e.account_id = w.account_id and e.number > w.after order by number limit %s) e on true
+            order by w.place, e.number""",
+        [[each[0] for each in wanted], [each[1] for each in wanted], limit],
+    ).fetchall()
+    for place, account_id, current, *event in rows:
+        page = pages[place - 1]
+        if event[0] is not None:
+            page.events.append(Told(account_id, *event))
+        pages[place - 1] = page._replace(current=current)
+    return [page._replace(missing=_missing(number, page)) for (_, number), page in zip(wanted, pages, strict=True)]
+
+
+def _missing(number: int | None, page: Page) -> bool:
+    if number is None or number == page.current:
+        return False
+    return number > page.current or not page.events or page.events[0].number > number + 1
+
+
+def numbers(conn: Connection[Any], account_ids: Iterable[UUID]) -> dict[UUID, int]:
+    """The number of each account's newest event."""
+    rows = conn.execute("select id, event_number from accounts where id = any(%s)", [list(account_ids)]).fetchall()
+    return {row[0]: row[1] for row in rows}
 
 
 def make_partitions(conn: Connection[Any], ahead: int = 3) -> int:

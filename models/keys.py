@@ -228,6 +228,16 @@ def rotate(conn: Connection[Any], account_id: UUID, key_id: UUID, overlap_hours:
     return new
 
 
+def still_valid(conn: Connection[Any], key_ids: list[UUID]) -> set[UUID]:
+    """Those of these keys that are neither revoked nor expired."""
+    rows = conn.execute(
+        """select id from api_keys where id = any(%s) and revoked_at is null
+              and (expires_at is null or expires_at > app_now())""",
+        [key_ids],
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
 def revoke(conn: Connection[Any], key_id: UUID, *, account_id: UUID | None = None) -> None:
     """Take a key out of use; every process refuses it within KEY_CACHE_SECONDS. Raises NotFound."""
     done = conn.execute(

@@ -38,6 +38,7 @@ class JobRow(NamedTuple):
     slots: int
     slots_in_use: int
     typical_seconds: int
+    event_number: int  # of the account's newest event in the same snapshot
     assets: list[dict[str, Any]]
 
 
@@ -50,7 +51,7 @@ select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_cre
            select 1 from job_runs w where w.account_id = r.account_id and not w.dispatched and w.wake_at is null
               and ((w.requeued, w.priority) > (r.requeued, r.priority)
                    or (w.requeued, w.priority) = (r.requeued, r.priority) and w.job_id < r.job_id) limit 1000) x) end,
-       p.slots, a.slots_in_use, (m.entry->>'typical_seconds')::int,
+       p.slots, a.slots_in_use, (m.entry->>'typical_seconds')::int, a.event_number,
        case when j.ended = 'succeeded' then (
          select jsonb_agg(jsonb_build_object(
            'id', s.id, 'index', s.index, 'media_type', s.media_type, 'size_bytes', s.size_bytes,
@@ -135,6 +136,16 @@ def balance(conn: Connection[Any], account_id: UUID) -> Balance:
     ).fetchone()
     assert row is not None  # noqa: S101 - a key's account is held by a foreign key
     return Balance(*row)
+
+
+def balances(conn: Connection[Any], account_ids: Sequence[UUID]) -> list[dict[str, int]]:
+    """Available, reserved and debt of these accounts, in order, with the number of the newest event they include."""
+    names = ("available", "reserved", "debt", "event_number")
+    rows = conn.execute(
+        f"select id, {', '.join(names)} from accounts where id = any(%s)", [list(account_ids)]
+    ).fetchall()
+    found = {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
+    return [dict(found[account_id]) for account_id in account_ids]
 
 
 def open_grants(conn: Connection[Any], account_id: UUID) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from uuid import UUID
 import orjson
 from psycopg import Connection
 
+from models import db
 from models.errors import NotFound, ResultGone
 from models.settings import settings
 
@@ -73,10 +74,13 @@ def expire(conn: Connection[Any], limit: int) -> int:
              insert into events (account_id, number, type, data)
              select id, event_number, 'assets.expired', jsonb_build_object('results', results, 'bytes', bytes) from a
            )
-           select coalesce(sum(results), 0)::bigint from sums""",
+           select coalesce(sum(results), 0)::bigint, array_agg(account_id) from sums""",
         [limit],
     ).fetchone()
-    return int(row[0]) if row else 0
+    if row is None or not row[0]:
+        return 0
+    db.told(conn, row[1])
+    return int(row[0])
 
 
 def to_purge(conn: Connection[Any], limit: int) -> list[tuple[UUID, list[str]]]:

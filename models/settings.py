@@ -64,6 +64,14 @@ class Settings(BaseSettings):
     signed_link_seconds: int = Field(900, ge=1, description="Longest life of a presigned link to an object.")
     grant_grace_hours: int = Field(24, ge=0, description="Life of credits returned to a grant that has expired.")
     default_plan: str = "free"
+    low_credits: int = Field(10, ge=0, description="An account that falls below so many credits is told; 0: never.")
+
+    heartbeat_seconds: float = Field(15.0, ge=0.1, description="Pause after which a silent stream of events says so.")
+    listeners_per_account: int = Field(100, ge=1, description="Streams open at once, per API process.")
+    listener_backlog: int = Field(256, ge=2, description="Events that may wait for a slow reader before it is cut off.")
+    slow_reader_seconds: float = Field(30.0, ge=0.1, description="How long a reader may take nothing at all.")
+    stream_token_seconds: int = Field(60, ge=1, description="How long a stream token opens a stream.")
+    prefer_wait_seconds: float = Field(55.0, ge=0, description="Longest `Prefer: wait`; below a proxy's time-out.")
 
     oidc_issuers: str = Field("", description="Issuers whose JWTs are accepted, separated by commas, as in `iss`.")
     oidc_jwks_urls: str = Field("", description="issuer=address pairs, by commas; without one the issuer is asked.")

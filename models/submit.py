@@ -95,6 +95,7 @@ class _Account:
 class _Writes:
     jobs: list[dict[str, Any]] = field(default_factory=list)
     lots: list[dict[str, Any]] = field(default_factory=list)
+    low: list[dict[str, Any]] = field(default_factory=list)  # accounts whose credits these orders make few
     grants: dict[UUID, int] = field(default_factory=dict)
     spending: dict[UUID, int] = field(default_factory=dict)
 
@@ -269,11 +270,7 @@ def _decide(
         in_use[model_slot] = in_use.get(model_slot, 0) + 1
     if order.idempotency_key:
         known[order.account_id, order.idempotency_key] = (order.body_hash, order.job_id, queue)
-    if order.api_key_id and order.key_budget is not None:
-        counts.spent[order.api_key_id] = counts.spent.get(order.api_key_id, 0) + price
-        writes.spending[order.api_key_id] = writes.spending.get(order.api_key_id, 0) + price
-    if entry.kind == "text":
-        counts.texts[order.account_id] = counts.texts.get(order.account_id, 0) + 1
+    _count(order, counts, writes, price)
     account.available -= price
     account.reserved += price
     account.event_number += 1
@@ -289,6 +286,10 @@ def _decide(
             "event_number": account.event_number, "key": order.idempotency_key, "body_hash": order.body_hash.hex(),
         }
     )  # fmt: skip
+    if credits.is_low(account.available + price, account.available):
+        account.event_number += 1
+        data = {"available": account.available, "limit": settings().low_credits}
+        writes.low.append({"account_id": order.account_id, "number": account.event_number, "data": data})
     return Accepted(
         order.job_id, replayed=False, dispatched=dispatched, queue=queue, price_credits=price, created_at=account.now,
         slots=account.slots, slots_in_use=account.slots_in_use,
@@ -333,6 +334,15 @@ def _over_limits(order: Order, account: _Account, counts: _Counts, price: int) -
     return None
 
 
+def _count(order: Order, counts: _Counts, writes: _Writes, price: int) -> None:
+    """What an accepted order adds to what its key and its account have had."""
+    if order.api_key_id and order.key_budget is not None:
+        counts.spent[order.api_key_id] = counts.spent.get(order.api_key_id, 0) + price
+        writes.spending[order.api_key_id] = writes.spending.get(order.api_key_id, 0) + price
+    if order.offer.entry.kind == "text":
+        counts.texts[order.account_id] = counts.texts.get(order.account_id, 0) + 1
+
+
 def _take(job_id: UUID, account: _Account, price: int, writes: _Writes) -> None:
     for lot in credits.allocate(((grant_id, remaining) for grant_id, remaining in account.grants), price):
         grant = next(each for each in account.grants if each[0] == lot.grant_id)
@@ -347,6 +357,7 @@ def _document(accounts: Mapping[UUID, _Account], writes: _Writes) -> bytes:
         {
             "jobs": writes.jobs,
             "lots": writes.lots,
+            "low": writes.low,
             "grants": [{"id": grant_id, "remaining": left} for grant_id, left in sorted(writes.grants.items())],
             "accounts": [
                 {
@@ -394,7 +405,10 @@ new as materialized (
 ), told as (
   insert into events (account_id, number, type, job_id, data)
   select account_id, event_number, 'job.queued', id,
-         jsonb_build_object('model', model_id, 'credits', price, 'available', available) from new
+         jsonb_build_object('model', model_id, 'credits', price, 'available', available, 'reserved', reserved) from new
+  union all
+  select account_id, number, 'credits.low', null, data
+    from doc, jsonb_to_recordset(d->'low') as x(account_id uuid, number bigint, data jsonb)
 ), keys as (
   insert into idempotency_keys (account_id, key, body_hash, job_id)
   select account_id, key, decode(body_hash, 'hex'), id from new where key is not null

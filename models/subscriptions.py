@@ -77,7 +77,12 @@ def subscribe(conn: Connection[Any], account_id: UUID, plan_id: str, interval: s
         [subscription_id, account_id, plan_id, interval, months],
     )
     conn.execute("update accounts set plan_id = %s where id = %s", [plan_id, account_id])
-    events.add(conn, account_id, "subscription.started", {"plan": plan_id, "interval": interval})
+    if running:
+        events.add(
+            conn, account_id, "subscription.changed", {"plan": plan_id, "before": running[1], "interval": interval}
+        )
+    else:
+        events.add(conn, account_id, "subscription.started", {"plan": plan_id, "interval": interval})
     grant_due_period(conn, subscription_id)
     return subscription_id
 

@@ -51,7 +51,7 @@ def rescue(batch: int) -> int:
     rescued = 0
     for job_id, account_id, token, rescues in lapsed:
         if rescues >= settings().max_rescues:
-            ring(_give_up(account_id, job_id, token))
+            ring(_give_up(account_id, job_id, token), told=[account_id])
         else:
             with transaction() as conn:
                 rung = runs.rescue(conn, job_id, token)

@@ -24,7 +24,7 @@ from storage.s3 import StorageError
 from workers.asking import Asking, key_of
 from workers.collect import LeaseLost, collect, discard
 from workers.decisions import Next, again_by, back_off_seconds, measured_quantity_milli, next_step, says_nothing
-from workers.enqueue import ring
+from workers.enqueue import ring, say, tell_soon
 from workers.leases import Hold, Keeper
 from workers.providers.base import Done, Outcome, OutcomeUnknown, Pending, Provider, ProviderError, Request
 from workers.routing import Wait
@@ -95,6 +95,7 @@ class Advance:
                     return  # canceled or rescued since the claim
             live = live._replace(route=choice.route, provider=claim.entry.routes[choice.route].provider)
             hold.claim = replace(claim, live=live)
+        say(claim.account_id, "job.running", claim.job_id, {"attempt": claim.attempts})
         reached("intended")
         self._handle(hold, lambda provider, request: provider.start(request, key_of(claim, live.number)))
 
@@ -178,7 +179,7 @@ class Advance:
 
     def _wait(self, hold: Hold, pending: Pending) -> None:
         with single() as conn:
-            runs.wait_for_provider(
+            waits = runs.wait_for_provider(
                 conn,
                 hold.claim,
                 _live(hold).number,
@@ -186,6 +187,8 @@ class Advance:
                 after_seconds=pending.poll_after_seconds,
                 progress=pending.progress,
             )
+        if waits and pending.progress is not None:
+            say(hold.claim.account_id, "job.progress", hold.claim.job_id, {"progress": pending.progress})
         reached("accepted")
 
     # What the answer means
@@ -342,7 +345,7 @@ class Advance:
         if ended is None:
             log.info("job %s: stale claim %s changed nothing", claim.job_id, claim.token)
         else:
-            ring(ended.rings)
+            _tell(claim, ended)
         return ended
 
     def _put_back(
@@ -369,12 +372,22 @@ class Advance:
                 next_route=next_route,
             )
         reached("put_back")
-        ring(done.rings if done else [])
+        if done is not None:
+            _tell(claim, done)
+            if done.ended == "queued":
+                say(claim.account_id, "job.waiting", claim.job_id, {"reason": reason[:200], "seconds": round(pause, 1)})
 
     def _back_off(self, tries: int) -> float:
         return back_off_seconds(
             tries, base=settings().retry_base_seconds, ceiling=settings().retry_max_seconds, chance=self._chance()
         )
+
+
+def _tell(claim: Claim, ended: Ended) -> None:
+    if ended.rings:
+        ring(ended.rings, told=[claim.account_id])
+    else:
+        tell_soon(claim.account_id)
 
 
 def _live(hold: Hold) -> LiveAttempt:

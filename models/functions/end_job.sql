@@ -126,11 +126,20 @@ begin
         id uuid, index smallint, key text, media_type text, size_bytes bigint, sha256 text, width int, height int,
         duration_ms int, thumbnail_key text, thumbnail_bytes bigint);
     select sum((s->>'size_bytes')::bigint + (s->>'thumbnail_bytes')::bigint) into v_added from jsonb_array_elements(p_assets) s;
+    -- One event per result, before the one of the end, so that whoever hears that a job is over has its results.
+    insert into events (account_id, number, type, job_id, data)
+    select p_account, acc.event_number + s.nr, 'job.output', p_job,
+           jsonb_build_object('output', (s.a - '{key,sha256,thumbnail_key,thumbnail_bytes}'::text[])
+                                        || jsonb_build_object('thumbnail', s.a->>'thumbnail_key' is not null))
+      from jsonb_array_elements(p_assets) with ordinality as s(a, nr);
   end if;
-  event_number := acc.event_number + 1;
+  event_number := acc.event_number + 1 + coalesce(jsonb_array_length(p_assets), 0);
   insert into events (account_id, number, type, job_id, data)
   values (p_account, end_job.event_number, 'job.' || ended, p_job,
-          jsonb_build_object('credits', v_settled, 'available', v_available) || p_extra);
+          jsonb_build_object('credits', v_settled, 'available', v_available, 'reserved', acc.reserved - run.amount)
+          || case when p_error_code is null then '{}'
+                  else jsonb_build_object('error', jsonb_build_object('code', p_error_code, 'message', p_error_message)) end
+          || p_extra);
   update accounts set available = v_available, reserved = acc.reserved - run.amount, event_number = end_job.event_number,
                       slots_in_use = slots_in_use - run.dispatched::int, storage_bytes = storage_bytes + v_added
    where id = p_account;

@@ -224,7 +224,7 @@ def test_a_large_file_is_never_whole_in_memory(database, who) -> None:
 def test_the_openapi_document_says_how_a_file_is_sent(http) -> None:
     post = http.get("/openapi.json").json()["paths"]["/v1/files"]["post"]
     assert set(post["requestBody"]["content"]) == {"multipart/form-data", "application/json"}
-    assert post["security"] == [{"key": []}]
+    assert post["security"] == [{"key": ["generate"]}]
 
 
 def test_pages_of_files(http, head) -> None:

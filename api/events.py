@@ -1,0 +1,218 @@
+"""/v1/events: what happened, as a stream or page by page, and tokens for browsers."""
+
+import base64
+import hashlib
+import hmac
+import re
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, NamedTuple
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import schemas
+from api.auth import needs, permitted
+from api.jobs import job_id_of
+from api.lean import LeanRoute, answer, handled_by
+from api.live import ENDS, PAGE, Live
+from api.streams import EventStream, wants_stream
+from api.views import event_view, job_view, reset_view, state_frame
+from models import reading
+from models.access import Caller
+from models.db import transaction
+from models.errors import InvalidRequest, NotAuthenticated, NotFound
+from models.reading import JobRow
+from models.settings import settings
+
+router = APIRouter(tags=["events"], route_class=LeanRoute)
+token_router = APIRouter(tags=["events"])
+
+MAX_NUMBER = 2**62
+NO_CONTENT = 204  # tells EventSource not to connect again
+
+
+# Who listens
+
+
+class Listening(NamedTuple):
+    """Who listens: an account, by a key, or without one where a person has signed in."""
+
+    account_id: UUID
+    key_id: UUID | None
+
+
+NO_KEY = UUID(int=0)
+
+
+def make_token(who: Caller, expires_at: float) -> str:
+    """A token that opens streams for an account until a time, without its key."""
+    body = who.account_id.bytes + (who.key_id or NO_KEY).bytes + int(expires_at).to_bytes(8, "big")
+    return base64.urlsafe_b64encode(body + _signature(body)).rstrip(b"=").decode()
+
+
+def _signature(body: bytes) -> bytes:
+    secret = settings().secret_key.get_secret_value().encode()
+    return hmac.digest(secret, b"headrace stream token\n" + body, hashlib.sha256)
+
+
+def read_token(token: str, now: float) -> Listening:
+    """Whom a stream token speaks for. Raises NotAuthenticated."""
+    try:
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except ValueError:
+        raw = b""
+    body = raw[:40]
+    if len(raw) != 72 or not hmac.compare_digest(raw[40:], _signature(body)):
+        raise NotAuthenticated("this stream token is not one that this API gave out")
+    if int.from_bytes(body[32:], "big") <= now:
+        raise NotAuthenticated("this stream token has expired; ask POST /v1/events/token for a new one")
+    key_id = UUID(bytes=body[16:32])
+    return Listening(UUID(bytes=body[:16]), None if key_id == NO_KEY else key_id)
+
+
+async def listener_of(request: Request) -> Listening:
+    """The caller of a stream: a key as everywhere, or a token, because EventSource cannot send headers."""
+    token = request.query_params.get("token")
+    if token is not None and "authorization" not in request.headers:
+        return read_token(token[:200], time.time())
+    who = await permitted(request, "read")
+    return Listening(who.account_id, who.key_id)
+
+
+@token_router.post(
+    "/v1/events/token", response_model=schemas.StreamToken, status_code=201, summary="Get a token for a stream"
+)
+async def create_token(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
+    """For `new EventSource("/v1/events?token=…")` in a browser. It opens streams, nothing else, for a minute; a stream
+    that is open stays open.
+    """
+    expires_at = int(time.time()) + settings().stream_token_seconds
+    body = {"token": make_token(who, expires_at), "expires_at": datetime.fromtimestamp(expires_at, UTC)}
+    return answer(body, 201, {"cache-control": "no-store"})
+
+
+# What happened
+
+
+def _after(request: Request) -> int | None:
+    """Where a client wants to go on: `Last-Event-ID`, which a browser sends by itself, before `after`."""
+    for name, text in (
+        ("Last-Event-ID", request.headers.get("last-event-id")),
+        ("after", request.query_params.get("after")),
+    ):
+        if text:
+            if not re.fullmatch("[0-9]{1,19}", text) or int(text) > MAX_NUMBER:
+                raise InvalidRequest(f"{name} must be an event's number", param=name)
+            return int(text)
+    return None
+
+
+def _live(request: Request) -> Live:
+    live: Live = request.app.state.live
+    return live
+
+
+async def _events(request: Request) -> Response:
+    if wants_stream(request):
+        listening = await listener_of(request)
+        after = _after(request)
+        first = b""
+        if after is None:
+            with_balance = await request.app.state.balances.ask(listening.account_id)
+            after = with_balance.pop("event_number")
+            first = state_frame("balance", with_balance, after)
+        listener = _live(request).listen(listening.account_id, key_id=listening.key_id, after=after)
+        return EventStream(_live(request), listener, first)
+    who = await permitted(request, "read")
+    after = _after(request) or 0
+    limit = request.query_params.get("limit", "100")
+    if not re.fullmatch("[0-9]{1,4}", limit) or not 1 <= int(limit) <= PAGE:
+        raise InvalidRequest(f"limit must be between 1 and {PAGE}", param="limit")
+    page = await _live(request).read(who.account_id, after)
+    if page.missing:
+        return answer({"data": [reset_view(page.current)], "current": page.current, "next_after": page.current})
+    shown = page.events[: int(limit)]
+    following = shown[-1].number if shown else page.current
+    return answer({"data": [event_view(event) for event in shown], "current": page.current, "next_after": following})
+
+
+@router.get(
+    "/v1/events",
+    response_model=schemas.EventPage,
+    summary="Hear what happens",
+    responses={429: {"model": schemas.Problem, "description": "Too many streams are open."}},
+)
+@handled_by(_events, need="read")
+def get_events(
+    after: Annotated[int | None, Query(ge=0, description="The number of the last event that you know.")] = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE)] = 100,
+    token: Annotated[str | None, Query(description="A stream token, instead of a key. Streams only.")] = None,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> None:
+    """With `Accept: text/event-stream` a stream of all that happens in the account: jobs, credits, subscription. It
+    resumes after `Last-Event-ID` (or `after`) without a gap or a repeat; without either it begins with the `balance`
+    and goes on from now. Otherwise the events after a number, oldest first, as JSON. Where they are not kept any more a
+    `reset` stands for them: look at everything anew, and go on from its number.
+    """
+
+
+async def _job_events(request: Request) -> Response:
+    who = await listener_of(request)
+    job_id = job_id_of(request.path_params["job_id"])
+    after = _after(request)
+    row: JobRow | None = await request.app.state.reads.ask(job_id)
+    if row is None or row.account_id != who.account_id:
+        raise NotFound(f"no job {job_id}", param="id")
+    first = b""
+    if after is None:
+        after = row.event_number
+        first = state_frame("job", job_view(row), after)
+    elif row.ended and await _has_all(_live(request), row, after):
+        return Response(status_code=NO_CONTENT)
+    live = _live(request)
+    listener = live.listen(who.account_id, job_id=job_id, key_id=who.key_id, after=after)
+    if first and row.ended:
+        listener.finish("ended")
+    return EventStream(live, listener, first)
+
+
+async def _has_all(live: Live, row: JobRow, after: int) -> bool:
+    """Whether an ended job's last event is one that the client has: it tells no more, whoever connects again."""
+    while after < row.event_number:
+        page = await live.read(row.account_id, after)
+        if page.missing or any(event.job_id == row.id and event.type in ENDS for event in page.events):
+            return False
+        if not page.events:
+            break
+        after = page.events[-1].number
+    return True
+
+
+@router.get(
+    "/v1/jobs/{job_id}/events",
+    response_class=Response,
+    summary="Follow a job",
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "The job, then its events until it has ended."},
+        204: {"description": "The job has ended and you have its last event."},
+        429: {"model": schemas.Problem, "description": "Too many streams are open."},
+    },
+)
+@handled_by(_job_events, need="read")
+def get_job_events(
+    job_id: UUID,
+    after: Annotated[int | None, Query(ge=0)] = None,
+    token: Annotated[str | None, Query(description="A stream token, instead of a key.")] = None,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> None:
+    """Server-sent events: the job as it stands, then what happens to it; the stream ends with the job."""
+
+
+def read_balances(account_ids: Sequence[UUID]) -> list[dict[str, int]]:
+    """Balances with the event number they are at, for `Grouper`."""
+    with transaction() as conn:
+        return reading.balances(conn, account_ids)

@@ -1,0 +1,89 @@
+"""A real headless Chromium, driven over its debugging pipe: no driver, no package."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+class Page:
+    """One page."""
+
+    def __init__(self, to_browser: int, from_browser: int) -> None:
+        self._to, self._from = to_browser, from_browser
+        self._number = 0
+        self._buffer = b""
+        self._session: str | None = None
+        target = self._call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._call("Page.enable")
+
+    def go(self, url: str) -> None:
+        """Open an address and wait until it is loaded."""
+        self._call("Page.navigate", url=url)
+        end = time.monotonic() + 20
+        while self.run("document.readyState") != "complete" or self.run("location.href") != url:
+            assert time.monotonic() < end, f"{url} does not load"
+            time.sleep(0.05)
+
+    def run(self, script: str) -> Any:
+        """The value of an expression in the page."""
+        answer = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def _call(self, method: str, **values: Any) -> dict[str, Any]:
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": values}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._to, json.dumps(message).encode() + b"\0")
+        while True:
+            while b"\0" not in self._buffer:
+                data = os.read(self._from, 65536)
+                assert data, "the browser has ended"
+                self._buffer += data
+            raw, _, self._buffer = self._buffer.partition(b"\0")
+            answer = json.loads(raw)
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer["error"]
+                found: dict[str, Any] = answer["result"]
+                return found
+
+
+@contextmanager
+def browser(folder: Path) -> Iterator[Page]:
+    """A browser with one empty page."""
+    assert PROGRAM is not None
+    command_in, command_out = os.pipe()
+    answer_in, answer_out = os.pipe()
+    # Chromium reads its orders from descriptor 3 and answers on 4.
+    script = f'exec "$0" "$@" 3<&{command_in} 4>&{answer_out}'
+    options = [
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--no-proxy-server",
+        "--disable-background-networking", "--disable-component-update", f"--user-data-dir={folder}", "--remote-debugging-pipe",
+    ]  # fmt: skip
+    with (folder / "browser.log").open("wb") as log:
+        child = subprocess.Popen(
+            ["/bin/bash", "-c", script, PROGRAM, *options], pass_fds=(command_in, answer_out), stdout=log, stderr=log
+        )
+    os.close(command_in)
+    os.close(answer_out)
+    try:
+        yield Page(command_out, answer_in)
+    finally:
+        child.terminate()
+        try:
+            child.wait(10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        os.close(command_out)
+        os.close(answer_in)
