@@ -54,7 +54,9 @@ class Limits:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *scope.get("rate_headers", ()), *fixed]
+                said = {name for name, _ in message["headers"]}
+                more = (each for each in fixed if each[0] not in said)
+                message["headers"] = [*message["headers"], *scope.get("rate_headers", ()), *more]
             await send(message)
 
         refusal = _refusal(scope)

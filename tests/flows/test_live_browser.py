@@ -21,9 +21,9 @@ let last = '';
 window.listen = async () => {
   let token;
   try {
-    token = (await (await fetch('/v1/events/token', { method: 'POST', headers })).json()).token;
+    token = (await (await fetch('API/v1/events/token', { method: 'POST', headers })).json()).token;
   } catch (error) { setTimeout(window.listen, 200); return; }
-  const source = new EventSource('/v1/events?token=' + token + (last && '&after=' + last));
+  const source = new EventSource('API/v1/events?token=' + token + (last && '&after=' + last));
   source.onopen = () => { window.opened += 1; };
   source.onerror = () => { if (source.readyState === EventSource.CLOSED) setTimeout(window.listen, 200); };
   for (const kind of ['balance', 'job.queued', 'job.running', 'job.progress', 'job.output', 'job.succeeded', 'job.failed'])
@@ -39,21 +39,51 @@ window.listen = async () => {
     });
 };
 window.listen();
-window.order = (prompt) => fetch('/v1/jobs', { method: 'POST', headers,
+window.order = (prompt) => fetch('API/v1/jobs', { method: 'POST', headers,
   body: JSON.stringify({ model: 'sketch-image', input: { prompt } }) }).then((answer) => answer.status);
 """
 
 
 def test_a_page_sees_its_job_end_and_its_balance_change_without_a_reload(system: System, tmp_path: Path) -> None:
     # A token lives one second here, so that the second stream below needs a new one, as it would after a minute.
-    extra = {"STREAM_TOKEN_SECONDS": "1"}
+    with web_site() as site:
+        a_page_on(site, system, tmp_path)
+    assert_books_are_clean()
+
+
+@contextmanager
+def web_site() -> Iterator[str]:
+    """A product's own site, on another origin than the API. Gives its address."""
+
+    class Empty(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<!doctype html><title>site</title>")
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Empty)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def a_page_on(site: str, system: System, tmp_path: Path) -> None:
+    extra = {"STREAM_TOKEN_SECONDS": "1", "CORS_ORIGINS": site}
     system.start("api", "worker", "scheduler", api=extra)
     who = account(amount=20)
     folder = tmp_path / "browser"
     folder.mkdir()
     with browser(folder) as page:
-        page.go(f"{system.url}/healthz")  # any document of the API's own origin; the page is written into it
-        page.run(PAGE.replace("KEY", key_of(who)) + "; 0")
+        page.go(site)  # the page is written into it
+        page.run(PAGE.replace("KEY", key_of(who)).replace("API", system.url) + "; 0")
 
         def text(name: str) -> str:
             return str(page.run(f"document.getElementById('{name}').textContent"))
@@ -76,4 +106,3 @@ def test_a_page_sees_its_job_end_and_its_balance_change_without_a_reload(system:
         assert text("log").count("balance") == 1
         assert text("credits") == str(balance(who)[0])
         assert page.run("window.loaded") == 1
-    assert_books_are_clean()
