@@ -1,0 +1,304 @@
+"""The one way in which an address given by a user is fetched: inputs of jobs, webhooks out.
+
+A name is resolved once, every address it has is checked, and the checked address is the one connected to, so that a
+name which answers differently a moment later (DNS rebinding) gains nothing. httpcore is used without httpx around it: it
+reads no proxy from the environment, follows no redirect and unpacks no body by itself, and takes a network of our own.
+"""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urljoin
+
+import certifi
+import httpcore
+
+from common.addresses import Refused, Target, parse, public_addresses
+
+__all__ = ["Answer", "Refused", "check", "open_url", "system_resolver"]
+
+CONNECT_SECONDS = 5.0  # for one of a host's addresses
+MAX_ADDRESSES = 4  # of a host that are tried
+MAX_REDIRECTS = 3
+HEADER_BYTES = 1024 * 1024  # what may come besides the body: headers, 1xx answers, the edges of chunks
+RESOLVING = threading.BoundedSemaphore(32)  # getaddrinfo has no time-out, so a hung one keeps its thread
+REDIRECTS = {301, 302, 303, 307, 308}
+
+Resolver = Callable[[str, int], Sequence[str]]  # host and port to IP addresses; none, or OSError: there is no such host
+
+
+def system_resolver(host: str, port: int) -> list[str]:
+    """The machine's own resolver."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(each[4][0]) for each in found))
+
+
+def check(url: str, allow: Collection[str] = ()) -> Target:
+    """Refuse what can be refused without asking a resolver. Raises Refused (refused_address)."""
+    return parse(url, allow)
+
+
+class Answer:
+    """A far side's answer. Its body is given as it was sent, never unpacked, and may be read once, inside the block."""
+
+    def __init__(self, url: str, response: httpcore.Response, max_bytes: int, deadline: "_Deadline") -> None:
+        self.url = url  # after redirects
+        self.status: int = response.status
+        self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+        self._response, self._max_bytes, self._deadline = response, max_bytes, deadline
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body. Raises Refused: too_large, too_slow, unreachable (it broke off)."""
+        declared = self.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > self._max_bytes:
+            raise _too_large(self._max_bytes)
+        size = 0
+        with _mapped(self._deadline):
+            for chunk in self._response.iter_stream():
+                size += len(chunk)
+                if size > self._max_bytes:
+                    raise _too_large(self._max_bytes)
+                yield chunk
+
+    def read(self) -> bytes:
+        """The whole body, for small ones."""
+        return b"".join(self.chunks())
+
+
+@contextmanager
+def open_url(
+    url: str,
+    *,
+    max_bytes: int,
+    seconds: float,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    allow: Collection[str] = (),
+    max_redirects: int = MAX_REDIRECTS,
+    any_status: bool = False,
+    resolve: Resolver = system_resolver,
+    tls: ssl.SSLContext | None = None,
+) -> Iterator[Answer]:
+    """Fetch a user's address, for `seconds` in all, from resolving to the body's last byte, redirects included.
+
+    `allow` names places (`host:port`) that may be private. A status outside 200 to 299 raises unless `any_status`;
+    with `max_redirects=0` a redirect is such a status. `headers` go to the origin they were given for and no other.
+    Raises Refused.
+    """
+    deadline = _Deadline(seconds)
+    target, hops = parse(url, allow), 0
+    while True:
+        with _exchange(target, method, headers or {}, body, max_bytes, deadline, resolve, tls) as response:
+            place = _location(response) if max_redirects and response.status in REDIRECTS else None
+            if place is None:
+                answer = Answer(target.url, response, max_bytes, deadline)
+                if not any_status and not 200 <= answer.status <= 299:
+                    raise _bad_status(answer.status)
+                yield answer
+                return
+        hops += 1
+        if hops > max_redirects:
+            raise Refused("bad_status", f"there were more than {max_redirects} redirects")
+        following = parse(urljoin(target.url, place), allow)
+        if following[:3] != target[:3]:
+            headers = None
+        if response.status == 303 or (response.status in {301, 302} and method == "POST"):
+            method, body = "GET", None
+        target = following
+
+
+@contextmanager
+def _exchange(
+    target: Target,
+    method: str,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    max_bytes: int,
+    deadline: "_Deadline",
+    resolve: Resolver,
+    tls: ssl.SSLContext | None,
+) -> Iterator[httpcore.Response]:
+    """One request to one checked place, over a connection of its own."""
+    network = _Network(_addresses(target, resolve, deadline), deadline, 2 * max_bytes + HEADER_BYTES)
+    sent = {"accept-encoding": "identity", "user-agent": "Headrace", **{k.lower(): v for k, v in headers.items()}}
+    sent |= {"host": target.authority, "connection": "close"}
+    if body is not None:
+        sent["content-length"] = str(len(body))
+    place = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
+    with httpcore.ConnectionPool(
+        ssl_context=tls or _trusted(), max_connections=1, http1=True, http2=False, retries=0, network_backend=network
+    ) as pool:
+        with _mapped(deadline):
+            response = pool.handle_request(httpcore.Request(method, place, headers=list(sent.items()), content=body))
+        try:
+            yield response
+        finally:
+            response.close()
+
+
+@lru_cache(maxsize=1)
+def _trusted() -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certifi.where())
+
+
+def _location(response: httpcore.Response) -> str | None:
+    return next((value.decode("latin-1") for name, value in response.headers if name.lower() == b"location"), None)
+
+
+# Resolving
+
+
+def _addresses(target: Target, resolve: Resolver, deadline: "_Deadline") -> list[str]:
+    """The checked addresses of a target. An address needs no resolver, and was checked when it was parsed."""
+    if target.address is not None:
+        return [target.host]
+    found = _resolved(target, resolve, deadline)
+    if not found:
+        raise Refused("unreachable", f"there is no host {target.host}", retryable=True)
+    checked = list(found) if target.allowed else public_addresses(target.host, found)
+    return checked[:MAX_ADDRESSES]
+
+
+def _resolved(target: Target, resolve: Resolver, deadline: "_Deadline") -> Sequence[str]:
+    found: list[Sequence[str]] = []
+
+    def ask() -> None:
+        try:
+            found.append(resolve(target.host, target.port))
+        except (OSError, UnicodeError):
+            found.append(())
+        finally:
+            RESOLVING.release()
+
+    if not RESOLVING.acquire(timeout=deadline.left()):
+        raise _too_slow(deadline.seconds)
+    thread = threading.Thread(target=ask, name="resolver", daemon=True)
+    thread.start()
+    thread.join(deadline.left())
+    if not found:
+        raise _too_slow(deadline.seconds)
+    return found[0]
+
+
+# The network under httpcore
+
+
+class _Deadline:
+    """One end for everything that a fetch waits for."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def left(self, at_most: float | None = None) -> float:
+        """Seconds to wait now. Raises Refused (too_slow) when there are none."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise _too_slow(self.seconds)
+        return left if at_most is None else min(left, at_most)
+
+    @property
+    def passed(self) -> bool:
+        return time.monotonic() >= self._end
+
+
+class _Network(httpcore.NetworkBackend):
+    """Connects to the checked addresses, whatever host it is asked for."""
+
+    def __init__(self, addresses: Sequence[str], deadline: _Deadline, max_bytes: int) -> None:
+        self._addresses, self._deadline, self._left = addresses, deadline, max_bytes
+        self._inner = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ARG002 - ours is one deadline for all
+        local_address: str | None = None,  # noqa: ARG002
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        failure: Exception = httpcore.ConnectError(f"no address of {host}")
+        for address in self._addresses:
+            try:
+                left = self._deadline.left(CONNECT_SECONDS)
+                return _Stream(
+                    self._inner.connect_tcp(address, port, left, None, socket_options), self._deadline, self._left
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection that ends at the deadline however slowly it drips, and after so many bytes of whatever kind."""
+
+    def __init__(self, inner: httpcore.NetworkStream, deadline: _Deadline, max_bytes: int) -> None:
+        self._inner, self._deadline, self._max_bytes, self._left = inner, deadline, max_bytes, max_bytes
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+        data = self._inner.read(max_bytes, self._deadline.left())
+        self._left -= len(data)
+        if self._left < 0:
+            raise _too_large(self._max_bytes)
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        # Not the inner stream's own write: that gives each packet the whole time again.
+        sock, view = self._inner.get_extra_info("socket"), memoryview(buffer)
+        try:
+            while view:
+                sock.settimeout(self._deadline.left())
+                view = view[sock.send(view) :]
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout(str(error)) from error
+        except OSError as error:
+            raise httpcore.WriteError(str(error)) from error
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002
+    ) -> httpcore.NetworkStream:
+        secured = self._inner.start_tls(ssl_context, server_hostname, self._deadline.left())
+        return _Stream(secured, self._deadline, self._max_bytes)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+@contextmanager
+def _mapped(deadline: _Deadline) -> Iterator[None]:
+    """What httpcore raises, in our words. Its own text stays inside: it may name what lies in our network."""
+    try:
+        yield
+    except httpcore.TimeoutException as error:
+        if deadline.passed:
+            raise _too_slow(deadline.seconds) from error
+        raise Refused("unreachable", "the host did not answer in time", retryable=True) from error
+    except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+        why = "its certificate is not trusted" if "CERTIFICATE_VERIFY_FAILED" in str(error) else type(error).__name__
+        raise Refused("unreachable", f"the host could not be reached, or broke off: {why}", retryable=True) from error
+
+
+def _too_slow(seconds: float) -> Refused:
+    return Refused("too_slow", f"it took longer than {seconds:g} seconds", retryable=True)
+
+
+def _too_large(limit: int) -> Refused:
+    return Refused("too_large", f"it has more than {limit} bytes")
+
+
+def _bad_status(status: int) -> Refused:
+    return Refused(
+        "bad_status", f"the host answered {status}", retryable=status in {408, 425, 429} or status >= 500, status=status
+    )
