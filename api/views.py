@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from api.files import url_of
 from models.catalogue import Offer
+from models.links import url_of
 from models.plans import Plan
 from models.reading import JobRow
 

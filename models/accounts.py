@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
-from sqlalchemy import CheckConstraint, Integer, Text, UniqueConstraint
+from sqlalchemy import Boolean, CheckConstraint, Integer, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
@@ -52,6 +52,9 @@ class Account(SQLModel, table=True):
     slots_in_use: int = Field(default=0, sa_type=Integer, nullable=False, sa_column_kwargs={"server_default": "0"})
     storage_bytes: int = counter()
     event_number: int = counter()
+    has_webhooks: bool = Field(  # kept by models.webhooks
+        default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": text("false")}
+    )
     created_at: datetime = created_at()
 
 

@@ -1,13 +1,15 @@
 """Every setting, read once from the environment, then from `.env`, then from what `headrace up` wrote."""
 
 import os
+import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal, Self
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "development-only-secret-key"  # noqa: S105 - refused in production below
 
@@ -45,6 +47,9 @@ class Settings(BaseSettings):
 
     idempotency_key_hours: int = Field(24, ge=1)
     result_hours: int = Field(24, ge=1, description="How long results are kept, unless the model says otherwise.")
+    allow_private_addresses: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="host:port,host:port: places in your own network that users' addresses may lead to."
+    )
     signed_link_seconds: int = Field(900, ge=1, description="Longest life of a presigned link to an object.")
     grant_grace_hours: int = Field(24, ge=0, description="Life of credits returned to a grant that has expired.")
     default_plan: str = "free"
@@ -60,11 +65,43 @@ class Settings(BaseSettings):
     stray_seconds: float = Field(86_400, ge=0, description="Age at which an object that is nobody's result is deleted.")
     max_result_bytes: int = Field(2_147_483_648, ge=1024, description="Largest single result taken from a provider.")
 
+    deliver_threads: int = Field(32, ge=2, le=256, description="Deliveries under way at once, per sending process.")
+    deliver_per_account: int = Field(
+        8, ge=1, description="Of them, at most so many for one account, over all processes."
+    )
+    deliver_poll_seconds: float = Field(0.25, ge=0.01, description="How often an idle sender looks for what is due.")
+    webhook_endpoints_max: int = Field(20, ge=1, le=1000, description="Endpoints per account.")
+    webhook_timeout_seconds: float = Field(15.0, ge=0.1, le=60, description="For one delivery, to its answer's end.")
+    webhook_retry_scale: float = Field(1.0, gt=0, description="Multiplies the pauses between attempts; for tests.")
+    webhook_disable_hours: float = Field(120.0, gt=0, description="An endpoint that fails for so long is disabled.")
+    webhook_rotation_hours: float = Field(24.0, ge=0, description="How long an old secret signs besides the new one.")
+    smtp_url: SecretStr | None = Field(
+        None, description="smtp://, smtp+starttls:// or smtps://user:password@host:port. Without it no mail is sent."
+    )
+    mail_from: str = Field("Headrace <no-reply@localhost>", description="Sender of mail.")
+    notification_days: int = Field(90, ge=1, description="How long in-app notifications are kept.")
+
     callback_url: str | None = Field(
         None, description="Where providers reach the API; they are polled without it. No slash at the end."
     )
     sketch_book: str | None = Field(None, description="File in which sketch, the built-in provider, keeps its book.")
     clock_offset_seconds: int = Field(0, description="Shifts app_now(); for tests, refused in production.")
+
+    @field_validator("allow_private_addresses", mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        return tuple(text.strip().lower() for text in given.split(",") if text.strip())
+
+    @field_validator("allow_private_addresses")
+    @classmethod
+    def _named(cls, places: tuple[str, ...]) -> tuple[str, ...]:
+        """One host at one port each: no network, no wildcard, so that nobody opens more than they meant to."""
+        for place in places:
+            if not re.fullmatch(r"([a-z0-9._-]+|[0-9a-f:]*:[0-9a-f:.]*):[0-9]{1,5}", place):
+                raise ValueError(f"{place!r} is not host:port")
+        return places
 
     @model_validator(mode="after")
     def _safe_in_production(self) -> Self:
@@ -79,9 +116,24 @@ class Settings(BaseSettings):
             wrong.append("CLOCK_OFFSET_SECONDS must not be set")
         if os.environ.get("HEADRACE_FAULT_POINT"):
             wrong.append("HEADRACE_FAULT_POINT must not be set")
+        wrong += [
+            f"ALLOW_PRIVATE_ADDRESSES must not name {place}: every user could speak to this machine, or to its cloud"
+            for place in self.allow_private_addresses
+            if _is_own(place.rpartition(":")[0])
+        ]
         if wrong:
             raise ValueError("not fit for production: " + "; ".join(wrong))
         return self
+
+
+def _is_own(host: str) -> bool:
+    """Whether a host is the machine itself, or the place where its cloud keeps its secrets."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host.rstrip(".") in {"localhost", "metadata", "metadata.google.internal"} or host.endswith(".localhost")
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
 @lru_cache(maxsize=1)

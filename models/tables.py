@@ -5,14 +5,17 @@ from models.base import metadata
 from models.callbacks import ProviderCallback
 from models.catalogue import CatalogueModel
 from models.credits import Grant, LedgerEntry, Reservation, ReservationGrant
+from models.deliveries import Delivery, DeliveryLine
 from models.events import Event
 from models.fleet import Duty, WorkerProcess
 from models.jobs import Asset, Attempt, IdempotencyKey, Job, JobRun
 from models.keys import ApiKey
+from models.notifications import Notification
 from models.plans import Plan
 from models.provider_keys import ProviderKey
 from models.providers import ProviderRow
 from models.subscriptions import Subscription
+from models.webhooks import WebhookEndpoint, WebhookSecret
 
 __all__ = [
     "Account",
@@ -20,6 +23,8 @@ __all__ = [
     "Asset",
     "Attempt",
     "CatalogueModel",
+    "Delivery",
+    "DeliveryLine",
     "Duty",
     "Event",
     "Grant",
@@ -27,6 +32,7 @@ __all__ = [
     "Job",
     "JobRun",
     "LedgerEntry",
+    "Notification",
     "Plan",
     "ProviderCallback",
     "ProviderKey",
@@ -35,6 +41,8 @@ __all__ = [
     "ReservationGrant",
     "Subscription",
     "User",
+    "WebhookEndpoint",
+    "WebhookSecret",
     "WorkerProcess",
     "metadata",
 ]
