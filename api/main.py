@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import catalogue, credits, files, hooks, jobs, problems, provider_keys, schemas
+from api import catalogue, credits, files, hooks, jobs, notifications, problems, provider_keys, schemas, webhooks
 from api.auth import KeyRing
 from api.grouping import Grouper
 from api.intake import Intake
@@ -77,6 +77,8 @@ def make_app() -> FastAPI:
     app.include_router(credits.router)
     app.include_router(files.router)
     app.include_router(provider_keys.router)
+    app.include_router(webhooks.router)
+    app.include_router(notifications.router)
     app.include_router(hooks.router)
     app.get("/healthz", tags=["health"], summary="Is this process alive")(_alive)
     app.get("/readyz", tags=["health"], summary="Can this process serve")(_ready)
@@ -113,7 +115,9 @@ def _document(app: FastAPI) -> None:
         components["schemas"]["Job"]["example"] = jobs.examples()
         for path, methods in document["paths"].items():
             for operation in methods.values():
-                if path.startswith(("/v1/jobs", "/v1/quotes", "/v1/credits", "/v1/provider-keys")):
+                if path.startswith(
+                    ("/v1/jobs", "/v1/quotes", "/v1/credits", "/v1/provider-keys", "/v1/webhooks", "/v1/notifications")
+                ):
                     operation["security"] = [{"key": []}]
         return document
 

@@ -185,7 +185,7 @@ _AGAIN = "status = 'pending', attempts = 0, next_at = app_now(), delivered_at = 
 
 def redeliver(conn: Connection[Any], account_id: UUID, endpoint_id: UUID | None, delivery_id: UUID) -> Logged:
     """Send one again, with all its attempts before it. Raises NotFound, EndpointDisabled."""
-    _must_be_on(conn, account_id, endpoint_id)
+    must_be_on(conn, account_id, endpoint_id)
     row = conn.execute(
         """select line_id from deliveries where id = %s and account_id = %s and channel = 'webhook'
               and endpoint_id is not distinct from %s""",
@@ -208,7 +208,7 @@ def redeliver_range(
     """Send again what was told to an endpoint in this time and did not arrive, or all of it. Returns how many, at most
     MAX_REDELIVER. Raises NotFound, EndpointDisabled.
     """
-    _must_be_on(conn, account_id, endpoint_id)
+    must_be_on(conn, account_id, endpoint_id)
     _wake(conn, endpoint_id, account_id)
     return conn.execute(
         f"""update deliveries d set {_AGAIN} from (
@@ -226,7 +226,8 @@ def redeliver_range(
     ).rowcount
 
 
-def _must_be_on(conn: Connection[Any], account_id: UUID, endpoint_id: UUID | None) -> None:
+def must_be_on(conn: Connection[Any], account_id: UUID, endpoint_id: UUID | None) -> None:
+    """Raises NotFound, EndpointDisabled."""
     if endpoint_id is not None and not webhooks.find(conn, account_id, endpoint_id).enabled:
         raise EndpointDisabled("this endpoint is switched off; switch it on first", param="id")
 

@@ -13,6 +13,7 @@ import orjson
 from psycopg import Connection
 
 from models import events, webhooks
+from models.links import url_of
 from models.settings import settings
 
 LOG_ENTRIES = 20  # kept of one delivery
@@ -43,6 +44,12 @@ class Parcel:
     attempts: int
     address: str | None
     secrets: list[str] = field(default_factory=list)
+
+
+_TAKEN = (
+    "id", "created_at", "account_id", "channel", "endpoint_id", "event_type", "event_at", "event_number", "job_id", "data",
+    "attempts",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +116,7 @@ def take(conn: Connection[Any], line: Line) -> Parcel | None:
     if row is None:
         _let_go(conn, line)
         return None
-    *values, address, enabled, secret, previous = row
+    values, (address, enabled, secret, previous) = row[: len(_TAKEN)], row[len(_TAKEN) :]
     if values[4] is not None and not enabled:  # switched off, or removed
         _give_up(conn, line)
         return None
@@ -122,7 +129,27 @@ def take(conn: Connection[Any], line: Line) -> Parcel | None:
         "update delivery_lines set wake_at = app_now() + make_interval(secs => %s) where id = %s",
         [lease_seconds(), line.id],
     )
-    return Parcel(*values, address=address, secrets=secrets)
+    parcel = Parcel(**dict(zip(_TAKEN, values, strict=True)), address=address, secrets=secrets)
+    _add_results(conn, parcel)
+    return parcel
+
+
+def _add_results(conn: Connection[Any], parcel: Parcel) -> None:
+    """A job's results, as addresses. Not known to the function that ends jobs, since they are signed; kept with the
+    delivery after its first attempt, so that every attempt says the same.
+    """
+    output = parcel.data.get("output")
+    if parcel.event_type == "job.output" and isinstance(output, dict) and "id" in output:
+        output["url"] = url_of(UUID(output["id"]))
+    if parcel.event_type != "job.succeeded" or "outputs" in parcel.data:
+        return
+    rows = conn.execute(
+        "select id, media_type, size_bytes, expires_at from assets where job_id = %s order by index", [parcel.job_id]
+    ).fetchall()
+    parcel.data["outputs"] = [
+        {"id": str(row[0]), "url": url_of(row[0]), "media_type": row[1], "size_bytes": row[2], "expires_at": row[3]}
+        for row in rows
+    ]
 
 
 def record(conn: Connection[Any], line: Line, parcel: Parcel, outcome: Outcome) -> bool:

@@ -106,7 +106,7 @@ def follow(conn: Connection[Any], account_id: UUID, number: int, kind: str, data
            values (%s, %s, %s, %s, %s, %s, %s::jsonb)""",
         [uuid7(), account_id, number, kind, title, body, orjson.dumps(dict(data)).decode()],
     )
-    if notice.mail and settings().smtp_url is not None and _address(conn, account_id):
+    if notice.mail and settings().smtp_url and _address(conn, account_id):
         deliveries.send(conn, account_id, uuid5(account_id, "mail"), kind, data, number=number)
 
 
