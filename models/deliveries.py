@@ -213,7 +213,7 @@ def redeliver_range(
     return conn.execute(
         f"""update deliveries d set {_AGAIN} from (
               select id, created_at from deliveries
-               where account_id = %s and endpoint_id = %s and created_at >= %s and created_at < coalesce(%s, 'infinity')
+               where account_id = %s and endpoint_id = %s and created_at >= %s and created_at < coalesce(%s::timestamptz, 'infinity')
                  and status = any(%s) order by created_at limit {MAX_REDELIVER}) x
              where d.id = x.id and d.created_at = x.created_at""",
         [
