@@ -78,6 +78,8 @@ def tell_payment(who, **data: Any) -> None:
         events.add(conn, who, "payment.succeeded", data)
 
 
+# The test's server takes a password without TLS, and warns of itself.
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 def test_an_event_becomes_a_notification_and_a_mail_in_text_and_html() -> None:
     box = Box()
     with mailing(user="user:p%40ss@") as port, server(box, port, password="p@ss"), sending():
