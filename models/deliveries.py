@@ -81,7 +81,9 @@ class DeliveryLine(SQLModel, table=True):
     __tablename__ = "delivery_lines"
     __table_args__ = (
         CheckConstraint("leased_by is null or wake_at is not null", name="lease"),
-        Index("ix_delivery_lines_wake_at", "wake_at", postgresql_where=text("wake_at is not null")),
+        # Apart, so that however many lines that fail are due, those that work are found at once.
+        Index("ix_delivery_lines_due", "wake_at", postgresql_where=text("wake_at is not null and failures = 0")),
+        Index("ix_delivery_lines_suspect", "wake_at", postgresql_where=text("wake_at is not null and failures > 0")),
         Index("ix_delivery_lines_leased", "account_id", postgresql_where=text("leased_by is not null")),
         {"postgresql_with": {"fillfactor": "70"}},
     )

@@ -78,7 +78,9 @@ def claim(conn: Connection[Any], sender: str, limit: int, *, suspects: int) -> l
                     row_number() over (partition by account_id order by failures > 0, wake_at)
                       + (select count(*) from delivery_lines b where b.account_id = d.account_id and b.leased_by is not null
                             and b.wake_at > app_now()) as place
-               from (select * from delivery_lines where wake_at <= app_now() order by wake_at limit 1000) d
+               from ((select * from delivery_lines where wake_at <= app_now() and failures = 0 order by wake_at limit 500)
+                     union all
+                     (select * from delivery_lines where wake_at <= app_now() and failures > 0 order by wake_at limit 500)) d
            ), fair as (
              select *, row_number() over (partition by suspect order by wake_at) as nth from due where place <= %s
            ), chosen as materialized (

@@ -92,25 +92,27 @@ def test_receivers_that_hang_redirect_fail_close_or_are_gone_do_not_slow_the_oth
         for number, each in enumerate(bad):
             endpoint(people[number % 4], each)
         ids = [endpoint(people[0], good[0])[0], endpoint(people[4], good[1])[0]]
-        delays: list[float] = []
+        alone: list[float] = []
+        beside: list[float] = []
         with sending(threads=8):
-            for who in people[:4]:
-                tell(who, 20)
-            time.sleep(0.5)
-            for _ in range(30):
-                for person, receiver in ((people[0], good[0]), (people[4], good[1])):
-                    before, began = len(receiver.got), time.monotonic()
-                    tell(person)
-                    eventually(lambda r=receiver, b=before: len(r.got) > b)
-                    delays.append(time.monotonic() - began)
-        delays.sort()
-        print(
-            f"\ntelling good receivers beside 10 bad ones: p50 {delays[30] * 1000:.0f} ms, max {delays[-1] * 1000:.0f} ms"
-        )
-        assert delays[30] < 0.5
-        assert delays[-1] < 3
+            for delays in (alone, beside):
+                if delays is beside:
+                    for who in people[:4]:
+                        tell(who, 20)
+                    time.sleep(0.5)
+                for _ in range(30):
+                    for person, receiver in ((people[0], good[0]), (people[4], good[1])):
+                        before, began = len(receiver.got), time.monotonic()
+                        tell(person)
+                        eventually(lambda r=receiver, b=before: len(r.got) > b)
+                        delays.append(receiver.got[before].at - began)
+                delays.sort()
+        for name, delays in (("alone", alone), ("beside 10 bad ones", beside)):
+            print(f"\ntold to received, {name}: p50 {delays[30] * 1000:.0f} ms, max {delays[-1] * 1000:.0f} ms")
+        assert beside[30] < max(0.2, 5 * alone[30])
+        assert beside[-1] < 3
         assert set(states(ids[0])) | set(states(ids[1])) == {"delivered"}
-        assert sum(len(each.got) for each in there[10:]) == 20 + 30 * 2
+        assert sum(len(each.got) for each in there[10:]) == 20 + 30 * 4
 
 
 def test_a_receiver_that_fails_for_long_and_comes_back_gets_every_event_at_least_once() -> None:

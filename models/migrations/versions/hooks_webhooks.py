@@ -80,13 +80,10 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("leased_by is not null"),
     )
-    op.create_index(
-        "ix_delivery_lines_wake_at",
-        "delivery_lines",
-        ["wake_at"],
-        unique=False,
-        postgresql_where=sa.text("wake_at is not null"),
-    )
+    for name, which in (("ix_delivery_lines_due", "failures = 0"), ("ix_delivery_lines_suspect", "failures > 0")):
+        op.create_index(
+            name, "delivery_lines", ["wake_at"], postgresql_where=sa.text(f"wake_at is not null and {which}")
+        )
     op.create_table(
         "notifications",
         sa.Column("id", sa.Uuid(), nullable=False),
