@@ -5,7 +5,6 @@ The token is the asset's id with a signature, so that it cannot be guessed and n
 
 import base64
 import binascii
-import hashlib
 import hmac
 from collections.abc import Iterator
 from typing import Annotated
@@ -19,17 +18,10 @@ from starlette.responses import Response, StreamingResponse
 from models import results
 from models.db import transaction
 from models.errors import NotFound
-from models.settings import settings
+from models.links import SIGNATURE_BYTES, signature_of
 from storage.s3 import storage
 
 router = APIRouter(tags=["files"])
-
-SIGNATURE_BYTES = 16
-
-
-def token_of(asset_id: UUID) -> str:
-    """The unguessable name of a result, 43 characters."""
-    return base64.urlsafe_b64encode(asset_id.bytes + _signature(asset_id.bytes)).rstrip(b"=").decode()
 
 
 def asset_of(token: str) -> UUID:
@@ -38,19 +30,9 @@ def asset_of(token: str) -> UUID:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
     except (binascii.Error, ValueError):
         raise NotFound("there is no such file") from None
-    if len(raw) != 16 + SIGNATURE_BYTES or not hmac.compare_digest(raw[16:], _signature(raw[:16])):
+    if len(raw) != 16 + SIGNATURE_BYTES or not hmac.compare_digest(raw[16:], signature_of(raw[:16])):
         raise NotFound("there is no such file")
     return UUID(bytes=raw[:16])
-
-
-def _signature(asset_id: bytes) -> bytes:
-    key = settings().secret_key.get_secret_value().encode()
-    return hmac.digest(key, b"file:" + asset_id, hashlib.sha256)[:SIGNATURE_BYTES]
-
-
-def url_of(asset_id: UUID, *, thumbnail: bool = False) -> str:
-    """The permanent address of a result, or of its thumbnail."""
-    return f"{settings().public_url}/files/{token_of(asset_id)}{'?thumbnail=1' if thumbnail else ''}"
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:

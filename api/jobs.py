@@ -18,12 +18,12 @@ from api.grouping import Grouper
 from api.lean import LeanRoute, answer, handled_by, read_body
 from api.views import job_view
 from api.waiting import waited
-from models import access, reading
+from models import access, reading, webhooks
 from models import cancel as canceling
 from models.access import Caller
 from models.catalogue import Offer
 from models.db import transaction
-from models.errors import InvalidRequest, JobNotEnded, NotFound, UnknownModel
+from models.errors import InvalidInput, InvalidRequest, JobNotEnded, NotFound, UnknownModel
 from models.reading import JobRow
 from models.settings import settings
 from models.submit import Accepted, Order, body_hash
@@ -65,8 +65,18 @@ async def _create(request: Request) -> Response:
     wanted = Order(
         uuid7(), who.account_id, offer, values, priority=order.priority, queue=order.queue, api_key_id=who.key_id,
         key_budget=who.monthly_credits, idempotency_key=key, body_hash=body_hash(body) if key else b"",
+        webhook=webhook_of(who, order),
     )  # fmt: skip
     return await _ordered(request, wanted)
+
+
+def webhook_of(who: Caller, order: schemas.JobRequest) -> dict[str, Any] | None:
+    """The address that an order brings, checked. Raises InvalidInput."""
+    if order.webhook is None:
+        if order.webhook_events is not None:
+            raise InvalidInput("webhook_events needs a webhook to send them to", param="webhook_events")
+        return None
+    return webhooks.for_job(who.account_id, order.webhook, order.webhook_events)
 
 
 async def _ordered(request: Request, order: Order) -> Response:

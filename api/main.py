@@ -24,11 +24,13 @@ from api import (
     hooks,
     jobs,
     keys,
+    notifications,
     problems,
     provider_keys,
     receiving,
     schemas,
     uploads,
+    webhooks,
 )
 from api.auth import KeyRing
 from api.grouping import Grouper
@@ -58,6 +60,8 @@ ROUTERS = (
     uploads.router,
     keys.router,
     provider_keys.router,
+    webhooks.router,
+    notifications.router,
     admin.router,
     hooks.router,
     clerk.router,

@@ -6,6 +6,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.webhooks import JOB_EVENTS
+
+JobEvent = Literal["job.queued", "job.output", "job.succeeded", "job.failed", "job.canceled"]
 Status = Literal["queued", "running", "succeeded", "failed", "canceled"]
 
 
@@ -28,6 +31,12 @@ class JobRequest(_Request):
     input: Annotated[dict[str, Any], Field(description="Must fit the model's input_schema.")]
     queue: Annotated[Literal["interactive", "batch"] | None, Field(description="The model's own, if absent.")] = None
     priority: Annotated[int, Field(ge=-100, le=100, description="Among the account's own jobs; higher goes first.")] = 0
+    webhook: Annotated[
+        str | None, Field(max_length=2048, description="Told of this job; signed with GET /v1/webhooks/default/secret.")
+    ] = None
+    webhook_events: Annotated[
+        list[JobEvent] | None, Field(max_length=len(JOB_EVENTS), description="The three ends, if absent.")
+    ] = None
 
 
 class QuoteRequest(_Request):

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import orjson
 
-from api.files import url_of
 from models.catalogue import Offer
 from models.events import Told
+from models.links import url_of
 from models.plans import Plan
 from models.reading import JobRow
 from models.uploads import Found, id_text

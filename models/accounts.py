@@ -65,6 +65,9 @@ class Account(SQLModel, table=True):
     slots_in_use: int = Field(default=0, sa_type=Integer, nullable=False, sa_column_kwargs={"server_default": "0"})
     storage_bytes: int = counter()
     event_number: int = counter()
+    has_webhooks: bool = Field(  # kept by models.webhooks
+        default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": text("false")}
+    )
     created_at: datetime = created_at()
 
 

@@ -147,6 +147,18 @@ RULES = (
                 or (count(e.number) > 0 and count(e.number) <> max(e.number) - min(e.number) + 1)""",
     ),
     Rule(
+        "webhooks_are_known_to_their_account",
+        "an account is marked as having webhooks exactly if it has one that is on, so that no event passes one by",
+        """select a.id as account_id, a.has_webhooks from accounts a
+            where a.has_webhooks <> exists (select 1 from webhook_endpoints e where e.account_id = a.id and e.enabled)""",
+    ),
+    Rule(
+        "waiting_deliveries_have_a_line_that_wakes",
+        "what waits to be delivered is on a line that a sender will find",
+        """select d.line_id, count(*) as waiting from deliveries d left join delivery_lines l on l.id = d.line_id
+            where d.status = 'pending' and l.wake_at is null group by d.line_id""",
+    ),
+    Rule(
         "each_job_ends_with_one_event",
         "a job has one event that it was queued, and one of its end if it has ended",
         """select e.job_id, count(*) filter (where e.type = 'job.queued') as queued,

@@ -174,6 +174,18 @@ class TooManyListeners(DomainError):
     retryable = True
 
 
+class EndpointLimit(DomainError):
+    """The account has as many webhook endpoints as it may have."""
+
+    code = "too_many_webhooks"
+
+
+class EndpointDisabled(DomainError):
+    """This webhook endpoint is switched off."""
+
+    code = "webhook_disabled"
+
+
 class Busy(DomainError):
     """The account is busy; try again soon."""
 

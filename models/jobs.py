@@ -81,6 +81,9 @@ class Job(SQLModel, table=True):
     quantity_milli: int = counter()  # what was reserved for, in thousandths of the unit
     price_numerator: int = counter()
     price_denominator: int = counter(1)
+    webhook: dict[str, Any] | None = Field(  # models.webhooks.for_job
+        default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)
+    )
     created_at: datetime = created_at()
 
     live_id: UUID | None = Field(

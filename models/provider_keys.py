@@ -1,12 +1,9 @@
 """Users' own keys at providers: used instead of the deployment's for their jobs. Encrypted under SECRET_KEY at rest."""
 
-import base64
-import hashlib
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from cryptography.fernet import Fernet, InvalidToken
 from psycopg import Connection
 from pydantic import SecretStr
 from sqlalchemy import Column, LargeBinary, Text
@@ -14,9 +11,10 @@ from sqlmodel import Field, SQLModel
 
 from models.base import created_at
 from models.errors import InvalidInput, NotFound
-from models.settings import settings
+from models.sealing import seal, unseal
 
 MAX_CHARACTERS = 4096
+PURPOSE = "provider keys"
 
 
 class ProviderKey(SQLModel, table=True):
@@ -52,7 +50,7 @@ def save(conn: Connection[Any], account_id: UUID, provider: str, secret: SecretS
         """insert into provider_keys (account_id, provider, secret, hint) values (%s, %s, %s, %s)
            on conflict (account_id, provider) do update
              set secret = excluded.secret, hint = excluded.hint, created_at = app_now()""",
-        [account_id, provider, _box().encrypt(value.encode()), value[-4:]],
+        [account_id, provider, seal(PURPOSE, value), value[-4:]],
     )
 
 
@@ -63,10 +61,8 @@ def find(conn: Connection[Any], account_id: UUID, provider: str) -> SecretStr | 
     ).fetchone()
     if row is None:
         return None
-    try:
-        return SecretStr(_box().decrypt(bytes(row[0])).decode())
-    except InvalidToken:
-        return None
+    secret = unseal(PURPOSE, row[0])
+    return SecretStr(secret) if secret is not None else None
 
 
 def shown(conn: Connection[Any], account_id: UUID) -> list[Shown]:
@@ -83,8 +79,3 @@ def remove(conn: Connection[Any], account_id: UUID, provider: str) -> None:
         "delete from provider_keys where account_id = %s and provider = %s", [account_id, provider]
     ).rowcount:
         raise NotFound(f"there is no key of yours at {provider!r}", param="provider")
-
-
-def _box() -> Fernet:
-    secret = settings().secret_key.get_secret_value().encode()
-    return Fernet(base64.urlsafe_b64encode(hashlib.sha256(b"provider keys:" + secret).digest()))

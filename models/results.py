@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 from psycopg import Connection
 
-from models import db
+from models import db, deliveries
 from models.errors import NotFound, ResultGone
 from models.settings import settings
 
@@ -69,16 +69,21 @@ def expire(conn: Connection[Any], limit: int) -> int:
              select account_id, sum(bytes)::bigint as bytes, count(*) as results from gone group by account_id
            ), a as (
              update accounts a set storage_bytes = a.storage_bytes - s.bytes, event_number = a.event_number + 1
-               from sums s where a.id = s.account_id returning a.id, a.event_number, s.results, s.bytes
+               from sums s where a.id = s.account_id returning a.id, a.event_number, a.has_webhooks, s.results, s.bytes
            ), told as (
              insert into events (account_id, number, type, data)
              select id, event_number, 'assets.expired', jsonb_build_object('results', results, 'bytes', bytes) from a
            )
-           select coalesce(sum(results), 0)::bigint, array_agg(account_id) from sums""",
+           select coalesce(sum(results), 0)::bigint, array_agg(account_id),
+                  coalesce((select jsonb_object_agg(id, event_number) from a where has_webhooks), '{}') from sums""",
         [limit],
     ).fetchone()
     if row is None or not row[0]:
         return 0
+    if row[2]:
+        deliveries.deliver_range(
+            conn, {UUID(account_id): (number - 1, number) for account_id, number in row[2].items()}
+        )
     db.told(conn, row[1])
     return int(row[0])
 

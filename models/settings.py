@@ -95,6 +95,22 @@ class Settings(BaseSettings):
     stray_seconds: float = Field(86_400, ge=0, description="Age at which an object that is nobody's result is deleted.")
     max_result_bytes: int = Field(2_147_483_648, ge=1024, description="Largest single result taken from a provider.")
 
+    deliver_threads: int = Field(32, ge=2, le=256, description="Deliveries under way at once, per sending process.")
+    deliver_per_account: int = Field(
+        8, ge=1, description="Of them, at most so many for one account, over all processes."
+    )
+    deliver_poll_seconds: float = Field(0.25, ge=0.01, description="How often an idle sender looks for what is due.")
+    webhook_endpoints_max: int = Field(20, ge=1, le=1000, description="Endpoints per account.")
+    webhook_timeout_seconds: float = Field(15.0, ge=0.1, le=60, description="For one delivery, to its answer's end.")
+    webhook_retry_scale: float = Field(1.0, gt=0, description="Multiplies the pauses between attempts; for tests.")
+    webhook_disable_hours: float = Field(120.0, gt=0, description="An endpoint that fails for so long is disabled.")
+    webhook_rotation_hours: float = Field(24.0, ge=0, description="How long an old secret signs besides the new one.")
+    smtp_url: SecretStr | None = Field(
+        None, description="smtp://, smtp+starttls:// or smtps://user:password@host:port. Without it no mail is sent."
+    )
+    mail_from: str = Field("Headrace <no-reply@localhost>", description="Sender of mail.")
+    notification_days: int = Field(90, ge=1, description="How long in-app notifications are kept.")
+
     callback_url: str | None = Field(
         None, description="Where providers reach the API; they are polled without it. No slash at the end."
     )

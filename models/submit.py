@@ -15,7 +15,7 @@ from uuid import UUID
 import orjson
 from psycopg import Connection
 
-from models import credits, prices
+from models import credits, deliveries, prices
 from models.access import daily_texts_left
 from models.catalogue import Offer
 from models.errors import (
@@ -46,6 +46,7 @@ class Order:
     idempotency_key: str | None = None
     body_hash: bytes = b""
     retry_of: UUID | None = None
+    webhook: Mapping[str, Any] | None = None  # models.webhooks.for_job
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +86,12 @@ class _Account:
     storage_quota_bytes: int
     credit_price_usd_micros: int
     markup_bp: int
+    has_webhooks: bool
     now: datetime
     daily_text_jobs: int | None
     grants: list[list[Any]] = field(default_factory=list)  # [id, remaining], in the order of use
     changed: bool = False
+    told_from: int | None = None  # where receivers are to be told: the number before this transaction's events
 
 
 @dataclass(slots=True)
@@ -125,6 +128,9 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
     answers = [_decide(order, accounts, known, counts, writes, wait=wait) for order in orders]
     if writes.jobs:
         conn.execute(_WRITE, [_document(accounts, writes).decode()])
+        told = {i: (a.told_from, a.event_number) for i, a in accounts.items() if a.told_from is not None}
+        if told:
+            deliveries.deliver_range(conn, told)
     if writes.spending:
         conn.execute(_SPEND, [list(writes.spending), list(writes.spending.values())])
     return answers
@@ -132,7 +138,7 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
 
 _LOCK = """
 select a.id, a.available, a.reserved, a.debt, a.slots_in_use, a.event_number, a.storage_bytes,
-       p.slots, p.storage_quota_bytes, p.credit_price_usd_micros, p.markup_bp, app_now(),
+       p.slots, p.storage_quota_bytes, p.credit_price_usd_micros, p.markup_bp, a.has_webhooks, app_now(),
        p.daily_text_jobs
   from accounts a join plans p on p.id = a.plan_id
  where a.id = any(%s) order by a.id for no key update of a"""
@@ -273,6 +279,8 @@ def _decide(
     _count(order, counts, writes, price)
     account.available -= price
     account.reserved += price
+    if account.told_from is None and (account.has_webhooks or order.webhook):
+        account.told_from = account.event_number
     account.event_number += 1
     account.changed = True
     _take(order.job_id, account, price, writes)
@@ -283,7 +291,7 @@ def _decide(
             "priority": order.priority, "retry_of": order.retry_of, "price": price, "unit": entry.price.unit,
             "quantity_milli": quantity_milli, "numerator": rate.numerator, "denominator": rate.denominator,
             "dispatched": dispatched, "available": account.available, "reserved": account.reserved,
-            "event_number": account.event_number, "key": order.idempotency_key, "body_hash": order.body_hash.hex(),
+            "event_number": account.event_number, "webhook": order.webhook, "key": order.idempotency_key, "body_hash": order.body_hash.hex(),
         }
     )  # fmt: skip
     if credits.is_low(account.available + price, account.available):
@@ -378,12 +386,12 @@ new as materialized (
     id uuid, account_id uuid, api_key_id uuid, model_id text, model_version int, input jsonb, queue text,
     priority smallint, retry_of uuid, price bigint, unit text, quantity_milli bigint, numerator bigint,
     denominator bigint, dispatched boolean, available bigint, reserved bigint, event_number bigint,
-    key text, body_hash text)
+    webhook jsonb, key text, body_hash text)
 ), j as (
   insert into jobs (id, account_id, api_key_id, model_id, model_version, input, queue, retry_of, price_credits, unit,
-                    quantity_milli, price_numerator, price_denominator)
+                    quantity_milli, price_numerator, price_denominator, webhook)
   select id, account_id, api_key_id, model_id, model_version, input, queue, retry_of, price, unit,
-         quantity_milli, numerator, denominator from new
+         quantity_milli, numerator, denominator, nullif(webhook, 'null') from new
 ), r as (
   insert into job_runs (job_id, account_id, model_id, queue, priority, dispatched, wake_at)
   select id, account_id, model_id, queue, priority, dispatched,

@@ -6,16 +6,19 @@ from models.base import metadata
 from models.callbacks import ProviderCallback
 from models.catalogue import CatalogueModel
 from models.credits import Grant, LedgerEntry, Reservation, ReservationGrant
+from models.deliveries import Delivery, DeliveryLine
 from models.events import Event
 from models.fleet import Duty, WorkerProcess
 from models.inbound import InboundEvent
 from models.jobs import Asset, Attempt, IdempotencyKey, Job, JobRun
 from models.keys import ApiKey, KeySpending
+from models.notifications import Notification
 from models.plans import Plan
 from models.provider_keys import ProviderKey
 from models.providers import ProviderRow
 from models.subscriptions import Subscription
 from models.uploads import Upload
+from models.webhooks import WebhookEndpoint, WebhookSecret
 
 __all__ = [
     "Account",
@@ -24,6 +27,8 @@ __all__ = [
     "Asset",
     "Attempt",
     "CatalogueModel",
+    "Delivery",
+    "DeliveryLine",
     "Duty",
     "Event",
     "Grant",
@@ -33,6 +38,7 @@ __all__ = [
     "JobRun",
     "KeySpending",
     "LedgerEntry",
+    "Notification",
     "Plan",
     "ProviderCallback",
     "ProviderKey",
@@ -42,6 +48,8 @@ __all__ = [
     "Subscription",
     "Upload",
     "User",
+    "WebhookEndpoint",
+    "WebhookSecret",
     "WorkerProcess",
     "metadata",
 ]

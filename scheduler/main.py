@@ -53,6 +53,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("make_partitions", 3600, upkeep.make_partitions, 1),
         Duty("forget_keys", 300, upkeep.forget_keys, 5000),
         Duty("forget_callbacks", 60, upkeep.forget_callbacks, 1000),
+        Duty("forget_notifications", 3600, upkeep.forget_notifications, 5000),
         Duty("forget_workers", 60, upkeep.forget_workers, 1000),
         Duty("audit", 3600, upkeep.audit, 1),
     )

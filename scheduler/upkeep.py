@@ -3,7 +3,7 @@
 import logging
 
 from models import audit as books
-from models import callbacks, events, fleet, jobs
+from models import callbacks, events, fleet, jobs, notifications
 from models.db import transaction
 from models.settings import settings
 
@@ -26,6 +26,12 @@ def forget_callbacks(batch: int) -> int:
     """Delete what providers called back with for jobs that have ended."""
     with transaction() as conn:
         return callbacks.forget(conn, batch)
+
+
+def forget_notifications(batch: int) -> int:
+    """Delete notifications that are older than they are kept."""
+    with transaction() as conn:
+        return notifications.forget(conn, batch)
 
 
 def forget_workers(_batch: int) -> int:

@@ -25,8 +25,9 @@ declare
   v_available bigint;
   v_free int;
   v_added bigint := 0;
+  v_hooked boolean;
 begin
-  select a.available, a.reserved, a.event_number, p.slots - a.slots_in_use as free into acc
+  select a.available, a.reserved, a.event_number, a.has_webhooks, p.slots - a.slots_in_use as free into acc
     from accounts a join plans p on p.id = a.plan_id where a.id = p_account for no key update of a;
   -- Statements after the account's lock, so that what hangs on the account is seen as it is under it.
   select r.token, r.cancel_requested_at is not null as canceled, r.attempts, r.dispatched, r.started_at, v.amount into run
@@ -91,7 +92,7 @@ begin
   update jobs j set ended = end_job.ended, ended_at = app_now(), resolution = v_resolution, charged_credits = v_settled,
                     overrun_credits = nullif(greatest(p_cost - run.amount, 0), 0), attempts = run.attempts,
                     error_code = p_error_code, error_message = p_error_message, started_at = run.started_at
-   where j.id = p_job;
+   where j.id = p_job returning j.webhook is not null into v_hooked;
   if p_number is not null then
     update attempts set phase = p_phase, ended_at = app_now(), error_code = p_attempt_error_code,
                         error_message = p_attempt_error_message, charged = p_charged,
@@ -143,6 +144,10 @@ begin
   update accounts set available = v_available, reserved = acc.reserved - run.amount, event_number = end_job.event_number,
                       slots_in_use = slots_in_use - run.dispatched::int, storage_bytes = storage_bytes + v_added
    where id = p_account;
+
+  if acc.has_webhooks or v_hooked then
+    perform deliver_events(array[p_account], array[acc.event_number], array[end_job.event_number]);
+  end if;
 
   v_free := acc.free + run.dispatched::int;
   if v_free > 0 and exists (select 1 from job_runs r where r.account_id = p_account and not r.dispatched and r.wake_at is null)

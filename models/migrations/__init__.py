@@ -20,7 +20,7 @@ from models.tables import metadata
 FUNCTIONS = sorted((Path(__file__).parent.parent / "functions").glob("*.sql"))
 
 # A month of a partitioned table is made by the scheduler, not by a migration.
-_PARTITION = re.compile(r"^events_\d{4}_\d{2}")
+_PARTITION = re.compile(r"^(events|deliveries)_\d{4}_\d{2}")
 
 
 def include_object(_object: Any, name: str | None, kind: str, _reflected: bool, _compare_to: Any) -> bool:

@@ -1,5 +1,9 @@
 """A page in a real browser hears of its job and its balance, without a reload."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest

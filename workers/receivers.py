@@ -1,0 +1,141 @@
+"""Telling a receiver: one signed POST through the address guard, or one mail. No database here.
+
+What an answer means is decided in pure functions: what arrived, what is tried again and when, what is over.
+"""
+
+import base64
+import hashlib
+import hmac
+import random
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import orjson
+
+from common.guard import Answer, Refused, open_url
+from models.lines import Outcome, Parcel
+from models.settings import settings
+from workers import mail
+
+MINUTE, HOUR = 60, 3600
+# Pauses after the first, second … failed attempt: the Standard Webhooks sample schedule, 3 days and 3.6 hours in all.
+SCHEDULE = (5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR)
+JITTER = 0.1  # each pause is up to so much shorter or longer, so that receivers that come back are not hit at once
+MAX_RETRY_AFTER = 24 * HOUR
+MAX_LINE_PAUSE = 60.0  # between attempts at a receiver that fails, however much waits for it
+ANSWER_BYTES = 64 * 1024  # read of an answer
+EXCERPT_CHARACTERS = 1024  # kept of it
+
+
+def deliver(parcel: Parcel, failures: int) -> Outcome:
+    """Send one delivery and say what became of it. `failures`: attempts on its line that failed since one arrived."""
+    began = time.monotonic()
+    if parcel.channel == "email":
+        problem, permanent = mail.send(parcel)
+        entry = {"milliseconds": _since(began), "status": None, "error": problem, "response": None}
+        again = None if permanent else pause_after(parcel.attempts)
+        return Outcome(problem is None, again, 0.0 if problem is None else line_pause(failures + 1, None), entry)
+    status, error, excerpt, retry_after = _post(parcel)
+    entry = {"milliseconds": _since(began), "status": status, "error": error, "response": excerpt}
+    if status is not None and 200 <= status <= 299:
+        return Outcome(True, None, 0.0, entry)
+    pause = line_pause(failures + 1, retry_after)
+    if status == 410:
+        return Outcome(False, None, pause, entry, gone=True)
+    return Outcome(False, pause_after(parcel.attempts, retry_after), pause, entry)
+
+
+def pause_after(attempts: int, retry_after: float | None = None) -> float | None:
+    """Seconds to the next attempt when `attempts` came before the one that has just failed. None: that was the last."""
+    if attempts >= len(SCHEDULE):
+        return None
+    pause = SCHEDULE[attempts] * settings().webhook_retry_scale * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+    return max(pause, retry_after or 0.0)
+
+
+def line_pause(failures: int, retry_after: float | None) -> float:
+    """Seconds in which nothing more is sent to a receiver that has failed so often in a row."""
+    pause = min(MAX_LINE_PAUSE, 0.5 * 2 ** min(failures, 10)) * settings().webhook_retry_scale
+    return float(max(pause, retry_after or 0.0))
+
+
+def retry_after_seconds(status: int, headers: Mapping[str, str]) -> float | None:
+    """What a receiver that is busy (429, 503) asks for, within a day."""
+    given = headers.get("retry-after", "").strip()
+    if status not in {429, 503} or not given:
+        return None
+    if given.isascii() and given.isdigit():
+        return float(min(int(given[:9]), MAX_RETRY_AFTER))
+    try:
+        when = parsedate_to_datetime(given)
+    except ValueError:
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return min(max((when - datetime.now(UTC)).total_seconds(), 0.0), float(MAX_RETRY_AFTER))
+
+
+def body_of(parcel: Parcel) -> bytes:
+    """What is posted. The same bytes in every attempt, as far as the event's own data is the same."""
+    at = parcel.event_at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    data = {**parcel.data}
+    if parcel.job_id is not None:
+        data["job_id"] = str(parcel.job_id)
+    if parcel.event_number is not None:
+        data["number"] = parcel.event_number
+    return orjson.dumps({"type": parcel.event_type, "timestamp": at, "data": data})
+
+
+def headers_of(parcel: Parcel, body: bytes, timestamp: int) -> dict[str, str]:
+    """Standard Webhooks: the id is the same in every attempt, the time is this attempt's, one signature per secret."""
+    signed = f"{parcel.id}.{timestamp}.".encode() + body
+    signatures = [f"v1,{_signature(secret, signed)}" for secret in parcel.secrets]
+    return {
+        "content-type": "application/json",
+        "user-agent": "Headrace-Webhooks/1",
+        "webhook-id": str(parcel.id),
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(signatures),
+    }
+
+
+def _signature(secret: str, signed: bytes) -> str:
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    return base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+
+
+def _post(parcel: Parcel) -> tuple[int | None, str | None, str | None, float | None]:
+    """Status, error, the answer's beginning, and how long it asks us to stay away."""
+    if parcel.address is None or not parcel.secrets:
+        return None, "its signing secret cannot be read: rotate it", None, None
+    body = body_of(parcel)
+    headers = headers_of(parcel, body, int(time.time()))
+    try:
+        with open_url(
+            parcel.address, method="POST", headers=headers, body=body, max_bytes=ANSWER_BYTES, max_redirects=0,
+            any_status=True, seconds=settings().webhook_timeout_seconds, allow=settings().allow_private_addresses,
+        ) as answer:  # fmt: skip
+            excerpt, cut = _excerpt(answer)
+            retry_after = retry_after_seconds(answer.status, answer.headers)
+    except Refused as error:
+        return None, f"{error.code}: {error.message}", None, None
+    error_text = cut
+    if 300 <= answer.status <= 399:
+        error_text = "redirects are not followed"
+    return answer.status, error_text, excerpt, retry_after
+
+
+def _excerpt(answer: Answer) -> tuple[str, str | None]:
+    """The beginning of an answer. Its status has arrived, so what goes wrong with its body does not undo that."""
+    read, problem = bytearray(), None
+    try:
+        for chunk in answer.chunks():
+            read += chunk
+    except Refused as error:
+        problem = f"{error.code}: {error.message}"
+    return bytes(read).decode("utf-8", "replace").replace("\0", "\ufffd")[:EXCERPT_CHARACTERS], problem
+
+
+def _since(began: float) -> int:
+    return round((time.monotonic() - began) * 1000)
