@@ -8,6 +8,7 @@ from psycopg import Connection
 from models.cancel import cancel
 from models.dispatch import Ring
 from models.settings import settings
+from models.webhooks import keep_flag
 
 MAX_JOBS = 100  # per transaction: a webhook's sender waits 15 s, and each cancel is about 2 ms; a duty does the rest
 MAX_FILES = 5000
@@ -20,7 +21,7 @@ _UPLOADS = "account_id = %s and status = 'stored' and expires_at > app_now()"
 
 
 def leave(conn: Connection[Any], account_id: UUID) -> list[Ring]:
-    """Revoke an account's keys, cancel its jobs, expire its files as ON_USER_DELETED says; a bounded number of each.
+    """Revoke an account's keys, switch its webhooks off, cancel its jobs, expire its files as ON_USER_DELETED says; a bounded number of each.
 
     Returns the jobs to ring after the commit. Run again, it goes on where it stopped.
     """
@@ -28,6 +29,14 @@ def leave(conn: Connection[Any], account_id: UUID) -> list[Ring]:
     conn.execute(
         "update api_keys set revoked_at = app_now() where account_id = %s and revoked_at is null", [account_id]
     )
+    # Nobody is told any more; notifications are theirs alone.
+    conn.execute(
+        """update webhook_endpoints set enabled = false, disabled_reason = 'the user was deleted'
+            where account_id = %s and enabled""",
+        [account_id],
+    )
+    keep_flag(conn, account_id)
+    conn.execute("delete from notifications where account_id = %s", [account_id])
     # What has no slot goes first: a cancel that frees a slot would give it to a job that is to be canceled too.
     jobs = conn.execute(
         """select job_id from job_runs where account_id = %s and cancel_requested_at is null
