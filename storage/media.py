@@ -91,12 +91,24 @@ def sniff(head: bytes) -> str | None:
     return None
 
 
+def is_picture(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is a picture, for `measure_picture`."""
+    return sniff(head) in _IMAGES
+
+
+def measure_picture(data: bytes) -> Media:
+    """Type and size of a small picture in memory. Raises UnusableResult where it is broken."""
+    kind = sniff(data[:64]) or ""
+    with _reading(kind):
+        return _image(io.BytesIO(data), kind)
+
+
 def measure(path: Path) -> Media:
     """Type, size and duration of a file on disk. Raises UnusableResult where it is broken, or nothing we know."""
     with path.open("rb") as file:
         head = file.read(64)
     kind = sniff(head)
-    try:
+    with _reading(kind or "text"):
         if kind in _IMAGES:
             return _image(path, kind)
         if kind == "MP4":
@@ -110,15 +122,22 @@ def measure(path: Path) -> Media:
         if kind in _SOUNDS:
             media_type, extension, demuxer = _SOUNDS[kind]
             return Media(media_type, extension, duration_ms=_sound_ms(path, demuxer))
+    if head[4:8] == b"ftyp":  # a picture in the box of a film
+        raise _unknown()
+    return _text(path)
+
+
+@contextmanager
+def _reading(kind: str) -> Iterator[None]:
+    """Whatever a decoder raises says that the file is broken, or too large."""
+    try:
+        yield
     except UnusableResult:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(str(error)) from error
     except Exception as error:  # decoders raise what they like for broken bytes
         raise _broken(f"the result cannot be read as {kind}: {type(error).__name__}") from error
-    if head[4:8] == b"ftyp":  # a picture in the box of a film
-        raise _unknown()
-    return _text(path)
 
 
 def _broken(message: str) -> UnusableResult:
@@ -143,8 +162,8 @@ def _check_pixels(width: int, height: int) -> None:
 # Pictures
 
 
-def _image(path: Path, kind: str) -> Media:
-    with Image.open(path, formats=(kind,)) as image:
+def _image(file: Path | BinaryIO, kind: str) -> Media:
+    with Image.open(file, formats=(kind,)) as image:
         width, height = image.size
         _check_pixels(width, height)
         image.load()  # a truncated file is found here
