@@ -33,7 +33,7 @@ up: $(RUN) ## run everything here until Ctrl-C, on http://127.0.0.1:8000
 	@$(BIN)/headrace up
 
 test: $(DEV) ## the tests, on real servers
-	@$(BIN)/python -m pytest tests --ignore=tests/faults -q
+	@$(BIN)/python -m pytest tests --ignore=tests/faults -q -n 4 --dist loadfile
 
 check: $(DEV) ## lint, format, types, layers, migrations
 	@$(BIN)/ruff check .

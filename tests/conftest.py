@@ -18,6 +18,7 @@ from storage import s3
 from tests.support import System
 from workers import enqueue, pressure
 
+os.environ["COLUMNS"] = "200"  # tables and sentences of the command line are not broken, wherever the tests run
 _numbers = itertools.count(1)
 
 # Durable to a killed process, not to a power cut, which no test makes.

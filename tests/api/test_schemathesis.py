@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from models import keys
 from models.access import SCOPES
 from models.db import transaction
@@ -12,13 +14,14 @@ from tests.support import System, account
 # What a schema cannot say: whether a model takes this input, whether a job has ended, whether credits are left.
 CONFIG = """
 [generation]
-max-examples = 25
+max-examples = 10
 
 [checks]
 positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 402, 403, 404, 409, 410, 422, 429]
 """
 
 
+@pytest.mark.timeout(300)
 def test_the_document_holds_for_whatever_is_sent(system: System, tmp_path: Path) -> None:
     who = account(amount=1000)
     with transaction() as conn:

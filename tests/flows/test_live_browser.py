@@ -86,7 +86,7 @@ def a_page_on(site: str, system: System, tmp_path: Path) -> None:
     folder = tmp_path / "browser"
     folder.mkdir()
     with browser(folder) as page:
-        page.go(site)  # the page is written into it
+        page.go(f"{site}/")  # the page is written into it
         page.run(PAGE.replace("KEY", key_of(who)).replace("API", system.url) + "; 0")
 
         def text(name: str) -> str:

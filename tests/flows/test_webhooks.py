@@ -122,7 +122,7 @@ def test_a_receiver_that_fails_for_long_and_comes_back_gets_every_event_at_least
         endpoint_id, _ = endpoint(who, there)
         tell(who, 30)
         with sending():
-            time.sleep(1.5)
+            eventually(lambda: rows("select 1 from deliveries where attempts = 0") == [], what="a try of each")
             assert "delivered" not in states(endpoint_id)
             assert one("select failing_since is not null from webhook_endpoints where id = %s", endpoint_id)[0]
             there.got.clear()

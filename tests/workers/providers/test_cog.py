@@ -314,6 +314,7 @@ def test_what_cog_forgets_is_why_a_put_is_never_repeated(cog: Cog, server: Serve
     """If this fails, Cog remembers what has ended: recovery may then be "idempotent"."""
     request = make()
     for _ in range(2):
+        server.until("READY")
         cog.start(request, "f:1")
     assert server.runs(request.input["prompt"]) == 2
 
