@@ -1,9 +1,9 @@
-"""`python -m benchmarks [PART ...]`: all parts, or some of submits, reads, jobs, latency, waiting, events, sweep, growth."""
+"""`python -m benchmarks [PART ...]`: all parts, or some of submits, auth, reads, jobs, latency, waiting, events, sweep, growth."""
 
 import sys
 from collections.abc import Callable
 
-from benchmarks import events, growth, queues, reads, submits, sweep, waiting
+from benchmarks import auth, events, growth, queues, reads, submits, sweep, waiting
 from benchmarks.plot import draw
 from benchmarks.stand import RESULTS, Report, Stand, stand
 
@@ -18,6 +18,7 @@ def jobs(place: Stand, report: Report) -> None:
 
 PARTS: dict[str, Callable[[Stand, Report], None]] = {
     "submits": submits.measure,
+    "auth": auth.measure,
     "reads": reads.measure,
     "jobs": jobs,
     "latency": queues.latency,

@@ -1,0 +1,40 @@
+"""Who may do what, decided without a database."""
+
+from uuid import uuid4
+
+import pytest
+
+from models import access
+from models.access import SCOPES, Caller
+from models.errors import Forbidden
+
+
+def caller(*scopes: str, role: access.Role = "user", **fields: object) -> Caller:
+    return Caller(uuid4(), uuid4(), uuid4(), frozenset(scopes), role, **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_scope_is_needed_and_admin_needs_the_role_as_well(scope: access.Scope) -> None:
+    with pytest.raises(Forbidden):
+        access.check(caller(*(set(SCOPES) - {scope}), role="admin"), scope)
+    access.check(caller(scope, role="admin"), scope)
+    if scope == "admin":
+        with pytest.raises(Forbidden):
+            access.check(caller(scope, role="pro"), scope)
+
+
+def test_premium_is_for_pro_and_admin() -> None:
+    assert [access.premium(role) for role in access.ROLES] == [False, True, True]
+
+
+@pytest.mark.parametrize(("limit", "used", "left"), [(None, 99, None), (5, 0, 5), (5, 4, 1), (5, 5, 0), (5, 9, 0)])
+def test_the_playgrounds_day_has_so_many_texts_left(limit: int | None, used: int, left: int | None) -> None:
+    assert access.daily_texts_left(limit, used) == left
+
+
+def test_nobody_hands_out_what_they_have_not_got() -> None:
+    access.grantable(caller("read", "write"), ["read"])
+    with pytest.raises(Forbidden):
+        access.grantable(caller("read", "write"), ["read", "generate"])
+    with pytest.raises(Forbidden):
+        access.grantable(caller(*SCOPES), ["admin"])
