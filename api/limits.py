@@ -11,6 +11,7 @@ from models.errors import BodyTooLarge
 from models.settings import settings
 
 MAX_URL_BYTES = 8192
+MAX_HEADER_BYTES = 32_768  # of all headers together
 FORM_BYTES = 65_536  # a form's own edges and its other fields
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -84,6 +85,11 @@ def _refusal(scope: Scope) -> Any:
     if len(scope.get("raw_path") or b"") + len(scope.get("query_string") or b"") > MAX_URL_BYTES:
         return problem(request, 414, "url_too_long", f"the address is longer than {MAX_URL_BYTES} bytes")
     limit = _limit(scope)
+    size = sum(len(name) + len(value) for name, value in scope["headers"])
+    if size > MAX_HEADER_BYTES:
+        return problem(
+            request, 431, "headers_too_large", f"the headers have {size} bytes; the limit is {MAX_HEADER_BYTES}"
+        )
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and int(value) > limit:
             return of_domain(request, _too_large(int(value), limit))

@@ -77,6 +77,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         404: "There is nothing here, or it is somebody else's.",
         413: "The body is too large.",
         414: "The address is too long.",
+        431: "The headers are too large.",
         429: "Too many requests: `Retry-After` says when to ask again.",
         422: "The input does not fit: `param` names the field.",
         503: "Try again soon.",

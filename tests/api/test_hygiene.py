@@ -34,6 +34,13 @@ def test_every_answer_carries_the_headers_errors_included(database: str) -> None
     assert not any(name == b"strict-transport-security" for name, _ in security_headers("/v1/jobs", https=False))
 
 
+def test_headers_have_a_limit(database: str) -> None:
+    with TestClient(make_app(), raise_server_exceptions=False) as http:
+        refused = http.get("/v1/models", headers={"x-long": "y" * 40_000})
+        assert (refused.status_code, refused.json()["code"]) == (431, "headers_too_large")
+        assert http.get("/v1/models", headers={"x-long": "y" * 20_000}).status_code == 200
+
+
 def test_only_named_origins_may_call_from_a_browser(database: str) -> None:
     ask = {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
     with environment({"CORS_ORIGINS": "https://app.example.com"}), TestClient(make_app()) as http:
