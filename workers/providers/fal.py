@@ -51,6 +51,7 @@ NAMESPACES = {"workflows", "comfy"}  # stand before owner and app
 MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*){1,6}")
 PERCENT = re.compile(r"(?<![\d.])(\d{1,3})(?:\.\d+)?%")
 PASSING = {"request_timeout", "startup_timeout", "internal_error"}  # besides runner_*: fal's fault, not the input's
+ASKING_FAILED = {"limited", "unauthorized", "provider_unpaid", "unreachable"}
 RATES = ("cost_usd_micros_per_call", "cost_usd_micros_per_second", "cost_usd_micros_per_output")
 
 
@@ -142,7 +143,11 @@ class Fal:
         return _done(request, payload, None)
 
     def _result(self, request: Request, place: str, status: Mapping[str, Any]) -> Done:
-        """A request that failed is COMPLETED too; its result is then the refusal."""
+        """A request that failed is COMPLETED too; its result is then the refusal, in fal's words.
+
+        Without these, and where the status told of no error, a refusal is about the question: a gateway's bare 500 is
+        no failure of the generation, and to take it for one would pay for another.
+        """
         told = status.get("error") or status.get("error_type")
         try:
             payload = wire.json_of(self._get(request, place))
@@ -151,7 +156,7 @@ class Fal:
                 raise
             raise _failure(500, {"detail": status.get("error"), "error_type": status.get("error_type")}) from None
         except ProviderError as error:
-            if told or error.code not in {"limited", "unauthorized", "provider_unpaid", "unreachable"}:
+            if told or not (error.code in ASKING_FAILED or error.code.startswith("http_")):
                 raise
             raise OutcomeUnknown(f"the result could not be had: {error.code}: {error.message}") from error
         return _done(request, payload, _mapping(status.get("metrics")).get("inference_time"))

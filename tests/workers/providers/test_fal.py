@@ -223,6 +223,18 @@ def test_a_gateway_that_gives_up_on_a_result_says_nothing_about_it(fal: Fal, fal
         fal.poll(make(), request_id)
 
 
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_server_error_that_is_not_in_the_words_of_fal_is_no_failure_of_the_generation(
+    fal: Fal, fal_side: FalFarSide, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    request_id = begun(fal, make())
+    with monkeypatch.context() as patch:
+        patch.setattr(fal_side, "_result", lambda _: Answer(status, b"<h1>Sorry</h1>", "text/html"))
+        with pytest.raises(OutcomeUnknown):
+            fal.poll(make(), request_id)
+    assert isinstance(fal.poll(make(), request_id), Done)
+
+
 def test_every_file_in_the_result_is_an_output_in_its_order(fal: Fal, fal_side: FalFarSide) -> None:
     one, two = ({"url": f"{fal_side.url}/files/{n}", "content_type": "image/png"} for n in "ab")
     fal_side.script["*"] = {
