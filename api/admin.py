@@ -5,13 +5,14 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from api.auth import by, needs
-from models import accounts, acts
+from models import accounts, acts, announcements
 from models.access import Caller, Role
 from models.db import transaction
+from models.notifications import MAX_BODY, MAX_TITLE
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
@@ -42,6 +43,35 @@ class RoleChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     role: Role
+
+
+class NewAnnouncement(BaseModel):
+    """What everybody should know, or everybody on a plan."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Annotated[str, Field(min_length=1, max_length=MAX_TITLE)]
+    body: Annotated[str, Field(min_length=1, max_length=MAX_BODY)]
+    plan: Annotated[str | None, Field(max_length=100, description="Only accounts on this plan.")] = None
+
+
+class ShownAnnouncement(BaseModel):
+    """An announcement, and how many accounts have been told so far."""
+
+    id: UUID
+    title: str
+    body: str
+    plan_id: str | None
+    told: int
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class AnnouncementPage(BaseModel):
+    """A page of announcements."""
+
+    data: list[ShownAnnouncement]
+    next_cursor: UUID | None
 
 
 class ShownAct(BaseModel):
@@ -89,6 +119,29 @@ def change_role(
         accounts.change_role(conn, by(who, request), user_id, body.role)
         user = accounts.user(conn, user_id)
     return ShownUser(**user._asdict())
+
+
+@router.post("/announcements", status_code=202, summary="Announce something to everybody")
+def announce(
+    body: NewAnnouncement, request: Request, who: Annotated[Caller, Depends(needs("admin"))]
+) -> ShownAnnouncement:
+    """Becomes a notification and an event of every account that is open now, or on the plan, within a while."""
+    with transaction() as conn:
+        made = announcements.create(conn, by(who, request), body.title, body.body, body.plan)
+    return ShownAnnouncement(**made._asdict())
+
+
+@router.get("/announcements", summary="List announcements")
+def list_announcements(
+    _who: Annotated[Caller, Depends(needs("admin"))],
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[UUID | None, Query()] = None,
+) -> AnnouncementPage:
+    """Newest first."""
+    with transaction() as conn:
+        found = announcements.listed(conn, before=cursor, limit=limit + 1)
+    page = [ShownAnnouncement(**each._asdict()) for each in found[:limit]]
+    return AnnouncementPage(data=page, next_cursor=page[-1].id if len(found) > limit else None)
 
 
 @router.get("/acts", summary="Read the audit log")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
@@ -185,6 +186,11 @@ def _read(job_id: UUID, status: int = 200) -> Response:
     return answer(job_view(row), status)
 
 
+def _webhook(job_id: UUID) -> dict[str, Any] | None:
+    with transaction() as conn:
+        return reading.webhook(conn, job_id)
+
+
 async def _retry(request: Request) -> Response:
     who = await permitted(request, "generate")
     job_id = job_id_of(request.path_params["job_id"])
@@ -204,6 +210,7 @@ async def _retry(request: Request) -> Response:
         api_key_id=who.key_id,
         key_budget=who.monthly_credits,
         retry_of=job_id,
+        webhook=await run_in_threadpool(_webhook, job_id),
     )
     return await _ordered(request, again)
 

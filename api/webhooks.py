@@ -255,8 +255,8 @@ def redeliver(who: Writer, webhook_id: str, delivery_id: str) -> Response:
 
 @router.post("/{webhook_id}/redeliver", response_model=Count, summary="Send a time's deliveries again")
 def redeliver_range(who: Writer, webhook_id: str, body: Annotated[Again, Body()]) -> Response:
-    """For after an outage: everything from `since` on that did not arrive."""
-    wanted = id_of(webhook_id, "webhook")
+    """For after an outage: everything from `since` on that did not arrive. `default`: of single jobs' webhooks."""
+    wanted = webhook_id_of(webhook_id)
     with transaction() as conn:
         count = deliveries.redeliver_range(
             conn, who.account_id, wanted, body.since, body.until, all_=body.which == "all"

@@ -1,4 +1,4 @@
-"""Keys, roles and the audit log, for an operator at the command line."""
+"""Keys, roles, announcements and the audit log, for an operator at the command line."""
 
 import getpass
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from uuid import UUID
 import typer
 
 from cli.output import JsonFlag, fail, show
-from models import access, accounts, acts
+from models import access, accounts, acts, announcements
 from models import keys as api_keys
 from models.acts import By
 from models.db import transaction
@@ -91,6 +91,22 @@ def users(
     with transaction() as conn:
         found = accounts.users(conn, email=email, limit=limit)
     show([each._asdict() for each in found], as_json=as_json, empty="no users")
+
+
+@app.command()
+def announce(
+    title: Annotated[str | None, typer.Argument(help="Its headline; without one, announcements are listed.")] = None,
+    body: Annotated[str, typer.Argument(help="Its text.")] = "",
+    plan: Annotated[str | None, typer.Option(help="Only accounts on this plan.")] = None,
+    as_json: bool = JsonFlag,
+) -> None:
+    """Announce something to every account; the scheduler tells them. Or see how far announcements have come."""
+    with transaction() as conn:
+        if title is None:
+            found = announcements.listed(conn)
+        else:
+            found = [announcements.create(conn, operator(), title, body, plan)]
+    show([each._asdict() for each in found], as_json=as_json, empty="nothing was announced")
 
 
 @app.command(name="acts")

@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 
 from api.views import job_view, status_of
 from cli.output import JsonFlag, console, fail, print_json, show
-from models import accounts, catalogue, credits, dispatch, events, fleet, reading, setup, submit, subscriptions
+from models import accounts, catalogue, credits, dispatch, events, fleet, lines, reading, setup, submit, subscriptions
 from models import audit as books
 from models import cancel as canceling
 from models.db import transaction
@@ -194,7 +194,15 @@ def retry(job_id: JobId, as_json: bool = JsonFlag) -> None:
         offer = catalogue.offers(conn).get(row.model_id)
         if offer is None:
             raise fail(f"model {row.model_id} is no longer offered")
-        order = Order(uuid7(), row.account_id, offer, offer.checked(row.input), queue=row.queue, retry_of=job_id)
+        order = Order(
+            uuid7(),
+            row.account_id,
+            offer,
+            offer.checked(row.input),
+            queue=row.queue,
+            retry_of=job_id,
+            webhook=reading.webhook(conn, job_id),
+        )
         answer = submit.submit(conn, [order], wait=True)[0]
     if not isinstance(answer, Accepted):
         raise fail(f"not ordered: {answer}")
@@ -328,6 +336,16 @@ def _doctor_stuck() -> str:
     return "none"
 
 
+def _doctor_deliveries() -> str:
+    with transaction() as conn:
+        late, seconds = lines.overdue(conn)
+    if seconds > 60:
+        raise RuntimeError(
+            f"{late} receivers are due, one for {seconds:.0f} s: is `python -m workers.deliver` running?"
+        )
+    return f"{late} receivers are due" if late else "none are due"
+
+
 _CHECKS = {
     "database": _doctor_database,
     "schema": _doctor_schema,
@@ -338,4 +356,5 @@ _CHECKS = {
     "duties": _doctor_duties,
     "providers": _doctor_providers,
     "stuck jobs": _doctor_stuck,
+    "deliveries": _doctor_deliveries,
 }

@@ -205,26 +205,29 @@ def redeliver(conn: Connection[Any], account_id: UUID, endpoint_id: UUID | None,
 
 
 def redeliver_range(
-    conn: Connection[Any], account_id: UUID, endpoint_id: UUID, since: datetime, until: datetime | None, *, all_: bool
-) -> int:
-    """Send again what was told to an endpoint in this time and did not arrive, or all of it. Returns how many, at most
-    MAX_REDELIVER. Raises NotFound, EndpointDisabled.
+    conn: Connection[Any], account_id: UUID, endpoint_id: UUID | None, since: datetime, until: datetime | None, *,
+    all_: bool,
+) -> int:  # fmt: skip
+    """Send again what was told to an endpoint (None: to addresses that jobs brought) in this time and did not arrive, or
+    all of it. Returns how many, at most MAX_REDELIVER. Raises NotFound, EndpointDisabled.
     """
     must_be_on(conn, account_id, endpoint_id)
-    _wake(conn, endpoint_id, account_id)
+    which = "endpoint_id is null" if endpoint_id is None else "endpoint_id = %(endpoint_id)s"
+    chosen = f"""select id, created_at, line_id from deliveries
+                  where account_id = %(account_id)s and {which} and channel = 'webhook' and created_at >= %(since)s
+                    and created_at < coalesce(%(until)s::timestamptz, 'infinity') and status = any(%(statuses)s)
+                  order by created_at, id limit {MAX_REDELIVER}"""
+    values = {
+        "account_id": account_id, "endpoint_id": endpoint_id, "since": since, "until": until,
+        "statuses": ["failed", "disabled", *(["delivered"] if all_ else [])],
+    }  # fmt: skip
+    lines = conn.execute(f"select distinct line_id from ({chosen}) c order by line_id", values).fetchall()
+    for (line_id,) in lines:
+        _wake(conn, line_id, account_id)
     return conn.execute(
-        f"""update deliveries d set {_AGAIN} from (
-              select id, created_at from deliveries
-               where account_id = %s and endpoint_id = %s and created_at >= %s and created_at < coalesce(%s::timestamptz, 'infinity')
-                 and status = any(%s) order by created_at limit {MAX_REDELIVER}) x
-             where d.id = x.id and d.created_at = x.created_at""",
-        [
-            account_id,
-            endpoint_id,
-            since,
-            until,
-            ["failed", "disabled", "delivered"] if all_ else ["failed", "disabled"],
-        ],
+        f"""update deliveries d set {_AGAIN} from ({chosen}) c
+             where d.id = c.id and d.created_at = c.created_at and d.line_id = any(%(lines)s)""",
+        {**values, "lines": [line_id for (line_id,) in lines]},
     ).rowcount
 
 

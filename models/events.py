@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 from psycopg import Connection
+from psycopg.sql import SQL, Identifier
 from sqlalchemy import BigInteger, CheckConstraint, Column, PrimaryKeyConstraint, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
@@ -130,6 +131,34 @@ def _make_partition(conn: Connection[Any], table: str, month: int) -> bool:
         f"create table if not exists {name} partition of {table} for values from ('{start}+00') to ('{end}+00')"
     )
     return True
+
+
+def drop_partitions(conn: Connection[Any], days: int) -> list[str]:
+    """Drop the months of events and deliveries that ended more than so many days ago. Returns their tables' names.
+
+    A month in which something still waits to be delivered is kept. Dropping locks the whole table for a moment, behind
+    whatever runs; the caller sets how long it may wait, and with it everybody who comes after.
+    """
+    rows = conn.execute(
+        """select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid join pg_class p on p.oid = i.inhparent
+            where p.relname = any(%s) and c.relname ~ '_[0-9]{4}_[0-9]{2}$'
+              and to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month'
+                  < (app_now() at time zone 'UTC') - make_interval(days => %s)
+            order by c.relname""",
+        [list(PARTITIONED), days],
+    ).fetchall()
+    dropped = []
+    for (name,) in rows:
+        table = Identifier(name)
+        if name.startswith("deliveries"):
+            waits = conn.execute(
+                SQL("select exists (select 1 from {} where status = 'pending')").format(table)
+            ).fetchone()
+            if waits == (True,):
+                continue
+        conn.execute(SQL("drop table {}").format(table))
+        dropped.append(name)
+    return dropped
 
 
 def partitions_ahead(conn: Connection[Any]) -> int:

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from models.base import NOW, UTC_TIME, moment
+from models.settings import settings
 
 
 class InboundEvent(SQLModel, table=True):
@@ -49,6 +50,16 @@ def store(
 def processed(conn: Connection[Any], number: int) -> None:
     """Note that an event has done what it does."""
     conn.execute("update inbound_events set processed_at = app_now() where id = %s", [number])
+
+
+def forget(conn: Connection[Any], limit: int) -> int:
+    """Delete events that are older than they are kept. Returns how many. No service sends one again after so long."""
+    return conn.execute(
+        """delete from inbound_events where id in (
+             select id from (select id, received_at from inbound_events order by id limit %s) oldest
+              where received_at < app_now() - make_interval(days => %s))""",
+        [limit, settings().inbound_days],
+    ).rowcount
 
 
 def erase(conn: Connection[Any], source: str, subject: str) -> None:

@@ -187,6 +187,17 @@ def record(conn: Connection[Any], line: Line, parcel: Parcel, outcome: Outcome) 
     return True
 
 
+def overdue(conn: Connection[Any]) -> tuple[int, float]:
+    """How many lines are due and held by no living sender, and for how many seconds the first of those that work. Lines
+    that fail may wait for a thread: that is how they keep nobody up.
+    """
+    row = conn.execute(
+        """select count(*), coalesce(extract(epoch from app_now() - min(wake_at) filter (where failures = 0)), 0)
+             from delivery_lines where wake_at <= app_now()"""
+    ).fetchone()
+    return (int(row[0]), float(row[1])) if row else (0, 0.0)
+
+
 def failures(conn: Connection[Any], line: Line) -> int:
     """Attempts on this line that failed since one arrived."""
     row = conn.execute("select failures from delivery_lines where id = %s", [line.id]).fetchone()

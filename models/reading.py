@@ -74,6 +74,12 @@ def jobs_by_id(conn: Connection[Any], ids: Sequence[UUID]) -> dict[UUID, JobRow]
     return {row.id: row for row in _rows(conn, " where j.id = any(%s)", [list(ids)])}
 
 
+def webhook(conn: Connection[Any], job_id: UUID) -> dict[str, Any] | None:
+    """The address that a job brought, as models.webhooks.for_job keeps it."""
+    row = conn.execute("select webhook from jobs where id = %s", [job_id]).fetchone()
+    return row[0] if row else None
+
+
 def list_jobs(
     conn: Connection[Any],
     account_id: UUID | None,

@@ -109,6 +109,8 @@ class Settings(BaseSettings):
         None, description="smtp://, smtp+starttls:// or smtps://user:password@host:port. Without it no mail is sent."
     )
     mail_from: str = Field("Headrace <no-reply@localhost>", description="Sender of mail.")
+    event_days: int = Field(90, ge=7, description="How long events and deliveries are kept; whole months go at once.")
+    inbound_days: int = Field(90, ge=7, description="How long what other services told us is kept.")
     notification_days: int = Field(90, ge=1, description="How long in-app notifications are kept.")
 
     callback_url: str | None = Field(

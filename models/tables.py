@@ -2,6 +2,7 @@
 
 from models.accounts import Account, User
 from models.acts import Act
+from models.announcements import Announcement
 from models.base import metadata
 from models.callbacks import ProviderCallback
 from models.catalogue import CatalogueModel
@@ -23,6 +24,7 @@ from models.webhooks import WebhookEndpoint, WebhookSecret
 __all__ = [
     "Account",
     "Act",
+    "Announcement",
     "ApiKey",
     "Asset",
     "Attempt",

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from models import credits, leaving, subscriptions
+from models import announcements, credits, leaving, subscriptions
 from models.db import transaction
 from models.settings import settings
 from workers.enqueue import ring
@@ -40,6 +40,12 @@ def expire_subscriptions(batch: int) -> int:
     with transaction() as conn:
         out = subscriptions.run_out(conn, batch)
     return _each(out, lambda conn, each: subscriptions.expire(conn, each, settings().default_plan))
+
+
+def announce(batch: int) -> int:
+    """Tell the next accounts of an announcement."""
+    with transaction() as conn:
+        return announcements.tell(conn, batch)
 
 
 def clear_deleted(batch: int) -> int:

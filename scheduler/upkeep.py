@@ -3,8 +3,9 @@
 import logging
 
 from models import audit as books
-from models import callbacks, events, fleet, jobs, notifications
+from models import callbacks, events, fleet, inbound, jobs, notifications
 from models.db import transaction
+from models.errors import Busy
 from models.settings import settings
 
 log = logging.getLogger(__name__)
@@ -14,6 +15,23 @@ def make_partitions(_batch: int) -> int:
     """Make the partitions of the coming months."""
     with transaction() as conn:
         return events.make_partitions(conn)
+
+
+def drop_partitions(_batch: int) -> int:
+    """Drop the months of events and deliveries that are older than they are kept."""
+    try:
+        with transaction() as conn:
+            conn.execute("set local lock_timeout = '300ms'")  # whoever writes events waits behind us
+            return len(events.drop_partitions(conn, settings().event_days))
+    except Busy:
+        log.info("a long reading holds the events; old months are dropped at another turn")
+        return 0
+
+
+def forget_inbound(batch: int) -> int:
+    """Delete what other services told us, and was acted on, when it is older than it is kept."""
+    with transaction() as conn:
+        return inbound.forget(conn, batch)
 
 
 def forget_keys(batch: int) -> int:

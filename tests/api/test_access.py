@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.main import OPEN_ROUTES, PUBLIC, make_app, needs_of
-from models import keys
+from models import announcements, keys
 from models.access import SCOPES
 from models.db import transaction
 from models.settings import settings
@@ -146,6 +146,30 @@ def test_an_admin_changes_a_role_and_it_is_written_down(http: TestClient, theirs
     assert act[0]["address"] == "testclient"
     with pytest.raises(Exception, match="written down"), transaction() as conn:
         conn.execute("update acts set actor = 'nobody'")
+
+
+def test_an_admin_announces_and_sees_how_far_it_has_come(http: TestClient, theirs: dict[str, Any]) -> None:
+    boss = account()
+    with transaction() as conn:
+        conn.execute("update users set role = 'admin' where id = (select user_id from accounts where id = %s)", [boss])
+    key = {"authorization": f"Bearer {secret_of(boss, scopes=SCOPES)}"}
+    made = [
+        http.post("/v1/admin/announcements", json={"title": f"News {n}", "body": "More."}, headers=key)
+        for n in range(3)
+    ]
+    assert [each.status_code for each in made] == [202] * 3
+    with transaction() as conn:
+        assert announcements.tell(conn, 100) == 2
+    first = http.get("/v1/admin/announcements", params={"limit": 2}, headers=key).json()
+    rest = http.get("/v1/admin/announcements", params={"limit": 2, "cursor": first["next_cursor"]}, headers=key).json()
+    assert [each["title"] for each in first["data"] + rest["data"]] == ["News 2", "News 1", "News 0"]
+    assert (rest["data"][0]["told"], rest["next_cursor"]) == (2, None)
+    notes = http.get("/v1/notifications", headers=key).json()
+    assert [each["title"] for each in notes["data"]] == ["News 0"]
+    acts = http.get("/v1/admin/acts", params={"subject": made[0].json()["id"]}, headers=key).json()["data"]
+    assert [each["action"] for each in acts] == ["announcement.create"]
+    wrong = http.post("/v1/admin/announcements", json={"title": "x", "body": "y", "plan": "none"}, headers=key)
+    assert (wrong.status_code, wrong.json()["param"]) == (422, "plan")
 
 
 def test_a_key_hands_out_no_more_than_it_has(http: TestClient) -> None:

@@ -155,6 +155,36 @@ def test_a_test_event_is_sent_logged_paged_and_sent_again(http: TestClient) -> N
         assert http.get(f"{path}/deliveries?cursor=x!", headers=mine).status_code == 400
 
 
+def test_a_job_ordered_again_tells_the_same_address_and_a_time_of_single_jobs_can_be_sent_again(
+    http: TestClient,
+) -> None:
+    with receivers(1) as [there]:
+        who = account(amount=9)
+        mine = head(who)
+        body = {
+            "model": "sketch-image",
+            "input": {"prompt": "x"},
+            "webhook": there.url,
+            "webhook_events": ["job.canceled"],
+        }
+        first = http.post("/v1/jobs", json=body, headers=mine).json()["id"]
+        http.post(f"/v1/jobs/{first}/cancel", headers=mine)
+        again = http.post(f"/v1/jobs/{first}/retry", headers=mine).json()["id"]
+        http.post(f"/v1/jobs/{again}/cancel", headers=mine)
+        with sending():
+            eventually(lambda: [each.told["data"]["job_id"] for each in there.got] == [first, again])
+            eventually(lambda: rows("select 1 from deliveries where status = 'pending'") == [])
+            since = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+            sent = http.post("/v1/webhooks/default/redeliver", json={"since": since, "which": "all"}, headers=mine)
+            assert sent.json() == {"count": 2}
+            other = head(account())
+            assert http.post("/v1/webhooks/default/redeliver", json={"since": since}, headers=other).json() == {
+                "count": 0
+            }
+            eventually(lambda: len(there.got) == 4)
+    assert there.ids()[:2] == there.ids()[2:]
+
+
 def test_notifications_are_counted_listed_and_read(http: TestClient) -> None:
     who = account()
     mine = head(who)

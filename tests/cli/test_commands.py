@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from models import deliveries
 from models.db import transaction
 from models.providers import ProviderLimits
 from tests.support import System, account, balance, claimed, key_of, model, one, placed
@@ -145,6 +146,28 @@ def test_a_claim_of_a_dead_worker_is_not_shown_as_a_worker() -> None:
     claimed(placed(account(amount=9), model()))
     assert run("queues")["workers"] == []
     assert run("queues")["queues"][0]["in_flight"] == 1
+
+
+@pytest.mark.usefixtures("database")
+def test_deliveries_that_nobody_sends_are_seen() -> None:
+    who = account()
+    with transaction() as conn:
+        deliveries.send(conn, who, uuid4(), "announcement", {})
+    assert {each["check"]: each["ok"] for each in run("doctor", status=1)}["deliveries"]
+    with transaction() as conn:
+        conn.execute("update delivery_lines set wake_at = app_now() - interval '5 minutes'")
+    late = {each["check"]: each for each in run("doctor", status=1)}["deliveries"]
+    assert not late["ok"]
+    assert "python -m workers.deliver" in late["says"]
+
+
+@pytest.mark.usefixtures("database")
+def test_an_announcement_is_made_and_listed() -> None:
+    assert run("announce") == []
+    made = run("announce", "New models", "Try them.")[0]
+    assert (made["title"], made["told"]) == ("New models", 0)
+    assert [each["id"] for each in run("announce")] == [made["id"]]
+    assert "plan" in shell("announce", "x", "y", "--plan", "nonsense").stderr
 
 
 @pytest.mark.usefixtures("database")

@@ -6,11 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from uuid_utils.compat import uuid7
 
-from models import ending, fleet
+from models import announcements, deliveries, ending, events, fleet, inbound
+from models.acts import By
 from models.db import transaction
 from models.ending import Ending, NewAsset
-from models.errors import ResultGone
+from models.errors import InvalidInput, ResultGone
 from models.results import find_result
+from scheduler import accounts as account_duties
 from scheduler import main as scheduler
 from scheduler import results as result_duties
 from scheduler import upkeep
@@ -147,3 +149,120 @@ def test_a_scheduler_stops_when_asked() -> None:
     stopping.set()
     thread.join(timeout=15)
     assert not thread.is_alive()
+
+
+def past_month(table: str, months: int) -> str:
+    with transaction() as conn:
+        events._make_partition(conn, table, -months)
+    return one(
+        "select %s || to_char(app_now() at time zone 'UTC' - make_interval(months => %s), '_YYYY_MM')", table, months
+    )[0]
+
+
+def test_old_months_go_whole_and_what_still_waits_stays() -> None:
+    who = account(amount=5)
+    old, recent, past = past_month("events", 5), past_month("events", 1), past_month("deliveries", 5)
+    with transaction() as conn:
+        conn.execute("update accounts set event_number = event_number + 2 where id = %s", [who])
+        conn.execute("update events set number = number + 2 where account_id = %s", [who])
+        for number, months in ((1, 5), (2, 1)):
+            conn.execute(
+                """insert into events (account_id, number, type, data, created_at)
+                   values (%s, %s, 'announcement', '{}', app_now() - make_interval(months => %s))""",
+                [who, number, months],
+            )
+        line = deliveries.send(conn, who, uuid7(), "announcement", {})
+        conn.execute("update deliveries set created_at = app_now() - interval '5 months' where id = %s", [line])
+    assert_books_are_clean()
+    assert upkeep.drop_partitions(1) == 1
+    tables = {row[0] for row in rows("select relname from pg_class where relname = any(%s)", [old, recent, past])}
+    assert tables == {recent, past}
+    with transaction() as conn:
+        page = events.after(conn, [(who, 0)], 10)[0]
+        assert (page.missing, [event.number for event in page.events]) == (True, [2, 3])
+        assert not events.after(conn, [(who, 1)], 10)[0].missing
+    assert_books_are_clean()
+    with transaction() as conn:
+        conn.execute("update deliveries set status = 'failed', next_at = null")
+        conn.execute("update delivery_lines set wake_at = null")
+    assert upkeep.drop_partitions(1) == 1
+    assert upkeep.drop_partitions(1) == 0
+    assert_books_are_clean()
+
+
+def test_months_are_not_dropped_while_a_long_reading_holds_them_and_nobody_waits_for_that() -> None:
+    old = past_month("events", 5)
+    with transaction() as reading:
+        reading.execute("select count(*) from events")
+        assert upkeep.drop_partitions(1) == 0
+        assert rows("select relname from pg_class where relname = %s", old) == [(old,)]
+        account(amount=1)  # tells an event
+    assert upkeep.drop_partitions(1) == 1
+    assert rows("select 1 from pg_class where relname = %s", old) == []
+
+
+def test_what_other_services_told_us_is_kept_for_a_while() -> None:
+    with transaction() as conn:
+        for number in range(5):
+            inbound.store(conn, "clerk", f"msg_{number}", "user.updated", {})
+        conn.execute("update inbound_events set received_at = app_now() - interval '91 days' where event_id < 'msg_3'")
+    assert [upkeep.forget_inbound(2) for _ in range(3)] == [2, 1, 0]
+    assert [row[0] for row in rows("select event_id from inbound_events order by id")] == ["msg_3", "msg_4"]
+
+
+def announced(title: str = "New", body: str = "There is {more}.", plan: str | None = None) -> announcements.Shown:
+    with transaction() as conn:
+        return announcements.create(conn, By("tester"), title, body, plan)
+
+
+def told_of(kind: str) -> list[str]:
+    return [row[0] for row in rows("select title from notifications where kind = %s order by account_id", kind)]
+
+
+def test_an_announcement_reaches_each_account_once_in_batches() -> None:
+    everybody = [account() for _ in range(5)]
+    announced()
+    later = account()
+    assert [account_duties.announce(2) for _ in range(4)] == [2, 2, 1, 0]
+    assert told_of("announcement") == ["New"] * 5
+    assert one("select count(distinct account_id) from notifications where account_id = any(%s)", everybody) == (5,)
+    assert rows("select 1 from notifications where account_id = %s", later) == []
+    assert one("select body from notifications limit 1") == ("There is {more}.",)
+    assert one("select told, finished_at is not null from announcements") == (5, True)
+    assert_books_are_clean()
+
+
+def test_an_announcement_may_be_for_one_plan_and_not_for_those_who_left() -> None:
+    account(plan="free")
+    wanted, gone = account(plan="studio"), account(plan="studio")
+    with transaction() as conn:
+        conn.execute(
+            """update users set deleted_at = app_now(), email = null where id =
+                 (select user_id from accounts where id = %s)""", [gone],
+        )  # fmt: skip
+    announced(plan="studio")
+    assert account_duties.announce(10) == 1
+    assert rows("select account_id from notifications") == [(wanted,)]
+
+
+def test_two_schedulers_announce_to_each_account_once() -> None:
+    for _ in range(12):
+        account()
+    announced()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: account_duties.announce(3), range(16)))
+    while account_duties.announce(3):
+        pass
+    assert told_of("announcement") == ["New"] * 12
+    assert_books_are_clean()
+
+
+@pytest.mark.parametrize(("fields", "param"), [
+    ({"title": " "}, "title"), ({"title": "x" * 201}, "title"), ({"body": ""}, "body"), ({"body": "x" * 4001}, "body"),
+    ({"body": "a\0b"}, "body"), ({"plan": "nonsense"}, "plan"),
+])  # fmt: skip
+def test_an_announcement_that_cannot_be_told_is_refused(fields: dict[str, str], param: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        announced(**fields)
+    assert caught.value.param == param
+    assert rows("select 1 from announcements") == []

@@ -1,15 +1,23 @@
 """Mail of events, against a real SMTP server on this machine."""
 
 import smtplib
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from cli.embedded.servers import free_ports
 from models.db import transaction
@@ -39,12 +47,12 @@ class Box:
 
 
 @contextmanager
-def server(box: Box, port: int, *, password: str | None = None) -> Iterator[None]:
+def server(box: Box, port: int, *, password: str | None = None, **more: Any) -> Iterator[None]:
     def check(_server: Any, _session: Any, _envelope: Any, _mechanism: Any, given: Any) -> AuthResult:
         return AuthResult(success=isinstance(given, LoginPassword) and given.password == (password or "").encode())
 
     extra = {"authenticator": check, "auth_required": True, "auth_require_tls": False} if password else {}
-    controller = Controller(box, hostname="127.0.0.1", port=port, **extra)
+    controller = Controller(box, hostname="127.0.0.1", port=port, **extra, **more)
     controller.start()
     try:
         yield
@@ -137,3 +145,56 @@ def test_starttls_is_insisted_on() -> None:
     with mailing("smtp+starttls") as port, server(Box(), port):
         with pytest.raises(smtplib.SMTPNotSupportedError):
             mail._connect()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 and its key in one file, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("tls") / "mail.pem"
+    plain = serialization.NoEncryption()
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+@contextmanager
+def mailing_by_tls(scheme: str, box: Box, certificate: Path) -> Iterator[None]:
+    """A mail server that speaks TLS only, and settings that name it."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    how = {"ssl_context": context} if scheme == "smtps" else {"tls_context": context, "require_starttls": True}
+    with mailing(scheme, user="user:secret@") as port, server(box, port, password="secret", **how):
+        yield
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+@pytest.mark.parametrize("scheme", ["smtps", "smtp+starttls"])
+def test_mail_goes_out_over_tls(scheme: str, certificate: Path) -> None:
+    box = Box()
+    with environment({"SSL_CERT_FILE": str(certificate)}), mailing_by_tls(scheme, box, certificate), sending():
+        tell_payment(reader(), paid="€5")
+        eventually(lambda: one("select status from deliveries") == ("delivered",))
+    assert box.got[0]["subject"] == "Payment received"
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+@pytest.mark.parametrize("scheme", ["smtps", "smtp+starttls"])
+def test_a_mail_server_that_nobody_vouches_for_gets_no_password(scheme: str, certificate: Path) -> None:
+    box = Box()
+    with mailing_by_tls(scheme, box, certificate), sending():
+        tell_payment(reader(), paid="€5")
+        eventually(lambda: one("select attempts from deliveries")[0] >= 1)
+        assert "CERTIFICATE_VERIFY_FAILED" in one("select log from deliveries")[0][0]["error"]
+    assert box.tries == 0

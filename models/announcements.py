@@ -1,0 +1,110 @@
+"""Announcements: one event, and so one notification, for every account there is, or every one on a plan.
+
+Written down once, told in batches by a duty of the scheduler: the place reached moves on in the transaction that tells a
+batch, so whatever is killed, each account hears of it once.
+"""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import Connection
+from sqlalchemy import CheckConstraint, Index, Text, text
+from sqlmodel import Field, SQLModel
+from uuid_utils.compat import uuid7
+
+from models import acts, events
+from models.acts import By
+from models.base import counter, created_at, moment
+from models.errors import InvalidInput
+from models.notifications import MAX_BODY, MAX_TITLE
+
+
+class Announcement(SQLModel, table=True):
+    """`reached` is the last account that was told. Accounts that are opened later are not told."""
+
+    __tablename__ = "announcements"
+    __table_args__ = (
+        CheckConstraint(f"length(title) <= {MAX_TITLE} and length(body) <= {MAX_BODY}", name="size"),
+        Index("ix_announcements_open", "id", postgresql_where=text("finished_at is null")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    title: str = Field(sa_type=Text, nullable=False)
+    body: str = Field(sa_type=Text, nullable=False)
+    plan_id: str | None = Field(default=None, sa_type=Text, nullable=True, foreign_key="plans.id")
+    reached: UUID | None = Field(default=None, nullable=True)
+    told: int = counter()
+    created_at: datetime = created_at()
+    finished_at: datetime | None = moment()
+
+
+class Shown(NamedTuple):
+    """An announcement and how far it has come."""
+
+    id: UUID
+    title: str
+    body: str
+    plan_id: str | None
+    told: int
+    created_at: datetime
+    finished_at: datetime | None
+
+
+_SHOWN = ", ".join(Shown._fields)
+
+
+def create(conn: Connection[Any], by: By, title: str, body: str, plan: str | None = None) -> Shown:
+    """Write an announcement down; the scheduler tells it. Raises InvalidInput."""
+    for name, value, limit in (("title", title, MAX_TITLE), ("body", body, MAX_BODY)):
+        if not value.strip():
+            raise InvalidInput(f"{name} is empty", param=name)
+        if len(value) > limit:
+            raise InvalidInput(f"{name} has {len(value)} characters; the limit is {limit}", param=name)
+        if "\0" in value:
+            raise InvalidInput(f"{name} has a NUL character", param=name)
+    if plan is not None and conn.execute("select 1 from plans where id = %s", [plan]).fetchone() is None:
+        raise InvalidInput(f"there is no plan {plan[:40]!r}", param="plan")
+    row = conn.execute(
+        f"insert into announcements (id, title, body, plan_id) values (%s, %s, %s, %s) returning {_SHOWN}",
+        [uuid7(), title, body, plan],
+    ).fetchone()
+    assert row is not None  # noqa: S101 - inserted
+    acts.record(conn, by, "announcement.create", str(row[0]), title=title, plan=plan)
+    return Shown(*row)
+
+
+def listed(conn: Connection[Any], *, before: UUID | None = None, limit: int = 20) -> list[Shown]:
+    """Announcements, newest first."""
+    rows = conn.execute(
+        f"select {_SHOWN} from announcements where %s::uuid is null or id < %s order by id desc limit %s",
+        [before, before, limit],
+    ).fetchall()
+    return [Shown(*row) for row in rows]
+
+
+def tell(conn: Connection[Any], limit: int) -> int:
+    """Tell the next accounts of the oldest announcement that is not finished. Returns how many."""
+    row = conn.execute(
+        """select id, title, body, plan_id, reached, created_at from announcements where finished_at is null
+            order by id limit 1 for update skip locked"""
+    ).fetchone()
+    if row is None:
+        return 0
+    announcement_id, title, body, plan, reached, at = row
+    found = conn.execute(
+        """select a.id from accounts a join users u on u.id = a.user_id
+            where (%s::uuid is null or a.id > %s) and a.created_at <= %s and (%s::text is null or a.plan_id = %s)
+              and u.deleted_at is null
+            order by a.id limit %s""",
+        [reached, reached, at, plan, plan, limit],
+    ).fetchall()
+    accounts = [account_id for (account_id,) in found]
+    for account_id in accounts:  # locked in the order of their ids, as everywhere
+        events.add(conn, account_id, "announcement", {"title": title, "body": body})
+    conn.execute(
+        """update announcements set told = told + %s, reached = coalesce(%s, reached),
+                  finished_at = case when %s then app_now() end where id = %s""",
+        [len(accounts), accounts[-1] if accounts else None, len(accounts) < limit, announcement_id],
+    )
+    return len(accounts)
