@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 from benchmarks.stand import Report, Stand, cpu_seconds, memory_mb
 from models import catalogue, submit
 from models.db import transaction
+from models.dispatch import Ring
 from models.submit import Accepted, Order
 from workers import enqueue
 
@@ -114,7 +115,7 @@ def _run(jobs: int, per_second: int) -> dict[int, int]:
         with transaction() as conn:
             answer = submit.submit(conn, [order], wait=True)[0]
         assert isinstance(answer, Accepted), answer
-        enqueue.ring([enqueue.Ring(order.job_id, answer.queue)], told=[account])
+        enqueue.ring([Ring(order.job_id, answer.queue)], told=[account])
     end = time.monotonic() + 120
     while time.monotonic() < end:
         with transaction() as conn:

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -58,7 +59,7 @@ async def main() -> None:
             f"Authorization: Bearer {task['keys'][account]}\r\n\r\n"
         )
         _, stream = await loop.create_connection(
-            lambda head=head, account=account: Listener(head.encode(), account, heard), "127.0.0.1", task["port"]
+            partial(Listener, head.encode(), account, heard), "127.0.0.1", task["port"]
         )
         streams.append(stream)
         if len(streams) % 50 == 0:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -67,7 +68,7 @@ async def main(task: dict[str, Any]) -> dict[str, Any]:
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         _, connection = await loop.create_connection(
-            lambda head=head: Connection(head.encode() + body, latencies, errors, begin + task["seconds"]),
+            partial(Connection, head.encode() + body, latencies, errors, begin + task["seconds"]),
             "127.0.0.1", task["port"],
         )  # fmt: skip
         connections.append(connection)

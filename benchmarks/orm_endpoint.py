@@ -10,12 +10,12 @@ from fastapi import Depends, FastAPI, Header, HTTPException
 from sqlmodel import Session, select
 
 from api import schemas
-from api.files import url_of
 from models import keys
 from models.accounts import Account
 from models.db import engine
 from models.jobs import Asset, Job, JobRun
 from models.keys import ApiKey
+from models.links import url_of
 from models.plans import Plan
 
 app = FastAPI()

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from statistics import median
 from uuid import UUID
 
@@ -47,9 +48,8 @@ def _alive() -> int:
     return int(row[0]) if row else 0
 
 
-def _rate(total: int, count: object) -> float:
+def _rate(total: int, count: Callable[[], int]) -> float:
     """Per second between 5 % and 95 % done."""
-    assert callable(count)
     low, high = total * 0.05, total * 0.95
     begun = at_low = None
     end = time.monotonic() + 180

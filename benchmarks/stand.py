@@ -60,13 +60,23 @@ class Stand:
         self.port = int(environment["API_PORT"])
         self.processes = Processes(folder, environment)
 
-    def fresh(self, *, stored_jobs: int = 0) -> list[str]:
-        """An empty database with 64 accounts, each with a key and one large grant. Returns the keys."""
+    def use(self, database: str) -> None:
+        """Work on another database of the same server from now on."""
         db.close()
+        server = settings().database_url.rpartition("/")[0]
+        url = {"DATABASE_URL": f"{server}/{database}"}
+        os.environ.update(url)
+        self.environment.update(url)
+        settings.cache_clear()
+        self.processes = Processes(self.folder, self.environment)
+
+    def fresh(self, *, stored_jobs: int = 0, database: str = "headrace") -> list[str]:
+        """An empty database with 64 accounts, each with a key and one large grant. Returns the keys."""
+        self.use(database)
         admin = settings().database_url.rpartition("/")[0] + "/postgres"
         with psycopg.connect(admin, autocommit=True) as conn:
-            conn.execute("drop database if exists headrace with (force)")
-            conn.execute("create database headrace")
+            conn.execute(f"drop database if exists {database} with (force)")
+            conn.execute(f"create database {database}")
         setup.prepare()
         with transaction() as conn:
             conn.execute(
