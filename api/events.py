@@ -20,7 +20,7 @@ from api.jobs import job_id_of
 from api.lean import LeanRoute, answer, handled_by
 from api.live import ENDS, PAGE, Live
 from api.streams import EventStream, wants_stream
-from api.views import event_view, job_view, reset_view, state_frame
+from api.views import event_view, job_view, reset_frame, reset_view, state_frame
 from models import reading
 from models.access import Caller
 from models.db import transaction
@@ -168,11 +168,15 @@ async def _job_events(request: Request) -> Response:
     if row is None or row.account_id != who.account_id:
         raise NotFound(f"no job {job_id}", param="id")
     first = b""
+    if after is not None and row.ended:
+        known = await _knows_the_end(_live(request), row, after)
+        if known:
+            return Response(status_code=NO_CONTENT)
+        if known is None:  # the end may be among what is not kept: nothing that follows would tell it
+            after, first = None, reset_frame(row.event_number)
     if after is None:
         after = row.event_number
-        first = state_frame("job", job_view(row), after)
-    elif row.ended and await _has_all(_live(request), row, after):
-        return Response(status_code=NO_CONTENT)
+        first += state_frame("job", job_view(row), after)
     live = _live(request)
     listener = live.listen(who.account_id, job_id=job_id, key_id=who.key_id, after=after)
     if first and row.ended:
@@ -180,11 +184,15 @@ async def _job_events(request: Request) -> Response:
     return EventStream(live, listener, first)
 
 
-async def _has_all(live: Live, row: JobRow, after: int) -> bool:
-    """Whether an ended job's last event is one that the client has: it tells no more, whoever connects again."""
+async def _knows_the_end(live: Live, row: JobRow, after: int) -> bool | None:
+    """Whether an ended job's last event is one that the client has: it tells no more, whoever connects again. None: that
+    is not kept any more.
+    """
     while after < row.event_number:
         page = await live.read(row.account_id, after)
-        if page.missing or any(event.job_id == row.id and event.type in ENDS for event in page.events):
+        if page.missing:
+            return None
+        if any(event.job_id == row.id and event.type in ENDS for event in page.events):
             return False
         if not page.events:
             break

@@ -185,6 +185,22 @@ def test_what_is_not_kept_any_more_is_answered_with_a_reset(running: System) -> 
     ]
 
 
+def test_the_stream_of_a_job_whose_end_is_not_kept_any_more_begins_anew_and_ends(running: System) -> None:
+    who = account(amount=20)
+    with running.client(who) as http:
+        job_id = http.post("/v1/jobs", json={"model": "sketch-image", "input": {"prompt": "a lake"}}).json()["id"]
+        ended(http, job_id)
+    with transaction() as conn:
+        credits.grant(conn, who, kind="gift", amount=1, ref="after")
+    newest = current(who)
+    with transaction() as conn:
+        conn.execute("delete from events where account_id = %s and number < %s", [who, newest])
+    with Listening(f"{running.url}/v1/jobs/{job_id}/events", headers_of(who), after=2) as heard:
+        eventually(heard.over.is_set, what="the end of the stream")
+    assert (heard.kinds(), heard.statuses) == (["reset", "job"], [200, 204])
+    assert heard.frames[1]["data"]["status"] == "succeeded"
+
+
 def test_prefer_wait_answers_when_the_job_has_ended_or_the_time_is_over(running: System) -> None:
     who = account(amount=20)
     model("slow", options={"pending": True, "ready_seconds": 2, "poll_after_seconds": 0.2})
