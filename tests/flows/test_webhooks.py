@@ -48,6 +48,9 @@ def test_a_job_tells_its_accounts_endpoints_and_its_own_address(system: System) 
             eventually(
                 lambda: len(everything.got) >= 2 and len(own.got) == 2 and len(ends.got) == 1, what="the deliveries"
             )
+            # A receiver has heard of it before the sender has written that down.
+            waiting = "/v1/webhooks/default/deliveries?status=pending"
+            eventually(lambda: http.get(waiting).json()["data"] == [], what="the log")
             log = http.get("/v1/webhooks/default/deliveries").json()["data"]
         assert [g.told["type"] for g in own.got] == ["job.queued", "job.succeeded"]
         told = standardwebhooks.Webhook(key).verify(own.got[1].body, own.got[1].headers)
@@ -61,7 +64,7 @@ def test_a_job_tells_its_accounts_endpoints_and_its_own_address(system: System) 
 
 
 def test_during_a_rotation_each_delivery_verifies_with_both_secrets_and_after_it_with_the_new_one() -> None:
-    with receivers(1, WEBHOOK_ROTATION_HOURS="0.0005") as [there]:  # 1.8 s
+    with receivers(1, WEBHOOK_ROTATION_HOURS="0.0015") as [there]:  # 5.4 s
         who = account()
         endpoint_id, old = endpoint(who, there)
         with sending():
@@ -69,7 +72,7 @@ def test_during_a_rotation_each_delivery_verifies_with_both_secrets_and_after_it
                 _, new = webhooks.rotate(conn, who, endpoint_id)
             tell(who)
             eventually(lambda: len(there.got) == 1)
-            time.sleep(2)
+            time.sleep(6)
             tell(who)
             eventually(lambda: len(there.got) == 2)
     for secret in (old, new):
@@ -109,8 +112,9 @@ def test_receivers_that_hang_redirect_fail_close_or_are_gone_do_not_slow_the_oth
                 delays.sort()
         for name, delays in (("alone", alone), ("beside 10 bad ones", beside)):
             print(f"\ntold to received, {name}: p50 {delays[30] * 1000:.0f} ms, max {delays[-1] * 1000:.0f} ms")
-        assert beside[30] < max(0.2, 5 * alone[30])
-        assert beside[-1] < 3
+        # Far below the time-out of those that hang, also on a machine that does much besides.
+        assert beside[30] < max(1.0, 5 * alone[30])
+        assert beside[-1] < 10
         assert set(states(ids[0])) | set(states(ids[1])) == {"delivered"}
         assert sum(len(each.got) for each in there[10:]) == 20 + 30 * 4
 
@@ -259,7 +263,7 @@ def test_one_account_with_many_hanging_receivers_leaves_threads_to_others() -> N
             began = time.monotonic()
             tell(other)
             eventually(lambda: len(good.got) == 1)
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 2  # below the time-out of those that hang
             assert sum(len(each.got) for each in bad) <= 4
             for each in bad:
                 each.leaving.set()
