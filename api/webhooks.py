@@ -96,6 +96,7 @@ class Attempt(BaseModel):
     """One attempt. `status` is null where no answer came; `error` says why."""
 
     at: datetime
+    url: Annotated[str | None, Field(description="Where it was sent.")] = None
     status: int | None
     milliseconds: int
     error: str | None
@@ -103,7 +104,9 @@ class Attempt(BaseModel):
 
 
 class DeliveryView(BaseModel):
-    """One event for one receiver. Its id is the `webhook-id` header of every attempt."""
+    """One event for one receiver. Its id is the `webhook-id` header of every attempt; the body of the request is
+    `{"type": event_type, "timestamp": event_at, "data": {…data, "job_id", "number": event_number}}`.
+    """
 
     id: UUID
     webhook_id: UUID | None

@@ -64,7 +64,7 @@ class Delivery(SQLModel, table=True):
     attempts: int = Field(default=0, sa_type=SmallInteger, nullable=False, sa_column_kwargs={"server_default": "0"})
     next_at: datetime | None = moment()
     delivered_at: datetime | None = moment()
-    # Of each attempt, the newest last: at, status, milliseconds, error, response. Bounded where it is written.
+    # Of each attempt, the newest last: at, url, status, milliseconds, error, response. Bounded where it is written.
     log: list[dict[str, Any]] = Field(
         sa_column=Column(JSONB, nullable=False, server_default=text("'[]'::jsonb")), default_factory=list
     )

@@ -38,7 +38,9 @@ def deliver(parcel: Parcel, failures: int) -> Outcome:
         again = None if permanent else pause_after(parcel.attempts)
         return Outcome(problem is None, again, 0.0 if problem is None else line_pause(failures + 1, None), entry)
     status, error, excerpt, retry_after = _post(parcel)
-    entry = {"milliseconds": _since(began), "status": status, "error": error, "response": excerpt}
+    entry = {
+        "url": parcel.address, "milliseconds": _since(began), "status": status, "error": error, "response": excerpt,
+    }  # fmt: skip
     if status is not None and 200 <= status <= 299:
         return Outcome(True, None, 0.0, entry)
     pause = line_pause(failures + 1, retry_after)

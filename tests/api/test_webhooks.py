@@ -142,7 +142,9 @@ def test_a_test_event_is_sent_logged_paged_and_sent_again(http: TestClient) -> N
                 cursor = page["next_cursor"]
             assert [each["id"] for each in pages] == sent[::-1]
             assert pages[0]["event_type"] == "webhook.test"
-            assert (pages[0]["log"][0]["status"], pages[0]["log"][0]["response"]) == (200, "ok")
+            entry = pages[0]["log"][0]
+            assert (entry["url"], entry["status"], entry["response"]) == (there.url, 200, "ok")
+            assert entry["milliseconds"] >= 0
             again = http.post(f"{path}/deliveries/{sent[0]}/redeliver", headers=mine).json()
             assert (again["id"], again["status"], again["attempts"]) == (sent[0], "pending", 0)
             since = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
