@@ -16,9 +16,9 @@ from starlette.responses import Response
 
 from api import schemas
 from api.auth import needs, permitted
-from api.jobs import job_id_of
 from api.lean import LeanRoute, answer, handled_by
 from api.live import ENDS, PAGE, Live
+from api.pages import id_of
 from api.streams import EventStream, wants_stream
 from api.views import event_view, job_view, reset_frame, reset_view, state_frame
 from models import reading
@@ -162,7 +162,7 @@ def get_events(
 
 async def _job_events(request: Request) -> Response:
     who = await listener_of(request)
-    job_id = job_id_of(request.path_params["job_id"])
+    job_id = id_of(request.path_params["job_id"], "job")
     after = _after(request)
     row: JobRow | None = await request.app.state.reads.ask(job_id)
     if row is None or row.account_id != who.account_id:

@@ -17,6 +17,7 @@ from api import inputs, schemas
 from api.auth import needs, permitted
 from api.grouping import Grouper
 from api.lean import LeanRoute, answer, handled_by, read_body
+from api.pages import id_of
 from api.views import job_view
 from api.waiting import waited
 from models import access, reading, webhooks
@@ -42,14 +43,6 @@ def offer_of(request: Request, model_id: str) -> Offer:
     if offer is None:
         raise UnknownModel(f"there is no model {model_id!r}; see GET /v1/models", param="model")
     return offer
-
-
-def job_id_of(text: str) -> UUID:
-    """A job's id. Raises NotFound for a text that is none: to a client both are nothing here."""
-    try:
-        return UUID(text)
-    except ValueError:
-        raise NotFound(f"no job {text[:40]!r}", param="id") from None
 
 
 async def _create(request: Request) -> Response:
@@ -119,7 +112,7 @@ def create_job(
 
 async def _get(request: Request) -> Response:
     who = await permitted(request, "read")
-    job_id = job_id_of(request.path_params["job_id"])
+    job_id = id_of(request.path_params["job_id"], "job")
     row: JobRow | None = await request.app.state.reads.ask(job_id)
     if row is None or row.account_id != who.account_id:
         raise NotFound(f"no job {job_id}", param="id")
@@ -173,7 +166,7 @@ def cancel_job(job_id: str, who: Annotated[Caller, Depends(needs("generate"))]) 
     """A job that has not started is canceled and refunded at once. A running one is asked to stop: `cancel_requested`
     is true until it has, and its model decides whether it is refunded.
     """
-    wanted = job_id_of(job_id)
+    wanted = id_of(job_id, "job")
     with transaction() as conn:
         canceled = canceling.cancel(conn, wanted, account_id=who.account_id)
     ring(canceled.rings)
@@ -193,7 +186,7 @@ def _webhook(job_id: UUID) -> dict[str, Any] | None:
 
 async def _retry(request: Request) -> Response:
     who = await permitted(request, "generate")
-    job_id = job_id_of(request.path_params["job_id"])
+    job_id = id_of(request.path_params["job_id"], "job")
     row: JobRow | None = await request.app.state.reads.ask(job_id)
     if row is None or row.account_id != who.account_id:
         raise NotFound(f"no job {job_id}", param="id")

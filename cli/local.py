@@ -84,7 +84,7 @@ def up(
     state: Annotated[Path, typer.Option(help="Where data and logs are kept.")] = STATE,
     as_json: bool = JsonFlag,
 ) -> None:
-    """Run everything here until Ctrl-C: servers, API, worker, scheduler. Data stays in .headrace/."""
+    """Run everything here until Ctrl-C: servers, API, worker, scheduler, sender. Data stays in .headrace/."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

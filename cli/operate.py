@@ -240,7 +240,7 @@ def audit(as_json: bool = JsonFlag) -> None:
 
 @app.command()
 def doctor(as_json: bool = JsonFlag) -> None:
-    """Check what the system needs: servers, schema, partitions, workers, duties, stuck jobs."""
+    """Check what the system needs: servers, schema, partitions, workers, duties, stuck jobs, deliveries."""
     checks = [_check(name, function) for name, function in _CHECKS.items()]
     show(checks, as_json=as_json)
     if not all(check["ok"] for check in checks):

@@ -21,7 +21,8 @@ _UPLOADS = "account_id = %s and status = 'stored' and expires_at > app_now()"
 
 
 def leave(conn: Connection[Any], account_id: UUID) -> list[Ring]:
-    """Revoke an account's keys, switch its webhooks off, cancel its jobs, expire its files as ON_USER_DELETED says; a bounded number of each.
+    """Revoke an account's keys, switch its webhooks off, cancel its jobs, expire its files as ON_USER_DELETED says; a
+    bounded number of each.
 
     Returns the jobs to ring after the commit. Run again, it goes on where it stopped.
     """

@@ -1,4 +1,6 @@
-"""Take a provider's results: spool to disk (small pictures: in memory), measure, store. The rows that make them results are written at the end."""
+"""Take a provider's results: spool to disk (small pictures: in memory), measure, store. The rows that make them results
+are written at the end.
+"""
 
 import hashlib
 import logging
