@@ -57,10 +57,11 @@ class ProviderCallback(SQLModel, table=True):
 
 
 class Call(NamedTuple):
-    """A stored callback: header names in lower case, and the raw body."""
+    """A stored callback: header names in lower case, the raw body, and when it came, in seconds since 1970."""
 
     headers: Mapping[str, str]
     body: bytes
+    received_at: float
 
 
 def token_of(job_id: UUID, number: int) -> str:
@@ -119,9 +120,11 @@ def store(conn: Connection[Any], job_id: UUID, number: int, headers: Mapping[str
 def calls(conn: Connection[Any], job_id: UUID, number: int) -> list[Call]:
     """What has been called back for an attempt, oldest first."""
     rows = conn.execute(
-        "select headers, body from provider_callbacks where job_id = %s and number = %s order by id", [job_id, number]
+        "select headers, body, extract(epoch from created_at)::float from provider_callbacks "
+        "where job_id = %s and number = %s order by id",
+        [job_id, number],
     ).fetchall()
-    return [Call(row[0], bytes(row[1])) for row in rows]
+    return [Call(row[0], bytes(row[1]), row[2]) for row in rows]
 
 
 def forget(conn: Connection[Any], limit: int) -> int:

@@ -42,22 +42,33 @@ class Request:
     files: Mapping[str, InputFile] = field(default_factory=dict)  # by the input's field, which holds no address then
     callback_url: str | None = None
     api_key: str | None = field(default=None, repr=False)  # the user's own key at this provider, instead of ours
+    # To be called in the last line before a call that begins a generation, and before each time it is repeated. It raises
+    # where the job is not ours any more, or the process stops: let that through.
+    confirm: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """What a provider sent to `callback_url`, as it came: header names in lower case, and the raw body."""
+    """What a provider sent to `callback_url`, as it came: header names in lower case, the raw body, and when it came, in
+    seconds since 1970 by our clock. A signature is as old as the call was then, not as old as it is when it is read.
+    """
 
     headers: Mapping[str, str]
     body: bytes
+    received_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One result. `chunks` opens it afresh at each call; what type it really is, the bytes will tell."""
+    """One result. `chunks` opens it afresh at each call; what type it really is, the bytes will tell.
+
+    `address`: where it lies, if it did not come with the answer. It is written down, so that another worker can fetch it
+    (`Provider.output`) should this one be killed. None: this process alone has the bytes.
+    """
 
     chunks: Callable[[], Iterator[bytes]]
     claimed_media_type: str | None = None
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +159,10 @@ class Provider(Protocol):
 
     def cancel(self, request: Request, provider_job_id: str) -> None:
         """Ask the provider to stop; may come too late."""
+        ...
+
+    def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:
+        """A result at an address that an earlier answer named, with the headers that this provider's own server needs."""
         ...
 
     def callback(self, request: Request, provider_job_id: str | None, call: Callback) -> Outcome | None:
