@@ -86,8 +86,14 @@ def up(
 ) -> None:
     """Run everything here until Ctrl-C: servers, API, worker, scheduler, sender. Data stays in .headrace/."""
     stopping = threading.Event()
+
+    def end(*_: object) -> None:
+        if stopping.is_set():
+            raise KeyboardInterrupt  # a second time: nobody wants to wait for the worker's last answers
+        stopping.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, end)
     url = f"http://127.0.0.1:{port}"
     with _system(state, {"API_PORT": str(port), "PUBLIC_URL": url}) as environment:
         addresses = state / "env"  # other `headrace` commands in this folder read it

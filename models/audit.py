@@ -135,7 +135,7 @@ RULES = (
         "attempts_end_with_their_job",
         "an ended job has no live attempt",
         """select a.job_id, a.number, a.phase, j.ended from attempts a join jobs j on j.id = a.job_id
-            where a.phase in ('intent', 'accepted', 'unknown') and j.ended is not null""",
+            where a.ended_at is null and j.ended is not null""",
     ),
     Rule(
         "events_have_no_gaps",

@@ -7,7 +7,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -29,11 +29,11 @@ from sqlmodel import Field, SQLModel
 
 from models.base import created_at
 from models.dispatch import Ring
-from models.errors import NotFound
+from models.errors import NotFound, TooManyCalls
 from models.settings import settings
 
 MAX_BYTES = 256 * 1024
-MAX_PER_ATTEMPT = 100  # a provider that calls without end fills no table
+MAX_PER_ATTEMPT = 100  # that a worker has not read yet: a provider that calls without end fills no table
 SIGNATURE_BYTES = 16
 
 
@@ -59,6 +59,7 @@ class ProviderCallback(SQLModel, table=True):
 class Call(NamedTuple):
     """A stored callback: header names in lower case, the raw body, and when it came, in seconds since 1970."""
 
+    id: int
     headers: Mapping[str, str]
     body: bytes
     received_at: float
@@ -90,16 +91,19 @@ def store(conn: Connection[Any], job_id: UUID, number: int, headers: Mapping[str
     """Keep a call and make its job due. None: the job has ended, the attempt is over, or a worker is at it just now.
 
     A worker that holds the job finds `called_back` when it lets go, so a call that comes before the provider's own
-    answer to the start is not forgotten.
+    answer to the start is not forgotten. Raises TooManyCalls where too many lie unread: it is to be made again, since it
+    may be the one that counts.
     """
     run = conn.execute("select 1 from job_runs where job_id = %s for update", [job_id]).fetchone()
     live = conn.execute(
         """select (select count(*) from provider_callbacks c where c.job_id = a.job_id and c.number = a.number)
-             from attempts a where a.job_id = %s and a.number = %s and a.phase in ('intent', 'accepted', 'unknown')""",
+             from attempts a where a.job_id = %s and a.number = %s and a.ended_at is null""",
         [job_id, number],
     ).fetchone()
-    if run is None or live is None or live[0] >= MAX_PER_ATTEMPT:
+    if run is None or live is None:
         return None
+    if live[0] >= MAX_PER_ATTEMPT:
+        raise TooManyCalls(f"{MAX_PER_ATTEMPT} calls of this attempt lie unread; call again soon")
     new = conn.execute(
         """insert into provider_callbacks (job_id, number, sha256, headers, body) values (%s, %s, %s, %s::jsonb, %s)
            on conflict do nothing returning id""",
@@ -120,11 +124,16 @@ def store(conn: Connection[Any], job_id: UUID, number: int, headers: Mapping[str
 def calls(conn: Connection[Any], job_id: UUID, number: int) -> list[Call]:
     """What has been called back for an attempt, oldest first."""
     rows = conn.execute(
-        "select headers, body, extract(epoch from created_at)::float from provider_callbacks "
+        "select id, headers, body, extract(epoch from created_at)::float from provider_callbacks "
         "where job_id = %s and number = %s order by id",
         [job_id, number],
     ).fetchall()
-    return [Call(row[0], bytes(row[1]), row[2]) for row in rows]
+    return [Call(row[0], row[1], bytes(row[2]), row[3]) for row in rows]
+
+
+def forget_calls(conn: Connection[Any], ids: Sequence[int]) -> None:
+    """Delete calls that a worker has read and that say nothing: not to be believed, or superseded."""
+    conn.execute("delete from provider_callbacks where id = any(%s)", [list(ids)])
 
 
 def forget(conn: Connection[Any], limit: int) -> int:

@@ -38,9 +38,7 @@ def cancel(conn: Connection[Any], job_id: UUID, *, account_id: UUID | None = Non
         raise NotCancelable(f"the job has {ended[0] if ended else 'ended'} already", param="id")
     lease_owner = run[0]
     # A statement of its own: in the one that waited for the run's lock, an attempt written meanwhile is not seen.
-    started = conn.execute(
-        "select 1 from attempts where job_id = %s and phase in ('intent', 'accepted', 'unknown')", [job_id]
-    ).fetchone()
+    started = conn.execute("select 1 from attempts where job_id = %s and ended_at is null", [job_id]).fetchone()
     if started is None:
         # No attempt has been written, so no provider was called; a worker that holds the claim finds it stale.
         done = end(conn, owner, job_id, Ending("canceled"), token=None)

@@ -6,6 +6,7 @@ unknown: it is raised as CommitUnknown, and whoever can, reads again by an id th
 """
 
 import logging
+import select
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -66,6 +67,17 @@ def _configure(conn: Connection[Any]) -> None:
     conn.prepare_threshold = 1  # the hot statements are few and long: plan them once per connection
 
 
+def _refuse_stale(conn: Connection[Any]) -> None:
+    """Find out what the server has closed before it is used: such a connection has something to read, its goodbye or its
+    end. It costs no round trip.
+    """
+    waiting = select.poll()
+    waiting.register(conn.fileno(), select.POLLIN | select.POLLERR | select.POLLHUP)
+    if waiting.poll(0):
+        conn.close()  # the pool replaces it, and gives the next
+        raise psycopg.OperationalError("the server has closed this connection")
+
+
 def size_pool(connections: int) -> None:
     """Say how many connections this process may hold; before the first use."""
     global _size  # noqa: PLW0603 - one pool per process
@@ -80,7 +92,8 @@ def pool() -> ConnectionPool[Connection[Any]]:
             if _pool is None:
                 _pool = ConnectionPool(
                     conninfo(), min_size=1, max_size=_size or settings().database_pool_size, timeout=5.0, max_idle=300.0,
-                    configure=_configure, close_returns=True, name="headrace", open=True,
+                    configure=_configure, check=_refuse_stale, close_returns=True, name="headrace", open=True,
+                    reconnect_timeout=4.0,  # after it, whoever asks next tries anew: no pause grows while it is away
                 )  # fmt: skip
     return _pool
 

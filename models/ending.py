@@ -69,6 +69,14 @@ class Ended(NamedTuple):
     event_number: int
 
 
+class Unread(Exception):
+    """A provider's call back lies unread: what was decided without it is void. The job was let go, and is due at once."""
+
+    def __init__(self, ring: Ring) -> None:
+        super().__init__("a call back lies unread")
+        self.ring = ring
+
+
 class NeedsTransaction(Exception):
     """The end takes several statements (a grant it holds credits of has lapsed or was revoked): nothing was done."""
 
@@ -135,6 +143,24 @@ def _asset(a: NewAsset) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def end_blindly(
+    conn: Connection[Any], account_id: UUID, job_id: UUID, ending: Ending, *, token: int, on_cancel: str = "refund"
+) -> Ended | Unread | None:
+    """End a job for want of an answer, unless one has been called back since the claim: then let go of it instead.
+
+    None: the claim is stale. In a transaction of its own.
+    """
+    conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
+    row = conn.execute(
+        """update job_runs set lease_owner = null, wake_at = app_now(), rings = 0
+            where job_id = %s and token = %s and called_back returning queue""",
+        [job_id, token],
+    ).fetchone()
+    if row is not None:
+        return Unread(Ring(job_id, row[0]))
+    return end(conn, account_id, job_id, ending, token=token, on_cancel=on_cancel)
+
+
 def put_back(
     conn: Connection[Any],
     account_id: UUID,
@@ -146,11 +172,14 @@ def put_back(
     attempt: AttemptEnd | None,
     spends_attempt: bool,
     next_route: int = 0,
+    held_back: bool = False,
 ) -> Ended | None:
     """Put a running job back into its account's line, due after a pause, and free its slot. None: the claim is stale.
 
-    A provider's limit spends no attempt. Without `attempt` the claim's own was never made: it is taken off the record. A
-    job that is to be canceled is not put back: it ends here, refunded.
+    A provider's limit spends no attempt. Without `attempt` the claim's own was never called: it is taken off the record,
+    and if there was none before it the time limit has not begun. `held_back`: the provider has no room, so that the
+    account's other jobs of this model need not be tried before this one. A job that is to be canceled is not put back: it
+    ends here, refunded. No pause goes past the time limit.
     """
     locked = conn.execute("select event_number from accounts where id = %s for no key update", [account_id]).fetchone()
     run = conn.execute(
@@ -162,7 +191,8 @@ def put_back(
     if attempt is None:
         conn.execute("delete from attempts where job_id = %s and phase = 'intent'", [job_id])
         conn.execute(
-            "update job_runs set attempts = attempts - 1, attempts_spent = attempts_spent - 1 where job_id = %s",
+            """update job_runs set attempts = attempts - 1, attempts_spent = attempts_spent - 1,
+                      deadline_at = case when attempts > 1 then deadline_at end where job_id = %s""",
             [job_id],
         )
     if run[0]:
@@ -170,7 +200,7 @@ def put_back(
     if attempt is not None:
         conn.execute(
             """update attempts set phase = %s, ended_at = app_now(), error_code = %s, error_message = %s, charged = %s,
-                      cost_usd_micros = %s where job_id = %s and number = %s""",
+                      cost_usd_micros = %s, delivered = null, own_key = null where job_id = %s and number = %s""",
             [
                 attempt.phase, attempt.error_code, attempt.error_message, attempt.charged, attempt.cost_usd_micros,
                 job_id, attempt.number,
@@ -178,9 +208,10 @@ def put_back(
         )  # fmt: skip
     conn.execute(
         """update job_runs set status = 'queued', lease_owner = null, dispatched = false, requeued = true, rings = 0,
-                  progress = null, reason = %s, attempts_spent = attempts_spent - %s, next_route = %s,
-                  wake_at = app_now() + make_interval(secs => %s) where job_id = %s""",
-        [reason, 0 if spends_attempt or attempt is None else 1, next_route, after_seconds, job_id],
+                  progress = null, reason = %s, attempts_spent = attempts_spent - %s, next_route = %s, held_back = %s,
+                  wake_at = greatest(app_now(), least(app_now() + make_interval(secs => %s), deadline_at))
+            where job_id = %s""",
+        [reason, 0 if spends_attempt or attempt is None else 1, next_route, held_back, after_seconds, job_id],
     )
     conn.execute("update accounts set slots_in_use = slots_in_use - 1 where id = %s", [account_id])
     return Ended("queued", dispatch(conn, account_id), locked[0])

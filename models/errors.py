@@ -96,6 +96,14 @@ class RateLimited(DomainError):
     retryable = True
 
 
+class TooManyCalls(DomainError):
+    """Too many of this attempt's calls lie unread; call again soon."""
+
+    code = "too_many_calls"
+    status = 503
+    retryable = True
+
+
 class NotEnoughCredits(DomainError):
     """The account has not enough credits."""
 

@@ -139,6 +139,7 @@ class JobRun(SQLModel, table=True):
             postgresql_where=text("not dispatched"),
         ),
         Index("ix_job_runs_account_model", "account_id", "model_id"),
+        Index("ix_job_runs_held_back", "account_id", "model_id", postgresql_where=text("held_back")),
         {"postgresql_with": {"fillfactor": "70"}},
     )  # fmt: skip
 
@@ -160,6 +161,10 @@ class JobRun(SQLModel, table=True):
     )
     rescues: int = Field(default=0, sa_type=SmallInteger, nullable=False, sa_column_kwargs={"server_default": "0"})
     next_route: int = Field(default=0, sa_type=SmallInteger, nullable=False, sa_column_kwargs={"server_default": "0"})
+    # Put back because its provider has no room: its account's other jobs of this model are not tried before it.
+    held_back: bool = Field(
+        default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": "false"}
+    )
     called_back: bool = Field(
         default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": "false"}
     )
@@ -171,22 +176,27 @@ class JobRun(SQLModel, table=True):
     created_at: datetime = created_at()
 
 
-LIVE_PHASES = ("intent", "accepted", "unknown")
+LIVE_PHASES = ("intent", "unknown", "accepted", "delivered")
 
 
 class Attempt(SQLModel, table=True):
-    """One try at a job, written before the provider is called. At most one per job is live.
+    """One try at a job, written before the provider is called. At most one per job is live: it has no end yet.
 
-    intent: the call may or may not have been made. accepted: the provider's own id is known. unknown: the answer was
-    lost and the job is reconciling. done, failed: over. abandoned: given up with its outcome unknown.
+    intent: the call may or may not have been made. unknown: the answer was lost and the job is reconciling. accepted: the
+    provider's own id is known. delivered: the provider has answered with the result, which is not ours yet; `delivered`
+    says where it is, what was used and what it cost. done, failed: over. abandoned: given up with its outcome unknown.
     """
 
     __tablename__ = "attempts"
     __table_args__ = (
-        CheckConstraint(in_list("phase", *LIVE_PHASES, "done", "failed", "abandoned"), name="phase"),
+        CheckConstraint(
+            f"{in_list('phase', *LIVE_PHASES)} or {in_list('phase', 'done', 'failed', 'abandoned')}", name="phase"
+        ),
+        CheckConstraint(f"({in_list('phase', *LIVE_PHASES)}) = (ended_at is null)", name="live"),
+        CheckConstraint("(phase = 'delivered') = (delivered is not null)", name="delivered"),
         CheckConstraint("phase <> 'accepted' or provider_job_id is not null", name="accepted"),
         UniqueConstraint("provider", "provider_job_id"),
-        Index("ix_attempts_live", "job_id", unique=True, postgresql_where=text(in_list("phase", *LIVE_PHASES))),
+        Index("ix_attempts_live", "job_id", unique=True, postgresql_where=text("ended_at is null")),
     )
 
     job_id: UUID = Field(primary_key=True, foreign_key="jobs.id")
@@ -203,6 +213,12 @@ class Attempt(SQLModel, table=True):
     charged: bool | None = Field(default=None, sa_type=Boolean, nullable=True)
     cost_usd_micros: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
     usage: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
+    delivered: dict[str, Any] | None = Field(  # workers.delivered
+        default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)
+    )
+    delivered_at: datetime | None = moment()
+    # The account's own key that began it, sealed; null: the deployment's. What was begun with a key is asked for with it.
+    own_key: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
 
 
 class Asset(SQLModel, table=True):

@@ -28,7 +28,7 @@ def parked(conn: Connection[Any], limit: int = 100) -> list[Parked]:
     rows = conn.execute(
         """select r.job_id, r.account_id, r.model_id, a.provider, a.number, a.started_at, j.price_credits, r.reason
              from job_runs r join jobs j on j.id = r.job_id
-             join attempts a on a.job_id = r.job_id and a.phase in ('intent', 'accepted', 'unknown')
+             join attempts a on a.job_id = r.job_id and a.ended_at is null
             where r.status = 'reconciling' and r.wake_at is not null order by a.started_at limit %s""",
         [limit],
     ).fetchall()
@@ -44,7 +44,7 @@ def decide(conn: Connection[Any], job_id: UUID, *, again: bool) -> Ended:
         conn.execute("select 1 from accounts where id = %s for no key update", [owner[0]])
     run = conn.execute(
         """select r.token, a.number from job_runs r
-             join attempts a on a.job_id = r.job_id and a.phase in ('intent', 'accepted', 'unknown')
+             join attempts a on a.job_id = r.job_id and a.ended_at is null
             where r.job_id = %s and r.status = 'reconciling' and r.lease_owner is null for update of r""",
         [job_id],
     ).fetchone()

@@ -54,15 +54,41 @@ def save(conn: Connection[Any], account_id: UUID, provider: str, secret: SecretS
     )
 
 
-def find(conn: Connection[Any], account_id: UUID, provider: str) -> SecretStr | None:
-    """The account's own key at a provider. None: it has none, or SECRET_KEY has changed since it was saved."""
+def providers_of(conn: Connection[Any], account_id: UUID) -> set[str]:
+    """The providers at which the account has a key of its own."""
+    rows = conn.execute("select provider from provider_keys where account_id = %s", [account_id]).fetchall()
+    return {row[0] for row in rows}
+
+
+def begin_with(
+    conn: Connection[Any], account_id: UUID, provider: str, *, job_id: UUID, number: int, token: int
+) -> bytes | None:
+    """Write down that an attempt begins with the account's own key: it is asked for with the same one, whatever is saved
+    or removed meanwhile. Returns the key, sealed; None: the account has none there, or the claim of this token is lost.
+    """
     row = conn.execute(
-        "select secret from provider_keys where account_id = %s and provider = %s", [account_id, provider]
+        """update attempts a set own_key = k.secret from provider_keys k, job_runs r
+            where k.account_id = %s and k.provider = %s and r.job_id = %s and r.token = %s
+              and a.job_id = r.job_id and a.number = %s and a.ended_at is null returning a.own_key""",
+        [account_id, provider, job_id, token, number],
     ).fetchone()
-    if row is None:
-        return None
-    secret = unseal(PURPOSE, row[0])
+    return bytes(row[0]) if row else None
+
+
+def begin_without(conn: Connection[Any], job_id: UUID, number: int) -> None:
+    """Take back what `begin_with` has written down."""
+    conn.execute("update attempts set own_key = null where job_id = %s and number = %s", [job_id, number])
+
+
+def unsealed(sealed: bytes) -> SecretStr | None:
+    """A key of an attempt. None: SECRET_KEY has changed since it was saved."""
+    secret = unseal(PURPOSE, sealed)
     return SecretStr(secret) if secret is not None else None
+
+
+def credential(provider: str, account_id: UUID, *, own: bool) -> str:
+    """Under which name a provider's limits are counted: an account's own key has its own, which no other's use fills."""
+    return f"{provider}@{account_id}" if own else provider
 
 
 def shown(conn: Connection[Any], account_id: UUID) -> list[Shown]:

@@ -107,15 +107,19 @@ def purged(conn: Connection[Any], asset_ids: Sequence[UUID]) -> int:
 
 
 def strays(conn: Connection[Any], objects: Sequence[tuple[str, UUID, int]]) -> list[str]:
-    """Which of these objects, given as (key, job, token), are nobody's result and nobody's work under way."""
+    """Which of these objects, given as (key, job, attempt), are nobody's result and no live attempt's.
+
+    All objects of a live attempt are spared, whoever holds the job and whatever its row names: a worker may have put one
+    and not have written so yet.
+    """
     if not objects:
         return []
-    document = [{"key": key, "job_id": job_id, "token": token} for key, job_id, token in objects]
+    document = [{"key": key, "job_id": job_id, "number": number} for key, job_id, number in objects]
     rows = conn.execute(
-        """select o.key from jsonb_to_recordset(%s::jsonb) as o(key text, job_id uuid, token bigint)
+        """select o.key from jsonb_to_recordset(%s::jsonb) as o(key text, job_id uuid, number bigint)
             where not exists (select 1 from assets a where a.job_id = o.job_id and o.key in (a.key, a.thumbnail_key))
-              and not exists (select 1 from job_runs r where r.job_id = o.job_id and r.token = o.token
-                                                         and r.lease_owner is not null)""",
+              and not exists (select 1 from attempts l where l.job_id = o.job_id and l.number = o.number
+                                                         and l.ended_at is null)""",
         [orjson.dumps(document).decode()],
     ).fetchall()
     return [row[0] for row in rows]

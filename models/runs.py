@@ -8,19 +8,24 @@ from uuid import UUID
 import orjson
 from psycopg import Connection
 
+from common import clock
 from models.catalogue import Entry
 from models.dispatch import Ring
 from models.settings import settings
 
 
 class LiveAttempt(NamedTuple):
-    """The attempt that a claimed job is in the middle of."""
+    """The attempt that a claimed job is in the middle of. Ages are those at the claim."""
 
     number: int
     route: int
     provider: str
     phase: str
-    provider_job_id: str | None
+    provider_job_id: str | None = None
+    own_key: bytes | None = None  # sealed; see Attempt
+    delivered: Mapping[str, Any] | None = None  # workers.delivered
+    age_seconds: float = 0.0
+    delivered_age_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +42,18 @@ class Claim:
     attempts: int
     attempts_spent: int
     cancel_requested: bool
-    seconds_left: float  # until the model's time limit
+    seconds_left: float  # until the model's time limit, at the claim
     price_credits: int
     quantity_milli: int
     rate: tuple[int, int]
     begins: bool  # the live attempt was written down by this claim: its provider has not been called yet
     live: LiveAttempt | None
+    claimed_at: float = 0.0  # common.clock.seconds() before the claim was asked for
 
 
 # The job, its model and its live attempt are read in the statement that claims, and a new attempt is written down in it,
-# so that a step costs one round trip. A job without a live attempt begins one, unless it is to be stopped: what follows
-# the claim is then the call.
+# so that a step costs one round trip. A job without a live attempt begins one, unless it is to be stopped, or its last
+# attempt failed in a way that no other would mend (next_route below 0): what follows the claim is then the call.
 _CLAIM = """
 with c as (
   update job_runs r
@@ -56,31 +62,38 @@ with c as (
          wake_at = app_now() + make_interval(secs => %(lease)s),
          started_at = coalesce(r.started_at, app_now()),
          deadline_at = coalesce(r.deadline_at, app_now() + make_interval(secs => (m.entry->>'timeout_seconds')::float)),
-         attempts = r.attempts + {begins}::int, attempts_spent = r.attempts_spent + {begins}::int
+         attempts = r.attempts + {begins}::int, attempts_spent = r.attempts_spent + {begins}::int, held_back = false
     from jobs j join models m on m.id = j.model_id and m.version = j.model_version
-         left join attempts a on a.job_id = j.id and a.phase in ('intent', 'accepted', 'unknown')
+         left join attempts a on a.job_id = j.id and a.ended_at is null
    where r.job_id = %(job)s and j.id = r.job_id and r.dispatched and r.lease_owner is null
      and (r.status = 'queued' or r.rings > 0 or r.wake_at <= app_now())
   returning r.account_id, r.token, m.entry, j.input, r.queue, r.attempts, r.attempts_spent,
             r.cancel_requested_at is not null as cancel_requested,
             extract(epoch from r.deadline_at - app_now())::float as seconds_left,
             j.price_credits, j.quantity_milli, j.price_numerator, j.price_denominator, {begins} as begins,
-            least(r.next_route, jsonb_array_length(m.entry->'routes') - 1) as next_route, a.number, a.route, a.provider, a.phase, a.provider_job_id
+            least(r.next_route, jsonb_array_length(m.entry->'routes') - 1) as next_route, a.number, a.route, a.provider,
+            a.phase, a.provider_job_id, a.own_key, a.delivered,
+            extract(epoch from app_now() - a.started_at)::float as age,
+            coalesce(extract(epoch from app_now() - a.delivered_at), 0)::float as delivered_age
 ), begun as (
   insert into attempts (job_id, number, token, provider, route, phase)
   select %(job)s, attempts, token, entry->'routes'->next_route->>'provider', next_route, 'intent' from c where begins
-  returning number, route, provider, phase, provider_job_id
+  returning number, route, provider, phase
 )
 select c.account_id, c.token, c.entry, c.input, c.queue, c.attempts, c.attempts_spent, c.cancel_requested, c.seconds_left,
        c.price_credits, c.quantity_milli, c.price_numerator, c.price_denominator, c.begins,
        coalesce(b.number, c.number), coalesce(b.route, c.route), coalesce(b.provider, c.provider),
-       coalesce(b.phase, c.phase), coalesce(b.provider_job_id, c.provider_job_id)
+       coalesce(b.phase, c.phase), c.provider_job_id, c.own_key, c.delivered, coalesce(c.age, 0), c.delivered_age
   from c left join begun b on true
-""".format(begins="(a.number is null and r.cancel_requested_at is null and coalesce(r.deadline_at > app_now(), true))")
+""".format(
+    begins="(a.number is null and r.cancel_requested_at is null and coalesce(r.deadline_at > app_now(), true) "
+    "and r.next_route >= 0 and r.attempts_spent < (m.entry->>'max_attempts')::int)"
+)
 
 
 def claim(conn: Connection[Any], job_id: UUID, owner: str) -> Claim | None:
     """Take the job's next step, if one is due and nobody has it. None: a late or repeated message; there is nothing to do."""
+    before = clock.seconds()
     values = {"job": job_id, "owner": owner, "lease": settings().lease_seconds}
     row = conn.execute(_CLAIM, values).fetchone()
     if row is None:
@@ -90,7 +103,7 @@ def claim(conn: Connection[Any], job_id: UUID, owner: str) -> Claim | None:
     ]
     return Claim(
         job_id, account_id, token, owner, _entry(entry), given, queue, attempts, spent, cancel, left, price, quantity,
-        (num, den), begins, LiveAttempt(*row[14:]) if row[14] is not None else None,
+        (num, den), begins, LiveAttempt(*row[14:]) if row[14] is not None else None, before,
     )  # fmt: skip
 
 
@@ -118,51 +131,55 @@ def reroute(conn: Connection[Any], claim: Claim, number: int, route: int) -> boo
     )
 
 
-def wait_for_provider(
-    conn: Connection[Any],
-    claim: Claim,
-    number: int,
-    *,
-    provider_job_id: str,
-    after_seconds: float,
-    progress: int | None,
+# When a job that lets go is due: at once if it was called back about, else after so many seconds, and at its time limit.
+WAKE = """case when r.called_back then app_now()
+               when r.deadline_at <= app_now() then app_now() + make_interval(secs => %(after)s)
+               else least(app_now() + make_interval(secs => %(after)s), r.deadline_at) end"""
+
+
+def wait(
+    conn: Connection[Any], claim: Claim, *, after_seconds: float, reason: str | None, progress: int | None = None
 ) -> bool:
-    """Write down the provider's own id and let the job wait for its next poll without a worker. False: the claim is stale."""
+    """Let go of a job whose attempt goes on: it waits for its next look without a worker. False: the claim is stale.
+
+    A job that was called back about meanwhile is due at once. None waits past its time limit before that has come.
+    """
     return bool(
         conn.execute(
-            """with r as (update job_runs set status = 'running', lease_owner = null, reason = null, rings = 0,
-                                 progress = coalesce(%s, progress),
-                                 wake_at = case when called_back then app_now() else
-                                   least(app_now() + make_interval(secs => %s), greatest(deadline_at, app_now())) end
-                           where job_id = %s and token = %s and lease_owner = %s returning job_id)
-               update attempts a set phase = 'accepted', provider_job_id = %s from r
-                where a.job_id = r.job_id and a.number = %s""",
-            [progress, after_seconds, claim.job_id, claim.token, claim.owner, provider_job_id, number],
+            f"""update job_runs r set status = 'running', lease_owner = null, reason = %(reason)s, rings = 0,
+                       progress = coalesce(%(progress)s, progress), wake_at = {WAKE}
+                 where job_id = %(job)s and token = %(token)s and lease_owner = %(owner)s""",
+            {
+                "reason": reason, "progress": progress, "after": after_seconds,
+                "job": claim.job_id, "token": claim.token, "owner": claim.owner,
+            },
         ).rowcount
-    )
+    )  # fmt: skip
 
 
 def wait_unknown(conn: Connection[Any], claim: Claim, number: int, *, after_seconds: float, reason: str) -> bool:
-    """The provider's answer was lost and it cannot be asked now: the job is reconciling. False: the claim is stale."""
+    """The provider's answer was lost and it cannot be asked now: the job is reconciling. False: the claim is stale.
+
+    What is known of the attempt is never overwritten by this.
+    """
     return bool(
         conn.execute(
             """with r as (update job_runs set status = 'reconciling', lease_owner = null, reason = %s, rings = 0,
                                  wake_at = app_now() + make_interval(secs => case when called_back then 0 else %s end)
                            where job_id = %s and token = %s and lease_owner = %s returning job_id)
-               update attempts a set phase = 'unknown' from r where a.job_id = r.job_id and a.number = %s""",
+               update attempts a set phase = 'unknown' from r
+                where a.job_id = r.job_id and a.number = %s and a.phase in ('intent', 'unknown')""",
             [reason, after_seconds, claim.job_id, claim.token, claim.owner, number],
         ).rowcount
     )
 
 
-def attempt_age_seconds(conn: Connection[Any], claim: Claim) -> float:
-    """How long ago the live attempt began."""
+def last_error(conn: Connection[Any], job_id: UUID) -> tuple[str, str]:
+    """Why the newest attempt of a job failed: code and message."""
     row = conn.execute(
-        """select extract(epoch from app_now() - started_at)::float from attempts
-            where job_id = %s and phase in ('intent', 'accepted', 'unknown')""",
-        [claim.job_id],
+        "select error_code, error_message from attempts where job_id = %s order by number desc limit 1", [job_id]
     ).fetchone()
-    return float(row[0]) if row else 0.0
+    return (row[0] or "failed", row[1] or "the attempt failed") if row else ("failed", "no attempt was made")
 
 
 def extend(conn: Connection[Any], leases: Sequence[tuple[UUID, int, str]]) -> dict[UUID, bool]:
@@ -195,6 +212,28 @@ def release(conn: Connection[Any], claim: Claim) -> Ring | None:
         [claim.job_id, claim.token, claim.owner],
     ).fetchone()
     return Ring(claim.job_id, row[0]) if row else None
+
+
+def give_back(conn: Connection[Any], job_id: UUID, owner: str, *, after_seconds: float = 0.0) -> Ring | None:
+    """Give back a claim before its call: its answer was lost, so that nobody works under it, or it must not be made now.
+    An attempt that the claim began is taken off the record, and if it was the first the time limit has not begun.
+    """
+    row = conn.execute(
+        """with r as (
+             select job_id, token, queue from job_runs where job_id = %s and lease_owner = %s for update
+           ), undone as (
+             delete from attempts a using r
+              where a.job_id = r.job_id and a.token = r.token and a.phase = 'intent' returning a.job_id
+           )
+           update job_runs j set lease_owner = null, token = j.token + 1, rings = 0,
+                  wake_at = app_now() + make_interval(secs => %s),
+                  deadline_at = case when j.attempts > 1 or not exists (select 1 from undone) then j.deadline_at end,
+                  attempts = j.attempts - (select count(*) from undone),
+                  attempts_spent = j.attempts_spent - (select count(*) from undone)
+             from r where j.job_id = r.job_id returning j.queue""",
+        [job_id, owner, after_seconds],
+    ).fetchone()
+    return Ring(job_id, row[0]) if row else None
 
 
 def ring_due(conn: Connection[Any], limit: int) -> list[Ring]:

@@ -88,6 +88,17 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(60.0, ge=1, description="A step's right lapses after this long without a heartbeat.")
     max_rescues: int = Field(5, ge=1)
     reconcile_seconds: float = Field(3600.0, ge=1, description="How long an unknown outcome is waited for.")
+    ask_again_seconds: float = Field(
+        600.0, ge=0, description="After its time limit, how long a job is asked about again if the question is lost."
+    )
+    fetch_seconds: float = Field(600.0, ge=1, description="For fetching one result from its address, in one go.")
+    collect_seconds: float = Field(
+        120.0, ge=1, description="At least so long a delivered result that cannot be fetched is tried again."
+    )
+    store_hours: float = Field(24.0, gt=0, description="How long a result that cannot be stored is tried again.")
+    worker_stop_seconds: float = Field(
+        600.0, ge=1, description="How long a stopping worker waits for answers that cannot be asked for again."
+    )
     retry_base_seconds: float = Field(2.0, gt=0)
     retry_max_seconds: float = Field(300.0, gt=0)
     ring_again_seconds: float = Field(15.0, ge=0.1, description="First pause before a job's message is sent again.")

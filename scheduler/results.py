@@ -39,7 +39,7 @@ def reap_strays(batch: int) -> int:
 
 
 def _stray_results(conn: Connection[Any], found: list[str]) -> list[str]:
-    parts = [(key, each.job_id, each.token) for key in found if (each := keys.parse(key)) is not None]
+    parts = [(key, each.job_id, each.attempt) for key in found if (each := keys.parse(key)) is not None]
     return results.strays(conn, parts)
 
 

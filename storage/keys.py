@@ -11,7 +11,8 @@ OURS = (RESULTS, UPLOADS, INPUTS)
 _NUMBER = "0|[1-9][0-9]"  # no leading zeros: one object, one name
 _KEY = re.compile(
     rf"{RESULTS}(?P<account>[0-9a-f-]{{36}})/(?P<job>[0-9a-f-]{{36}})/"
-    rf"(?P<token>{_NUMBER}{{0,17}})-(?P<index>{_NUMBER}{{0,4}})(?P<thumbnail>\.thumbnail)?\.(?P<extension>[a-z0-9]{{1,8}})"
+    rf"(?P<attempt>{_NUMBER}{{0,17}})-(?P<index>{_NUMBER}{{0,4}})(?:-(?P<digest>[0-9a-f]{{32}}))?"
+    r"(?P<thumbnail>\.thumbnail)?\.(?P<extension>[a-z0-9]{1,8})"
 )
 
 _UPLOAD = re.compile(rf"{UPLOADS}(?P<account>[0-9a-f-]{{36}})/(?P<id>[0-9a-f-]{{36}})\.[a-z0-9]{{1,8}}")
@@ -19,24 +20,30 @@ _INPUT = re.compile(rf"{INPUTS}(?P<account>[0-9a-f-]{{36}})/(?P<id>[0-9a-f-]{{36
 
 
 class ResultKey(NamedTuple):
-    """The parts of a result's key. `token` is the fencing token of the claim that stored it, `number` its index."""
+    """The parts of a result's key: `number` is the output's, `digest` is of the result's content.
+
+    Objects of before version 0.2 have no digest, and a claim's token in the attempt's place.
+    """
 
     account_id: UUID
     job_id: UUID
-    token: int
+    attempt: int
     number: int
+    digest: str | None
     thumbnail: bool
     extension: str
 
 
-def result_key(account_id: UUID, job_id: UUID, token: int, index: int, extension: str) -> str:
-    """Where a result lies. The token keeps a worker that lost its claim from overwriting its successor's object."""
-    return _ours(f"{RESULTS}{account_id}/{job_id}/{token}-{index}.{extension}")
+def result_key(account_id: UUID, job_id: UUID, attempt: int, index: int, sha256: bytes, extension: str) -> str:
+    """Where a result lies: whoever stores the same content for the same attempt stores the same object, so that a worker
+    that has lost its claim and the one that has it now cannot hurt each other's.
+    """
+    return _ours(f"{RESULTS}{account_id}/{job_id}/{attempt}-{index}-{sha256.hex()[:32]}.{extension}")
 
 
-def thumbnail_key(account_id: UUID, job_id: UUID, token: int, index: int, extension: str) -> str:
-    """Where a result's small picture lies."""
-    return _ours(f"{RESULTS}{account_id}/{job_id}/{token}-{index}.thumbnail.{extension}")
+def thumbnail_key(account_id: UUID, job_id: UUID, attempt: int, index: int, sha256: bytes, extension: str) -> str:
+    """Where a result's small picture lies. `sha256` is the result's, not the picture's."""
+    return _ours(f"{RESULTS}{account_id}/{job_id}/{attempt}-{index}-{sha256.hex()[:32]}.thumbnail.{extension}")
 
 
 def upload_key(account_id: UUID, upload_id: UUID, extension: str) -> str:
@@ -88,8 +95,9 @@ def parse(key: str) -> ResultKey | None:
     if (match["account"], match["job"]) != (str(account_id), str(job_id)):
         return None  # hyphens elsewhere, which UUID() forgives
     return ResultKey(
-        account_id, job_id, int(match["token"]), int(match["index"]), bool(match["thumbnail"]), match["extension"]
-    )
+        account_id, job_id, int(match["attempt"]), int(match["index"]), match["digest"], bool(match["thumbnail"]),
+        match["extension"],
+    )  # fmt: skip
 
 
 def _ours(key: str) -> str:

@@ -63,10 +63,17 @@ _STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")  # pictur
 class UnusableResult(Exception):
     """The bytes are no result that can be kept. Codes: broken_result, unknown_result, result_too_large, unexpected_page."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, *, cut_off: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.cut_off = cut_off
+
+
+def kind_of(media_type: str) -> str | None:
+    """The kind of model that makes such files."""
+    head = media_type.partition("/")[0]
+    return {"image": "image", "video": "video", "audio": "speech", "text": "text"}.get(head)
 
 
 @dataclass(frozen=True, slots=True)

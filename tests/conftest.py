@@ -103,6 +103,7 @@ def system(book: Path, tmp_path: Path) -> Iterator[System]:
         "SCHEDULER_TICK_SECONDS": "0.1",
         "SIGNED_LINK_SECONDS": "1",
         "CATALOGUE_REFRESH_SECONDS": "0.2",
+        "WORKER_STOP_SECONDS": "60",
     }
     with environment(settings_of_system):
         started = System(url, book, Processes(tmp_path / "state", settings_of_system))

@@ -1,32 +1,29 @@
-"""The life of a job, one step at a time (DESIGN section 3).
+"""The life of a job, one step at a time (DESIGN sections 3 and 12).
 
 `advance` looks at the job's row, does what is next, and commits; it could be killed after any line. What is decided
-is decided in `workers.decisions`, which touches nothing; the rest carries it out.
+is decided in `workers.decisions`, which touches nothing; what is written is written by `workers.records`.
 """
 
 import logging
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
-from psycopg import Connection
-
 from common.faultpoints import reached
-from models import ending, prices, runs
-from models.db import single, transaction
-from models.ending import AttemptEnd, Ended, Ending, NeedsTransaction
-from models.runs import Claim, LiveAttempt
-from models.settings import settings
-from storage.media import UnusableResult
-from storage.s3 import StorageError
-from workers.asking import Asking, key_of
-from workers.collect import LeaseLost, collect, discard
-from workers.decisions import Next, again_by, back_off_seconds, measured_quantity_milli, next_step, says_nothing
-from workers.enqueue import ring, say, tell_soon
-from workers.leases import Hold, Keeper
+from models import runs
+from models.db import single
+from models.ending import AttemptEnd, Ending
+from models.runs import Claim
+from workers.asking import Asking, key_of, live_of
+from workers.collecting import Collecting
+from workers.decisions import Next, is_quiet, is_unwanted, last_question, next_step, says_nothing, unknown_pause
+from workers.delivered import Delivered
+from workers.enqueue import say
+from workers.leases import Hold, Keeper, LeaseLost, NotCalled
+from workers.persist import is_passing, persist
 from workers.providers.base import Done, Outcome, OutcomeUnknown, Pending, Provider, ProviderError, Request
+from workers.records import Records
 from workers.routing import Wait
 
 log = logging.getLogger(__name__)
@@ -38,6 +35,7 @@ FAULT_POINTS = (
     "started",
     "accepted",
     "polled",
+    "delivered",
     "uploaded",
     "settled",
     "failed",
@@ -52,12 +50,18 @@ class Advance:
         self._worker_id = worker_id
         self._keeper = keeper
         self._asking = Asking(chance)
-        self._chance = chance
+        self._records = Records(self._asking, chance)
+        self._collecting = Collecting(self._asking, self._records)
 
     def __call__(self, job_id: UUID) -> None:
         """Do the job's next step, if one is due."""
-        with single() as conn:
-            claim = runs.claim(conn, job_id, self._worker_id)
+        owner = self._keeper.owner()
+        try:
+            with single() as conn:
+                claim = runs.claim(conn, job_id, owner)
+        except Exception:
+            self._keeper.doubt(job_id, owner)
+            raise
         if claim is None:
             return
         reached("claimed")
@@ -66,335 +70,261 @@ class Advance:
                 self._step(hold)
             except LeaseLost:
                 log.info("job %s was taken over by another worker", job_id)
+            except Exception:
+                log.exception("job %s: a step failed unexpectedly; it is let go", job_id)
+                seconds = self._records.back_off(3)
+                persist(lambda conn: runs.wait(conn, claim, after_seconds=seconds, reason="a step failed"))
 
     def _step(self, hold: Hold) -> None:
         match next_step(hold.claim):
             case Next.START:
                 self._start(hold)
             case Next.POLL:
-                self._poll(hold)
+                self._ask(hold, self._poll(hold))
             case Next.RECOVER:
                 self._recover(hold)
-            case Next.CANCEL:
-                self._stop(hold, Ending("canceled", cost_credits=_cancel_cost(hold.claim)))
-            case Next.TIME_OUT:
-                limit = hold.claim.entry.timeout_seconds
-                self._stop(hold, Ending("failed", error_code="timed_out", error_message=f"not done in {limit} seconds"))
+            case Next.COLLECT:
+                self._collecting.again(hold)
+            case Next.CANCEL | Next.TIME_OUT:
+                self._stop(hold)
+            case Next.FAIL:
+                with single() as conn:
+                    code, message = runs.last_error(conn, hold.claim.job_id)
+                self._records.end(hold, Ending("failed", error_code=code, error_message=message))
 
-    # Asking the provider
+    # Beginning
 
     def _start(self, hold: Hold) -> None:
-        claim, live = hold.claim, _live(hold)
-        choice = self._asking.choose(claim, live)
+        """Begin a generation. Until `hold.called` nothing has been asked of the provider, whatever goes wrong."""
+        claim = hold.claim
+        try:
+            if not self._take_route(hold):
+                return
+            self._asking.begin_with_own_key(hold)
+            live = live_of(hold)
+            provider, request = self._asking.provider(live), self._asking.request(hold, begins=True)
+            say(claim.account_id, "job.running", claim.job_id, {"attempt": claim.attempts})
+            reached("intended")
+            hold.alone = True
+            outcome = provider.start(request, key_of(claim, live.number))
+        except NotCalled as why:
+            self._not_called(hold, str(why))
+        except ProviderError as error:
+            if hold.called:
+                self._asking.told(hold, error, over=True)
+            self._records.failed(hold, error)
+        except OutcomeUnknown as error:
+            self._asking.told(hold, error, over=False)
+            self._unknown(hold, str(error))
+        except Exception as error:
+            log.exception("job %s: beginning it at its provider failed unexpectedly", claim.job_id)
+            self._fault_of_ours(hold, error)
+        else:
+            reached("started")
+            self._answered(hold, outcome)
+
+    def _take_route(self, hold: Hold) -> bool:
+        """Choose a route and take a slot of its provider. False: there is none, and the job waits."""
+        claim, live = hold.claim, live_of(hold)
+        choice = self._asking.choose(hold)
         if isinstance(choice, Wait):
-            self._put_back(hold, None, choice.seconds, choice.reason, next_route=live.route)
-            return
+            self._records.put_back(hold, None, choice.seconds, choice.reason, next_route=live.route, held_back=True)
+            return False
         if choice.route != live.route:
             with single() as conn:
                 if not runs.reroute(conn, claim, live.number, choice.route):
-                    return  # canceled or rescued since the claim
-            live = live._replace(route=choice.route, provider=claim.entry.routes[choice.route].provider)
-            hold.claim = replace(claim, live=live)
-        say(claim.account_id, "job.running", claim.job_id, {"attempt": claim.attempts})
-        reached("intended")
-        self._handle(hold, lambda provider, request: provider.start(request, key_of(claim, live.number)))
+                    raise LeaseLost("another worker has the job, or it was canceled")
+            provider = claim.entry.routes[choice.route].provider
+            hold.claim = replace(claim, live=live._replace(route=choice.route, provider=provider))
+        return True
 
-    def _poll(self, hold: Hold) -> None:
-        live = _live(hold)
-        provider_job_id = live.provider_job_id or ""
+    def _not_called(self, hold: Hold, why: str) -> None:
+        """The call was not made. If the claim is lost, the attempt is over: whoever has the job must not wait for it."""
+        live = live_of(hold)
+        if hold.lost:
+            self._records.never_called(hold)
+            return
+        self._records.put_back(hold, None, 0.0, why, next_route=live.route)
+
+    def _fault_of_ours(self, hold: Hold, error: Exception) -> None:
+        """An exception of ours. Before the call nothing has happened yet; after it, nobody knows what has."""
+        if hold.called or not hold.claim.begins:
+            self._unknown(hold, f"unexpected {type(error).__name__}")
+        elif is_passing(error):
+            self._records.put_back(hold, None, self._records.back_off(1), str(error), next_route=live_of(hold).route)
+        else:
+            message = f"{type(error).__name__} before the provider was asked"
+            self._records.failed(hold, ProviderError("internal_error", message, retryable=True, elsewhere=False))
+
+    # Asking about what was begun
+
+    def _poll(self, hold: Hold) -> Callable[[Provider, Request], Outcome]:
+        provider_job_id = live_of(hold).provider_job_id or ""
 
         def ask(provider: Provider, request: Request) -> Outcome:
-            called = self._called_back(hold, provider, request)
+            called = self._asking.called_back(hold, provider, request)
             return called if isinstance(called, Done) else provider.poll(request, provider_job_id)
 
-        self._handle(hold, ask)
+        return ask
 
     def _recover(self, hold: Hold) -> None:
         """A call was written down and its answer is not known: ask, or repeat where that is the same call, never guess."""
-        key = key_of(hold.claim, _live(hold).number)
+        claim, live = hold.claim, live_of(hold)
+        key = key_of(claim, live.number)
+        unwanted = is_unwanted(claim)
 
         def ask(provider: Provider, request: Request) -> Outcome | None:
-            called = self._called_back(hold, provider, request)
+            called = self._asking.called_back(hold, provider, request)
             if called is not None:
                 return called
             match provider.recovery(request):
-                case "idempotent":
-                    return provider.start(request, key)
                 case "lookup":
                     return provider.lookup(request, key)
-                case _:
-                    raise OutcomeUnknown("the provider cannot be asked about a lost answer")
+                case "idempotent" if not unwanted:
+                    return provider.start(self._asking.request(hold, begins=True), key)
+            raise OutcomeUnknown("the provider cannot be asked about a lost answer")
 
-        self._handle(hold, ask)
+        self._ask(hold, ask)
 
-    def _called_back(self, hold: Hold, provider: Provider, request: Request) -> Outcome | None:
-        """What the provider has called back with; the newest call that may be believed counts."""
-        live = _live(hold)
-        for call in self._asking.calls(hold.claim, live):
-            outcome = provider.callback(request, live.provider_job_id, call)
-            if outcome is not None:
-                return outcome
-        return None
-
-    def _handle(self, hold: Hold, ask: Callable[[Provider, Request], Outcome | None]) -> None:
-        """Ask, and carry out what the answer means."""
-        claim, live = hold.claim, _live(hold)
+    def _ask(self, hold: Hold, ask: Callable[[Provider, Request], Outcome | None]) -> None:
+        """Ask about a generation that was begun before, and carry out what the answer means."""
+        live = live_of(hold)
         try:
-            provider, request = self._asking.provider(live), self._asking.request(hold, live)
+            provider, request = self._asking.provider(live), self._asking.request(hold, begins=False)
         except ProviderError as error:
             # Nobody can be asked. What was started stays started: somebody may set the key again.
-            if claim.begins:
-                self._failed(hold, error)
-            else:
-                self._unknown(hold, error.message)
+            self._unknown(hold, error.message)
             return
         try:
             outcome = ask(provider, request)
+        except NotCalled:
+            self._records.wait(hold, 0.0, None)
+            return
         except ProviderError as error:
-            silent = says_nothing(claim, live.phase, error)
-            self._asking.told(claim, live, error, over=not silent)
+            silent = says_nothing(hold.claim, live.phase, error)
+            self._asking.told(hold, error, over=not silent)
             if silent:
                 self._unknown(hold, error.message, error.retry_after_seconds)
-                return
-            self._failed(hold, error)
+            else:
+                self._records.failed(hold, error)
             return
         except OutcomeUnknown as error:
-            self._asking.told(claim, live, error, over=False)
+            self._asking.told(hold, error, over=False)
             self._unknown(hold, str(error) or "the provider's answer was lost")
             return
         except Exception as error:
-            # A fault of ours after the call may have been made: whether it was is not known.
-            log.exception("job %s: asking the provider failed unexpectedly", claim.job_id)
-            self._unknown(hold, f"unexpected {type(error).__name__}")
+            log.exception("job %s: asking its provider failed unexpectedly", hold.claim.job_id)
+            self._fault_of_ours(hold, error)
             return
+        reached("polled")
         if outcome is None:
             self._never_began(hold)
-            return
-        self._asking.told(claim, live, None, over=isinstance(outcome, Done))
-        reached("started" if claim.begins else "polled")
-        if isinstance(outcome, Pending):
-            self._wait(hold, outcome)
         else:
-            self._finish(hold, outcome)
-
-    def _wait(self, hold: Hold, pending: Pending) -> None:
-        with single() as conn:
-            waits = runs.wait_for_provider(
-                conn,
-                hold.claim,
-                _live(hold).number,
-                provider_job_id=pending.provider_job_id,
-                after_seconds=pending.poll_after_seconds,
-                progress=pending.progress,
-            )
-        if waits and pending.progress is not None:
-            say(hold.claim.account_id, "job.progress", hold.claim.job_id, {"progress": pending.progress})
-        reached("accepted")
+            self._answered(hold, outcome)
 
     # What the answer means
 
-    def _finish(self, hold: Hold, done: Done) -> None:
-        claim = hold.claim
-        try:
-            assets = collect(hold, done.outputs)
-        except UnusableResult as error:
-            self._failed(
-                hold,
-                ProviderError(
-                    error.code, str(error), retryable=True, charged=True, cost_usd_micros=done.cost_usd_micros
-                ),
-            )
-            return
-        except OutcomeUnknown as error:
-            self._unfetched(hold, done, error)
-            return
-        except StorageError as error:
-            self._unstored(hold, error)
-            return
-        reached("uploaded")
-        usage = dict(done.usage)
-        quantity = measured_quantity_milli(claim.entry.price.unit, claim.quantity_milli, assets, usage)
-        attempt = AttemptEnd(
-            _live(hold).number, "done", charged=bool(done.cost_usd_micros), cost_usd_micros=done.cost_usd_micros,
-            usage=usage,
-        )  # fmt: skip
-        ended = self._end(
-            hold,
-            Ending(
-                "succeeded",
-                cost_credits=prices.credits_for(prices.Rate(*claim.rate), quantity),
-                assets=assets,
-                result_hours=claim.entry.result_hours,
-                attempt=attempt,
-            ),
-        )
-        if ended is None or ended.ended != "succeeded":
-            discard(claim, assets)
-
-    def _failed(self, hold: Hold, error: ProviderError) -> None:
-        claim, live = hold.claim, _live(hold)
-        attempt = AttemptEnd(
-            live.number, "failed", error.code, error.message[:1000], charged=error.charged,
-            cost_usd_micros=error.cost_usd_micros,
-        )  # fmt: skip
-        following = again_by(claim, live.route, error)
-        if following is None:
-            self._end(
-                hold, Ending("failed", error_code=error.code, error_message=error.message[:1000], attempt=attempt)
-            )
-            return
-        # Where there are other routes they are looked at first: who has no room now is passed over.
-        elsewhere = following != live.route or (error.limited and len(claim.entry.routes) > 1)
-        pause = 0.0 if elsewhere else error.retry_after_seconds or self._back_off(claim.attempts_spent)
-        reason = f"{error.code}: {error.message}"
-        self._put_back(hold, attempt, pause, reason, next_route=following, spends_attempt=not error.limited)
+    def _answered(self, hold: Hold, outcome: Outcome) -> None:
+        self._asking.told(hold, None, over=isinstance(outcome, Done))
+        if isinstance(outcome, Pending):
+            self._records.accept(hold, outcome)
+        else:
+            self._collecting.first(hold, Delivered(outcome.outputs, outcome.cost_usd_micros, outcome.usage))
 
     def _never_began(self, hold: Hold) -> None:
-        """The provider does not know our key: the call was never made, so another may be."""
-        live = _live(hold)
-        self._asking.left(hold.claim, live)
+        """The provider does not know our key: the call was never made, so another may be. A request may still be on its
+        way to it, so that is believed only of an attempt that is older than any call can be.
+        """
+        live = live_of(hold)
+        if not is_quiet(hold.claim):
+            self._unknown(hold, "the provider does not know of the call yet")
+            return
         attempt = AttemptEnd(
             live.number, "failed", "never_began", "the call had not reached the provider", charged=False
         )
-        self._put_back(hold, attempt, 0.0, attempt.error_message or "", next_route=live.route, spends_attempt=False)
+        self._records.put_back(hold, attempt, 0.0, attempt.error_message or "", next_route=live.route)
 
     def _unknown(self, hold: Hold, reason: str, pause: float | None = None) -> None:
-        live = _live(hold)
+        """The answer, or the question, was lost. What has its id is asked again; the rest is reconciling, until a limit
+        that an end needs to have been asked after.
+        """
+        claim, live = hold.claim, live_of(hold)
+        unwanted = is_unwanted(claim)
         if live.phase == "accepted":
-            # The generation has its id: only this question was lost, and it is asked again.
-            self._wait(hold, Pending(live.provider_job_id or "", pause or self._back_off(1)))
+            self._records.wait(hold, pause or self._records.back_off(1), reason)
             return
-        with single() as conn:
-            age = runs.attempt_age_seconds(conn, hold.claim)
-        left = settings().reconcile_seconds - age
-        if left > 0:
-            pause = min(left + 0.1, max(self._back_off(1), age / 4))
-            with single() as conn:
-                runs.wait_unknown(conn, hold.claim, live.number, after_seconds=pause, reason=reason[:1000])
+        seconds = unknown_pause(claim, self._records.back_off(1))
+        if seconds is not None and not unwanted:
+            self._records.unknown(hold, seconds, reason)
             return
         attempt = AttemptEnd(live.number, "abandoned", "outcome_unknown", reason[:1000])
         message = "the provider's answer was lost and it could not be asked in time"
-        self._asking.left(hold.claim, live)
-        self._end(hold, Ending("failed", error_code="outcome_unknown", error_message=message, attempt=attempt))
+        ending = (
+            Ending("canceled", attempt=attempt)
+            if unwanted
+            else Ending("failed", error_code="outcome_unknown", error_message=message, attempt=attempt)
+        )
+        self._records.end(hold, ending, blind=True)
 
-    def _unfetched(self, hold: Hold, done: Done, error: OutcomeUnknown) -> None:
-        """The generation is done, but its result cannot be had from where it lies. If it can be asked again it is,
-        until the time limit; it is paid for.
-        """
-        if _live(hold).phase == "accepted" and hold.claim.seconds_left > 0:
-            self._unknown(hold, str(error))
-            return
-        cost = done.cost_usd_micros
-        self._failed(hold, ProviderError("result_lost", str(error), retryable=True, charged=True, cost_usd_micros=cost))
+    # Stopping
 
-    def _unstored(self, hold: Hold, error: StorageError) -> None:
-        """The result could not be stored. It stays at the provider: the next step takes it again from there, until the
-        time limit. A wrong key or bucket is waited for as well: somebody may mend it, and the result is paid for.
-        """
-        log.warning("job %s: result not stored: %s", hold.claim.job_id, error)
-        if hold.claim.seconds_left <= 0:
-            self._failed(hold, ProviderError("storage_failed", str(error), retryable=False, charged=True))
-            return
-        self._unknown(hold, "the result could not be stored yet")
-
-    # Leaving the claim
-
-    def _stop(self, hold: Hold, ending_: Ending) -> None:
-        """Stop a generation that nobody waits for any more, then end the job. One that is done all the same is taken, so
-        that its cost is known, and its result kept where the catalogue says so.
+    def _stop(self, hold: Hold) -> None:
+        """Stop a generation that nobody waits for any more, then end the job. One that is done all the same is taken: its
+        cost is known then, and its result kept, unless a cancel says otherwise. What cannot be asked is asked again.
         """
         claim, live = hold.claim, hold.claim.live
+        ending = _stopped(claim)
         if live is None:
-            self._end(hold, ending_)
+            self._records.end(hold, ending)
             return
-        provider_job_id, cost = live.provider_job_id or "", None
+        cost, lost = None, ""
         try:
-            provider, request = self._asking.provider(live), self._asking.request(hold, live)
-            provider.cancel(request, provider_job_id)
-            outcome = provider.poll(request, provider_job_id)
-            if isinstance(outcome, Done) and claim.cancel_requested:
-                self._asking.told(claim, live, None, over=True)
-                self._finish(hold, outcome)
-                return
-            cost = outcome.cost_usd_micros if isinstance(outcome, Done) else None
+            outcome = self._last_look(hold)
         except ProviderError as error:
-            cost = error.cost_usd_micros
+            lost, cost = (error.message if says_nothing(claim, live.phase, error) else ""), error.cost_usd_micros
         except OutcomeUnknown as error:
-            log.info("job %s: cancel at the provider came to nothing: %s", claim.job_id, error)
-        self._asking.left(claim, live)
-        attempt = AttemptEnd(
-            live.number, "abandoned", ending_.error_code or "canceled", "stopped at our request", cost_usd_micros=cost
-        )
-        self._end(hold, replace(ending_, attempt=attempt))
-
-    def _end(self, hold: Hold, ending_: Ending) -> Ended | None:
-        claim = hold.claim
-
-        def end(conn: Connection[Any]) -> Ended | None:
-            return ending.end(
-                conn, claim.account_id, claim.job_id, ending_, token=claim.token, on_cancel=claim.entry.on_cancel
-            )
-
-        try:
-            with single() as conn:
-                ended = end(conn)
-        except NeedsTransaction:
-            with transaction() as conn:
-                ended = end(conn)
-        reached("settled" if ending_.ended == "succeeded" else "failed")
-        if ended is None:
-            log.info("job %s: stale claim %s changed nothing", claim.job_id, claim.token)
+            lost = str(error)
         else:
-            _tell(claim, ended)
-        return ended
-
-    def _put_back(
-        self,
-        hold: Hold,
-        attempt: AttemptEnd | None,
-        pause: float,
-        reason: str,
-        *,
-        next_route: int,
-        spends_attempt: bool = False,
-    ) -> None:
-        claim = hold.claim
-        with transaction() as conn:
-            done = ending.put_back(
-                conn,
-                claim.account_id,
-                claim.job_id,
-                token=claim.token,
-                after_seconds=pause,
-                reason=reason[:1000],
-                attempt=attempt,
-                spends_attempt=spends_attempt,
-                next_route=next_route,
-            )
-        reached("put_back")
-        if done is not None:
-            _tell(claim, done)
-            if done.ended == "queued":
-                say(claim.account_id, "job.waiting", claim.job_id, {"reason": reason[:200], "seconds": round(pause, 1)})
-
-    def _back_off(self, tries: int) -> float:
-        return back_off_seconds(
-            tries, base=settings().retry_base_seconds, ceiling=settings().retry_max_seconds, chance=self._chance()
+            if isinstance(outcome, Done):
+                self._answered(hold, outcome)
+                return
+        if lost and not last_question(claim):
+            self._records.wait(hold, self._records.back_off(1), f"its provider could not be asked: {lost}")
+            return
+        attempt = AttemptEnd(
+            live.number, "abandoned", ending.error_code or "canceled", "stopped at our request", cost_usd_micros=cost
         )
+        self._records.end(hold, replace(ending, attempt=attempt), blind=True)
+
+    def _last_look(self, hold: Hold) -> Outcome:
+        """What became of the generation; at the end it is asked to stop, if it runs."""
+        live = live_of(hold)
+        provider, request = self._asking.provider(live), self._asking.request(hold, begins=False)
+        called = self._asking.called_back(hold, provider, request)
+        if isinstance(called, Done):
+            return called
+        if not hold.claim.cancel_requested:
+            outcome = self._look(hold, provider, request)
+            if isinstance(outcome, Done):
+                return outcome
+        try:
+            provider.cancel(request, live.provider_job_id or "")
+        except (ProviderError, OutcomeUnknown) as error:
+            log.info("job %s: cancel at the provider came to nothing: %s", hold.claim.job_id, error)
+        return self._look(hold, provider, request)
+
+    def _look(self, hold: Hold, provider: Provider, request: Request) -> Outcome:
+        """A poll; where that asks nobody, the start is repeated if that is the same generation."""
+        live = live_of(hold)
+        outcome = provider.poll(request, live.provider_job_id or "")
+        if isinstance(outcome, Pending) and provider.recovery(request) == "idempotent":
+            return provider.start(self._asking.request(hold, begins=True), key_of(hold.claim, live.number))
+        return outcome
 
 
-def _tell(claim: Claim, ended: Ended) -> None:
-    if ended.rings:
-        ring(ended.rings, told=[claim.account_id])
-    else:
-        tell_soon(claim.account_id)
-
-
-def _live(hold: Hold) -> LiveAttempt:
-    live = hold.claim.live
-    assert live is not None  # noqa: S101 - next_step said so
-    return live
-
-
-def _cancel_cost(claim: Claim) -> int:
-    return claim.price_credits if claim.live and claim.entry.on_cancel == "charge" else 0
+def _stopped(claim: Claim) -> Ending:
+    if claim.cancel_requested:
+        charged = claim.live is not None and claim.entry.on_cancel == "charge"
+        return Ending("canceled", cost_credits=claim.price_credits if charged else 0)
+    message = f"not done in {claim.entry.timeout_seconds} seconds"
+    return Ending("failed", error_code="timed_out", error_message=message)

@@ -1,7 +1,11 @@
 """How a worker comes to a provider: by which route, with which key and files, and whether now."""
 
+import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from pydantic import SecretStr
 
 from models import callbacks, provider_keys
 from models.db import single
@@ -9,11 +13,23 @@ from models.providers import BUILT_IN
 from models.runs import Claim, LiveAttempt
 from models.settings import settings
 from workers import inputs, routing
-from workers.leases import Hold
+from workers.leases import Hold, LeaseLost
 from workers.pressure import Report, pressure
-from workers.providers.base import Callback, InputFile, OutcomeUnknown, Provider, ProviderError, Request
+from workers.providers.base import (
+    Callback,
+    Done,
+    InputFile,
+    Outcome,
+    OutcomeUnknown,
+    Output,
+    Provider,
+    ProviderError,
+    Request,
+)
 from workers.roster import Roster
 from workers.routing import Choice, Go
+
+log = logging.getLogger(__name__)
 
 SLOT_SECONDS = 60.0  # how long after the job's time limit a provider's slot is freed, if nobody frees it
 
@@ -30,57 +46,83 @@ class Asking:
         self._roster = Roster()
         self._chance = chance
 
-    def choose(self, claim: Claim, live: LiveAttempt) -> Choice:
+    def choose(self, hold: Hold) -> Choice:
         """Choose a route, from the one that the claim wrote down on, and take a slot of its provider."""
+        claim, live = hold.claim, live_of(hold)
         routes = claim.entry.routes
         if routes[live.route].provider == BUILT_IN:
             return Go(live.route)  # is in the house: has no limits, and is not worth two round trips
+        with single() as conn:
+            own = provider_keys.providers_of(conn, claim.account_id)
         return routing.take(
             pressure(), routes, self._roster.limits, live.route, key_of(claim, live.number),
             lease_seconds=max(0.0, claim.seconds_left) + SLOT_SECONDS, chance=self._chance(),
+            pressure_key=lambda name: provider_keys.credential(name, claim.account_id, own=name in own),
         )  # fmt: skip
 
-    def told(
-        self, claim: Claim, live: LiveAttempt, error: ProviderError | OutcomeUnknown | None, *, over: bool
-    ) -> None:
-        """What the provider's answer says about the provider. `over`: it works on the job no longer."""
+    def begin_with_own_key(self, hold: Hold) -> None:
+        """Write down the account's own key, if it has one at the attempt's provider: what it begins, it is asked for with.
+
+        One that cannot be read any more, because SECRET_KEY has changed, is none.
+        """
+        claim, live = hold.claim, live_of(hold)
+        if live.provider == BUILT_IN:
+            return
+        with single() as conn:
+            sealed = provider_keys.begin_with(
+                conn, claim.account_id, live.provider, job_id=claim.job_id, number=live.number, token=claim.token
+            )
+            if sealed is not None and provider_keys.unsealed(sealed) is None:
+                provider_keys.begin_without(conn, claim.job_id, live.number)
+                sealed = None
+        if sealed is not None:
+            hold.claim = replace(claim, live=live._replace(own_key=sealed))
+
+    def told(self, hold: Hold, error: ProviderError | OutcomeUnknown | None, *, over: bool) -> None:
+        """What the provider's answer says about the provider. `over`: it works on the job no longer.
+
+        Best effort: whatever goes wrong here, the answer itself counts.
+        """
+        claim, live = hold.claim, live_of(hold)
         if live.provider == BUILT_IN:
             return
         report = routing.report_of(error)
         pause = error.retry_after_seconds if isinstance(error, ProviderError) else None
         if report is Report.OK and not over:
             return  # says nothing yet: some accept everything and fail it later
-        pressure().report(
-            live.provider, self._roster.limits(live.provider), key_of(claim, live.number), report,
-            retry_after_seconds=pause, release=over,
-        )  # fmt: skip
+        try:
+            pressure().report(
+                credential_of(claim, live), self._roster.limits(live.provider), key_of(claim, live.number), report,
+                retry_after_seconds=pause, release=over,
+            )  # fmt: skip
+            hold.released = hold.released or over
+        except Exception:
+            log.exception("job %s: what its provider answered is not reported", claim.job_id)
 
-    def left(self, claim: Claim, live: LiveAttempt) -> None:
-        """Nobody waits for the provider any more."""
-        if live.provider != BUILT_IN:
-            pressure().release(live.provider, key_of(claim, live.number))
+    def left(self, hold: Hold) -> None:
+        """Nobody waits for the provider any more: give its slot back, however the attempt has come to its end."""
+        claim, live = hold.claim, hold.claim.live
+        if live is None or live.provider == BUILT_IN or hold.released:
+            return
+        hold.released = True
+        try:
+            pressure().release(credential_of(claim, live), key_of(claim, live.number))
+        except Exception:
+            log.exception("job %s: its provider's slot is freed when it lapses", claim.job_id)
 
     def provider(self, live: LiveAttempt) -> Provider:
         """Who was asked. Raises ProviderError where it is not on the roster any more."""
         return self._roster.find(live.provider).provider
 
-    def request(self, hold: Hold, live: LiveAttempt) -> Request:
-        """What is asked. Raises ProviderError where we have no key, or a file that the input names cannot be had."""
-        claim = hold.claim
+    def request(self, hold: Hold, *, begins: bool) -> Request:
+        """What is asked. Raises ProviderError where we have no key, or a file that the input names cannot be had.
+
+        `begins`: it begins a generation, or repeats its beginning, so that the files go with it.
+        """
+        claim, live = hold.claim, live_of(hold)
         route = claim.entry.routes[min(live.route, len(claim.entry.routes) - 1)]
-        own = None
-        if live.provider != BUILT_IN:
-            with single() as conn:
-                own = provider_keys.find(conn, claim.account_id, live.provider)
-            if own is None and not self._roster.find(live.provider).has_key:
-                raise ProviderError(
-                    "not_configured",
-                    f"the key of provider {live.provider!r} is not set",
-                    retryable=False,
-                    elsewhere=True,
-                )
-        # Only a call that begins a generation sends them; a poll names what was begun.
-        files = {} if live.phase == "accepted" else _files(hold)
+        own = self._own_key(live)
+        files = _files(hold) if begins else {}
         return Request(
             model=route.model,
             kind=claim.entry.kind,
@@ -91,20 +133,82 @@ class Asking:
             canceled=hold.stop.is_set,
             callback_url=_callback_url(claim, live),
             api_key=own.get_secret_value() if own else None,
+            confirm=hold.confirm,
         )
 
-    def calls(self, claim: Claim, live: LiveAttempt) -> list[Callback]:
-        """What the provider has called back with, newest first."""
+    def _own_key(self, live: LiveAttempt) -> SecretStr | None:
+        """The account's own key, if that began the attempt. Raises ProviderError where there is no key at all."""
         if live.provider == BUILT_IN:
-            return []
+            return None
+        own = provider_keys.unsealed(live.own_key) if live.own_key is not None else None
+        if own is None and (live.own_key is not None or not self._roster.find(live.provider).has_key):
+            raise ProviderError(
+                "not_configured", f"the key of provider {live.provider!r} is not set", retryable=False, elsewhere=True
+            )
+        return own
+
+    def output(self, hold: Hold) -> Callable[[str, str | None], Output]:
+        """What makes an output of an address that the attempt's provider has answered with."""
+        live = live_of(hold)
+        provider, request = self.provider(live), self.request(hold, begins=False)
+        return lambda address, media_type: provider.output(request, address, media_type)
+
+    def called_back(self, hold: Hold, provider: Provider, request: Request) -> Outcome | None:
+        """What the provider has called back with, as far as it may be believed. A terminal word counts, whatever came
+        before or after it; else the newest. Raises ProviderError if the word is that the generation failed.
+
+        Calls that say nothing, or nothing any more, are forgotten, so that there is always room for the last one.
+        """
+        claim, live = hold.claim, live_of(hold)
+        if live.provider == BUILT_IN:
+            return None
         with single() as conn:
-            return [Callback(*call) for call in reversed(callbacks.calls(conn, claim.job_id, live.number))]
+            calls = callbacks.calls(conn, claim.job_id, live.number)
+        pending: Outcome | None = None
+        useless: list[int] = []
+        try:
+            for call in reversed(calls):
+                outcome = provider.callback(
+                    request, live.provider_job_id, Callback(call.headers, call.body, call.received_at)
+                )
+                if isinstance(outcome, Done):
+                    return outcome
+                if outcome is None or pending is not None:
+                    useless.append(call.id)
+                pending = pending or outcome
+        finally:
+            _forget(useless)
+        return pending
+
+
+def _forget(calls: Sequence[int]) -> None:
+    if not calls:
+        return
+    try:
+        with single() as conn:
+            callbacks.forget_calls(conn, calls)
+    except Exception:
+        log.warning("calls back that say nothing are kept a little longer", exc_info=True)
+
+
+def live_of(hold: Hold) -> LiveAttempt:
+    """The attempt that the step is about."""
+    live = hold.claim.live
+    assert live is not None  # noqa: S101 - next_step said so
+    return live
+
+
+def credential_of(claim: Claim, live: LiveAttempt) -> str:
+    """Under which name the provider's limits are counted: each key has its own."""
+    return provider_keys.credential(live.provider, claim.account_id, own=live.own_key is not None)
 
 
 def _files(hold: Hold) -> dict[str, InputFile]:
     try:
-        return inputs.gather(hold.claim, lost=lambda: hold.lost)
+        return inputs.gather(hold.claim, lost=lambda: hold.lost or hold.stop.is_set())
     except inputs.UnusableInput as error:
+        if hold.lost:
+            raise LeaseLost("another worker has the job") from error
         raise ProviderError(error.code, error.message, retryable=error.retryable, elsewhere=False) from error
 
 

@@ -1,9 +1,13 @@
 """What a step decides, from values alone. Pure."""
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
+from common import clock
 from models.ending import NewAsset
 from models.runs import Claim
+from models.settings import settings
+from storage.media import kind_of
 from workers.providers.base import ProviderError
 from workers.routing import route_after
 
@@ -14,19 +18,26 @@ class Next(StrEnum):
     START = "start"
     POLL = "poll"
     RECOVER = "recover"  # a call was written down, and whether it was made is not known
+    COLLECT = "collect"  # the provider has answered with the result
     CANCEL = "cancel"
     TIME_OUT = "time_out"
+    FAIL = "fail"  # the last attempt has failed, and there is to be no other
 
 
 def next_step(claim: Claim) -> Next:
     """Decide from the row alone."""
     if claim.begins:
         return Next.START
-    if claim.live is not None and claim.live.phase != "accepted":
+    phase = claim.live.phase if claim.live is not None else None
+    if phase == "delivered":
+        return Next.COLLECT
+    if phase in {"intent", "unknown"}:
         return Next.RECOVER
     if claim.cancel_requested:
         return Next.CANCEL
-    return Next.TIME_OUT if claim.live is None or claim.seconds_left <= 0 else Next.POLL
+    if claim.seconds_left <= 0:
+        return Next.TIME_OUT
+    return Next.POLL if phase is not None else Next.FAIL
 
 
 def back_off_seconds(tries: int, *, base: float, ceiling: float, chance: float) -> float:
@@ -35,12 +46,18 @@ def back_off_seconds(tries: int, *, base: float, ceiling: float, chance: float) 
     return whole * (0.5 + chance / 2)
 
 
-def measured_quantity_milli(unit: str, reserved_milli: int, assets: list[NewAsset], usage: dict[str, int]) -> int:
-    """How much was really made, in thousandths of the price's unit; what cannot be measured is what was reserved."""
-    if unit == "image":
-        return 1000 * len(assets)
-    if unit == "second" and all(asset.duration_ms is not None for asset in assets):
-        return sum(asset.duration_ms or 0 for asset in assets)
+def measured_quantity_milli(
+    unit: str, reserved_milli: int, assets: Sequence[NewAsset], usage: Mapping[str, int]
+) -> int:
+    """How much was really made, in thousandths of the price's unit; what cannot be measured is what was reserved.
+
+    What came besides (a text beside a picture, a cover beside a song) is not counted.
+    """
+    if unit == "image" and (pictures := [each for each in assets if kind_of(each.media_type) == "image"]):
+        return 1000 * len(pictures)
+    lasting = [each for each in assets if kind_of(each.media_type) in {"video", "speech"}]
+    if unit == "second" and lasting and all(each.duration_ms is not None for each in lasting):
+        return sum(each.duration_ms or 0 for each in lasting)
     if unit == "token" and "tokens" in usage:
         return 1000 * usage["tokens"]
     return reserved_milli
@@ -67,3 +84,45 @@ def says_nothing(claim: Claim, phase: str, error: ProviderError) -> bool:
     if phase == "accepted":
         return error.limited
     return error.limited or (error.refused_call and (error.retryable or error.elsewhere))
+
+
+def is_unwanted(claim: Claim) -> bool:
+    """Whether its result would be dropped and refunded."""
+    return claim.cancel_requested and claim.entry.on_cancel == "refund"
+
+
+def elapsed_seconds(claim: Claim) -> float:
+    """Since the claim."""
+    return clock.seconds() - claim.claimed_at
+
+
+def is_quiet(claim: Claim) -> bool:
+    """Whether no request of the attempt's beginner can be on its way any more: its lease has lapsed, and once more so long."""
+    return claim.live is not None and claim.live.age_seconds > 2 * settings().lease_seconds
+
+
+def unknown_pause(claim: Claim, back_off: float) -> float | None:
+    """When to ask again about an attempt whose outcome is unknown, growing with its age. None: this claim has asked after
+    the limit, so that it may be given up.
+    """
+    age, limit = claim.live.age_seconds if claim.live else 0.0, settings().reconcile_seconds
+    if not claim.begins and age >= limit:
+        return None
+    left = limit - age - elapsed_seconds(claim)
+    return min(max(left, 0.0) + 0.1, max(back_off, age / 4))
+
+
+def last_question(claim: Claim) -> bool:
+    """Whether this claim has asked after the last time at which a question that is lost is repeated."""
+    return claim.seconds_left < -settings().ask_again_seconds
+
+
+def collecting_is_over(claim: Claim, *, fetching: bool) -> tuple[bool, float]:
+    """Whether a delivered result is not tried for any longer, and if it is, after how many seconds. What the provider does
+    not give is tried for until the time limit, and a while; what we cannot store, for a day.
+    """
+    age = claim.live.delivered_age_seconds if claim.live else 0.0
+    pause = min(60.0, max(settings().retry_base_seconds, age / 4))
+    if fetching:
+        return claim.seconds_left <= 0 and age >= settings().collect_seconds, pause
+    return age >= settings().store_hours * 3600, pause

@@ -1,29 +1,74 @@
 """Leases are kept alive by a thread of their own, so that a step may take longer than its lease without losing it."""
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+from common import clock
 from models import fleet, runs
 from models.db import transaction
 from models.runs import Claim
 from models.settings import settings
 from workers.enqueue import ring
+from workers.persist import persist
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5  # how often cancel requests are looked for while a job is held
+FRESH_SECONDS = 1.0  # how old the database's word that a job is ours may be in the line before its call
+
+
+class NotCalled(Exception):
+    """The call that was to begin a generation was not made, and is not to be. Its message says why."""
+
+
+class LeaseLost(NotCalled):
+    """Somebody else has the job now: stop before the next side effect."""
 
 
 class Hold:
-    """A claim while a worker thread works under it. `stop` is set when the job is to be canceled or the lease is lost."""
+    """A claim while a worker thread works under it. `stop` is set when the job is to be canceled."""
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: Claim, stopping: threading.Event | None = None) -> None:
         self.claim = claim
         self.stop = threading.Event()
         self.lost = False
+        self.called = False  # the provider may have been called since the claim
+        self.alone = False  # nobody but this thread can learn what it is told
+        self.released = False  # the provider's slot
+        self._confirmed_at = claim.claimed_at
+        self._stopping = stopping or threading.Event()
+
+    def confirm(self) -> None:
+        """Make sure, in the last line before a call, that the job is still ours: a process may have been paused since it
+        knew. Raises NotCalled, LeaseLost.
+        """
+        if self._stopping.is_set():
+            raise NotCalled("the worker stops")
+        while clock.seconds() - self._confirmed_at > FRESH_SECONDS and not self.lost:
+            self._extend()
+        if self.lost:
+            raise LeaseLost("another worker has the job")
+        if self.stop.is_set() and self.claim.begins and not self.called:
+            raise NotCalled("the job was canceled before the call")
+        self.called = True
+
+    def _extend(self) -> None:
+        claim, before = self.claim, clock.seconds()
+        held = persist(lambda conn: runs.extend(conn, [(claim.job_id, claim.token, claim.owner)]))
+        self.keep(before, held.get(claim.job_id))
+
+    def keep(self, asked_at: float, canceled: bool | None) -> None:
+        """The database's word on the lease, as of `asked_at`. `canceled` None: it is not ours any more."""
+        if canceled is None:
+            self.lost = True
+        else:
+            self._confirmed_at = max(self._confirmed_at, asked_at)
+            if canceled:
+                self.stop.set()
 
 
 class Keeper:
@@ -34,8 +79,11 @@ class Keeper:
         self._queues = queues
         self._threads = threads
         self._holds: dict[UUID, Hold] = {}
+        self._doubtful: dict[tuple[UUID, str], float] = {}  # claims whose answer was lost, and since when
+        self._claims = itertools.count(1)
         self._lock = threading.Lock()
         self._ending = threading.Event()
+        self.stopping = threading.Event()  # no call is begun any more
         self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
         self.threads_alive: Callable[[], int] = lambda: threads  # replaced by who runs the threads
 
@@ -46,18 +94,33 @@ class Keeper:
         """Give back what is still held, and say goodbye."""
         self._ending.set()
         self._thread.join(timeout=10)
-        for hold in self._current():
-            hold.stop.set()
+        try:
+            for hold in self._current():
+                with transaction() as conn:
+                    rung = runs.release(conn, hold.claim)
+                ring([rung] if rung else [])
             with transaction() as conn:
-                rung = runs.release(conn, hold.claim)
-            ring([rung] if rung else [])
-        with transaction() as conn:
-            fleet.forget_worker(conn, self._worker_id)
+                fleet.forget_worker(conn, self._worker_id)
+        except Exception:
+            log.warning("what is held is not given back; it is rescued when its lease has lapsed", exc_info=True)
+
+    def waits_alone(self) -> bool:
+        """Whether a thread holds, or waits for, an answer that nobody could ask for again."""
+        return any(hold.alone for hold in self._current())
+
+    def owner(self) -> str:
+        """In whose name a claim is made: another for each, so that one whose answer was lost is told from all others."""
+        return f"{self._worker_id}#{next(self._claims)}"
+
+    def doubt(self, job_id: UUID, owner: str) -> None:
+        """The answer to a claim was lost: if it was made, it is given back, since no thread works under it."""
+        with self._lock:
+            self._doubtful[job_id, owner] = clock.seconds()
 
     @contextmanager
     def hold(self, claim: Claim) -> Iterator[Hold]:
         """Keep a claim's lease alive inside the block."""
-        held = Hold(claim)
+        held = Hold(claim, self.stopping)
         if claim.cancel_requested:
             held.stop.set()
         with self._lock:
@@ -84,20 +147,20 @@ class Keeper:
                 if since_extend >= extend_every:
                     since_extend = 0.0
                     self._extend(holds)
+                    self._give_back()
                 elif holds:
                     self._look(holds)
             except Exception:
                 log.warning("could not keep leases alive; trying again", exc_info=True)
+                since_extend = extend_every  # at the next look, not a quarter of a lease later
 
     def _extend(self, holds: list[Hold]) -> None:
+        before = clock.seconds()
         with transaction() as conn:
             fleet.report_worker(conn, self._worker_id, self._queues, self._threads, self.threads_alive(), len(holds))
             held = runs.extend(conn, [(h.claim.job_id, h.claim.token, h.claim.owner) for h in holds])
         for hold in holds:
-            if hold.claim.job_id not in held:
-                hold.lost = True
-            if hold.lost or held[hold.claim.job_id]:
-                hold.stop.set()
+            hold.keep(before, held.get(hold.claim.job_id))
 
     def _look(self, holds: list[Hold]) -> None:
         with transaction() as conn:
@@ -105,3 +168,15 @@ class Keeper:
         for hold in holds:
             if hold.claim.job_id in canceled:
                 hold.stop.set()
+
+    def _give_back(self) -> None:
+        """Give back doubtful claims. Each is looked for as long as a lease lasts: a commit may arrive late."""
+        with self._lock:
+            doubtful = dict(self._doubtful)
+        for (job_id, owner), since in doubtful.items():
+            with transaction() as conn:
+                rung = runs.give_back(conn, job_id, owner)
+            ring([rung] if rung else [])
+            if rung or clock.seconds() - since > settings().lease_seconds:
+                with self._lock:
+                    del self._doubtful[job_id, owner]

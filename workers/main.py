@@ -11,6 +11,7 @@ import secrets
 import signal
 import socket
 import threading
+import time
 from uuid import UUID
 
 import dramatiq
@@ -25,7 +26,7 @@ from workers.leases import Keeper
 
 log = logging.getLogger("workers")
 
-STOP_SECONDS = 20  # for steps under way; what is left then is given back
+STOP_SECONDS = 20  # for steps under way that can be done again; what is left then is given back
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -43,6 +44,19 @@ def main(argv: list[str] | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     run(options.threads, queues, stopping)
+
+
+def stop(worker: dramatiq.Worker, keeper: Keeper) -> None:
+    """Let the steps under way end. An answer that nobody could ask for again is waited for as long as it may take."""
+    begun = time.monotonic()
+    for thread in worker.workers:
+        thread.stop()  # no step is begun any more
+    while any(thread.is_alive() for thread in worker.workers):
+        waited = time.monotonic() - begun
+        if waited > (settings().worker_stop_seconds if keeper.waits_alone() else STOP_SECONDS):
+            break
+        time.sleep(0.05)
+    worker.stop(timeout=1000)
 
 
 def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
@@ -70,7 +84,8 @@ def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
     log.info("worker %s serves %s with %d threads", worker_id, ", ".join(queues), threads)
     stopping.wait()
     log.info("worker %s stops", worker_id)
-    worker.stop(timeout=STOP_SECONDS * 1000)
+    keeper.stopping.set()  # no call is begun any more
+    stop(worker, keeper)
     keeper.stop()
     enqueue.close()
     pressure.close()

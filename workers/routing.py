@@ -105,6 +105,7 @@ def take(
     *,
     lease_seconds: float,
     chance: float = 0.0,
+    pressure_key: Callable[[str], str] = str,
 ) -> Choice:
     """Choose a route and take a slot of its provider, for `member` to release.
 
@@ -117,7 +118,7 @@ def take(
         if isinstance(choice, Wait):
             return Wait(choice.seconds * (1 + SPREAD * chance), choice.reason)
         name = routes[choice.route].provider
-        answer = limiter.acquire(name, limits(name), member, lease_seconds=lease_seconds)
+        answer = limiter.acquire(pressure_key(name), limits(name), member, lease_seconds=lease_seconds)
         if isinstance(answer, Granted):
             return choice
         states[name] = answer

@@ -96,14 +96,17 @@ def spawn(
     return child
 
 
-def stop(children: Sequence[tuple["subprocess.Popen[bytes]", signal.Signals]]) -> None:
-    """Ask all to stop, then make sure: the whole group of each."""
+def stop(
+    children: Sequence[tuple["subprocess.Popen[bytes]", signal.Signals]], patience: Mapping[int, float] | None = None
+) -> None:
+    """Ask all to stop, then make sure: the whole group of each. `patience`: seconds for some of them, by pid."""
     for child, stop_signal in children:
         if child.poll() is None:
             child.send_signal(stop_signal)
-    end = time.monotonic() + STOP_SECONDS
+    begun = time.monotonic()
     try:
         for child, _ in children:
+            end = begun + (patience or {}).get(child.pid, STOP_SECONDS)
             try:
                 child.wait(max(0.1, end - time.monotonic()))
             except subprocess.TimeoutExpired:

@@ -22,12 +22,14 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.embedded.locked import hold, signal_group, spawn, stop, tail, write_private
+from models.settings import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 COLOURS = ("cyan", "yellow", "green", "magenta", "blue")
 RESTARTS = 5  # in a row; a process that stays up for a while has them all again
 FIRST_PAUSE = 1.0
 STAYED_UP_SECONDS = 60.0
+WORKER_EXTRA_SECONDS = 10.0  # more than a worker itself waits
 
 
 class Processes:
@@ -102,11 +104,17 @@ class Processes:
 
     def stop(self, label: str | None = None) -> None:
         """Stop one, or all, and wait."""
-        chosen = [label] if label else list(self._children)
-        stop([(self._children.pop(each), signal.SIGTERM) for each in chosen])
+        chosen = {each: self._children.pop(each) for each in ([label] if label else list(self._children))}
+        # A worker waits for answers that nobody could ask for again; who kills it meanwhile throws them away.
+        patience = {child.pid: self._worker_seconds() for each, child in chosen.items() if each.startswith("worker")}
+        stop([(child, signal.SIGTERM) for child in chosen.values()], patience)
         if label is None and self._launcher:
             self._launcher.close()
             self._launcher = None
+
+    def _worker_seconds(self) -> float:
+        given = self._environment.get("WORKER_STOP_SECONDS")
+        return (float(given) if given else settings().worker_stop_seconds) + WORKER_EXTRA_SECONDS
 
     def _show(self, label: str, child: "subprocess.Popen[bytes]") -> None:
         assert child.stdout is not None  # noqa: S101 - started with a pipe

@@ -30,7 +30,7 @@ begin
   select a.available, a.reserved, a.event_number, a.has_webhooks, p.slots - a.slots_in_use as free into acc
     from accounts a join plans p on p.id = a.plan_id where a.id = p_account for no key update of a;
   -- Statements after the account's lock, so that what hangs on the account is seen as it is under it.
-  select r.token, r.cancel_requested_at is not null as canceled, r.attempts, r.dispatched, r.started_at, v.amount into run
+  select r.token, r.cancel_requested_at is not null as canceled, r.model_id, r.attempts, r.dispatched, r.started_at, v.amount into run
     from job_runs r join reservations v on v.job_id = r.job_id where r.job_id = p_job for update of r;
   if not found or run.token <> p_token then
     outcome := 'stale';
@@ -94,13 +94,13 @@ begin
                     error_code = p_error_code, error_message = p_error_message, started_at = run.started_at
    where j.id = p_job returning j.webhook is not null into v_hooked;
   if p_number is not null then
-    update attempts set phase = p_phase, ended_at = app_now(), error_code = p_attempt_error_code,
+    update attempts set phase = p_phase, ended_at = app_now(), delivered = null, own_key = null, error_code = p_attempt_error_code,
                         error_message = p_attempt_error_message, charged = p_charged,
-                        cost_usd_micros = p_cost_usd_micros, usage = p_usage
+                        cost_usd_micros = coalesce(p_cost_usd_micros, cost_usd_micros), usage = coalesce(p_usage, usage)
      where job_id = p_job and number = p_number;
   else  -- whoever ends a job without a word on its attempt knows nothing of it
-    update attempts set phase = 'abandoned', ended_at = app_now()
-     where job_id = p_job and phase in ('intent', 'accepted', 'unknown');
+    update attempts set phase = 'abandoned', ended_at = app_now(), delivered = null, own_key = null
+     where job_id = p_job and ended_at is null;
   end if;
   update reservations set resolution = v_resolution, settled = v_settled, refunded = v_refunded, resolved_at = app_now()
    where job_id = p_job;
@@ -149,6 +149,10 @@ begin
     perform deliver_events(array[p_account], array[acc.event_number], array[end_job.event_number]);
   end if;
 
+  -- A place at the provider may have become free with it: the first that was held back there need not wait longer.
+  update job_runs r set wake_at = null, held_back = false
+   where r.job_id = (select h.job_id from job_runs h where h.account_id = p_account and h.held_back and not h.dispatched
+                        and h.model_id = run.model_id order by h.wake_at limit 1);
   v_free := acc.free + run.dispatched::int;
   if v_free > 0 and exists (select 1 from job_runs r where r.account_id = p_account and not r.dispatched and r.wake_at is null)
   then

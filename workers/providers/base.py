@@ -129,6 +129,10 @@ class OutcomeUnknown(Exception):
     """A call's answer was lost: it may or may not have had its effect. Never start another generation blindly."""
 
 
+class NotFetched(OutcomeUnknown):
+    """A result is there, but could not be fetched from where it lies just now."""
+
+
 Recovery = Literal["idempotent", "lookup", "none"]
 
 

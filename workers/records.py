@@ -1,0 +1,253 @@
+"""What a step writes: facts, which are repeated until the database has answered, and decisions, which are made again by
+the next claim if they cannot be written now.
+
+A decision locks its account. While that is locked by somebody, or the database is away, no thread waits for it: the fact
+that it rests on is written first (that locks no account), and the job is let go.
+"""
+
+import logging
+import random
+from collections.abc import Callable
+from typing import Any
+
+from psycopg import Connection
+
+from common.faultpoints import reached
+from models import ending, facts, runs
+from models.db import single, transaction
+from models.ending import AttemptEnd, Ended, Ending, NeedsTransaction, Unread
+from models.facts import Told
+from models.runs import Claim
+from models.settings import settings
+from workers.asking import Asking, live_of
+from workers.decisions import again_by, back_off_seconds
+from workers.delivered import Delivered
+from workers.enqueue import ring, say, tell_soon
+from workers.leases import Hold
+from workers.persist import is_passing, persist
+from workers.providers.base import Pending, ProviderError
+
+log = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 1.0  # after which a decision that could not be written is made again
+MESSAGE_CHARACTERS = 1000
+
+Fact = Callable[[], Told]
+
+
+class Records:
+    """Writes of one worker process."""
+
+    def __init__(self, asking: Asking, chance: Callable[[], float] = random.random) -> None:
+        self._asking = asking
+        self._chance = chance
+
+    def back_off(self, tries: int) -> float:
+        return back_off_seconds(
+            tries, base=settings().retry_base_seconds, ceiling=settings().retry_max_seconds, chance=self._chance()
+        )
+
+    # Facts
+
+    def accept(self, hold: Hold, pending: Pending) -> None:
+        """The provider knows it under this id: the job waits for its next poll without a worker."""
+        claim, number = hold.claim, live_of(hold).number
+        pause = 0.0 if claim.cancel_requested else pending.poll_after_seconds
+        told = persist(
+            lambda conn: facts.accept(
+                conn, claim, number, provider_job_id=pending.provider_job_id, after_seconds=pause,
+                progress=pending.progress,
+            )
+        )  # fmt: skip
+        hold.alone = False
+        if told is Told.MINE and pending.progress is not None:
+            say(claim.account_id, "job.progress", claim.job_id, {"progress": pending.progress})
+        reached("accepted")
+
+    def deliver(self, hold: Hold, delivered: Delivered) -> Told:
+        """The provider has answered with the result: from here on it is only collected, by whoever claims next."""
+        claim, number, row = hold.claim, live_of(hold).number, delivered.row()
+        told = persist(
+            lambda conn: facts.deliver(
+                conn, claim, number, delivered=row, usage=delivered.usage, cost_usd_micros=delivered.cost_usd_micros
+            )
+        )
+        hold.alone = False
+        reached("delivered")
+        if told is not Told.MINE:
+            log.info("job %s: a result that came after the claim was lost is %s", claim.job_id, told)
+        return told
+
+    def fail_late(self, hold: Hold, end: AttemptEnd, next_route: int | None, *, spends_attempt: bool) -> Told:
+        """The attempt has failed, and what follows cannot be decided here: whoever claims next goes on from there."""
+        claim, route = hold.claim, facts.NOWHERE if next_route is None else next_route
+        told = persist(lambda conn: facts.fail(conn, claim, end, next_route=route, spends_attempt=spends_attempt))
+        hold.alone = False
+        self._asking.left(hold)
+        return told
+
+    def never_called(self, hold: Hold) -> None:
+        """The lease was lost before the call, which was not made."""
+        claim, live = hold.claim, live_of(hold)
+        told = persist(lambda conn: facts.never_called(conn, claim, live.number, live.route))
+        if told is not Told.OLD:
+            self._asking.left(hold)
+
+    # Letting go: neither a fact nor an end
+
+    def wait(self, hold: Hold, seconds: float, reason: str | None, progress: int | None = None) -> None:
+        """The attempt goes on without a worker until its next look."""
+        claim = hold.claim
+        persist(lambda conn: runs.wait(conn, claim, after_seconds=seconds, reason=_short(reason), progress=progress))
+
+    def unknown(self, hold: Hold, seconds: float, reason: str) -> None:
+        """The answer was lost: the job is reconciling."""
+        claim, number = hold.claim, live_of(hold).number
+        persist(lambda conn: runs.wait_unknown(conn, claim, number, after_seconds=seconds, reason=_short(reason) or ""))
+        hold.alone = False
+
+    def give_back(self, hold: Hold, seconds: float = 0.0) -> None:
+        """The step is not done, and its call was not made."""
+        claim = hold.claim
+        rung = persist(lambda conn: runs.give_back(conn, claim.job_id, claim.owner, after_seconds=seconds))
+        self._asking.left(hold)
+        if rung and not seconds:
+            ring([rung])
+
+    # Decisions
+
+    def end(self, hold: Hold, ending_: Ending, fact: Fact | None = None, *, blind: bool = False) -> Ended | None:
+        """End the job. None: it could not be written, or the claim is lost; then `fact` is, which the end rests on.
+
+        `blind`: it ends for want of an answer, so a call back that lies unread undoes it.
+        """
+        claim = hold.claim
+        try:
+            ended = self._ended(claim, ending_, blind=blind)
+        except Exception as error:
+            log.warning("job %s: its end is decided again later", claim.job_id, exc_info=not is_passing(error))
+            self._undecided(hold, fact, error)
+            return None
+        if isinstance(ended, Unread):
+            ring([ended.ring])
+            return None
+        reached("settled" if ending_.ended == "succeeded" else "failed")
+        if ended is None:
+            log.info("job %s: stale claim %s changed nothing", claim.job_id, claim.token)
+            if fact is not None:
+                fact()
+            return None
+        hold.alone = False
+        self._asking.left(hold)
+        _tell(claim, ended)
+        return ended
+
+    def _ended(self, claim: Claim, ending_: Ending, *, blind: bool) -> Ended | Unread | None:
+        def end(conn: Connection[Any]) -> Ended | None:
+            return ending.end(
+                conn, claim.account_id, claim.job_id, ending_, token=claim.token, on_cancel=claim.entry.on_cancel
+            )
+
+        if blind:
+            with transaction() as conn:
+                return ending.end_blindly(
+                    conn, claim.account_id, claim.job_id, ending_, token=claim.token, on_cancel=claim.entry.on_cancel
+                )
+        try:
+            with single() as conn:
+                return end(conn)
+        except NeedsTransaction:
+            with transaction() as conn:
+                return end(conn)
+
+    def put_back(
+        self,
+        hold: Hold,
+        attempt: AttemptEnd | None,
+        pause: float,
+        reason: str,
+        *,
+        next_route: int,
+        spends_attempt: bool = False,
+        held_back: bool = False,
+    ) -> None:
+        """Put the job back into its account's line. Without `attempt` the claim's own was never called."""
+        claim = hold.claim
+
+        def fact() -> Told:
+            assert attempt is not None  # noqa: S101 - given only where it is
+            return self.fail_late(hold, attempt, next_route, spends_attempt=spends_attempt)
+
+        try:
+            with transaction() as conn:
+                done = ending.put_back(
+                    conn,
+                    claim.account_id,
+                    claim.job_id,
+                    token=claim.token,
+                    after_seconds=pause,
+                    reason=_short(reason) or "",
+                    attempt=attempt,
+                    spends_attempt=spends_attempt,
+                    next_route=next_route,
+                    held_back=held_back,
+                )
+        except Exception as error:
+            log.warning("job %s: what follows is decided again later", claim.job_id, exc_info=not is_passing(error))
+            if attempt is None and is_passing(error):
+                self.give_back(hold, max(pause, AGAIN_SECONDS))
+            else:
+                self._undecided(hold, fact if attempt is not None else None, error)
+            return
+        reached("put_back")
+        if done is None:
+            if attempt is not None:
+                fact()
+            else:
+                self.never_called(hold)
+            return
+        hold.alone = False
+        self._asking.left(hold)
+        _tell(claim, done)
+        if done.ended == "queued":
+            say(claim.account_id, "job.waiting", claim.job_id, {"reason": reason[:200], "seconds": round(pause, 1)})
+
+    def failed(self, hold: Hold, error: ProviderError, usage: dict[str, int] | None = None) -> None:
+        """The attempt has failed: another follows, or the job has failed."""
+        claim, live = hold.claim, live_of(hold)
+        attempt = AttemptEnd(
+            live.number, "failed", error.code, error.message[:MESSAGE_CHARACTERS], charged=error.charged,
+            cost_usd_micros=error.cost_usd_micros, usage=usage,
+        )  # fmt: skip
+        following = again_by(claim, live.route, error)
+        if following is None:
+            self.end(
+                hold,
+                Ending("failed", error_code=error.code, error_message=attempt.error_message, attempt=attempt),
+                lambda: self.fail_late(hold, attempt, None, spends_attempt=True),
+            )
+            return
+        # Where there are other routes they are looked at first: who has no room now is passed over.
+        elsewhere = following != live.route or (error.limited and len(claim.entry.routes) > 1)
+        pause = 0.0 if elsewhere else error.retry_after_seconds or self.back_off(claim.attempts_spent)
+        self.put_back(
+            hold, attempt, pause, f"{error.code}: {error.message}", next_route=following,
+            spends_attempt=not error.limited, held_back=error.limited and not elsewhere,
+        )  # fmt: skip
+
+    def _undecided(self, hold: Hold, fact: Fact | None, error: Exception) -> None:
+        """A decision could not be written, or nobody knows whether it was: write the fact, let go, decide again."""
+        if fact is None or fact() is Told.MINE:
+            seconds = AGAIN_SECONDS if is_passing(error) else self.back_off(5)
+            self.wait(hold, seconds, "the database did not take the job's end yet")
+
+
+def _tell(claim: Claim, ended: Ended) -> None:
+    if ended.rings:
+        ring(ended.rings, told=[claim.account_id])
+    else:
+        tell_soon(claim.account_id)
+
+
+def _short(reason: str | None) -> str | None:
+    return reason[:MESSAGE_CHARACTERS] if reason is not None else None
