@@ -2,12 +2,17 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from workers.providers.base import Callback
+
+
+def came(headers: Mapping[str, str], body: bytes, at: float | None = None) -> Callback:
+    """A call that came now, or when it is said."""
+    return Callback(headers, body, time.time() if at is None else at)
 
 
 class Listener:
@@ -57,7 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        self._listener.take(Callback({name.lower(): value for name, value in self.headers.items()}, body))
+        self._listener.take(came({name.lower(): value for name, value in self.headers.items()}, body))
         self.send_response(200)
         self.send_header("content-length", "0")
         self.end_headers()

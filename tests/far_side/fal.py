@@ -80,7 +80,8 @@ class FalFarSide(FarSide):
         if self._state(generation) != "COMPLETED":
             return as_json({"detail": "Request is still in progress"}, 400)
         status, body = self._ended(generation)
-        return as_json(body, status, **({"x_fal_error_type": body["error_type"]} if "error_type" in body else {}))
+        named = {"x_fal_error_type": body["error_type"]} if isinstance(body, dict) and "error_type" in body else {}
+        return as_json(body, status, **named)
 
     def _cancel(self, found: str) -> Answer:
         generation = self.book.generation(found)
@@ -101,7 +102,7 @@ class FalFarSide(FarSide):
     def _failed(self, generation: dict[str, Any]) -> bool:
         return generation["canceled"] or self.scripted(generation["facts"]["model"]).get("status", 200) >= 400
 
-    def _ended(self, generation: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    def _ended(self, generation: dict[str, Any]) -> tuple[int, Any]:
         wanted = self.scripted(generation["facts"]["model"])
         if generation["canceled"]:
             return 499, {"detail": "Request was cancelled", "error_type": "client_cancelled"}

@@ -1,9 +1,41 @@
 """What a provider is. One file per provider implements it; one contract test holds them all to it."""
 
+import math
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
+
+ID_CHARACTERS = 500
+ADDRESS_CHARACTERS = 8192
+CODE_CHARACTERS, MESSAGE_CHARACTERS, NAME_CHARACTERS = 100, 1000, 100
+WHOLE_LIMIT = 2**63 - 1  # PostgreSQL's bigint
+USAGE_LIMIT = 32  # names
+POLL_SECONDS_LEAST, POLL_SECONDS_MOST = 0.01, 3600.0
+RETRY_AFTER_SECONDS_MOST = 86_400.0
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(text: str, most: int = MESSAGE_CHARACTERS) -> str:
+    """A provider's words as PostgreSQL can hold them: without NUL and lone surrogates, both of which JSON can carry.
+
+    What is built here (outcomes and errors) is put through it when it is made, so that nothing else has to think of it.
+    """
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text[:most])
+
+
+def is_storable(text: str, most: int) -> bool:
+    """Whether a name can be kept as it is: what is looked for again later cannot be kept in other words."""
+    return 0 < len(text) <= most and not _UNSTORABLE.search(text)
+
+
+def whole(value: object) -> int | None:
+    """A number of something that a provider says, for a column of type bigint. None: it is no such number."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= WHOLE_LIMIT
+    return value if fits and isinstance(value, int) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +102,42 @@ class Output:
     claimed_media_type: str | None = None
     address: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.claimed_media_type is not None:
+            object.__setattr__(self, "claimed_media_type", storable(self.claimed_media_type, NAME_CHARACTERS))
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The generation has ended well."""
+    """The generation has ended well. Numbers that cannot be kept are left out: they are no reason to lose a result."""
 
     outputs: Sequence[Output]
     cost_usd_micros: int | None = None  # None: the provider does not say
     usage: Mapping[str, int] = field(default_factory=dict)  # such as {"tokens_in": 12, "tokens_out": 300}
 
+    def __post_init__(self) -> None:
+        named = list(self.usage.items())[:USAGE_LIMIT]
+        kept = {storable(name, NAME_CHARACTERS): number for name, each in named if (number := whole(each)) is not None}
+        object.__setattr__(self, "usage", kept)
+        object.__setattr__(self, "cost_usd_micros", whole(self.cost_usd_micros))
+
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The provider works on it and knows it under this id."""
+    """The provider works on it and knows it under this id. An id that cannot be kept is none: OutcomeUnknown."""
 
     provider_job_id: str
     poll_after_seconds: float = 1.0
     progress: int | None = None  # percent
+
+    def __post_init__(self) -> None:
+        if not is_storable(self.provider_job_id, ID_CHARACTERS):
+            raise OutcomeUnknown("the provider's id of the generation cannot be kept")
+        pause, percent = self.poll_after_seconds, whole(self.progress)
+        if not math.isfinite(pause):
+            pause = POLL_SECONDS_MOST
+        object.__setattr__(self, "poll_after_seconds", min(max(pause, POLL_SECONDS_LEAST), POLL_SECONDS_MOST))
+        object.__setattr__(self, "progress", None if percent is None else min(percent, 100))
 
 
 Outcome = Done | Pending
@@ -113,13 +164,17 @@ class ProviderError(Exception):
         elsewhere: bool | None = None,
         refused_call: bool = False,
     ) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
+        self.code = storable(code, CODE_CHARACTERS) or "provider_error"
+        self.message = storable(message) or self.code
+        super().__init__(self.message)
         self.retryable = retryable
         self.charged = charged
-        self.cost_usd_micros = cost_usd_micros
-        self.retry_after_seconds = retry_after_seconds
+        self.cost_usd_micros = whole(cost_usd_micros)
+        pause = retry_after_seconds
+        fits = pause is not None and math.isfinite(pause)
+        self.retry_after_seconds = (
+            min(max(pause, 0.0), RETRY_AFTER_SECONDS_MOST) if fits and pause is not None else None
+        )
         self.limited = limited
         self.elsewhere = retryable if elsewhere is None else elsewhere
         self.refused_call = refused_call
@@ -127,6 +182,21 @@ class ProviderError(Exception):
 
 class OutcomeUnknown(Exception):
     """A call's answer was lost: it may or may not have had its effect. Never start another generation blindly."""
+
+    def __init__(self, message: str = "the provider's answer was lost") -> None:
+        self.message = storable(message)
+        super().__init__(self.message)
+
+
+class NotFetched(OutcomeUnknown):
+    """A result is there, but could not be fetched from where it lies just now. `status`: what its address answered, if
+    it did. Open its `chunks()` again, or ask for the generation again; it says nothing against the generation.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_seconds: float | None = None  # where its address says so
 
 
 class NotFetched(OutcomeUnknown):
@@ -166,12 +236,16 @@ class Provider(Protocol):
         ...
 
     def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:
-        """A result at an address that an earlier answer named, with the headers that this provider's own server needs."""
+        """A result at an address that an earlier answer named (`Output.address`), with the headers that this provider's
+        own server needs, and the key of `request`. Asks nobody.
+        """
         ...
 
     def callback(self, request: Request, provider_job_id: str | None, call: Callback) -> Outcome | None:
-        """What the provider's own call says about this generation. Raises ProviderError if it says that it failed.
+        """What the provider's own call says about this generation.
 
-        None: nothing that may be believed (a wrong signature, another generation's id) or nothing new; it is polled.
+        The last word: Done, ProviderError (it failed), or OutcomeUnknown where such a word leaves something to be asked
+        that cannot be asked now. Pending: it is believed, but is only on its way or names an id. None: not believed (a
+        wrong signature, another generation's id, no sense); whatever was sent, nothing else is raised then.
         """
         ...

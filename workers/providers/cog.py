@@ -22,13 +22,14 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import httpx
-import orjson
 
 from workers.providers import results, wire
 from workers.providers.base import (
+    ID_CHARACTERS,
     Callback,
     Done,
     Endpoint,
@@ -39,6 +40,7 @@ from workers.providers.base import (
     ProviderError,
     Recovery,
     Request,
+    is_storable,
 )
 
 CALL_SECONDS = 30.0  # a call that is answered at once
@@ -47,9 +49,9 @@ GRACE_SECONDS = 30.0  # between "nothing runs there" and "its webhook is lost"; 
 BUSY_RETRY_SECONDS, SETUP_RETRY_SECONDS = 2.0, 10.0
 CANCELED_LOOK_SECONDS = 1.0
 CANCEL_PAUSES_SECONDS = (0.0, 0.2, 1.0)
-OUTPUT_DEPTH, OUTPUT_LIMIT = 8, 256
 IDLE = "~idle"  # at the end of a provider job id: the last poll found the server idle
 AT_CAPACITY, NOT_READY = "At capacity", "Setup has not finished"
+UNDER_WAY, ENDED = {"starting", "processing"}, {"succeeded", "failed", "canceled"}
 GONE = {"STARTING", "SETUP_FAILED", "DEFUNCT"}  # health of a server in which nothing of before is left
 PASSING = re.compile(r"worker crashed|out of memory|shutting down", re.IGNORECASE)  # the server's fault
 
@@ -113,16 +115,21 @@ class Cog:
     def callback(self, request: Request, provider_job_id: str | None, call: Callback) -> Outcome | None:
         """The whole prediction. Nothing signs it: what is believed rests on the secret part of the callback address."""
         try:
-            prediction = orjson.loads(call.body)
+            prediction = wire.mapping(wire.parsed(call.body))
         except ValueError:
             return None
-        if not isinstance(prediction, dict) or not isinstance(prediction.get("id"), str):
+        found, status = prediction.get("id"), prediction.get("status")
+        if not isinstance(found, str) or not is_storable(found, ID_CHARACTERS) or not isinstance(status, str):
             return None
-        if provider_job_id is not None and prediction["id"] != provider_job_id.removesuffix(IDLE):
+        if provider_job_id is not None and found != provider_job_id.removesuffix(IDLE):
             return None
-        if prediction.get("status") in {"starting", "processing"}:
-            return None
-        return _ended(request, prediction)
+        if status in UNDER_WAY:
+            return Pending(found, POLL_SECONDS)
+        return self._ended(request, prediction) if status in ENDED else None
+
+    def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:
+        made = results.of_address(address, self._endpoint.base_url, self._headers(request))
+        return replace(made, claimed_media_type=claimed_media_type or made.claimed_media_type)
 
     def _begin(self, request: Request, prediction: str) -> Pending:
         body = {
@@ -132,11 +139,13 @@ class Cog:
         }
         headers = self._headers(request) | {"Prefer": "respond-async"}
         self._wire.send(
-            "PUT", f"/predictions/{prediction}", headers=headers, seconds=CALL_SECONDS, repeatable=False, json=body
-        )
+            "PUT", f"/predictions/{prediction}", headers=headers, seconds=CALL_SECONDS, repeatable=False, json=body,
+            confirm=request.confirm,
+        )  # fmt: skip
         return Pending(prediction, POLL_SECONDS)
 
     def _wait(self, request: Request, prediction: str) -> Done:
+        values = _input(request)
         with self._canceled_with(request, prediction):
             answer = self._wire.send(
                 "PUT",
@@ -144,14 +153,15 @@ class Cog:
                 headers=self._headers(request),
                 seconds=request.seconds_left,
                 repeatable=False,
-                json={"input": _input(request)},
+                json={"input": values},
+                confirm=request.confirm,
             )
         if answer.status_code == 202:
             raise OutcomeUnknown("the prediction runs already, and another connection will get its result")
         found = wire.json_of(answer)
         if not isinstance(found, dict):
             raise OutcomeUnknown("the answer is no prediction")
-        return _ended(request, found)
+        return self._ended(request, found)
 
     @contextlib.contextmanager
     def _canceled_with(self, request: Request, prediction: str) -> Iterator[None]:
@@ -172,6 +182,33 @@ class Cog:
         finally:
             over.set()
             watcher.join()
+
+    def _ended(self, request: Request, prediction: Mapping[str, Any]) -> Done:
+        usage = _usage(prediction.get("metrics"))
+        cost = round(_rate(request) * usage["predict_ms"] / 1000) if _rate(request) and "predict_ms" in usage else None
+        status, charged = prediction.get("status"), bool(cost)
+        message = " ".join(str(prediction.get("error") or "the model failed").split())[: wire.MESSAGE_CHARACTERS]
+        if status == "succeeded":
+            try:
+                made = results.found(request.kind, prediction.get("output"), lambda url: self.output(request, url))
+            except results.Unreadable as error:
+                raise results.unreadable(error, cost) from error
+            if not made:
+                raise results.none_of_kind(request.kind, prediction.get("output"), cost if _rate(request) else 0)
+            return Done(made, cost, usage)
+        if status == "canceled":  # not by us: somebody stopped the server
+            raise ProviderError(
+                "canceled", "the prediction was canceled", retryable=not request.canceled(), charged=charged,
+                cost_usd_micros=cost,
+            )  # fmt: skip
+        if status != "failed":
+            raise OutcomeUnknown(f"the prediction is {status!r}")
+        if AT_CAPACITY in message or NOT_READY in message:  # the refusal of a PUT whose answer was lost
+            raise _busy(message, BUSY_RETRY_SECONDS)
+        raise ProviderError(
+            "generation_failed", message, retryable=bool(PASSING.search(message)), charged=charged, cost_usd_micros=cost,
+            elsewhere=True,
+        )  # fmt: skip
 
     def _health(self, request: Request) -> str:
         try:
@@ -234,70 +271,12 @@ def _lost(request: Request, message: str) -> ProviderError:
     return ProviderError("result_lost", message, retryable=True, charged=_rate(request) > 0)
 
 
-def _ended(request: Request, prediction: Mapping[str, Any]) -> Done:
-    usage = _usage(prediction.get("metrics"))
-    cost = round(_rate(request) * usage["predict_ms"] / 1000) if _rate(request) and "predict_ms" in usage else None
-    status, charged = prediction.get("status"), bool(cost)
-    message = " ".join(str(prediction.get("error") or "the model failed").split())[: wire.MESSAGE_CHARACTERS]
-    if status == "succeeded":
-        made = _outputs(request, prediction.get("output"))
-        if made:
-            return Done(made, cost, usage)
-        raise ProviderError(
-            "unusable_answer", "the model answered nothing that can be kept", retryable=False, charged=charged,
-            cost_usd_micros=cost, elsewhere=True,
-        )  # fmt: skip
-    if status == "canceled":  # not by us: somebody stopped the server
-        raise ProviderError(
-            "canceled", "the prediction was canceled", retryable=not request.canceled(), charged=charged,
-            cost_usd_micros=cost,
-        )  # fmt: skip
-    if status != "failed":
-        raise OutcomeUnknown(f"the prediction is {status!r}")
-    if AT_CAPACITY in message or NOT_READY in message:  # the refusal of a PUT whose answer was lost
-        raise _busy(message, BUSY_RETRY_SECONDS)
-    raise ProviderError(
-        "generation_failed", message, retryable=bool(PASSING.search(message)), charged=charged, cost_usd_micros=cost,
-        elsewhere=True,
-    )  # fmt: skip
-
-
 def _rate(request: Request) -> float:
     return float(request.options.get("cost_usd_micros_per_second") or 0)
 
 
 def _usage(metrics: Any) -> dict[str, int]:
     seconds = metrics.get("predict_time") if isinstance(metrics, dict) else None
-    if not isinstance(seconds, int | float) or not 0 <= seconds < 1e9:
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < 1e9:
         return {}
     return {"predict_ms": round(seconds * 1000)}
-
-
-def _outputs(request: Request, output: Any) -> list[Output]:
-    """The files in it, in their order; else a text; else JSON. Where a text was asked for, strings are one."""
-    if output is None or output in ("", [], {}):
-        return []
-    words = [output] if isinstance(output, str) else output
-    plain = isinstance(words, list) and all(isinstance(each, str) for each in words)
-    if not (plain and request.kind == "text"):
-        found: list[str] = []
-        _find(output, found, OUTPUT_DEPTH)
-        try:
-            made = [results.of_address(each) for each in found]
-        except ValueError:
-            return []
-        if made:
-            return made
-    if plain:
-        return [results.of_text("".join(words))]
-    return [results.of_bytes(orjson.dumps(output), "application/json")]
-
-
-def _find(value: Any, found: list[str], depth: int) -> None:
-    if depth == 0 or len(found) >= OUTPUT_LIMIT:
-        return
-    if results.is_address(value):
-        found.append(value)
-    elif isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
-            _find(each, found, depth - 1)

@@ -9,20 +9,13 @@ and `_per_output`, which add up. fal does not charge for failures of its own (5x
 Options of the endpoint: `jwks_url`, the keys that sign fal's calls back.
 """
 
-import hashlib
 import re
-import threading
-import time
-from base64 import urlsafe_b64decode
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import httpx
-import orjson
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from workers.providers import results, wire
 from workers.providers.base import (
@@ -37,21 +30,22 @@ from workers.providers.base import (
     Recovery,
     Request,
 )
+from workers.providers.fal_keys import SigningKeys
 
 CALL_SECONDS = 30.0  # every call to a queue is answered at once
 POLL_SECONDS = 1.0
 POLL_SECONDS_WHEN_CALLED_BACK = 10.0  # the call back comes first; polling finds those that never came
 POLL_SECONDS_PER_PLACE, POLL_SECONDS_LIMIT = 0.25, 15.0  # far back in the queue there is less news
 LATEST_LOGS = 50  # lines, from the end, in which progress is looked for
-OUTPUT_DEPTH, OUTPUT_LIMIT = 8, 256
 JWKS_URL = "https://rest.fal.ai/.well-known/jwks.json"
-KEYS_SECONDS, KEYS_AGAIN_SECONDS = 24 * 3600.0, 60.0  # kept; and fetched again at most, when none of them fits
-TOLERANCE_SECONDS = 300
 NAMESPACES = {"workflows", "comfy"}  # stand before owner and app
 MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*){1,6}")
+ID = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~:-]{0,499}")
+CODE = re.compile(r"[a-z][a-z0-9_]{0,49}")
 PERCENT = re.compile(r"(?<![\d.])(\d{1,3})(?:\.\d+)?%")
 PASSING = {"request_timeout", "startup_timeout", "internal_error"}  # besides runner_*: fal's fault, not the input's
-ASKING_FAILED = {"limited", "unauthorized", "provider_unpaid", "unreachable"}
+ASKING_FAILED = {"limited", "unauthorized", "provider_unpaid", "unreachable", "not_found"}
+NOT_YET = re.compile(r"still in (progress|queue)", re.IGNORECASE)
 RATES = ("cost_usd_micros_per_call", "cost_usd_micros_per_second", "cost_usd_micros_per_output")
 
 
@@ -77,18 +71,22 @@ class Fal:
             path += f"?fal_webhook={quote(request.callback_url, safe='')}"
         headers = self._headers(request) | {"X-Fal-Request-Timeout": str(max(1, int(request.seconds_left)))}
         answer = self._wire.send(
-            "POST", path, headers=headers, seconds=CALL_SECONDS, repeatable=False, json=_input(request)
-        )
-        found = _mapping(wire.json_of(answer)).get("request_id")
-        if not isinstance(found, str) or not found:
-            raise OutcomeUnknown("the provider's answer names no request")
+            "POST", path, headers=headers, seconds=CALL_SECONDS, repeatable=False, json=_input(request),
+            confirm=request.confirm,
+        )  # fmt: skip
+        found = _id(wire.json_of(answer))
+        if not found:
+            raise OutcomeUnknown("the provider's answer names no request by an id that it can be asked for by")
         return Pending(found, self._pause(request))
 
     def poll(self, request: Request, provider_job_id: str) -> Outcome:
         """Not being able to ask is no failure of the generation: only 404, and what the result itself says, are."""
+        return results.asked_again(lambda: self._shown(request, provider_job_id))
+
+    def _shown(self, request: Request, provider_job_id: str) -> Outcome:
         place = _place(request.model, provider_job_id)
         try:
-            status = _mapping(wire.json_of(self._get(request, f"{place}/status?logs=1")))
+            status = wire.mapping(wire.json_of(self._get(request, f"{place}/status?logs=1")))
         except ProviderError as error:
             if error.code == "not_found":
                 raise ProviderError("unknown_job", error.message, retryable=False) from error
@@ -123,43 +121,50 @@ class Fal:
 
         It has no inference_time and sometimes no payload (too big, or no JSON): then the queue is asked.
         """
-        if not self._keys.signed(call, time.time()):
+        if not self._keys.signed(call):
             return None
         try:
-            told = _mapping(orjson.loads(call.body))
+            told = wire.mapping(wire.parsed(call.body))
         except ValueError:
             return None
-        found = told.get("request_id")
-        if not isinstance(found, str) or not found or (provider_job_id is not None and found != provider_job_id):
+        found, payload = _id(told), told.get("payload")
+        if not found or (provider_job_id is not None and found != provider_job_id):
             return None
-        payload = told.get("payload")
         if told.get("status") == "ERROR":
             # "Invalid status code: 422": the status of the result.
             status = re.search(r"\b([45]\d\d)\b", str(told.get("error") or ""))
-            body = _mapping(payload) or {"detail": str(told.get("error") or "")}
+            body = wire.mapping(payload) or {"detail": str(told.get("error") or "")}
             raise _failure(int(status[1]) if status else 500, body)
-        if told.get("status") != "OK" or payload is None or request.options.get("cost_usd_micros_per_second"):
-            return self.poll(request, found)
-        return _done(request, payload, None)
+        if told.get("status") != "OK":
+            return Pending(found, self._pause(request))
+        if payload is not None and not request.options.get("cost_usd_micros_per_second"):
+            try:
+                return _done(request, payload, None)
+            except ProviderError as error:
+                if error.code != results.CUT_OFF:
+                    raise
+        return results.last_word(self.poll, request, found, known=provider_job_id is not None)
+
+    def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:  # noqa: ARG002 - fal's results need no key
+        made = results.of_address(address)
+        return replace(made, claimed_media_type=claimed_media_type or made.claimed_media_type)
 
     def _result(self, request: Request, place: str, status: Mapping[str, Any]) -> Done:
         """A request that failed is COMPLETED too; its result is then the refusal, in fal's words.
 
-        Without these, and where the status told of no error, a refusal is about the question: a gateway's bare 500 is
-        no failure of the generation, and to take it for one would pay for another.
+        Without these, and where the status told of no error, a refusal is about the question: a gateway's bare 500, or
+        a 404 or "still in progress" of a copy that lags behind, is no failure of the generation, and to take it for one
+        would pay for another.
         """
-        told = status.get("error") or status.get("error_type")
         try:
             payload = wire.json_of(self._get(request, place))
-        except OutcomeUnknown:
-            if not told:
+        except (OutcomeUnknown, ProviderError) as error:
+            if isinstance(error, ProviderError) and _is_fals_word(error):
                 raise
-            raise _failure(500, {"detail": status.get("error"), "error_type": status.get("error_type")}) from None
-        except ProviderError as error:
-            if told or not (error.code in ASKING_FAILED or error.code.startswith("http_")):
-                raise
-            raise OutcomeUnknown(f"the result could not be had: {error.code}: {error.message}") from error
-        return _done(request, payload, _mapping(status.get("metrics")).get("inference_time"))
+            if status.get("error") or status.get("error_type"):
+                raise _failure(500, {"detail": status.get("error"), "error_type": status.get("error_type")}) from error
+            raise OutcomeUnknown(f"the result could not be had: {error.message}") from error
+        return _done(request, payload, wire.mapping(status.get("metrics")).get("inference_time"))
 
     def _get(self, request: Request, path: str) -> httpx.Response:
         return self._wire.send("GET", path, headers=self._headers(request), seconds=CALL_SECONDS, repeatable=True)
@@ -199,7 +204,7 @@ def _parts(model: str) -> list[str]:
 
 def _place(model: str, request_id: str) -> str:
     """Where a request is; the app's own path is not part of it."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", request_id):
+    if not ID.fullmatch(request_id):
         raise ProviderError("unknown_job", "this is no request's id", retryable=False)
     parts = _parts(model)
     return "/" + "/".join(parts[: 3 if parts[0] in NAMESPACES else 2]) + f"/requests/{request_id}"
@@ -225,14 +230,16 @@ def _check(options: Mapping[str, Any]) -> None:
 # What is answered
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _id(told: Any) -> str:
+    """A request's id. Empty where there is none, or none that it could be asked for by."""
+    found = wire.mapping(told).get("request_id")
+    return found if isinstance(found, str) and ID.fullmatch(found) else ""
 
 
 def _explain(answer: httpx.Response) -> ProviderError | None:
     """fal's own words about a refusal. None: it did not say, so the status alone speaks."""
     try:
-        body = dict(_mapping(orjson.loads(answer.content)))
+        body = dict(wire.mapping(wire.parsed(answer.content)))
     except ValueError:
         body = {}
     if "error_type" not in body and "x-fal-error-type" in answer.headers:
@@ -242,6 +249,11 @@ def _explain(answer: httpx.Response) -> ProviderError | None:
     if "error_type" in body or (answer.status_code in {400, 422, 499, 500} and "detail" in body):
         return _failure(answer.status_code, body)
     return None
+
+
+def _is_fals_word(error: ProviderError) -> bool:
+    """Whether a refusal of a result is about the generation, and not about the question."""
+    return not (error.code in ASKING_FAILED or error.code.startswith("http_") or NOT_YET.search(error.message))
 
 
 def _failure(status: int, body: Mapping[str, Any]) -> ProviderError:
@@ -257,24 +269,21 @@ def _failure(status: int, body: Mapping[str, Any]) -> ProviderError:
         return ProviderError("canceled", message, retryable=False)
     if status < 500 and not error_type.startswith("runner_") and error_type not in PASSING:
         return ProviderError("invalid_input", message, retryable=False)
-    return ProviderError(error_type or "generation_failed", message, retryable=True, cost_usd_micros=0)
+    code = error_type if CODE.fullmatch(error_type) else "generation_failed"
+    return ProviderError(code, message, retryable=True, cost_usd_micros=0)
 
 
 def _done(request: Request, payload: Any, seconds: Any) -> Done:
-    usage = {}
-    if isinstance(seconds, int | float) and 0 <= seconds < 1e9:
+    usage, counts = {}, isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if counts and 0 <= seconds < 1e9:
         usage["inference_ms"] = round(seconds * 1000)
-    outputs, why = [], "it has no result"
     try:
         outputs = _outputs(request, payload)
-    except ValueError as error:
-        why = f"its result cannot be read: {error}"
+    except results.Unreadable as error:
+        raise results.unreadable(error, _cost(request.options, usage, 1)) from error
     cost = _cost(request.options, usage, max(1, len(outputs)))
     if not outputs:
-        raise ProviderError(
-            "unusable_answer", f"the request completed, but {why}", retryable=False, charged=True,
-            cost_usd_micros=cost, elsewhere=True,
-        )  # fmt: skip
+        raise results.none_of_kind(request.kind, payload, cost)
     return Done(outputs, cost, usage)
 
 
@@ -287,97 +296,36 @@ def _cost(options: Mapping[str, Any], usage: Mapping[str, int], count: int) -> i
 
 
 def _outputs(request: Request, payload: Any) -> list[Output]:
-    """The files in it, in their order; else a text; else JSON. Where a text was asked for, the text comes first."""
-    text = next((payload[name] for name in ("output", "text") if isinstance(_mapping(payload).get(name), str)), None)
-    if text and request.kind == "text":
-        return [results.of_text(text)]
-    made = list(_files(payload, OUTPUT_DEPTH))[:OUTPUT_LIMIT]
-    if made:
-        return made
-    if text:
-        return [results.of_text(text)]
-    return [results.of_bytes(orjson.dumps(payload), "application/json")] if payload not in (None, "", {}, []) else []
+    """The files in it, in their order. Of a text model its text, else JSON."""
+    if results.is_hollow(payload):
+        return []
+    texts = [wire.mapping(payload)[name] for name in ("output", "text") if name in wire.mapping(payload)]
+    text = next((each for each in texts if isinstance(each, str)), payload if isinstance(payload, str) else None)
+    if request.kind == "text" and text is not None:
+        return [results.of_text(text)] if text.strip() else []
+    files = list(_files(payload, results.DEPTH)) or [(each, None) for each in results.addresses(payload)]
+    made = results.made(files, lambda file: _file(*file))
+    if not made and request.kind == "text":
+        return [results.of_json(payload)]
+    return results.ordered(request.kind, made)
 
 
-def _files(value: Any, depth: int) -> Iterator[Output]:
+def _file(url: str, claimed: Any) -> Output:
+    made = results.of_address(url)
+    return replace(made, claimed_media_type=claimed) if isinstance(claimed, str) else made
+
+
+def _files(value: Any, depth: int) -> Iterator[tuple[str, Any]]:
     """Every {url, content_type, ...} in a value of any shape."""
     if depth == 0:
         return
     if isinstance(value, Mapping):
-        if results.is_address(value.get("url")):
-            made, claimed = results.of_address(value["url"]), value.get("content_type")
-            yield replace(made, claimed_media_type=claimed) if isinstance(claimed, str) else made
+        url = value.get("url")
+        if results.is_address(url):
+            yield url, value.get("content_type")
             return
         for each in value.values():
             yield from _files(each, depth - 1)
     elif isinstance(value, list):
         for each in value:
             yield from _files(each, depth - 1)
-
-
-# Calls back
-
-
-class SigningKeys:
-    """The keys with which fal signs. Thread-safe."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._lock = threading.Lock()
-        self._keys: list[Ed25519PublicKey] = []
-        self._good_until = self._not_again_before = 0.0
-
-    def signed(self, call: Callback, now: float) -> bool:
-        """Whether fal sent this in these minutes: Ed25519 over request id, user id, time and the body's SHA-256."""
-        names = ("request-id", "user-id", "timestamp", "signature")
-        request_id, user_id, sent, signature = (call.headers.get(f"x-fal-webhook-{name}", "") for name in names)
-        if not re.fullmatch(r"\d{1,12}", sent, re.ASCII) or abs(now - int(sent)) > TOLERANCE_SECONDS:
-            return False
-        if not re.fullmatch(r"[0-9a-fA-F]{128}", signature, re.ASCII):
-            return False
-        message = "\n".join((request_id, user_id, sent, hashlib.sha256(call.body).hexdigest())).encode()
-        fits = [bytes.fromhex(signature), message]
-        return any(_verified(key, *fits) for key in self._known()) or any(
-            _verified(key, *fits) for key in self._fetched_again()
-        )
-
-    def _known(self) -> list[Ed25519PublicKey]:
-        with self._lock:
-            return self._keys if time.monotonic() < self._good_until else self._fetch()
-
-    def _fetched_again(self) -> list[Ed25519PublicKey]:
-        """fal may have a new key; but nobody can make us ask for it at every forged call."""
-        with self._lock:
-            return self._fetch()
-
-    def _fetch(self) -> list[Ed25519PublicKey]:
-        now = time.monotonic()
-        if now < self._not_again_before:
-            return self._keys
-        self._not_again_before = now + KEYS_AGAIN_SECONDS
-        try:
-            document = orjson.loads(b"".join(wire.fetch(self._url)))
-        except (OutcomeUnknown, ValueError):
-            return self._keys  # old keys are better than none: the job is polled besides
-        listed = _mapping(document).get("keys")
-        self._keys = [key for each in (listed if isinstance(listed, list) else []) if (key := _public(each))]
-        self._good_until = now + KEYS_SECONDS
-        return self._keys
-
-
-def _public(jwk: Any) -> Ed25519PublicKey | None:
-    text = _mapping(jwk).get("x")
-    if not isinstance(text, str):
-        return None
-    try:
-        return Ed25519PublicKey.from_public_bytes(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except ValueError:
-        return None
-
-
-def _verified(key: Ed25519PublicKey, signature: bytes, message: bytes) -> bool:
-    try:
-        key.verify(signature, message)
-    except InvalidSignature:
-        return False
-    return True

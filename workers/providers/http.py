@@ -9,18 +9,17 @@ the job's time if left out), `extra` (more input).
 """
 
 import binascii
-import hmac
 import re
 import time
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import Mapping
-from hashlib import sha256
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import orjson
 
-from workers.providers import results, wire
+from workers.providers import results, signatures, wire
 from workers.providers.base import (
     Callback,
     Done,
@@ -32,16 +31,16 @@ from workers.providers.base import (
     ProviderError,
     Recovery,
     Request,
+    whole,
 )
 
 CALL_SECONDS = 30.0  # a call that asks or stops something is answered quickly
 POLL_SECONDS, POLL_SECONDS_LIMIT = 2.0, 600.0
 POLL_SECONDS_WHEN_CALLED_BACK = 60.0  # a poll then asks nobody: it only lets the time limit be seen
-TOLERANCE_SECONDS = 300  # Standard Webhooks
-OUTPUT_LIMIT, USAGE_LIMIT, COST_LIMIT = 256, 16, 10**12
 CODE = re.compile(r"[a-z][a-z0-9_]{0,49}")
+STATUSES = {"succeeded", "failed", "pending", "running"}
 PATH = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
-ID = re.compile(r"[A-Za-z0-9_~:-][A-Za-z0-9._~:-]{0,199}")
+ID = re.compile(r"[A-Za-z0-9_~:-][A-Za-z0-9._~:-]{0,499}")
 
 
 class Http:
@@ -60,7 +59,9 @@ class Http:
         return "idempotent"
 
     def start(self, request: Request, idempotency_key: str) -> Outcome:
-        """Made once here: what became of a lost call is asked by the same key, after our own record of it."""
+        """Made once here: what became of a lost call is asked by the same key, after our own record of it. Only where the
+        result in the answer is cut off is it asked for once more at once.
+        """
         try:
             wait = float(request.options.get("wait_seconds") or request.seconds_left)
         except (TypeError, ValueError) as error:
@@ -74,24 +75,37 @@ class Http:
             "callback_url": request.callback_url,
         }
         seconds = min(wait, request.seconds_left)
-        answer = self._send("POST", _path(request), request, idempotency_key, seconds=seconds, body=body)
-        return self._answered(request, answer, idempotency_key)
+
+        def ask() -> Outcome:
+            answer = self._send("POST", _path(request), request, idempotency_key, seconds=seconds, body=body)
+            return self._answered(request, answer, idempotency_key)
+
+        return results.asked_again(ask)
 
     def poll(self, request: Request, provider_job_id: str) -> Outcome:
         """Not being able to ask is no failure of the generation: only 404, and what the answer itself says, are."""
         if not request.options.get("poll"):
             return Pending(provider_job_id, POLL_SECONDS_WHEN_CALLED_BACK)
+        return results.asked_again(lambda: self._shown(request, provider_job_id))
+
+    def _shown(self, request: Request, provider_job_id: str) -> Outcome:
         path = _place(request, provider_job_id)
         try:
             answer = self._send("GET", path, request, provider_job_id, repeatable=True)
         except ProviderError as error:
             if error.code == "not_found":
                 raise ProviderError("unknown_job", error.message, retryable=False) from error
+            if error.code == "answer_too_large":
+                raise
             raise OutcomeUnknown(f"the endpoint could not be asked: {error.code}: {error.message}") from error
-        return self._answered(request, answer, provider_job_id)
+        told = wire.mapping(wire.json_of(answer))
+        if answer.status_code != 202 and not _has_status(told):
+            raise OutcomeUnknown(f"the answer's status is not known: {str(told.get('status'))[:50]!r}")
+        # The id stays what it was at the start, whatever an answer calls itself.
+        return self._answered(request, answer, provider_job_id, renamed=False)
 
     def lookup(self, request: Request, idempotency_key: str) -> Outcome | None:
-        """The same question as a start, by the contract."""
+        """The same question as a start, by the contract; and so it may begin the generation, and confirms as that does."""
         return self.start(request, idempotency_key)
 
     def cancel(self, request: Request, provider_job_id: str) -> None:
@@ -105,16 +119,27 @@ class Http:
 
     def callback(self, request: Request, provider_job_id: str | None, call: Callback) -> Outcome | None:
         """The same JSON as an answer, with the `id`, signed with the same secret."""
-        if self._secret is None or not _signed(self._secret, call, time.time()):
+        if self._secret is None or not signatures.is_signed(self._secret, call):
             return None
         try:
-            told = orjson.loads(call.body)
+            told = wire.mapping(wire.parsed(call.body))
         except ValueError:
             return None
-        found = told.get("id") if isinstance(told, dict) else None
-        if not isinstance(found, str) or not found or (provider_job_id is not None and found != provider_job_id):
+        found = told.get("id")
+        if not isinstance(found, str) or not ID.fullmatch(found) or not _has_status(told):
             return None
-        return self._outcome(request, told, found)
+        if provider_job_id is not None and found != provider_job_id:
+            return None
+        try:
+            return self._outcome(request, told, found)
+        except ProviderError as error:
+            if error.code != results.CUT_OFF or not request.options.get("poll"):
+                raise
+            return results.last_word(self.poll, request, found, known=provider_job_id is not None)
+
+    def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:  # noqa: ARG002 - by the contract, results are fetched without a key
+        made = results.of_address(address)
+        return replace(made, claimed_media_type=claimed_media_type or made.claimed_media_type)
 
     def _send(
         self,
@@ -130,26 +155,27 @@ class Http:
         if self._secret is None:
             raise _not_configured("the endpoint has no secret that signs")
         raw = orjson.dumps(body) if body is not None else b""
-        headers = sign(self._secret, message_id, time.time(), raw) | {"content-type": "application/json"}
+        headers = signatures.sign(self._secret, message_id, time.time(), raw) | {"content-type": "application/json"}
         if request.api_key or self._endpoint.api_key:
             headers["authorization"] = f"Bearer {request.api_key or self._endpoint.api_key}"
         return self._wire.send(
-            method, path, headers=headers, seconds=seconds, repeatable=repeatable, content=raw or None
-        )
+            method, path, headers=headers, seconds=seconds, repeatable=repeatable, content=raw or None,
+            confirm=request.confirm if method == "POST" else None,
+        )  # fmt: skip
 
-    def _answered(self, request: Request, answer: httpx.Response, known_as: str) -> Outcome:
+    def _answered(self, request: Request, answer: httpx.Response, known_as: str, *, renamed: bool = True) -> Outcome:
         told = wire.json_of(answer)
         if not isinstance(told, dict):
             raise _unusable("the answer is no JSON object", None)
         later = {"status": "running"} if answer.status_code == 202 else {}
-        return self._outcome(request, {**later, **told}, known_as)
+        return self._outcome(request, {**later, **told, **({} if renamed else {"id": known_as})}, known_as)
 
     def _outcome(self, request: Request, told: Mapping[str, Any], known_as: str) -> Outcome:
         """What an answer or a call back says. One that keeps to no contract is a fault of the endpoint's, for good."""
-        cost = _number(told.get("cost_usd_micros"))
+        cost = whole(told.get("cost_usd_micros"))
         match told.get("status"):
             case "succeeded":
-                return Done(_outputs(told.get("outputs"), cost), cost, _usage(told.get("usage")))
+                return Done(_outputs(request, told.get("outputs"), cost), cost, wire.mapping(told.get("usage")))
             case "failed":
                 raise _failure(told.get("error"), cost)
             case "pending" | "running":
@@ -157,42 +183,17 @@ class Http:
         raise _unusable(f"the answer's status {str(told.get('status'))[:50]!r} is not known", cost)
 
     def _pending(self, request: Request, told: Mapping[str, Any], known_as: str) -> Pending:
-        found, pause, progress = told.get("id", known_as), told.get("poll_after_seconds"), told.get("progress")
+        found, pause, progress = told.get("id") or known_as, told.get("poll_after_seconds"), told.get("progress")
         if not isinstance(found, str) or not ID.fullmatch(found):
-            raise _unusable("the answer's id is no id", None)
+            raise OutcomeUnknown("the answer's id is none that it can be asked for by")
         if not request.options.get("poll"):
             pause = POLL_SECONDS_WHEN_CALLED_BACK
         elif isinstance(pause, bool) or not isinstance(pause, int | float) or not pause > 0:
             pause = POLL_SECONDS
-        percent = _number(progress)
-        return Pending(found, min(float(pause), POLL_SECONDS_LIMIT), None if percent is None else min(100, percent))
+        return Pending(found, float(min(pause, POLL_SECONDS_LIMIT)), whole(progress))
 
 
 # What is asked
-
-
-def sign(secret: bytes, message_id: str, now: float, body: bytes) -> dict[str, str]:
-    """The three headers of Standard Webhooks."""
-    sent = str(int(now))
-    return {
-        "webhook-id": message_id,
-        "webhook-timestamp": sent,
-        "webhook-signature": f"v1,{_signature(secret, message_id, sent, body)}",
-    }
-
-
-def _signature(secret: bytes, message_id: str, sent: str, body: bytes) -> str:
-    return b64encode(hmac.digest(secret, f"{message_id}.{sent}.".encode() + body, sha256)).decode()
-
-
-def _signed(secret: bytes, call: Callback, now: float) -> bool:
-    """Whether one of the signatures is right and the call is of these minutes."""
-    message_id, sent = call.headers.get("webhook-id", ""), call.headers.get("webhook-timestamp", "")
-    if not message_id or not re.fullmatch(r"\d{1,12}", sent, re.ASCII) or abs(now - int(sent)) > TOLERANCE_SECONDS:
-        return False
-    right = f"v1,{_signature(secret, message_id, sent, call.body)}".encode()
-    offered = [each.encode() for each in call.headers.get("webhook-signature", "").split(" ")]
-    return any([hmac.compare_digest(right, each) for each in offered])  # noqa: C419 - all, in constant time
 
 
 def _secret(endpoint: Endpoint) -> bytes | None:
@@ -248,34 +249,32 @@ def _failure(error: Any, cost: int | None) -> ProviderError:
     )
 
 
-def _number(value: Any) -> int | None:
-    fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= COST_LIMIT
-    return value if fits else None
+def _has_status(told: Mapping[str, Any]) -> bool:
+    status = told.get("status")
+    return isinstance(status, str) and status in STATUSES
 
 
-def _usage(value: Any) -> dict[str, int]:
-    items = list(value.items())[:USAGE_LIMIT] if isinstance(value, dict) else []
-    return {name: number for name, each in items if (number := _number(each)) is not None}
-
-
-def _outputs(value: Any, cost: int | None) -> list[Output]:
-    if not isinstance(value, list) or not 0 < len(value) <= OUTPUT_LIMIT:
-        raise _unusable(f"it succeeded, but its outputs are no list of 1 to {OUTPUT_LIMIT}", cost)
+def _outputs(request: Request, value: Any, cost: int | None) -> list[Output]:
+    listed = value if isinstance(value, list) else []
     try:
-        return [_output(each) for each in value]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise _unusable(f"it succeeded, but an output cannot be read: {error}", cost) from error
+        made = results.ordered(request.kind, results.made(listed, _output))
+    except results.Unreadable as error:
+        raise results.unreadable(error, cost) from error
+    if not made:
+        raise results.none_of_kind(request.kind, value, cost)
+    return made
 
 
 def _output(value: Any) -> Output:
-    """{url | data | text, media_type}; `data` is base64 or a `data:` URI."""
-    claimed = value.get("media_type")
-    if isinstance(value.get("text"), str):
-        made = results.of_text(value["text"])
-    elif isinstance(value.get("url"), str) and results.is_address(value["url"]):
-        made = results.of_address(value["url"])
-    elif str(value["data"]).startswith("data:"):
-        made = results.of_address(value["data"])
+    """{url | data | text, media_type}; `data` is base64 or a `data:` URI. Raises Unreadable."""
+    told = wire.mapping(value)
+    claimed, url, data, text = (told.get(name) for name in ("media_type", "url", "data", "text"))
+    if isinstance(text, str) and text.strip():
+        return results.of_text(text)
+    if results.is_address(url):
+        made = results.of_address(url)
+    elif isinstance(data, str) and data.strip():
+        made = results.of_base64(data.strip())
     else:
-        made = results.of_base64(value["data"])
-    return Output(made.chunks, claimed if isinstance(claimed, str) else made.claimed_media_type)
+        raise results.Unreadable("an output has neither a text nor bytes nor an address")
+    return Output(made.chunks, claimed if isinstance(claimed, str) else made.claimed_media_type, made.address)

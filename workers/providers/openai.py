@@ -7,10 +7,11 @@ say what a call cost: `cost_usd_micros_per_image`, `_per_1k_tokens_in`, `_per_1k
 Options of the endpoint: `headers` (such as OpenRouter's HTTP-Referer), `idempotent`.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -27,10 +28,12 @@ from workers.providers.base import (
     ProviderError,
     Recovery,
     Request,
+    whole,
 )
 
 ANSWER_BYTES = 64 * 1024 * 1024  # of a text's stream or of speech, which are held in memory
 LINE_BYTES = 4 * 1024 * 1024  # of one event in a stream
+COST_LIMIT = 1e9  # dollars: more is no cost of one call
 MODERATED = frozenset({"content_policy_violation", "moderation_blocked", "content_filter"})
 UNPAID = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 PRICES = ("per_image", "per_1k_tokens_in", "per_1k_tokens_out", "per_call")
@@ -79,17 +82,21 @@ class OpenAI:
     def callback(self, request: Request, provider_job_id: str | None, call: Callback) -> None:
         """These servers call nobody back."""
 
+    def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:
+        made = results.of_address(address, self._endpoint.base_url, self._authorization(request))
+        return replace(made, claimed_media_type=claimed_media_type or made.claimed_media_type)
+
     @property
     def _idempotent(self) -> bool:
         return self._endpoint.options.get("idempotent") is True
 
     def _headers(self, request: Request, idempotency_key: str) -> dict[str, str]:
         headers = {str(name): str(value) for name, value in (self._endpoint.options.get("headers") or {}).items()}
-        headers["Idempotency-Key"] = idempotency_key
-        api_key = request.api_key or self._endpoint.api_key
-        if api_key:
-            headers["Authorization"] = f"Bearer {api_key}"
-        return headers
+        return {**headers, "Idempotency-Key": idempotency_key, **self._authorization(request)}
+
+    def _authorization(self, request: Request) -> dict[str, str]:
+        key = request.api_key or self._endpoint.api_key
+        return {"Authorization": f"Bearer {key}"} if key else {}
 
     def _image(self, request: Request, headers: Mapping[str, str]) -> Done:
         fields, pictures = _image_fields(request), _pictures(request)
@@ -102,48 +109,49 @@ class OpenAI:
             json=None if pictures else fields,
             data={name: _as_form(value) for name, value in fields.items()} if pictures else None,
             files=pictures or None,
+            confirm=request.confirm,
         )
         body = wire.json_of(answer)
         _refuse_error(body)
-        entries = body.get("data") if isinstance(body, dict) else None
-        if not isinstance(entries, list) or not entries:
-            raise _unusable("the answer holds no images")
-        kind = body.get("output_format")
+        told = wire.mapping(body)
+        raw, kind, entries = wire.mapping(told.get("usage")), told.get("output_format"), told.get("data")
+        entries = [each for each in entries if _places(each)] if isinstance(entries, list) else []
         media_type = f"image/{kind}" if kind in {"png", "jpeg", "webp"} else None
-        outputs = [self._picture(request, entry, media_type) for entry in entries]
-        raw = _mapping(body.get("usage"))
         usage = _tokens(raw)
-        return Done(outputs, _cost(request.options, raw, usage, images=len(outputs)), usage)
+        cost = _cost(request.options, raw, usage, images=max(1, len(entries)))
+        try:
+            made = results.made(entries, lambda entry: self._picture(request, entry, media_type))
+        except results.Unreadable as error:
+            raise results.unreadable(error, cost) from error
+        outputs = results.ordered("image", made)
+        if not outputs:
+            raise results.none_of_kind("image", body, cost)
+        return Done(outputs, cost, usage)
 
     def _picture(self, request: Request, entry: Any, media_type: str | None) -> Output:
-        encoded, url = _mapping(entry).get("b64_json"), _mapping(entry).get("url")
-        try:
-            if isinstance(encoded, str):
-                return results.of_base64(encoded, media_type)
-            if results.is_address(url):
-                key = request.api_key or self._endpoint.api_key
-                return results.of_address(
-                    str(url), self._endpoint.base_url, {"Authorization": f"Bearer {key}"} if key else {}
-                )
-        except ValueError as error:
-            raise _unusable("an image of the answer is not base64", retryable=True) from error
-        raise _unusable("an image of the answer has neither bytes nor an address")
+        """The bytes that came along, else what lies at the address. Raises Unreadable where both are no good."""
+        *first, last = _places(entry)
+        for place in first:
+            with contextlib.suppress(results.Unreadable):
+                return results.of_base64(place, media_type)
+        return self.output(request, last) if results.is_address(last) else results.of_base64(last, media_type)
 
     def _text(self, request: Request, headers: Mapping[str, str]) -> Done:
         told = _Told()
         with self._wire.stream(
-            "POST", "/chat/completions", headers=headers, seconds=request.seconds_left, json=_chat_fields(request)
-        ) as answer:
+            "POST", "/chat/completions", headers=headers, seconds=request.seconds_left, json=_chat_fields(request),
+            confirm=request.confirm,
+        ) as answer:  # fmt: skip
             chunks = _watched(request, answer)
             if "json" in answer.headers.get("content-type", ""):  # a server that does not stream
-                told.take(_json(b"".join(chunks)))
+                told.take(wire.json_in(b"".join(chunks)))
                 told.ended = True
             else:
                 for event in _events(chunks):
                     if event == b"[DONE]":
                         told.ended = True
                         break
-                    told.take(_json(event))
+                    told.take(wire.json_in(event))
         return told.done(request)
 
     def _speech(self, request: Request, headers: Mapping[str, str]) -> Done:
@@ -158,15 +166,17 @@ class OpenAI:
             **_extra(request),
         }
         with self._wire.stream(
-            "POST", "/audio/speech", headers=headers, seconds=request.seconds_left, json=fields
+            "POST", "/audio/speech", headers=headers, seconds=request.seconds_left, json=fields, confirm=request.confirm
         ) as answer:
             data = b"".join(_watched(request, answer))
-        if "json" in answer.headers.get("content-type", ""):
-            _refuse_error(_json(data))
-            raise _unusable("the answer is JSON, not sound")
+        cost = _cost(request.options, {}, {})
         if not data:
-            raise _unusable("the answer is empty", retryable=True)
-        return Done([results.of_bytes(data, SPEECH_TYPES.get(kind))], _cost(request.options, {}, {}))
+            raise results.unreadable(results.Unreadable("it is empty", cut=True), cost)
+        if results.is_words(data):  # whatever type it claims: an error, or an apology
+            with contextlib.suppress(ValueError):
+                _refuse_error(wire.parsed(data))
+            raise results.none_of_kind("speech", data.decode(errors="replace"), cost)
+        return Done([results.of_bytes(data, SPEECH_TYPES.get(kind))], cost)
 
 
 @dataclass(slots=True)
@@ -181,16 +191,17 @@ class _Told:
 
     def take(self, event: Any) -> None:
         _refuse_error(event, begun=bool(self.text))
-        said = _mapping(event)
-        self.usage = _mapping(said.get("usage")) or self.usage
+        said = wire.mapping(event)
+        self.usage = wire.mapping(said.get("usage")) or self.usage
         choices = said.get("choices")
-        first = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
-        words = _mapping(first.get("delta") or first.get("message"))
+        first = wire.mapping(choices[0]) if isinstance(choices, list) and choices else {}
+        words = wire.mapping(first.get("delta") or first.get("message"))
         for name, into in (("content", self.text), ("refusal", self.refusal)):
             part = words.get(name)
             if isinstance(part, str) and part:
                 into.append(part)
-        self.finish = first.get("finish_reason") or self.finish
+        finish = first.get("finish_reason")
+        self.finish = finish if isinstance(finish, str) and finish else self.finish
 
     def done(self, request: Request) -> Done:
         """Raises OutcomeUnknown if the stream broke off: what is there is not the whole text."""
@@ -207,12 +218,10 @@ class _Told:
             raise ProviderError(
                 "provider_error", "the provider broke the text off", retryable=True, charged=True, cost_usd_micros=cost
             )
-        if not text:
+        if not text.strip():
             # "length" without a word: the limit went into reasoning, and would again.
-            why = "the answer is empty" + (
-                ": max_tokens was used up before the text" if self.finish == "length" else ""
-            )
-            raise _unusable(why, retryable=self.finish != "length", cost=cost)
+            why = ": max_tokens was used up before the text" if self.finish == "length" else ""
+            raise results.none_of_kind("text", f"empty{why}", cost)
         return Done([results.of_text(text)], cost, usage)
 
 
@@ -288,6 +297,14 @@ def _check(options: Mapping[str, Any]) -> None:
 # What is answered
 
 
+def _places(entry: Any) -> list[str]:
+    """Where a picture of an answer is: in base64, at an address, or both."""
+    told = wire.mapping(entry)
+    encoded, url = told.get("b64_json"), told.get("url")
+    found = [encoded.strip()] if isinstance(encoded, str) and encoded.strip() else []
+    return [*found, url] if results.is_address(url) else found
+
+
 def _watched(request: Request, answer: httpx.Response) -> Iterator[bytes]:
     """The body as it comes, while somebody wants it, it is not too long and there is time."""
     size, end = 0, time.monotonic() + request.seconds_left
@@ -311,33 +328,22 @@ def _events(chunks: Iterator[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         if len(rest) > LINE_BYTES:
-            raise ProviderError("answer_too_large", f"an event of more than {LINE_BYTES} bytes", retryable=False)
+            raise ProviderError(
+                "answer_too_large", f"an event of more than {LINE_BYTES} bytes", retryable=False, charged=True
+            )
         for line in lines:
             if line.startswith(b"data:"):
                 yield line[5:].strip()
 
 
-def _json(data: bytes) -> Any:
-    try:
-        return orjson.loads(data)
-    except ValueError as error:
-        raise OutcomeUnknown("the provider's answer is not JSON") from error
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
 def _explained(answer: httpx.Response) -> ProviderError | None:
     """A refusal of the client's input or for our account, which says more than its status. None: the status says it."""
     error: Mapping[str, Any] = {}
-    try:
-        body = _mapping(orjson.loads(answer.content))
-        error = _mapping(body.get("error")) or body
-    except ValueError:
-        pass
+    with contextlib.suppress(ValueError):
+        body = wire.mapping(wire.parsed(answer.content))
+        error = wire.mapping(body.get("error")) or body
     words, message = {str(error.get("code")), str(error.get("type"))}, wire.message_of(answer)
-    reasons = _mapping(error.get("metadata")).get("reasons")  # OpenRouter's
+    reasons = wire.mapping(error.get("metadata")).get("reasons")  # OpenRouter's
     if words & MODERATED or (answer.status_code == 403 and reasons):
         return ProviderError("moderated", message, retryable=False)
     if words & UNPAID:  # a 429 by its status, but waiting does not fill an account
@@ -347,10 +353,10 @@ def _explained(answer: httpx.Response) -> ProviderError | None:
 
 def _refuse_error(body: Any, *, begun: bool = False) -> None:
     """Raise what stands in an answer of status 200 as its error: OpenRouter's way once a model has been asked."""
-    error = _mapping(body).get("error")
+    error = wire.mapping(body).get("error")
     if not error:
         return
-    code = _mapping(error).get("code")
+    code = wire.mapping(error).get("code")
     status = code if isinstance(code, int) and 400 <= code < 600 else 500
     told = httpx.Response(status, json={"error": error})
     raised = _explained(told) or wire.refusal(told)
@@ -365,8 +371,8 @@ def _tokens(usage: Mapping[str, Any]) -> dict[str, int]:
     counted = {}
     for name, theirs in (("tokens_in", ("prompt_tokens", "input_tokens")),
                          ("tokens_out", ("completion_tokens", "output_tokens"))):  # fmt: skip
-        said = next((usage[each] for each in theirs if isinstance(usage.get(each), int)), None)
-        if said is not None and said >= 0:
+        said = next((number for each in theirs if (number := whole(usage.get(each))) is not None), None)
+        if said is not None:
             counted[name] = said
     if len(counted) == 2:
         counted["tokens"] = sum(counted.values())
@@ -376,7 +382,7 @@ def _tokens(usage: Mapping[str, Any]) -> dict[str, int]:
 def _cost(options: Mapping[str, Any], raw: Mapping[str, Any], usage: Mapping[str, int], images: int = 0) -> int | None:
     """What the server says in dollars (OpenRouter), else by the route's prices. None if any part of it is unknown."""
     said = raw.get("cost")
-    if isinstance(said, int | float) and 0 <= said < math.inf:
+    if isinstance(said, int | float) and not isinstance(said, bool) and 0 <= said < COST_LIMIT:
         return round(said * 1_000_000)
     quantities = (images, usage.get("tokens_in"), usage.get("tokens_out"), 1)
     total, priced = 0.0, False
@@ -388,9 +394,3 @@ def _cost(options: Mapping[str, Any], raw: Mapping[str, Any], usage: Mapping[str
             return None
         priced, total = True, total + price * (quantity / 1000 if "1k" in name else quantity)
     return round(total) if priced else None
-
-
-def _unusable(message: str, *, retryable: bool = False, cost: int | None = None) -> ProviderError:
-    return ProviderError(
-        "unusable_answer", message, retryable=retryable, charged=True, cost_usd_micros=cost, elsewhere=True
-    )

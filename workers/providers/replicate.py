@@ -13,18 +13,14 @@ one costs, and a signed call back tells its id after all.
 """
 
 import binascii
-import hmac
 import logging
 import re
-import time
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import Mapping
-from hashlib import sha256
+from dataclasses import replace
 from typing import Any
 
-import orjson
-
-from workers.providers import results, wire
+from workers.providers import results, signatures, wire
 from workers.providers.base import (
     Callback,
     Done,
@@ -36,20 +32,20 @@ from workers.providers.base import (
     ProviderError,
     Recovery,
     Request,
+    whole,
 )
 
 CALL_SECONDS = 30.0  # a call that starts, asks or stops something is answered quickly
 POLL_SECONDS = 1.0
 POLL_SECONDS_WHEN_CALLED_BACK = 10.0  # the call back comes first; polling finds those that never came
 LATEST_LOGS = 4_000  # characters, from the end, in which progress is looked for
-TOLERANCE_SECONDS = 300  # Standard Webhooks
-OUTPUT_DEPTH, OUTPUT_LIMIT = 8, 256
 WAIT_SECONDS_LIMIT = 60  # Replicate's
 
 log = logging.getLogger(__name__)
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 MODEL = re.compile(rf"(?P<model>{NAME}/{NAME})(?::(?P<version>[A-Za-z0-9]+))?|(?P<bare>[0-9a-f]{{64}})")
+ID = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~:-]{0,499}")
 DEPLOYMENT = re.compile(rf"{NAME}/{NAME}")
 BAR = re.compile(r"(\d{1,3})%\|")  # tqdm: NN%|bar| x/y
 PERCENT = re.compile(r"(?<![\d.])(\d{1,3})(?:\.\d+)?%")
@@ -88,27 +84,33 @@ class Replicate:
         if wait > 0:
             headers["Prefer"] = f"wait={wait}"
         answer = self._wire.send(
-            "POST", path, headers=headers, seconds=CALL_SECONDS + wait, repeatable=False, json=body
-        )
+            "POST", path, headers=headers, seconds=CALL_SECONDS + wait, repeatable=False, json=body,
+            confirm=request.confirm,
+        )  # fmt: skip
         prediction = wire.json_of(answer)
-        if not _id(prediction):
-            raise OutcomeUnknown("the provider's answer names no prediction")
-        return self._outcome(request, prediction)
+        found = _id(prediction)
+        if not found:
+            raise OutcomeUnknown("the provider's answer names no prediction by an id that it can be asked for by")
+        try:
+            return self._outcome(request, prediction)
+        except ProviderError as error:
+            if error.code != results.CUT_OFF:
+                raise
+            return results.last_word(self.poll, request, found, known=False)
 
     def poll(self, request: Request, provider_job_id: str) -> Outcome:
         """Every refusal but 404 is a question that could not be asked, not a generation that failed: our key, a limit."""
+        return results.asked_again(lambda: self._shown(request, provider_job_id))
+
+    def _shown(self, request: Request, provider_job_id: str) -> Outcome:
         path = f"/predictions/{_quoted(provider_job_id)}"
         try:
-            answer = self._wire.send(
-                "GET",
-                path,
-                headers=self._headers(request),
-                seconds=CALL_SECONDS,
-                repeatable=True,
-            )
+            answer = self._wire.send("GET", path, headers=self._headers(request), seconds=CALL_SECONDS, repeatable=True)
         except ProviderError as error:
             if error.code == "not_found":
                 raise ProviderError("unknown_job", error.message, retryable=False) from error
+            if error.code == "answer_too_large":
+                raise
             raise OutcomeUnknown(f"the provider could not be asked: {error.code}: {error.message}") from error
         prediction = wire.json_of(answer)
         if _id(prediction) != provider_job_id:
@@ -130,23 +132,32 @@ class Replicate:
 
     def callback(self, request: Request, provider_job_id: str | None, call: Callback) -> Outcome | None:
         """The whole prediction, signed by Standard Webhooks. It also names a prediction whose start's answer was lost."""
-        if self._secret is None or not _signed(self._secret, call, time.time()):
+        if self._secret is None or not signatures.is_signed(self._secret, call):
             return None
         try:
-            prediction = orjson.loads(call.body)
+            prediction = wire.parsed(call.body)
         except ValueError:
             return None
         found = _id(prediction)
         if not found or (provider_job_id is not None and found != provider_job_id):
             return None
-        return self._outcome(request, prediction)
+        try:
+            return self._outcome(request, prediction)
+        except ProviderError as error:
+            if error.code != results.CUT_OFF:
+                raise
+            return results.last_word(self.poll, request, found, known=provider_job_id is not None)
+
+    def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:
+        made = results.of_address(address, self._endpoint.base_url, self._headers(request))
+        return replace(made, claimed_media_type=claimed_media_type or made.claimed_media_type)
 
     def _headers(self, request: Request) -> dict[str, str]:
         key = request.api_key or self._endpoint.api_key
         return {"Authorization": f"Bearer {key}"} if key else {}
 
     def _outcome(self, request: Request, prediction: Mapping[str, Any]) -> Outcome:
-        usage = _usage(_mapping(prediction.get("metrics")))
+        usage = _usage(wire.mapping(prediction.get("metrics")))
         cost = _cost(request.options, usage)
         match prediction.get("status"):
             case "succeeded":
@@ -164,38 +175,20 @@ class Replicate:
         return Pending(_id(prediction), max(0.1, float(pause)), progress(prediction.get("logs")))
 
     def _outputs(self, request: Request, prediction: Mapping[str, Any], cost: int | None) -> list[Output]:
+        """The addresses in it, in their order; of a text model a text, else JSON."""
         output = prediction.get("output")
-        why = (
-            "its result was deleted: it ended over an hour ago"
-            if prediction.get("data_removed")
-            else "it has no result"
-        )
-        try:
-            made = self._made(request, output)
-        except ValueError as error:
-            made, why = [], f"its result cannot be read: {error}"
-        if not made:
+        if results.is_hollow(output) and prediction.get("data_removed"):
             raise ProviderError(
-                "unusable_answer", f"the prediction succeeded, but {why}", retryable=False, charged=True,
-                cost_usd_micros=cost, elsewhere=True,
+                "result_lost", "the prediction's result was deleted: it ended over an hour ago", retryable=False,
+                charged=True, cost_usd_micros=cost,
             )  # fmt: skip
+        try:
+            made = results.found(request.kind, output, lambda url: self.output(request, url))
+        except results.Unreadable as error:
+            raise results.unreadable(error, cost) from error
+        if not made:
+            raise results.none_of_kind(request.kind, output, cost)
         return made
-
-    def _made(self, request: Request, output: Any) -> list[Output]:
-        """The addresses in it, in their order; else a text; else JSON. Where a text was asked for, a string is one."""
-        text = _text(output, joined=request.kind == "text")
-        if output is None or text == "":
-            return []
-        if request.kind == "text" and text is not None:
-            return [results.of_text(text)]
-        found: list[str] = []
-        _find(output, found, OUTPUT_DEPTH)
-        if found:
-            headers = self._headers(request)
-            return [results.of_address(url, self._endpoint.base_url, headers) for url in found]
-        if text is not None:
-            return [results.of_text(text)]
-        return [results.of_bytes(orjson.dumps(output), "application/json")] if output not in ({}, []) else []
 
 
 def progress(logs: Any) -> int | None:
@@ -249,7 +242,7 @@ def _check(options: Mapping[str, Any]) -> None:
 
 def _quoted(provider_job_id: str) -> str:
     """An id is part of a path, and comes from outside."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", provider_job_id):
+    if not ID.fullmatch(provider_job_id):
         raise ProviderError("unknown_job", "this is no prediction's id", retryable=False)
     return provider_job_id
 
@@ -257,13 +250,10 @@ def _quoted(provider_job_id: str) -> str:
 # What is answered
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
 def _id(prediction: Any) -> str:
-    found = _mapping(prediction).get("id")
-    return found if isinstance(found, str) else ""
+    """Its id. Empty where there is none, or none that it could be asked for by."""
+    found = wire.mapping(prediction).get("id")
+    return found if isinstance(found, str) and ID.fullmatch(found) else ""
 
 
 def _failure(options: Mapping[str, Any], error: Any, cost: int | None) -> ProviderError:
@@ -283,11 +273,11 @@ def _failure(options: Mapping[str, Any], error: Any, cost: int | None) -> Provid
 def _usage(metrics: Mapping[str, Any]) -> dict[str, int]:
     usage = {}
     seconds = metrics.get("predict_time")
-    if isinstance(seconds, int | float) and 0 <= seconds < 1e9:
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 <= seconds < 1e9:
         usage["predict_ms"] = round(seconds * 1000)
     for name, theirs in (("tokens_in", "input_token_count"), ("tokens_out", "output_token_count")):
-        count = metrics.get(theirs)
-        if isinstance(count, int) and count >= 0:
+        count = whole(metrics.get(theirs))
+        if count is not None:
             usage[name] = count
     if "tokens_in" in usage and "tokens_out" in usage:
         usage["tokens"] = usage["tokens_in"] + usage["tokens_out"]
@@ -299,28 +289,6 @@ def _cost(options: Mapping[str, Any], usage: Mapping[str, int]) -> int | None:
     if per_second is not None and "predict_ms" in usage:
         return round(float(per_second) * usage["predict_ms"] / 1000)
     return round(float(per_call)) if per_call is not None else None
-
-
-def _text(output: Any, *, joined: bool) -> str | None:
-    if isinstance(output, str):
-        return output
-    if joined and isinstance(output, list) and all(isinstance(each, str) for each in output):
-        return "".join(output)  # tokens
-    return None
-
-
-def _find(value: Any, found: list[str], depth: int) -> None:
-    """The addresses in a value of any shape, in their order."""
-    if depth == 0 or len(found) >= OUTPUT_LIMIT:
-        return
-    if results.is_address(value):
-        found.append(value)
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            _find(each, found, depth - 1)
-    elif isinstance(value, list):
-        for each in value:
-            _find(each, found, depth - 1)
 
 
 # Calls back
@@ -339,14 +307,3 @@ def _secret(endpoint: Endpoint) -> bytes | None:
     if not key:
         log.warning("provider %s: webhook_secret is not whsec_ and base64; calls back are not believed", endpoint.name)
     return key or None
-
-
-def _signed(secret: bytes, call: Callback, now: float) -> bool:
-    """Whether one of the signatures is ours and the call is of these minutes."""
-    message_id, sent = call.headers.get("webhook-id", ""), call.headers.get("webhook-timestamp", "")
-    if not message_id or not re.fullmatch(r"\d{1,12}", sent, re.ASCII) or abs(now - int(sent)) > TOLERANCE_SECONDS:
-        return False
-    signed = f"{message_id}.{sent}.".encode() + call.body
-    right = b64encode(hmac.digest(secret, signed, sha256))
-    offered = [each.encode() for each in call.headers.get("webhook-signature", "").split(" ")]
-    return any([hmac.compare_digest(b"v1," + right, each) for each in offered])  # noqa: C419 - all, in constant time

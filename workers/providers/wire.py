@@ -5,9 +5,11 @@ the answer is lost: then only a call that changes nothing, or that carries an id
 is repeated here; for any other the outcome is unknown.
 """
 
+import json as standard_json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -16,7 +18,7 @@ import httpx
 import orjson
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from workers.providers.base import OutcomeUnknown, ProviderError
+from workers.providers.base import RETRY_AFTER_SECONDS_MOST, OutcomeUnknown, ProviderError
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
@@ -54,9 +56,13 @@ class Wire:
         files: Any = None,
         data: Any = None,
         content: bytes | None = None,
+        confirm: Callable[[], None] | None = None,
     ) -> httpx.Response:
         """One call, read to its end; `seconds` bounds each wait for the answer, and reading it. Any status below 400 is
         returned.
+
+        `confirm`, of a call that begins a generation (`Request.confirm`), is called once all is ready to be sent, each
+        time that it is sent. What it raises goes through as it is.
 
         Raises ProviderError (see `refusal`), OutcomeUnknown where the answer was lost: also if it was lost once, and
         the call made again was only turned away, which says nothing about the first.
@@ -65,11 +71,14 @@ class Wire:
 
         def once() -> httpx.Response:
             nonlocal lost
+            call = self._client.build_request(
+                method, path, headers=dict(headers), timeout=timeout, json=json, files=files, data=data,
+                content=content,
+            )  # fmt: skip
+            if confirm is not None:
+                confirm()
             try:
-                with self._client.stream(
-                    method, path, headers=dict(headers), timeout=timeout, json=json, files=files, data=data,
-                    content=content,
-                ) as answer:  # fmt: skip
+                with closing(self._client.send(call, stream=True)) as answer:
                     _read(answer, seconds)
                     return answer
             except NEVER_SENT:
@@ -90,16 +99,23 @@ class Wire:
 
     @contextmanager
     def stream(
-        self, method: str, path: str, *, headers: Mapping[str, str], seconds: float, json: Any = None
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        seconds: float,
+        json: Any = None,
+        confirm: Callable[[], None] | None = None,
     ) -> Iterator[httpx.Response]:
         """One call whose answer is read while it comes, by the block; leaving the block closes it. Never repeated.
 
-        Raises as `send` does, also for what is lost inside the block.
+        Confirms and raises as `send` does, also for what is lost inside the block.
         """
-        with (
-            _meaning(),
-            self._client.stream(method, path, headers=dict(headers), timeout=_timeout(seconds), json=json) as answer,
-        ):
+        call = self._client.build_request(method, path, headers=dict(headers), timeout=_timeout(seconds), json=json)
+        if confirm is not None:
+            confirm()
+        with _meaning(), closing(self._client.send(call, stream=True)) as answer:
             if answer.status_code >= 400:
                 _read(answer, seconds)
                 self._refuse(answer)
@@ -159,18 +175,37 @@ def _read(answer: httpx.Response, seconds: float) -> None:
             raise httpx.ReadTimeout(f"the answer did not end within {seconds:g} s")
         if size > ANSWER_BYTES:
             raise ProviderError(
-                "answer_too_large", f"the provider's answer has more than {ANSWER_BYTES} bytes", retryable=False
-            )
+                "answer_too_large", f"the provider's answer has more than {ANSWER_BYTES} bytes", retryable=False,
+                charged=True,
+            )  # fmt: skip
         parts.append(chunk)
     answer._content = b"".join(parts)  # noqa: SLF001 - httpx has no limit of its own; `read()` would do just this
 
 
 def json_of(answer: httpx.Response) -> Any:
     """The answer's JSON. Raises OutcomeUnknown where it is none: the call went through, and nobody knows to what."""
+    return json_in(answer.content)
+
+
+def json_in(data: bytes) -> Any:
+    """The same of an answer's body."""
     try:
-        return orjson.loads(answer.content)
+        return parsed(data)
     except ValueError as error:
-        raise OutcomeUnknown(f"the provider's answer ({answer.status_code}) is not JSON") from error
+        raise OutcomeUnknown("the provider's answer is not JSON") from error
+
+
+def parsed(data: bytes) -> Any:
+    """JSON as providers write it, NaN, lone surrogates and broken letters too: an answer that was paid for is not thrown
+    away for these. Raises ValueError where it is no JSON, such as one that is cut off.
+    """
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        try:
+            return standard_json.loads(data.decode("utf-8-sig", errors="replace"))
+        except RecursionError as error:
+            raise ValueError("JSON that is nested too deeply") from error
 
 
 def refusal(answer: httpx.Response) -> ProviderError:
@@ -190,11 +225,16 @@ def refusal(answer: httpx.Response) -> ProviderError:
     return ProviderError("invalid_input", message, retryable=False)
 
 
+def mapping(value: Any) -> Mapping[str, Any]:
+    """A JSON object; an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def message_of(answer: httpx.Response) -> str:
     """The provider's own words, wherever it puts them: error.message, detail, title, or the text."""
     found: Any = None
     try:
-        found = orjson.loads(answer.content)
+        found = parsed(answer.content)
     except ValueError:
         found = answer.text
     while isinstance(found, dict):
@@ -206,7 +246,7 @@ def message_of(answer: httpx.Response) -> str:
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """Retry-After, as seconds or as a date. None where there is none, or nonsense."""
+    """Retry-After, as seconds or as a date, a day at most. None where there is none, or nonsense."""
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
@@ -215,23 +255,9 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     except ValueError:
         try:
             seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
-    return min(max(seconds, 0.0), 86_400.0) if seconds == seconds else None  # noqa: PLR0124 - NaN
-
-
-def fetch(url: str, headers: Mapping[str, str] | None = None) -> Iterator[bytes]:
-    """Stream a result from the address that a provider gave. Raises OutcomeUnknown where it cannot be had to its end."""
-    try:
-        with httpx.stream(
-            "GET", url, headers=dict(headers or {}), follow_redirects=True, trust_env=False,
-            timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS),
-        ) as answer:  # fmt: skip
-            if answer.status_code != 200:
-                raise OutcomeUnknown(f"the result's address answered {answer.status_code}")
-            yield from answer.iter_bytes(256 * 1024)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise OutcomeUnknown(f"the result could not be fetched: {_short(error)}") from error
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MOST)
 
 
 def _short(error: Exception) -> str:

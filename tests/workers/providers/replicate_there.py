@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.far_side.book import Book
+from tests.far_side.callbacks import came
 from tests.far_side.replicate import ReplicateFarSide
-from workers.providers.base import Callback, Done, Endpoint, Outcome, Pending, ProviderError, Request
+from workers.providers.base import Done, Endpoint, Outcome, Pending, ProviderError, Request
 from workers.providers.replicate import Replicate
 
 KEY = "job:1"
@@ -78,4 +79,4 @@ def of(error: ProviderError) -> tuple[str, bool, bool, bool, bool]:
 
 
 def believed(provider: Replicate, body: bytes, headers: dict[str, str], known: str | None = "p1") -> Outcome | None:
-    return provider.callback(make(), known, Callback(headers, body))
+    return provider.callback(make(), known, came(headers, body))

@@ -20,10 +20,9 @@ import orjson
 import pytest
 
 from cli.embedded.servers import free_ports
-from tests.far_side.callbacks import Listener
+from tests.far_side.callbacks import Listener, came
 from tests.workers.providers.contract import Contract
 from workers.providers.base import (
-    Callback,
     Done,
     Endpoint,
     InputFile,
@@ -387,13 +386,13 @@ def test_a_held_prediction_ends_with_its_time(cog: Cog, server: Server) -> None:
     b'{"id": "l-1", "status": "processing"}',
 ])  # fmt: skip
 def test_a_callback_of_another_or_without_news_is_not_believed(cog: Cog, body: bytes) -> None:
-    assert cog.callback(make(**NOBODY), "l-1", Callback({}, body)) is None
+    assert cog.callback(make(**NOBODY), "l-1", came({}, body)) is None
 
 
 def test_the_webhook_of_a_refused_put_is_a_limit(cog: Cog) -> None:
     body = b'{"id": "m-1", "status": "failed", "error": "At capacity"}'
     with pytest.raises(ProviderError) as caught:
-        cog.callback(make(), None, Callback({}, body))
+        cog.callback(make(), None, came({}, body))
     assert caught.value.limited
 
 

@@ -254,7 +254,8 @@ def test_every_file_in_the_result_is_an_output_in_its_order(fal: Fal, fal_side: 
 
 @pytest.mark.parametrize(("result", "kind", "expected"), [
     ({"output": "a poem", "usage": {}}, "text", b"a poem"),
-    ({"text": "spoken"}, "speech", b"spoken"),
+    ({"text": "spoken"}, "text", b"spoken"),
+    ("just words", "text", b"just words"),
     ({"embedding": [1, 2]}, "text", b'{"embedding":[1,2]}'),
 ])  # fmt: skip
 def test_a_text_is_a_text_and_anything_else_is_json(
@@ -264,21 +265,48 @@ def test_a_text_is_a_text_and_anything_else_is_json(
     assert data(ended(fal, make(kind=kind))) == expected
 
 
-@pytest.mark.parametrize("result", [{}, {"image": {"url": "data:image/png;base64,!!"}}])
-def test_a_result_without_anything_in_it_was_paid_for(fal: Fal, fal_side: FalFarSide, result: Any) -> None:
-    fal_side.script["*"] = {"result": result}
+def test_a_result_that_cannot_be_read_was_paid_for(fal: Fal, fal_side: FalFarSide) -> None:
+    fal_side.script["*"] = {"result": {"image": {"url": "data:image/png;base64,!!"}}}
     with pytest.raises(ProviderError) as caught:
         ended(fal, make(options={"cost_usd_micros_per_call": 50}))
     assert (caught.value.code, caught.value.charged, caught.value.cost_usd_micros) == ("unusable_answer", True, 50)
 
 
-def test_a_picture_that_breaks_off_is_asked_for_again(fal: Fal, fal_side: FalFarSide) -> None:
-    done = ended(fal, make())
-    fal_side.faults.add("cut", path="/files/")
-    with pytest.raises(OutcomeUnknown):
-        data(done)
-    fal_side.faults.add("slow", path="/files/", seconds=0.2)
-    assert data(done) == png(f"{fal_side.book.generations()[0]['id']}.png")
+@pytest.mark.parametrize(("kind", "result"), [
+    *((kind, result) for kind in ("image", "video", "speech") for result in (
+        {}, {"images": []}, {"images": [], "seed": 5, "prompt": "sea"}, {"text": "I am sorry"}, {"output": "/tmp/out.png"},
+        None, "sorry", {"images": [{"url": None}]}, {"images": [{"url": "out.png"}]},
+    )),
+    *(("text", result) for result in ({}, {"output": ""}, {"output": " ", "usage": {"tokens": 3}}, {"images": []}, None)),
+])  # fmt: skip
+def test_a_result_without_what_was_ordered_was_paid_for_and_says_what_there_is(
+    fal: Fal, fal_side: FalFarSide, kind: Any, result: Any
+) -> None:
+    fal_side.script["*"] = {"result": result}
+    with pytest.raises(ProviderError) as caught:
+        ended(fal, make(kind=kind, options={"cost_usd_micros_per_call": 50}))
+    error = caught.value
+    assert (error.code, error.retryable, error.charged, error.cost_usd_micros) == ("no_result_of_kind", False, True, 50)
+    assert json.dumps(result, separators=(",", ":")).strip('"') in error.message
+    assert kind in error.message
+
+
+def test_a_result_that_is_not_there_yet_is_no_failure_of_the_generation(fal: Fal, fal_side: FalFarSide) -> None:
+    """A copy that lags behind its queue; to take its word would pay for another generation."""
+    request_id = begun(fal, make())
+    for status, detail in ((404, "Request not found"), (400, "Request is still in progress")):
+        fal_side.script["*"] = {"told": False, "status": status, "detail": detail}
+        with pytest.raises(OutcomeUnknown):
+            fal.poll(make(), request_id)
+    fal_side.script["*"] = {}
+    assert isinstance(fal.poll(make(), request_id), Done)
+
+
+def test_addresses_that_stand_in_a_result_without_their_usual_frame_are_its_files(
+    fal: Fal, fal_side: FalFarSide
+) -> None:
+    fal_side.script["*"] = {"result": {"images": [f"{fal_side.url}/files/a"]}}
+    assert data(ended(fal, make())) == png("a")
 
 
 @pytest.mark.parametrize(("options", "cost"), [

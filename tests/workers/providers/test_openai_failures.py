@@ -19,6 +19,9 @@ def there(tmp_path: Path) -> Iterator[Set]:
         yield made
 
 
+NOTHING = ("no_result_of_kind", False, True, False, False)
+
+
 # Refusals
 
 
@@ -95,11 +98,14 @@ def test_an_error_in_the_middle_of_a_text_was_paid_for_and_spends_an_attempt(the
     assert of(failure(there, text())) == ("provider_error", True, True, False, True)
 
 
-def test_an_empty_text_is_no_result_and_a_used_up_limit_would_be_used_up_again(there: Set) -> None:
+def test_an_empty_text_is_no_result_and_is_not_bought_again(there: Set) -> None:
     there.far.script["*"] = {"deltas": [], "finish": "length"}
-    assert of(failure(there, text())) == ("unusable_answer", False, True, False, True)
-    there.far.script["*"] = {"deltas": []}
-    assert of(failure(there, text())) == ("unusable_answer", True, True, False, True)
+    used_up = failure(there, text())
+    assert of(used_up) == NOTHING
+    assert "max_tokens" in used_up.message
+    for deltas in ([], [" ", "\n"]):
+        there.far.script["*"] = {"deltas": deltas}
+        assert of(failure(there, text())) == NOTHING
 
 
 # Lost and broken answers
@@ -163,15 +169,23 @@ def test_a_server_that_cannot_be_reached_began_nothing(there: Set) -> None:
     provider.close()
 
 
-@pytest.mark.parametrize("body", [{"data": []}, {"data": [{}]}, {"object": "list"}, [], {"data": ["x"]}])
-def test_an_answer_of_another_shape_is_unusable_and_was_paid_for(there: Set, body: Any) -> None:
+@pytest.mark.parametrize("body", [
+    {"data": []}, {"data": [{}]}, {"object": "list"}, [], {"data": ["x"]}, {"data": None}, {"data": "x"}, "sorry", 7,
+    {"data": [{"url": "/files/out.png"}]}, {"data": [{"b64_json": "", "url": None}]},
+    {"data": [{"url": "data:,I%20am%20sorry"}]},
+])  # fmt: skip
+def test_an_answer_without_a_picture_says_what_was_answered_and_is_not_bought_again(there: Set, body: Any) -> None:
     there.far.script["*"] = {"error": {"status": 200, "body": body}}
-    assert of(failure(there, image())) == ("unusable_answer", False, True, False, True)
+    error = failure(there, image())
+    assert of(error) == NOTHING
+    assert json.dumps(body, separators=(",", ":")).strip('"')[:150] in error.message
 
 
-def test_a_picture_in_broken_base64_may_be_tried_again(there: Set) -> None:
+def test_a_picture_in_base64_that_is_none_fails_for_good_and_one_that_breaks_off_may_be_tried_again(there: Set) -> None:
     there.far.script["*"] = {"error": {"status": 200, "body": {"data": [{"b64_json": "A*"}]}}}
-    assert of(failure(there, image())) == ("unusable_answer", True, True, False, True)
+    assert of(failure(there, image())) == ("unusable_answer", False, True, False, True)
+    there.far.script["*"] = {"error": {"status": 200, "body": {"data": [{"b64_json": "AAAAA"}]}}}
+    assert of(failure(there, image())) == ("result_cut_off", True, True, False, True)
 
 
 def test_a_wrong_content_type_does_not_hide_a_good_answer(there: Set) -> None:
@@ -188,7 +202,7 @@ def test_a_picture_cut_off_inside_a_whole_answer_is_left_to_the_measuring_of_med
 
 def test_speech_that_is_json_or_nothing_is_no_speech(there: Set) -> None:
     there.far.script["*"] = {"error": {"status": 200, "body": {"audio": "?"}}}
-    assert failure(there, speech()).code == "unusable_answer"
+    assert of(failure(there, speech())) == NOTHING
     there.far.script["*"] = {"error": {"status": 200, "body": {"error": {"code": 429, "message": "busy"}}}}
     assert failure(there, speech()).limited
 

@@ -1,5 +1,6 @@
 """Replicate: the contract, where a prediction is begun, and what comes of it in every shape."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,7 @@ def test_addresses_are_found_in_every_shape_and_in_their_order(there: Set) -> No
     ]:
         assert read(there.done(make(), output=output)) == [png(name) for name in names]
     assert read(there.done(make(), output="data:image/png;base64,YWJj")) == [b"abc"]
-    assert read(there.done(make(), output=["data:text/plain,a%20b"])) == [b"a b"]
+    assert read(there.done(make("text"), output={"said": "data:text/plain,a%20b"})) == [b"a b"]
 
 
 def test_a_result_at_replicates_own_server_is_fetched_with_the_key_and_elsewhere_without(there: Set) -> None:
@@ -146,8 +147,6 @@ def test_a_result_at_replicates_own_server_is_fetched_with_the_key_and_elsewhere
     ("text", ["The ", "lake ", "is ", "still."], b"The lake is still.", "text/plain"),
     ("text", "The lake.", b"The lake.", "text/plain"),
     ("text", ["https://", "example.org"], b"https://example.org", "text/plain"),
-    ("image", "a caption", b"a caption", "text/plain"),
-    ("image", ["a", "b"], b'["a","b"]', "application/json"),
     ("text", {"score": 0.5}, b'{"score":0.5}', "application/json"),
     ("text", 7, b"7", "application/json"),
 ])  # fmt: skip
@@ -158,14 +157,34 @@ def test_what_is_no_address_is_a_text_or_json(
     assert (read(done), done.outputs[0].claimed_media_type) == ([result], media_type)
 
 
-@pytest.mark.parametrize("output", [None, "", [], {}, "data:image/png;base64,A*", "data:nonsense"])
-def test_a_success_without_a_result_was_paid_for_and_is_not_repeated(there: Set, output: Any) -> None:
-    error = there.failure(make(), output=output)
-    assert of(error) == ("unusable_answer", False, True, False, True)
+@pytest.mark.parametrize("output", ["data:image/png;base64,A*", "data:nonsense", "https://[::bad/x.png"])
+def test_a_result_that_cannot_be_read_was_paid_for_and_is_not_repeated(there: Set, output: Any) -> None:
+    assert of(there.failure(make(), output=output)) == ("unusable_answer", False, True, False, True)
+
+
+@pytest.mark.parametrize("output", [
+    None, "", [], {}, {"images": []}, [None, ""], "a caption", ["a", "b"], {"score": 0.5}, "/src/out.png", 7,
+    "I am sorry, I cannot draw that.", "https://example.org is where I would look", "data:text/plain,a%20b",
+])  # fmt: skip
+@pytest.mark.parametrize("kind", ["image", "video", "speech"])
+def test_a_success_without_what_was_ordered_says_what_there_is_and_is_not_repeated(
+    there: Set, kind: str, output: Any
+) -> None:
+    error = there.failure(make(kind), output=output)
+    assert of(error) == ("no_result_of_kind", False, True, False, False)
+    said = output.partition(" ")[0] if isinstance(output, str) else json.dumps(output, separators=(",", ":"))
+    assert (said or "empty") in error.message
+
+
+@pytest.mark.parametrize("output", [None, "", " ", [], ["", "\n"], {"text": ""}])
+def test_an_empty_text_is_no_text(there: Set, output: Any) -> None:
+    assert of(there.failure(make("text"), output=output)) == ("no_result_of_kind", False, True, False, False)
 
 
 def test_a_result_that_was_deleted_says_so(there: Set) -> None:
-    assert "deleted" in there.failure(make(), output=None, data_removed=True).message
+    error = there.failure(make(), output=None, data_removed=True)
+    assert of(error) == ("result_lost", False, True, False, False)
+    assert "deleted" in error.message
 
 
 @pytest.mark.parametrize(("options", "metrics", "cost"), [

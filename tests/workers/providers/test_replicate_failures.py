@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.far_side.callbacks import came
 from tests.far_side.media import png
 from tests.far_side.replicate import signed
 from tests.workers.providers.replicate_there import KEY, SECRET, Set, believed, make, of, read, running
@@ -132,7 +133,7 @@ def test_a_canceled_prediction_stays_canceled(there: Set) -> None:
 
 # Calls back
 
-ENDED = json.dumps({"id": "p1", "status": "succeeded", "output": "data:,x", "metrics": {}}).encode()
+ENDED = json.dumps({"id": "p1", "status": "succeeded", "output": "data:image/png;base64,eA==", "metrics": {}}).encode()
 
 
 def test_a_signed_call_back_is_the_outcome(there: Set) -> None:
@@ -190,13 +191,13 @@ def test_a_call_back_about_nothing_or_another_generation_is_not_believed(there: 
 
 
 def test_the_far_sides_own_call_back_is_believed(there: Set) -> None:
-    came: list[Callback] = []
+    calls: list[Callback] = []
     arrived = threading.Event()
 
     class Catcher(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            came.append(Callback({name.lower(): value for name, value in self.headers.items()}, body))
+            calls.append(came({name.lower(): value for name, value in self.headers.items()}, body))
             self.send_response(204)
             self.end_headers()
             arrived.set()
@@ -213,6 +214,6 @@ def test_the_far_sides_own_call_back_is_believed(there: Set) -> None:
         assert arrived.wait(10)
         thread.join()
     assert isinstance(begun, Pending)
-    outcome = provider.callback(request, begun.provider_job_id, came[0])
+    outcome = provider.callback(request, begun.provider_job_id, calls[0])
     assert isinstance(outcome, Done)
     assert read(outcome) == [png(f"{begun.provider_job_id}.png")]

@@ -54,10 +54,12 @@ class Sketch:
         if self._book is None:
             if wanted.needs_book:
                 raise _no_book()
+            request.confirm()
             if wanted.fails("start", idempotency_key, 0):
                 raise wanted.failure()
             deadline.wait(wanted.answer_seconds)
             return Done(_draw(request, wanted, deadline), cost_usd_micros=wanted.cost_usd_micros)
+        request.confirm()
         self._book.call("start", idempotency_key)
         before = self._book.find(key=idempotency_key)
         if before is not None:
@@ -93,6 +95,10 @@ class Sketch:
             return
         self._book.call("cancel", None, provider_job_id)
         self._book.cancel(provider_job_id)
+
+    def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:  # noqa: ARG002 - the protocol's
+        """Sketch answers with bytes, which lie nowhere."""
+        raise ProviderError("unknown_address", "sketch has put nothing anywhere", retryable=False)
 
     def callback(self, request: Request, provider_job_id: str | None, call: Callback) -> None:
         """Sketch calls nobody back."""

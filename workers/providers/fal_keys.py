@@ -1,0 +1,82 @@
+"""The keys with which fal signs its calls back, fetched from where fal publishes them."""
+
+import hashlib
+import re
+import threading
+import time
+from base64 import urlsafe_b64decode
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from workers.providers import fetching, signatures, wire
+from workers.providers.base import Callback, OutcomeUnknown, ProviderError
+
+KEYS_SECONDS, KEYS_AGAIN_SECONDS = 24 * 3600.0, 60.0  # kept; and fetched again at most, when none of them fits
+KEYS_FETCH_SECONDS, KEYS_BYTES = 10.0, 256 * 1024
+
+
+class SigningKeys:
+    """The keys with which fal signs. Thread-safe."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._keys: list[Ed25519PublicKey] = []
+        self._good_until = self._not_again_before = 0.0
+
+    def signed(self, call: Callback) -> bool:
+        """Whether fal sent this, minutes before it came: Ed25519 over request id, user id, time and the body's SHA-256."""
+        names = ("request-id", "user-id", "timestamp", "signature")
+        request_id, user_id, sent, signature = (call.headers.get(f"x-fal-webhook-{name}", "") for name in names)
+        if not signatures.is_fresh(sent, call) or not re.fullmatch(r"[0-9a-fA-F]{128}", signature, re.ASCII):
+            return False
+        signed = "\n".join((request_id, user_id, sent, hashlib.sha256(call.body).hexdigest()))
+        message = signed.encode(errors="replace")
+        fits = [bytes.fromhex(signature), message]
+        return any(_verified(key, *fits) for key in self._known()) or any(
+            _verified(key, *fits) for key in self._fetched_again()
+        )
+
+    def _known(self) -> list[Ed25519PublicKey]:
+        with self._lock:
+            return self._keys if time.monotonic() < self._good_until else self._fetch()
+
+    def _fetched_again(self) -> list[Ed25519PublicKey]:
+        """fal may have a new key; but nobody can make us ask for it at every forged call."""
+        with self._lock:
+            return self._fetch()
+
+    def _fetch(self) -> list[Ed25519PublicKey]:
+        now = time.monotonic()
+        if now < self._not_again_before:
+            return self._keys
+        self._not_again_before = now + KEYS_AGAIN_SECONDS
+        try:
+            fetched = fetching.fetch(self._url, seconds=KEYS_FETCH_SECONDS, tries=1, most=KEYS_BYTES)
+            document = wire.parsed(b"".join(fetched))
+        except (OutcomeUnknown, ProviderError, ValueError):
+            return self._keys  # old keys are better than none: the job is polled besides
+        listed = wire.mapping(document).get("keys")
+        self._keys = [key for each in (listed if isinstance(listed, list) else []) if (key := _public(each))]
+        self._good_until = now + KEYS_SECONDS
+        return self._keys
+
+
+def _public(jwk: Any) -> Ed25519PublicKey | None:
+    text = wire.mapping(jwk).get("x")
+    if not isinstance(text, str):
+        return None
+    try:
+        return Ed25519PublicKey.from_public_bytes(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except ValueError:
+        return None
+
+
+def _verified(key: Ed25519PublicKey, signature: bytes, message: bytes) -> bool:
+    try:
+        key.verify(signature, message)
+    except InvalidSignature:
+        return False
+    return True
