@@ -199,10 +199,6 @@ class NotFetched(OutcomeUnknown):
         self.retry_after_seconds: float | None = None  # where its address says so
 
 
-class NotFetched(OutcomeUnknown):
-    """A result is there, but could not be fetched from where it lies just now."""
-
-
 Recovery = Literal["idempotent", "lookup", "none"]
 
 
