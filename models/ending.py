@@ -146,14 +146,16 @@ def _asset(a: NewAsset) -> dict[str, Any]:
 def end_blindly(
     conn: Connection[Any], account_id: UUID, job_id: UUID, ending: Ending, *, token: int, on_cancel: str = "refund"
 ) -> Ended | Unread | None:
-    """End a job for want of an answer, unless one has been called back since the claim: then let go of it instead.
+    """End a job for want of an answer, unless there is one, called back since the claim: then let go of it instead.
 
     None: the claim is stale. In a transaction of its own.
     """
     conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
     row = conn.execute(
-        """update job_runs set lease_owner = null, wake_at = app_now(), rings = 0
-            where job_id = %s and token = %s and called_back returning queue""",
+        """update job_runs r set lease_owner = null, wake_at = app_now(), rings = 0
+            where r.job_id = %s and r.token = %s and (r.called_back or exists (
+                  select 1 from attempts a where a.job_id = r.job_id and a.ended_at is null and a.phase = 'delivered'))
+           returning r.queue""",
         [job_id, token],
     ).fetchone()
     if row is not None:
@@ -208,6 +210,7 @@ def put_back(
         )  # fmt: skip
     conn.execute(
         """update job_runs set status = 'queued', lease_owner = null, dispatched = false, requeued = true, rings = 0,
+                  token = token + 1,
                   progress = null, reason = %s, attempts_spent = attempts_spent - %s, next_route = %s, held_back = %s,
                   wake_at = greatest(app_now(), least(app_now() + make_interval(secs => %s), deadline_at))
             where job_id = %s""",

@@ -54,8 +54,17 @@ class Claim:
 # The job, its model and its live attempt are read in the statement that claims, and a new attempt is written down in it,
 # so that a step costs one round trip. A job without a live attempt begins one, unless it is to be stopped, or its last
 # attempt failed in a way that no other would mend (next_route below 0): what follows the claim is then the call.
+#
+# A statement that waits for the run's lock sees the run as it is then, but the attempts as they were before. Whoever
+# changes both raises the token, so a run with another token than before is left alone: it is rung again.
 _CLAIM = """
-with c as (
+with o as materialized (
+  select r.* from job_runs r
+   where r.job_id = %(job)s and r.dispatched and r.lease_owner is null
+     and (r.status = 'queued' or r.rings > 0 or r.wake_at <= app_now())
+     and r.token = (select t.token from job_runs t where t.job_id = %(job)s)
+     for update
+), c as (
   update job_runs r
      set status = case r.status when 'queued' then 'running' else r.status end,
          token = r.token + 1, lease_owner = %(owner)s, rings = 0, called_back = false,
@@ -63,10 +72,9 @@ with c as (
          started_at = coalesce(r.started_at, app_now()),
          deadline_at = coalesce(r.deadline_at, app_now() + make_interval(secs => (m.entry->>'timeout_seconds')::float)),
          attempts = r.attempts + {begins}::int, attempts_spent = r.attempts_spent + {begins}::int, held_back = false
-    from jobs j join models m on m.id = j.model_id and m.version = j.model_version
+    from o join jobs j on j.id = o.job_id join models m on m.id = j.model_id and m.version = j.model_version
          left join attempts a on a.job_id = j.id and a.ended_at is null
-   where r.job_id = %(job)s and j.id = r.job_id and r.dispatched and r.lease_owner is null
-     and (r.status = 'queued' or r.rings > 0 or r.wake_at <= app_now())
+   where r.job_id = o.job_id
   returning r.account_id, r.token, m.entry, j.input, r.queue, r.attempts, r.attempts_spent,
             r.cancel_requested_at is not null as cancel_requested,
             extract(epoch from r.deadline_at - app_now())::float as seconds_left,
@@ -86,8 +94,8 @@ select c.account_id, c.token, c.entry, c.input, c.queue, c.attempts, c.attempts_
        coalesce(b.phase, c.phase), c.provider_job_id, c.own_key, c.delivered, coalesce(c.age, 0), c.delivered_age
   from c left join begun b on true
 """.format(
-    begins="(a.number is null and r.cancel_requested_at is null and coalesce(r.deadline_at > app_now(), true) "
-    "and r.next_route >= 0 and r.attempts_spent < (m.entry->>'max_attempts')::int)"
+    begins="(a.number is null and o.cancel_requested_at is null and coalesce(o.deadline_at > app_now(), true) "
+    "and o.next_route >= 0 and o.attempts_spent < (m.entry->>'max_attempts')::int)"
 )
 
 

@@ -201,7 +201,7 @@ def test_a_scheduler_killed_between_object_and_row_ends_with_both_gone(
         job_id = submit_until_answered(http, {"model": "at-once", "input": {}}, "k")
         until_all_ended(system, killed)
         system.processes.stop("scheduler")
-        stray = keys.result_key(who, one("select id from jobs")[0], 999, 0, "png")
+        stray = keys.result_key(who, one("select id from jobs")[0], 999, 0, b"0" * 32, "png")
         storage().put_bytes(stray, b"stray", "image/png")
         late = {"CLOCK_OFFSET_SECONDS": str(25 * 3600), "STRAY_SECONDS": "0", **marker(tmp_path, point)}
         system.start("scheduler", scheduler=late)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models import cancel, ending, runs
+from models import cancel, ending, facts, runs
 from models.db import transaction
 from models.ending import AttemptEnd, Ending
 from models.errors import NotCancelable, NotFound
@@ -75,7 +75,9 @@ def test_a_stale_claim_can_change_nothing() -> None:
     with transaction() as conn:
         assert runs.extend(conn, [(job_id, stale.token, stale.owner)]) == {}
         assert runs.release(conn, stale) is None
-        assert not runs.wait_for_provider(conn, stale, 1, provider_job_id="x", after_seconds=1, progress=None)
+        assert not runs.wait(conn, stale, after_seconds=1, reason=None)
+        assert not runs.wait_unknown(conn, stale, 1, after_seconds=1, reason="x")
+        assert runs.give_back(conn, job_id, stale.owner) is None
     assert end(fresh, cost_credits=1).ended == "succeeded"
     assert_books_are_clean()
 
@@ -163,7 +165,8 @@ def test_a_polled_job_keeps_its_slot_and_holds_no_lease() -> None:
     claim = claimed(job_id)
     number = claim.live.number
     with transaction() as conn:
-        assert runs.wait_for_provider(conn, claim, number, provider_job_id="p", after_seconds=60, progress=40)
+        told = facts.accept(conn, claim, number, provider_job_id="p", after_seconds=60, progress=40)
+    assert told is facts.Told.MINE
     assert one("select status, lease_owner, dispatched, progress from job_runs") == ("running", None, True, 40)
     with transaction() as conn:
         assert runs.claim(conn, job_id, "early") is None

@@ -33,7 +33,7 @@ def stored(who, count: int = 1):
     for _ in range(count):
         job_id = placed(who, offer)
         claim = claimed(job_id)
-        key = keys.result_key(who, job_id, claim.token, 0, "txt")
+        key = keys.result_key(who, job_id, 1, 0, b"0" * 32, "txt")
         storage().put_bytes(key, b"result", "text/plain")
         asset = NewAsset(uuid7(), 0, key, "text/plain", 6, b"0" * 32)
         with transaction() as conn:
@@ -82,7 +82,7 @@ def test_strays_are_reaped_page_by_page_and_results_are_left() -> None:
     who = account(amount=9)
     stored(who, 2)
     job_id = one("select id from jobs limit 1")[0]
-    strays = [keys.result_key(who, job_id, 99, number, "png") for number in range(3)]
+    strays = [keys.result_key(who, job_id, 99, number, b"0" * 32, "png") for number in range(3)]
     for key in strays:
         storage().put_bytes(key, b"stray", "image/png")
     run_turn(next(duty for duty in duties() if duty.name == "reap_strays"))  # makes the duty's row, for its cursor

@@ -1,5 +1,6 @@
 """Names of objects go there and back, and foreign names are left alone."""
 
+import hashlib
 from uuid import UUID
 
 import pytest
@@ -12,45 +13,58 @@ TOKENS = st.integers(0, 10**18 - 1)
 INDEXES = st.integers(0, 10**5 - 1)
 EXTENSIONS = st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True)
 ACCOUNT, JOB = UUID(int=1), UUID(int=2)
+SHA256 = hashlib.sha256(b"a result").digest()
 
 
-@given(st.uuids(), st.uuids(), TOKENS, INDEXES, EXTENSIONS, st.booleans())
+@given(st.uuids(), st.uuids(), TOKENS, INDEXES, st.binary(min_size=32, max_size=32), EXTENSIONS, st.booleans())
 def test_a_key_made_from_parts_gives_the_parts_back(
-    account: UUID, job: UUID, token: int, index: int, extension: str, thumbnail: bool
+    account: UUID, job: UUID, attempt: int, index: int, sha256: bytes, extension: str, thumbnail: bool
 ) -> None:
     make = keys.thumbnail_key if thumbnail else keys.result_key
-    key = make(account, job, token, index, extension)
+    key = make(account, job, attempt, index, sha256, extension)
     assert key.startswith(keys.RESULTS)
-    assert keys.parse(key) == (account, job, token, index, thumbnail, extension)
+    assert keys.parse(key) == (account, job, attempt, index, sha256.hex()[:32], thumbnail, extension)
+
+
+def again(parts: keys.ResultKey) -> str:
+    """The key that has these parts."""
+    if parts.digest is None:  # of before version 0.2
+        small = ".thumbnail" if parts.thumbnail else ""
+        place = f"{keys.RESULTS}{parts.account_id}/{parts.job_id}"
+        return f"{place}/{parts.attempt}-{parts.number}{small}.{parts.extension}"
+    make = keys.thumbnail_key if parts.thumbnail else keys.result_key
+    sha256 = bytes.fromhex(parts.digest) + bytes(16)
+    return make(parts.account_id, parts.job_id, parts.attempt, parts.number, sha256, parts.extension)
 
 
 @given(st.text())
 def test_whatever_parses_is_a_key_that_we_would_make(key: str) -> None:
     parts = keys.parse(key)
     if parts is not None:
-        make = keys.thumbnail_key if parts.thumbnail else keys.result_key
-        assert make(parts.account_id, parts.job_id, parts.token, parts.number, parts.extension) == key
+        assert again(parts) == key
 
 
 @given(st.data())
 def test_one_character_changed_gives_none_or_a_key_that_says_so(data: st.DataObject) -> None:
-    key = keys.result_key(ACCOUNT, JOB, 7, 0, "png")
+    key = data.draw(
+        st.sampled_from([keys.result_key(ACCOUNT, JOB, 7, 0, SHA256, "png"), f"results/{ACCOUNT}/{JOB}/7-0.png"])
+    )
     at = data.draw(st.integers(0, len(key) - 1))
     changed = key[:at] + data.draw(st.characters(codec="utf-8")) + key[at + 1 :]
     parts = keys.parse(changed)
     if parts is not None:
-        make = keys.thumbnail_key if parts.thumbnail else keys.result_key
-        assert make(parts.account_id, parts.job_id, parts.token, parts.number, parts.extension) == changed
+        assert again(parts) == changed
 
 
-def test_a_result_and_its_thumbnail_and_every_token_lie_apart() -> None:
+def test_a_result_and_its_thumbnail_and_every_attempt_and_content_lie_apart() -> None:
     made = {
-        make(ACCOUNT, JOB, token, index, "webp")
+        make(ACCOUNT, JOB, attempt, index, content, "webp")
         for make in (keys.result_key, keys.thumbnail_key)
-        for token in (1, 2, 11)
+        for attempt in (1, 2, 11)
         for index in (0, 1, 11)
+        for content in (SHA256, bytes(32))
     }
-    assert len(made) == 18
+    assert len(made) == 36
 
 
 @pytest.mark.parametrize(
@@ -88,7 +102,7 @@ def test_a_foreign_key_is_nobodys(key: str) -> None:
 def test_a_key_that_could_not_be_read_back_is_not_made(token: int, index: int, extension: str) -> None:
     for make in (keys.result_key, keys.thumbnail_key):
         with pytest.raises(ValueError, match="not a result's key"):
-            make(ACCOUNT, JOB, token, index, extension)
+            make(ACCOUNT, JOB, token, index, SHA256, extension)
 
 
 @given(st.uuids(), st.uuids(), EXTENSIONS, st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}", fullmatch=True))

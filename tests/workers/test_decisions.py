@@ -31,6 +31,9 @@ def live(phase: str) -> LiveAttempt:
     ({"live": live("accepted"), "cancel_requested": True}, Next.CANCEL),
     ({"live": live("intent")}, Next.RECOVER),
     ({"live": live("unknown")}, Next.RECOVER),
+    # What has been answered is collected, late or canceled as it may be: it is paid for.
+    ({"live": live("delivered"), "cancel_requested": True, "seconds_left": -1.0}, Next.COLLECT),
+    ({}, Next.FAIL),
     # What may have been started is asked for, even if it is to be canceled or is late: it may have been paid for.
     ({"live": live("intent"), "cancel_requested": True, "seconds_left": -1.0}, Next.RECOVER),
 ])  # fmt: skip
@@ -46,9 +49,15 @@ def test_back_off_grows_to_its_ceiling_and_never_beyond(tries: int, chance: floa
 
 
 def test_what_was_made_is_what_is_settled() -> None:
-    two = [SimpleNamespace(duration_ms=1500), SimpleNamespace(duration_ms=250)]
-    assert measured_quantity_milli("image", 4000, two, {}) == 2000
-    assert measured_quantity_milli("second", 9000, two, {}) == 1750
-    assert measured_quantity_milli("second", 9000, [SimpleNamespace(duration_ms=None)], {}) == 9000
+    film = SimpleNamespace(media_type="video/mp4", duration_ms=1500)
+    sound = SimpleNamespace(media_type="audio/wav", duration_ms=250)
+    picture = SimpleNamespace(media_type="image/png", duration_ms=None)
+    assert measured_quantity_milli("image", 4000, [picture, picture], {}) == 2000
+    assert measured_quantity_milli("image", 4000, [picture, sound], {}) == 1000, "what came besides is not counted"
+    assert measured_quantity_milli("second", 9000, [film, sound, picture], {}) == 1750
+    assert (
+        measured_quantity_milli("second", 9000, [SimpleNamespace(media_type="audio/wav", duration_ms=None)], {}) == 9000
+    )
+    two = [picture, picture]
     assert measured_quantity_milli("token", 9000, [], {"tokens": 3}) == 3000
     assert measured_quantity_milli("job", 1000, two, {}) == 1000

@@ -61,15 +61,16 @@ def test_a_users_own_key_is_kept_encrypted_and_shown_by_its_end() -> None:
     with transaction() as conn:
         provider_keys.save(conn, who, "router", SecretStr("sk-first-secret"))
         provider_keys.save(conn, who, "router", SecretStr("sk-other-secret-9999"))
-        found = provider_keys.find(conn, who, "router")
-        assert found is not None
-        assert found.get_secret_value() == "sk-other-secret-9999"
+        assert provider_keys.providers_of(conn, who) == {"router"}
         assert [each.hint for each in provider_keys.shown(conn, who)] == ["9999"]
-        assert provider_keys.find(conn, other, "router") is None
+        assert provider_keys.providers_of(conn, other) == set()
         assert provider_keys.shown(conn, other) == []
         raw = conn.execute("select secret from provider_keys").fetchone()
     assert raw is not None
     assert b"secret" not in bytes(raw[0])
+    found = provider_keys.unsealed(raw[0])
+    assert found is not None
+    assert found.get_secret_value() == "sk-other-secret-9999"
     with transaction() as conn, pytest.raises(NotFound):
         provider_keys.save(conn, who, "nobody", SecretStr("sk-first-secret"))
     with transaction() as conn, pytest.raises(InvalidInput):
@@ -78,7 +79,7 @@ def test_a_users_own_key_is_kept_encrypted_and_shown_by_its_end() -> None:
         provider_keys.remove(conn, other, "router")
     with transaction() as conn:
         provider_keys.remove(conn, who, "router")
-        assert provider_keys.find(conn, who, "router") is None
+        assert provider_keys.providers_of(conn, who) == set()
 
 
 def test_a_key_saved_under_another_secret_key_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +87,8 @@ def test_a_key_saved_under_another_secret_key_is_no_key(monkeypatch: pytest.Monk
     put(name="router")
     with transaction() as conn:
         provider_keys.save(conn, who, "router", SecretStr("sk-first-secret"))
+        raw = conn.execute("select secret from provider_keys").fetchone()
+    assert raw is not None
     monkeypatch.setenv("SECRET_KEY", "another secret key of this deployment, long enough")
     settings.cache_clear()
-    with transaction() as conn:
-        assert provider_keys.find(conn, who, "router") is None
+    assert provider_keys.unsealed(raw[0]) is None
