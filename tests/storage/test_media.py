@@ -5,29 +5,14 @@ import resource
 import struct
 import wave
 import zlib
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from storage.media import UnusableResult, measure, sniff
+from storage.media import UnusableResult, measure
+from storage.media.signs import sniff
+from tests.storage.samples import picture
 from workers.providers.sketch import render
-
-
-@pytest.fixture
-def file(tmp_path: Path):
-    def write(data: bytes) -> Path:
-        path = tmp_path / "result"
-        path.write_bytes(data)
-        return path
-
-    return write
-
-
-def picture(kind: str = "PNG", size: tuple[int, int] = (300, 200)) -> bytes:
-    out = io.BytesIO()
-    Image.effect_noise(size, 50).save(out, kind)
-    return out.getvalue()
 
 
 @pytest.mark.parametrize(("kind", "media_type"), [

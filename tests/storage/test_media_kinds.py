@@ -4,66 +4,22 @@ import io
 import json
 import struct
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 
-import av
-import numpy as np
 import pytest
 from PIL import Image
 
-from storage import media
-from storage.media import UnusableResult, measure
+from storage.media import UnusableResult, measure, texts
+from tests.storage import samples
+from tests.storage.conftest import Writer
+from tests.storage.samples import sound, wave_file
 from workers.providers.base import Done, Request
 from workers.providers.sketch import Sketch, render
-
-Writer = Callable[[bytes], Path]
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Writer:
-    def write(data: bytes) -> Path:
-        path = tmp_path / "result"
-        path.write_bytes(data)
-        return path
-
-    return write
 
 
 @pytest.fixture(scope="module")
 def film() -> bytes:
     return render.film({"prompt": "silk", "duration_seconds": 1}, lambda: None)
-
-
-def sound(form: str, codec: str, rate: int = 48_000, seconds: int = 6) -> bytes:
-    """Noise, so that an encoder cannot make it too small to be cut."""
-    out = io.BytesIO()
-    noise = np.random.default_rng(1).integers(-9000, 9000, (1, rate * seconds), dtype=np.int16)
-    with av.open(out, "w", format=form) as container:
-        stream = container.add_stream(codec, rate=rate, layout="mono")
-        frame = av.AudioFrame.from_ndarray(noise, format="s16", layout="mono")
-        frame.sample_rate, frame.pts = rate, 0
-        fifo = av.AudioResampler(
-            format=stream.codec_context.format, layout="mono", rate=rate, frame_size=stream.codec_context.frame_size
-        )
-        for each in [*fifo.resample(frame), *fifo.resample(None)]:
-            container.mux(stream.encode(each))
-        container.mux(stream.encode())
-    return out.getvalue()
-
-
-def webm(*, live: bool) -> bytes:
-    out = io.BytesIO()
-    with av.open(out, "w", format="webm", options={"live": "1"} if live else {}) as container:
-        stream = container.add_stream("libvpx", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 320, 160, "yuv420p"
-        stream.options = {"deadline": "realtime", "cpu-used": "8"}
-        for number in range(20):
-            frame = av.VideoFrame.from_ndarray(np.full((160, 320, 3), 10 * number, np.uint8), format="rgb24")
-            frame.pts = number
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return out.getvalue()
 
 
 def refused(path: Path) -> str:
@@ -93,7 +49,7 @@ def test_a_sound_that_was_cut_off_is_found_out(file: Writer, form: str, codec: s
 
 @pytest.mark.parametrize("live", [False, True])
 def test_a_webm_knows_its_length_even_when_its_header_does_not(file: Writer, live: bool) -> None:
-    data = webm(live=live)
+    data = samples.film("webm", "libvpx", options={"live": "1"} if live else {})
     found = measure(file(data))
     assert (found.media_type, found.extension, found.width, found.height) == ("video/webm", "webm", 320, 160)
     assert found.duration_ms == pytest.approx(2000, abs=150)
@@ -108,19 +64,6 @@ def test_a_film_that_was_cut_off_is_found_out_although_it_begins_well(file: Writ
     assert measure(file(film)).duration_ms == 1000
     for size in (len(film) - 1, len(film) // 2, 100):
         assert refused(file(film[:size])) == "broken_result"
-
-
-def test_a_picture_in_the_box_of_a_film_is_no_film(file: Writer) -> None:
-    out = io.BytesIO()
-    Image.new("RGB", (64, 64), "red").save(out, "AVIF")
-    assert refused(file(out.getvalue())) == "unknown_result"
-
-
-def wave_file(data: bytes, *, length: int | None = None, tag: int = 3, bits: int = 32, before: bytes = b"") -> bytes:
-    form = struct.pack("<HHIIHH", tag, 1, 8000, 8000 * bits // 8, bits // 8, bits)
-    chunks = b"fmt " + struct.pack("<I", len(form)) + form + before
-    chunks += b"data" + struct.pack("<I", len(data) if length is None else length) + data
-    return b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks
 
 
 def test_waves_of_floats_and_of_streams_are_measured(file: Writer) -> None:
@@ -185,13 +128,14 @@ def test_what_sketch_cuts_off_is_never_taken_for_a_result(file: Writer, model: s
 
 
 def test_texts_are_json_only_as_objects_and_lists(file: Writer) -> None:
-    for text in ("42", "null", '"yes"', "{broken", "[" * 100_000, "", "\ufeffhello"):
+    for text in ("42", "null", '"yes"', "{broken", "[" * 100_000, " ", "\ufeffhello"):
         assert measure(file(text.encode())).media_type == "text/plain; charset=utf-8"
     assert measure(file(json.dumps([1, {"a": "é"}]).encode())).media_type == "application/json"
-    assert refused(file("é".encode("latin-1"))) == "unknown_result"
-    assert refused(file("é".encode()[:1])) == "unknown_result"
+    assert refused(file("étude".encode("latin-1"))) == "unknown_result"
+    assert refused(file("é".encode()[:1])) == "broken_result"
+    assert refused(file(b"")) == "empty_result"
     # A character that lies on the border of two chunks is whole all the same.
-    assert measure(file(b"a" * (media.CHUNK_BYTES - 1) + "é".encode() * 10)).extension == "txt"
+    assert measure(file(b"a" * (texts.CHUNK_BYTES - 1) + "é".encode() * 10)).extension == "txt"
 
 
 @pytest.mark.parametrize("model", ["video", "speech", "image"])

@@ -1,0 +1,73 @@
+"""What is said about a file, and the limits that every kind of file keeps."""
+
+from dataclasses import dataclass
+
+MAX_PIXELS = 50_000_000
+MAX_SECONDS = 24 * 3600.0  # of sound or film: what claims more is an error, and would not fit the column much later
+RATES = range(2_000, 768_001)  # samples a second: from below a telephone's to above a studio's
+
+
+class UnusableResult(Exception):
+    """The bytes are no result that can be kept.
+
+    Codes: empty_result, broken_result, unknown_result, result_too_large, unexpected_page. `message` says what the bytes
+    were. `cut_off`: they end too early, or are none, so fetching them again may help. Otherwise the same bytes would come
+    again: neither fetching nor generating them once more with the same request changes what they are.
+    """
+
+    def __init__(self, code: str, message: str, *, cut_off: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.cut_off = cut_off
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """What a file is. Sizes as people see them (turned as it says it is to be shown), durations in milliseconds; the
+    thumbnail is a WebP of at most 256 pixels, and there is none of a picture that is no larger, of a sound or a drawing.
+    `moving`: a picture of several frames.
+    """
+
+    media_type: str
+    extension: str
+    width: int | None = None
+    height: int | None = None
+    duration_ms: int | None = None
+    thumbnail: bytes | None = None
+    moving: bool = False
+
+
+def broken(message: str, *, cut_off: bool = False) -> UnusableResult:
+    return UnusableResult("broken_result", message, cut_off=cut_off)
+
+
+def too_large(message: str) -> UnusableResult:
+    return UnusableResult("result_too_large", message)
+
+
+def unknown(description: str) -> UnusableResult:
+    return UnusableResult("unknown_result", f"the result is of no kind that is known: {description}")
+
+
+def check_pixels(width: int, height: int) -> None:
+    if width < 1 or height < 1:
+        raise broken(f"{width} x {height} pixels")
+    if width * height > MAX_PIXELS:
+        raise too_large(f"{width} x {height} pixels; the limit is {MAX_PIXELS}")
+
+
+def check_seconds(seconds: float) -> None:
+    if seconds > MAX_SECONDS:
+        raise too_large(f"it lasts {seconds:.0f} seconds; the limit is {MAX_SECONDS:.0f}")
+
+
+def milliseconds(seconds: float) -> int:
+    """A duration that fits its column. Raises UnusableResult."""
+    check_seconds(seconds)
+    return round(seconds * 1000)
+
+
+def check_rate(rate: int) -> None:
+    if rate not in RATES:
+        raise broken(f"the sound claims {rate} samples a second")
