@@ -5,7 +5,6 @@ times and for seconds (all of it is: a put writes the same bytes under the same 
 who knows what the object is worth. Make the storage after a fork, not before: obstore's threads do not survive one.
 """
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from models.settings import Settings, settings
 from storage import keys
 from storage.clients import boto_client, upload_store
 from storage.errors import StorageError, answered, mapped
+from storage.sums import Sums, bare, chunks_of, sums_of
 
 __all__ = ["Chunks", "Head", "Item", "Part", "Storage", "StorageError", "close", "storage"]
 
@@ -114,42 +114,64 @@ class Storage:
 
         Prefer a path: Rust then reads it itself, for half of the CPU. Raises StorageError, OSError (the local file).
         """
-        if isinstance(file, Path):
-            self._put(key, file, file.stat().st_size, media_type)
-            return
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        self._put(key, file, size, media_type)
+        self._put(key, file, media_type)
 
     def put_bytes(self, key: str, data: bytes, media_type: str) -> None:
         """Store a small object. Raises StorageError."""
-        self._put(key, data, len(data), media_type)
+        self._put(key, data, media_type)
 
-    def _put(self, key: str, file: Any, size: int, media_type: str) -> None:
-        """Put, then make sure that it is whole.
+    def _put(self, key: str, file: Path | BinaryIO | bytes, media_type: str) -> None:
+        """Put, then see for ourselves that it is there and whole: not every S3 checks the SHA-256 that obstore signs.
 
-        A hurt byte is S3's to notice: obstore signs the SHA-256 of every body and part, so S3 refuses what differs.
-        An ETag would prove less (it is no MD5 with KMS, nor for parts). What a signature does not cover is a file that
-        shrank while it was read, or a part left out at the end, so an upload in parts is followed by one HEAD for its
-        size: a request on top of at least four. A put in one piece needs none.
+        A put that went wrong is for the caller to repeat. Only an input is taken away again: its key is looked at
+        before the input is fetched, and hurt bytes would be taken for it.
         """
         _refuse_odd(key)
         doing = f"putting {key}"
+        sums = sums_of(chunks_of(file), PART_BYTES)
         with mapped(doing):
             obstore.put(
                 self._store, key, file, attributes={"Content-Type": media_type}, chunk_size=PART_BYTES,
                 max_concurrency=PARTS_IN_FLIGHT,
             )  # fmt: skip
-        if size <= PART_BYTES:
+        wrong = self._difference(key, sums)
+        if wrong is None:
             return
-        try:
-            stored = self.head(key).size
-        except StorageError as error:
-            if not error.missing:
-                raise
-            stored = 0
-        if stored != size:
-            raise StorageError(f"{doing}: {stored} bytes are in S3, {size} were to be", retryable=True)
+        if key.startswith(keys.INPUTS):
+            self.delete_many([key])
+        raise StorageError(f"{doing}: S3 said that it is stored, but {wrong}", retryable=True)
+
+    def _difference(self, key: str, sums: Sums) -> str | None:
+        """How what is stored differs from what was put; None: not at all. Raises StorageError (S3 does not answer).
+
+        1. A HEAD, by obstore for a tenth of the CPU: nothing there, or another size, is a difference.
+        2. Its ETag is the one that was worked out: nothing differs. So it nearly always ends.
+        3. Another ETag tells of hurt bytes, or is no sum of bytes: with SSE-KMS or SSE-C (AWS, MinIO; it looks like one
+           all the same), MinIO with --no-compat, Google. What was put in one piece is read back, and so decided.
+        4. What was put in parts is read back as well where its ETag should have been the sum; where it is none, the
+           right size must do. AWS and MinIO, the servers with KMS, have checked each part's signed SHA-256 before.
+        Checksums (x-amz-checksum-*) tell nothing more: a server has those that it was sent, and R2 and older MinIO
+        refuse some of them.
+        """
+        with mapped(f"looking at {key}"):
+            try:
+                found = obstore.head(self._store, key)
+            except FileNotFoundError:  # obstore's for a 404
+                return "nothing is there"
+        if found["size"] != sums.size:
+            return f"{found['size']} bytes are there, not {sums.size}"
+        if bare(found["e_tag"]) == sums.etag:
+            return None
+        if sums.size > PART_BYTES and (not sums.may_be(found["e_tag"]) or self._hidden(key)):
+            return None
+        with self.get_range(key).chunks as chunks:
+            return None if sums_of(chunks, PART_BYTES) == sums else "other bytes are there"
+
+    def _hidden(self, key: str) -> bool:
+        """Whether an object is encrypted in a way that its ETag is no sum of its bytes."""
+        with mapped(f"looking at {key}"):
+            answer = self._client.head_object(Bucket=self._bucket, Key=key)
+        return str(answer.get("ServerSideEncryption", "")).startswith("aws:kms") or "SSECustomerAlgorithm" in answer
 
     # Reading
 
