@@ -6,11 +6,10 @@ who knows what the object is worth. Make the storage after a fork, not before: o
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import BinaryIO
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -21,6 +20,7 @@ from models.settings import Settings, settings
 from storage import keys
 from storage.clients import boto_client, upload_store
 from storage.errors import StorageError, answered, mapped
+from storage.objects import Chunks, Head, Item, Part
 from storage.sums import Sums, bare, chunks_of, sums_of
 
 __all__ = ["Chunks", "Head", "Item", "Part", "Storage", "StorageError", "close", "storage"]
@@ -29,61 +29,10 @@ __all__ = ["Chunks", "Head", "Item", "Part", "Storage", "StorageError", "close",
 # 8 MiB, which are no faster. S3's 10,000 parts then end at 48 GiB, far above MAX_RESULT_BYTES.
 PART_BYTES = 5 * 1024 * 1024
 PARTS_IN_FLIGHT = 2
-READ_CHUNK_BYTES = 256 * 1024
+PROBE = b"probe"
 PAGE = 1000  # S3's own limit, for lists and deletes
+ONE_ODD_KEY = frozenset({"MalformedXML", "InvalidArgument", "KeyTooLongError"})
 PRESIGN_SECONDS_MAX = 7 * 86_400  # S3's own limit
-
-
-class Chunks:
-    """An object's bytes as they come. Used up it closes itself; otherwise close it, or its connection stays taken."""
-
-    def __init__(self, body: Any, doing: str) -> None:
-        self._body, self._doing = body, doing
-        self._parts: Iterator[bytes] = body.iter_chunks(READ_CHUNK_BYTES)
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> bytes:
-        """The next 256 KiB at most. Raises StorageError (retryable) where S3 stops in the middle."""
-        try:
-            with mapped(self._doing):
-                return next(self._parts)
-        except (StopIteration, StorageError):
-            self.close()
-            raise
-
-    def close(self) -> None:
-        self._body.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-
-class Part(NamedTuple):
-    """Bytes of an object, streamed, with the whole object's size in bytes and its type."""
-
-    chunks: Chunks
-    size: int
-    media_type: str | None
-
-
-class Head(NamedTuple):
-    """What is known of an object without reading it; `size` in bytes."""
-
-    size: int
-    media_type: str | None
-
-
-class Item(NamedTuple):
-    """An object in a listing; `size` in bytes, `last_modified` by S3's clock."""
-
-    key: str
-    size: int
-    last_modified: datetime
 
 
 class Storage:
@@ -189,6 +138,9 @@ class Storage:
         with mapped(doing):
             answer = self._client.get_object(Bucket=self._bucket, Key=key, **wanted)
         whole = answer.get("ContentRange", "").rpartition("/")[2]
+        if not whole and (start or (end is not None and answer["ContentLength"] > end + 1)):
+            answer["Body"].close()
+            raise StorageError(f"{doing}: S3 sent the whole where a range was asked for", retryable=False)
         return Part(Chunks(answer["Body"], doing), int(whole or answer["ContentLength"]), answer.get("ContentType"))
 
     def head(self, key: str) -> Head:
@@ -246,17 +198,57 @@ class Storage:
     def delete_many(self, object_keys: Sequence[str]) -> dict[str, str]:
         """Delete objects, a thousand per call; what is not there counts as deleted. Returns those that stayed, and why.
 
-        Raises StorageError where a whole call fails; earlier thousands are then gone, and all may be asked for again.
+        A call that fails leaves its thousand, and the others are made all the same. Raises StorageError where none of
+        them succeeds. All may be asked for again.
         """
         failed: dict[str, str] = {}
+        done, last = False, None
         for begin in range(0, len(object_keys), PAGE):
-            objects = [{"Key": key} for key in object_keys[begin : begin + PAGE]]
-            with mapped(f"deleting {len(objects)} objects"):
-                answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
-            for each in answer.get("Errors", []):
-                error = answered("deleting", 0, str(each.get("Code", "")))
+            batch = object_keys[begin : begin + PAGE]
+            if last is not None and not last.code and last.retryable:  # nobody answered: nor will they to the rest
+                failed |= dict.fromkeys(batch, str(last))
+                continue
+            try:
+                failed |= self._delete(batch)
+            except StorageError as error:
+                failed |= dict.fromkeys(batch, str(error))
+                last = error
+            else:
+                done = True
+        if last is not None and not done:
+            raise last
+        return failed
+
+    def _delete(self, batch: Sequence[str]) -> dict[str, str]:
+        try:
+            with mapped(f"deleting {len(batch)} objects"):
+                answer = self._client.delete_objects(
+                    Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True}
+                )
+        except StorageError as error:
+            if error.code not in ONE_ODD_KEY:
+                raise
+            return self._delete_singly(batch)
+        failed: dict[str, str] = {}
+        for each in answer.get("Errors", []):
+            said = answered("deleting", 0, str(each.get("Code", "")))
+            if not said.missing:  # some servers name no key: then it may be any of them
+                why = f"{said.code}: {str(each.get('Message', ''))[:200]}"
+                failed |= dict.fromkeys([each["Key"]] if "Key" in each else batch, why)
+        return failed
+
+    def _delete_singly(self, batch: Sequence[str]) -> dict[str, str]:
+        """For a thousand that S3 refuses as a whole because of one of them."""
+        failed = {}
+        for key in batch:
+            try:
+                with mapped("deleting"):
+                    self._client.delete_object(Bucket=self._bucket, Key=key)
+            except StorageError as error:
+                if not error.code:
+                    raise  # nobody answers any more
                 if not error.missing:
-                    failed[each["Key"]] = f"{error.code}: {str(each.get('Message', ''))[:200]}"
+                    failed[key] = str(error)
         return failed
 
     def abort_stale_uploads(self, older_than: timedelta, limit: int = PAGE) -> int:
@@ -318,17 +310,29 @@ class Storage:
             raise
 
     def check(self) -> None:
-        """Put, read and delete a probe. Raises StorageError that says which of them does not work, and why."""
+        """Try with a probe what is used. Raises StorageError that says which of it does not work, and why."""
         key = f".headrace-probe-{uuid4().hex}"
-        self.put_bytes(key, b"probe", "text/plain")
+        self.put_bytes(key, PROBE, "text/plain")
         try:
-            with self.get_range(key).chunks as chunks:
-                if b"".join(chunks) != b"probe":
-                    raise StorageError(f"reading {key}: it is not what was put", retryable=False)
+            self._read_probe(key)
         finally:
             failed = self.delete_many([key])
         if failed:
             raise StorageError(f"deleting {key}: {failed[key]}", retryable=False)
+        if self.list_page(key, None, 1):
+            raise StorageError(f"deleting {key}: it is still there", retryable=False)
+
+    def _read_probe(self, key: str) -> None:
+        if self.head(key).size != len(PROBE):
+            raise StorageError(f"looking at {key}: its size is not that of what was put", retryable=False)
+        for start, end in ((None, None), (1, 2)):
+            wanted = PROBE if start is None else PROBE[1:3]
+            with self.get_range(key, start, end).chunks as chunks:
+                if b"".join(chunks) != wanted:
+                    raise StorageError(f"reading {key}: it is not what was put", retryable=False)
+        if [item.key for item in self.list_page(key, None, 1)] != [key]:
+            raise StorageError(f"listing {key}: it is not in the list", retryable=False)
+        self.abort_stale_uploads(timedelta(days=36_500))  # none is so old: this tries only the list of uploads
 
     def close(self) -> None:
         """Drop boto3's connections; obstore drops its own when it is forgotten."""

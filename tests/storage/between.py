@@ -20,7 +20,8 @@ class Between:
 
     hurt: one byte of each body is another; short: the last byte of each body is missing; lost: puts (and ends of
     uploads in parts) are answered as if they were done, with the right ETag; part_lost: the same for parts; away: 503; cut: the line ends after
-    `keep` bytes of a body that is read; silent: no answer until it is set to something else; plain: ranges are ignored.
+    `keep` bytes of a body that is read; silent: no answer until it is set to something else.
+    no list, no uploads, no delete, no head: 403 to that; no undeleted: deletes are answered and not made.
     """
 
     url: str
@@ -52,6 +53,12 @@ class _Handler(BaseHTTPRequestHandler):
         if between.wrong == "away":
             self._answer(503, {}, b"<Error><Code>ServiceUnavailable</Code></Error>")
             return
+        if between.wrong.removeprefix("no ") == self._kind():
+            self._answer(403, {}, b"<Error><Code>AccessDenied</Code></Error>")
+            return
+        if between.wrong == "no undeleted" and self._kind() == "delete":
+            self._answer(200, {}, b"<DeleteResult/>")
+            return
         ends, part = self.command == "POST" and "uploadId=" in self.path, "partNumber=" in self.path
         puts = self.command == "PUT" and (between.wrong == "part_lost") == part
         if between.wrong in {"lost", "part_lost"} and (puts or (ends and between.wrong == "lost")):
@@ -65,10 +72,15 @@ class _Handler(BaseHTTPRequestHandler):
                 body = body[:-1]
         self._forward(body)
 
+    def _kind(self) -> str:
+        if self.command == "GET" and "list-type=2" in self.path:
+            return "list"
+        if self.command == "GET" and "uploads" in self.path:
+            return "uploads"
+        return "delete" if self.command == "POST" and "?delete" in self.path else self.command.lower()
+
     def _forward(self, body: bytes) -> None:
         headers = {name: value for name, value in self.headers.items() if name.lower() != "content-length"}
-        if self.between.wrong == "plain":
-            headers = {name: value for name, value in headers.items() if name.lower() != "range"}
         place = urlsplit(self.between.target)
         there = http.client.HTTPConnection(str(place.hostname), place.port, timeout=30)
         try:
