@@ -14,6 +14,7 @@ _RETRYABLE_CODES = frozenset({
     "ThrottlingException", "TooManyRequests",
     "BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch",  # bytes were hurt on the way
     "NoSuchUpload",  # an upload in parts was aborted, or its end arrived and the answer did not: begin again
+    "EntityTooSmall", "InvalidPart", "InvalidPartOrder",  # a part was shortened or lost on the way: ours are all right
     "ExpiredToken",  # a role's credentials are renewed between tries
     "RequestTimeTooSkewed",  # clocks are set again; botocore corrects for it by itself
 })  # fmt: skip

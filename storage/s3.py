@@ -5,13 +5,11 @@ times and for seconds (all of it is: a put writes the same bytes under the same 
 who knows what the object is worth. Make the storage after a fork, not before: obstore's threads do not survive one.
 """
 
-import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import BinaryIO
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -22,6 +20,8 @@ from models.settings import Settings, settings
 from storage import keys
 from storage.clients import boto_client, upload_store
 from storage.errors import StorageError, answered, mapped
+from storage.objects import Chunks, Head, Item, Part
+from storage.sums import Sums, bare, chunks_of, sums_of
 
 __all__ = ["Chunks", "Head", "Item", "Part", "Storage", "StorageError", "close", "storage"]
 
@@ -29,61 +29,10 @@ __all__ = ["Chunks", "Head", "Item", "Part", "Storage", "StorageError", "close",
 # 8 MiB, which are no faster. S3's 10,000 parts then end at 48 GiB, far above MAX_RESULT_BYTES.
 PART_BYTES = 5 * 1024 * 1024
 PARTS_IN_FLIGHT = 2
-READ_CHUNK_BYTES = 256 * 1024
+PROBE = b"probe"
 PAGE = 1000  # S3's own limit, for lists and deletes
+ONE_ODD_KEY = frozenset({"MalformedXML", "InvalidArgument", "KeyTooLongError"})
 PRESIGN_SECONDS_MAX = 7 * 86_400  # S3's own limit
-
-
-class Chunks:
-    """An object's bytes as they come. Used up it closes itself; otherwise close it, or its connection stays taken."""
-
-    def __init__(self, body: Any, doing: str) -> None:
-        self._body, self._doing = body, doing
-        self._parts: Iterator[bytes] = body.iter_chunks(READ_CHUNK_BYTES)
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> bytes:
-        """The next 256 KiB at most. Raises StorageError (retryable) where S3 stops in the middle."""
-        try:
-            with mapped(self._doing):
-                return next(self._parts)
-        except (StopIteration, StorageError):
-            self.close()
-            raise
-
-    def close(self) -> None:
-        self._body.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-
-class Part(NamedTuple):
-    """Bytes of an object, streamed, with the whole object's size in bytes and its type."""
-
-    chunks: Chunks
-    size: int
-    media_type: str | None
-
-
-class Head(NamedTuple):
-    """What is known of an object without reading it; `size` in bytes."""
-
-    size: int
-    media_type: str | None
-
-
-class Item(NamedTuple):
-    """An object in a listing; `size` in bytes, `last_modified` by S3's clock."""
-
-    key: str
-    size: int
-    last_modified: datetime
 
 
 class Storage:
@@ -114,42 +63,64 @@ class Storage:
 
         Prefer a path: Rust then reads it itself, for half of the CPU. Raises StorageError, OSError (the local file).
         """
-        if isinstance(file, Path):
-            self._put(key, file, file.stat().st_size, media_type)
-            return
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        self._put(key, file, size, media_type)
+        self._put(key, file, media_type)
 
     def put_bytes(self, key: str, data: bytes, media_type: str) -> None:
         """Store a small object. Raises StorageError."""
-        self._put(key, data, len(data), media_type)
+        self._put(key, data, media_type)
 
-    def _put(self, key: str, file: Any, size: int, media_type: str) -> None:
-        """Put, then make sure that it is whole.
+    def _put(self, key: str, file: Path | BinaryIO | bytes, media_type: str) -> None:
+        """Put, then see for ourselves that it is there and whole: not every S3 checks the SHA-256 that obstore signs.
 
-        A hurt byte is S3's to notice: obstore signs the SHA-256 of every body and part, so S3 refuses what differs.
-        An ETag would prove less (it is no MD5 with KMS, nor for parts). What a signature does not cover is a file that
-        shrank while it was read, or a part left out at the end, so an upload in parts is followed by one HEAD for its
-        size: a request on top of at least four. A put in one piece needs none.
+        A put that went wrong is for the caller to repeat. Only an input is taken away again: its key is looked at
+        before the input is fetched, and hurt bytes would be taken for it.
         """
         _refuse_odd(key)
         doing = f"putting {key}"
+        sums = sums_of(chunks_of(file), PART_BYTES)
         with mapped(doing):
             obstore.put(
                 self._store, key, file, attributes={"Content-Type": media_type}, chunk_size=PART_BYTES,
                 max_concurrency=PARTS_IN_FLIGHT,
             )  # fmt: skip
-        if size <= PART_BYTES:
+        wrong = self._difference(key, sums)
+        if wrong is None:
             return
-        try:
-            stored = self.head(key).size
-        except StorageError as error:
-            if not error.missing:
-                raise
-            stored = 0
-        if stored != size:
-            raise StorageError(f"{doing}: {stored} bytes are in S3, {size} were to be", retryable=True)
+        if key.startswith(keys.INPUTS):
+            self.delete_many([key])
+        raise StorageError(f"{doing}: S3 said that it is stored, but {wrong}", retryable=True)
+
+    def _difference(self, key: str, sums: Sums) -> str | None:
+        """How what is stored differs from what was put; None: not at all. Raises StorageError (S3 does not answer).
+
+        1. A HEAD, by obstore for a tenth of the CPU: nothing there, or another size, is a difference.
+        2. Its ETag is the one that was worked out: nothing differs. So it nearly always ends.
+        3. Another ETag tells of hurt bytes, or is no sum of bytes: with SSE-KMS or SSE-C (AWS, MinIO; it looks like one
+           all the same), MinIO with --no-compat, Google. What was put in one piece is read back, and so decided.
+        4. What was put in parts is read back as well where its ETag should have been the sum; where it is none, the
+           right size must do. AWS and MinIO, the servers with KMS, have checked each part's signed SHA-256 before.
+        Checksums (x-amz-checksum-*) tell nothing more: a server has those that it was sent, and R2 and older MinIO
+        refuse some of them.
+        """
+        with mapped(f"looking at {key}"):
+            try:
+                found = obstore.head(self._store, key)
+            except FileNotFoundError:  # obstore's for a 404
+                return "nothing is there"
+        if found["size"] != sums.size:
+            return f"{found['size']} bytes are there, not {sums.size}"
+        if bare(found["e_tag"]) == sums.etag:
+            return None
+        if sums.size > PART_BYTES and (not sums.may_be(found["e_tag"]) or self._hidden(key)):
+            return None
+        with self.get_range(key).chunks as chunks:
+            return None if sums_of(chunks, PART_BYTES) == sums else "other bytes are there"
+
+    def _hidden(self, key: str) -> bool:
+        """Whether an object is encrypted in a way that its ETag is no sum of its bytes."""
+        with mapped(f"looking at {key}"):
+            answer = self._client.head_object(Bucket=self._bucket, Key=key)
+        return str(answer.get("ServerSideEncryption", "")).startswith("aws:kms") or "SSECustomerAlgorithm" in answer
 
     # Reading
 
@@ -167,6 +138,9 @@ class Storage:
         with mapped(doing):
             answer = self._client.get_object(Bucket=self._bucket, Key=key, **wanted)
         whole = answer.get("ContentRange", "").rpartition("/")[2]
+        if not whole and (start or (end is not None and answer["ContentLength"] > end + 1)):
+            answer["Body"].close()
+            raise StorageError(f"{doing}: S3 sent the whole where a range was asked for", retryable=False)
         return Part(Chunks(answer["Body"], doing), int(whole or answer["ContentLength"]), answer.get("ContentType"))
 
     def head(self, key: str) -> Head:
@@ -224,17 +198,57 @@ class Storage:
     def delete_many(self, object_keys: Sequence[str]) -> dict[str, str]:
         """Delete objects, a thousand per call; what is not there counts as deleted. Returns those that stayed, and why.
 
-        Raises StorageError where a whole call fails; earlier thousands are then gone, and all may be asked for again.
+        A call that fails leaves its thousand, and the others are made all the same. Raises StorageError where none of
+        them succeeds. All may be asked for again.
         """
         failed: dict[str, str] = {}
+        done, last = False, None
         for begin in range(0, len(object_keys), PAGE):
-            objects = [{"Key": key} for key in object_keys[begin : begin + PAGE]]
-            with mapped(f"deleting {len(objects)} objects"):
-                answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
-            for each in answer.get("Errors", []):
-                error = answered("deleting", 0, str(each.get("Code", "")))
+            batch = object_keys[begin : begin + PAGE]
+            if last is not None and not last.code and last.retryable:  # nobody answered: nor will they to the rest
+                failed |= dict.fromkeys(batch, str(last))
+                continue
+            try:
+                failed |= self._delete(batch)
+            except StorageError as error:
+                failed |= dict.fromkeys(batch, str(error))
+                last = error
+            else:
+                done = True
+        if last is not None and not done:
+            raise last
+        return failed
+
+    def _delete(self, batch: Sequence[str]) -> dict[str, str]:
+        try:
+            with mapped(f"deleting {len(batch)} objects"):
+                answer = self._client.delete_objects(
+                    Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True}
+                )
+        except StorageError as error:
+            if error.code not in ONE_ODD_KEY:
+                raise
+            return self._delete_singly(batch)
+        failed: dict[str, str] = {}
+        for each in answer.get("Errors", []):
+            said = answered("deleting", 0, str(each.get("Code", "")))
+            if not said.missing:  # some servers name no key: then it may be any of them
+                why = f"{said.code}: {str(each.get('Message', ''))[:200]}"
+                failed |= dict.fromkeys([each["Key"]] if "Key" in each else batch, why)
+        return failed
+
+    def _delete_singly(self, batch: Sequence[str]) -> dict[str, str]:
+        """For a thousand that S3 refuses as a whole because of one of them."""
+        failed = {}
+        for key in batch:
+            try:
+                with mapped("deleting"):
+                    self._client.delete_object(Bucket=self._bucket, Key=key)
+            except StorageError as error:
+                if not error.code:
+                    raise  # nobody answers any more
                 if not error.missing:
-                    failed[each["Key"]] = f"{error.code}: {str(each.get('Message', ''))[:200]}"
+                    failed[key] = str(error)
         return failed
 
     def abort_stale_uploads(self, older_than: timedelta, limit: int = PAGE) -> int:
@@ -296,17 +310,29 @@ class Storage:
             raise
 
     def check(self) -> None:
-        """Put, read and delete a probe. Raises StorageError that says which of them does not work, and why."""
+        """Try with a probe what is used. Raises StorageError that says which of it does not work, and why."""
         key = f".headrace-probe-{uuid4().hex}"
-        self.put_bytes(key, b"probe", "text/plain")
+        self.put_bytes(key, PROBE, "text/plain")
         try:
-            with self.get_range(key).chunks as chunks:
-                if b"".join(chunks) != b"probe":
-                    raise StorageError(f"reading {key}: it is not what was put", retryable=False)
+            self._read_probe(key)
         finally:
             failed = self.delete_many([key])
         if failed:
             raise StorageError(f"deleting {key}: {failed[key]}", retryable=False)
+        if self.list_page(key, None, 1):
+            raise StorageError(f"deleting {key}: it is still there", retryable=False)
+
+    def _read_probe(self, key: str) -> None:
+        if self.head(key).size != len(PROBE):
+            raise StorageError(f"looking at {key}: its size is not that of what was put", retryable=False)
+        for start, end in ((None, None), (1, 2)):
+            wanted = PROBE if start is None else PROBE[1:3]
+            with self.get_range(key, start, end).chunks as chunks:
+                if b"".join(chunks) != wanted:
+                    raise StorageError(f"reading {key}: it is not what was put", retryable=False)
+        if [item.key for item in self.list_page(key, None, 1)] != [key]:
+            raise StorageError(f"listing {key}: it is not in the list", retryable=False)
+        self.abort_stale_uploads(timedelta(days=36_500))  # none is so old: this tries only the list of uploads
 
     def close(self) -> None:
         """Drop boto3's connections; obstore drops its own when it is forgotten."""

@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from storage.s3 import PART_BYTES, READ_CHUNK_BYTES, Storage, StorageError
+from storage.objects import READ_CHUNK_BYTES
+from storage.s3 import PART_BYTES, Storage, StorageError
 
 BODY = bytes(range(256)) * 16
 
