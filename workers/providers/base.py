@@ -233,7 +233,7 @@ class Provider(Protocol):
 
     def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:
         """A result at an address that an earlier answer named (`Output.address`), with the headers that this provider's
-        own server needs, and the key of `request`. Asks nobody.
+        own server needs, and the key of `request`. Asks nobody. Raises ValueError for what is no such address.
         """
         ...
 

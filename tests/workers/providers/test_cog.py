@@ -167,6 +167,8 @@ def make(answer: str = "file", **fields: Any) -> Request:
 
 class _Cog(Contract):
     FORGETS = True
+    LACKS = frozenset({"addressed", "signed", "unstorable refusal"})
+    FILE_FIELD = "picture"
 
     @pytest.fixture(autouse=True)
     def _far_side(self, server: Server, listener: Listener, tmp_path: Path) -> Iterator[None]:
@@ -183,6 +185,14 @@ class _Cog(Contract):
         if self._url not in self._providers:
             self._providers[self._url] = self.open(cog_at(self._url))
         return self._providers[self._url]
+
+    def reached(self) -> int:
+        """The runs of the model."""
+        return len(self._server.book.read_text().splitlines()) if self._server.book.exists() else 0
+
+    def told(self, word: str, known_as: str) -> bytes:
+        states = {"done": "succeeded", "failed": "failed", "progress": "processing"}
+        return orjson.dumps({"id": known_as, "status": states[word], "output": "data:image/png;base64,eA=="})
 
     def open(self, context: Any) -> Any:
         self._opened.append(context)
@@ -209,7 +219,7 @@ class _Cog(Contract):
 class TestCogWaiting(_Cog):
     """The worker's thread holds the connection."""
 
-    LACKS = frozenset({"polled", "slow"})
+    LACKS = _Cog.LACKS | {"polled", "slow"}
 
     def test_a_lost_answer_is_recovered_as_the_provider_says(self) -> None:
         """Its result is gone; the model did not run twice, and another attempt may be made."""
@@ -271,7 +281,7 @@ def test_outputs_are_files_texts_or_json(cog: Cog) -> None:
     assert data(cog.start(make("dict", values={"prompt": "sea"}), "a:3")) == PNG + b"sea"
     assert data(cog.start(make("words", kind="text"), "a:4")) == b"one word"
     assert data(cog.start(make("text", kind="text", values={"prompt": "sea"}), "a:5")) == b"SEA"
-    assert orjson.loads(data(cog.start(make("numbers"), "a:6"))) == {"seed": 7}
+    assert orjson.loads(data(cog.start(make("numbers", kind="text"), "a:6"))) == {"seed": 7}
 
 
 def test_a_file_goes_in_as_a_data_uri(cog: Cog) -> None:
@@ -295,9 +305,26 @@ def test_a_failed_model_says_why_and_what_it_cost(cog: Cog) -> None:
         cog.start(make("fail", options={"cost_usd_micros_per_second": 10**6}), "d:1")
     assert caught.value.charged
     assert caught.value.elsewhere
+
+
+@pytest.mark.parametrize(("answer", "said"), [("nothing", "null"), ("text", "SEA"), ("numbers", '{"seed":7}')])
+@pytest.mark.parametrize("rate", [0, 10**6])
+def test_a_model_that_answers_no_picture_says_what_it_answered_and_is_not_run_again(
+    cog: Cog, answer: str, said: str, rate: int
+) -> None:
+    request = make(answer, values={"prompt": "sea"}, options={"cost_usd_micros_per_second": rate} if rate else {})
     with pytest.raises(ProviderError) as caught:
-        cog.start(make("nothing"), "d:2")
-    assert (caught.value.code, caught.value.retryable) == ("unusable_answer", False)
+        cog.start(request, f"d:{answer}-{rate}")
+    error = caught.value
+    assert (error.code, error.retryable) == ("no_result_of_kind", False)
+    assert (error.charged, error.elsewhere) == (rate > 0, rate == 0)
+    assert said in error.message
+
+
+def test_an_empty_text_is_no_text(cog: Cog) -> None:
+    with pytest.raises(ProviderError) as caught:
+        cog.start(make("text", kind="text", values={"prompt": " "}), "d:3")
+    assert caught.value.code == "no_result_of_kind"
 
 
 def test_a_repeated_start_of_a_running_prediction_is_the_same_run(cog: Cog, server: Server, listener: Listener) -> None:
@@ -383,7 +410,6 @@ def test_a_held_prediction_ends_with_its_time(cog: Cog, server: Server) -> None:
 
 @pytest.mark.parametrize("body", [
     b"no json", b"[]", b'{"id": "another", "status": "succeeded", "output": "x"}', b'{"status": "succeeded"}',
-    b'{"id": "l-1", "status": "processing"}',
 ])  # fmt: skip
 def test_a_callback_of_another_or_without_news_is_not_believed(cog: Cog, body: bytes) -> None:
     assert cog.callback(make(**NOBODY), "l-1", came({}, body)) is None

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.far_side.fal import FalFarSide
+from tests.far_side.fal import FalFarSide, signed
 from tests.far_side.queue_server import Answer, as_json, png
-from tests.workers.providers.contract import Contract
+from tests.workers.providers.contract import NUL_AND_SURROGATE, Contract
 from workers.providers.base import (
     Done,
     InputFile,
@@ -60,12 +60,27 @@ class TestFal(Contract):
     def provider(self) -> Provider:
         return self._fal
 
+    def far(self) -> Any:
+        return self._there
+
+    def reached(self) -> int:
+        return len(self._there.book.calls())
+
+    def told(self, word: str, known_as: str) -> bytes:
+        states = {"done": "OK", "failed": "ERROR", "progress": "IN_PROGRESS"}
+        picture = {"images": [{"url": "data:image/png;base64,eA=="}]}
+        return json.dumps({"request_id": known_as, "status": states[word], "payload": picture}).encode()
+
+    def signed(self, body: bytes, at: float) -> dict[str, str]:
+        return signed(self._there.signing_key, body, at=at)
+
     def request(self, situation: str, **changes: Any) -> Request:
         self._there.script["*"] = {
             "fails": {"status": 422, "detail": MISSING},
             "fails and may be retried": {"status": 503, "detail": "gone", "error_type": "runner_disconnected"},
             "polled": {"ready_seconds": 0.3, "queued_seconds": 0.1},
             "slow": {"ready_seconds": 600},
+            "unstorable refusal": {"status": 500, "detail": [{"msg": NUL_AND_SURROGATE, "type": "bad\0"}]},
         }.get(situation, {})
         if situation in {"limited", "lost answer"}:
             self._there.faults.add("limited" if situation == "limited" else "lose", method="POST")

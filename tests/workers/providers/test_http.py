@@ -18,7 +18,7 @@ from tests.far_side.callbacks import Listener, came
 from tests.far_side.http import SECRET, HttpFarSide, signed
 from tests.far_side.queue_faults import Book, Faults
 from tests.far_side.queue_server import Answer, as_json, png
-from tests.workers.providers.contract import Contract
+from tests.workers.providers.contract import NUL_AND_SURROGATE, Contract
 from workers.providers.base import (
     Done,
     Endpoint,
@@ -69,12 +69,26 @@ class TestHttp(Contract):
     def provider(self) -> Provider:
         return self._http
 
+    def far(self) -> Any:
+        return self._there
+
+    def reached(self) -> int:
+        return len(self._there.book.calls())
+
+    def told(self, word: str, known_as: str) -> bytes:
+        states = {"done": "succeeded", "failed": "failed", "progress": "running"}
+        return json.dumps({"id": known_as, "status": states[word], "outputs": [{"data": "eA=="}]}).encode()
+
+    def signed(self, body: bytes, at: float) -> dict[str, str]:
+        return signed(body, "m", str(int(at)))
+
     def request(self, situation: str, **changes: Any) -> Request:
         self._there.script["*"] = {"poll_after_seconds": 0.1} | {
             "fails": {"error": {"code": "moderated", "message": "not this"}},
             "fails and may be retried": {"error": {"message": "busy", "retryable": True}, "ready_seconds": 0.2},
             "polled": {"ready_seconds": 0.3, "progress": 40},
             "slow": {"ready_seconds": 600},
+            "unstorable refusal": {"error": {"code": "no\0", "message": NUL_AND_SURROGATE}},
         }.get(situation, {})
         if situation in {"limited", "lost answer"}:
             self._there.faults.add("limited" if situation == "limited" else "lose", method="POST")

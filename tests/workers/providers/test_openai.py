@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.far_side.media import png
-from tests.workers.providers.contract import Contract
+from tests.workers.providers.contract import NUL_AND_SURROGATE, Contract
 from tests.workers.providers.openai_there import KEY, Set, failure, image, of, read, running, speech, text
 from workers.providers.base import Endpoint, InputFile, Provider, Request
 from workers.providers.openai import OpenAI
@@ -32,6 +32,12 @@ class TestOpenAI(Contract):
     def provider(self) -> Provider:
         return self._provider
 
+    def far(self) -> Any:
+        return self._set.far
+
+    def reached(self) -> int:
+        return len(self.far().book.calls())
+
     def request(self, situation: str, **changes: Any) -> Request:
         match situation:
             case "fails":
@@ -42,16 +48,24 @@ class TestOpenAI(Contract):
                 self._set.far.faults.add("limited")
             case "lost answer":
                 self._set.far.faults.add("lose")
+            case "addressed":
+                self._set.far.script["*"] = {"answer": "url"}
+            case "unstorable refusal":
+                self._set.far.faults.add("error", status=400, body={"error": {"message": NUL_AND_SURROGATE}})
         return image(**changes)
 
 
 class TestOpenAIText(TestOpenAI):
+    LACKS = TestOpenAI.LACKS | {"addressed"}
+
     def request(self, situation: str, **changes: Any) -> Request:
         super().request(situation)
         return text(**changes)
 
 
 class TestOpenAISpeech(TestOpenAI):
+    LACKS = TestOpenAI.LACKS | {"addressed", "files"}
+
     def request(self, situation: str, **changes: Any) -> Request:
         super().request(situation)
         return speech(**changes)

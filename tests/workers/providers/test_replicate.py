@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.far_side.media import png
-from tests.workers.providers.contract import Contract
+from tests.far_side.replicate import signed
+from tests.workers.providers.contract import NUL_AND_SURROGATE, Contract
 from tests.workers.providers.replicate_there import HOOK, KEY, MODEL, SECRET, Set, make, of, read, running
 from workers.providers.base import Done, InputFile, Pending, Provider, ProviderError, Request
 from workers.providers.replicate import progress
@@ -23,10 +24,24 @@ def there(tmp_path: Path) -> Iterator[Set]:
 class TestReplicate(Contract):
     @pytest.fixture(autouse=True)
     def _there(self, there: Set) -> None:
-        self._set, self._provider = there, there.provider()
+        self._set, self._provider = there, there.provider(webhook_secret=SECRET)
 
     def provider(self) -> Provider:
         return self._provider
+
+    def far(self) -> Any:
+        return self._set.far
+
+    def reached(self) -> int:
+        return len(self.far().book.calls())
+
+    def told(self, word: str, known_as: str) -> bytes:
+        states = {"done": "succeeded", "failed": "failed", "progress": "processing"}
+        output = "data:image/png;base64,eA==" if word == "done" else None
+        return json.dumps({"id": known_as, "status": states[word], "output": output}).encode()
+
+    def signed(self, body: bytes, at: float) -> dict[str, str]:
+        return signed(SECRET, body, at)
 
     def request(self, situation: str, **changes: Any) -> Request:
         far, options = self._set.far, {}
@@ -45,6 +60,8 @@ class TestReplicate(Contract):
                 far.faults.add("lose")
             case "slow":
                 far.script["*"] = {"ready_seconds": 600}
+            case "unstorable refusal":
+                far.script["*"] = {"error": NUL_AND_SURROGATE}
         return make(options=options, **changes)
 
 

@@ -28,15 +28,52 @@ SITUATIONS: dict[str, dict[str, Any]] = {
 
 
 class TestSketch(Contract):
+    LACKS = frozenset({"addressed", "unstorable refusal"})
+
     @pytest.fixture(autouse=True)
     def _book(self, tmp_path: Path) -> None:
-        self._provider = Sketch(Book(tmp_path / "book.db"))
+        self._book = Book(tmp_path / "book.db")
+        self._provider = Sketch(self._book)
+
+    def reached(self) -> int:
+        return len(self._book.calls())
 
     def provider(self) -> Provider:
         return self._provider
 
     def request(self, situation: str, **changes: Any) -> Request:
         return make("image", {"prompt": "x", "width": 64, "height": 64}, options=SITUATIONS[situation], **changes)
+
+
+class TestSketchWithoutABook(Contract):
+    LACKS = frozenset({"polled", "slow", "addressed", "unstorable refusal"})
+
+    @pytest.fixture(autouse=True)
+    def _drawn(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._count = 0
+        draw = render.picture
+
+        def counted(*values: Any) -> bytes:
+            self._count += 1
+            return draw(*values)
+
+        monkeypatch.setattr(render, "picture", counted)
+
+    def provider(self) -> Provider:
+        return Sketch()
+
+    def reached(self) -> int:
+        return self._count
+
+    def request(self, situation: str, **changes: Any) -> Request:
+        return make("image", {"prompt": "x", "width": 64, "height": 64}, options=SITUATIONS[situation], **changes)
+
+    def test_a_lost_answer_is_recovered_as_the_provider_says(self) -> None:
+        pytest.skip("without a book nothing is lost: the same input gives the same picture")
+
+    def test_an_unknown_generation_is_a_failure_for_good(self) -> None:
+        with pytest.raises(ProviderError, match="SKETCH_BOOK"):
+            self.provider().poll(self.request("at once"), "no-such-generation")
 
 
 def make(model: str, values: dict[str, Any], **fields: Any) -> Request:

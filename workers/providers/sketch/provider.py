@@ -6,7 +6,8 @@ it there are only answers at once, which are the same for the same input; asynch
 """
 
 import time
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 
 from common.faultpoints import reached
 from workers.providers.base import (
@@ -51,6 +52,7 @@ class Sketch:
         """Draw at once, or begin what is polled later. A key that was started before is the same generation again."""
         wanted = switches.read(request.options)
         deadline = Deadline(request.seconds_left, request.canceled, wanted.stopped)
+        request = _held(request)
         if self._book is None:
             if wanted.needs_book:
                 raise _no_book()
@@ -97,8 +99,8 @@ class Sketch:
         self._book.cancel(provider_job_id)
 
     def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:  # noqa: ARG002 - the protocol's
-        """Sketch answers with bytes, which lie nowhere."""
-        raise ProviderError("unknown_address", "sketch has put nothing anywhere", retryable=False)
+        """Never had: its results come with its answers."""
+        raise ValueError("no address: sketch answers with bytes, and has put nothing anywhere")
 
     def callback(self, request: Request, provider_job_id: str | None, call: Callback) -> None:
         """Sketch calls nobody back."""
@@ -168,6 +170,13 @@ def _pending(wanted: Switches, generation: Generation) -> Pending:
     part = passed / wanted.promised_seconds if wanted.promised_seconds else 1.0
     percent = min(99, max(0, int(100 * part)))
     return Pending(generation.provider_job_id, max(0.01, wanted.poll_after_seconds), percent)
+
+
+def _held(request: Request) -> Request:
+    """The request with its files in memory, so that nothing of ours can go wrong once the generation has begun."""
+    held = {name: b"".join(file.chunks()) for name, file in request.files.items()}
+    files = {name: replace(file, chunks=partial(iter, [held[name]])) for name, file in request.files.items()}
+    return replace(request, files=files)
 
 
 def _draw(request: Request, wanted: Switches, deadline: Deadline) -> list[Output]:
