@@ -59,16 +59,22 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
     """PostgreSQL, Valkey and SeaweedFS, with a prepared database to copy."""
     for name in ("DATABASE_URL", "REDIS_URL", "S3_ENDPOINT_URL"):
         os.environ.pop(name, None)  # tests flush and drop: never somebody's real servers
-    with _servers(tmp_path_factory) as addresses:
-        url = addresses.database_url.rpartition("/")[0] + "/" + PREPARED
-        with psycopg.connect(_admin(addresses), autocommit=True) as conn:
-            conn.execute(f"create database {PREPARED}")
-        with environment({**addresses.environment(), "DATABASE_URL": url, "ENVIRONMENT": "test"}):
-            setup.prepare()
-            db.close()
-            yield addresses
-        with psycopg.connect(_admin(addresses), autocommit=True) as conn:
-            conn.execute(f"drop database {PREPARED} with (force)")
+    with _servers(tmp_path_factory) as addresses, prepared(addresses):
+        yield addresses
+
+
+@contextmanager
+def prepared(addresses: Addresses) -> Iterator[None]:
+    """These servers for the time of a block, with a prepared database to copy."""
+    url = addresses.database_url.rpartition("/")[0] + "/" + PREPARED
+    with psycopg.connect(_admin(addresses), autocommit=True) as conn:
+        conn.execute(f"create database {PREPARED}")
+    with environment({**addresses.environment(), "DATABASE_URL": url, "ENVIRONMENT": "test"}):
+        setup.prepare()
+        db.close()
+        yield
+    with psycopg.connect(_admin(addresses), autocommit=True) as conn:
+        conn.execute(f"drop database {PREPARED} with (force)")
 
 
 def _servers(tmp_path_factory: pytest.TempPathFactory) -> AbstractContextManager[Addresses]:

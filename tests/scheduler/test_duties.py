@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from uuid_utils.compat import uuid7
 
-from models import deliveries, events, fleet, inbound
+from models import deliveries, events, fleet, inbound, webhooks
 from models.db import transaction
 from models.errors import InvalidInput, ResultGone
 from models.results import find_result
@@ -36,6 +36,22 @@ def test_results_expire_in_bounded_batches_with_one_event_per_account_and_batch(
             "2",
             "1",
         ]
+        assert_books_are_clean()
+
+
+def test_the_expiry_of_results_reaches_the_webhooks_that_want_it() -> None:
+    who, quiet = account(amount=9), account(amount=9)
+    with transaction() as conn:
+        wanted, _ = webhooks.create(conn, who, "https://example.com/expired", ["assets.expired"])
+        webhooks.create(conn, who, "https://example.com/other", ["job.failed"])
+    for each in (who, quiet):
+        stored(each, 2)
+    with environment(LATE):
+        assert result_duties.expire_results(100) == 4
+        assert rows("select account_id, endpoint_id, event_type, data from deliveries") == [
+            (who, wanted.id, "assets.expired", {"results": 2, "bytes": 12})
+        ]
+        assert one("select wake_at <= app_now() from delivery_lines where id = %s", wanted.id) == (True,)
         assert_books_are_clean()
 
 
