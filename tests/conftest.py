@@ -1,9 +1,10 @@
 """Real servers for all tests, started once; a database of its own for each test that wants one."""
 
 import itertools
+import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import psycopg
@@ -20,6 +21,11 @@ from workers import enqueue, pressure
 
 os.environ["COLUMNS"] = "200"  # tables and sentences of the command line are not broken, wherever the tests run
 _numbers = itertools.count(1)
+
+# Addresses of a stack that runs already, as JSON: set by tests.mutants, whose many short runs would each start one. It is
+# that run's alone for as long as it lasts: tests flush and drop.
+STACK = "HEADRACE_TEST_STACK"
+PREPARED = f"prepared{os.getpid()}"
 
 # Durable to a killed process, not to a power cut, which no test makes.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -53,13 +59,29 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
     """PostgreSQL, Valkey and SeaweedFS, with a prepared database to copy."""
     for name in ("DATABASE_URL", "REDIS_URL", "S3_ENDPOINT_URL"):
         os.environ.pop(name, None)  # tests flush and drop: never somebody's real servers
-    with servers(tmp_path_factory.mktemp("servers"), postgres_settings=FAST) as addresses:
-        with environment({**addresses.environment(), "ENVIRONMENT": "test"}):
-            setup.prepare()
-            db.close()
-            with psycopg.connect(_admin(addresses), autocommit=True) as conn:
-                conn.execute("alter database headrace rename to prepared")
-            yield addresses
+    with _servers(tmp_path_factory) as addresses, prepared(addresses):
+        yield addresses
+
+
+@contextmanager
+def prepared(addresses: Addresses) -> Iterator[None]:
+    """These servers for the time of a block, with a prepared database to copy."""
+    url = addresses.database_url.rpartition("/")[0] + "/" + PREPARED
+    with psycopg.connect(_admin(addresses), autocommit=True) as conn:
+        conn.execute(f"create database {PREPARED}")
+    with environment({**addresses.environment(), "DATABASE_URL": url, "ENVIRONMENT": "test"}):
+        setup.prepare()
+        db.close()
+        yield
+    with psycopg.connect(_admin(addresses), autocommit=True) as conn:
+        conn.execute(f"drop database {PREPARED} with (force)")
+
+
+def _servers(tmp_path_factory: pytest.TempPathFactory) -> AbstractContextManager[Addresses]:
+    given = os.environ.get(STACK)
+    if given:
+        return nullcontext(Addresses(**json.loads(given)))
+    return servers(tmp_path_factory.mktemp("servers"), postgres_settings=FAST)
 
 
 def _admin(addresses: Addresses) -> str:
@@ -72,7 +94,7 @@ def database(stack: Addresses) -> Iterator[str]:
     name = f"t{os.getpid()}_{next(_numbers)}"
     url = stack.database_url.rpartition("/")[0] + "/" + name
     with psycopg.connect(_admin(stack), autocommit=True) as conn:
-        conn.execute(f"create database {name} template prepared")
+        conn.execute(f"create database {name} template {PREPARED}")
     with redis.Redis.from_url(stack.redis_url) as client:
         client.flushall()
     with environment({"DATABASE_URL": url}):

@@ -142,7 +142,7 @@ class System:
         for name in names:
             self.processes.start_one(name, extra.get(name))
         if "api" in names:
-            eventually(self._ready, what="the API")
+            eventually(self._ready, seconds=60, what="the API")
 
     def _ready(self) -> bool:
         try:

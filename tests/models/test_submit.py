@@ -5,6 +5,7 @@ import pytest
 from models import submit
 from models.db import transaction
 from models.submit import Accepted, Locked
+from scheduler import upkeep
 from tests.support import account, assert_books_are_clean, balance, model, one, order, place, rows
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -55,6 +56,18 @@ def test_an_old_key_is_forgotten() -> None:
     second = place(order(who, offer, idempotency_key="k", body_hash=b"other"))[0]
     assert isinstance(second, Accepted)
     assert second.job_id != first.job_id
+
+
+def test_a_key_that_was_used_again_after_its_time_is_as_young_as_its_new_order() -> None:
+    who, offer = account(amount=9), model()
+    place(order(who, offer, idempotency_key="k", body_hash=b"x"))
+    with transaction() as conn:
+        conn.execute("update idempotency_keys set created_at = app_now() - interval '25 hours'")
+    second = place(order(who, offer, idempotency_key="k", body_hash=b"y"))[0]
+    assert upkeep.forget_keys(100) == 0, "the sweep took the new order's key for the old one's"
+    third = place(order(who, offer, idempotency_key="k", body_hash=b"y"))[0]
+    assert (third.job_id, third.replayed) == (second.job_id, True)
+    assert one("select count(*) from jobs") == (2,)
 
 
 def test_full_storage_is_refused_before_any_credit_is_held() -> None:

@@ -43,6 +43,27 @@ def test_each_month_of_a_year_is_granted_once_however_often_the_duty_runs() -> N
     assert_books_are_clean()
 
 
+def test_months_that_passed_while_nobody_looked_are_not_granted_late() -> None:
+    who = account()
+    subscribe(who, interval="yearly")
+    with later(3 * 31 + 1):  # two months have passed whole
+        assert duties.grant_periods(1) == 1
+        assert duties.grant_periods(1) == 1
+        assert rows("select amount from grants where kind = 'plan'") == [(250,)], "a month that is over was granted"
+        assert duties.grant_periods(1) == 1
+        assert duties.grant_periods(1) == 0
+        duties.expire_grants(100)
+        assert balance(who) == (250, 0)
+        told = rows(
+            "select data->'period', data->'granted' from events where type = 'subscription.period' order by number"
+        )
+        assert told == [(0, True), (1, False), (2, False), (3, True)]
+    assert (
+        one("select count(*), count(*) filter (where expires_at > app_now()) from grants where kind = 'plan'")[0] == 2
+    )
+    assert_books_are_clean()
+
+
 def test_what_has_run_out_becomes_expired_and_the_account_free() -> None:
     who = account()
     subscribe(who, "pro")

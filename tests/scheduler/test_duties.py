@@ -6,10 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from uuid_utils.compat import uuid7
 
-from models import announcements, deliveries, ending, events, fleet, inbound
-from models.acts import By
+from models import deliveries, events, fleet, inbound, webhooks
 from models.db import transaction
-from models.ending import Ending, NewAsset
 from models.errors import InvalidInput, ResultGone
 from models.results import find_result
 from scheduler import accounts as account_duties
@@ -20,24 +18,10 @@ from scheduler.main import Duty, duties, run_turn
 from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment
-from tests.support import account, assert_books_are_clean, claimed, model, one, placed, rows
+from tests.scheduler.preparations import LATE, PREPARATIONS, announced, contents, past_month, stored
+from tests.support import account, assert_books_are_clean, one, rows
 
 pytestmark = pytest.mark.usefixtures("database")
-
-LATE = {"CLOCK_OFFSET_SECONDS": str(30 * 3600)}
-
-
-def stored(who, count: int = 1):
-    """Jobs that succeeded with one small stored result each."""
-    offer = model()
-    for _ in range(count):
-        job_id = placed(who, offer)
-        claim = claimed(job_id)
-        key = keys.result_key(who, job_id, 1, 0, b"0" * 32, "txt")
-        storage().put_bytes(key, b"result", "text/plain")
-        asset = NewAsset(uuid7(), 0, key, "text/plain", 6, b"0" * 32)
-        with transaction() as conn:
-            ending.end(conn, who, job_id, Ending("succeeded", cost_credits=1, assets=[asset]), token=claim.token)
 
 
 def test_results_expire_in_bounded_batches_with_one_event_per_account_and_batch() -> None:
@@ -52,6 +36,22 @@ def test_results_expire_in_bounded_batches_with_one_event_per_account_and_batch(
             "2",
             "1",
         ]
+        assert_books_are_clean()
+
+
+def test_the_expiry_of_results_reaches_the_webhooks_that_want_it() -> None:
+    who, quiet = account(amount=9), account(amount=9)
+    with transaction() as conn:
+        wanted, _ = webhooks.create(conn, who, "https://example.com/expired", ["assets.expired"])
+        webhooks.create(conn, who, "https://example.com/other", ["job.failed"])
+    for each in (who, quiet):
+        stored(each, 2)
+    with environment(LATE):
+        assert result_duties.expire_results(100) == 4
+        assert rows("select account_id, endpoint_id, event_type, data from deliveries") == [
+            (who, wanted.id, "assets.expired", {"results": 2, "bytes": 12})
+        ]
+        assert one("select wake_at <= app_now() from delivery_lines where id = %s", wanted.id) == (True,)
         assert_books_are_clean()
 
 
@@ -105,17 +105,28 @@ def test_one_turn_at_a_time_whoever_asks() -> None:
         assert sum(pool.map(take, range(8))) == 1
 
 
+def test_every_duty_has_a_preparation() -> None:
+    assert set(PREPARATIONS) == {duty.name for duty in duties()}
+
+
 @pytest.mark.parametrize("name", [duty.name for duty in scheduler.duties()])
-def test_every_duty_does_nothing_the_second_time(name: str) -> None:
-    stored(account(amount=9), 2)
+def test_every_duty_does_something_the_first_time_and_nothing_the_second(name: str) -> None:
+    between = PREPARATIONS[name]()
     duty = next(each for each in duties() if each.name == name)
     with environment({**LATE, "STRAY_SECONDS": "0"}):
-        run_turn(duty)
+        done = run_turn(duty)
+        if between is None:
+            assert done > 0, f"{name} did nothing the first time"
+            assert rows("select error from duties where error is not null") == []
+        else:
+            between()
+        before = contents()
         with transaction() as conn:
             conn.execute("update duties set next_at = app_now()")
         assert run_turn(duty) == 0
+        assert contents() == before
         if duty.turns:
-            assert one("select error from duties where name = %s", name) == (None,)
+            assert one("select error, finished_at >= started_at from duties where name = %s", name) == (None, True)
         assert_books_are_clean()
 
 
@@ -149,14 +160,6 @@ def test_a_scheduler_stops_when_asked() -> None:
     stopping.set()
     thread.join(timeout=15)
     assert not thread.is_alive()
-
-
-def past_month(table: str, months: int) -> str:
-    with transaction() as conn:
-        events._make_partition(conn, table, -months)
-    return one(
-        "select %s || to_char(app_now() at time zone 'UTC' - make_interval(months => %s), '_YYYY_MM')", table, months
-    )[0]
 
 
 def test_old_months_go_whole_and_what_still_waits_stays() -> None:
@@ -208,11 +211,6 @@ def test_what_other_services_told_us_is_kept_for_a_while() -> None:
         conn.execute("update inbound_events set received_at = app_now() - interval '91 days' where event_id < 'msg_3'")
     assert [upkeep.forget_inbound(2) for _ in range(3)] == [2, 1, 0]
     assert [row[0] for row in rows("select event_id from inbound_events order by id")] == ["msg_3", "msg_4"]
-
-
-def announced(title: str = "New", body: str = "There is {more}.", plan: str | None = None) -> announcements.Shown:
-    with transaction() as conn:
-        return announcements.create(conn, By("tester"), title, body, plan)
 
 
 def told_of(kind: str) -> list[str]:

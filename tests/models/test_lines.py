@@ -1,0 +1,85 @@
+"""Lines of deliveries: whoever lost a line's lease decides nothing more on it."""
+
+from uuid import UUID
+
+import pytest
+
+from models import lines, webhooks
+from models.db import transaction
+from models.lines import Line, Outcome, Parcel
+from tests.conftest import environment
+from tests.receivers import tell
+from tests.support import account, assert_books_are_clean, one
+
+pytestmark = pytest.mark.usefixtures("database")
+
+ARRIVED = Outcome(True, None, 0.0, {"status": 200})
+REFUSED = Outcome(False, 60.0, 60.0, {"status": 500})
+AFTER_THE_LEASE = {"CLOCK_OFFSET_SECONDS": "3600"}
+
+
+def endpoint(who: UUID) -> UUID:
+    with transaction() as conn:
+        return webhooks.create(conn, who, "https://example.com/hook", [])[0].id
+
+
+def taken(sender: str) -> tuple[Line, Parcel]:
+    """A line that is due, with what is due on it."""
+    with transaction() as conn:
+        [(line, _)] = lines.claim(conn, sender, 1, suspects=1)
+        parcel = lines.take(conn, line)
+    assert parcel is not None
+    return line, parcel
+
+
+def record(line: Line, parcel: Parcel, outcome: Outcome) -> bool:
+    with transaction() as conn:
+        return lines.record(conn, line, parcel, outcome)
+
+
+def state() -> tuple[object, ...]:
+    return one(
+        """select d.status, d.attempts, jsonb_array_length(d.log), l.failures, l.leased_by, l.paused_until, e.failing_since
+             from deliveries d join delivery_lines l on l.id = d.line_id join webhook_endpoints e on e.id = d.endpoint_id"""
+    )
+
+
+@pytest.mark.parametrize("outcome", [ARRIVED, REFUSED])
+def test_a_sender_that_lost_its_lease_records_nothing(outcome: Outcome) -> None:
+    endpoint(who := account())
+    tell(who)
+    stale = taken("slow")
+    with environment(AFTER_THE_LEASE):
+        fresh = taken("quick")
+        assert fresh[1].id == stale[1].id, "it is sent again: at least once"
+        before = state()
+        assert record(*stale, outcome) is False
+        assert state() == before
+        assert record(*fresh, ARRIVED) is True
+        assert state()[:4] == ("delivered", 1, 1, 0)
+        after = state()
+        assert record(*stale, outcome) is False
+        assert state() == after
+        assert_books_are_clean()
+
+
+def test_a_sender_that_lost_its_lease_neither_takes_more_nor_lets_go_for_another() -> None:
+    endpoint(who := account())
+    tell(who, 2)
+    stale, _ = taken("slow")
+    with environment(AFTER_THE_LEASE):
+        taken("quick")
+        before = one("select leased_by, token, wake_at from delivery_lines")
+        with transaction() as conn:
+            assert lines.take(conn, stale) is None
+            lines.release(conn, stale)
+        assert one("select leased_by, token, wake_at from delivery_lines") == before
+        assert before[0] == "quick"
+
+
+def test_a_lease_that_has_not_lapsed_is_not_taken() -> None:
+    endpoint(who := account())
+    tell(who, 2)
+    taken("first")
+    with transaction() as conn:
+        assert lines.claim(conn, "second", 5, suspects=5) == []

@@ -1,0 +1,275 @@
+"""What gives each duty of the scheduler something to do: a table by the duties' names, so that none runs in vain.
+
+A preparation is made by today's clock, and the duty's turns come 30 hours later: leases, keys, results and uploads have
+lapsed by then without more ado.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from api.receiving import receive
+from models import (
+    announcements,
+    callbacks,
+    credits,
+    ending,
+    events,
+    fleet,
+    inbound,
+    subscriptions,
+)
+from models.acts import By
+from models.db import transaction
+from models.ending import AttemptEnd, Ending, NewAsset
+from scheduler import results as result_duties
+from scheduler import uploads as upload_duties
+from storage import keys
+from storage.s3 import storage
+from tests.conftest import environment
+from tests.files import picture
+from tests.receivers import tell
+from tests.support import account, claimed, model, one, placed, rows
+
+LATE = {"CLOCK_OFFSET_SECONDS": str(30 * 3600)}
+
+# What is looked at, and mended, between a duty's two turns, where its effect is not the number it returns.
+Between = Callable[[], None]
+
+
+def stored(who: UUID, count: int = 1) -> None:
+    """Jobs that succeeded with one small stored result each."""
+    offer = model()
+    for _ in range(count):
+        job_id = placed(who, offer)
+        claim = claimed(job_id)
+        key = keys.result_key(who, job_id, 1, 0, b"0" * 32, "txt")
+        storage().put_bytes(key, b"result", "text/plain")
+        asset = NewAsset(uuid7(), 0, key, "text/plain", 6, b"0" * 32)
+        with transaction() as conn:
+            ending.end(conn, who, job_id, Ending("succeeded", cost_credits=1, assets=[asset]), token=claim.token)
+
+
+def past_month(table: str, months: int) -> str:
+    """A partition of so many months ago. Returns its name."""
+    with transaction() as conn:
+        events._make_partition(conn, table, -months)
+    return str(
+        one(
+            "select %s || to_char(app_now() at time zone 'UTC' - make_interval(months => %s), '_YYYY_MM')",
+            table,
+            months,
+        )[0]
+    )
+
+
+def announced(title: str = "New", body: str = "There is {more}.", plan: str | None = None) -> announcements.Shown:
+    """An announcement that nobody has been told of yet."""
+    with transaction() as conn:
+        return announcements.create(conn, By("tester"), title, body, plan)
+
+
+def _change(statement: str, *values: Any) -> None:
+    with transaction() as conn:
+        assert conn.execute(statement, list(values)).rowcount > 0, f"changed nothing: {statement}"
+
+
+def _emptied(prefix: str) -> None:
+    """Other tests leave objects in the bucket, which a reaper would be busy with for several turns."""
+    while page := storage().list_page(prefix, None, 1000):
+        storage().delete_many([item.key for item in page])
+
+
+def _a_job() -> None:
+    placed(account(amount=5), model())
+
+
+def _a_retry() -> None:
+    claim = claimed(placed(account(amount=5), model()))
+    assert claim.live is not None
+    with transaction() as conn:
+        ending.put_back(
+            conn, claim.account_id, claim.job_id, token=claim.token, after_seconds=0, reason="because",
+            attempt=AttemptEnd(claim.live.number, "failed", "oops"), spends_attempt=True,
+        )  # fmt: skip
+
+
+def _a_lease() -> None:
+    claimed(placed(account(amount=5), model()))
+
+
+def _a_plan_that_grew() -> None:
+    who, offer = account(amount=9, plan="free"), model()
+    for _ in range(5):
+        placed(who, offer)
+    _change("update plans set slots = slots + 2 where id = 'free'")
+
+
+def _results() -> None:
+    stored(account(amount=9), 2)
+
+
+def _expired_results() -> None:
+    _results()
+    with environment(LATE):
+        assert result_duties.expire_results(10) == 2
+    _change("update assets set expired_at = expired_at - interval '1 hour'")
+
+
+def _stray_results() -> None:
+    _emptied(keys.RESULTS)
+    stored(who := account(amount=9))
+    job_id = one("select id from jobs")[0]
+    storage().put_bytes(keys.result_key(who, job_id, 99, 0, b"0" * 32, "png"), b"stray", "image/png")
+
+
+def _uploads() -> None:
+    receive(account(), [picture()], param="file")
+
+
+def _expired_uploads() -> None:
+    _uploads()
+    with environment(LATE):
+        assert upload_duties.expire_uploads(10) == 1
+    _change("update uploads set expired_at = expired_at - interval '1 hour'")
+
+
+def _stray_uploads() -> None:
+    _emptied(keys.UPLOADS)
+    storage().put_bytes(keys.upload_key(account(), uuid7(), "png"), b"stray", "image/png")
+
+
+def _inputs_of_nobody() -> None:
+    _emptied(keys.INPUTS)
+    storage().put_bytes(keys.input_key(account(), uuid7(), "photo"), b"stray", "image/png")
+
+
+def _an_open_upload() -> None:
+    store = storage()
+    store._client.create_multipart_upload(Bucket=store._bucket, Key=f"{keys.RESULTS}left-open")
+
+
+def _a_grant_for_an_hour() -> None:
+    with transaction() as conn:
+        credits.grant(
+            conn, account(), kind="gift", amount=3, ref="short", expires_at=datetime.now(UTC) + timedelta(hours=1)
+        )
+
+
+def _a_subscription(interval: str) -> None:
+    """One that began a month ago."""
+    who = account()
+    with transaction() as conn:
+        subscriptions.subscribe(conn, who, "creator", interval)
+    _change(
+        """update subscriptions set started_at = started_at - interval '1 month', ends_at = ends_at - interval '1 month',
+                  next_grant_at = next_grant_at - interval '1 month'"""
+    )
+    _change("update grants set expires_at = expires_at - interval '1 month' where kind = 'plan'")
+
+
+def _a_user_who_left() -> None:
+    account(amount=3)
+    _change("update users set deleted_at = app_now(), email = null")
+
+
+def _an_announcement() -> None:
+    account()
+    announced()
+
+
+def _a_month_missing() -> None:
+    [(last,)] = rows("select max(relname) from pg_class where relname ~ '^events_[0-9]{4}_[0-9]{2}$'")
+    with transaction() as conn:
+        conn.execute(f"drop table {last}")
+
+
+def _an_old_month() -> None:
+    past_month("events", 6)
+
+
+def _old_word_of_a_service() -> None:
+    with transaction() as conn:
+        inbound.store(conn, "clerk", "msg_1", "user.updated", {})
+    _change("update inbound_events set received_at = received_at - interval '91 days'")
+
+
+def _an_idempotency_key() -> None:
+    placed(account(amount=5), model(), idempotency_key="k", body_hash=b"x")
+
+
+def _a_call_for_an_ended_job() -> None:
+    job_id = placed(who := account(amount=5), model())
+    claim = claimed(job_id)
+    assert claim.live is not None
+    with transaction() as conn:
+        callbacks.store(conn, job_id, claim.live.number, {}, b"done")
+        ending.end(conn, who, job_id, Ending("failed", error_code="x", error_message="y"), token=claim.token)
+    assert one("select count(*) from provider_callbacks") == (1,)
+
+
+def _an_old_notification() -> None:
+    tell(account(), kind="announcement")
+    _change("update notifications set created_at = created_at - interval '91 days'")
+
+
+def _a_worker_that_was_killed() -> None:
+    with transaction() as conn:
+        fleet.report_worker(conn, "host:1:abc", "interactive", 8, 8, 0)
+
+
+def _books_that_are_wrong() -> Between:
+    account(amount=5)
+    _change("update accounts set available = available + 1")
+
+    def between() -> None:
+        error = one("select error from duties where name = 'audit'")[0]
+        assert error is not None, "the audit has not found what is wrong"
+        assert "entries_sum_to_balances" in error
+        _change("update accounts set available = available - 1")
+
+    return between
+
+
+PREPARATIONS: dict[str, Callable[[], Between | None]] = {
+    "ring_due": _a_job,
+    "retry_due": _a_retry,
+    "rescue": _a_lease,
+    "fill_slots": _a_plan_that_grew,
+    "expire_results": _results,
+    "purge_results": _expired_results,
+    "reap_strays": _stray_results,
+    "expire_uploads": _uploads,
+    "purge_uploads": _expired_uploads,
+    "reap_uploads": _stray_uploads,
+    "reap_inputs": _inputs_of_nobody,
+    "abort_uploads": _an_open_upload,
+    "expire_grants": _a_grant_for_an_hour,
+    "grant_periods": lambda: _a_subscription("yearly"),
+    "expire_subscriptions": lambda: _a_subscription("monthly"),
+    "clear_deleted": _a_user_who_left,
+    "announce": _an_announcement,
+    "make_partitions": _a_month_missing,
+    "drop_partitions": _an_old_month,
+    "forget_inbound": _old_word_of_a_service,
+    "forget_keys": _an_idempotency_key,
+    "forget_callbacks": _a_call_for_an_ended_job,
+    "forget_notifications": _an_old_notification,
+    "forget_workers": _a_worker_that_was_killed,
+    "audit": _books_that_are_wrong,
+}
+
+
+def contents() -> dict[str, str]:
+    """A fingerprint of each table's rows, but for the duties' own."""
+    tables = rows(
+        """select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')
+              and not relispartition and relname <> 'duties'"""
+    )
+    return {
+        name: str(one(f"select md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from {name} t")[0])
+        for (name,) in tables
+    }

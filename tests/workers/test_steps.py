@@ -1,0 +1,211 @@
+"""Steps of jobs, in this process, against servers in the providers' wire formats: what each leaves behind."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+from uuid import UUID
+
+import pytest
+
+from api.receiving import receive
+from models import callbacks, uploads
+from models.db import transaction
+from models.providers import ProviderLimits
+from scheduler import jobs as duties
+from scheduler import results as result_duties
+from storage import keys
+from storage.s3 import storage
+from tests.conftest import environment
+from tests.far_side import deployment
+from tests.far_side.book import Book
+from tests.far_side.openai import OpenAIFarSide
+from tests.far_side.replicate import ReplicateFarSide, signed
+from tests.far_side.server import Answer, Ask, FarSide
+from tests.files import picture
+from tests.support import SCHEMA, account, assert_books_are_clean, balance, eventually, one, placed, rows
+from workers.advance import Advance
+from workers.leases import Keeper
+from workers.pressure import pressure
+from workers.providers.base import Endpoint
+from workers.providers.registry import ADAPTERS
+
+pytestmark = pytest.mark.usefixtures("database")
+
+SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS1mYXItc2lkZSEh"
+SETTINGS = {
+    deployment.KEY_VARIABLE: deployment.KEY, "WEBHOOK_SECRET": SECRET, "CALLBACK_URL": "http://127.0.0.1:1",
+    "CATALOGUE_REFRESH_SECONDS": "0.01", "STRAY_SECONDS": "0",
+}  # fmt: skip
+HOUR = 3600
+
+
+def with_hook(kind: type[FarSide], folder: Path) -> Any:
+    """A far side that does something of the test's, `hook`, when its work is done and before it answers."""
+
+    class Hooked(kind):  # type: ignore[misc, valid-type]
+        hook: Callable[[Ask], None] = staticmethod(lambda _ask: None)
+
+        def answer(self, ask: Ask) -> Answer:
+            answer = super().answer(ask)
+            self.hook(ask)
+            return answer
+
+    return Hooked(Book(folder / f"{kind.__name__}.db"))
+
+
+@pytest.fixture
+def painter(tmp_path: Path) -> Iterator[Any]:
+    """Answers at once."""
+    with environment(SETTINGS), with_hook(OpenAIFarSide, tmp_path).running() as far:
+        deployment.provider("painter", "openai", far.url, concurrency=1)
+        yield far
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[Any]:
+    """Is polled, or calls back."""
+    with environment(SETTINGS), with_hook(ReplicateFarSide, tmp_path).running() as far:
+        deployment.provider("runner", "replicate", far.url, options={"webhook_secret": "WEBHOOK_SECRET"})
+        yield far
+
+
+@contextmanager
+def worker() -> Iterator[Advance]:
+    """A worker in this process: call it with a job's id, and it does the job's next step."""
+    keeper = Keeper("tester", "interactive", 1)
+    keeper.start()
+    made: list[Any] = []
+
+    def remembered(adapter: Callable[[Endpoint], Any]) -> Callable[[Endpoint], Any]:
+        def make(endpoint: Endpoint) -> Any:
+            made.append(adapter(endpoint))
+            return made[-1]
+
+        return make
+
+    with patch.dict(ADAPTERS, {name: remembered(adapter) for name, adapter in ADAPTERS.items()}):
+        try:
+            yield Advance("tester", keeper)
+        finally:
+            keeper.stop()
+            for each in made:
+                each.close()  # a process's end closes its connections; here the process goes on
+
+
+def objects(who: UUID) -> set[str]:
+    return {item.key for item in storage().list_page(f"{keys.RESULTS}{who}/", None, 1000)}
+
+
+def call_back(far: Any, ask: Ask) -> None:
+    """The provider's own call, in the moment before it answers: kept as the API keeps it."""
+    if ask.method != "POST":
+        return
+    [generation] = far.book.generations()
+    body = json.dumps(far.prediction(generation["id"])).encode()
+    job_id, number = callbacks.attempt_of(generation["facts"]["webhook"].rpartition("/")[2])
+    with transaction() as conn:
+        assert callbacks.store(conn, job_id, number, signed(SECRET, body), body) is None, "the worker holds the job"
+
+
+@pytest.mark.parametrize("answer", ["comes", "is lost"])
+def test_a_call_back_that_comes_while_a_worker_holds_the_job_makes_it_due_when_it_is_let_go(
+    runner: Any, answer: str
+) -> None:
+    runner.hook = lambda ask: call_back(runner, ask)
+    if answer == "is lost":
+        runner.faults.add("lose", method="POST")
+    offer = deployment.routed("flux", {"provider": "runner", "model": "o/flux", "options": {"poll_seconds": HOUR}})
+    job_id = placed(account(amount=5), offer)
+    with worker() as advance:
+        advance(job_id)
+        assert one("select ended from jobs") == (None,)
+        assert duties.ring_due(10) == 1, "the call was forgotten: the job waits for its poll"
+        advance(job_id)
+    assert one("select ended from jobs") == ("succeeded",)
+    assert runner.book.calls("/predictions/", "GET") == []
+    assert len(runner.book.generations()) == 1
+    assert_books_are_clean()
+
+
+def test_the_reaper_leaves_what_a_worker_has_stored_for_a_job_under_way(painter: Any) -> None:
+    last, go_on = threading.Event(), threading.Event()
+
+    def hold(ask: Ask) -> None:
+        if ask.path.endswith("-1.png"):
+            last.set()
+            assert go_on.wait(60)
+
+    painter.hook = hold
+    painter.script["*"] = {"answer": "url"}
+    offer = deployment.routed("dall-e", {"provider": "painter", "model": "dall-e-2"}, timeout_seconds=60)
+    job_id = placed(who := account(amount=5), offer, {"count": 2})
+    with worker() as advance:
+        step = threading.Thread(target=advance, args=(job_id,))
+        step.start()
+        try:
+            assert last.wait(20)
+            eventually(lambda: objects(who) != set(), what="the first of two results")
+            before = objects(who)
+            result_duties.reap_strays(1000)
+            assert objects(who) == before, "the reaper took a result under way"
+        finally:
+            go_on.set()
+            step.join(60)
+    assert one("select ended from jobs") == ("succeeded",)
+    stored = {key for row in rows("select key, thumbnail_key from assets") for key in row if key}
+    assert objects(who) == stored
+    assert len(stored) >= 2
+    assert_books_are_clean()
+
+
+def slots_used(provider: str) -> int:
+    states = pressure().states({provider: ProviderLimits(concurrency=1)})
+    assert states is not None
+    return states[provider].slots_used
+
+
+@pytest.mark.parametrize(("fault", "ended"), [
+    ({}, "succeeded"), ({"kind": "error", "status": 500}, "failed"), ({"kind": "error", "status": 400}, "failed"),
+    ({"kind": "truncated"}, "failed"), ({"kind": "limited"}, None),
+])  # fmt: skip
+def test_a_providers_slot_is_given_back_whatever_it_answered(
+    painter: Any, fault: dict[str, Any], ended: str | None
+) -> None:
+    seen: list[int] = []
+    painter.hook = lambda _ask: seen.append(slots_used("painter"))
+    if fault:
+        painter.faults.add(**fault)
+    offer = deployment.routed("dall-e", {"provider": "painter", "model": "dall-e-3"}, max_attempts=1)
+    with worker() as advance:
+        advance(placed(who := account(amount=9), offer))
+        assert one("select ended from jobs") == (ended,)
+        assert slots_used("painter") == 0, "the only slot is still taken"
+        if fault.get("kind") == "limited":
+            return  # it has asked us to wait
+        second = placed(who, offer)
+        advance(second)
+    assert one("select ended from jobs where id = %s", second) == ("succeeded",)
+    assert 1 in seen, "the slot was never taken"
+    assert balance(who)[1] == 0
+
+
+def test_a_providers_slot_is_given_back_where_an_input_file_is_gone(painter: Any) -> None:
+    schema = {**SCHEMA, "properties": {**SCHEMA["properties"], "photo": {"type": "string", "format": "image"}}}
+    offer = deployment.routed(
+        "edit", {"provider": "painter", "model": "gpt-image-1"}, max_attempts=1, input_schema=schema
+    )
+    who = account(amount=9)
+    made = receive(who, [picture()], param="file")
+    job_id = placed(who, offer, {"photo": uploads.id_text(made.id)})
+    with transaction() as conn:
+        uploads.delete(conn, who, made.id)
+    with worker() as advance:
+        advance(job_id)
+    assert one("select ended, error_code from jobs") == ("failed", "file_gone")
+    assert slots_used("painter") == 0, "nobody was asked, and the only slot is taken"
+    assert painter.book.calls() == []
+    assert balance(who) == (9, 0)
