@@ -20,7 +20,7 @@ from uuid_utils.compat import uuid7
 from models.ending import NewAsset
 from models.settings import settings
 from storage import keys
-from storage.media import Media, UnusableResult, is_picture, kind_of, measure, measure_picture
+from storage.media import Media, UnusableResult, is_picture, kind_of, kinds_of, measure, measure_picture
 from storage.s3 import StorageError, storage
 from workers.delivered import DATA_BYTES, Collectable, staged
 from workers.leases import Hold, LeaseLost
@@ -44,6 +44,7 @@ class Collector:
         self._hold = hold
         self._alone = alone
         self._unusable: dict[int, UnusableResult] = {}
+        self._kinds: dict[int, frozenset[str]] = {}  # what each may have been ordered as
         self._said: dict[int, str] = {}  # how texts begin: where no text was ordered, it is an apology
         self.outputs: list[Collectable] = list(outputs)
 
@@ -74,7 +75,7 @@ class Collector:
         """What is stored, if one of it is of the kind that was ordered. Raises UnusableResult."""
         assets = [each for each in self.outputs if isinstance(each, NewAsset)]
         kind = self._hold.claim.entry.kind
-        if any(kind_of(asset.media_type) == kind for asset in assets):
+        if any(kind in self._kinds.get(asset.index, {kind_of(asset.media_type)}) for asset in assets):
             for index, error in self._unusable.items():
                 log.warning("job %s: output %d is left out: %s", self._hold.claim.job_id, index, error)
             return assets
@@ -126,10 +127,13 @@ class Collector:
         if not first:
             raise UnusableResult("empty_result", "the provider's result is empty", cut_off=True)
         if len(first) <= MEMORY_BYTES and is_picture(bytes(first[:64])):
-            return self._store(index, bytes(first), hashlib.sha256(first).digest(), len(first))
+            media = measure_picture(bytes(first))
+            return self._store(index, media, bytes(first), hashlib.sha256(first).digest(), len(first))
         with tempfile.NamedTemporaryFile(prefix="headrace-") as file:
             digest, size = _spool(chain([bytes(first)], chunks), file)
-            asset = self._store(index, Path(file.name), digest, size)
+            path = Path(file.name)
+            media = measure(path, claimed=output.claimed_media_type, ordered=self._hold.claim.entry.kind)
+            asset = self._store(index, media, path, digest, size)
         if kind_of(asset.media_type) == "text":
             self._said[index] = first[:SAID_BYTES].decode(errors="replace")
         return asset
@@ -151,8 +155,8 @@ class Collector:
         if self._hold.lost and not self._alone:
             raise LeaseLost("another worker collects the result")
 
-    def _store(self, index: int, result: Path | bytes, digest: bytes, size_bytes: int) -> NewAsset:
-        media = measure_picture(result) if isinstance(result, bytes) else measure(result)
+    def _store(self, index: int, media: Media, result: Path | bytes, digest: bytes, size_bytes: int) -> NewAsset:
+        self._kinds[index] = kinds_of(media)
         self._go_on()
         claim, live = self._hold.claim, self._hold.claim.live
         assert live is not None  # noqa: S101 - outputs are an attempt's
