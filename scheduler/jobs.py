@@ -2,12 +2,12 @@
 
 from uuid import UUID
 
-from models import ending, runs
+from models import rescues, runs
 from models.db import transaction
-from models.dispatch import Ring, dispatch
-from models.ending import AttemptEnd, Ending
+from models.dispatch import dispatch
 from models.settings import settings
 from workers.enqueue import ring
+from workers.pressure import pressure
 
 
 def ring_due(batch: int) -> int:
@@ -49,9 +49,9 @@ def rescue(batch: int) -> int:
     with transaction() as conn:
         lapsed = runs.lapsed(conn, batch)
     rescued = 0
-    for job_id, account_id, token, rescues in lapsed:
-        if rescues >= settings().max_rescues:
-            ring(_give_up(account_id, job_id, token), told=[account_id])
+    for job_id, account_id, token, times in lapsed:
+        if times >= settings().max_rescues:
+            _give_up(account_id, job_id, token)
         else:
             with transaction() as conn:
                 rung = runs.rescue(conn, job_id, token)
@@ -60,27 +60,11 @@ def rescue(batch: int) -> int:
     return rescued
 
 
-def _give_up(account_id: UUID, job_id: UUID, token: int) -> list[Ring]:
+def _give_up(account_id: UUID, job_id: UUID, token: int) -> None:
     with transaction() as conn:
-        # The account first, then the run: the lapsed lease is checked again under both locks.
-        conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
-        lapsed = conn.execute(
-            """select 1 from job_runs where job_id = %s and token = %s and lease_owner is not null
-                  and wake_at <= app_now() for update""",
-            [job_id, token],
-        ).fetchone()
-        if lapsed is None:
-            return []
-        live = conn.execute(
-            "select number from attempts where job_id = %s and phase in ('intent', 'accepted', 'unknown')", [job_id]
-        ).fetchone()
-        why = f"its worker was lost {settings().max_rescues} times"
-        attempt = AttemptEnd(live[0], "abandoned", "worker_lost", why) if live else None
-        ended = ending.end(
-            conn,
-            account_id,
-            job_id,
-            Ending("failed", error_code="worker_lost", error_message=why, attempt=attempt),
-            token=token,
-        )
-    return ended.rings if ended else []
+        given_up = rescues.give_up(conn, account_id, job_id, token)
+    if given_up is None:
+        return
+    ring(given_up.ended.rings, told=[account_id])
+    if given_up.credential is not None:
+        pressure().release(given_up.credential, given_up.member)
