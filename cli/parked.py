@@ -9,6 +9,7 @@ from cli.output import JsonFlag, fail, show
 from models import parked as verbs
 from models.db import transaction
 from workers.enqueue import ring
+from workers.pressure import pressure
 
 app = typer.Typer()
 
@@ -30,5 +31,7 @@ def parked(
         return
     with transaction() as conn:
         done = verbs.decide(conn, job_id, again=again is not None)
-    ring(done.rings)
-    show([{"job": job_id, "now": done.ended}], as_json=as_json)
+    ring(done.ended.rings, told=[done.account_id])
+    if done.slot is not None:
+        pressure().release(*done.slot)
+    show([{"job": job_id, "now": done.ended.ended}], as_json=as_json)

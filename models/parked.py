@@ -6,8 +6,9 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from models.ending import AttemptEnd, Ended, Ending, end, put_back
+from models.ending import AttemptEnd, Ending, end, put_back
 from models.errors import NotFound
+from models.rescues import GivenUp, slot_of
 
 
 class Parked(NamedTuple):
@@ -35,7 +36,7 @@ def parked(conn: Connection[Any], limit: int = 100) -> list[Parked]:
     return [Parked(*row) for row in rows]
 
 
-def decide(conn: Connection[Any], job_id: UUID, *, again: bool) -> Ended:
+def decide(conn: Connection[Any], job_id: UUID, *, again: bool) -> GivenUp:
     """What an operator has found out at the provider: nothing was generated, so try `again`; or give the job up, which
     refunds it. Raises NotFound where the job is not parked, or a worker looks after it just now.
     """
@@ -43,14 +44,14 @@ def decide(conn: Connection[Any], job_id: UUID, *, again: bool) -> Ended:
     if owner is not None:
         conn.execute("select 1 from accounts where id = %s for no key update", [owner[0]])
     run = conn.execute(
-        """select r.token, a.number from job_runs r
+        """select r.token, a.number, a.provider, a.own_key is not null from job_runs r
              join attempts a on a.job_id = r.job_id and a.ended_at is null
             where r.job_id = %s and r.status = 'reconciling' and r.lease_owner is null for update of r""",
         [job_id],
     ).fetchone()
     if owner is None or run is None:
         raise NotFound(f"job {job_id} is not parked, or a worker is asking for it just now", param="id")
-    token, number = run
+    token, number, provider, own = run
     why = "an operator gave it up" if not again else "an operator found that it never began"
     attempt = AttemptEnd(number, "abandoned", "outcome_unknown", why)
     if again:
@@ -61,4 +62,4 @@ def decide(conn: Connection[Any], job_id: UUID, *, again: bool) -> Ended:
         ending = Ending("failed", error_code="outcome_unknown", error_message=why, attempt=attempt)
         done = end(conn, owner[0], job_id, ending, token=token)
     assert done is not None  # noqa: S101 - both locks are held
-    return done
+    return GivenUp(owner[0], done, slot_of(owner[0], job_id, number, provider, own=own))

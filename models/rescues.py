@@ -11,12 +11,26 @@ from models.providers import BUILT_IN
 from models.settings import settings
 
 
-class GivenUp(NamedTuple):
-    """What giving a job up did; `credential` and `member` name the provider's slot that its attempt held, if it did."""
+class Slot(NamedTuple):
+    """A provider's slot that an attempt held, and that is free now: under which credential, and who held it."""
 
-    ended: Ended
-    credential: str | None
+    credential: str
     member: str
+
+
+class GivenUp(NamedTuple):
+    """What giving an attempt up did."""
+
+    account_id: UUID
+    ended: Ended
+    slot: Slot | None
+
+
+def slot_of(account_id: UUID, job_id: UUID, number: int, provider: str, *, own: bool) -> Slot | None:
+    """The slot of an attempt; None for the built-in provider, which has none."""
+    if provider == BUILT_IN:
+        return None
+    return Slot(provider_keys.credential(provider, account_id, own=own), f"{job_id}:{number}")
 
 
 def give_up(conn: Connection[Any], account_id: UUID, job_id: UUID, token: int) -> GivenUp | None:
@@ -40,7 +54,7 @@ def give_up(conn: Connection[Any], account_id: UUID, job_id: UUID, token: int) -
         [job_id],
     ).fetchone()
     why = f"its worker was lost {settings().max_rescues} times"
-    code, attempt, credential = "worker_lost", None, None
+    code, attempt, slot = "worker_lost", None, None
     if live is not None:
         number, phase, provider, own, cost, charged = live
         if phase == "delivered":
@@ -48,10 +62,7 @@ def give_up(conn: Connection[Any], account_id: UUID, job_id: UUID, token: int) -
             attempt = AttemptEnd(number, "failed", code, why, charged=charged, cost_usd_micros=cost)
         else:
             attempt = AttemptEnd(number, "abandoned", code, why)
-        if provider != BUILT_IN:
-            credential = provider_keys.credential(provider, account_id, own=own)
+        slot = slot_of(account_id, job_id, number, provider, own=own)
     ending = Ending("failed", error_code=code, error_message=why, attempt=attempt)
     ended = end(conn, account_id, job_id, ending, token=token)
-    if ended is None:
-        return None
-    return GivenUp(ended, credential, f"{job_id}:{live[0]}" if live else "")
+    return GivenUp(account_id, ended, slot) if ended else None

@@ -66,5 +66,5 @@ def _give_up(account_id: UUID, job_id: UUID, token: int) -> None:
     if given_up is None:
         return
     ring(given_up.ended.rings, told=[account_id])
-    if given_up.credential is not None:
-        pressure().release(given_up.credential, given_up.member)
+    if given_up.slot is not None:
+        pressure().release(*given_up.slot)

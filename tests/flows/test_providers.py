@@ -221,7 +221,7 @@ def test_a_lost_answer_parks_the_job_until_an_operator_decides(system: System, f
 
             try:
                 with transaction() as conn:
-                    ring(parked.decide(conn, job_id, again=again).rings)
+                    ring(parked.decide(conn, job_id, again=again).ended.rings)
             except NotFound:
                 return False  # a worker looks at it just now
             return True
