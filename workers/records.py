@@ -237,9 +237,10 @@ class Records:
 
     def _undecided(self, hold: Hold, fact: Fact | None, error: Exception) -> None:
         """A decision could not be written, or nobody knows whether it was: write the fact, let go, decide again."""
-        if fact is None or fact() is Told.MINE:
-            seconds = AGAIN_SECONDS if is_passing(error) else self.back_off(5)
-            self.wait(hold, seconds, "the database did not take the job's end yet")
+        if fact is not None:
+            fact()
+        seconds = AGAIN_SECONDS if is_passing(error) else self.back_off(5)
+        self.wait(hold, seconds, "the database did not take the job's end yet")  # nothing, where the fact let go of it
 
 
 def _tell(claim: Claim, ended: Ended) -> None:
