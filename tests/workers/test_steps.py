@@ -2,11 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 from uuid import UUID
 
 import pytest
@@ -19,81 +15,15 @@ from scheduler import jobs as duties
 from scheduler import results as result_duties
 from storage import keys
 from storage.s3 import storage
-from tests.conftest import environment
 from tests.far_side import deployment
-from tests.far_side.book import Book
-from tests.far_side.openai import OpenAIFarSide
-from tests.far_side.replicate import ReplicateFarSide, signed
-from tests.far_side.server import Answer, Ask, FarSide
+from tests.far_side.replicate import signed
+from tests.far_side.server import Ask
 from tests.files import picture
 from tests.support import SCHEMA, account, assert_books_are_clean, balance, eventually, one, placed, rows
-from workers.advance import Advance
-from workers.leases import Keeper
+from tests.workers.steps import HOUR, SECRET, worker
 from workers.pressure import pressure
-from workers.providers.base import Endpoint
-from workers.providers.registry import ADAPTERS
 
 pytestmark = pytest.mark.usefixtures("database")
-
-SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS1mYXItc2lkZSEh"
-SETTINGS = {
-    deployment.KEY_VARIABLE: deployment.KEY, "WEBHOOK_SECRET": SECRET, "CALLBACK_URL": "http://127.0.0.1:1",
-    "CATALOGUE_REFRESH_SECONDS": "0.01", "STRAY_SECONDS": "0",
-}  # fmt: skip
-HOUR = 3600
-
-
-def with_hook(kind: type[FarSide], folder: Path) -> Any:
-    """A far side that does something of the test's, `hook`, when its work is done and before it answers."""
-
-    class Hooked(kind):  # type: ignore[misc, valid-type]
-        hook: Callable[[Ask], None] = staticmethod(lambda _ask: None)
-
-        def answer(self, ask: Ask) -> Answer:
-            answer = super().answer(ask)
-            self.hook(ask)
-            return answer
-
-    return Hooked(Book(folder / f"{kind.__name__}.db"))
-
-
-@pytest.fixture
-def painter(tmp_path: Path) -> Iterator[Any]:
-    """Answers at once."""
-    with environment(SETTINGS), with_hook(OpenAIFarSide, tmp_path).running() as far:
-        deployment.provider("painter", "openai", far.url, concurrency=1)
-        yield far
-
-
-@pytest.fixture
-def runner(tmp_path: Path) -> Iterator[Any]:
-    """Is polled, or calls back."""
-    with environment(SETTINGS), with_hook(ReplicateFarSide, tmp_path).running() as far:
-        deployment.provider("runner", "replicate", far.url, options={"webhook_secret": "WEBHOOK_SECRET"})
-        yield far
-
-
-@contextmanager
-def worker() -> Iterator[Advance]:
-    """A worker in this process: call it with a job's id, and it does the job's next step."""
-    keeper = Keeper("tester", "interactive", 1)
-    keeper.start()
-    made: list[Any] = []
-
-    def remembered(adapter: Callable[[Endpoint], Any]) -> Callable[[Endpoint], Any]:
-        def make(endpoint: Endpoint) -> Any:
-            made.append(adapter(endpoint))
-            return made[-1]
-
-        return make
-
-    with patch.dict(ADAPTERS, {name: remembered(adapter) for name, adapter in ADAPTERS.items()}):
-        try:
-            yield Advance("tester", keeper)
-        finally:
-            keeper.stop()
-            for each in made:
-                each.close()  # a process's end closes its connections; here the process goes on
 
 
 def objects(who: UUID) -> set[str]:
