@@ -67,15 +67,25 @@ def _configure(conn: Connection[Any]) -> None:
     conn.prepare_threshold = 1  # the hot statements are few and long: plan them once per connection
 
 
-def _refuse_stale(conn: Connection[Any]) -> None:
-    """Find out what the server has closed before it is used: such a connection has something to read, its goodbye or its
-    end. It costs no round trip.
+def _take(connections: ConnectionPool[Connection[Any]]) -> Connection[Any]:
+    """A connection that the server has not closed. The pool's own check would pause between one stale connection and the
+    next, and after a restart of the server all are stale.
     """
+    while True:
+        conn = connections.getconn()
+        if not _is_stale(conn):
+            return conn
+        conn.pgconn.finish()  # `close` would only return it; the pool replaces it
+        connections.putconn(conn)
+
+
+def _is_stale(conn: Connection[Any]) -> bool:
+    """What the server has closed has something to read, its goodbye or its end. It costs no round trip."""
+    if conn.closed:
+        return True
     waiting = select.poll()
     waiting.register(conn.fileno(), select.POLLIN | select.POLLERR | select.POLLHUP)
-    if waiting.poll(0):
-        conn.close()  # the pool replaces it, and gives the next
-        raise psycopg.OperationalError("the server has closed this connection")
+    return bool(waiting.poll(0))
 
 
 def size_pool(connections: int) -> None:
@@ -92,7 +102,7 @@ def pool() -> ConnectionPool[Connection[Any]]:
             if _pool is None:
                 _pool = ConnectionPool(
                     conninfo(), min_size=1, max_size=_size or settings().database_pool_size, timeout=5.0, max_idle=300.0,
-                    configure=_configure, check=_refuse_stale, close_returns=True, name="headrace", open=True,
+                    configure=_configure, close_returns=True, name="headrace", open=True,
                     reconnect_timeout=4.0,  # after it, whoever asks next tries anew: no pause grows while it is away
                 )  # fmt: skip
     return _pool
@@ -148,7 +158,7 @@ def transaction(*, autocommit: bool = False) -> Iterator[Connection[Any]]:
     """
     connections = pool()
     try:
-        conn = connections.getconn()
+        conn = _take(connections)
     except psycopg.OperationalError as error:
         raise Unavailable("the database does not answer; try again soon") from error
     try:
@@ -181,7 +191,7 @@ def _roll_back(conn: Connection[Any]) -> None:
     try:
         conn.rollback()
     except psycopg.Error:
-        conn.close()  # the pool replaces it
+        conn.pgconn.finish()  # `close` would only return it; the pool replaces it
 
 
 def engine() -> Engine:
@@ -193,7 +203,7 @@ def engine() -> Engine:
 
 
 def _for_session() -> Connection[Any]:
-    conn = pool().getconn()
+    conn = _take(pool())
     conn.autocommit = False  # the last user may have been `single`
     return conn
 
