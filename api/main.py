@@ -41,6 +41,7 @@ from api.live import Live
 from api.rates import Rates
 from api.streams import Protocol, Server
 from api.wakes import follow
+from common import scratch
 from models import db
 from models.db import transaction
 from models.errors import Unavailable
@@ -87,6 +88,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    scratch.tidy()
     app.state.keys = KeyRing()
     app.state.keys.start()
     app.state.rates = Rates()

@@ -15,7 +15,9 @@ from obstore.store import S3Store
 from models.settings import Settings
 
 CONNECT_SECONDS = 5
-PART_TIMES = 4  # so many times S3_SECONDS has the put of a part, as it must be over by then; a read, between two packets
+PART_TIMES = (
+    4  # so many times S3_SECONDS has the put of a part, as it must be over by then; a read, between two packets
+)
 ATTEMPTS = 3
 CREDENTIAL_SECONDS = 300  # botocore renews a role's credentials ten minutes before they end
 

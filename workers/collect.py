@@ -4,7 +4,6 @@ are written at the end.
 
 import hashlib
 import logging
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import IO
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 from uuid_utils.compat import uuid7
 
+from common.scratch import scratch_file
 from models.ending import NewAsset
 from models.runs import Claim
 from models.settings import settings
@@ -54,7 +54,7 @@ def _take(hold: Hold, index: int, output: Output) -> NewAsset:
         raise UnusableResult("empty_result", "the provider's result is empty")
     if len(first) <= MEMORY_BYTES and is_picture(bytes(first[:64])):
         return _store(hold, index, bytes(first), hashlib.sha256(first).digest(), len(first))
-    with tempfile.NamedTemporaryFile(prefix="headrace-") as file:
+    with scratch_file() as file:
         digest, size = _spool(chain([bytes(first)], chunks), file)
         return _store(hold, index, Path(file.name), digest, size)
 

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import dramatiq
 
+from common import scratch
 from models import db
 from models.jobs import QUEUES
 from models.settings import settings
@@ -47,6 +48,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
     """Serve the queues until `stopping` is set."""
+    scratch.tidy()
     db.size_pool(threads + 2)  # a thread holds one connection at a time, the lease keeper another
     worker_id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
     broker = make_broker()
