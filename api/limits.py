@@ -31,7 +31,7 @@ def security_headers(path: str, *, https: bool) -> Headers:
     found = _ALWAYS
     if not path.startswith(PAGES):
         found += _NO_SCRIPT
-    if path.startswith("/v1/"):
+    if path.startswith(("/v1/", "/files/")):  # a file's own bytes may be kept, and say so
         found += _NOT_KEPT
     return found + _HTTPS if https else found
 

@@ -41,6 +41,7 @@ from api.live import Live
 from api.rates import Rates
 from api.streams import Protocol, Server
 from api.wakes import follow
+from common import scratch
 from models import db
 from models.db import transaction
 from models.errors import Unavailable
@@ -87,6 +88,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    scratch.tidy()
     app.state.keys = KeyRing()
     app.state.keys.start()
     app.state.rates = Rates()
@@ -99,6 +101,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.catalogue.load()
     app.state.catalogue.start()
     app.state.examining = receiving.limiter()
+    app.state.serving = files.limiter()
     # What is there now stays for ever: keep the collector from walking it at each full collection (p99 54 to 15 ms).
     gc.collect()
     gc.freeze()

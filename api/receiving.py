@@ -1,8 +1,8 @@
 """Files that clients send: to disk, examined, stored, and only then an upload. Synchronous; called in a thread."""
 
 import logging
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from uuid_utils.compat import uuid7
 
+from common.scratch import scratch_file
 from models import uploads
 from models.db import transaction
 from models.errors import StorageQuotaExceeded, Unavailable, UnusableFile
@@ -20,6 +21,7 @@ from storage.s3 import StorageError, storage
 
 log = logging.getLogger(__name__)
 
+FULL_SECONDS = 30  # when to send a file again that did not fit on our disk
 EXAMINED_AT_ONCE = 2  # a picture of 50 million pixels takes 200 MB while it is unpacked
 
 
@@ -49,10 +51,10 @@ def receive(
 ) -> Found:
     """Make a stream of bytes an upload. With `again`, the same bytes are the upload that they already are.
 
-    Raises UnusableFile, StorageQuotaExceeded (before anything is stored), Unavailable (S3 is away).
+    Raises UnusableFile, StorageQuotaExceeded (before anything is stored), Unavailable (S3 is away, our disk is full).
     """
     try:
-        with tempfile.NamedTemporaryFile(prefix="headrace-") as file:
+        with room_on_disk(), scratch_file() as file:
             digest, size_bytes = incoming.spool(chunks, file, settings().max_upload_bytes)
             if again and (found := _known(account_id, digest, wanted, param)):
                 return found
@@ -72,6 +74,16 @@ def receive(
         upload_id, account_id, key, media.media_type, size_bytes, digest, media.width, media.height, media.duration_ms
     )
     return _made(new)
+
+
+@contextmanager
+def room_on_disk() -> Iterator[None]:
+    """Turn a full or broken temporary folder into Unavailable: the file is fine, and may be sent again."""
+    try:
+        yield
+    except OSError as error:
+        log.error("an upload could not be written to the temporary folder: %s", error)
+        raise Unavailable("there is no room for the file just now; try again soon", retry_after=FULL_SECONDS) from None
 
 
 def _made(new: NewUpload) -> Found:

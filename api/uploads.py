@@ -14,7 +14,7 @@ from starlette.responses import Response
 from api import schemas
 from api.auth import needs, permitted
 from api.lean import LeanRoute, answer, handled_by, read_body
-from api.receiving import in_thread
+from api.receiving import in_thread, room_on_disk
 from api.views import upload_view
 from models import uploads
 from models.access import Caller
@@ -47,11 +47,12 @@ BODY = {
 async def _create(request: Request) -> Response:
     who = await permitted(request, "generate")
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        async with request.form(max_files=1, max_fields=8, max_part_size=FIELD_BYTES) as form:
-            part = form.get("file")
-            if not isinstance(part, UploadFile):
-                raise InvalidRequest("the form has no file in its field `file`", param="file")
-            found = await in_thread(request, who.account_id, _parts(part.file), param="file")
+        with room_on_disk():  # more than a mebibyte of a form goes to disk as well, in files without a name
+            async with request.form(max_files=1, max_fields=8, max_part_size=FIELD_BYTES) as form:
+                part = form.get("file")
+                if not isinstance(part, UploadFile):
+                    raise InvalidRequest("the form has no file in its field `file`", param="file")
+                found = await in_thread(request, who.account_id, _parts(part.file), param="file")
     else:
         body, _ = await read_body(request, schemas.FileData)
         found = await in_thread(request, who.account_id, incoming.data_uri_bytes(body.data), param="data")

@@ -5,7 +5,6 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import redis
 
 from cli.embedded.processes import Processes
 from cli.embedded.servers import free_ports, servers
+from common.scratch import scratch_folder
 from models import catalogue, db, keys, setup
 from models.catalogue import Entry
 from models.db import transaction
@@ -158,32 +158,29 @@ def stand(more_settings: dict[str, str] | None = None) -> Iterator[Stand]:
     """The servers, for the time of a block."""
     for name in ("DATABASE_URL", "REDIS_URL", "S3_ENDPOINT_URL"):
         os.environ.pop(name, None)
-    with tempfile.TemporaryDirectory(prefix="headrace-bench-", dir=_disk()) as folder:
-        path = Path(folder)
-        # A 2 GB cache, as the findings had; fsync stays on.
-        with servers(
-            path, postgres_settings={"shared_buffers": "2GB", "max_wal_size": "8GB", **(more_settings or {})}
-        ) as addresses:
-            port = free_ports(1)[0]
-            environment = {
-                **addresses.environment(), "API_PORT": str(port), "PUBLIC_URL": f"http://127.0.0.1:{port}",
-                "RING_AGAIN_SECONDS": "600", "ENVIRONMENT": "test",
-            }  # fmt: skip
-            os.environ.update(environment)
-            settings.cache_clear()
-            made = Stand(path, environment)
-            try:
-                yield made
-            finally:
-                made.stop()
-                db.close()
+    # A 2 GB cache, as the findings had; fsync stays on.
+    postgres_settings = {"shared_buffers": "2GB", "max_wal_size": "8GB", **(more_settings or {})}
+    with scratch_folder(_disk()) as path, servers(path, postgres_settings=postgres_settings) as addresses:
+        port = free_ports(1)[0]
+        environment = {
+            **addresses.environment(), "API_PORT": str(port), "PUBLIC_URL": f"http://127.0.0.1:{port}",
+            "RING_AGAIN_SECONDS": "600", "ENVIRONMENT": "test",
+        }  # fmt: skip
+        os.environ.update(environment)
+        settings.cache_clear()
+        made = Stand(path, environment)
+        try:
+            yield made
+        finally:
+            made.stop()
+            db.close()
 
 
-def _disk() -> str | None:
+def _disk() -> Path:
     """A folder on a real disk: /tmp may be memory, where fsync costs nothing."""
     local = Path(".headrace")
     local.mkdir(exist_ok=True)
-    return str(local.resolve())
+    return local.resolve()
 
 
 def _entry(name: str, **options: Any) -> Entry:

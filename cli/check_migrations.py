@@ -2,10 +2,9 @@
 
 import os
 import sys
-import tempfile
-from pathlib import Path
 
 from cli.embedded.servers import servers
+from common.scratch import scratch_folder
 from models import migrations
 from models.settings import settings
 
@@ -15,7 +14,7 @@ def main() -> None:
         os.environ.pop(name, None)  # never somebody's real database: this takes the schema down
     # Only PostgreSQL is needed; the other two are told to be elsewhere.
     os.environ |= {"REDIS_URL": "redis://127.0.0.1:1/0", "S3_ENDPOINT_URL": "http://127.0.0.1:1"}
-    with tempfile.TemporaryDirectory(prefix="headrace-check-") as folder, servers(Path(folder)) as addresses:
+    with scratch_folder() as folder, servers(folder) as addresses:
         os.environ["DATABASE_URL"] = addresses.database_url
         settings.cache_clear()
         for step in (migrations.upgrade, migrations.downgrade, migrations.upgrade):

@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     s3_access_key_id: str | None = Field(None, description="Empty: the machine's own role.")
     s3_secret_access_key: SecretStr | None = None
     s3_path_style: bool = Field(True, description="False for AWS and R2 with virtual hosts.")
+    s3_seconds: float = Field(15.0, gt=0, description="After so long without a word S3 is taken for silent.")
 
     public_url: str = Field("http://127.0.0.1:8000", description="Where clients reach the API; no slash at the end.")
     api_host: str = "127.0.0.1"

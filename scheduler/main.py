@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
+from common import scratch
 from common.faultpoints import reached
 from models import db, fleet
 from models.db import transaction
@@ -100,6 +101,7 @@ def _serve(duty: Duty, stopping: threading.Event) -> None:
 
 def run(stopping: threading.Event) -> None:
     """Do all duties until `stopping` is set."""
+    scratch.tidy()
     threads = [threading.Thread(target=_serve, args=(duty, stopping), name=duty.name, daemon=True) for duty in duties()]
     for thread in threads:
         thread.start()

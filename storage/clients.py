@@ -15,7 +15,9 @@ from obstore.store import S3Store
 from models.settings import Settings
 
 CONNECT_SECONDS = 5
-READ_SECONDS = 60  # between two packets of a read; for the whole of one part of a put
+PART_TIMES = (
+    4  # so many times S3_SECONDS has the put of a part, as it must be over by then; a read, between two packets
+)
 ATTEMPTS = 3
 CREDENTIAL_SECONDS = 300  # botocore renews a role's credentials ten minutes before they end
 
@@ -32,8 +34,8 @@ def boto_client(session: boto3.Session, config: Settings, endpoint: str | None, 
         config=Config(
             s3={"addressing_style": "virtual" if virtual else "path"},
             signature_version="s3v4",
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
+            connect_timeout=min(CONNECT_SECONDS, config.s3_seconds),
+            read_timeout=config.s3_seconds,
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
             max_pool_connections=50,
             request_checksum_calculation="when_required",  # the other ways are AWS's alone
@@ -57,6 +59,7 @@ def _sum_the_old_way(request: Any, **_: Any) -> None:
 def upload_store(session: boto3.Session, config: Settings, endpoint: str | None, secret: str | None) -> S3Store:
     """obstore, for puts. The endpoint must be a URL: obstore panics at what is none."""
     place, virtual = where(endpoint, config.s3_bucket, path_style=config.s3_path_style)
+    part_seconds = PART_TIMES * config.s3_seconds
     return S3Store(
         config.s3_bucket,
         config={
@@ -65,14 +68,14 @@ def upload_store(session: boto3.Session, config: Settings, endpoint: str | None,
             **({"endpoint": place} if place else {}),
         },
         client_options={
-            "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
-            "timeout": timedelta(seconds=READ_SECONDS),
+            "connect_timeout": timedelta(seconds=min(CONNECT_SECONDS, config.s3_seconds)),
+            "timeout": timedelta(seconds=part_seconds),
             "allow_http": (place or "").startswith("http://"),
         },
         # Within an upload in parts, so that one lost packet does not send two gigabytes again.
         retry_config={
             "max_retries": ATTEMPTS - 1,
-            "retry_timeout": timedelta(seconds=READ_SECONDS),
+            "retry_timeout": timedelta(seconds=part_seconds),
             "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=2), "base": 2},
         },
         # One source of credentials for both clients. Left to itself obstore knows no profiles, and mixes an

@@ -7,7 +7,6 @@ same object. Nothing is deleted here: what becomes no result is a stray, and the
 
 import hashlib
 import logging
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
@@ -17,6 +16,7 @@ from typing import IO
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 from uuid_utils.compat import uuid7
 
+from common.scratch import scratch_file
 from models.ending import NewAsset
 from models.settings import settings
 from storage import keys
@@ -129,7 +129,7 @@ class Collector:
         if len(first) <= MEMORY_BYTES and is_picture(bytes(first[:64])):
             media = measure_picture(bytes(first))
             return self._store(index, media, bytes(first), hashlib.sha256(first).digest(), len(first))
-        with tempfile.NamedTemporaryFile(prefix="headrace-") as file:
+        with scratch_file() as file:
             digest, size = _spool(chain([bytes(first)], chunks), file)
             path = Path(file.name)
             media = measure(path, claimed=output.claimed_media_type, ordered=self._hold.claim.entry.kind)

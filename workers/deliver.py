@@ -15,6 +15,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from common import scratch
 from common.faultpoints import reached
 from models import db, lines
 from models.db import transaction
@@ -116,6 +117,7 @@ def main(argv: list[str] | None = None) -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    scratch.tidy()
     sender = Sender(options.threads)
     log.info("sender %s has %d threads", sender.name, options.threads)
     sender.run(stopping)

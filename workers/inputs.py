@@ -4,13 +4,13 @@ An upload is read where it lies. An address is fetched once, through the guard, 
 then on: a later step, or another worker after a crash, gives the provider the same bytes.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from common.guard import Refused, Resolver, open_url, system_resolver
+from common.scratch import scratch_file
 from models import uploads
 from models.db import transaction
 from models.runs import Claim
@@ -95,7 +95,7 @@ def _fetched(claim: Claim, field: str, url: str, resolve: Resolver, lost: Callab
         return file
     limit = settings().max_upload_bytes
     seconds = max(1.0, min(settings().input_seconds, claim.seconds_left))
-    with tempfile.NamedTemporaryFile(prefix="headrace-") as temporary:
+    with scratch_file() as temporary:
         with open_url(
             url, max_bytes=limit, seconds=seconds, allow=settings().allow_private_addresses, resolve=resolve
         ) as answer:

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import dramatiq
 
+from common import scratch
 from models import db
 from models.jobs import QUEUES
 from models.settings import settings
@@ -61,6 +62,7 @@ def stop(worker: dramatiq.Worker, keeper: Keeper) -> None:
 
 def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
     """Serve the queues until `stopping` is set."""
+    scratch.tidy()
     db.size_pool(threads + 2)  # a thread holds one connection at a time, the lease keeper another
     worker_id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
     broker = make_broker()

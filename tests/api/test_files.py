@@ -8,13 +8,13 @@ from api.files import byte_range
 @pytest.mark.parametrize(("header", "part"), [
     (None, None), ("bytes=0-9", (0, 9)), ("bytes=90-", (90, 99)), ("bytes=-10", (90, 99)), ("bytes=50-1000", (50, 99)),
     ("bytes=-1000", (0, 99)), ("bytes=1-2,4-5", None), ("lines=1-2", None), ("bytes=a-b", None), ("bytes=", None),
-    ("bytes=5", None),
+    ("bytes=5", None), ("bytes=²-", None), ("bytes=٣-", None), ("bytes=1-" + "9" * 5000, (1, 99)), ("bytes=0005-07", (5, 7)),
 ])  # fmt: skip
 def test_a_range_is_read(header: str | None, part: tuple[int, int] | None) -> None:
     assert byte_range(header, 100) == part
 
 
-@pytest.mark.parametrize("header", ["bytes=100-", "bytes=5-4", "bytes=-0"])
+@pytest.mark.parametrize("header", ["bytes=100-", "bytes=5-4", "bytes=-0", "bytes=" + "9" * 5000 + "-"])
 def test_a_range_that_cannot_be_had_is_refused(header: str) -> None:
     with pytest.raises(ValueError):
         byte_range(header, 100)

@@ -1,10 +1,13 @@
 """Files of clients: what is taken, what is refused and why, whose they are, and that they count as storage."""
 
 import base64
+import os
+import resource
 import threading
 import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
@@ -12,6 +15,8 @@ from starlette.testclient import TestClient
 
 from api.main import make_app
 from api.receiving import receive
+from cli.embedded.servers import Addresses
+from common.scratch import scratch_file
 from models.db import transaction
 from models.errors import StorageQuotaExceeded
 from models.uploads import id_of
@@ -19,6 +24,7 @@ from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment
 from tests.files import huge_png, picture
+from tests.storage.between import between_us_and
 from tests.support import SCHEMA, account, assert_books_are_clean, key_of, model, one, rows
 
 pytestmark = [
@@ -304,3 +310,52 @@ def test_an_address_is_accepted_unresolved_and_models_without_files_are_left_alo
         "/v1/jobs", json={"model": "sketch-image", "input": {"prompt": "http://127.0.0.1/"}}, headers=head
     )
     assert plain.status_code == 201
+
+
+# Our own disk
+
+
+@contextmanager
+def full_disk(limit: int) -> Iterator[None]:
+    """Files of this process cannot grow beyond so many bytes: to who writes them, as a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("kind", ["form", "large_form", "data", "input"])
+def test_an_upload_that_does_not_fit_on_our_disk_is_not_begun_and_may_be_sent_again(http, head, who, kind: str) -> None:
+    data = picture() + bytes(2_000_000 if kind == "large_form" else 500_000)
+    send = {
+        "form": lambda: sent(http, head, data),
+        "large_form": lambda: sent(http, head, data),  # more than Starlette keeps in memory
+        "data": lambda: http.post("/v1/files", json={"data": data_uri(data)}, headers=head),
+        "input": lambda: order(http, head, photo=data_uri(data)),
+    }[kind]
+    before = objects()
+    with full_disk(300_000):
+        refused = send()
+    body = refused.json()
+    assert (refused.status_code, body["code"], body["retryable"]) == (503, "unavailable", True)
+    assert int(refused.headers["retry-after"]) >= 1
+    assert (objects(), rows("select 1 from uploads"), rows("select 1 from jobs"), used(who)) == (before, [], [], 0)
+    with scratch_file() as file:
+        assert os.listdir(os.path.dirname(file.name)) == [os.path.basename(file.name)]
+    assert send().status_code == 201
+    assert_books_are_clean()
+
+
+def test_an_upload_that_s3_hurts_or_loses_is_refused_and_may_be_sent_again(http, head, who, stack: Addresses) -> None:
+    with between_us_and(stack.s3_endpoint_url) as line, environment({"S3_ENDPOINT_URL": line.url}):
+        for wrong in ("hurt", "short", "lost"):
+            line.be(wrong)
+            for refused in (sent(http, head, picture()), order(http, head, photo=data_uri(picture()))):
+                assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+        assert (rows("select 1 from uploads"), rows("select 1 from jobs"), used(who)) == ([], [], 0)
+        line.be("")
+        made = sent(http, head, picture())
+        assert made.status_code == 201
+        assert http.get(f"/files/{made.json()['url'].partition('/files/')[2]}").content == picture()

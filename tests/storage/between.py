@@ -117,7 +117,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def between_us_and(target: str) -> Iterator[Between]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128  # a crowd is not refused at the door
+
+    server = Server(("127.0.0.1", 0), _Handler)
     between = Between(f"http://127.0.0.1:{server.server_address[1]}", target)
     server.RequestHandlerClass = type("Handler", (_Handler,), {"between": between})
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -6,6 +6,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from api.receiving import receive
+from cli.embedded.servers import Addresses
 from models import uploads
 from models.db import transaction
 from storage import keys
@@ -13,6 +14,7 @@ from storage.s3 import storage
 from tests.common.far import Far, dripping, far, moved, ok
 from tests.conftest import environment
 from tests.files import huge_png, picture
+from tests.storage.between import between_us_and
 from tests.support import SCHEMA, account, claimed, model, placed
 from workers.inputs import UnusableInput, gather, plain
 
@@ -155,3 +157,16 @@ def test_storage_that_is_away_is_worth_another_try(who) -> None:
     with environment({"S3_ENDPOINT_URL": "http://127.0.0.1:1"}), pytest.raises(UnusableInput) as caught:
         gather(claim)
     assert (caught.value.code, caught.value.retryable) == ("storage_failed", True)
+
+
+def test_an_input_that_s3_hurts_or_loses_is_fetched_again_by_the_next_step(who, stack: Addresses) -> None:
+    with far(ok(picture())) as server, between_us_and(stack.s3_endpoint_url) as line:
+        with environment({"S3_ENDPOINT_URL": line.url, "ALLOW_PRIVATE_ADDRESSES": server.place}):
+            claim = claim_of(who, photo=server.url)
+            for wrong in ("hurt", "short", "lost"):
+                line.be(wrong)
+                error = refusal(claim)
+                assert (error.code, error.retryable) == ("storage_failed", True)
+            line.be("")
+            assert b"".join(gather(claim)["photo"].chunks()) == picture()
+            assert len(server.heads) == 4

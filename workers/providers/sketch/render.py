@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from common.scratch import scratch_file
 from workers.providers.base import ProviderError
 from workers.providers.sketch.art import make_picture
 
@@ -72,7 +72,7 @@ def film(
     painted = make_picture(_prompt(values), _seed(values), 0, width, height, margin=margin)
     # A real file: +faststart, which lets players begin at once, opens the output a second time by its name.
     with (
-        tempfile.NamedTemporaryFile(suffix=".mp4") as out,
+        scratch_file(".mp4") as out,
         av.open(out.name, "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container,
     ):
         stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND)
