@@ -52,7 +52,7 @@ class Asking:
             return  # says nothing yet: some accept everything and fail it later
         pressure().report(
             live.provider, self._roster.limits(live.provider), key_of(claim, live.number), report,
-            retry_after_seconds=pause, release=over,
+            account=str(claim.account_id), retry_after_seconds=pause, release=over,
         )  # fmt: skip
 
     def left(self, claim: Claim, live: LiveAttempt) -> None:

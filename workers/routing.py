@@ -105,8 +105,10 @@ def take(
     *,
     lease_seconds: float,
     chance: float = 0.0,
+    pressure_key: Callable[[str], str] = lambda provider: provider,
 ) -> Choice:
-    """Choose a route and take a slot of its provider, for `member` to release.
+    """Choose a route and take a slot of its provider, for `member` to release. `pressure_key` gives the name under which a
+    provider is counted for this job: its own, or that of the customer's own key there.
 
     Asks without looking first, so that the usual case is one round trip; each denial is one more, at most one per
     provider. `chance` is a number from 0 to 1 that spreads the waits.
@@ -117,7 +119,7 @@ def take(
         if isinstance(choice, Wait):
             return Wait(choice.seconds * (1 + SPREAD * chance), choice.reason)
         name = routes[choice.route].provider
-        answer = limiter.acquire(name, limits(name), member, lease_seconds=lease_seconds)
+        answer = limiter.acquire(pressure_key(name), limits(name), member, lease_seconds=lease_seconds)
         if isinstance(answer, Granted):
             return choice
         states[name] = answer
