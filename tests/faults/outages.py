@@ -34,7 +34,7 @@ class Outages:
         at = urlsplit(self._addresses.database_url)
         url = self._addresses.database_url.rpartition("/")[0] + "/postgres"
         child = servers._postgres(self._state, at.port or 0, at.password or "", self._settings)  # ends the old one
-        self._children["postgres"] = (child, signal.SIGINT)
+        self._put("postgres", child, signal.SIGINT)
         wait_ready(child, lambda: servers._database(url), "PostgreSQL", self._state / "postgres.log")
         db.close()  # this process's own connections
 
@@ -45,9 +45,14 @@ class Outages:
             client.shutdown(nosave=True)
         shutil.rmtree(self._state / "redis")
         child = servers._valkey(self._state, at.port or 0, at.password or "")
-        self._children["redis"] = (child, signal.SIGTERM)
+        self._put("redis", child, signal.SIGTERM)
         probe = servers._redis_probe(self._addresses.redis_url)
         wait_ready(child, probe, "Valkey", self._state / "redis.log")
+
+    def _put(self, name: str, child: "subprocess.Popen[bytes]", stop_signal: signal.Signals) -> None:
+        if name in self._children:
+            self._children[name][0].wait(10)  # ended by its successor
+        self._children[name] = (child, stop_signal)
 
     def close(self) -> None:
         stop(list(self._children.values()))
