@@ -93,7 +93,7 @@ class Asking:
         try:
             pressure().report(
                 credential_of(claim, live), self._roster.limits(live.provider), key_of(claim, live.number), report,
-                retry_after_seconds=pause, release=over,
+                account=str(claim.account_id), retry_after_seconds=pause, release=over,
             )  # fmt: skip
             hold.released = hold.released or over
         except Exception:

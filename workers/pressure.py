@@ -3,13 +3,22 @@
 Every operation is one script, so one round trip, and goes by the server's clock. What it keeps are hints: after a
 FLUSHALL, or while Redis is away, work goes on without limits, and the provider's own 429 is the limit.
 
-A provider's keys: `slots`, members (job:attempt) by when they lapse, so that a killed worker's slot frees itself;
-`calls`, a call each by its time, the last minute only, where there is a limit; `faults` likewise; `waiting`, who was
-denied, by until when; and `state`: limited_until, resting_until (there: the circuit is open, or half-open once it has
-passed), rest, probe, probe_until, closed_at. Times are milliseconds.
+What is counted is a credential: a provider's name for our own key, and `models.provider_keys.credential` for a customer's
+own, so that one customer's limits and faults there are nobody else's.
+
+A circuit opens once `faults` faults have come within the window, and from at least three accounts; from as many as have
+asked at all in the window, where these are fewer. So what one customer's input does to a provider does not rest it for
+all others who use it, and a provider that fails for everybody rests.
+
+A credential's keys: `slots`, members (job:attempt) by when they lapse, so that a killed worker's slot frees itself;
+`calls`, a call each by its time, the last minute only, where there is a limit; `faults` likewise; `asked` and `faulted`,
+accounts by when they last did; `waiting`, who was denied, by until when; and `state`: limited_until, resting_until
+(there: the circuit is open, or half-open once it has passed), rest, probe, probe_until, closed_at. Times are
+milliseconds.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,13 +35,15 @@ from models.settings import settings
 log = logging.getLogger(__name__)
 
 KEY = "headrace:provider:{}:{}"
-PARTS = ("slots", "calls", "faults", "waiting", "state")
+PARTS = ("slots", "calls", "faults", "asked", "faulted", "waiting", "state")
+ACCOUNTS = 3  # whose faults open a circuit together
 SEND_SECONDS = 1.0
 AWAY_SECONDS = (
     1.0  # after a failure Redis is not asked for so long, so that its absence does not cost each job a time-out
 )
 LOG_SECONDS = 60.0
 DEFAULT_LIMITED_SECONDS = 5.0  # a 429 that does not say for how long
+LIMITED_SECONDS_MOST = 300.0  # whatever Retry-After says: then one call finds out
 
 
 class Report(StrEnum):
@@ -85,7 +96,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000) + tonumber(ARGV[1])
 _ACQUIRE = (
     _NOW
     + """
-local slots, calls, waiting, state = KEYS[1], KEYS[2], KEYS[4], KEYS[5]
+local slots, calls, waiting, state = KEYS[1], KEYS[2], KEYS[6], KEYS[7]
 local member, concurrency, per_minute, lease = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local s = redis.call('HMGET', state, 'limited_until', 'resting_until', 'probe', 'probe_until')
 local limited, resting, probe_until = tonumber(s[1]) or 0, tonumber(s[2]), tonumber(s[4]) or 0
@@ -133,18 +144,29 @@ return {1, 0, resting and 'probe' or ''}
 _REPORT = (
     _NOW
     + """
-local slots, faults, state = KEYS[1], KEYS[3], KEYS[5]
+local slots, faults, asked, faulted, waiting, state = KEYS[1], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local outcome, member, release, retry = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local most, window, rest, ceiling = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-if release == '1' then redis.call('ZREM', slots, member) end
+local account, accounts = ARGV[10], tonumber(ARGV[11])
+if release == '1' then
+  redis.call('ZREM', slots, member)
+  redis.call('ZREM', waiting, member)
+end
+local function note(key, who)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now - window)
+  redis.call('ZADD', key, now, who)
+  redis.call('PEXPIRE', key, window + 1000)
+  return redis.call('ZCARD', key)
+end
 local s = redis.call('HMGET', state, 'limited_until', 'resting_until', 'probe', 'rest', 'closed_at')
 local resting, probes, last = tonumber(s[2]), s[3] == member, tonumber(s[4])
 local function open(seconds)
   seconds = math.min(seconds, ceiling)
   redis.call('HSET', state, 'resting_until', now + seconds, 'rest', seconds)
   redis.call('HDEL', state, 'probe', 'probe_until')
-  redis.call('DEL', faults)
+  redis.call('DEL', faults, faulted)
 end
+local askers = outcome == 'none' and 0 or note(asked, account)
 if outcome == 'limited' then
   redis.call('HSET', state, 'limited_until', math.max(tonumber(s[1]) or 0, now + retry))
   if probes then redis.call('HDEL', state, 'probe', 'probe_until') end
@@ -154,10 +176,8 @@ elseif outcome == 'fault' then
   if resting then
     if probes then open((last or rest) * 2) end
   else
-    redis.call('ZREMRANGEBYSCORE', faults, '-inf', now - window)
-    redis.call('ZADD', faults, now, redis.call('HINCRBY', state, 'seq', 1))
-    redis.call('PEXPIRE', faults, window + 1000)
-    if redis.call('ZCARD', faults) >= most then
+    local all, who = note(faults, redis.call('HINCRBY', state, 'seq', 1)), note(faulted, account)
+    if all >= most and who >= math.min(accounts, most, askers) then
       local again = last and s[5] and now - tonumber(s[5]) < window
       open(again and last * 2 or rest)
     end
@@ -175,10 +195,11 @@ _STATES = (
     _NOW
     + """
 local found = {}
-for i = 1, #KEYS, 5 do
-  local n = 2 + (i - 1) / 5 * 2
+local parts = tonumber(ARGV[2])
+for i = 1, #KEYS, parts do
+  local n = 3 + (i - 1) / parts * 2
   local most, window = tonumber(ARGV[n]), tonumber(ARGV[n + 1])
-  local s = redis.call('HMGET', KEYS[i + 4], 'limited_until', 'resting_until', 'probe', 'probe_until')
+  local s = redis.call('HMGET', KEYS[i + parts - 1], 'limited_until', 'resting_until', 'probe', 'probe_until')
   local made = redis.call('ZCOUNT', KEYS[i + 1], '(' .. (now - 60000), '+inf')
   local frees = 0
   if most > 0 and made >= most then
@@ -234,30 +255,38 @@ class Pressure:
         member: str,
         report: Report,
         *,
+        account: str,
         retry_after_seconds: float | None = None,
         release: bool = True,
     ) -> None:
-        """Say what came of a call. `release=False`: the provider goes on working on it, and its slot stays held."""
-        retry = DEFAULT_LIMITED_SECONDS if retry_after_seconds is None else retry_after_seconds
+        """Say what came of a call for an account. `release=False`: the provider goes on working on it, and its slot stays
+        held.
+        """
+        told = retry_after_seconds if retry_after_seconds is not None else DEFAULT_LIMITED_SECONDS
+        retry = min(max(told, 0.0), LIMITED_SECONDS_MOST) if not math.isnan(told) else DEFAULT_LIMITED_SECONDS
         self._run(
             "report", _keys(provider),
             [
                 str(report), member, int(release), _ms(retry), limits.faults, _ms(limits.window_seconds),
-                _ms(limits.rest_seconds), _ms(limits.rest_max_seconds),
+                _ms(limits.rest_seconds), _ms(limits.rest_max_seconds), account, ACCOUNTS,
             ],
         )  # fmt: skip
 
     def release(self, provider: str, member: str) -> None:
-        """Give a slot back, without a word on how it went; a probe that says nothing makes room for another."""
-        self._run("report", _keys(provider), ["none", member, 1, 0, 1, 0, 0, 0])
+        """Give a slot, or a place among those who wait for one, back without a word on how it went; a probe that says
+        nothing makes room for another. One round trip, and it may be done again, by whoever is not sure that it was done.
+        """
+        self._run("report", _keys(provider), ["none", member, 1, 0, 1, 0, 0, 0, "", ACCOUNTS])
 
     def states(self, providers: Mapping[str, ProviderLimits]) -> dict[str, ProviderState] | None:
-        """How these providers stand, without changing anything. None: Redis is away, and nobody knows."""
+        """How these stand, by the names that they are counted under, without changing anything. None: Redis is away, and
+        nobody knows.
+        """
         if not providers:
             return {}
         keys = [key for name in providers for key in _keys(name)]
         values = [value for each in providers.values() for value in (each.per_minute or 0, _ms(each.window_seconds))]
-        answer = self._run("states", keys, values)
+        answer = self._run("states", keys, [len(PARTS), *values])
         if answer is None:
             return None
         return {name: _state(row, limits) for (name, limits), row in zip(providers.items(), answer, strict=True)}

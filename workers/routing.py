@@ -107,7 +107,8 @@ def take(
     chance: float = 0.0,
     pressure_key: Callable[[str], str] = str,
 ) -> Choice:
-    """Choose a route and take a slot of its provider, for `member` to release.
+    """Choose a route and take a slot of its provider, for `member` to release. `pressure_key` gives the name under which a
+    provider is counted for this job: its own, or that of the customer's own key there.
 
     Asks without looking first, so that the usual case is one round trip; each denial is one more, at most one per
     provider. `chance` is a number from 0 to 1 that spreads the waits.

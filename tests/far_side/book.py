@@ -15,7 +15,8 @@ create table if not exists calls (
     key text, fault text, headers text not null, body text not null
 );
 create table if not exists generations (
-    id text primary key, key text, at real not null, state text not null default 'running', facts text not null
+    id text primary key, key text, at real not null, state text not null default 'running', facts text not null,
+    delivered real
 );
 create index if not exists generations_key on generations (key);
 """
@@ -55,12 +56,16 @@ class Book:
                          state, generation_id)  # fmt: skip
         return bool(found)
 
+    def deliver(self, generation_id: str) -> None:
+        """Note that a complete answer with its result, or with the result's addresses, has left for us."""
+        self._do("update generations set delivered = coalesce(delivered, ?) where id = ?", time.time(), generation_id)
+
     def generation(self, generation_id: str) -> dict[str, Any] | None:
-        found = self._do("select id, key, at, state, facts from generations where id = ?", generation_id)
+        found = self._do("select id, key, at, state, facts, delivered from generations where id = ?", generation_id)
         return _generation(found[0]) if found else None
 
     def generations(self, key: str | None = None) -> list[dict[str, Any]]:
-        sql = "select id, key, at, state, facts from generations where ?1 is null or key = ?1 order by at, rowid"
+        sql = "select id, key, at, state, facts, delivered from generations where ?1 is null or key = ?1 order by at, rowid"
         return [_generation(row) for row in self._do(sql, key)]
 
     def starts_per_key(self) -> Counter[str]:
@@ -82,4 +87,7 @@ class Book:
 
 
 def _generation(row: tuple[Any, ...]) -> dict[str, Any]:
-    return {"id": row[0], "key": row[1], "at": row[2], "state": row[3], "facts": json.loads(row[4])}
+    return {
+        "id": row[0], "key": row[1], "at": row[2], "state": row[3], "facts": json.loads(row[4]),
+        "delivered": row[5] is not None,
+    }  # fmt: skip

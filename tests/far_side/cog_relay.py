@@ -29,7 +29,10 @@ class CogRelay(FarSide):
         if ask.method == "PUT" and answer.status_code not in TURNED_AWAY:
             job, _, number = parts[1].rpartition("-")
             self.book.begin(parts[1], f"{job}:{number}", {})
-        return Answer(answer.status_code, answer.content, answer.headers.get("content-type", "application/json"))
+        made = Answer(answer.status_code, answer.content, answer.headers.get("content-type", "application/json"))
+        if ask.method == "PUT" and answer.status_code == 200 and answer.json().get("status") == "succeeded":
+            made.delivers = parts[1]
+        return made
 
     def called_back(self, generation_id: str) -> tuple[bytes, dict[str, str]]:
         raise NotImplementedError("the servers call back themselves")

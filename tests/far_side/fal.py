@@ -81,7 +81,9 @@ class FalFarSide(FarSide):
             return as_json({"detail": "Request is still in progress"}, 400)
         status, body = self._ended(generation)
         named = {"x_fal_error_type": body["error_type"]} if isinstance(body, dict) and "error_type" in body else {}
-        return as_json(body, status, **named)
+        answer = as_json(body, status, **named)
+        answer.delivers = found if status == 200 else None
+        return answer
 
     def _cancel(self, found: str) -> Answer:
         generation = self.book.generation(found)
@@ -118,6 +120,10 @@ class FalFarSide(FarSide):
         told: dict[str, Any] = {"request_id": generation_id, "gateway_request_id": generation_id, "payload": payload}
         told |= {"status": "OK"} if status < 400 else {"status": "ERROR", "error": f"Invalid status code: {status}"}
         body = json.dumps(told).encode()
+        return body, signed(self.signing_key, body, generation_id)
+
+    def progress_called_back(self, generation_id: str, number: int) -> tuple[bytes, dict[str, str]]:
+        body = json.dumps({"request_id": generation_id, "status": "IN_PROGRESS", "number": number}).encode()
         return body, signed(self.signing_key, body, generation_id)
 
 

@@ -25,8 +25,12 @@ Kind = Literal[
     "slow",  # the answer trickles for `seconds`
     "wrong_type",  # the right bytes under the wrong content type
     "truncated",  # the result inside the answer is cut off
+    "missing",  # 404, of a result's address only: it is not there yet
+    "forbidden",  # 403, likewise
 ]
 BEGUN = frozenset({"lose", "late", "cut", "garble", "slow", "wrong_type", "truncated"})  # the work was done
+WHOLE = frozenset({"late", "slow", "wrong_type", "truncated"})  # what was said has left all the same
+FILES_ONLY = {"missing": 404, "forbidden": 403}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,9 @@ class Faults:
                 if fits and self._used[number] < rule.times:
                     self._used[number] += 1
                     return rule
-            return self._drawn(method, f"{method} {key or path}")
+            return self._drawn(method, path, f"{method} {key or path}")
 
-    def _drawn(self, method: str, who: str) -> Fault | None:
+    def _drawn(self, method: str, path: str, who: str) -> Fault | None:
         self._seen[who] += 1
         if not self.share or self._faulted[who] >= self.per_key:
             return None
@@ -94,6 +98,8 @@ class Faults:
         chance = int.from_bytes(digest[:8]) / 2**64
         for kind, part in self.share.items():
             if chance < part:
+                if kind in FILES_ONLY and not path.startswith("/files/"):
+                    return None
                 self._faulted[who] += 1
                 return Fault(cast("Kind", kind), method=method, seconds=self.seconds, retry_after=self.retry_after)
             chance -= part

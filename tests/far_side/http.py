@@ -57,7 +57,9 @@ class HttpFarSide(FarSide):
         told = self._told(found)
         if told is None:
             return as_json({"error": {"message": "no such generation"}}, 404)
-        return as_json(told, 200 if told["status"] in {"succeeded", "failed"} else 202)
+        answer = as_json(told, 200 if told["status"] in {"succeeded", "failed"} else 202)
+        answer.delivers = found if told["status"] == "succeeded" else None
+        return answer
 
     def _told(self, found: str) -> dict[str, Any] | None:
         """Follows from the time that has passed, also in a process that began after it."""
@@ -78,6 +80,10 @@ class HttpFarSide(FarSide):
 
     def called_back(self, generation_id: str) -> tuple[bytes, dict[str, str]]:
         body = json.dumps(self._told(generation_id)).encode()
+        return body, signed(body, generation_id)
+
+    def progress_called_back(self, generation_id: str, number: int) -> tuple[bytes, dict[str, str]]:
+        body = json.dumps({"id": generation_id, "status": "running", "progress": number % 100, "n": number}).encode()
         return body, signed(body, generation_id)
 
 

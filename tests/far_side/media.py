@@ -2,9 +2,11 @@
 
 import hashlib
 import io
+import random
 import struct
 import wave
-from functools import cache
+import zlib
+from functools import cache, lru_cache
 
 
 @cache
@@ -17,6 +19,23 @@ def png(text: str, side: int = 32) -> bytes:
     picture.paste(tuple(digest[3:6]), (side // 4, side // 4, side // 2, side // 2))
     picture.save(out, "PNG")
     return out.getvalue()
+
+
+@lru_cache(maxsize=64)
+def noise(text: str, side: int = 640) -> bytes:
+    """A picture of over a mebibyte, which workers do not keep in memory."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.frombytes("RGB", (side, side), random.Random(text).randbytes(3 * side * side)).save(
+        out, "PNG", compress_level=0
+    )
+    return out.getvalue()
+
+
+def drawn(text: str, share: float) -> bool:
+    """Whether this name is among such a share of all names, the same in every run and process."""
+    return zlib.crc32(text.encode()) < share * 2**32
 
 
 @cache

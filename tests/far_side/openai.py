@@ -1,6 +1,7 @@
 """An OpenAI-compatible server: images, edits, chat, speech.
 
-Script of a model: `answer` "b64" or "url" or "data", `deltas` (the text's parts), `pause` between them, `finish`,
+Script of a model: `answer` "b64" or "url" or "data" or "mixed" (half of the pictures by address), `big` (the share of
+pictures of over a mebibyte), `deltas` (the text's parts), `pause` between them, `finish`,
 `usage` (False: none is sent; a mapping: added to it), `error` {status, body} or, in a stream, `error_after` {body},
 `events` (what a stream sends instead of all this), `stream` (False: chat answers with JSON), `idempotent`.
 """
@@ -11,7 +12,7 @@ import threading
 from typing import Any
 from uuid import uuid4
 
-from tests.far_side.media import cut, png, wav
+from tests.far_side.media import cut, drawn, noise, png, wav
 from tests.far_side.server import Answer, Ask, FarSide, as_json, main
 
 
@@ -24,7 +25,7 @@ class OpenAIFarSide(FarSide):
 
     def answer(self, ask: Ask) -> Answer:
         if ask.method == "GET" and ask.path.startswith("/files/"):
-            return Answer(parts=[cut(png(ask.path), ask.truncated)], content_type="image/png")
+            return Answer(parts=[cut(self._picture(ask.path), ask.truncated)], content_type="image/png")
         makers = {
             "/v1/images/generations": self._images,
             "/v1/images/edits": self._images,
@@ -39,9 +40,16 @@ class OpenAIFarSide(FarSide):
         if "error" in wanted:
             return as_json(wanted["error"]["body"], wanted["error"]["status"])
         with self._lock:
-            if not (wanted.get("idempotent") and ask.key and self.book.generations(ask.key)):
-                self.book.begin(uuid4().hex, ask.key, {"path": ask.path, "model": body.get("model")})
-        return maker(ask, body, wanted)
+            before = self.book.generations(ask.key) if wanted.get("idempotent") and ask.key else []
+            found = before[0]["id"] if before else uuid4().hex
+            if not before:
+                self.book.begin(found, ask.key, {"path": ask.path, "model": body.get("model")})
+        answer = maker(ask, body, wanted)
+        answer.delivers = None if ask.truncated else found
+        return answer
+
+    def _picture(self, name: str) -> bytes:
+        return noise(name) if drawn(name, self.scripted("*").get("big", 0)) else png(name)
 
     def refusal(self, status: int, message: str) -> Any:
         kind = "server_error" if status >= 500 else "rate_limit_exceeded" if status == 429 else "invalid_request_error"
@@ -51,8 +59,9 @@ class OpenAIFarSide(FarSide):
         data = []
         for number in range(int(body.get("n") or 1)):
             name = f"/files/{body.get('prompt')}-{number}.png".replace(" ", "-")
-            encoded = base64.b64encode(cut(png(name), ask.truncated)).decode()
-            match wanted.get("answer", "b64"):
+            encoded = base64.b64encode(cut(self._picture(name), ask.truncated)).decode()
+            shape = wanted.get("answer", "b64")
+            match shape if shape != "mixed" else "url" if drawn(f"by address {name}", 0.5) else "b64":
                 case "url":
                     data.append({"url": self.root + name})
                 case "data":

@@ -20,7 +20,11 @@ NOTHING_BEGAN = {
     "error",  # `status`
     "drop",  # the connection closes without an answer
     "stall",  # no answer for `seconds`, then the connection closes
+    "missing",  # 404, of a result's address only: it is not there yet
+    "forbidden",  # 403, likewise
 }
+FILES_ONLY = {"missing", "forbidden"}
+WHOLE = {"slow", "wrong_type", "twice", "late", "truncated"}  # what was said has left all the same
 BEGAN = {
     "lose",  # it was done, and the connection closes without an answer
     "slow",  # the answer trickles for `seconds`
@@ -87,9 +91,9 @@ class Faults:
                 if fits and self._used[number] < rule.times:
                     self._used[number] += 1
                     return rule
-            return self._drawn(f"{method} {key}")
+            return self._drawn(f"{method} {key}", path)
 
-    def _drawn(self, who: str) -> Fault | None:
+    def _drawn(self, who: str, path: str) -> Fault | None:
         self._seen[who] += 1
         if not self.share or self._faulted[who] >= self.per_key:
             return None
@@ -97,6 +101,8 @@ class Faults:
         chance = int.from_bytes(digest[:8]) / 2**64
         for kind, part in self.share.items():
             if chance < part:
+                if kind in FILES_ONLY and not path.startswith("/files/"):
+                    return None
                 self._faulted[who] += 1
                 return Fault(kind, seconds=self.seconds, retry_after=self.retry_after)
             chance -= part
@@ -110,7 +116,7 @@ create table if not exists calls (
 );
 create table if not exists generations (
     id text primary key, key text not null, at real not null, late real not null default 0,
-    canceled integer not null default 0, facts text not null
+    canceled integer not null default 0, facts text not null, delivered real
 );
 """
 
@@ -152,6 +158,10 @@ class Book:
         )  # fmt: skip
         return bool(found)
 
+    def deliver(self, generation_id: str) -> None:
+        """Note that a complete answer with its result, or with the result's addresses, has left for us."""
+        self._do("update generations set delivered = coalesce(delivered, ?) where id = ?", time.time(), generation_id)
+
     def cancel(self, generation_id: str) -> None:
         self._do("update generations set canceled = 1 where id = ?", generation_id)
 
@@ -176,10 +186,10 @@ class Book:
 
     def _generations(self, where: str, *values: Any) -> list[dict[str, Any]]:
         rows = self._do(
-            f"select id, key, at, late, canceled, facts from generations {where} order by at, rowid", *values
+            f"select id, key, at, late, canceled, facts, delivered from generations {where} order by at, rowid", *values
         )
         return [
             {"id": row[0], "key": row[1], "at": row[2], "late": row[3], "canceled": bool(row[4]),
-             "facts": json.loads(row[5])}
+             "facts": json.loads(row[5]), "delivered": row[6] is not None}
             for row in rows
         ]  # fmt: skip

@@ -8,7 +8,6 @@ import socket
 import sys
 import threading
 import time
-import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from PIL import Image
 
-from tests.far_side.queue_faults import NOTHING_BEGAN, Book, Fault, Faults
+from tests.far_side.media import drawn, noise
+from tests.far_side.queue_faults import FILES_ONLY, NOTHING_BEGAN, WHOLE, Book, Fault, Faults
+from tests.far_side.storm import Storm, post
 
 
 @dataclass(slots=True)
@@ -44,6 +45,7 @@ class Answer:
     body: bytes = b""
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
+    delivers: str | None = None  # the generation whose result is in it, whole
 
 
 def as_json(value: Any, status: int = 200, **headers: str) -> Answer:
@@ -82,11 +84,15 @@ class FarSide(ABC):
     def called_back(self, generation_id: str) -> tuple[bytes, dict[str, str]]:
         """The body and headers of the call that says how a generation ended."""
 
+    def progress_called_back(self, generation_id: str, number: int) -> tuple[bytes, dict[str, str]]:
+        """The same of one call on its way; `number` makes it another than the one before."""
+        raise NotImplementedError("this far side tells no progress")
+
     def scripted(self, model: str) -> dict[str, Any]:
         return {**self.script.get("*", {}), **self.script.get(model, {})}
 
     def picture(self, ask: Ask, name: str) -> Answer:
-        whole = png(name)
+        whole = noise(name) if drawn(name, self.scripted("*").get("big", 0)) else png(name)
         return Answer(body=whole[: len(whole) // 2] if ask.is_hit_by("truncated") else whole, content_type="image/png")
 
     def late(self, ask: Ask) -> float:
@@ -102,9 +108,10 @@ class FarSide(ABC):
     def _post(self, generation_id: str, url: str, times: int) -> None:
         for _ in range(times):
             body, headers = self.called_back(generation_id)
-            with contextlib.suppress(OSError):  # nobody is there: the client polls
-                headers = {"Content-Type": "application/json", **headers}
-                urllib.request.urlopen(urllib.request.Request(url, body, headers, method="POST"), timeout=5).close()
+            if post(url, body, headers) and json.loads(body)["status"] in {"OK", "succeeded"}:
+                self.book.deliver(generation_id)
+        storm = Storm.of(self.scripted("*"))
+        storm.blow(generation_id, url, partial(self.progress_called_back, generation_id))
 
     @contextlib.contextmanager
     def running(self, port: int = 0) -> Iterator[Self]:
@@ -180,6 +187,8 @@ class _Handler(BaseHTTPRequestHandler):
         if ask.is_hit_by("wrong_type"):
             answer.content_type = "application/octet-stream"
         self._send(answer, ask.fault)
+        if answer.delivers and (ask.fault is None or ask.fault.kind in WHOLE):
+            side.book.deliver(answer.delivers)
 
     do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - the names that http.server calls
 
@@ -189,6 +198,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(as_json({"detail": "too many requests"}, 429, **pause), None)
         elif fault.kind == "error":
             self._send(Answer(fault.status, b"<h1>Sorry</h1>", "text/html"), None)
+        elif fault.kind in FILES_ONLY:
+            self._send(as_json({"detail": "not yet"}, 404 if fault.kind == "missing" else 403), None)
         else:
             if fault.kind == "stall":
                 self.server.closing.wait(fault.seconds)

@@ -5,19 +5,18 @@ address), `error` (it fails with these words), `end` ("canceled", "aborted"), `l
 back, signed, when it ends).
 """
 
-import contextlib
 import hmac
 import json
 import threading
 import time
-import urllib.request
 from base64 import b64decode, b64encode
 from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
-from tests.far_side.media import cut, png
+from tests.far_side.media import cut, drawn, noise, png
 from tests.far_side.server import Answer, Ask, FarSide, as_json, main
+from tests.far_side.storm import Storm, post
 
 ENDED = ("succeeded", "failed", "canceled", "aborted")
 
@@ -28,7 +27,8 @@ class ReplicateFarSide(FarSide):
     def answer(self, ask: Ask) -> Answer:
         match [ask.method, *ask.path.strip("/").split("/")]:
             case ["GET", "files", name]:
-                return Answer(parts=[cut(png(name), ask.truncated)], content_type="image/png")
+                whole = noise(name) if drawn(name, self.scripted("*").get("big", 0)) else png(name)
+                return Answer(parts=[cut(whole, ask.truncated)], content_type="image/png")
             case ["POST", "v1", "predictions"]:
                 return self._create(ask, ask.body().get("version"))
             case ["POST", "v1", "models" | "deployments", owner, name, "predictions"]:
@@ -57,7 +57,7 @@ class ReplicateFarSide(FarSide):
         prefer = ask.headers.get("prefer", "")
         if prefer.startswith("wait"):
             time.sleep(min(float(prefer.partition("=")[2] or 60), wanted.get("ready_seconds", 0)))
-            return as_json(self.prediction(found), 201)
+            return self._shown(found, 201)
         prediction = self.prediction(found)
         unfinished: dict[str, Any] = {"status": "starting", "output": None, "error": None, "logs": "", "metrics": {}}
         return as_json({**prediction, **unfinished}, 201)
@@ -65,7 +65,13 @@ class ReplicateFarSide(FarSide):
     def _show(self, found: str) -> Answer:
         if self.book.generation(found) is None:
             return as_json(self.refusal(404, "The requested resource could not be found."), 404)
-        return as_json(self.prediction(found))
+        return self._shown(found)
+
+    def _shown(self, found: str, status: int = 200) -> Answer:
+        prediction = self.prediction(found)
+        answer = as_json(prediction, status)
+        answer.delivers = found if prediction["status"] == "succeeded" else None
+        return answer
 
     def _settle(self, found: str) -> None:
         """Its state follows from the time that has passed, also in a process that began after it."""
@@ -102,11 +108,16 @@ class ReplicateFarSide(FarSide):
         }
 
     def _call_back(self, found: str, url: str, secret: str) -> None:
-        body = json.dumps(self.prediction(found)).encode()
-        headers = {"Content-Type": "application/json", **signed(secret, body)}
-        with contextlib.suppress(OSError):  # nobody is there: the client polls
-            request = urllib.request.Request(url, body, headers, method="POST")
-            urllib.request.urlopen(request, timeout=5).close()
+        prediction = self.prediction(found)
+        body = json.dumps(prediction).encode()
+        if post(url, body, signed(secret, body)) and prediction["status"] == "succeeded":
+            self.book.deliver(found)
+
+        def progress(number: int) -> tuple[bytes, dict[str, str]]:
+            late = {**prediction, "status": "processing", "output": None, "logs": f"{number % 100}%| late"}
+            return json.dumps(late).encode(), signed(secret, json.dumps(late).encode())
+
+        Storm.of(self.scripted("*")).blow(found, url, progress)
 
 
 def signed(secret: str, body: bytes, at: float | None = None, message_id: str = "msg_1") -> dict[str, str]:

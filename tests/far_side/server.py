@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 from tests.far_side.book import Book
-from tests.far_side.faults import BEGUN, Fault, Faults
+from tests.far_side.faults import BEGUN, FILES_ONLY, WHOLE, Fault, Faults
 
 HEADERS_KEPT = ("authorization", "content-type", "http-referer", "idempotency-key", "prefer", "cancel-after")
 
@@ -56,6 +56,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     pause: float = 0.0
     chunked: bool = False
+    delivers: str | None = None  # the generation whose result is in it, whole
 
 
 def as_json(value: Any, status: int = 200) -> Answer:
@@ -168,6 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(answer)
         else:
             self._send_badly(answer, fault)
+        if answer.delivers and (fault is None or fault.kind in WHOLE):
+            self._far.book.deliver(answer.delivers)
 
     def _misbehave(self, fault: Fault) -> None:
         """Before anything began."""
@@ -176,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.server.closing.wait(fault.seconds)
             self._hang_up()
             return
-        status = 429 if fault.kind == "limited" else fault.status
+        status = 429 if fault.kind == "limited" else FILES_ONLY.get(fault.kind, fault.status)
         body = fault.body if fault.body is not None else self._far.refusal(status, f"told to answer {status}")
         answer = as_json(body, status)
         if fault.retry_after is not None:

@@ -130,7 +130,7 @@ def test_threads_together_make_as_many_calls_as_allowed(limiter: Pressure) -> No
 def opened(limiter: Pressure, limits: ProviderLimits = BREAKER) -> None:
     for number in range(limits.faults):
         assert granted(limiter, limits, f"f{number}")
-        limiter.report("p", limits, f"f{number}", Report.FAULT)
+        limiter.report("p", limits, f"f{number}", Report.FAULT, account="a")
 
 
 def resting(limiter: Pressure, limits: ProviderLimits = BREAKER) -> float:
@@ -145,7 +145,7 @@ def test_faults_open_the_circuit_and_one_probe_among_sixteen_threads_closes_it(l
     assert isinstance(denied, Denied)
     assert denied.reason == "resting"
     assert 9 < denied.seconds <= 10
-    limiter.report("p", BREAKER, "straggler", Report.OK)  # began before it opened: decides nothing
+    limiter.report("p", BREAKER, "straggler", Report.OK, account="a")  # began before it opened: decides nothing
     assert resting(limiter) == 10
     limiter.offset_seconds = 11
     start = threading.Barrier(16)
@@ -160,9 +160,9 @@ def test_faults_open_the_circuit_and_one_probe_among_sixteen_threads_closes_it(l
     assert len(probes) == 1
     assert answers[probes[0]] == Granted(probe=True)
     assert {each.reason for each in answers if isinstance(each, Denied)} == {"probing"}
-    limiter.report("p", BREAKER, f"m{(probes[0] + 1) % 16}", Report.OK)  # not the probe
+    limiter.report("p", BREAKER, f"m{(probes[0] + 1) % 16}", Report.OK, account="a")  # not the probe
     assert not granted(limiter, BREAKER, "y")
-    limiter.report("p", BREAKER, f"m{probes[0]}", Report.OK)
+    limiter.report("p", BREAKER, f"m{probes[0]}", Report.OK, account="a")
     assert limiter.acquire("p", BREAKER, "y") == Granted(probe=False)
 
 
@@ -173,7 +173,7 @@ def test_a_rest_doubles_to_its_ceiling_while_probes_fail(limiter: Pressure) -> N
         rests.append(resting(limiter))
         limiter.offset_seconds += rests[-1] + 1
         assert granted(limiter, BREAKER, f"probe{turn}")
-        limiter.report("p", BREAKER, f"probe{turn}", Report.FAULT)
+        limiter.report("p", BREAKER, f"probe{turn}", Report.FAULT, account="a")
     assert rests == [10, 20, 35, 35]
 
 
@@ -183,7 +183,7 @@ def test_a_circuit_that_opens_soon_after_it_closed_rests_longer_and_later_it_beg
         assert resting(limiter) == expected
         limiter.offset_seconds += expected + 1
         assert granted(limiter, BREAKER, "probe")
-        limiter.report("p", BREAKER, "probe", Report.OK)
+        limiter.report("p", BREAKER, "probe", Report.OK, account="a")
         limiter.offset_seconds += quiet
 
 
@@ -194,7 +194,7 @@ def test_a_probe_that_is_killed_limited_or_given_back_makes_room_for_another(lim
     assert not granted(limiter, BREAKER, "next")
     limiter.offset_seconds = 42
     assert granted(limiter, BREAKER, "next", lease_seconds=30)
-    limiter.report("p", BREAKER, "next", Report.LIMITED, retry_after_seconds=5)
+    limiter.report("p", BREAKER, "next", Report.LIMITED, account="a", retry_after_seconds=5)
     limiter.offset_seconds = 48
     assert limiter.acquire("p", BREAKER, "third") == Granted(probe=True)
     limiter.release("p", "third")  # put back without having asked
@@ -203,12 +203,12 @@ def test_a_probe_that_is_killed_limited_or_given_back_makes_room_for_another(lim
 
 def test_refusals_limits_and_old_faults_do_not_open_the_circuit(limiter: Pressure) -> None:
     for number in range(20):
-        limiter.report("p", BREAKER, f"m{number}", Report.REFUSED)
-        limiter.report("p", BREAKER, f"m{number}", Report.LIMITED, retry_after_seconds=0.0)
-    limiter.report("p", BREAKER, "a", Report.FAULT)
-    limiter.report("p", BREAKER, "b", Report.FAULT)
+        limiter.report("p", BREAKER, f"m{number}", Report.REFUSED, account="a")
+        limiter.report("p", BREAKER, f"m{number}", Report.LIMITED, account="a", retry_after_seconds=0.0)
+    limiter.report("p", BREAKER, "a", Report.FAULT, account="a")
+    limiter.report("p", BREAKER, "b", Report.FAULT, account="a")
     limiter.offset_seconds = 61
-    limiter.report("p", BREAKER, "c", Report.FAULT)
+    limiter.report("p", BREAKER, "c", Report.FAULT, account="a")
     assert granted(limiter, BREAKER, "d")
     states = limiter.states({"p": BREAKER})
     assert states is not None
@@ -219,15 +219,17 @@ def test_a_refusal_by_a_probe_shows_that_the_provider_works(limiter: Pressure) -
     opened(limiter)
     limiter.offset_seconds = 11
     assert granted(limiter, BREAKER, "probe")
-    limiter.report("p", BREAKER, "probe", Report.REFUSED)
+    limiter.report("p", BREAKER, "probe", Report.REFUSED, account="a")
     assert limiter.acquire("p", BREAKER, "x") == Granted()
 
 
 def test_a_429_holds_for_every_worker_until_its_time(url: str, limiter: Pressure) -> None:
     other = Pressure(url)
     assert granted(limiter, NONE, "a")
-    limiter.report("p", NONE, "a", Report.LIMITED, retry_after_seconds=7)
-    limiter.report("p", NONE, "a", Report.LIMITED, retry_after_seconds=2)  # a shorter one does not shorten it
+    limiter.report("p", NONE, "a", Report.LIMITED, account="a", retry_after_seconds=7)
+    limiter.report(
+        "p", NONE, "a", Report.LIMITED, account="a", retry_after_seconds=2
+    )  # a shorter one does not shorten it
     denied = other.acquire("p", NONE, "b")
     assert isinstance(denied, Denied)
     assert denied.reason == "limited"
@@ -241,7 +243,7 @@ def test_a_429_holds_for_every_worker_until_its_time(url: str, limiter: Pressure
 def test_a_call_that_goes_on_keeps_its_slot(limiter: Pressure) -> None:
     one = ProviderLimits(concurrency=1, per_minute=2)
     assert granted(limiter, one, "a")
-    limiter.report("p", one, "a", Report.OK, release=False)
+    limiter.report("p", one, "a", Report.OK, account="a", release=False)
     assert not granted(limiter, one, "b")
     states = limiter.states({"p": one, "q": one})
     assert states is not None
@@ -249,7 +251,7 @@ def test_a_call_that_goes_on_keeps_its_slot(limiter: Pressure) -> None:
     assert (held.slots_used, held.slots_free, held.calls_last_minute, held.calls_left) == (1, 0, 1, 1)
     assert (held.slot_seconds, held.call_seconds, held.half_open) == (1.0, 0.0, False)
     assert (free.slots_used, free.slots_free, free.calls_left) == (0, 1, 2)
-    limiter.report("p", one, "a", Report.OK)
+    limiter.report("p", one, "a", Report.OK, account="a")
     assert granted(limiter, one, "b")
     full = limiter.states({"p": one})
     assert full is not None
@@ -264,7 +266,7 @@ def test_a_flush_and_a_restart_without_scripts_harm_nothing(url: str, limiter: P
         client.flushall()
         client.script_flush()
     assert granted(limiter, one, "b")
-    limiter.report("p", one, "a", Report.OK)
+    limiter.report("p", one, "a", Report.OK, account="a")
     assert not granted(limiter, one, "d")
 
 
@@ -272,7 +274,7 @@ def used(limiter: Pressure) -> None:
     """Everything, on a Redis that is away."""
     assert granted(limiter, ProviderLimits(concurrency=1, per_minute=1), "a")
     assert granted(limiter, ProviderLimits(concurrency=1, per_minute=1), "b")
-    limiter.report("p", NONE, "a", Report.FAULT)
+    limiter.report("p", NONE, "a", Report.FAULT, account="a")
     limiter.release("p", "a")
     assert limiter.states({"p": NONE}) is None
     limiter.close()
@@ -292,3 +294,122 @@ def test_a_process_has_one_set_of_limits() -> None:
     assert pressure.pressure() is pressure.pressure()
     assert pressure.pressure().states({}) == {}
     pressure.close()
+
+
+# Whose faults they are
+
+ROOMY = ProviderLimits(faults=4, window_seconds=60, rest_seconds=10)
+
+
+def faults(limiter: Pressure, *accounts: str, limits: ProviderLimits = ROOMY) -> None:
+    for number, account in enumerate(accounts):
+        limiter.report("p", limits, f"m{number}", Report.FAULT, account=account)
+
+
+def test_the_faults_of_one_account_do_not_rest_a_provider_that_others_use(limiter: Pressure) -> None:
+    limiter.report("p", ROOMY, "m", Report.OK, account="b")
+    faults(limiter, *["a"] * 20)
+    assert resting(limiter, ROOMY) == 0
+    assert granted(limiter, ROOMY, "n")
+    faults(limiter, "b")  # two have asked, and for both it fails
+    assert resting(limiter, ROOMY) == 10
+
+
+def test_among_many_accounts_three_with_faults_rest_a_provider(limiter: Pressure) -> None:
+    for account in "abcdef":
+        limiter.report("p", ROOMY, "m", Report.REFUSED, account=account)
+    faults(limiter, *["a"] * 5, *["b"] * 5)
+    assert resting(limiter, ROOMY) == 0
+    faults(limiter, "c")
+    assert resting(limiter, ROOMY) == 10
+
+
+def test_an_account_that_is_the_only_one_rests_a_provider_by_itself(limiter: Pressure) -> None:
+    limiter.report("p", ROOMY, "m", Report.OK, account="b")
+    limiter.offset_seconds = 61  # b has not asked since
+    faults(limiter, "a", "a", "a")
+    assert resting(limiter, ROOMY) == 0
+    faults(limiter, "a")
+    assert resting(limiter, ROOMY) == 10
+
+
+def test_two_faults_that_are_enough_need_two_accounts_at_most(limiter: Pressure) -> None:
+    two = ProviderLimits(faults=2, window_seconds=60, rest_seconds=10)
+    for account in "abc":
+        limiter.report("p", two, "m", Report.OK, account=account)
+    faults(limiter, "a", "b", limits=two)
+    assert resting(limiter, two) == 10
+
+
+def test_faults_of_long_ago_are_nobodys(limiter: Pressure) -> None:
+    faults(limiter, "a", "b", "c")
+    limiter.offset_seconds = 61
+    faults(limiter, "a", "a", "a")
+    assert resting(limiter, ROOMY) == 0
+
+
+def test_a_customers_own_key_is_counted_apart(limiter: Pressure) -> None:
+    theirs = "p@a"
+    one = ProviderLimits(concurrency=1, faults=1)
+    assert isinstance(limiter.acquire(theirs, one, "x"), Granted)
+    limiter.report(theirs, one, "x", Report.LIMITED, account="a", retry_after_seconds=60)
+    limiter.report(theirs, one, "x", Report.FAULT, account="a")
+    assert isinstance(limiter.acquire(theirs, one, "y"), Denied)
+    assert granted(limiter, one, "z")
+    states = limiter.states({"p": one, theirs: one})
+    assert states is not None
+    assert (states["p"].resting_seconds, states["p"].limited_seconds, states["p"].slots_used) == (0, 0, 1)
+    assert states[theirs].limited_seconds > 0
+    assert states[theirs].resting_seconds > 0
+
+
+@pytest.mark.parametrize(("told", "held"), [
+    (86_400.0, 300), (float("inf"), 300), (1e300, 300), (float("nan"), 5), (-7.0, 0), (12.0, 12), (None, 5),
+])  # fmt: skip
+def test_no_429_holds_everybody_longer_than_five_minutes(limiter: Pressure, told: float | None, held: int) -> None:
+    limiter.report("p", NONE, "a", Report.LIMITED, account="a", retry_after_seconds=told)
+    states = limiter.states({"p": NONE})
+    assert states is not None
+    assert round(states["p"].limited_seconds) == held
+
+
+# Giving back
+
+
+def test_a_slot_can_be_given_back_twice_and_by_who_never_had_one(limiter: Pressure) -> None:
+    one = ProviderLimits(concurrency=1)
+    assert granted(limiter, one, "a")
+    for _ in range(2):
+        limiter.release("p", "a")
+    assert granted(limiter, one, "b")
+    limiter.release("p", "a")
+    limiter.report("p", one, "a", Report.OK, account="a")
+    limiter.release("p", "nobody")
+    assert not granted(limiter, one, "c")  # b's is still b's
+    limiter.release("p", "b")
+    assert granted(limiter, one, "c")
+
+
+def test_who_waits_no_longer_is_not_in_the_way_of_others(limiter: Pressure) -> None:
+    one = ProviderLimits(concurrency=1)
+    assert granted(limiter, one, "a")
+    for number in range(5):
+        assert not granted(limiter, one, f"waits{number}")
+        limiter.release("p", f"waits{number}")
+    denied = limiter.acquire("p", one, "b")
+    assert isinstance(denied, Denied)
+    assert denied.seconds == 1.0
+
+
+def test_giving_back_is_one_call_to_the_server_and_leaves_nothing_that_stays(url: str, limiter: Pressure) -> None:
+    limiter.release("p", "warm")
+    with redis.Redis.from_url(url) as client:
+        before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+        limiter.release("p", "a")
+        assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 1
+        faults(limiter, "a", "b", "c")
+        limiter.acquire("p", ProviderLimits(concurrency=1, per_minute=1), "x")
+        limiter.acquire("p", ProviderLimits(concurrency=1, per_minute=1), "y")
+        kept = list(client.scan_iter("headrace:provider:*"))
+        assert len(kept) == len(pressure.PARTS)
+        assert all(client.ttl(key) > 0 for key in kept)

@@ -105,9 +105,19 @@ def test_the_usual_case_asks_once_and_each_provider_at_most_once() -> None:
     assert (taken(none, 1.0), none.asked) == (Wait(5, "a has no free slot"), ["a", "b"])
 
 
+def test_a_providers_slot_is_taken_under_the_name_that_it_is_counted_by() -> None:
+    limiter = Scripted({"a@me": Denied(5, "full")})
+    choice = take(
+        limiter, [R("a"), R("b")], lambda _: ProviderLimits(), 0, "m", lease_seconds=5,
+        pressure_key=lambda name: f"{name}@me" if name == "a" else name,
+    )  # fmt: skip
+    assert (choice, limiter.asked) == (Go(1), ["a@me", "b"])
+
+
 @pytest.mark.parametrize(("error", "report"), [
     (None, Report.OK),
     (OutcomeUnknown("lost"), Report.FAULT),
+    (ProviderError("no_result_of_kind", "x", retryable=False, charged=True), Report.REFUSED),
     (ProviderError("http_500", "x", retryable=True), Report.FAULT),
     (ProviderError("bad_result", "x", retryable=True, charged=True), Report.FAULT),
     (ProviderError("limited", "x", retryable=True, limited=True), Report.LIMITED),

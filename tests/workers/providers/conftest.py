@@ -4,12 +4,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tenacity import wait_fixed
 
 from tests.far_side.callbacks import Listener
 from tests.far_side.fal import FalFarSide
 from tests.far_side.queue_faults import Book
+from workers.providers import fetching
 from workers.providers.base import Endpoint
 from workers.providers.fal import Fal
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the tries of a fetch, where its address does not say how long they are to be."""
+    monkeypatch.setattr(fetching, "_grows", wait_fixed(0.02))
 
 
 @pytest.fixture
