@@ -98,7 +98,7 @@ def counted_seconds(container: InputContainer, before: float = 0.0) -> float:
             seconds += float(packet.duration * packet.time_base)
         check_seconds(before + seconds)
     if bad > good:
-        raise broken("most of the sound cannot be decoded")
+        raise broken("most of the sound cannot be decoded", cut_off=bad == 1)  # its only packet is its last
     if seconds <= 0:
         raise broken("there is no sound in it", cut_off=True)
     return seconds
