@@ -165,7 +165,7 @@ def test_avif_is_read(file: Writer) -> None:
 @pytest.mark.parametrize("brand", [b"heic", b"heix", b"hevc", b"mif1"])
 def test_heic_is_refused_and_the_refusal_says_what_to_send(file: Writer, brand: bytes) -> None:
     error = refused(file, struct.pack(">I", 24) + b"ftyp" + brand + bytes(4) + b"mif1heic" + bytes(500))
-    assert (error.code, error.cut_off) == ("unknown_result", False)
+    assert (error.code, error.cut_off) == ("unread_kind", False)
     assert "HEIC" in error.message
     assert "JPEG" in error.message
 
