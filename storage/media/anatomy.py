@@ -1,7 +1,8 @@
 """Which pieces of a PNG, JPEG or GIF make up the picture.
 
-The others (texts, comments, colour profiles, previews) can be made to unpack to gigabytes or to take hours, and decoders
-refuse whole pictures for them. They never decide whether a picture is usable: the decoder is not given them.
+The others (texts, comments, colour profiles, previews) can be made to unpack to gigabytes, or fill the memory as they
+are, and decoders refuse whole pictures for them. They never decide whether a picture is usable: the decoder is not
+given them.
 """
 
 import io

@@ -114,15 +114,6 @@ def test_what_stands_in_a_jpeg_besides_the_picture_does_not_decide(file: Writer)
     assert measure_picture(cmyk).thumbnail
 
 
-def test_comments_in_a_gif_take_no_time(file: Writer) -> None:
-    gif = picture("GIF")
-    at = 13 + (3 << (gif[10] & 7) + 1)
-    comment = (
-        b"!\xfe" + (b"\xff" + b"x" * 255) * 80_000 + b"\0"
-    )  # 20 MB, which Pillow adds up byte string by byte string
-    assert measure(file(gif[:at] + comment + gif[at:])).width == 300
-
-
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_picture_has_the_size_and_the_thumbnail_that_people_see(kind: str, orientation: int) -> None:
