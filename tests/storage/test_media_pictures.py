@@ -98,6 +98,22 @@ def test_a_large_chunk_that_is_no_picture_is_not_read(tmp_path) -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("kind", ["WEBP", "AVIF", "JPEG", "GIF"])
+def test_a_picture_that_its_decoder_would_take_whole_into_memory_has_a_limit(tmp_path, kind: str) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as out:
+        out.write(picture(kind))
+        out.truncate(130 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnusableResult) as caught:
+            measure(path)
+        assert caught.value.code == "result_too_large"
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
 def test_what_stands_in_a_jpeg_besides_the_picture_does_not_decide(file: Writer) -> None:
     jpeg = picture("JPEG")
 
