@@ -48,7 +48,8 @@ Address = IPv4Address | IPv6Address
 
 
 class Refused(Exception):
-    """An address is not fetched, or not to its end. Codes: refused_address, unreachable, too_slow, too_large, bad_status.
+    """An address is not fetched, or not to its end. Codes: refused_address, unreachable, too_slow, too_large, bad_status,
+    bad_encoding.
 
     The message is fit for the user who gave the address: it tells nothing of what lies inside our network.
     """

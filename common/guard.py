@@ -19,6 +19,7 @@ import certifi
 import httpcore
 
 from common.addresses import Refused, Target, parse, public_addresses
+from common.encodings import unpacked
 
 __all__ = ["Answer", "Refused", "check", "open_url", "system_resolver"]
 
@@ -44,12 +45,19 @@ def check(url: str, allow: Collection[str] = ()) -> Target:
 
 
 class Answer:
-    """A far side's answer. Its body is given as it was sent, never unpacked, and may be read once, inside the block."""
+    """A far side's answer. Its body may be read once, inside the block: as it was sent (`chunks`, `read`), or unpacked
+    (`content`) where the server packed it although it was asked not to.
+    """
 
     def __init__(self, url: str, response: httpcore.Response, max_bytes: int, deadline: "_Deadline") -> None:
         self.url = url  # after redirects
         self.status: int = response.status
-        self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+        self.headers: dict[str, str] = {}
+        for name, value in response.headers:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            self.headers[key] = (
+                f"{self.headers[key]}, {text}" if key == "content-encoding" and key in self.headers else text
+            )
         self._response, self._max_bytes, self._deadline = response, max_bytes, deadline
 
     def chunks(self) -> Iterator[bytes]:
@@ -64,6 +72,10 @@ class Answer:
                 if size > self._max_bytes:
                     raise _too_large(self._max_bytes)
                 yield chunk
+
+    def content(self) -> Iterator[bytes]:
+        """What lies at the address. Raises Refused as `chunks` does, and bad_encoding; too_large counts what was unpacked."""
+        return unpacked(self.chunks(), self.headers.get("content-encoding", ""), self._max_bytes)
 
     def read(self) -> bytes:
         """The whole body, for small ones."""

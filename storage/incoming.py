@@ -8,14 +8,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from storage.media import Media, UnusableResult, measure
+from storage.media import SVG, Media, UnusableResult, measure
 
 PIECE_CHARACTERS = 1024 * 1024  # of a data: URI decoded at a time; a multiple of four
 _DATA_URI = re.compile(r"data:[a-zA-Z0-9.+-]*/?[a-zA-Z0-9.+-]*(;[a-zA-Z0-9.+-]+=[^;,]{0,100})*;base64,", re.ASCII)
-_MESSAGES = {
-    "broken_result": "the file is broken, or not what it begins as",
-    "unknown_result": "the file is of no kind that is known",
-}
+_FILES = {
+    "broken_result": ("broken_file", "the file is broken, or not what it begins as"),
+    "empty_result": ("empty_file", "the file is empty"),
+    "result_too_large": ("file_too_large", None),
+    "unread_kind": ("unknown_file", None),
+    "unknown_result": ("unknown_file", "the file is of no kind that is known"),
+}  # how a result's codes are said of a file, and in which words if not in its own
 
 
 class UnusableFile(Exception):
@@ -54,12 +57,11 @@ def examine(path: Path) -> Media:
     try:
         media = measure(path)
     except UnusableResult as error:
-        if error.code == "result_too_large":
-            raise UnusableFile("file_too_large", error.message) from error
-        code = "broken_file" if error.code == "broken_result" else "unknown_file"
-        raise UnusableFile(code, _MESSAGES.get(error.code, _MESSAGES["unknown_result"])) from error
-    if not fits("file", media.media_type):
-        raise UnusableFile("unknown_file", "only pictures, sounds and films are taken")
+        # What the bytes were is for those who asked a provider; an address may lead where not everybody may read.
+        code, message = _FILES.get(error.code, _FILES["unknown_result"])
+        raise UnusableFile(code, message or error.message) from error
+    if not fits("file", media.media_type) or media.media_type == SVG:  # no provider reads drawings
+        raise UnusableFile("unknown_file", f"only pictures, sounds and films are taken; this is {media.media_type}")
     return media
 
 

@@ -99,7 +99,7 @@ def _fetched(claim: Claim, field: str, url: str, resolve: Resolver, lost: Callab
         with open_url(
             url, max_bytes=limit, seconds=seconds, allow=settings().allow_private_addresses, resolve=resolve
         ) as answer:
-            incoming.spool(_while_wanted(answer.chunks(), field, lost), temporary, limit)
+            incoming.spool(_while_wanted(answer.content(), field, lost), temporary, limit)
         path = Path(temporary.name)
         media = incoming.examine(path)
         storage().put_file(key, path, media.media_type)

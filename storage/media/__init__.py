@@ -17,8 +17,19 @@ from PIL import Image
 from storage.media import films, pcm, pictures, sounds, texts, waves
 from storage.media.base import Media, UnusableResult, broken, too_large, unknown
 from storage.media.signs import HEAD_BYTES, after_tags, describe, sniff
+from storage.media.texts import SVG
 
-__all__ = ["Media", "UnusableResult", "describe", "is_picture", "kind_of", "kinds_of", "measure", "measure_picture"]
+__all__ = [
+    "SVG",
+    "Media",
+    "UnusableResult",
+    "describe",
+    "is_picture",
+    "kind_of",
+    "kinds_of",
+    "measure",
+    "measure_picture",
+]
 
 # Ours, not the file's: the machine has no handle left, or the temporary file is gone. The decoders' own EIO and ENOMEM
 # are what they make of broken bytes.
@@ -60,7 +71,8 @@ def measure(path: Path, *, claimed: str | None = None, ordered: str | None = Non
                 return texts.measure(path, written=ordered == "text" and (claimed or "").startswith("text/"), raw=raw)
             case "HEIC":
                 raise UnusableResult(
-                    "unknown_result", "a HEIC picture, which nothing here can read; JPEG, PNG, WebP and AVIF are read"
+                    "unread_kind",
+                    "it is a HEIC picture, which nothing here reads: JPEG, PNG, WebP, AVIF and GIF are read",
                 )
             case "WAV":
                 return waves.measure(path)
@@ -87,7 +99,7 @@ def kinds_of(media: Media) -> frozenset[str]:
     kinds = {kind_of(media.media_type)}
     if media.moving:
         kinds.add("video")
-    if media.media_type == texts.SVG:
+    if media.media_type == SVG:
         kinds.add("text")
     return frozenset(kind for kind in kinds if kind)
 

@@ -1,7 +1,8 @@
 """Which pieces of a PNG, JPEG or GIF make up the picture.
 
-The others (texts, comments, colour profiles, previews) can be made to unpack to gigabytes or to take hours, and decoders
-refuse whole pictures for them. They never decide whether a picture is usable: the decoder is not given them.
+The others (texts, comments, colour profiles, previews) can be made to unpack to gigabytes, or fill the memory as they
+are, and decoders refuse whole pictures for them. They never decide whether a picture is usable: the decoder is not
+given them.
 """
 
 import io
@@ -10,7 +11,10 @@ from typing import BinaryIO
 
 from storage.media.base import broken
 
-MAX_STEPS = 10_000_000  # chunks, segments and blocks looked at in one file
+MAX_CHUNKS = 1_000_000  # of a PNG
+MAX_SEGMENTS = 100_000  # of a JPEG, before its first scan
+MAX_FRAMES = 500_000  # of a GIF, and what stands between them
+MAX_BLOCKS = 10_000_000  # of one frame of a GIF
 EXIF_BYTES = 65_536  # larger than this no segment of a JPEG can be
 WINDOW_BYTES = 65_536
 
@@ -42,7 +46,7 @@ def _cut_off() -> Exception:
 
 def _png(file: BinaryIO) -> Anatomy:
     size, found, place, frames = file.seek(0, io.SEEK_END), Anatomy([(0, 8)]), 8, 0
-    for _ in range(MAX_STEPS):
+    for _ in range(MAX_CHUNKS):
         file.seek(place)
         head = file.read(8)
         length, name = int.from_bytes(head[:4], "big"), head[4:]
@@ -66,7 +70,7 @@ def _png(file: BinaryIO) -> Anatomy:
 def _jpeg(file: BinaryIO) -> Anatomy:
     """What stands before the first scan is looked at; from there on all is the picture's."""
     size, found, place = file.seek(0, io.SEEK_END), Anatomy([(0, 2)]), 2
-    for _ in range(MAX_STEPS):
+    for _ in range(MAX_SEGMENTS):
         file.seek(place)
         head = file.read(10)
         if head[:1] != b"\xff" or head[1:2] in {b"\x00", b"\xff"}:
@@ -115,7 +119,7 @@ def _gif(file: BinaryIO) -> Anatomy:
         raise _cut_off()
     place = 13 + _colours(head[10])
     found, frames = Anatomy([(0, min(place, size))]), 0
-    for _ in range(MAX_STEPS // 16):
+    for _ in range(MAX_FRAMES):
         file.seek(place)
         head = file.read(10)
         if not head and frames:  # some writers forget to say that this is all
@@ -150,7 +154,7 @@ def _colours(flags: int) -> int:
 def _blocks_end(file: BinaryIO, place: int, size: int) -> int:
     """Where a row of blocks ends, each of which says how long it is; the last one says 0."""
     base, window = place, b""
-    for _ in range(MAX_STEPS):
+    for _ in range(MAX_BLOCKS):
         if place - base >= len(window):
             base = place
             file.seek(base)

@@ -10,8 +10,8 @@ RATES = range(2_000, 768_001)  # samples a second: from below a telephone's to a
 class UnusableResult(Exception):
     """The bytes are no result that can be kept.
 
-    Codes: empty_result, broken_result, unknown_result, result_too_large, unexpected_page. `message` says what the bytes
-    were. `cut_off`: they end too early, or are none, so fetching them again may help. Otherwise the same bytes would come
+    Codes: empty_result, broken_result, unknown_result, unread_kind (known, and nothing here reads it), result_too_large,
+    unexpected_page. `message` says what the bytes were. `cut_off`: they end too early, or are none, so fetching them again may help. Otherwise the same bytes would come
     again: neither fetching nor generating them once more with the same request changes what they are.
     """
 

@@ -5,7 +5,7 @@ from typing import BinaryIO, NamedTuple
 
 from storage.media.base import broken
 
-MAX_BOXES = 1_000_000  # looked at in one file; a film in fragments has two for each second or so
+MAX_BOXES = 200_000  # looked at in one file; a film in fragments has two for each second or so
 
 
 class Row(NamedTuple):

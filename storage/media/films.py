@@ -2,6 +2,7 @@
 
 import io
 import math
+import mmap
 import struct
 from collections import Counter
 from pathlib import Path
@@ -17,13 +18,14 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from storage.media.base import MAX_PIXELS, Media, broken, check_pixels, milliseconds
-from storage.media.boxes import Row, outer_boxes
+from storage.media.boxes import outer_boxes
 from storage.media.pictures import SIDEWAYS, THUMBNAIL_PIXELS, thumbnail
-from storage.media.sounds import OPTIONS, counted_seconds
+from storage.media.pieces import Pieces
+from storage.media.sounds import MAX_PARTS, OPTIONS, counted_seconds, too_many_parts
 
 PACKETS_TO_A_FRAME = 300  # how many of a film's packets may be broken before the first frame that can be shown
-NEW_PART_SECONDS = 1.0  # a clock that goes back by more says that another film was joined
 WIDEST = 8  # how many times as wide as high a pixel may be
+_EBML, _SEGMENT, _SIGN, _DOCTYPE = 0x1A45DFA3, 0x18538067, b"\x1a\x45\xdf\xa3", b"\x42\x82"
 COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
 
 # How to turn a frame by its display matrix (a, b, c, d): by which axis shows which, and the signs.
@@ -33,21 +35,32 @@ _TURNS = {
 }  # fmt: skip
 
 
+class _Part(NamedTuple):
+    """What one of the films that were joined is. `shown`: None of a sound, or where it was not asked for."""
+
+    seconds: float
+    is_film: bool
+    shown: "_Shown | None"
+
+
 def measure(path: Path, kind: str, head: bytes) -> Media:
     """Raises UnusableResult; whatever else a decoder raises is the caller's to name."""
-    row = None
+    first, seconds = None, 0.0
     with path.open("rb") as file:
-        if kind == "WEBM":
-            _check_segment(file)
-        else:
-            row = outer_boxes(file)
-            if b"moov" not in row.names:
-                raise broken("the film ends before it says what is in it", cut_off=True)
-    with av.open(str(path), format="matroska" if kind == "WEBM" else "mov", options=OPTIONS) as container:
-        picture = next((each for each in container.streams.video if not each.disposition & COVERS), None)
-        if picture is None:
-            return _sound(container, kind, head)
-        return _film(container, picture, _film_type(kind, head), row)
+        row = None if kind == "WEBM" else outer_boxes(file)
+        if row is not None and b"moov" not in row.names:
+            raise broken("the film ends before it says what is in it", cut_off=True)
+        # Films in WebM can be joined; of those in boxes nobody shows more than the first.
+        for begin, end in _segments(file) if row is None else [(0, file.seek(0, io.SEEK_END))]:
+            source = cast(BinaryIO, Pieces(file, [(begin, end)]))
+            with av.open(source, "r", format="matroska" if row is None else "mov", options=OPTIONS) as container:
+                part = _part(container, first is None, row is not None and row.open)
+            first = first or part
+            seconds += part.seconds
+    if first is None or not first.is_film:
+        return Media(*_sound_type(kind, head), duration_ms=milliseconds(seconds))
+    width, height, drawn = first.shown or (None, None, None)
+    return Media(*_film_type(kind, head), width, height, milliseconds(seconds) or None, drawn)
 
 
 def _film_type(kind: str, head: bytes) -> tuple[str, str]:
@@ -56,35 +69,38 @@ def _film_type(kind: str, head: bytes) -> tuple[str, str]:
     return ("video/quicktime", "mov") if kind == "MOV" or head[8:12] == b"qt  " else ("video/mp4", "mp4")
 
 
-def _sound(container: InputContainer, kind: str, head: bytes) -> Media:
-    if not container.streams.audio:
-        raise broken("the film has neither picture nor sound")
+def _sound_type(kind: str, head: bytes) -> tuple[str, str]:
     if kind == "WEBM":
-        media_type, extension = ("audio/webm", "weba") if b"webm" in head[:64] else ("audio/x-matroska", "mka")
-    else:
-        media_type, extension = "audio/mp4", "m4a"
-    return Media(media_type, extension, duration_ms=milliseconds(counted_seconds(container)))
+        return ("audio/webm", "weba") if b"webm" in head[:64] else ("audio/x-matroska", "mka")
+    return "audio/mp4", "m4a"
 
 
-def _film(container: InputContainer, picture: VideoStream, kind: tuple[str, str], row: Row | None) -> Media:
+def _part(container: InputContainer, wanted: bool, last_box_open: bool) -> _Part:
     """One way through the file: the first frame is decoded, and of every packet it is seen when it begins and ends."""
+    picture = next((each for each in container.streams.video if not each.disposition & COVERS), None)
+    if picture is None:
+        if not container.streams.audio:
+            raise broken("the film has neither picture nor sound")
+        return _Part(counted_seconds(container), is_film=False, shown=None)
     check_pixels(picture.codec_context.width, picture.codec_context.height)
     picture.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-    clock, left, shown, counts = _Clock(), PACKETS_TO_A_FRAME, None, Counter[int]()
+    shown, left, counts, begin, end = None, PACKETS_TO_A_FRAME if wanted else 0, Counter[int](), math.inf, 0.0
     streams = [picture, *container.streams.audio]
     for packet in container.demux(streams):
         if shown is None and left and packet.stream_index == picture.index:
             left -= 1
             shown = _shown(packet, picture)
-        if packet.pts is not None and packet.time_base is not None:
-            counts[packet.stream_index] += 1
-            if not packet.is_discard:
-                clock.see(packet)
-    if row is not None and row.open and any(counts[each.index] < each.frames for each in streams):
+        if packet.pts is None or packet.time_base is None:
+            continue
+        counts[packet.stream_index] += 1
+        if not packet.is_discard:
+            at = float(packet.pts * packet.time_base)
+            begin, end = min(begin, max(0.0, at)), max(end, at + float((packet.duration or 0) * packet.time_base))
+    if last_box_open and any(counts[each.index] < each.frames for each in streams):
         raise broken("the film ends before all its frames are there", cut_off=True)
-    if shown is None:
+    if wanted and shown is None:
         raise broken("the film has no frame that can be shown", cut_off=not counts[picture.index])
-    return Media(*kind, shown.width, shown.height, milliseconds(clock.seconds) or None, shown.thumbnail)
+    return _Part(max(0.0, end - begin), is_film=True, shown=shown)
 
 
 class _Shown(NamedTuple):
@@ -126,43 +142,39 @@ def _turn(frame: VideoFrame) -> int:
     return _TURNS[sideways, -1 if one < 0 else 1, -1 if other < 0 else 1]
 
 
-class _Clock:
-    """How long packets last together. A clock that goes back begins another part: films in WebM can be joined."""
-
-    def __init__(self) -> None:
-        self._before, self._begin, self._end = 0.0, math.inf, 0.0
-        self._last: dict[int, float] = {}
-
-    def see(self, packet: "Packet[Any]") -> None:
-        base = packet.time_base or 0
-        begin = float((packet.pts or 0) * base)
-        decoded = float(packet.dts * base) if packet.dts is not None else begin
-        if decoded < self._last.get(packet.stream_index, -math.inf) - NEW_PART_SECONDS:
-            self._before, self._begin, self._end = self.seconds, math.inf, 0.0
-            self._last.clear()
-        self._last[packet.stream_index] = decoded
-        self._begin = min(self._begin, max(0.0, begin))
-        self._end = max(self._end, begin + float((packet.duration or 0) * base))
-
-    @property
-    def seconds(self) -> float:
-        return self._before + max(0.0, self._end - self._begin)
-
-
-def _check_segment(file: BinaryIO) -> None:
-    """A WebM is a header and a segment, each with its length, which the segment of a live recording leaves open."""
-    size = file.seek(0, io.SEEK_END)
-    file.seek(0)
-    for element in (0x1A45DFA3, 0x18538067):
-        if _vint(file, keep_marker=True) != element:
-            raise broken("it does not begin like a WebM")
-        length = _vint(file, keep_marker=False)
-        if length is None:
-            return
-        end = file.tell() + length
-        if end > size:
-            raise broken("the film ends before its header says", cut_off=True)
+def _segments(file: BinaryIO) -> list[tuple[int, int]]:
+    """A WebM is a header and a segment, each with its length, which the segment of a live recording leaves open. Behind it
+    another may follow.
+    """
+    size, parts, begin = file.seek(0, io.SEEK_END), list[tuple[int, int]](), 0
+    while len(parts) < MAX_PARTS:
+        file.seek(begin)
+        for element in (_EBML, _SEGMENT):
+            if _vint(file, keep_marker=True) != element:
+                raise broken("it does not begin like a WebM")
+            length = _vint(file, keep_marker=False)
+            if length is None:
+                end = _next_header(file, file.tell()) or size
+                break
+            end = file.tell() + length
+            if end > size:
+                raise broken("the film ends before its header says", cut_off=True)
+            file.seek(end)
+        parts.append((begin, end))
         file.seek(end)
+        if file.read(4) != _SIGN:
+            return parts
+        begin = end
+    raise too_many_parts()
+
+
+def _next_header(file: BinaryIO, place: int) -> int | None:
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        while (place := data.find(_SIGN, place)) >= 0:
+            if _DOCTYPE in data[place : place + 64]:
+                return place
+            place += 4
+    return None
 
 
 def _vint(file: BinaryIO, *, keep_marker: bool) -> int | None:

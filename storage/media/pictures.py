@@ -20,7 +20,7 @@ KINDS = {
     "AVIF": ("image/avif", "avif"),
 }
 THUMBNAIL_PIXELS = 256  # the long side
-WHOLE_BYTES = 128 * 1024 * 1024  # of a kind whose decoder takes the file whole into memory
+WHOLE_BYTES = 128 * 1024 * 1024  # of all but PNG: decoders take files whole into memory, or what goes before the pixels
 END_BYTES = 4096  # in which a JPEG's end is looked for: cameras and servers append things
 
 # Pillow refuses what has more pixels before it unpacks anything; below twice the limit it would only warn.
@@ -42,6 +42,8 @@ SIDEWAYS = {5, 6, 7, 8}  # width and height change places
 def measure(file: BinaryIO, kind: str) -> Media:
     """Type and size as people see it. Whatever Pillow raises is the caller's to name."""
     exif, moving, source = b"", False, file
+    if kind != "PNG" and file.seek(0, io.SEEK_END) > WHOLE_BYTES:
+        raise too_large(f"a picture of this kind may have {WHOLE_BYTES} bytes")
     if kind in {"WEBP", "AVIF"}:
         _check_container(file, kind)
         file.seek(0)
@@ -72,8 +74,6 @@ def _source(file: BinaryIO, pieces: list[tuple[int, int]]) -> BinaryIO:
 
 def _check_container(file: BinaryIO, kind: str) -> None:
     size = file.seek(0, io.SEEK_END)
-    if size > WHOLE_BYTES:
-        raise too_large(f"a picture of this kind may have {WHOLE_BYTES} bytes")
     if kind == "AVIF":
         outer_boxes(file)
         return

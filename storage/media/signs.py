@@ -90,7 +90,7 @@ def describe(head: bytes) -> str:
 
 def _as_text(head: bytes) -> str | None:
     """The head as UTF-8, of which the last character may be cut in two."""
-    for cut in range(4):
+    for cut in range(min(4, len(head))):
         try:
             text = head[: len(head) - cut].decode()
         except UnicodeDecodeError:

@@ -28,7 +28,7 @@ DECODED_SECONDS = (
 )  # of a sound; the rest is counted in packets, which is ten times faster and a little less exact
 MISSING_SECONDS = {"FLAC": 0.01}  # how much may be missing from what a header promises; the others pad:
 PADDED_SECONDS = 1.0
-MAX_PAGES = 5_000_000
+MAX_PAGES = 1_000_000  # of an Ogg; behind them nothing is looked for
 OPTIONS = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
 
 _TYPES = {
@@ -98,7 +98,7 @@ def counted_seconds(container: InputContainer, before: float = 0.0) -> float:
             seconds += float(packet.duration * packet.time_base)
         check_seconds(before + seconds)
     if bad > good:
-        raise broken("most of the sound cannot be decoded")
+        raise broken("most of the sound cannot be decoded", cut_off=bad == 1)  # its only packet is its last
     if seconds <= 0:
         raise broken("there is no sound in it", cut_off=True)
     return seconds

@@ -4,6 +4,8 @@ import gzip
 import resource
 import ssl
 import time
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import httpcore
@@ -290,13 +292,64 @@ def test_a_reader_that_takes_nothing_of_our_body_ends_by_the_time() -> None:
         assert time.monotonic() - started < 2
 
 
-def test_a_body_is_never_unpacked() -> None:
+def test_a_body_is_not_unpacked_unasked() -> None:
     bomb = gzip.compress(bytes(50_000_000))
     assert len(bomb) < 60_000
     with far(ok(bomb, "Content-Encoding: gzip")) as server:
         with open_url(server.url, max_bytes=60_000, seconds=5, allow=[server.place]) as answer:
             assert answer.read() == bomb
         assert "accept-encoding: identity" in server.heads[0]
+
+
+BODY = bytes(range(256)) * 60
+
+
+def raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+@pytest.mark.parametrize(("sent", "encoding"), [
+    (BODY, None), (BODY, ""), (BODY, "identity"), (BODY, "aws-chunked"), (gzip.compress(BODY), "gzip"), (gzip.compress(BODY), " GZip "), (gzip.compress(BODY), "x-gzip"),
+    (gzip.compress(BODY), "aws-chunked,gzip"), (zlib.compress(BODY), "deflate"), (raw_deflate(BODY), "deflate"),
+    (gzip.compress(BODY[:1000]) + gzip.compress(BODY[1000:]), "gzip"), (gzip.compress(BODY) + bytes(512), "gzip"), (gzip.compress(BODY, 0), "gzip"),
+])  # fmt: skip
+def test_content_is_what_lies_at_the_address_however_it_was_packed(sent: bytes, encoding: str | None) -> None:
+    headers = [] if encoding is None else [f"Content-Encoding: {encoding}"]
+    for answer_bytes in (ok(sent, *headers), chunked(sent, *headers)):
+        with far(answer_bytes) as server:
+            with open_url(server.url, max_bytes=200_000, seconds=5, allow=[server.place]) as answer:
+                assert b"".join(answer.content()) == BODY
+
+
+def chunked(body: bytes, *headers: str) -> bytes:
+    """In chunks of seven bytes, so that every border lies somewhere."""
+    head = "\r\n".join(["HTTP/1.1 200 OK", "Transfer-Encoding: chunked", *headers]).encode() + b"\r\n\r\n"
+    parts = [body[place : place + 7] for place in range(0, len(body), 7)]
+    return head + b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(("sent", "encodings", "code", "retryable"), [
+    (BODY, ["br"], "bad_encoding", False), (BODY, ["zstd"], "bad_encoding", False), (BODY, ["gzip"], "bad_encoding", False), (BODY, ["deflate"], "bad_encoding", False),
+    (gzip.compress(gzip.compress(BODY)), ["gzip, gzip"], "bad_encoding", False), (gzip.compress(gzip.compress(BODY)), ["gzip", "gzip"], "bad_encoding", False),
+    (gzip.compress(BODY)[:-1], ["gzip"], "bad_encoding", True), (gzip.compress(BODY)[:20], ["gzip"], "bad_encoding", True), (b"", ["gzip"], "bad_encoding", True),
+    (gzip.compress(BODY) + b"more", ["gzip"], "bad_encoding", False), (gzip.compress(bytes(500_000)), ["gzip"], "too_large", False),
+    (gzip.compress(bytes(50_000_000)), ["gzip"], "too_large", False), (zlib.compress(bytes(50_000_000)), ["deflate"], "too_large", False),
+])  # fmt: skip
+def test_content_that_cannot_be_unpacked_says_why(
+    sent: bytes, encodings: list[str], code: str, retryable: bool
+) -> None:
+    with far(ok(sent, *[f"Content-Encoding: {each}" for each in encodings])) as server:
+        with open_url(server.url, max_bytes=400_000, seconds=20, allow=[server.place]) as answer:
+            tracemalloc.start()
+            try:
+                with pytest.raises(Refused) as caught:
+                    for _ in answer.content():
+                        pass
+                assert tracemalloc.get_traced_memory()[1] < 2_000_000
+            finally:
+                tracemalloc.stop()
+    assert (caught.value.code, caught.value.retryable) == (code, retryable)
 
 
 def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

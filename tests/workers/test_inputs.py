@@ -1,5 +1,6 @@
 """A job's files are there, checked, before its provider is asked; what cannot be used says why, and whether again helps."""
 
+import gzip
 from uuid import uuid4
 
 import pytest
@@ -80,6 +81,20 @@ def test_an_address_is_fetched_once_for_all_steps_of_a_job(who) -> None:
     assert storage().head(key).media_type == "image/jpeg"
 
 
+def test_a_picture_that_its_server_packed_is_the_picture(who) -> None:
+    data = picture()
+    with far(ok(gzip.compress(data), "Content-Encoding: gzip")) as server, allowed(server):
+        file = gather(claim_of(who, photo=server.url))["photo"]
+    assert (file.media_type, b"".join(file.chunks())) == ("image/png", data)
+
+
+def test_a_refused_input_tells_nothing_of_what_lies_at_its_address(who) -> None:
+    with far(ok(b"the password is 12345")) as server, allowed(server):
+        error = refusal(claim_of(who, photo=server.url))
+    assert error.code == "unknown_file"
+    assert "password" not in error.message
+
+
 def test_a_name_that_has_turned_private_since_the_submit_is_refused(who) -> None:
     claim = claim_of(who, photo="http://photos.example/a.png")
     error = refusal(claim, resolve=lambda _host, _port: ["93.184.216.34", "10.0.0.1"])
@@ -100,6 +115,8 @@ def test_a_redirect_inside_is_refused(who) -> None:
     (ok(b"x", status="404 Not Found"), "bad_status", False), (ok(b"x", status="503 Busy"), "bad_status", True),
     (b"HTTP/1.1 200 OK\r\nContent-Length: 10737418240\r\n\r\n", "too_large", False),
     (b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nshort", "unreachable", True), (b"", "unreachable", True),
+    (ok(gzip.compress(bytes(60_000_000)), "Content-Encoding: gzip"), "too_large", False), (ok(picture(), "Content-Encoding: br"), "bad_encoding", False),
+    (ok(b'<svg width="9" height="9"/>'), "unknown_file", False), (ok(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99)), "unknown_file", False),
     (dripping(b"HTTP/1.1 200 OK\r\n\r\n", b"x", 0.05), "too_slow", True),
 ])  # fmt: skip
 def test_what_cannot_be_fetched_or_used_says_why_and_whether_to_try_again(
