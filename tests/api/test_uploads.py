@@ -159,6 +159,27 @@ def test_forms_have_a_limit_of_their_own_and_nothing_else_has(http, head, who) -
         assert http.post("/v1/jobs", content=bytes(200_000), headers=form).status_code == 413
 
 
+def test_a_body_that_comes_in_pieces_ends_at_the_limit(http, head) -> None:
+    """It does not say beforehand how long it is."""
+    with environment({"MAX_BODY_BYTES": "100000"}):
+        for path in ("/v1/jobs", "/v1/quotes", "/v1/files"):
+            sent = [0]
+
+            def pieces(sent: list[int] = sent) -> Iterator[bytes]:
+                yield b'{"model": "'
+                for _ in range(40):
+                    sent[0] += 1
+                    yield b"x" * 10_000
+                yield b'"}'
+
+            answer = http.post(path, content=pieces(), headers={**head, "content-type": "application/json"})
+            assert (answer.status_code, answer.json()["code"], answer.json()["limit"]) == (
+                413,
+                "body_too_large",
+                100_000,
+            )
+
+
 def test_nobody_else_sees_an_upload_and_nobody_sends_one_without_a_key(http, head) -> None:
     made = sent(http, head, picture()).json()
     other = {"authorization": f"Bearer {key_of(account(amount=50))}"}
