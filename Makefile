@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help setup demo up test browser check audit-deps faults bench clean
+.PHONY: help setup demo up test browser check audit-deps faults mutants bench clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ audit-deps: $(DEV) ## known vulnerabilities of what production imports (asks PyP
 
 faults: $(DEV) ## the long fault runs: kill, flush, cut off; then prove the books
 	@$(BIN)/python -m pytest tests/faults -q -s
+
+mutants: $(DEV) ## plant known bugs, one at a time, and see each turn its tests red
+	@$(BIN)/python -m tests.mutants
 
 bench: $(DEV) ## measure, compare with floors and peers, write benchmarks/results/
 	@$(BIN)/python -m benchmarks

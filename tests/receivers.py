@@ -15,6 +15,8 @@ from models.db import transaction
 from tests.conftest import environment
 from workers.deliver import Sender
 
+PIECE = 65_536
+
 
 class Got(NamedTuple):
     """One request as it came."""
@@ -33,12 +35,16 @@ class Got(NamedTuple):
 
 
 class Receiver:
-    """Answers what `behave` says: a status, (status, headers), "hang" or "close"."""
+    """Answers what `behave` says: a status, (status, headers), (status, headers, body), "hang" or "close".
+
+    `sent` is how many bytes of bodies the other side has taken, or its system for it.
+    """
 
     def __init__(self) -> None:
         self.got: list[Got] = []
         self.behave: Callable[[Got], Any] = lambda _: 200
         self.leaving = threading.Event()
+        self.sent = 0
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -52,13 +58,15 @@ class Receiver:
                 if answer == "hang" or answer == "close":
                     self.close_connection = True
                     return
-                status, headers = answer if isinstance(answer, tuple) else (answer, {})
+                status, headers, body = (*(answer if isinstance(answer, tuple) else (answer, {})), b"ok")[:3]
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
-                self.send_header("content-length", "2")
+                self.send_header("content-length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(b"ok")
+                for at in range(0, len(body), PIECE):
+                    self.wfile.write(body[at : at + PIECE])
+                    receiver.sent += len(body[at : at + PIECE])
 
             def log_message(self, *_: object) -> None:
                 pass

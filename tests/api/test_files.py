@@ -1,8 +1,13 @@
-"""Ranges of files, by RFC 9110."""
+"""Ranges of files, by RFC 9110, and the addresses that are ours."""
+
+import base64
+from uuid import uuid4
 
 import pytest
 
-from api.files import byte_range
+from api.files import asset_of, byte_range
+from models.errors import NotFound
+from models.links import SIGNATURE_BYTES, signature_of
 
 
 @pytest.mark.parametrize(("header", "part"), [
@@ -18,3 +23,19 @@ def test_a_range_is_read(header: str | None, part: tuple[int, int] | None) -> No
 def test_a_range_that_cannot_be_had_is_refused(header: str) -> None:
     with pytest.raises(ValueError):
         byte_range(header, 100)
+
+
+def token(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def test_an_address_with_another_signature_is_no_address() -> None:
+    asset_id, other = uuid4(), uuid4()
+    good = asset_id.bytes + signature_of(asset_id.bytes)
+    assert asset_of(token(good)) == asset_id
+    for wrong in (
+        asset_id.bytes + signature_of(other.bytes), asset_id.bytes, asset_id.bytes + bytes(SIGNATURE_BYTES), good + b"x",
+        good[:-1] + bytes([good[-1] ^ 1]),
+    ):  # fmt: skip
+        with pytest.raises(NotFound):
+            asset_of(token(wrong))

@@ -43,6 +43,7 @@ def test_orders_whose_commit_lost_its_answer_find_themselves_and_are_done_once(
     answers = submitted(between, database, orders)
     assert [type(answer) for answer in answers] == [Accepted] * count, answers
     assert [answer.job_id for answer in answers if isinstance(answer, Accepted)] == [each.job_id for each in orders]
+    assert not any(answer.replayed for answer in answers if isinstance(answer, Accepted)), "nobody has asked twice"
     assert {row[0] for row in rows("select id from jobs")} == {each.job_id for each in orders}
     assert balance(who) == (50 - 2 * count, 2 * count)
     assert_books_are_clean()

@@ -89,6 +89,7 @@ def test_a_file_is_taken_shown_listed_fetched_and_deleted(http, head, who) -> No
     path = made["url"].partition("/files/")[2]
     fetched = http.get(f"/files/{path}")
     assert (fetched.content, fetched.headers["content-type"]) == (data, "image/png")
+    assert fetched.headers["content-length"] == str(len(data))
     assert set(objects()) - before == {keys.upload_key(who, id_of(made["id"]), "png")}
     assert used(who) == len(data)
     assert_books_are_clean()
@@ -155,14 +156,36 @@ def test_forms_have_a_limit_of_their_own_and_nothing_else_has(http, head, who) -
         refused = sent(http, head, bytes(2_000_001))
         assert (refused.status_code, refused.json()["reason"]) == (422, "file_too_large")
         assert sent(http, head, bytes(3_000_000)).status_code == 413
+        begin = b'--x\r\ncontent-disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
         chunked = http.post(
-            "/v1/files", content=(bytes(100_000) for _ in range(40)),
+            "/v1/files", content=(part for part in [begin, *[bytes(100_000)] * 40, b"\r\n--x--\r\n"]),
             headers={**head, "content-type": "multipart/form-data; boundary=x"},
         )  # fmt: skip
-        assert chunked.status_code in {400, 413}
+        assert (chunked.status_code, chunked.json()["code"]) == (413, "body_too_large")
         assert http.post("/v1/files", json={"data": data_uri(large)}, headers=head).status_code == 413
         form = {**head, "content-type": "multipart/form-data; boundary=x"}
         assert http.post("/v1/jobs", content=bytes(200_000), headers=form).status_code == 413
+
+
+def test_a_body_that_comes_in_pieces_ends_at_the_limit(http, head) -> None:
+    """It does not say beforehand how long it is."""
+    with environment({"MAX_BODY_BYTES": "100000"}):
+        for path in ("/v1/jobs", "/v1/quotes", "/v1/files"):
+            sent = [0]
+
+            def pieces(sent: list[int] = sent) -> Iterator[bytes]:
+                yield b'{"model": "'
+                for _ in range(40):
+                    sent[0] += 1
+                    yield b"x" * 10_000
+                yield b'"}'
+
+            answer = http.post(path, content=pieces(), headers={**head, "content-type": "application/json"})
+            assert (answer.status_code, answer.json()["code"], answer.json()["limit"]) == (
+                413,
+                "body_too_large",
+                100_000,
+            )
 
 
 def test_nobody_else_sees_an_upload_and_nobody_sends_one_without_a_key(http, head) -> None:

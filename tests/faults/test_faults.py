@@ -3,10 +3,8 @@
 Each run prints its seed; HEADRACE_SEED=<number> repeats it.
 """
 
-import contextlib
 import os
 import random
-import socket
 import threading
 import time
 from pathlib import Path
@@ -22,6 +20,7 @@ from scheduler import results as result_duties
 from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment
+from tests.proxies import Mode, proxy
 from tests.support import System, account, assert_books_are_clean, balance, eventually, model, one, rows
 from workers.advance import FAULT_POINTS
 
@@ -246,76 +245,18 @@ def test_a_flushed_redis_with_jobs_in_flight_loses_nothing(system: System) -> No
     assert_all_is_well(system, accepted)
 
 
-class Wire:
-    """A TCP proxy in front of Redis that can be cut."""
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._pairs: list[socket.socket] = []
-        self._cut = False
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            if self._cut:
-                near.close()
-                continue
-            far = socket.create_connection(("127.0.0.1", self._target))
-            self._pairs += [near, far]
-            for source, target in ((near, far), (far, near)):
-                threading.Thread(target=self._copy, args=(source, target), daemon=True).start()
-
-    @staticmethod
-    def _copy(source: socket.socket, target: socket.socket) -> None:
-        try:
-            while data := source.recv(65_536):
-                target.sendall(data)
-        except OSError:
-            pass
-        for end in (source, target):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def cut(self) -> None:
-        self._cut = True
-        for end in self._pairs:
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def mend(self) -> None:
-        self._cut = False
-
-    def close(self) -> None:
-        self._listener.close()
-        self.cut()
-        for end in self._pairs:
-            end.close()
-
-
 def test_redis_away_for_a_minute_while_jobs_are_submitted(system: System) -> None:
     make_models()
     who = account(amount=200, plan="studio")
-    head, _, tail = settings().redis_url.rpartition(":")
-    port, _, database = tail.partition("/")
-    wire = Wire(int(port))
-    through = {"REDIS_URL": f"{head}:{wire.port}/{database}"}
-    system.start("api", "worker", "scheduler", api=through, worker=through, scheduler=through)
     accepted, slowest = [], 0.0
-    try:
+    with proxy(settings().redis_url) as wire:
+        through = {"REDIS_URL": wire.place(settings().redis_url)}
+        system.start("api", "worker", "scheduler", api=through, worker=through, scheduler=through)
         with system.client(who) as http:
             begin = time.monotonic()
             number = 0
             while (passed := time.monotonic() - begin) < 75:
-                if 5 < passed < 65:
-                    wire.cut()
-                else:
-                    wire.mend()
+                wire.set(Mode.CUT if 5 < passed < 65 else Mode.PASS)
                 at = time.monotonic()
                 body = {"model": list(KINDS)[number % len(KINDS)], "input": {}}
                 answer = http.post("/v1/jobs", json=body, headers={"Idempotency-Key": f"k{number}"})
@@ -325,8 +266,6 @@ def test_redis_away_for_a_minute_while_jobs_are_submitted(system: System) -> Non
                 number += 1
                 time.sleep(0.5)
         assert_all_is_well(system, accepted)
-    finally:
-        wire.close()
     print(f"{len(accepted)} accepted, slowest answer {slowest * 1000:.0f} ms", end=" ")
     assert slowest < 5
 

@@ -82,6 +82,21 @@ def test_a_stale_claim_can_change_nothing() -> None:
     assert_books_are_clean()
 
 
+def test_who_was_rescued_from_can_change_nothing_before_the_next_claim_either() -> None:
+    job_id = placed(who := account(amount=5), model())
+    stale = claimed(job_id)
+    with transaction() as conn:
+        conn.execute("update job_runs set wake_at = app_now() - interval '1 second'")
+    assert duties.rescue(10) == 1
+    before = one("select token, status, rescues, wake_at from job_runs")
+    assert end(stale, cost_credits=1) is None
+    assert end(stale, "failed", error_code="x") is None
+    assert put_back(stale) is None
+    assert one("select token, status, rescues, wake_at from job_runs") == before
+    assert balance(who) == (4, 1)
+    assert_books_are_clean()
+
+
 def test_a_job_rescued_too_often_fails_and_is_refunded() -> None:
     who = account(amount=5)
     job_id = placed(who, model())

@@ -96,3 +96,11 @@ def test_slots_are_taken_in_order_and_the_rest_waits() -> None:
     assert [answer.dispatched for answer in answers] == [True, True, False, False, False]
     assert rows("select count(*) from job_runs where wake_at is null") == [(3,)]
     assert_books_are_clean()
+
+
+def test_a_models_slots_are_not_exceeded_while_the_account_has_more() -> None:
+    who, narrow, wide = account(amount=9, plan="studio"), model("narrow", slots=2), model("wide")
+    answers = place(*(order(who, narrow) for _ in range(3)))
+    assert [answer.dispatched for answer in answers] == [True, True, False]
+    assert [place(order(who, offer))[0].dispatched for offer in (narrow, wide)] == [False, True]
+    assert_books_are_clean()

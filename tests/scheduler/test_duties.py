@@ -145,6 +145,22 @@ def test_a_failing_duty_is_noted_and_does_not_stop_the_scheduler() -> None:
     assert one("select error from duties where name = 'broken'") == ("RuntimeError: no luck",)
 
 
+def test_a_backlog_of_several_batches_is_done_in_one_turn() -> None:
+    left = [25]
+
+    def some(batch: int) -> int:
+        done = min(batch, left[0])
+        left[0] -= done
+        return done
+
+    assert run_turn(Duty("backlog", 60, some, 10)) == 25
+    assert one("select done, error from duties where name = 'backlog'") == (25, None)
+
+
+def test_a_backlog_without_end_lets_go_after_so_many_batches() -> None:
+    assert run_turn(Duty("endless", 60, lambda batch: batch, 10)) == 10 * scheduler.MAX_BATCHES
+
+
 def test_the_audit_duty_says_which_rule_is_broken() -> None:
     account(amount=5)
     with transaction() as conn:

@@ -1,5 +1,7 @@
 """Dramatiq as a doorbell: what we write is what a stock worker reads, and a lost or bad message harms nobody."""
 
+import contextlib
+import socket
 import threading
 import time
 
@@ -101,3 +103,25 @@ def test_a_worker_goes_on_after_redis_was_flushed() -> None:
         sender.close()
         broker.client.close()
     assert threading.active_count() < 50
+
+
+def test_an_absent_redis_is_rested_from_and_not_asked_each_time() -> None:
+    """One that takes connections and never answers costs a time-out; the next messages must not cost one each."""
+    asked: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    asked.append(listener.accept()[0])
+
+        threading.Thread(target=accept, daemon=True).start()
+        sender = Sender(f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
+        assert not sender.ring(rings(1))
+        for _ in range(5):
+            assert not sender.ring(rings(1))
+        sender.close()
+        listener.shutdown(socket.SHUT_RDWR)
+    assert len(asked) == 1
+    for each in asked:
+        each.close()

@@ -8,7 +8,7 @@ from models import cancel, runs
 from models.db import transaction
 from scheduler import jobs as duties
 from tests.conftest import environment
-from tests.support import account, claimed, eventually, model, one, placed
+from tests.support import account, claimed, eventually, model, one, placed, rows
 from workers.leases import Keeper
 
 
@@ -61,10 +61,17 @@ def test_a_lease_is_kept_for_as_long_as_the_step_takes(keeper: Keeper) -> None:
             assert runs.claim(conn, job_id, "another") is None
 
 
-def test_a_cancel_is_heard_of_in_mid_step(keeper: Keeper) -> None:
-    job_id = placed(who := account(amount=5), model())
-    with keeper.hold(claimed(job_id)) as hold:
-        with transaction() as conn:
-            cancel.cancel(conn, job_id, account_id=who)
-        eventually(hold.stop.is_set, seconds=5, what="the notice")
-        assert not hold.lost
+def test_a_cancel_is_heard_of_in_mid_step_and_not_only_when_the_lease_is_renewed(database: str) -> None:
+    with environment({"LEASE_SECONDS": "120"}):  # renewed each half minute
+        keeper = Keeper("tester", "interactive", 1)
+        job_id = placed(who := account(amount=5), model())
+        with keeper.hold(claimed(job_id)) as hold:
+            keeper.start()
+            try:
+                eventually(lambda: rows("select 1 from worker_processes") != [], what="the first report")
+                with transaction() as conn:
+                    cancel.cancel(conn, job_id, account_id=who)
+                eventually(hold.stop.is_set, seconds=10, what="the notice")
+                assert not hold.lost
+            finally:
+                keeper.stop()

@@ -11,7 +11,7 @@ import svix.webhooks
 from models.lines import Parcel
 from models.webhooks import new_secret
 from tests.receivers import receivers
-from workers.receivers import SCHEDULE, deliver, line_pause, pause_after, retry_after_seconds
+from workers.receivers import EXCERPT_CHARACTERS, SCHEDULE, deliver, line_pause, pause_after, retry_after_seconds
 
 
 def parcel(address: str, *secrets: str, attempts: int = 0) -> Parcel:
@@ -59,12 +59,33 @@ def test_a_private_address_is_refused_when_it_is_sent_to(url: str) -> None:
     assert outcome.entry["error"].startswith("refused_address")
 
 
-def test_an_answer_of_any_length_is_read_no_further_than_64_kib() -> None:
-    with receivers(1) as [there]:
-        there.behave = lambda _: (500, {"x": "y" * 60_000})
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_of_any_length_is_read_no_further_than_64_kib(status: int) -> None:
+    """Its status counts all the same: that has arrived."""
+    body = b"y" * 200_000_000
+    with receivers(1, WEBHOOK_TIMEOUT_SECONDS="20") as [there]:
+        there.behave = lambda _: (status, {}, body)
         outcome = deliver(parcel(there.url), 0)
-    assert len(outcome.entry["response"] or "") <= 1024
+    assert outcome.delivered is (status == 200)
+    assert outcome.entry["status"] == status
+    assert there.sent < 20_000_000, "more was read than the systems between keep by themselves"
+    assert outcome.entry["response"] in {"", "y" * EXCERPT_CHARACTERS}
+    assert "too_large" in (outcome.entry["error"] or "")
+
+
+def test_the_beginning_of_an_answer_is_kept_and_no_more_of_it() -> None:
+    with receivers(1) as [there]:
+        there.behave = lambda _: (500, {}, b"z" * 60_000)
+        outcome = deliver(parcel(there.url), 0)
+    assert (outcome.entry["response"], outcome.entry["error"]) == ("z" * EXCERPT_CHARACTERS, None)
+
+
+def test_headers_of_any_length_end_at_a_limit_as_well() -> None:
+    with receivers(1) as [there]:
+        there.behave = lambda _: (200, {"x": "y" * 1_000_000})
+        outcome = deliver(parcel(there.url), 0)
     assert not outcome.delivered
+    assert outcome.entry["status"] is None
 
 
 def test_the_schedule_reaches_over_three_days_with_jitter_and_then_ends() -> None:

@@ -61,6 +61,28 @@ def test_a_call_back_that_comes_while_a_worker_holds_the_job_makes_it_due_when_i
     assert_books_are_clean()
 
 
+def test_a_lost_answer_is_asked_for_again_under_the_same_key(tmp_path: Path) -> None:
+    """For the provider that is the same generation, paid once."""
+    with environment(SETTINGS), with_hook(OpenAIFarSide, tmp_path).running() as far:
+        deployment.provider("painter", "openai", far.url, options={"idempotent": True})
+        far.script["*"] = {"idempotent": True}
+        # The adapter asks again by itself, too: it is to hear nothing until the step is over.
+        far.faults.add("lose", times=100)
+        offer = deployment.routed("dall-e", {"provider": "painter", "model": "dall-e-3"})
+        job_id = placed(who := account(amount=5), offer)
+        with worker() as advance:
+            advance(job_id)
+            assert one("select status from job_runs") == ("reconciling",)
+            far.faults.rules.clear()
+            with transaction() as conn:
+                conn.execute("update job_runs set wake_at = app_now()")
+            advance(job_id)
+    assert one("select ended, (select count(*) from attempts) from jobs") == ("succeeded", 1)
+    assert {call["key"] for call in far.book.calls("/images")} == {f"{job_id}:1"}
+    assert len(far.book.generations()) == 1
+    assert balance(who) == (3, 0)
+
+
 def test_the_reaper_leaves_what_a_worker_has_stored_for_a_job_under_way(painter: Any) -> None:
     last, go_on = threading.Event(), threading.Event()
 

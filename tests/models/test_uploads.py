@@ -1,0 +1,43 @@
+"""An account's room, decided under its lock."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from models import uploads
+from models.db import transaction
+from models.errors import StorageQuotaExceeded
+from models.uploads import Found, NewUpload
+from tests.support import account, assert_books_are_clean, eventually, one, rows
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def test_room_that_another_takes_in_the_same_moment_is_taken() -> None:
+    who = account()
+    quota = one("select storage_quota_bytes from plans p join accounts a on a.plan_id = p.id where a.id = %s", who)[0]
+
+    def create() -> Found:
+        new = NewUpload(uuid7(), who, f"uploads/{uuid7()}", "image/png", 10, b"x" * 32, 1, 1, None)
+        with transaction() as conn:
+            return uploads.create(conn, new)
+
+    with ThreadPoolExecutor(1) as thread:
+        with transaction() as other:
+            other.execute("update accounts set storage_bytes = %s where id = %s", [quota, who])
+            asked = thread.submit(create)
+            eventually(lambda: waiting() == 1, what="the wait for the account")
+        with pytest.raises(StorageQuotaExceeded):
+            asked.result(timeout=10)
+    assert rows("select 1 from uploads") == []
+    with transaction() as conn:
+        conn.execute("update accounts set storage_bytes = 0 where id = %s", [who])
+    assert_books_are_clean()
+
+
+def waiting() -> int:
+    """How many sessions on this database wait for a lock."""
+    return int(
+        one("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")[0]
+    )
