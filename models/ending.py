@@ -18,12 +18,12 @@ from models.dispatch import Ring, dispatch
 from models.settings import settings
 
 
-def _bound(made: object, most: int, *names: str) -> None:
+def _bound(made: object, most: int, *names: str, least: int = 0) -> None:
     """Bring measured fields within what their columns hold, where they are made, so that no end can fail on one."""
     for name in names:
         value = getattr(made, name)
         if value is not None:
-            object.__setattr__(made, name, within(value, most))
+            object.__setattr__(made, name, within(value, most, least))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ class NewAsset:
 
     def __post_init__(self) -> None:
         _bound(self, MAX_INTEGER, "width", "height", "duration_ms")
-        _bound(self, MAX_MEASURED, "size_bytes", "thumbnail_bytes")
+        _bound(self, MAX_MEASURED, "thumbnail_bytes")
+        _bound(self, MAX_MEASURED, "size_bytes", least=1)
 
 
 @dataclass(frozen=True, slots=True)
