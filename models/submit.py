@@ -195,7 +195,7 @@ def _models_in_use(conn: Connection[Any], orders: Sequence[Order]) -> dict[tuple
 
 _SPEND = """
 insert into key_spending (key_id, month, credits)
-select x.key_id, date_trunc('month', app_now())::date, x.credits from unnest(%s::uuid[], %s::bigint[]) as x(key_id, credits)
+select x.key_id, date_trunc('month', app_now() at time zone 'UTC')::date, x.credits from unnest(%s::uuid[], %s::bigint[]) as x(key_id, credits)
     on conflict (key_id, month) do update set credits = key_spending.credits + excluded.credits"""
 
 
@@ -205,7 +205,7 @@ def _spent(conn: Connection[Any], orders: Sequence[Order]) -> dict[UUID, int]:
     if not keys:
         return {}
     rows = conn.execute(
-        "select key_id, credits from key_spending where key_id = any(%s) and month = date_trunc('month', app_now())::date",
+        "select key_id, credits from key_spending where key_id = any(%s) and month = date_trunc('month', app_now() at time zone 'UTC')::date",
         [list(keys)],
     )
     return dict(rows.fetchall())

@@ -110,7 +110,7 @@ begin
 
   if v_refunded > 0 then  -- of a key with a budget (models/keys.py)
     update key_spending s set credits = s.credits - v_refunded from jobs j
-     where j.id = p_job and s.key_id = j.api_key_id and s.month = date_trunc('month', j.created_at)::date;
+     where j.id = p_job and s.key_id = j.api_key_id and s.month = date_trunc('month', j.created_at at time zone 'UTC')::date;
   end if;
   v_available := acc.available + v_refunded;
   if v_settled > 0 then

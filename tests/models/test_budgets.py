@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models import audit, cancel, events, keys
+from models import audit, cancel, events, keys, submit
 from models.db import transaction
 from models.submit import first_id_of
 from tests.conftest import environment
@@ -60,6 +60,22 @@ def test_what_comes_back_goes_to_the_month_of_the_order(how: str) -> None:
         # April's budget is April's: two more fit, not three.
         answers = place(*(order(who, offer, api_key_id=key_id, key_budget=10) for _ in range(3)))
         assert [type(each).__name__ for each in answers] == ["Accepted", "BudgetExceeded", "BudgetExceeded"]
+
+
+def test_a_month_is_utcs_whatever_the_sessions_time_zone() -> None:
+    who, offer = account(amount=50), model(price={"credits": 4})
+    key_id = key(who)
+    with at(LAST_OF_MARCH):  # 1 April in Kiritimati
+        with transaction() as conn:
+            conn.execute("set local time zone 'Pacific/Kiritimati'")
+            answer = submit.submit(conn, [order(who, offer, api_key_id=key_id, key_budget=10)], wait=True)[0]
+            assert keys.listed(conn, who)[0].spent_this_month == 4
+        assert spent() == {"2031-03-01": 4}
+        with transaction() as conn:
+            conn.execute("set local time zone 'Pacific/Kiritimati'")
+            assert cancel.cancel(conn, answer.job_id).ended
+        assert spent() == {"2031-03-01": 0}
+        assert_books_are_clean()
 
 
 def test_the_audit_finds_what_a_key_has_spent_in_the_wrong_month() -> None:
