@@ -126,8 +126,10 @@ def create(conn: Connection[Any], new: NewUpload) -> Found:
 
 def _kept(new: NewUpload) -> NewUpload:
     """With what a file's header says of it brought within its columns: a header may say anything."""
-    sizes = (None if each is None else within(each, MAX_INTEGER) for each in (new.width, new.height, new.duration_ms))
-    return new._replace(**dict(zip(("width", "height", "duration_ms"), sizes, strict=True)))
+    width, height, duration = (
+        None if each is None else within(each, MAX_INTEGER) for each in (new.width, new.height, new.duration_ms)
+    )
+    return new._replace(width=width, height=height, duration_ms=duration)
 
 
 def find(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> Found:
