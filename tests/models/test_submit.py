@@ -6,6 +6,7 @@ from models import submit
 from models.db import transaction
 from models.prices import Rate, credits_for
 from models.submit import Accepted, Locked
+from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, rows
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -125,4 +126,17 @@ def test_a_plan_made_absurd_after_the_load_refuses_its_orders_only() -> None:
         conn.execute("update plans set credit_price_usd_micros = 1000000000000037 where id = 'pro'")
     answers = place(order(account(amount=10, plan="pro"), offer), order(account(amount=10), offer))
     assert [getattr(each, "code", "accepted") for each in answers] == ["invalid_input", "accepted"]
+    assert_books_are_clean()
+
+
+def test_a_key_that_was_used_anew_is_young_again() -> None:
+    who, offer = account(amount=9), model()
+    same = {"idempotency_key": "k", "body_hash": b"x"}
+    place(order(who, offer, **same))
+    with environment({"CLOCK_OFFSET_SECONDS": str(25 * 3600)}):
+        second = place(order(who, offer, **same))[0]
+        assert not second.replayed
+    with environment({"CLOCK_OFFSET_SECONDS": str(48 * 3600)}):  # 23 hours after it, 48 after the first
+        third = place(order(who, offer, **same))[0]
+        assert (third.replayed, third.job_id) == (True, second.job_id)
     assert_books_are_clean()
