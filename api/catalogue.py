@@ -111,12 +111,10 @@ def _price(who: Caller, offer: Offer, values: dict[str, object]) -> dict[str, ob
         balance = reading.balance(conn, who.account_id)
     with session() as opened:
         plan = opened.get_one(Plan, balance.plan_id)
-    quantity = prices.reserve_quantity_milli(rule, values)
-    rate = prices.rate(rule, markup_bp=plan.markup_bp, credit_price_usd_micros=plan.credit_price_usd_micros)
-    cost = prices.credits_for(rate, quantity)
+    price = prices.quote(rule, values, plan)
     return {
-        "model": offer.entry.id, "credits": cost, "unit": rule.unit, "quantity": quantity / 1000,
-        "available": balance.available, "enough": balance.available >= cost,
+        "model": offer.entry.id, "credits": price.credits, "unit": rule.unit, "quantity": price.quantity_milli / 1000,
+        "available": balance.available, "enough": balance.available >= price.credits,
     }  # fmt: skip
 
 

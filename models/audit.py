@@ -70,6 +70,53 @@ RULES = (
                 or (v.resolution is null and count(l.settled) > 0)""",
     ),
     Rule(
+        "resolved_reservations_settle_each_grant",
+        "what was taken from a grant is settled, be it with 0, once its reservation is resolved, so that nothing counts as held for ever",
+        """select v.job_id, v.resolution, l.grant_id, l.amount
+             from reservations v join reservation_grants l on l.job_id = v.job_id
+            where v.resolution is not null and l.settled is null""",
+    ),
+    Rule(
+        "grants_are_accounted_for",
+        "a grant's credits remain, are held or spent by jobs, have expired or were revoked (a debt that it paid included)",
+        """select g.id as grant_id, g.amount, g.remaining, coalesce(l.used, 0) as used, coalesce(e.gone, 0) as gone
+             from grants g
+             left join (select grant_id, sum(coalesce(settled, amount)) as used from reservation_grants group by grant_id) l
+               on l.grant_id = g.id
+             left join (select grant_id, sum(amount) as gone from ledger_entries
+                         where kind in ('expire', 'revoke') group by grant_id) e on e.grant_id = g.id
+            where g.amount <> g.remaining + coalesce(l.used, 0) + coalesce(e.gone, 0)""",
+    ),
+    Rule(
+        "debts_are_spent_credits_of_revoked_grants",
+        "an account owes what was spent of grants that were taken back, less what its other grants have paid of it",
+        """select a.id as account_id, a.debt, coalesce(x.owed, 0) as owed
+             from accounts a left join (
+               select g.account_id,
+                      sum(case when g.revoked_at is null then -coalesce(e.paid, 0) else coalesce(l.spent, 0) end) as owed
+                 from grants g
+                 left join (select grant_id, sum(settled) as spent from reservation_grants group by grant_id) l
+                   on l.grant_id = g.id
+                 left join (select grant_id, sum(amount) as paid from ledger_entries where kind = 'revoke' group by grant_id) e
+                   on e.grant_id = g.id
+                group by g.account_id) x on x.account_id = a.id
+            where a.debt <> coalesce(x.owed, 0)""",
+    ),
+    Rule(
+        "keys_spend_what_their_jobs_hold_or_cost",
+        "what a key with a budget has spent in a month is what the jobs that it ordered in that month hold, or have cost",
+        # Months before this one may be forgotten; what is kept of them is right.
+        """select key_id, month, s.credits as spent, c.credits as of_jobs
+             from key_spending s full join (
+               select j.api_key_id as key_id, date_trunc('month', j.created_at at time zone 'UTC')::date as month,
+                      sum(v.amount - coalesce(v.refunded, 0))::bigint as credits
+                 from jobs j join reservations v on v.job_id = j.id where j.api_key_id is not null group by 1, 2
+             ) c using (key_id, month) left join api_keys k on k.id = key_id
+            where coalesce(s.credits, 0) <> coalesce(c.credits, 0)
+              and (s.credits is not null
+                   or (k.monthly_credits is not null and month >= date_trunc('month', app_now() at time zone 'UTC')::date))""",
+    ),
+    Rule(
         "reservations_are_resolved_once",
         "an ended job's reservation is resolved as the job says, a living job's is open, and the entries agree",
         """select j.id as job_id, j.ended, j.price_credits, v.amount, v.resolution, v.settled, v.refunded, e.reserves, e.settles, e.refunds

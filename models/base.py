@@ -1,5 +1,6 @@
 """Column kinds that the tables share, and the metadata they are in."""
 
+from math import isfinite, isnan
 from typing import Any, cast
 
 from sqlalchemy import BigInteger, DateTime, MetaData, text
@@ -34,6 +35,19 @@ def counter(default: int = 0) -> Any:
     return Field(
         default=default, sa_type=BigInteger, nullable=False, sa_column_kwargs={"server_default": text(str(default))}
     )
+
+
+MAX_INTEGER = 2**31 - 1  # of a column of that type
+MAX_MEASURED = 10**15  # what was measured or reported, so that sums of many fit a bigint too
+
+
+def within(value: float, most: int = MAX_MEASURED, least: int = 0) -> int:
+    """A number that somebody else measured or reported, as one that can be stored: a file's header or a provider's answer
+    may say anything, and what is known of a job must be written down whatever it says.
+    """
+    if isinstance(value, float) and not isfinite(value):
+        return least if isnan(value) or value < 0 else most
+    return int(min(max(value, least), most))
 
 
 def in_list(column: str, *values: str) -> str:

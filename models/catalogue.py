@@ -19,9 +19,11 @@ from sqlmodel import Field, SQLModel
 
 from models.base import created_at, in_list
 from models.errors import InvalidInput
-from models.prices import PriceRule
+from models.plans import STANDARD_PLANS
+from models.prices import PriceRule, Terms, misfits
 from models.providers import BUILT_IN, ProviderEntry
 from models.providers import apply as apply_providers
+from models.settings import MAX_HOURS
 
 STANDARD_FILE = Path(__file__).with_name("catalogue.toml")
 KINDS = ("image", "video", "speech", "text")
@@ -72,11 +74,13 @@ class Entry(BaseModel):
     price: PriceRule
     routes: list[Route] = Limit(min_length=1)
     queue: Literal["interactive", "batch"] = "interactive"
-    slots: int | None = Limit(None, ge=1, description="At most so many of this model at once per account.")
+    slots: int | None = Limit(
+        None, ge=1, le=1_000_000, description="At most so many of this model at once per account."
+    )
     timeout_seconds: int = Limit(600, ge=1, le=86_400)
     typical_seconds: int = Limit(5, ge=0)
     max_attempts: int = Limit(3, ge=1, le=20)
-    result_hours: int | None = Limit(None, ge=1)
+    result_hours: int | None = Limit(None, ge=1, le=MAX_HOURS)
     on_cancel: Literal["refund", "charge", "keep"] = Limit(
         "refund",
         description="A result that comes too late for a cancel: dropped and refunded, dropped and charged, or kept.",
@@ -175,11 +179,33 @@ def read_file(path: Path) -> File:
         for at, route in enumerate(entry.routes)
         if route.provider not in known
     ]
+    wrong += _unpriceable(models, {plan.id: plan for plan in STANDARD_PLANS})
     if not raw.get("models"):
         wrong.append("no [models.…] in it")
     if wrong:
         raise ValueError("\n".join([f"{path}:", *(f"  {each}" for each in wrong[:MOST_MISTAKES])]))
     return File(models, providers)
+
+
+def _unpriceable(entries: Iterable[Entry], plans: Mapping[str, Terms]) -> list[str]:
+    return [
+        f"models.{entry.id}.{each}" for entry in entries for each in misfits(entry.price, entry.input_schema, plans)
+    ]
+
+
+class _PlanTerms(NamedTuple):
+    """What a plan in the database says on prices."""
+
+    credit_price_usd_micros: int
+    markup_bp: int
+
+
+def _check_prices(conn: Connection[Any], entries: Iterable[Entry]) -> None:
+    """Raises InvalidInput where an entry's price does not fit one of the plans as they are now."""
+    rows = conn.execute("select id, credit_price_usd_micros, markup_bp from plans order by position, id").fetchall()
+    wrong = _unpriceable(entries, {row[0]: _PlanTerms(*row[1:]) for row in rows})
+    if wrong:
+        raise InvalidInput("\n".join(wrong[:MOST_MISTAKES]), param=wrong[0].partition(":")[0])
 
 
 T = TypeVar("T", bound=BaseModel)
@@ -234,7 +260,8 @@ def field_changes(before: Any, after: Any, path: str = "") -> list[tuple[str, An
 
 
 def compare(conn: Connection[Any], file: File, *, retire_missing: bool = False) -> list[Change]:
-    """What `apply` would change, field by field."""
+    """What `apply` would change, field by field. Raises InvalidInput as `apply` does."""
+    _check_prices(conn, file.models)
     stored: dict[str, dict[str, Any]] = {
         "providers": dict(conn.execute("select name, entry from providers").fetchall()),
         "models": dict(conn.execute("select id, entry from models where current").fetchall()),
@@ -265,8 +292,10 @@ def apply(
 ) -> dict[str, str]:
     """Make these the current models, and write these providers. Old versions stay: jobs refer to them.
 
-    Returns what happened to each model: "new", "changed" or "retired", and to each `providers.NAME`.
+    Returns what happened to each model: "new", "changed" or "retired", and to each `providers.NAME`. Raises InvalidInput
+    that names the model and the field, where a price cannot be kept on one of the plans.
     """
+    _check_prices(conn, entries)
     changes = {f"providers.{name}": change for name, change in apply_providers(conn, providers).items()}
     current = {
         row[0]: row[1] for row in conn.execute("select id, entry from models where current for update").fetchall()

@@ -27,6 +27,7 @@ from models.base import created_at, in_list, moment
 from models.errors import InvalidRequest, NotFound
 from models.settings import settings
 
+MAX_GRANT = 10**15  # credits: however many grants an account gets, their sum fits its column
 GRANT_KINDS = ("signup", "plan", "purchase", "gift", "goodwill")
 # Which bucket a movement takes from and gives to, by its kind.
 MOVES = {
@@ -66,6 +67,8 @@ class Grant(SQLModel, table=True):
         default=None, sa_column=Column("open", Boolean, Computed("remaining > 0", persisted=True), nullable=False)
     )
     expires_at: datetime | None = moment()
+    # When it was to expire, before credits that came back later were given a grace period: there is one in all.
+    first_expires_at: datetime | None = moment()
     revoked_at: datetime | None = moment()
     job_id: UUID | None = Field(default=None, foreign_key="jobs.id", nullable=True)  # a goodwill refund names its job
     created_at: datetime = created_at()
@@ -103,7 +106,9 @@ class Reservation(SQLModel, table=True):
 
 
 class ReservationGrant(SQLModel, table=True):
-    """What a reservation took from one grant, so that a refund returns it there."""
+    """What a reservation took from one grant, so that a refund returns it there. `settled` is null while it is held, and
+    a number, be it 0, once the reservation is resolved: a trigger refuses a resolution that leaves one out.
+    """
 
     __tablename__ = "reservation_grants"
     __table_args__ = (
@@ -114,9 +119,7 @@ class ReservationGrant(SQLModel, table=True):
     job_id: UUID = Field(primary_key=True)
     grant_id: UUID = Field(primary_key=True, foreign_key="grants.id")
     amount: int = Field(sa_type=BigInteger, nullable=False)
-    settled: int | None = Field(
-        default=None, sa_type=BigInteger, nullable=True
-    )  # null until the reservation is resolved
+    settled: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
 
 
 class LedgerEntry(SQLModel, table=True):
@@ -185,10 +188,10 @@ def grant(
 ) -> UUID | None:
     """Give an account credits, once per `ref`. Returns the grant's id, or None where that ref was granted before.
 
-    The account's debt, if any, is paid from it first. Raises InvalidRequest for an amount below 1.
+    The account's debt, if any, is paid from it first. Raises InvalidRequest for an amount below 1 or above MAX_GRANT.
     """
-    if amount < 1:
-        raise InvalidRequest("a grant needs at least 1 credit", param="amount")
+    if not 1 <= amount <= MAX_GRANT:
+        raise InvalidRequest(f"a grant has 1 to {MAX_GRANT} credits, not {amount}", param="amount")
     found = conn.execute("select available, reserved, debt from accounts where id = %s for no key update", [account_id])
     account = found.fetchone()
     if account is None:
@@ -216,22 +219,25 @@ def grant(
 
 
 def revoke(conn: Connection[Any], grant_id: UUID) -> int:
-    """Take a grant back (correction, chargeback). What was spent of it becomes the account's debt; what a job still
-    holds follows when that job ends (`follow_revoked`). Returns the credits of debt added.
+    """Take a grant back (correction, chargeback). What was spent of it, and what it paid of an earlier debt, becomes the
+    account's debt; what a job still holds follows when that job ends (`follow_revoked`); what has expired is gone and
+    owed by nobody. Returns the credits of debt added.
     """
     row = conn.execute("select account_id from grants where id = %s", [grant_id]).fetchone()
     if row is None:
         raise NotFound(f"no grant {grant_id}")
     account_id: UUID = row[0]
     available, reserved = _locked_sums(conn, account_id)
-    amount, remaining, gone, held, already = _one(
+    # Its uses are found by way of the account's jobs: nothing else asks for them, so no submit pays for an index.
+    remaining, spent, paid, already = _one(
         conn,
-        """select amount, remaining,
-                  (select coalesce(sum(amount), 0)::bigint from ledger_entries
-                    where grant_id = g.id and kind in ('expire', 'revoke')),
-                  (select coalesce(sum(l.amount), 0)::bigint from reservation_grants l
-                    where l.grant_id = g.id and l.settled is null), revoked_at
-             from grants g where id = %s""",
+        """select g.remaining,
+                  (select coalesce(sum(l.settled), 0)::bigint
+                     from jobs j join reservation_grants l on l.job_id = j.id
+                    where j.account_id = g.account_id and l.grant_id = g.id),
+                  (select coalesce(sum(e.amount), 0)::bigint from ledger_entries e
+                    where e.account_id = g.account_id and e.grant_id = g.id and e.kind = 'revoke'), g.revoked_at
+             from grants g where g.id = %s""",
         [grant_id],
     )
     if already:
@@ -240,7 +246,7 @@ def revoke(conn: Connection[Any], grant_id: UUID) -> int:
     if remaining:
         available -= remaining
         enter(conn, account_id, "revoke", remaining, available, reserved, grant_id=grant_id)
-    debt: int = amount - remaining - gone - held
+    debt: int = spent + paid
     conn.execute("update accounts set available = %s, debt = debt + %s where id = %s", [available, debt, account_id])
     _tell_revoked(conn, account_id, remaining, available, debt)
     return debt

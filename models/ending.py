@@ -13,8 +13,17 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from models import credits
+from models.base import MAX_INTEGER, MAX_MEASURED, within
 from models.dispatch import Ring, dispatch
 from models.settings import settings
+
+
+def _bound(made: object, most: int, *names: str, least: int = 0) -> None:
+    """Bring measured fields within what their columns hold, where they are made, so that no end can fail on one."""
+    for name in names:
+        value = getattr(made, name)
+        if value is not None:
+            object.__setattr__(made, name, within(value, most, least))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,11 @@ class NewAsset:
     thumbnail_key: str | None = None
     thumbnail_bytes: int = 0
 
+    def __post_init__(self) -> None:
+        _bound(self, MAX_INTEGER, "width", "height", "duration_ms")
+        _bound(self, MAX_MEASURED, "thumbnail_bytes")
+        _bound(self, MAX_MEASURED, "size_bytes", least=1)
+
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
@@ -45,6 +59,11 @@ class AttemptEnd:
     charged: bool | None = None
     cost_usd_micros: int | None = None
     usage: dict[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        _bound(self, MAX_MEASURED, "cost_usd_micros")
+        if self.usage:
+            object.__setattr__(self, "usage", {name: within(value) for name, value in self.usage.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +78,9 @@ class Ending:
     result_hours: int | None = None
     attempt: AttemptEnd | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _bound(self, MAX_MEASURED, "cost_credits")
 
 
 class Ended(NamedTuple):

@@ -200,7 +200,7 @@ def listed(conn: Connection[Any], account_id: UUID) -> list[ShownKey]:
     rows = conn.execute(
         """select k.id, k.name, k.prefix, k.scopes, k.models, k.per_minute, k.monthly_credits, coalesce(s.credits, 0), k.uses,
                   k.created_at, k.last_used_at, k.expires_at, k.revoked_at
-             from api_keys k left join key_spending s on s.key_id = k.id and s.month = date_trunc('month', app_now())::date
+             from api_keys k left join key_spending s on s.key_id = k.id and s.month = date_trunc('month', app_now() at time zone 'UTC')::date
             where k.account_id = %s order by k.id desc limit 1000""",
         [account_id],
     ).fetchall()

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "development-only-secret-key"  # noqa: S105 - refused in production below
 
+MAX_HOURS = 876_000  # a hundred years: what is kept longer is kept for ever, and a date can hold it
 ENV_FILES = (".headrace/env", ".env")
 
 
@@ -55,15 +56,21 @@ class Settings(BaseSettings):
     key_rotation_hours: int = Field(24, ge=0, description="How long a rotated key still works.")
     cors_origins: str = Field("", description="Origins of web pages that may call the API, separated by commas.")
 
-    idempotency_key_hours: int = Field(24, ge=1)
-    result_hours: int = Field(24, ge=1, description="How long results are kept, unless the model says otherwise.")
-    upload_hours: int = Field(24, ge=1, description="How long an uploaded file is kept after its last use.")
+    idempotency_key_hours: int = Field(24, ge=1, le=MAX_HOURS)
+    result_hours: int = Field(
+        24, ge=1, le=MAX_HOURS, description="How long results are kept, unless the model says otherwise."
+    )
+    upload_hours: int = Field(
+        24, ge=1, le=MAX_HOURS, description="How long an uploaded file is kept after its last use."
+    )
     input_seconds: float = Field(30.0, gt=0, description="For fetching one input of a job, in all.")
     allow_private_addresses: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="host:port,host:port: places in your own network that users' addresses may lead to."
     )
     signed_link_seconds: int = Field(900, ge=1, description="Longest life of a presigned link to an object.")
-    grant_grace_hours: int = Field(24, ge=0, description="Life of credits returned to a grant that has expired.")
+    grant_grace_hours: int = Field(
+        24, ge=0, le=MAX_HOURS, description="Life of credits returned to a grant that has expired."
+    )
     default_plan: str = "free"
     low_credits: int = Field(10, ge=0, description="An account that falls below so many credits is told; 0: never.")
 

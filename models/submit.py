@@ -8,7 +8,7 @@ tries them again in a lane that may wait.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from models.errors import (
     DailyLimitReached,
     DomainError,
     IdempotencyMismatch,
+    InvalidInput,
     NotAuthenticated,
     NotEnoughCredits,
     StorageQuotaExceeded,
@@ -194,7 +195,7 @@ def _models_in_use(conn: Connection[Any], orders: Sequence[Order]) -> dict[tuple
 
 _SPEND = """
 insert into key_spending (key_id, month, credits)
-select x.key_id, date_trunc('month', app_now())::date, x.credits from unnest(%s::uuid[], %s::bigint[]) as x(key_id, credits)
+select x.key_id, date_trunc('month', app_now() at time zone 'UTC')::date, x.credits from unnest(%s::uuid[], %s::bigint[]) as x(key_id, credits)
     on conflict (key_id, month) do update set credits = key_spending.credits + excluded.credits"""
 
 
@@ -204,7 +205,7 @@ def _spent(conn: Connection[Any], orders: Sequence[Order]) -> dict[UUID, int]:
     if not keys:
         return {}
     rows = conn.execute(
-        "select key_id, credits from key_spending where key_id = any(%s) and month = date_trunc('month', app_now())::date",
+        "select key_id, credits from key_spending where key_id = any(%s) and month = date_trunc('month', app_now() at time zone 'UTC')::date",
         [list(keys)],
     )
     return dict(rows.fetchall())
@@ -231,7 +232,7 @@ def _texts_today(conn: Connection[Any], orders: Sequence[Order], accounts: Mappi
 
 def first_id_of(moment: datetime) -> UUID:
     """The smallest UUIDv7 of the moment's day (UTC)."""
-    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return UUID(int=(int(midnight.timestamp() * 1000) << 80) | (0x7 << 76) | (0x2 << 62))
 
 
@@ -248,21 +249,14 @@ def _decide(
     account = accounts.get(order.account_id)
     if account is None:
         return NotAuthenticated("the account of this key is gone") if wait else Locked()
-    if order.idempotency_key:
-        earlier = known.get((order.account_id, order.idempotency_key))
-        if earlier:
-            if earlier[0] != order.body_hash:
-                return IdempotencyMismatch(
-                    "this Idempotency-Key came with another request before; send a new key for a new request",
-                    param="Idempotency-Key",
-                )
-            return Accepted(earlier[1], replayed=True, dispatched=False, queue=earlier[2])
+    replay = _replay(order, known)
+    if replay:
+        return replay
     entry = order.offer.entry
-    rate = prices.rate(
-        entry.price, markup_bp=account.markup_bp, credit_price_usd_micros=account.credit_price_usd_micros
-    )
-    quantity_milli = prices.reserve_quantity_milli(entry.price, order.input)
-    price = prices.credits_for(rate, quantity_milli)
+    try:
+        rate, quantity_milli, price = prices.quote(entry.price, order.input, account)
+    except InvalidInput as refused:  # this order's own fault; the others of its batch go on
+        return refused
     refusal = _refusal(account, price) or _over_limits(order, account, counts, price)
     if refusal:
         return refusal
@@ -302,6 +296,19 @@ def _decide(
         order.job_id, replayed=False, dispatched=dispatched, queue=queue, price_credits=price, created_at=account.now,
         slots=account.slots, slots_in_use=account.slots_in_use,
     )  # fmt: skip
+
+
+def _replay(order: Order, known: Mapping[tuple[UUID, str], tuple[bytes, UUID, str]]) -> Answer | None:
+    """The answer that the order's idempotency key had before."""
+    earlier = known.get((order.account_id, order.idempotency_key)) if order.idempotency_key else None
+    if earlier is None:
+        return None
+    if earlier[0] != order.body_hash:
+        return IdempotencyMismatch(
+            "this Idempotency-Key came with another request before; send a new key for a new request",
+            param="Idempotency-Key",
+        )
+    return Accepted(earlier[1], replayed=True, dispatched=False, queue=earlier[2])
 
 
 def _refusal(account: _Account, price: int) -> DomainError | None:

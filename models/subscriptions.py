@@ -1,7 +1,12 @@
-"""Subscriptions: a plan for a time, and its credits each month."""
+"""Subscriptions: a plan for a time, and its credits each month.
 
-from datetime import datetime
-from typing import Any
+All of a subscription's dates are whole months after its start, in UTC, so that a short month in between shifts none:
+what begins on 31 January has periods that begin on 28 February and 31 March.
+"""
+
+from calendar import monthrange
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
@@ -12,8 +17,10 @@ from uuid_utils.compat import uuid7
 from models import credits, events
 from models.base import UTC_TIME, created_at, in_list, moment
 from models.errors import InvalidRequest, NotFound
+from models.settings import settings
 
 INTERVALS = {"monthly": 1, "yearly": 12}
+MAX_MONTHS = 1200  # a hundred years from the start, far within what a date can hold
 
 
 class Subscription(SQLModel, table=True):
@@ -41,50 +48,89 @@ class Subscription(SQLModel, table=True):
     created_at: datetime = created_at()
 
 
+def month_after(anchor: datetime, months: int) -> datetime:
+    """The same day and time so many months later, in UTC; in a shorter month its last day."""
+    anchor = anchor.astimezone(UTC)
+    years, month = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
+    return anchor.replace(year=years, month=month + 1, day=min(anchor.day, monthrange(years, month + 1)[1]))
+
+
+def months_between(anchor: datetime, end: datetime) -> int:
+    """How many months were added to `anchor` to come to `end`: adding months never skips one."""
+    anchor, end = anchor.astimezone(UTC), end.astimezone(UTC)
+    return (end.year - anchor.year) * 12 + end.month - anchor.month
+
+
+class _Running(NamedTuple):
+    """The subscription that an account is on."""
+
+    id: UUID
+    plan_id: str
+    started_at: datetime
+    ends_at: datetime
+    periods_granted: int
+    next_grant_at: datetime | None
+
+
 def subscribe(conn: Connection[Any], account_id: UUID, plan_id: str, interval: str = "monthly") -> UUID:
-    """Start a subscription now, or extend the running one of the same plan from its end; another plan replaces it.
+    """Start a subscription now, or extend the running one of the same plan from its end; another plan replaces it. One
+    whose time has run out is over, whether or not the scheduler has seen it: a new one starts now.
 
     Grants the first month's credits. Returns the subscription's id.
     """
     if interval not in INTERVALS:
         raise InvalidRequest(f"interval is one of {', '.join(INTERVALS)}", param="interval")
-    if conn.execute("select 1 from accounts where id = %s for no key update", [account_id]).fetchone() is None:
+    locked = conn.execute("select app_now() from accounts where id = %s for no key update", [account_id]).fetchone()
+    if locked is None:
         raise NotFound(f"no account {account_id}")
+    now: datetime = locked[0]
     plan = conn.execute("select granted from plans where id = %s", [plan_id]).fetchone()
     if plan is None:
         raise NotFound(f"no plan {plan_id!r}", param="plan")
     if plan[0] != "monthly":
         raise InvalidRequest(f"plan {plan_id!r} cannot be subscribed to", param="plan")
-    months = INTERVALS[interval]
-    running = conn.execute(
-        "select id, plan_id from subscriptions where account_id = %s and status = 'active' for update", [account_id]
+    row = conn.execute(
+        """select id, plan_id, started_at, ends_at, periods_granted, next_grant_at from subscriptions
+            where account_id = %s and status = 'active' for update""",
+        [account_id],
     ).fetchone()
-    if running and running[1] == plan_id:
-        conn.execute(
-            """update subscriptions set ends_at = ends_at + make_interval(months => %s), interval = %s,
-                      next_grant_at = coalesce(next_grant_at, started_at + make_interval(months => periods_granted))
-                where id = %s""",
-            [months, interval, running[0]],
-        )
-        events.add(conn, account_id, "subscription.extended", {"plan": plan_id, "interval": interval})
-        return UUID(str(running[0]))
+    running = _Running(*row) if row else None
+    if running and running.ends_at <= now:
+        expire(conn, running.id, settings().default_plan)
+        running = None
+    if running and running.plan_id == plan_id:
+        return _extend(conn, account_id, running, interval)
     if running:
-        conn.execute("update subscriptions set status = 'canceled', next_grant_at = null where id = %s", [running[0]])
+        conn.execute("update subscriptions set status = 'canceled', next_grant_at = null where id = %s", [running.id])
     subscription_id = uuid7()
     conn.execute(
         """insert into subscriptions (id, account_id, plan_id, interval, started_at, ends_at, next_grant_at)
-           values (%s, %s, %s, %s, app_now(), app_now() + make_interval(months => %s), app_now())""",
-        [subscription_id, account_id, plan_id, interval, months],
+           values (%s, %s, %s, %s, %s, %s, %s)""",
+        [subscription_id, account_id, plan_id, interval, now, month_after(now, INTERVALS[interval]), now],
     )
     conn.execute("update accounts set plan_id = %s where id = %s", [plan_id, account_id])
+    told = {"plan": plan_id, "interval": interval}
     if running:
-        events.add(
-            conn, account_id, "subscription.changed", {"plan": plan_id, "before": running[1], "interval": interval}
-        )
+        events.add(conn, account_id, "subscription.changed", {**told, "before": running.plan_id})
     else:
-        events.add(conn, account_id, "subscription.started", {"plan": plan_id, "interval": interval})
+        events.add(conn, account_id, "subscription.started", told)
     grant_due_period(conn, subscription_id)
     return subscription_id
+
+
+def _extend(conn: Connection[Any], account_id: UUID, running: _Running, interval: str) -> UUID:
+    months = months_between(running.started_at, running.ends_at) + INTERVALS[interval]
+    if months > MAX_MONTHS:
+        raise InvalidRequest(f"a subscription runs for at most {MAX_MONTHS} months", param="interval")
+    conn.execute(
+        "update subscriptions set ends_at = %s, interval = %s, next_grant_at = %s where id = %s",
+        [
+            month_after(running.started_at, months), interval,
+            running.next_grant_at or month_after(running.started_at, running.periods_granted), running.id,
+        ],
+    )  # fmt: skip
+    events.add(conn, account_id, "subscription.extended", {"plan": running.plan_id, "interval": interval})
+    return running.id
 
 
 def grant_due_period(conn: Connection[Any], subscription_id: UUID) -> bool:
@@ -92,10 +138,7 @@ def grant_due_period(conn: Connection[Any], subscription_id: UUID) -> bool:
     account's lock. A month that passed while every scheduler was down is skipped by its expiry, never granted late.
     """
     row = conn.execute(
-        """select s.account_id, s.plan_id, p.credits, s.periods_granted,
-                  s.started_at + make_interval(months => s.periods_granted + 1) as period_end,
-                  s.started_at + make_interval(months => s.periods_granted + 1) < s.ends_at as more,
-                  s.started_at + make_interval(months => s.periods_granted + 1) <= app_now() as missed
+        """select s.account_id, s.plan_id, p.credits, s.periods_granted, s.started_at, s.ends_at, app_now()
              from subscriptions s join plans p on p.id = s.plan_id
             where s.id = %s and s.status = 'active' and s.next_grant_at <= app_now() and s.ends_at > app_now()
               for no key update of s""",
@@ -103,14 +146,16 @@ def grant_due_period(conn: Connection[Any], subscription_id: UUID) -> bool:
     ).fetchone()
     if row is None:
         return False
-    account_id, plan_id, amount, period, period_end, more, missed = row
+    account_id, plan_id, amount, period, started_at, ends_at, now = row
+    period_end = month_after(started_at, period + 1)
+    missed = period_end <= now
     if not missed and amount:
         credits.grant(
             conn, account_id, kind="plan", amount=amount, ref=f"plan:{subscription_id}:{period}", expires_at=period_end
         )
     conn.execute(
         "update subscriptions set periods_granted = periods_granted + 1, next_grant_at = %s where id = %s",
-        [period_end if more else None, subscription_id],
+        [period_end if period_end < ends_at else None, subscription_id],
     )
     events.add(conn, account_id, "subscription.period", {"plan": plan_id, "period": period, "granted": not missed})
     return True

@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, Text, text
 from sqlmodel import Field, SQLModel
 
-from models.base import UTC_TIME, created_at, in_list, moment
+from models.base import MAX_INTEGER, UTC_TIME, created_at, in_list, moment, within
 from models.errors import NotFound, StorageQuotaExceeded
 from models.settings import settings
 
@@ -119,9 +119,17 @@ def create(conn: Connection[Any], new: NewUpload) -> Found:
         conn,
         f"""insert into uploads (id, account_id, key, media_type, size_bytes, sha256, width, height, duration_ms, expires_at)
             values (%s, %s, %s, %s, %s, %s, %s, %s, %s, app_now() + make_interval(hours => %s)) returning {_COLUMNS}""",
-        [*new, settings().upload_hours],
+        [*_kept(new), settings().upload_hours],
     )
     return row[0]
+
+
+def _kept(new: NewUpload) -> NewUpload:
+    """With what a file's header says of it brought within its columns: a header may say anything."""
+    width, height, duration = (
+        None if each is None else within(each, MAX_INTEGER) for each in (new.width, new.height, new.duration_ms)
+    )
+    return new._replace(width=width, height=height, duration_ms=duration)
 
 
 def find(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> Found:

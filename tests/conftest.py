@@ -88,19 +88,26 @@ def _admin(addresses: Addresses) -> str:
     return addresses.database_url.rpartition("/")[0] + "/postgres"
 
 
-@pytest.fixture
-def database(stack: Addresses) -> Iterator[str]:
-    """A fresh database with schema, plans and catalogue, and an empty Redis."""
+@contextmanager
+def fresh_database(stack: Addresses) -> Iterator[str]:
+    """A database of one's own with schema, plans and catalogue, for the time of a block."""
     name = f"t{os.getpid()}_{next(_numbers)}"
     url = stack.database_url.rpartition("/")[0] + "/" + name
     with psycopg.connect(_admin(stack), autocommit=True) as conn:
         conn.execute(f"create database {name} template {PREPARED}")
-    with redis.Redis.from_url(stack.redis_url) as client:
-        client.flushall()
     with environment({"DATABASE_URL": url}):
         yield url
     with psycopg.connect(_admin(stack), autocommit=True) as conn:
         conn.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def database(stack: Addresses) -> Iterator[str]:
+    """A fresh database with schema, plans and catalogue, and an empty Redis."""
+    with redis.Redis.from_url(stack.redis_url) as client:
+        client.flushall()
+    with fresh_database(stack) as url:
+        yield url
 
 
 @pytest.fixture

@@ -72,15 +72,18 @@ begin
   for i in 1 .. cardinality(v_grants) loop
     v_part := least(v_amounts[i], v_left);
     v_left := v_left - v_part;
-    if v_part > 0 then
-      update reservation_grants set settled = v_part where job_id = p_job and grant_id = v_grants[i];
-    end if;
+    update reservation_grants set settled = v_part where job_id = p_job and grant_id = v_grants[i];
     if v_revoked[i] then
       revoked := coalesce(revoked, '[]') || jsonb_build_array(jsonb_build_array(v_grants[i], v_part, v_amounts[i] - v_part));
     elsif v_amounts[i] > v_part then
+      -- A grant that has expired meanwhile gets one grace period in all, counted from when it was to expire: ordering
+      -- and failing again and again renews nothing. What comes back after it, expires with the next look at the account.
       update grants set remaining = remaining + v_amounts[i] - v_part,
+                        first_expires_at = coalesce(first_expires_at, case when expires_at <= app_now() then expires_at end),
                         expires_at = case when expires_at <= app_now()
-                                          then app_now() + make_interval(hours => p_grace_hours) else expires_at end
+                                          then greatest(expires_at, coalesce(first_expires_at, expires_at)
+                                                                    + make_interval(hours => p_grace_hours))
+                                          else expires_at end
        where id = v_grants[i];
     end if;
   end loop;
@@ -107,7 +110,7 @@ begin
 
   if v_refunded > 0 then  -- of a key with a budget (models/keys.py)
     update key_spending s set credits = s.credits - v_refunded from jobs j
-     where j.id = p_job and s.key_id = j.api_key_id and s.month = date_trunc('month', j.created_at)::date;
+     where j.id = p_job and s.key_id = j.api_key_id and s.month = date_trunc('month', j.created_at at time zone 'UTC')::date;
   end if;
   v_available := acc.available + v_refunded;
   if v_settled > 0 then

@@ -18,9 +18,13 @@ pytestmark = [
 ]
 
 
+ENDLESS = {"type": "object", "additionalProperties": False, "properties": {"n": {"type": "number"}}}
+
+
 @pytest.fixture
 def http(database: str) -> Iterator[TestClient]:
     model("slow", options={"pending": True, "ready_seconds": 60})
+    model("endless", price={"unit": "second", "credits": 1, "quantity_field": "n"}, input_schema=ENDLESS)
     with TestClient(make_app(), raise_server_exceptions=False) as client:
         yield client
 
@@ -178,6 +182,16 @@ def test_a_quote_costs_nothing(http, head, who) -> None:
     assert http.post("/v1/quotes", json=video, headers=head).json()["credits"] == 9  # 15 x 0.04 x 1.85 / 0.125 = 8.88
     assert http.post("/v1/quotes", json=image(count=99), headers=head).status_code == 422
     assert balance(who) == (20, 0)
+
+
+@pytest.mark.parametrize("path", ["/v1/quotes", "/v1/jobs"])
+@pytest.mark.parametrize("number", ["1e300", "1000000001", str(2**63), "9" * 60])
+def test_a_quantity_that_no_job_may_have_is_refused_by_its_field(http, head, path: str, number: str) -> None:
+    answer = http.post(
+        path, content=f'{{"model": "endless", "input": {{"n": {number}}}}}',
+        headers={**head, "content-type": "application/json"},
+    )  # fmt: skip
+    assert (answer.status_code, answer.json()["param"]) == (422, "input.n")
 
 
 def test_an_ended_job_can_be_ordered_again_and_a_living_one_not(http, head) -> None:

@@ -16,6 +16,11 @@ BREAKS = {
     "grants_sum_to_available": "update grants set remaining = remaining - 1 where open",
     "open_reservations_sum_to_reserved": "update accounts set reserved = reserved + 1",
     "reservations_equal_their_grants": "update reservation_grants set amount = amount + 1",
+    "resolved_reservations_settle_each_grant": "update reservation_grants set settled = null",
+    "grants_are_accounted_for": "update grants set remaining = remaining - 1",
+    "debts_are_spent_credits_of_revoked_grants": "update accounts set debt = debt + 1",
+    "keys_spend_what_their_jobs_hold_or_cost": """insert into key_spending (key_id, month, credits)
+        select gen_random_uuid(), app_now()::date, 1""",
     "reservations_are_resolved_once": "update ledger_entries set amount = amount + 1 where kind = 'settle'",
     "living_jobs_have_runs": "delete from job_runs",
     "nothing_is_made_or_lost": "update ledger_entries set amount = amount + 1 where kind = 'grant'",

@@ -73,3 +73,45 @@ def test_too_many_pixels_are_refused_though_each_side_is_allowed() -> None:
 
 def test_defaults_are_filled_in() -> None:
     assert STANDARD["sketch-image"].checked({"prompt": "x"})["width"] == 768
+
+
+LARGE = """
+[models.big]
+name = "big"
+kind = "text"
+routes = [{{ provider = "sketch", model = "image" }}]
+price = {{ {price} }}
+input_schema = {{ type = "object", additionalProperties = false, properties.n = {{ type = "integer"{maximum} }} }}
+"""
+
+
+def test_a_price_that_cannot_be_kept_is_refused_by_its_model_and_field(tmp_path: Path) -> None:
+    path = tmp_path / "catalogue.toml"
+    path.write_text(
+        LARGE.format(price='unit = "token", credits = 3, quantity_field = "n"', maximum=", maximum = 9999999999")
+    )
+    with pytest.raises(ValueError, match=r"models\.big\.price\.quantity_field: the input_schema allows more than"):
+        catalogue.read_file(path)
+
+
+@pytest.mark.usefixtures("database")
+def test_prices_are_checked_against_the_plans_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "catalogue.toml"
+    path.write_text(LARGE.format(price='unit = "token", cost_usd_micros = 999999937, per = 1000000', maximum=""))
+    file = catalogue.read_file(path)  # nothing is wrong on the standard plans
+    with transaction() as conn:
+        conn.execute("update plans set credit_price_usd_micros = 1000000, markup_bp = 8501 where id = 'pro'")
+    for act in (lambda conn: catalogue.apply(conn, file.models), lambda conn: catalogue.compare(conn, file)):
+        with (
+            pytest.raises(InvalidInput, match=r"models\.big\.price\.cost_usd_micros: on plan pro"),
+            transaction() as conn,
+        ):
+            act(conn)
+    assert rows("select 1 from models where id = 'big'") == []
+
+
+@pytest.mark.parametrize("field", [{"slots": 2**31}, {"result_hours": 2**31}, {"result_hours": 10**9}])
+def test_numbers_that_would_stop_every_end_are_refused(field: dict[str, int]) -> None:
+    body = STANDARD["sketch-image"].entry.model_dump() | field
+    with pytest.raises(ValueError, match=next(iter(field))):
+        catalogue.Entry.model_validate(body)

@@ -24,6 +24,7 @@ def refused(*statements: tuple[str, list[object]]) -> str:
 
 END = "update jobs set ended = 'failed', ended_at = app_now(), resolution = 'refund', error_code = 'x', charged_credits = 0 where id = %s"
 RESOLVE = "update reservations set resolution = 'refund', settled = 0, refunded = amount, resolved_at = app_now() where job_id = %s"
+SETTLE = "update reservation_grants set settled = 0 where job_id = %s"
 FORGET = "delete from job_runs where job_id = %s"
 
 
@@ -48,13 +49,17 @@ def test_the_ends_must_agree(job) -> None:
     assert "fk_" in refused((FORGET, [job]), (END, [job]), (wrong, [job]))
 
 
+def test_a_reservation_is_resolved_only_with_each_of_its_grants(job) -> None:
+    assert "only with each of its grants" in refused((FORGET, [job]), (END, [job]), (RESOLVE, [job]))
+
+
 def test_a_failed_job_cannot_be_settled(job) -> None:
     assert "ck_jobs_resolution" in refused((END.replace("'refund'", "'settle'"), [job]))
 
 
 def test_an_ended_job_never_changes_and_no_job_is_deleted(job) -> None:
     with transaction() as conn:
-        for statement in (FORGET, END, RESOLVE):
+        for statement in (FORGET, END, SETTLE, RESOLVE):
             conn.execute(statement, [job])
     assert "an ended job never changes" in refused(("update jobs set error_code = 'z' where id = %s", [job]))
     assert "kept for ever" in refused(("delete from jobs where id = %s", [job]))

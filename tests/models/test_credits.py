@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import credits, ending
+from models import cancel, credits, ending
 from models.credits import allocate
 from models.db import transaction
 from models.ending import Ending
 from models.errors import InvalidRequest
 from models.submit import Accepted
+from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, placed, rows
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -21,6 +22,10 @@ def give(account_id, amount, ref, hours=None, kind="gift"):
     expires = datetime.now(UTC) + timedelta(hours=hours) if hours is not None else None
     with transaction() as conn:
         return credits.grant(conn, account_id, kind=kind, amount=amount, ref=ref, expires_at=expires)
+
+
+def later(hours):
+    return environment({"CLOCK_OFFSET_SECONDS": str(round(hours * 3600))})
 
 
 def finish(job_id, ended="succeeded", cost=0, **fields):
@@ -157,3 +162,78 @@ def test_expiring_twice_does_nothing_the_second_time() -> None:
         assert credits.expire_lapsed(conn, [who]) == 0
     assert balance(who) == (0, 0)
     assert_books_are_clean()
+
+
+def lapse(grant_id, ago="1 minute"):
+    with transaction() as conn:
+        conn.execute("update grants set expires_at = app_now() - %s::interval where id = %s", [ago, grant_id])
+
+
+def test_submitting_and_failing_again_and_again_extends_an_expired_grant_only_once() -> None:
+    who, offer = account(), model(price={"credits": 4})
+    grant_id = give(who, 4, "short", 1)
+    job_id = placed(who, offer)
+    lapse(grant_id)
+    finish(job_id, "failed")
+    ends = one("select expires_at from grants where id = %s", grant_id)[0]
+    for hours in (20, 23.9):  # just before the grace is over, another job holds them, and fails after it
+        with later(hours):
+            job_id = placed(who, offer)
+        with later(hours + 2):
+            finish(job_id, "failed")
+            assert one("select expires_at from grants where id = %s", grant_id) == (ends,)
+    with later(26):
+        assert place(order(who, offer))[0].code == "not_enough_credits"
+        assert balance(who) == (0, 0)
+        assert_books_are_clean()
+
+
+@pytest.mark.parametrize("end", ["failed", "canceled", "less"])
+def test_credits_that_come_back_after_the_grace_are_expired(end: str) -> None:
+    who, offer = account(), model(price={"credits": 4})
+    grant_id = give(who, 4, "short", 1)
+    job_id = placed(who, offer)
+    with later(26):  # the grant lived one hour, its grace 24
+        if end == "canceled":
+            with transaction() as conn:
+                assert cancel.cancel(conn, job_id).ended
+        else:
+            finish(job_id, "succeeded" if end == "less" else "failed", cost=1 if end == "less" else 0)
+        assert one("select expires_at <= app_now() from grants where id = %s", grant_id) == (True,)
+        assert place(order(who, offer))[0].extra["available"] == 0
+        assert balance(who) == (0, 0)
+        assert_books_are_clean()
+
+
+def test_without_a_grace_nothing_is_extended() -> None:
+    who, offer = account(), model(price={"credits": 4})
+    grant_id = give(who, 4, "short", 1)
+    job_id = placed(who, offer)
+    with environment({"GRANT_GRACE_HOURS": "0", "CLOCK_OFFSET_SECONDS": str(2 * 3600)}):
+        finish(job_id, "failed")
+        assert one("select expires_at <= app_now() from grants where id = %s", grant_id) == (True,)
+        assert place(order(who, offer))[0].extra["available"] == 0
+
+
+def test_a_job_that_held_an_expired_grant_and_a_revoked_one_extends_only_the_first() -> None:
+    who, offer = account(), model(price={"credits": 8})
+    expired, revoked = give(who, 4, "expired", 1), give(who, 4, "revoked", 2)
+    job_id = placed(who, offer)
+    lapse(expired)
+    lapse(revoked)
+    with transaction() as conn:
+        credits.revoke(conn, revoked)
+    before = one("select expires_at from grants where id = %s", revoked)
+    finish(job_id, "failed")
+    assert one("select expires_at from grants where id = %s", revoked) == before
+    assert one("select expires_at > app_now() from grants where id = %s", expired) == (True,)
+    assert balance(who) == (4, 0)
+    assert_books_are_clean()
+
+
+@pytest.mark.parametrize("amount", [10**15 + 1, 2**63, 10**30])
+def test_a_grant_that_no_sum_could_hold_is_refused(amount: int) -> None:
+    who = account(amount=5)
+    with pytest.raises(InvalidRequest):
+        give(who, amount, "too much")
+    assert balance(who) == (5, 0)

@@ -5,7 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from models.prices import PriceRule, Rate, credits_for, rate, reserve_quantity_milli
+from models.errors import InvalidInput
+from models.plans import STANDARD_PLANS, Plan
+from models.prices import (
+    MAX_QUANTITY_MILLI,
+    MAX_STORED,
+    PriceRule,
+    Rate,
+    credits_for,
+    misfits,
+    quote,
+    rate,
+    reserve_quantity_milli,
+)
 
 
 def price(rule: PriceRule, values: dict[str, object], markup_bp: int = 8500, credit: int = 125_000) -> int:
@@ -53,3 +65,110 @@ def test_credits_grow_with_the_quantity_and_never_round_down(num: int, den: int,
     low, high = sorted((a, b))
     assert credits_for(chosen, low) <= credits_for(chosen, high)
     assert credits_for(chosen, high) * den >= high * num > (credits_for(chosen, high) - 1) * den or high * num == 0
+
+
+DOLLAR = Plan(
+    id="dollar", name="d", position=9, credits=0, granted="once", credit_price_usd_micros=1_000_000, markup_bp=8500,
+    storage_quota_bytes=1, slots=1,
+)  # fmt: skip
+PLANS = {plan.id: plan for plan in (*STANDARD_PLANS, DOLLAR)}
+
+
+def schema(**properties: object) -> dict[str, object]:
+    return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def test_a_fraction_is_reduced_so_that_large_units_of_dear_credits_can_be_kept() -> None:
+    rule = PriceRule(unit="token", cost_usd_micros=600_000, per=1_000_000, quantity_field="n")
+    chosen = rate(rule, markup_bp=8500, credit_price_usd_micros=1_000_000)
+    assert MAX_STORED < 10_000 * 1_000_000 * 1_000_000 * 1000  # what it was before
+    assert max(chosen) <= MAX_STORED
+    assert credits_for(chosen, 5_000_000 * 1000) == 6  # 5 x $0.60 x 1.85 / $1 = 5.55
+    assert rate(PriceRule(credits=0), markup_bp=0, credit_price_usd_micros=1) == (0, 1)
+
+
+@given(
+    st.integers(1, 10**9), st.integers(0, 10**6), st.integers(1, 10**8), st.integers(1, 10**6), st.integers(0, 10**12)
+)
+def test_reducing_changes_no_price(cost: int, markup: int, credit: int, per: int, quantity: int) -> None:
+    rule = PriceRule(unit="second", cost_usd_micros=cost, per=per)
+    exact = -(-quantity * cost * (10_000 + markup) // (10_000 * credit * per * 1000))
+    assert credits_for(rate(rule, markup_bp=markup, credit_price_usd_micros=credit), quantity) == exact
+
+
+@pytest.mark.parametrize("value", [10**9 + 1, 10**16, 2**64, 10**400, 1e300])
+def test_a_quantity_that_no_job_may_have_is_refused_by_its_field(value: float) -> None:
+    rule = PriceRule(unit="second", credits=1, quantity_field="seconds")
+    with pytest.raises(InvalidInput) as caught:
+        quote(rule, {"seconds": value}, DOLLAR)
+    assert (caught.value.param, caught.value.extra) == ("input.seconds", {"limit": 10**9})
+
+
+@pytest.mark.parametrize(("values", "quantity"), [
+    ({}, 1000), ({"n": None}, 1000), ({"n": 0}, 0), ({"n": -3}, 0), ({"n": 0.25}, 250), ({"n": 10**9}, MAX_QUANTITY_MILLI),
+])  # fmt: skip
+def test_what_is_not_given_is_one_and_never_below_nothing(values: dict[str, object], quantity: int) -> None:
+    assert reserve_quantity_milli(PriceRule(credits=1, quantity_field="n"), values) == quantity
+
+
+def test_a_text_where_a_number_belongs_is_refused_by_its_field() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        quote(PriceRule(credits=1, quantity_field="n"), {"n": "12"}, DOLLAR)
+    assert caught.value.param == "input.n"
+
+
+def test_a_plan_that_was_changed_after_the_load_refuses_the_order_and_not_the_batch() -> None:
+    absurd = DOLLAR.model_copy(update={"credit_price_usd_micros": 10**15 + 37})
+    with pytest.raises(InvalidInput):
+        quote(PriceRule(cost_usd_micros=7, per=999_983), {}, absurd)
+
+
+NUMBER = {"type": "integer", "minimum": 1, "maximum": 100}
+
+
+@pytest.mark.parametrize(("price", "properties", "words"), [
+    ({"credits": 1}, {}, None),
+    ({"credits": 1, "quantity_field": "n"}, {"n": NUMBER}, None),
+    ({"credits": 1, "quantity_field": "n"}, {"n": {"type": "number"}}, None),  # submits keep to our limit
+    ({"credits": 1, "quantity_field": "n"}, {"n": {"enum": [5, 10]}}, None),
+    ({"credits": 1, "quantity_field": "n"}, {"n": {"type": ["integer", "null"]}}, None),
+    ({"credits": 1, "estimate_field": "t"}, {"t": {"type": "string", "maxLength": 5000}}, None),
+    ({"credits": 1, "estimate_field": "t"}, {"t": {"type": "string"}}, None),
+    ({"credits": 1_000_000, "quantity_field": "n"}, {"n": {"type": "integer", "maximum": 10**9}}, None),
+    ({"credits": 1, "quantity_field": "n"}, {}, "price.quantity_field: 'n' is no field"),
+    ({"credits": 1, "quantity_field": "n"}, {"n": {"type": "string"}}, "price.quantity_field: 'n' is string"),
+    ({"credits": 1, "estimate_field": "t"}, {"t": NUMBER}, "price.estimate_field: 't' is integer"),
+    ({"credits": 1, "quantity_field": "n"}, {"n": {"type": "integer", "maximum": 10**10}}, "price.quantity_field: the"),
+    ({"credits": 1, "quantity_field": "n"}, {"n": {"type": "number", "exclusiveMaximum": 1e300}}, "price.quantity_field"),
+    ({"credits": 1, "quantity_field": "n"}, {"n": {"enum": [1, 2**70]}}, "price.quantity_field: the"),
+    ({"credits": 1, "estimate_field": "t"}, {"t": {"type": "string", "maxLength": 10**10}}, "price.estimate_field: the"),
+    # 10,000 x $1 x 1,000,000 tokens x 1000 is past 64 bits, and a prime above it reduces nothing.
+    ({"unit": "token", "cost_usd_micros": 999_999_937, "per": 1_000_000}, {}, None),
+])  # fmt: skip
+def test_a_price_is_checked_against_the_largest_quantity_of_its_schema(
+    price: dict[str, object], properties: dict[str, object], words: str | None
+) -> None:
+    wrong = misfits(PriceRule.model_validate(price), schema(**properties), PLANS)
+    assert len(wrong) == (0 if words is None else 1)
+    assert words is None or words in wrong[0]
+
+
+def test_a_price_that_does_not_fit_a_plan_names_the_plan() -> None:
+    odd = DOLLAR.model_copy(update={"markup_bp": 8501})
+    rule = PriceRule(unit="token", cost_usd_micros=999_999_937, per=1_000_000)
+    assert "on plan odd" in misfits(rule, schema(), {**PLANS, "odd": odd})[0]
+    free = DOLLAR.model_copy(update={"credit_price_usd_micros": 1, "markup_bp": 10**9})
+    dear = PriceRule(unit="second", cost_usd_micros=10**9, quantity_field="n")
+    assert "price.cost_usd_micros" in misfits(dear, schema(n={"type": "number"}), {"tiny": free})[0]
+
+
+@given(st.integers(0, 10**9), st.integers(1, 10**6), st.integers(0, 10**9))
+def test_whatever_passes_the_check_can_be_ordered_up_to_its_maximum(cost: int, per: int, most: int) -> None:
+    rule = PriceRule(
+        unit="token", cost_usd_micros=cost or None, credits=None if cost else 1, per=per, quantity_field="n"
+    )
+    plans = {"dollar": DOLLAR}
+    if not misfits(rule, schema(n={"type": "integer", "maximum": most}), plans):
+        for value in {0, 1, most // 2, most}:
+            price = quote(rule, {"n": value}, DOLLAR)
+            assert max(*price.rate, price.quantity_milli, price.credits) <= MAX_STORED

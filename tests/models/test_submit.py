@@ -4,9 +4,11 @@ import pytest
 
 from models import submit
 from models.db import transaction
+from models.prices import Rate, credits_for
 from models.submit import Accepted, Locked
 from scheduler import upkeep
-from tests.support import account, assert_books_are_clean, balance, model, one, order, place, rows
+from tests.conftest import environment
+from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -103,4 +105,59 @@ def test_a_models_slots_are_not_exceeded_while_the_account_has_more() -> None:
     answers = place(*(order(who, narrow) for _ in range(3)))
     assert [answer.dispatched for answer in answers] == [True, True, False]
     assert [place(order(who, offer))[0].dispatched for offer in (narrow, wide)] == [False, True]
+    assert_books_are_clean()
+
+
+UNBOUNDED = {
+    "type": "object", "additionalProperties": False,
+    "properties": {"n": {"type": ["number", "null"]}, "prompt": {"type": "string", "default": "x"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [10**9 + 1, 2**63, 1e300])
+def test_a_quantity_past_what_can_be_kept_is_refused_and_the_rest_of_its_batch_goes_on(value: float) -> None:
+    who = account(amount=10)
+    offer = model(price={"unit": "second", "credits": 1, "quantity_field": "n"}, input_schema=UNBOUNDED)
+    refused, nothing, accepted = place(
+        order(who, offer, {"n": value}), order(who, offer, {"n": None}), order(who, offer, {"n": 2})
+    )
+    assert (refused.code, refused.param) == ("invalid_input", "input.n")
+    assert [nothing.price_credits, accepted.price_credits] == [1, 2]
+    assert_books_are_clean()
+
+
+def test_a_cost_plus_price_in_large_units_is_ordered_and_settled() -> None:
+    offer = model(
+        price={"unit": "token", "cost_usd_micros": 600_000, "per": 1_000_000, "quantity_field": "n"},
+        input_schema=UNBOUNDED,
+    )
+    with transaction() as conn:
+        conn.execute("update plans set credit_price_usd_micros = 1000000 where id = 'pro'")
+    who = account(amount=10, plan="pro")
+    answer = place(order(who, offer, {"n": 5_000_000}))[0]
+    assert isinstance(answer, Accepted)
+    assert answer.price_credits == 6
+    claim = claimed(answer.job_id)
+    assert credits_for(Rate(*claim.rate), 5_000_000 * 1000) == 6
+
+
+def test_a_plan_made_absurd_after_the_load_refuses_its_orders_only() -> None:
+    offer = model(price={"unit": "token", "cost_usd_micros": 7, "per": 999_983})
+    with transaction() as conn:
+        conn.execute("update plans set credit_price_usd_micros = 1000000000000037 where id = 'pro'")
+    answers = place(order(account(amount=10, plan="pro"), offer), order(account(amount=10), offer))
+    assert [getattr(each, "code", "accepted") for each in answers] == ["invalid_input", "accepted"]
+    assert_books_are_clean()
+
+
+def test_a_key_that_was_used_anew_is_young_again() -> None:
+    who, offer = account(amount=9), model()
+    same = {"idempotency_key": "k", "body_hash": b"x"}
+    place(order(who, offer, **same))
+    with environment({"CLOCK_OFFSET_SECONDS": str(25 * 3600)}):
+        second = place(order(who, offer, **same))[0]
+        assert not second.replayed
+    with environment({"CLOCK_OFFSET_SECONDS": str(48 * 3600)}):  # 23 hours after it, 48 after the first
+        third = place(order(who, offer, **same))[0]
+        assert (third.replayed, third.job_id) == (True, second.job_id)
     assert_books_are_clean()

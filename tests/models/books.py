@@ -1,0 +1,148 @@
+"""An account's books, kept a second time in plain Python: what the database must come to, whatever was done in which order.
+
+It knows nothing of SQL and of our own arithmetic, and what it is told is only what a customer could know: what was
+given, ordered, finished and taken back, and when.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from dateutil.relativedelta import relativedelta
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+GRACE = timedelta(hours=24)
+
+
+@dataclass
+class Lot:
+    """A grant, and where its credits are."""
+
+    id: UUID
+    amount: int
+    remaining: int
+    expires_at: datetime | None
+    first_expires_at: datetime | None = None
+    revoked: bool = False
+    spent: int = 0
+    paid: int = 0  # of a debt
+
+    def lapsed(self, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
+    def order_of_use(self) -> tuple[datetime, UUID]:
+        return (self.expires_at or NEVER, self.id)
+
+
+@dataclass
+class Held:
+    """A living job's credits, by grant."""
+
+    parts: list[tuple[Lot, int]]
+    key_month: str | None = None
+
+
+@dataclass
+class Paid:
+    """A subscription: whole months from its start."""
+
+    plan: str
+    credits: int
+    started_at: datetime
+    months: int
+    granted: int = 0
+
+    def after(self, months: int) -> datetime:
+        return self.started_at + relativedelta(months=months)
+
+
+@dataclass
+class Books:
+    """One account's."""
+
+    debt: int = 0
+    plan: str = "free"
+    lots: dict[UUID, Lot] = field(default_factory=dict)
+    held: dict[UUID, Held] = field(default_factory=dict)
+    charged: dict[UUID, int] = field(default_factory=dict)  # of ended jobs
+    spent_by_key: dict[str, int] = field(default_factory=dict)  # by month
+    paid: Paid | None = None
+
+    @property
+    def available(self) -> int:
+        return sum(lot.remaining for lot in self.lots.values())
+
+    @property
+    def reserved(self) -> int:
+        return sum(amount for held in self.held.values() for _, amount in held.parts)
+
+    def give(self, grant_id: UUID, amount: int, expires_at: datetime | None) -> None:
+        paid = min(self.debt, amount)
+        self.debt -= paid
+        self.lots[grant_id] = Lot(grant_id, amount, amount - paid, expires_at, paid=paid)
+
+    def expire(self, now: datetime) -> None:
+        for lot in self.lots.values():
+            if lot.lapsed(now):
+                lot.remaining = 0
+
+    def refusal(self, price: int, now: datetime, budget: int | None) -> str | None:
+        """What an order of this price is answered; an order looks at what is really usable."""
+        self.expire(now)
+        if self.debt:
+            return "account_in_debt"
+        if price > self.available:
+            return "not_enough_credits"
+        if budget is not None and self.spent_by_key.get(month(now), 0) + price > budget:
+            return "key_budget_exceeded"
+        return None
+
+    def order(self, job_id: UUID, price: int, now: datetime, *, by_key: bool) -> None:
+        parts, left = [], price
+        for lot in sorted(self.lots.values(), key=Lot.order_of_use):
+            taken = min(lot.remaining, left)
+            if taken:
+                lot.remaining -= taken
+                left -= taken
+                parts.append((lot, taken))
+        assert left == 0
+        if by_key:
+            self.spent_by_key[month(now)] = self.spent_by_key.get(month(now), 0) + price
+        self.held[job_id] = Held(parts, month(now) if by_key else None)
+
+    def end(self, job_id: UUID, cost: int, now: datetime) -> None:
+        held = self.held.pop(job_id)
+        if any(lot.lapsed(now) and lot.remaining for lot, _ in held.parts):
+            self.expire(now)
+        left = self.charged[job_id] = min(cost, sum(amount for _, amount in held.parts))
+        for lot, amount in sorted(held.parts, key=lambda part: part[0].order_of_use()):
+            spent = min(amount, left)
+            left -= spent
+            lot.spent += spent
+            back = amount - spent
+            if held.key_month:
+                self.spent_by_key[held.key_month] -= back
+            if lot.revoked:
+                self.debt += spent
+            elif back:
+                lot.remaining += back
+                if lot.lapsed(now):
+                    lot.first_expires_at = lot.first_expires_at or lot.expires_at
+                    assert lot.first_expires_at
+                    lot.expires_at = lot.first_expires_at + GRACE
+
+    def revoke(self, grant_id: UUID) -> int:
+        lot = self.lots[grant_id]
+        if lot.revoked:
+            return 0
+        lot.revoked, lot.remaining = True, 0
+        self.debt += lot.spent + lot.paid
+        return lot.spent + lot.paid
+
+    def sweep_subscription(self, now: datetime, default_plan: str) -> None:
+        if self.paid and self.paid.after(self.paid.months) <= now:
+            self.paid, self.plan = None, default_plan
+
+
+def month(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-01")
