@@ -139,14 +139,22 @@ def serve(held: Held, stopping: threading.Event) -> None:
 def _turn(held: Held, stopping: threading.Event) -> None:
     began, parcel, failures = time.monotonic(), *_first(held)
     for count in range(1, TURN_DELIVERIES + 1):
-        if parcel is None or not held.sure():
+        outcome = send(held, parcel, failures) if parcel is not None else None
+        if parcel is None or outcome is None:
             return
-        reached("deliver:before")
-        outcome = receivers.deliver(parcel, failures)
-        reached("deliver:sent")
         failures = 0 if outcome.delivered else failures + 1
         over = count == TURN_DELIVERIES or time.monotonic() - began > TURN_SECONDS or stopping.is_set()
         parcel = _recorded(held, parcel, outcome, stopping, over=over)
+
+
+def send(held: Held, parcel: Parcel, failures: int) -> Outcome | None:
+    """Send one delivery, if the line is held. None: it is not, and nothing was sent."""
+    if not held.sure():
+        return None
+    reached("deliver:before")
+    outcome = receivers.deliver(parcel, failures)
+    reached("deliver:sent")
+    return outcome
 
 
 def _first(held: Held) -> tuple[Parcel | None, int]:

@@ -14,7 +14,7 @@ from models.sealing import seal
 from models.settings import settings
 from tests.receivers import Receiver, receivers, sending, tell
 from tests.support import account, eventually, one, rows
-from workers.deliver import Held, serve
+from workers.deliver import Held, send, serve
 from workers.receivers import SCHEDULE
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -187,13 +187,16 @@ def test_a_sender_that_slept_after_it_took_a_delivery_looks_at_its_line_before_i
         tell(who)
         held = Held(claim(), boot_seconds())
         with transaction() as conn:
-            assert lines.take(conn, held.line) is not None
+            parcel = lines.take(conn, held.line)
+        assert parcel is not None
+        assert send(held, parcel, 0) is not None
         held.renewed_at -= 3600  # the machine was stopped for an hour
+        assert send(held, parcel, 0) is not None  # and nobody took the line meanwhile
+        held.renewed_at -= 3600
         lapse()
         claim("other")
-        assert not held.sure()
-        serve(held, threading.Event())
-        assert there.got == []
+        assert send(held, parcel, 0) is None
+        assert len(there.got) == 2
 
 
 def test_an_attempt_whose_sender_died_counts_and_is_told_in_the_log() -> None:
