@@ -68,6 +68,7 @@ class Settings(BaseSettings):
 
     heartbeat_seconds: float = Field(15.0, ge=0.1, description="Pause after which a silent stream of events says so.")
     listeners_per_account: int = Field(100, ge=1, description="Streams open at once, per API process.")
+    listeners_max: int = Field(20_000, ge=1, description="Streams open at once in an API process, of all accounts.")
     listener_backlog: int = Field(256, ge=2, description="Events that may wait for a slow reader before it is cut off.")
     slow_reader_seconds: float = Field(30.0, ge=0.1, description="How long a reader may take nothing at all.")
     stream_token_seconds: int = Field(60, ge=1, description="How long a stream token opens a stream.")

@@ -22,9 +22,11 @@ def upgrade() -> None:
     op.create_index(
         "ix_delivery_lines_idle", "delivery_lines", ["used_at"], postgresql_where=sa.text("wake_at is null")
     )
+    op.create_index("ix_events_job", "events", ["job_id"], postgresql_where=sa.text("job_id is not null"))
 
 
 def downgrade() -> None:
+    op.drop_index("ix_events_job", table_name="events")
     op.drop_index("ix_delivery_lines_idle", table_name="delivery_lines")
     op.drop_column("delivery_lines", "used_at")
     op.drop_column("deliveries", "begun")
