@@ -277,6 +277,18 @@ def release(conn: Connection[Any], line: Line) -> None:
         _let_go(conn, line)
 
 
+def forget(conn: Connection[Any], limit: int) -> int:
+    """Delete lines on which nothing waits and nothing was sent for LINE_DAYS. Returns how many. A token begins anew with
+    its line, so the days are far more than a sender can be late.
+    """
+    return conn.execute(
+        """delete from delivery_lines where id in (
+             select id from delivery_lines where wake_at is null and used_at < app_now() - make_interval(days => %s)
+              order by used_at limit %s for update skip locked)""",
+        [settings().line_days, limit],
+    ).rowcount
+
+
 def _hold(conn: Connection[Any], line: Line) -> bool:
     """Lock the line. Its deliveries are read in a later statement, so that one that is just being told is seen."""
     return (

@@ -54,6 +54,11 @@ class Keeper:
         with transaction() as conn:
             fleet.forget_worker(conn, self._worker_id)
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs: without it every lease lapses."""
+        return self._thread.is_alive()
+
     @contextmanager
     def hold(self, claim: Claim) -> Iterator[Hold]:
         """Keep a claim's lease alive inside the block."""
