@@ -188,16 +188,9 @@ async def _knows_the_end(live: Live, row: JobRow, after: int) -> bool | None:
     """Whether an ended job's last event is one that the client has: it tells no more, whoever connects again. None: that
     is not kept any more.
     """
-    while after < row.event_number:
-        page = await live.read(row.account_id, after)
-        if page.missing:
-            return None
-        if any(event.job_id == row.id and event.type in ENDS for event in page.events):
-            return False
-        if not page.events:
-            break
-        after = page.events[-1].number
-    return True
+    page = await live.read(row.account_id, 0, job_id=row.id)
+    end = next((event.number for event in page.events if event.type in ENDS), None)
+    return None if end is None else end <= after
 
 
 @router.get(

@@ -5,6 +5,9 @@ accounts that have listeners are looked at each second, all in one query, so a l
 
 An account's feed hands events on in the order of their numbers. A listener first reads for itself what it has missed;
 once it has reached its feed's number it is attached, in the same turn of the loop, so that nothing falls between.
+
+What is past is read by another thread than what has just been told, a few pages at a time, and a job's past by its own
+index: who catches up on a million events keeps nobody from hearing the next one.
 """
 
 import asyncio
@@ -25,6 +28,7 @@ from models.settings import settings
 log = logging.getLogger(__name__)
 
 PAGE = 500  # events per read and account
+PAST_BATCH = 10  # pages of the past that are read at once
 LOOK_SECONDS = 1.0  # between looks at Postgres while Redis is away
 SLOW_LOOKS = 5  # and while it is there, every so many: a wake may be lost
 REMEMBERED_ENDS = 500  # per account: what was live of these jobs comes too late
@@ -32,6 +36,7 @@ HEARTBEAT = b":\n\n"
 ENDS = frozenset({"job.succeeded", "job.failed", "job.canceled"})
 
 Wanted = tuple[UUID, int | None]
+Past = tuple[UUID, int | None, UUID | None]  # account, after which number, of which job; None: all of the account's
 
 
 class Listener:
@@ -146,17 +151,20 @@ class Live:
 
     def __init__(self) -> None:
         self._feeds: dict[UUID, _Feed] = {}
+        self._open = 0  # listeners
         self._reads: Grouper[Wanted, Page] = Grouper(_read_group, name="events")
+        self._past: Grouper[Past, Page] = Grouper(_read_past, max_batch=PAST_BATCH, name="past-events")
         self._looks: Grouper[tuple[list[UUID], list[UUID]], tuple[dict[UUID, int], set[UUID]]] = Grouper(
             _look_group, name="event-looks"
         )
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self.redis_is_there = False
+        self.dropped = 0  # things on the live channel that were no word of ours
         self.wanted = asyncio.Event()  # set while there are listeners
 
     def __len__(self) -> int:
-        return sum(len(feed.listeners) for feed in self._feeds.values())
+        return self._open
 
     # Listeners come and go
 
@@ -167,6 +175,9 @@ class Live:
         """A new listener, which then has to `catch_up`, and to `leave`. Raises TooManyListeners."""
         if self._stopping:
             raise Unavailable("this process is stopping; connect again")
+        most = settings().listeners_max
+        if self._open >= most:
+            raise Unavailable(f"this process has {most} streams open, which is the limit; connect again soon")
         feed = self._feeds.get(account_id)
         limit = settings().listeners_per_account
         if feed is not None and len(feed.listeners) >= limit:
@@ -175,6 +186,7 @@ class Live:
             feed = self._feeds[account_id] = _Feed(account_id)
         listener = Listener(account_id, job_id, key_id, after, quiet=quiet)
         feed.listeners.add(listener)
+        self._open += 1
         self.wanted.set()
         return listener
 
@@ -188,37 +200,39 @@ class Live:
                 feed.attach(listener)
                 self.wake(feed.account_id)  # what was committed since the read, and its wake passed by
                 return
-            page = await self.read(listener.account_id, listener.after)
+            page = await self.read(listener.account_id, listener.after, job_id=listener.job_id)
             behind = len(page.events) == PAGE
             if page.missing:
                 behind = False
                 await write(reset_frame(page.current))
             elif page.events:
                 await self._write(listener, page.events, write)
-            listener.after = page.events[-1].number if page.events and not page.missing else page.current
+            # What follows a job's last event is not the job's: there is nothing to read up to the account's newest.
+            reached = page.events and not page.missing and (behind or listener.job_id is None)
+            listener.after = page.events[-1].number if reached else page.current
 
     async def _write(
         self, listener: Listener, missed: Sequence[Told], write: Callable[[bytes], Awaitable[object]]
     ) -> None:
-        mine = [event for event in missed if listener.job_id is None or event.job_id == listener.job_id]
-        if mine and not listener.quiet:
-            await write(b"".join(map(event_frame, mine)))
-        if listener.job_id is not None and any(event.type in ENDS for event in mine):
+        if not listener.quiet:
+            await write(b"".join(map(event_frame, missed)))
+        if listener.job_id is not None and any(event.type in ENDS for event in missed):
             listener.finish("ended")
 
     def leave(self, listener: Listener) -> None:
         """Let a listener go."""
         feed = self._feeds.get(listener.account_id)
-        if feed is not None:
+        if feed is not None and listener in feed.listeners:
+            self._open -= 1
             feed.drop(listener)
             if not feed.listeners:
                 del self._feeds[listener.account_id]
                 if not self._feeds:
                     self.wanted.clear()
 
-    async def read(self, account_id: UUID, after: int | None) -> Page:
-        """An account's events after a number, at most PAGE."""
-        return await self._reads.ask((account_id, after))
+    async def read(self, account_id: UUID, after: int | None, *, job_id: UUID | None = None) -> Page:
+        """What is past: an account's events after a number, or those of one of its jobs, at most PAGE."""
+        return await self._past.ask((account_id, after, job_id))
 
     # What wakes
 
@@ -244,7 +258,8 @@ class Live:
             return
         frame = live_frame(kind, job_id, data)
         if feed.reading:
-            feed.late.append((job_id, frame))
+            if len(feed.late) < settings().listener_backlog:  # what is only live may be missed
+                feed.late.append((job_id, frame))
         else:
             feed.hand_on_live(job_id, frame)
 
@@ -252,7 +267,7 @@ class Live:
         try:
             while feed.dirty and feed.attached:
                 feed.dirty = False
-                page = await self.read(feed.account_id, feed.number)
+                page = await self._reads.ask((feed.account_id, feed.number))
                 if page.missing and page.current != feed.number:
                     feed.reset(page.current)
                     continue
@@ -325,6 +340,7 @@ class Live:
 
     def close(self) -> None:
         self._reads.close()
+        self._past.close()
         self._looks.close()
 
     # Waiting for one job
@@ -344,6 +360,14 @@ async def nowhere(_frame: bytes) -> None:
 def _read_group(wanted: Sequence[Wanted]) -> list[Page]:
     with transaction() as conn:
         return events.after(conn, wanted, PAGE)
+
+
+def _read_past(wanted: Sequence[Past]) -> list[Page]:
+    with transaction() as conn:
+        of_all = events.after(conn, [(account, number) for account, number, job in wanted if job is None], PAGE)
+        of_jobs = events.of_jobs(conn, [(account, number, job) for account, number, job in wanted if job], PAGE)
+    all_, jobs = iter(of_all), iter(of_jobs)
+    return [next(all_ if job is None else jobs) for _, _, job in wanted]
 
 
 def _look_group(

@@ -40,6 +40,7 @@ from api.limits import Limits
 from api.live import Live
 from api.rates import Rates
 from api.streams import Protocol, Server
+from api.tasks import keep
 from api.wakes import follow
 from common import scratch
 from models import db
@@ -96,7 +97,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.reads = Grouper(jobs.read_group, name="reads")
     app.state.balances = Grouper(events.read_balances, name="balances")
     app.state.live = Live()
-    following = [asyncio.create_task(app.state.live.run()), asyncio.create_task(follow(app.state.live))]
+    live = app.state.live
+    following = [
+        asyncio.create_task(keep("looking for events", live.run)),
+        asyncio.create_task(keep("hearing of events", lambda: follow(live))),
+    ]
     app.state.catalogue = catalogue.Catalogue()
     app.state.catalogue.load()
     app.state.catalogue.start()

@@ -28,7 +28,7 @@ def measure(stand: Stand, report: Report) -> None:
     begin, done = time.perf_counter(), 0
     while True:
         with transaction() as conn:
-            batch = results.expire(conn, 5000)
+            batch = results.expire(conn, 5000).done
         if batch == 0:
             break
         done += batch

@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from api.views import job_view, status_of
 from cli.output import JsonFlag, console, fail, print_json, show
+from cli.redis_check import check_redis
 from models import accounts, catalogue, credits, dispatch, events, fleet, lines, reading, setup, submit, subscriptions
 from models import audit as books
 from models import cancel as canceling
@@ -277,16 +278,6 @@ def _doctor_partitions() -> str:
     return f"{ahead} months ahead"
 
 
-def _doctor_redis() -> str:
-    from common.redis_client import redis_client
-
-    with redis_client(settings().redis_url, timeout_seconds=2) as client:
-        policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
-        if policy != "noeviction":
-            raise RuntimeError(f"maxmemory-policy is {policy}: it must be noeviction, or messages are thrown away")
-        return f"{client.info('server').get('redis_version')}, noeviction"
-
-
 def _doctor_storage() -> str:
     try:
         storage().check()
@@ -350,7 +341,7 @@ _CHECKS = {
     "database": _doctor_database,
     "schema": _doctor_schema,
     "partitions": _doctor_partitions,
-    "redis": _doctor_redis,
+    "redis": check_redis,
     "storage": _doctor_storage,
     "workers": _doctor_workers,
     "duties": _doctor_duties,

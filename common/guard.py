@@ -21,7 +21,7 @@ import httpcore
 from common.addresses import Refused, Target, parse, public_addresses
 from common.encodings import unpacked
 
-__all__ = ["Answer", "Refused", "check", "open_url", "system_resolver"]
+__all__ = ["Answer", "Refused", "check", "open_url", "resolved", "system_resolver"]
 
 CONNECT_SECONDS = 5.0  # for one of a host's addresses
 MAX_ADDRESSES = 4  # of a host that are tried
@@ -172,19 +172,24 @@ def _addresses(target: Target, resolve: Resolver, deadline: "_Deadline") -> list
     """The checked addresses of a target. An address needs no resolver, and was checked when it was parsed."""
     if target.address is not None:
         return [target.host]
-    found = _resolved(target, resolve, deadline)
+    found = _resolved(target.host, target.port, resolve, deadline)
     if not found:
         raise Refused("unreachable", f"there is no host {target.host}", retryable=True)
     checked = list(found) if target.allowed else public_addresses(target.host, found)
     return checked[:MAX_ADDRESSES]
 
 
-def _resolved(target: Target, resolve: Resolver, deadline: "_Deadline") -> Sequence[str]:
+def resolved(host: str, port: int, seconds: float) -> Sequence[str]:
+    """The addresses of a server that the operator named, unchecked; the resolver itself has no time-out. Raises Refused."""
+    return _resolved(host, port, system_resolver, _Deadline(seconds))
+
+
+def _resolved(host: str, port: int, resolve: Resolver, deadline: "_Deadline") -> Sequence[str]:
     found: list[Sequence[str]] = []
 
     def ask() -> None:
         try:
-            found.append(resolve(target.host, target.port))
+            found.append(resolve(host, port))
         except (OSError, UnicodeError):
             found.append(())
         finally:

@@ -11,10 +11,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from models.base import created_at
+from models.settings import settings
 
 
 class Act(SQLModel, table=True):
-    """One act: who, what, when, from where. The table refuses update and delete."""
+    """One act: who, what, when, from where. The table refuses update, and delete within a year."""
 
     __tablename__ = "acts"
     __table_args__ = (Index("ix_acts_subject", "subject", text("id desc")),)
@@ -68,3 +69,13 @@ def listed(
         [before, before, subject, subject, limit],
     ).fetchall()
     return [Recorded(*row) for row in rows]
+
+
+def forget(conn: Connection[Any], limit: int) -> int:
+    """Delete acts that are older than ACT_DAYS. Returns how many. The table itself refuses it for those of the last year."""
+    return conn.execute(
+        """delete from acts where id in (
+             select id from (select id, at from acts order by id limit %s) oldest
+              where at < app_now() - make_interval(days => %s))""",
+        [limit, settings().act_days],
+    ).rowcount

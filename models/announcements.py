@@ -4,12 +4,15 @@ Written down once, told in batches by a duty of the scheduler: the place reached
 batch, so whatever is killed, each account hears of it once.
 """
 
+import logging
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import psycopg
 from psycopg import Connection
-from sqlalchemy import CheckConstraint, Index, Text, text
+from sqlalchemy import ARRAY, CheckConstraint, Column, Index, Text, Uuid, text
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
@@ -19,9 +22,15 @@ from models.base import counter, created_at, moment
 from models.errors import InvalidInput
 from models.notifications import MAX_BODY, MAX_TITLE
 
+log = logging.getLogger(__name__)
+
+MISSED_SECONDS = 86_400  # for so long accounts that could not be told are tried again
+
 
 class Announcement(SQLModel, table=True):
-    """`reached` is the last account that was told. Accounts that are opened later are not told."""
+    """`reached` is the last account that had its turn; `missed` are those that were locked then, tried again once the
+    walk is over. Accounts that are opened later are not told.
+    """
 
     __tablename__ = "announcements"
     __table_args__ = (
@@ -35,7 +44,9 @@ class Announcement(SQLModel, table=True):
     plan_id: str | None = Field(default=None, sa_type=Text, nullable=True, foreign_key="plans.id")
     reached: UUID | None = Field(default=None, nullable=True)
     told: int = counter()
+    missed: list[UUID] = Field(sa_column=Column(ARRAY(Uuid), nullable=False, server_default=text("'{}'::uuid[]")))
     created_at: datetime = created_at()
+    walked_at: datetime | None = moment()
     finished_at: datetime | None = moment()
 
 
@@ -83,14 +94,16 @@ def listed(conn: Connection[Any], *, before: UUID | None = None, limit: int = 20
     return [Shown(*row) for row in rows]
 
 
-def tell(conn: Connection[Any], limit: int) -> int:
-    """Tell the next accounts of the oldest announcement that is not finished. Returns how many."""
+def tell(conn: Connection[Any], limit: int) -> tuple[int, bool]:
+    """Tell the next accounts of the oldest announcement whose walk is not over; after that those that were locked, or
+    failed, when their turn came. Returns how many were told, and whether there may be more at once.
+    """
     row = conn.execute(
-        """select id, title, body, plan_id, reached, created_at from announcements where finished_at is null
-            order by id limit 1 for update skip locked"""
+        """select id, title, body, plan_id, reached, created_at from announcements
+            where finished_at is null and walked_at is null order by id limit 1 for update skip locked"""
     ).fetchone()
     if row is None:
-        return 0
+        return _tell_missed(conn, limit), False
     announcement_id, title, body, plan, reached, at = row
     found = conn.execute(
         """select a.id from accounts a join users u on u.id = a.user_id
@@ -100,11 +113,55 @@ def tell(conn: Connection[Any], limit: int) -> int:
         [reached, reached, at, plan, plan, limit],
     ).fetchall()
     accounts = [account_id for (account_id,) in found]
-    for account_id in accounts:  # locked in the order of their ids, as everywhere
-        events.add(conn, account_id, "announcement", {"title": title, "body": body})
+    missed = _tell_each(conn, accounts, title, body)
     conn.execute(
-        """update announcements set told = told + %s, reached = coalesce(%s, reached),
-                  finished_at = case when %s then app_now() end where id = %s""",
-        [len(accounts), accounts[-1] if accounts else None, len(accounts) < limit, announcement_id],
-    )
-    return len(accounts)
+        """update announcements set told = told + %(told)s, reached = coalesce(%(reached)s, reached),
+                  missed = missed || %(missed)s::uuid[], walked_at = case when %(over)s then app_now() end,
+                  finished_at = case when %(over)s and missed || %(missed)s::uuid[] = '{}' then app_now() end
+            where id = %(id)s""",
+        {
+            "told": len(accounts) - len(missed), "reached": accounts[-1] if accounts else None, "missed": missed,
+            "over": len(accounts) < limit, "id": announcement_id,
+        },
+    )  # fmt: skip
+    return len(accounts) - len(missed), len(accounts) >= limit
+
+
+def _tell_missed(conn: Connection[Any], limit: int) -> int:
+    told = 0
+    rows = conn.execute(
+        """select id, title, body, missed, walked_at < app_now() - make_interval(secs => %s) from announcements
+            where finished_at is null and walked_at is not null order by id limit 10 for update skip locked""",
+        [MISSED_SECONDS],
+    ).fetchall()
+    for announcement_id, title, body, missed, late in rows:
+        now, later = missed[:limit], missed[limit:]
+        again = _tell_each(conn, now, title, body)
+        left = [*later, *again]  # those that were tried go to the end
+        if late and left:
+            log.error("announcement %s: %d accounts could not be told in a day", announcement_id, len(left))
+        conn.execute(
+            """update announcements set told = told + %s, missed = %s, finished_at = case when %s then app_now() end
+                where id = %s""",
+            [len(now) - len(again), left, late or not left, announcement_id],
+        )
+        told += len(now) - len(again)
+    return told
+
+
+def _tell_each(conn: Connection[Any], accounts: Sequence[UUID], title: str, body: str) -> list[UUID]:
+    """Tell accounts, locked in the order of their ids, as everywhere. Returns those that could not be told now."""
+    locked = conn.execute(
+        "select id from accounts where id = any(%s) order by id for no key update skip locked", [sorted(accounts)]
+    ).fetchall()
+    missed = set(accounts) - {row[0] for row in locked}
+    for (account_id,) in locked:
+        try:
+            with conn.transaction():  # a savepoint
+                events.add(conn, account_id, "announcement", {"title": title, "body": body})
+        except psycopg.OperationalError:
+            raise
+        except Exception:
+            log.exception("account %s could not be told of an announcement", account_id)
+            missed.add(account_id)
+    return sorted(missed)

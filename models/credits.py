@@ -349,11 +349,12 @@ def expire_lapsed(conn: Connection[Any], account_ids: Sequence[UUID]) -> int:
     return sum(row[2] for row in rows)
 
 
-def accounts_with_lapsed(conn: Connection[Any], limit: int) -> list[UUID]:
-    """Accounts with a grant that has lapsed. Picked without a lock."""
+def accounts_with_lapsed(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -> list[UUID]:
+    """Accounts with a grant that has lapsed, but those. Picked without a lock."""
     rows = conn.execute(
         """select distinct account_id from (
-             select account_id from grants where open and expires_at <= app_now() order by expires_at limit %s) x""",
-        [limit],
+             select account_id from grants where open and expires_at <= app_now() and not (account_id = any(%s))
+              order by expires_at limit %s) x""",
+        [list(without), limit],
     ).fetchall()
     return sorted(row[0] for row in rows)

@@ -25,7 +25,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from models import webhooks
-from models.base import NOW, UTC_TIME, counter, in_list, moment
+from models.base import NOW, UTC_TIME, counter, created_at, in_list, moment
 from models.errors import EndpointDisabled, NotFound
 
 STATUSES = ("pending", "delivered", "failed", "disabled")
@@ -62,6 +62,8 @@ class Delivery(SQLModel, table=True):
     data: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     status: str = Field(default="pending", sa_type=Text, nullable=False, sa_column_kwargs={"server_default": "pending"})
     attempts: int = Field(default=0, sa_type=SmallInteger, nullable=False, sa_column_kwargs={"server_default": "0"})
+    # The number of the attempt that was begun last; above `attempts` while nobody has written down what became of it.
+    begun: int = Field(default=0, sa_type=SmallInteger, nullable=False, sa_column_kwargs={"server_default": "0"})
     next_at: datetime | None = moment()
     delivered_at: datetime | None = moment()
     # Of each attempt, the newest last: at, url, status, milliseconds, error, response. Bounded where it is written.
@@ -84,6 +86,7 @@ class DeliveryLine(SQLModel, table=True):
         # Apart, so that however many lines that fail are due, those that work are found at once.
         Index("ix_delivery_lines_due", "wake_at", postgresql_where=text("wake_at is not null and failures = 0")),
         Index("ix_delivery_lines_suspect", "wake_at", postgresql_where=text("wake_at is not null and failures > 0")),
+        Index("ix_delivery_lines_idle", "used_at", postgresql_where=text("wake_at is null")),
         Index("ix_delivery_lines_leased", "account_id", postgresql_where=text("leased_by is not null")),
         {"postgresql_with": {"fillfactor": "70"}},
     )
@@ -95,6 +98,7 @@ class DeliveryLine(SQLModel, table=True):
     token: int = counter()
     failures: int = Field(default=0, sa_type=Integer, nullable=False, sa_column_kwargs={"server_default": "0"})
     paused_until: datetime | None = moment()
+    used_at: datetime = created_at()  # when a sender last had it: one that is idle for long is forgotten
 
 
 class Logged(NamedTuple):
@@ -182,7 +186,7 @@ def logged(
     return [Logged(*row) for row in rows]
 
 
-_AGAIN = "status = 'pending', attempts = 0, next_at = app_now(), delivered_at = null"
+_AGAIN = "status = 'pending', attempts = 0, begun = 0, next_at = app_now(), delivered_at = null"
 
 
 def redeliver(conn: Connection[Any], account_id: UUID, endpoint_id: UUID | None, delivery_id: UUID) -> Logged:

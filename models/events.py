@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 from psycopg import Connection
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import BigInteger, CheckConstraint, Column, PrimaryKeyConstraint, Text, Uuid
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, PrimaryKeyConstraint, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -27,6 +27,8 @@ class Event(SQLModel, table=True):
     __table_args__ = (
         PrimaryKeyConstraint("account_id", "number", "created_at"),
         CheckConstraint("number > 0", name="number"),
+        # A job's own events, wherever they lie among its account's: its stream must not read all that came after.
+        Index("ix_events_job", "job_id", postgresql_where=text("job_id is not null")),
         {"postgresql_partition_by": "RANGE (created_at)"},
     )
 
@@ -85,6 +87,8 @@ def after(conn: Connection[Any], wanted: Sequence[tuple[UUID, int | None]], limi
     fills later.
     """
     pages = [Page(0, [], missing=False) for _ in wanted]
+    if not wanted:
+        return pages
     rows = conn.execute(
         """select w.place, w.account_id, a.event_number, e.number, e.type, e.job_id, e.data, e.created_at
              from unnest(%s::uuid[], %s::bigint[]) with ordinality as w(account_id, after, place)
@@ -100,6 +104,33 @@ def after(conn: Connection[Any], wanted: Sequence[tuple[UUID, int | None]], limi
             page.events.append(Told(account_id, *event))
         pages[place - 1] = page._replace(current=current)
     return [page._replace(missing=_missing(number, page)) for (_, number), page in zip(wanted, pages, strict=True)]
+
+
+def of_jobs(conn: Connection[Any], wanted: Sequence[tuple[UUID, int | None, UUID]], limit: int) -> list[Page]:
+    """For each (account, number, job), in order, the events of that job after that number, by the job's own index; after
+    None there are none. `missing` only says that the number was never given out: what is kept of a job is all that can
+    be told of it.
+    """
+    pages = [Page(0, [], missing=False) for _ in wanted]
+    if not wanted:
+        return pages
+    rows = conn.execute(
+        """select w.place, w.account_id, a.event_number, e.number, e.type, e.job_id, e.data, e.created_at
+             from unnest(%s::uuid[], %s::bigint[], %s::uuid[]) with ordinality as w(account_id, after, job_id, place)
+             join accounts a on a.id = w.account_id
+             left join lateral (select number, type, job_id, data, created_at from events e
+                                 where e.job_id = w.job_id and e.account_id = w.account_id and e.number > w.after
+                                 order by number limit %s) e on true
+            order by w.place, e.number""",
+        [*map(list, zip(*wanted, strict=True)), limit],
+    ).fetchall()
+    for place, account_id, current, *event in rows:
+        page = pages[place - 1]
+        if event[0] is not None:
+            page.events.append(Told(account_id, *event))
+        number = wanted[place - 1][1]
+        pages[place - 1] = page._replace(current=current, missing=number is not None and number > current)
+    return pages
 
 
 def _missing(number: int | None, page: Page) -> bool:

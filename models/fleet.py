@@ -57,19 +57,36 @@ def forget_worker(conn: Connection[Any], worker_id: str) -> None:
 
 
 def take_turn(conn: Connection[Any], name: str, every_seconds: float) -> bool:
-    """Whether this process has the duty's turn. The first call of a new duty has it."""
+    """Whether this process has the duty's turn. The first call of a new duty has it; so has whoever finds it further
+    ahead than it ever lies, because the clock was set back.
+    """
     row = conn.execute(
         """insert into duties (name, next_at, started_at) values (%s, app_now() + make_interval(secs => %s), app_now())
            on conflict (name) do update set next_at = excluded.next_at, started_at = excluded.started_at
-            where duties.next_at <= app_now() returning 1""",
-        [name, every_seconds],
+            where duties.next_at <= app_now() or duties.next_at > app_now() + 2 * make_interval(secs => %s + 60)
+        returning 1""",
+        [name, every_seconds, every_seconds],
     ).fetchone()
     return row is not None
 
 
-def end_turn(conn: Connection[Any], name: str, done: int, error: str | None) -> None:
+def end_turn(conn: Connection[Any], name: str, done: int, error: str | None, *, again: bool = False) -> None:
+    """Note how a turn went. `again`: there is more to do at once, whoever does it."""
     conn.execute(
-        "update duties set finished_at = app_now(), done = %s, error = %s where name = %s", [done, error, name]
+        """update duties set finished_at = app_now(), done = %s, error = %s,
+                  next_at = case when %s then app_now() else next_at end where name = %s""",
+        [done, error, again, name],
+    )
+
+
+def note_turn(conn: Connection[Any], name: str, every_seconds: float, done: int, error: str | None) -> None:
+    """Note how a duty goes that has no turns, so that it can be seen."""
+    conn.execute(
+        """insert into duties (name, next_at, started_at, finished_at, done, error)
+           values (%(name)s, app_now() + make_interval(secs => %(every)s), app_now(), app_now(), %(done)s, %(error)s)
+           on conflict (name) do update set next_at = excluded.next_at, started_at = excluded.started_at,
+                  finished_at = excluded.finished_at, done = excluded.done, error = excluded.error""",
+        {"name": name, "every": every_seconds, "done": done, "error": error},
     )
 
 

@@ -21,10 +21,12 @@ from sqlalchemy import (
     Column,
     Date,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     PrimaryKeyConstraint,
     Text,
+    text,
 )
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
@@ -32,12 +34,14 @@ from uuid_utils.compat import uuid7
 from models.access import SCOPES, Caller, Role, Scope
 from models.base import counter, created_at, moment
 from models.errors import InvalidInput, NotFound
+from models.settings import settings
 
 PREFIX = "hr_"
 ALPHABET = string.ascii_letters + string.digits
 RANDOM_CHARACTERS, CHECK_CHARACTERS = 32, 6
 SHOWN_CHARACTERS = 11  # of a key, to find it by
 MAX_KEYS = 100  # per account
+MAX_REVOKED = 1000  # per account, that are kept to be looked at
 MAX_MODELS = 100
 DEFAULT_SCOPES: tuple[Scope, ...] = ("generate", "read", "write", "delete")
 
@@ -48,6 +52,8 @@ class ApiKey(SQLModel, table=True):
     __tablename__ = "api_keys"
     __table_args__ = (
         CheckConstraint("length(hash) = 32", name="hash"),
+        Index("ix_api_keys_revoked_at", "revoked_at", postgresql_where=text("revoked_at is not null")),
+        Index("ix_api_keys_expires_at", "expires_at", postgresql_where=text("expires_at is not null")),
         CheckConstraint("per_minute > 0 and monthly_credits >= 0 and uses >= 0", name="limits"),
     )
 
@@ -149,6 +155,14 @@ def create(conn: Connection[Any], account_id: UUID, wanted: NewKey) -> tuple[UUI
     ).fetchone()
     if row and row[0] >= MAX_KEYS:
         raise InvalidInput(f"the account has {row[0]} keys; the limit is {MAX_KEYS}", limit=MAX_KEYS, size=row[0])
+    # Whoever makes and revokes keys without end keeps the newest; those with a budget are history, as its months are.
+    conn.execute(
+        f"""delete from api_keys where id in (
+             select id from api_keys k where account_id = %s and revoked_at is not null
+                and not exists (select 1 from key_spending s where s.key_id = k.id)
+              order by revoked_at desc offset {MAX_REVOKED} limit 100)""",
+        [account_id],
+    )
     secret, key_id = make_secret(), uuid7()
     conn.execute(
         """insert into api_keys (id, account_id, name, prefix, hash, scopes, models, per_minute, monthly_credits, expires_at)
@@ -257,3 +271,19 @@ def used(conn: Connection[Any], uses: Mapping[UUID, int]) -> None:
                  from unnest(%s::uuid[], %s::bigint[]) as u(id, uses) where k.id = u.id""",
             [list(uses), list(uses.values())],
         )
+
+
+def forget(conn: Connection[Any], limit: int) -> int:
+    """Delete keys that were revoked, or expired, more than KEY_DAYS ago. Returns how many. Keys with a budget that was
+    used stay, for their months are part of the books.
+    """
+    return sum(
+        conn.execute(
+            f"""delete from api_keys where id in (
+                 select id from api_keys k where {since} < app_now() - make_interval(days => %s)
+                    and not exists (select 1 from key_spending s where s.key_id = k.id)
+                  order by {since} limit %s)""",
+            [settings().key_days, limit],
+        ).rowcount
+        for since in ("revoked_at", "expires_at")
+    )

@@ -1,5 +1,6 @@
 """What becomes of the things of a user who is deleted. The ledger stays: it is the books, and names nobody."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -58,12 +59,12 @@ def leave(conn: Connection[Any], account_id: UUID) -> list[Ring]:
     return rings
 
 
-def leavers(conn: Connection[Any], limit: int) -> list[tuple[UUID, UUID]]:
-    """Users who are deleted and may have left something, with their accounts. Picked without a lock."""
+def leavers(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -> list[tuple[UUID, UUID]]:
+    """Users who are deleted and may have left something, with their accounts, but those. Picked without a lock."""
     rows = conn.execute(
         """select u.id, a.id from users u join accounts a on a.user_id = u.id
-            where u.deleted_at is not null and u.left_at is null order by u.deleted_at limit %s""",
-        [limit],
+            where u.deleted_at is not null and u.left_at is null and not (a.id = any(%s)) order by u.deleted_at limit %s""",
+        [list(without), limit],
     ).fetchall()
     return [(row[0], row[1]) for row in rows]
 

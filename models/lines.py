@@ -1,9 +1,12 @@
 """The sender's verbs on lines of deliveries: claim what is due, take one, record what became of it, let go.
 
 Lock order: account (only where an endpoint is switched off), line, endpoint and delivery. What is sent is sent between
-two transactions. A sender that was killed loses its lease, and the delivery it was at is sent again: at least once.
+two transactions: the first writes down which attempt begins, the second what became of it. A sender that was killed
+between the two loses its lease; that attempt counts as one whose outcome is unknown, and the delivery is sent again: at
+least once, and never without end.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -17,7 +20,11 @@ from models.links import url_of
 from models.settings import settings
 
 LOG_ENTRIES = 20  # kept of one delivery
+LOG_CHARACTERS = 4096  # of each text in an entry
 GIVE_UP_BATCH = 1000
+MAX_ATTEMPTS = 10  # the pauses between them: workers.receivers.SCHEDULE
+MAX_LOST = 100  # deliveries of one line that are given up in one look, because their senders died of each of them
+LOST = "its sender was stopped before it could write down the answer"
 
 
 class Line(NamedTuple):
@@ -64,7 +71,7 @@ class Outcome:
 
 
 def lease_seconds() -> float:
-    """How long a sender may be silent. Longer than a delivery can take."""
+    """How long a sender may be silent. Longer than a delivery can take; it is renewed four times as often."""
     return settings().webhook_timeout_seconds * 2 + 1
 
 
@@ -89,7 +96,7 @@ def claim(conn: Connection[Any], sender: str, limit: int, *, suspects: int) -> l
              select l.id from delivery_lines l where l.id in (select id from chosen) and l.wake_at <= app_now()
                 for update skip locked
            )
-           update delivery_lines l set leased_by = %s, token = l.token + 1,
+           update delivery_lines l set leased_by = %s, token = l.token + 1, used_at = app_now(),
                   wake_at = app_now() + make_interval(secs => %s)
              from locked where l.id = locked.id returning l.id, l.token, l.failures > 0""",
         [settings().deliver_per_account, suspects, limit, sender, lease_seconds()],
@@ -97,16 +104,52 @@ def claim(conn: Connection[Any], sender: str, limit: int, *, suspects: int) -> l
     return [(Line(row[0], row[1]), row[2]) for row in rows]
 
 
+def extend(conn: Connection[Any], held: Sequence[Line]) -> set[UUID]:
+    """Keep the leases of these lines alive. Returns those that are still held."""
+    rows = conn.execute(
+        """update delivery_lines l set wake_at = app_now() + make_interval(secs => %s)
+             from unnest(%s::uuid[], %s::bigint[]) as h(id, token)
+            where l.id = h.id and l.token = h.token and l.leased_by is not null returning l.id""",
+        [lease_seconds(), [line.id for line in held], [line.token for line in held]],
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
 def take(conn: Connection[Any], line: Line) -> Parcel | None:
-    """The next delivery of a line that is due, with the lease renewed; None: none is, and the line is let go, or another
-    sender has it.
+    """The next delivery of a line that is due, its attempt written down as begun, with the lease renewed; None: none is,
+    and the line is let go, or another sender has it.
     """
     if not _hold(conn, line):
         return None
-    row = conn.execute(
+    for _ in range(MAX_LOST):
+        row = _head(conn, line)
+        if row is None:
+            break
+        values, (address, enabled, secret, previous, begun) = row[: len(_TAKEN)], row[len(_TAKEN) :]
+        fields = dict(zip(_TAKEN, values, strict=True))
+        if fields["endpoint_id"] is not None and not enabled:  # switched off, or removed
+            _give_up(conn, line)
+            return None
+        if begun > fields["attempts"] and not _count_lost(conn, fields, begun):
+            continue
+        secrets = webhooks.opened(secret, previous)
+        if fields["channel"] == "email":
+            address = _mail_address(conn, fields["account_id"])
+        elif fields["endpoint_id"] is None:
+            secrets = webhooks.default_secrets(conn, fields["account_id"])
+        parcel = Parcel(**fields, address=address, secrets=secrets)
+        _begin(conn, line, parcel)
+        _add_results(conn, parcel)
+        return parcel
+    _let_go(conn, line)
+    return None
+
+
+def _head(conn: Connection[Any], line: Line) -> tuple[Any, ...] | None:
+    row: tuple[Any, ...] | None = conn.execute(
         """select d.id, d.created_at, d.account_id, d.channel, d.endpoint_id, d.event_type, d.event_at, d.event_number,
                   d.job_id, d.data, d.attempts, coalesce(e.url, d.url), e.enabled, e.secret,
-                  case when e.previous_until > app_now() then e.previous_secret end
+                  case when e.previous_until > app_now() then e.previous_secret end, d.begun
              from delivery_lines l
              cross join lateral (
                select * from deliveries where line_id = l.id and status = 'pending' and next_at <= app_now()
@@ -115,25 +158,35 @@ def take(conn: Connection[Any], line: Line) -> Parcel | None:
             where l.id = %s and coalesce(l.paused_until <= app_now(), true)""",
         [line.id],
     ).fetchone()
-    if row is None:
-        _let_go(conn, line)
-        return None
-    values, (address, enabled, secret, previous) = row[: len(_TAKEN)], row[len(_TAKEN) :]
-    if values[4] is not None and not enabled:  # switched off, or removed
-        _give_up(conn, line)
-        return None
-    if values[3] == "email":
-        address = _mail_address(conn, values[2])
-    secrets = webhooks.opened(secret, previous)
-    if values[3] == "webhook" and values[4] is None:
-        secrets = webhooks.default_secrets(conn, values[2])
+    return row
+
+
+def _begin(conn: Connection[Any], line: Line, parcel: Parcel) -> None:
     conn.execute(
-        "update delivery_lines set wake_at = app_now() + make_interval(secs => %s) where id = %s",
-        [lease_seconds(), line.id],
+        """with l as (update delivery_lines set wake_at = app_now() + make_interval(secs => %s) where id = %s)
+           update deliveries set begun = %s where id = %s and created_at = %s""",
+        [lease_seconds(), line.id, parcel.attempts + 1, parcel.id, parcel.created_at],
     )
-    parcel = Parcel(**dict(zip(_TAKEN, values, strict=True)), address=address, secrets=secrets)
-    _add_results(conn, parcel)
-    return parcel
+
+
+def _count_lost(conn: Connection[Any], fields: dict[str, Any], begun: int) -> bool:
+    """Count an attempt that was begun and of which nobody wrote down the end. Whether another is left."""
+    left = begun < MAX_ATTEMPTS
+    fields["attempts"] = begun
+    conn.execute(
+        f"""update deliveries set attempts = %(begun)s, {_LOGGED_ENTRY},
+                   status = case when %(left)s then status else 'failed' end,
+                   next_at = case when %(left)s then next_at end where id = %(id)s and created_at = %(created_at)s""",
+        {
+            "begun": begun, "left": left, "id": fields["id"], "created_at": fields["created_at"], "most": LOG_ENTRIES,
+            "entry": orjson.dumps({"status": None, "error": LOST, "response": None, "milliseconds": None}).decode(),
+        },
+    )  # fmt: skip
+    return left
+
+
+_LOGGED_ENTRY = """log = case when jsonb_array_length(log) >= %(most)s then log - 0 else log end
+                        || jsonb_build_array(jsonb_build_object('at', app_now()) || %(entry)s::jsonb)"""
 
 
 def _add_results(conn: Connection[Any], parcel: Parcel) -> None:
@@ -155,7 +208,9 @@ def _add_results(conn: Connection[Any], parcel: Parcel) -> None:
 
 
 def record(conn: Connection[Any], line: Line, parcel: Parcel, outcome: Outcome) -> bool:
-    """Write down what became of an attempt. False: the lease had lapsed, and another sender decides."""
+    """Write down what became of an attempt; again is fine, should a commit's own outcome be unknown. False: the lease had
+    lapsed, and another sender decides.
+    """
     reason = _reason_to_disable(conn, parcel, outcome)
     if reason:
         conn.execute("select 1 from accounts where id = %s for no key update", [parcel.account_id])
@@ -163,20 +218,21 @@ def record(conn: Connection[Any], line: Line, parcel: Parcel, outcome: Outcome) 
         return False
     pending = not outcome.delivered and outcome.again_after is not None and not outcome.gone
     status = "delivered" if outcome.delivered else "pending" if pending else "disabled" if outcome.gone else "failed"
-    conn.execute(
-        """update deliveries set status = %(status)s, attempts = attempts + 1,
-                  next_at = case when %(pending)s then app_now() + make_interval(secs => %(after)s) end,
-                  delivered_at = case when %(status)s = 'delivered' then app_now() end,
-                  log = case when jsonb_array_length(log) >= %(most)s then log - 0 else log end
-                        || jsonb_build_array(jsonb_build_object('at', app_now()) || %(entry)s::jsonb),
-                  data = %(data)s::jsonb
-            where id = %(id)s and created_at = %(created_at)s and status = 'pending'""",
+    written = conn.execute(
+        f"""update deliveries set status = %(status)s, attempts = begun,
+                   next_at = case when %(pending)s then app_now() + make_interval(secs => %(after)s) end,
+                   delivered_at = case when %(status)s = 'delivered' then app_now() end, {_LOGGED_ENTRY},
+                   data = %(data)s::jsonb
+             where id = %(id)s and created_at = %(created_at)s and status = 'pending' and begun = %(begun)s
+               and attempts < begun""",
         {
             "status": status, "pending": pending, "after": outcome.again_after or 0, "most": LOG_ENTRIES,
-            "entry": orjson.dumps(outcome.entry).decode(), "data": orjson.dumps(parcel.data).decode(),
+            "entry": _entry(outcome.entry), "data": orjson.dumps(parcel.data).decode(), "begun": parcel.attempts + 1,
             "id": parcel.id, "created_at": parcel.created_at,
         },
-    )  # fmt: skip
+    ).rowcount  # fmt: skip
+    if not written:  # it is written already, or its owner has asked meanwhile for it to be sent again
+        return True
     conn.execute(
         """update delivery_lines set failures = case when %s then 0 else failures + 1 end,
                   paused_until = case when %s > 0 then app_now() + make_interval(secs => %s) end where id = %s""",
@@ -185,6 +241,17 @@ def record(conn: Connection[Any], line: Line, parcel: Parcel, outcome: Outcome) 
     if parcel.endpoint_id is not None:
         _note_health(conn, parcel, outcome, reason)
     return True
+
+
+def _entry(entry: Mapping[str, Any]) -> str:
+    """An entry of the log as it can be stored: a far side's text may hold anything, of any length."""
+    kept = {
+        name: value[:LOG_CHARACTERS].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+        if isinstance(value, str)
+        else value
+        for name, value in entry.items()
+    }
+    return orjson.dumps(kept).decode()
 
 
 def overdue(conn: Connection[Any]) -> tuple[int, float]:
@@ -210,11 +277,24 @@ def release(conn: Connection[Any], line: Line) -> None:
         _let_go(conn, line)
 
 
+def forget(conn: Connection[Any], limit: int) -> int:
+    """Delete lines on which nothing waits and nothing was sent for LINE_DAYS. Returns how many. A token begins anew with
+    its line, so the days are far more than a sender can be late.
+    """
+    return conn.execute(
+        """delete from delivery_lines where id in (
+             select id from delivery_lines where wake_at is null and used_at < app_now() - make_interval(days => %s)
+              order by used_at limit %s for update skip locked)""",
+        [settings().line_days, limit],
+    ).rowcount
+
+
 def _hold(conn: Connection[Any], line: Line) -> bool:
     """Lock the line. Its deliveries are read in a later statement, so that one that is just being told is seen."""
     return (
         conn.execute(
-            "select 1 from delivery_lines where id = %s and token = %s for update", [line.id, line.token]
+            "select 1 from delivery_lines where id = %s and token = %s and leased_by is not null for update",
+            [line.id, line.token],
         ).fetchone()
         is not None
     )

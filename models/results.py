@@ -1,6 +1,7 @@
 """Results: found by clients, expired by the scheduler, purged once no signed link can reach them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from psycopg import Connection
 from models import db, deliveries
 from models.errors import NotFound, ResultGone
 from models.settings import settings
+from models.sweeping import Purgeable, Swept
 
 
 class Result(NamedTuple):
@@ -48,16 +50,18 @@ def find_result(conn: Connection[Any], asset_id: UUID) -> Result:
     return Result(row[0], row[1], row[2], row[3], row[4], row[5], bytes(row[6]))
 
 
-def expire(conn: Connection[Any], limit: int) -> int:
-    """Mark results whose time has passed, give their storage back, and tell one event per account. Returns how many.
+_DUE = """status = 'stored' and expires_at <= app_now() and not (account_id = any(%(without)s))
+              and (%(only)s::uuid is null or account_id = %(only)s)"""
 
-    Accounts that are busy are left for the next sweep.
+
+def expire(conn: Connection[Any], limit: int, only: UUID | None = None, without: Sequence[UUID] = ()) -> Swept:
+    """Mark results whose time has passed, give their storage back, and tell one event per account; of one account, or of
+    all but some. Accounts that are locked are named, and left for another sweep.
     """
     conn.execute("set local enable_hashjoin = on")  # see models.db.conninfo: thousands of rows, and a bounded batch
     row = conn.execute(
-        """with due as materialized (
-             select id, account_id from assets where status = 'stored' and expires_at <= app_now()
-              order by expires_at limit %s
+        f"""with due as materialized (
+             select id, account_id from assets where {_DUE} order by expires_at limit %(limit)s
            ), free as materialized (
              select a.id from accounts a where a.id = any(array(select distinct account_id from due))
               order by a.id for no key update skip locked
@@ -75,28 +79,46 @@ def expire(conn: Connection[Any], limit: int) -> int:
              select id, event_number, 'assets.expired', jsonb_build_object('results', results, 'bytes', bytes) from a
            )
            select coalesce(sum(results), 0)::bigint, array_agg(account_id),
-                  coalesce((select jsonb_object_agg(id, event_number) from a where has_webhooks), '{}') from sums""",
-        [limit],
+                  coalesce((select jsonb_object_agg(id, event_number) from a where has_webhooks), '{{}}'),
+                  (select count(*) from due),
+                  array(select account_id from due except select id from free) from sums""",
+        {"limit": limit, "only": only, "without": list(without)},
     ).fetchone()
-    if row is None or not row[0]:
-        return 0
-    if row[2]:
-        deliveries.deliver_range(
-            conn, {UUID(account_id): (number - 1, number) for account_id, number in row[2].items()}
-        )
-    db.told(conn, row[1])
-    return int(row[0])
+    if row is None:
+        return Swept(0)
+    if row[0]:
+        if row[2]:
+            deliveries.deliver_range(
+                conn, {UUID(account_id): (number - 1, number) for account_id, number in row[2].items()}
+            )
+        db.told(conn, row[1])
+    return Swept(int(row[0]), row[3], row[4])
 
 
-def to_purge(conn: Connection[Any], limit: int) -> list[tuple[UUID, list[str]]]:
-    """Results out of reach, with the keys of their objects: expired for longer than any signed link lives."""
+def accounts_due(conn: Connection[Any], limit: int, without: Sequence[UUID]) -> list[UUID]:
+    """The accounts, but some, of the results that have been due for longest."""
     rows = conn.execute(
-        """select id, key, thumbnail_key from assets
-            where status <> 'stored' and purged_at is null
-              and expired_at <= app_now() - make_interval(secs => %s) order by expired_at limit %s""",
-        [settings().signed_link_seconds, limit],
+        f"select distinct account_id from (select account_id from assets where {_DUE} order by expires_at limit %(limit)s) x",
+        {"limit": limit, "only": None, "without": list(without)},
     ).fetchall()
-    return [(row[0], [key for key in row[1:] if key]) for row in rows]
+    return [row[0] for row in rows]
+
+
+def to_purge(conn: Connection[Any], limit: int, after: tuple[datetime, UUID] | None = None) -> list[Purgeable]:
+    """Results out of reach, with the keys of their objects: expired for longer than any signed link lives; those behind a
+    place in their line.
+    """
+    at, number = after or (None, None)
+    rows = conn.execute(
+        """select id, key, thumbnail_key, expired_at from assets
+            where status <> 'stored' and purged_at is null
+              and expired_at <= app_now() - make_interval(secs => %s)
+              and expired_at >= coalesce(%s::timestamptz, '-infinity')
+              and (%s::uuid is null or (expired_at, id) > (%s::timestamptz, %s::uuid))
+            order by expired_at, id limit %s""",
+        [settings().signed_link_seconds, at, number, at, number, limit],
+    ).fetchall()
+    return [Purgeable(row[0], [key for key in row[1:3] if key], row[3]) for row in rows]
 
 
 def purged(conn: Connection[Any], asset_ids: Sequence[UUID]) -> int:

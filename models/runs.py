@@ -8,7 +8,7 @@ from uuid import UUID
 import orjson
 from psycopg import Connection
 
-from common import clock
+from common import uptime
 from models.catalogue import Entry
 from models.dispatch import Ring
 from models.settings import settings
@@ -48,7 +48,7 @@ class Claim:
     rate: tuple[int, int]
     begins: bool  # the live attempt was written down by this claim: its provider has not been called yet
     live: LiveAttempt | None
-    claimed_at: float = 0.0  # common.clock.seconds() before the claim was asked for
+    claimed_at: float = 0.0  # common.uptime.seconds() before the claim was asked for
 
 
 # The job, its model and its live attempt are read in the statement that claims, and a new attempt is written down in it,
@@ -101,7 +101,7 @@ select c.account_id, c.token, c.entry, c.input, c.queue, c.attempts, c.attempts_
 
 def claim(conn: Connection[Any], job_id: UUID, owner: str) -> Claim | None:
     """Take the job's next step, if one is due and nobody has it. None: a late or repeated message; there is nothing to do."""
-    before = clock.seconds()
+    before = uptime.seconds()
     values = {"job": job_id, "owner": owner, "lease": settings().lease_seconds}
     row = conn.execute(_CLAIM, values).fetchone()
     if row is None:
@@ -244,30 +244,12 @@ def give_back(conn: Connection[Any], job_id: UUID, owner: str, *, after_seconds:
     return Ring(job_id, row[0]) if row else None
 
 
-def ring_due(conn: Connection[Any], limit: int) -> list[Ring]:
-    """Dispatched jobs that are due and that nobody holds: a poll, or a message that was lost or waits in a long line.
-
-    Each is rung again with growing pauses until somebody claims it; `rings` above 0 says that it is due.
-    """
-    rows = conn.execute(
-        """with due as materialized (
-             select job_id from job_runs where wake_at <= app_now() and lease_owner is null and dispatched
-              order by wake_at limit %s for update skip locked
-           )
-           update job_runs r set rings = r.rings + 1,
-                  wake_at = app_now() + make_interval(secs => %s * power(2, least(r.rings, 5)))
-             from due where r.job_id = due.job_id returning r.job_id, r.queue""",
-        [limit, settings().ring_again_seconds],
-    ).fetchall()
-    return [Ring(*row) for row in rows]
-
-
-def lapsed(conn: Connection[Any], limit: int) -> list[tuple[UUID, UUID, int, int]]:
-    """Jobs whose worker has stopped speaking: (job, account, token, rescues). Picked without a lock."""
+def lapsed(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -> list[tuple[UUID, UUID, int, int]]:
+    """Jobs whose worker has stopped speaking, but those: (job, account, token, rescues). Picked without a lock."""
     rows: list[tuple[UUID, UUID, int, int]] = conn.execute(
         """select job_id, account_id, token, rescues from job_runs
-            where wake_at <= app_now() and lease_owner is not null order by wake_at limit %s""",
-        [limit],
+            where wake_at <= app_now() and lease_owner is not null and not (job_id = any(%s)) order by wake_at limit %s""",
+        [list(without), limit],
     ).fetchall()
     return rows
 
@@ -283,31 +265,34 @@ def rescue(conn: Connection[Any], job_id: UUID, token: int) -> Ring | None:
     return Ring(job_id, row[0]) if row else None
 
 
-def accounts_to_dispatch(conn: Connection[Any], limit: int) -> list[UUID]:
-    """Accounts with a retry that has come due. Picked without a lock."""
+def accounts_to_dispatch(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -> list[UUID]:
+    """Accounts with a retry that has come due, but those. Picked without a lock."""
     rows = conn.execute(
-        "select distinct account_id from (select account_id from job_runs where wake_at <= app_now() and not dispatched "
-        "order by wake_at limit %s) x",
-        [limit],
+        """select distinct account_id from (
+             select account_id from job_runs where wake_at <= app_now() and not dispatched and not (account_id = any(%s))
+              order by wake_at limit %s) x""",
+        [list(without), limit],
     ).fetchall()
     return sorted(row[0] for row in rows)
 
 
-def accounts_with_room(conn: Connection[Any], limit: int) -> list[UUID]:
-    """Accounts with a free slot and a waiting job: none, unless a plan has grown meanwhile."""
+def accounts_with_room(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -> list[UUID]:
+    """Accounts with a free slot and a waiting job, but those: none, unless a plan has grown meanwhile."""
     rows = conn.execute(
         """select a.id from accounts a join plans p on p.id = a.plan_id
-            where a.slots_in_use < p.slots
+            where a.slots_in_use < p.slots and not (a.id = any(%s))
               and exists (select 1 from job_runs r where r.account_id = a.id and not r.dispatched and r.wake_at is null)
             order by a.id limit %s""",
-        [limit],
+        [list(without), limit],
     ).fetchall()
     return [row[0] for row in rows]
 
 
-def join_line(conn: Connection[Any], account_id: UUID) -> None:
-    """Put the account's retries that are due into its line. The caller holds the account's lock, and dispatches."""
-    conn.execute(
+def join_line(conn: Connection[Any], account_id: UUID) -> int:
+    """Put the account's retries that are due into its line; returns how many. The caller holds the account's lock, and
+    dispatches.
+    """
+    return conn.execute(
         "update job_runs set wake_at = null where account_id = %s and not dispatched and wake_at <= app_now()",
         [account_id],
-    )
+    ).rowcount

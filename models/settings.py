@@ -76,6 +76,7 @@ class Settings(BaseSettings):
 
     heartbeat_seconds: float = Field(15.0, ge=0.1, description="Pause after which a silent stream of events says so.")
     listeners_per_account: int = Field(100, ge=1, description="Streams open at once, per API process.")
+    listeners_max: int = Field(20_000, ge=1, description="Streams open at once in an API process, of all accounts.")
     listener_backlog: int = Field(256, ge=2, description="Events that may wait for a slow reader before it is cut off.")
     slow_reader_seconds: float = Field(30.0, ge=0.1, description="How long a reader may take nothing at all.")
     stream_token_seconds: int = Field(60, ge=1, description="How long a stream token opens a stream.")
@@ -130,6 +131,10 @@ class Settings(BaseSettings):
     mail_from: str = Field("Headrace <no-reply@localhost>", description="Sender of mail.")
     event_days: int = Field(90, ge=7, description="How long events and deliveries are kept; whole months go at once.")
     inbound_days: int = Field(90, ge=7, description="How long what other services told us is kept.")
+    line_days: int = Field(30, ge=1, description="How long a receiver's line is kept after the last delivery on it.")
+    key_days: int = Field(90, ge=1, description="How long revoked and expired API keys are kept.")
+    upload_row_days: int = Field(30, ge=1, description="How long it is known of an upload that it is gone.")
+    act_days: int = Field(730, ge=365, description="How long the audit log of acts is kept.")
     notification_days: int = Field(90, ge=1, description="How long in-app notifications are kept.")
 
     callback_url: str | None = Field(

@@ -5,6 +5,7 @@ what begins on 31 January has periods that begin on 28 February and 31 March.
 """
 
 from calendar import monthrange
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -177,21 +178,22 @@ def expire(conn: Connection[Any], subscription_id: UUID, default_plan: str) -> b
     return True
 
 
-def due_periods(conn: Connection[Any], limit: int) -> list[tuple[UUID, UUID]]:
-    """Subscriptions, as (id, account), with a month to grant. Picked without a lock."""
+def due_periods(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -> list[tuple[UUID, UUID]]:
+    """Subscriptions, as (id, account), with a month to grant, but those of some. Picked without a lock."""
     rows: list[tuple[UUID, UUID]] = conn.execute(
         """select id, account_id from subscriptions
-            where status = 'active' and next_grant_at <= app_now() and ends_at > app_now()
+            where status = 'active' and next_grant_at <= app_now() and ends_at > app_now() and not (account_id = any(%s))
             order by next_grant_at limit %s""",
-        [limit],
+        [list(without), limit],
     ).fetchall()
     return rows
 
 
-def run_out(conn: Connection[Any], limit: int) -> list[tuple[UUID, UUID]]:
-    """Subscriptions, as (id, account), whose time has run out. Picked without a lock."""
+def run_out(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -> list[tuple[UUID, UUID]]:
+    """Subscriptions, as (id, account), whose time has run out, but those of some. Picked without a lock."""
     rows: list[tuple[UUID, UUID]] = conn.execute(
-        "select id, account_id from subscriptions where status = 'active' and ends_at <= app_now() order by ends_at limit %s",
-        [limit],
+        """select id, account_id from subscriptions
+            where status = 'active' and ends_at <= app_now() and not (account_id = any(%s)) order by ends_at limit %s""",
+        [list(without), limit],
     ).fetchall()
     return rows

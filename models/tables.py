@@ -6,6 +6,7 @@ from models.announcements import Announcement
 from models.base import metadata
 from models.callbacks import ProviderCallback
 from models.catalogue import CatalogueModel
+from models.clock import ClockJump
 from models.credits import Grant, LedgerEntry, Reservation, ReservationGrant
 from models.deliveries import Delivery, DeliveryLine
 from models.events import Event
@@ -29,6 +30,7 @@ __all__ = [
     "Asset",
     "Attempt",
     "CatalogueModel",
+    "ClockJump",
     "Delivery",
     "DeliveryLine",
     "Duty",

@@ -13,6 +13,7 @@ from sqlmodel import Field, SQLModel
 from models.base import MAX_INTEGER, UTC_TIME, created_at, in_list, moment, within
 from models.errors import NotFound, StorageQuotaExceeded
 from models.settings import settings
+from models.sweeping import Purgeable, Swept
 
 
 class Upload(SQLModel, table=True):
@@ -27,6 +28,7 @@ class Upload(SQLModel, table=True):
         Index(None, "account_id", text("id desc")),
         Index("ix_uploads_same", "account_id", "sha256", postgresql_where=text("status = 'stored'")),
         Index("ix_uploads_expires_at", "expires_at", postgresql_where=text("status = 'stored'")),
+        Index("ix_uploads_purged_at", "purged_at", postgresql_where=text("purged_at is not null")),
         Index("ix_uploads_purge", "expired_at", postgresql_where=text("status <> 'stored' and purged_at is null")),
     )
 
@@ -206,18 +208,23 @@ def delete(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> None:
     conn.execute("update accounts set storage_bytes = storage_bytes - %s where id = %s", [row[0], account_id])
 
 
-def expire(conn: Connection[Any], limit: int) -> int:
-    """Mark uploads whose time has passed, and give their storage back. Returns how many; busy accounts are left."""
+_DUE = """status = 'stored' and expires_at <= app_now() and not (account_id = any(%(without)s))
+              and (%(only)s::uuid is null or account_id = %(only)s)"""
+
+
+def expire(conn: Connection[Any], limit: int, only: UUID | None = None, without: Sequence[UUID] = ()) -> Swept:
+    """Mark uploads whose time has passed, and give their storage back; of one account, or of all but some. Accounts that
+    are locked are named, and left for another sweep.
+    """
     due = conn.execute(
-        """select id, account_id from uploads where status = 'stored' and expires_at <= app_now()
-            order by expires_at limit %s""",
-        [limit],
+        f"select id, account_id from uploads where {_DUE} order by expires_at limit %(limit)s",
+        {"limit": limit, "only": only, "without": list(without)},
     ).fetchall()
     if not due:
-        return 0
+        return Swept(0)
+    accounts = {row[1] for row in due}
     locked = conn.execute(
-        "select id from accounts where id = any(%s) order by id for no key update skip locked",
-        [sorted({row[1] for row in due})],
+        "select id from accounts where id = any(%s) order by id for no key update skip locked", [sorted(accounts)]
     ).fetchall()
     free = {row[0] for row in locked}
     row = conn.execute(
@@ -232,23 +239,47 @@ def expire(conn: Connection[Any], limit: int) -> int:
            select coalesce(sum(uploads), 0)::bigint from sums""",
         [[row[0] for row in due if row[1] in free]],
     ).fetchone()
-    return int(row[0]) if row else 0
+    return Swept(int(row[0]) if row else 0, len(due), sorted(accounts - free))
 
 
-def to_purge(conn: Connection[Any], limit: int) -> list[tuple[UUID, str]]:
-    """Uploads out of reach, with their keys: expired for longer than any signed link lives."""
-    rows: list[tuple[UUID, str]] = conn.execute(
-        """select id, key from uploads where status <> 'stored' and purged_at is null
-              and expired_at <= app_now() - make_interval(secs => %s) order by expired_at limit %s""",
-        [settings().signed_link_seconds, limit],
+def accounts_due(conn: Connection[Any], limit: int, without: Sequence[UUID]) -> list[UUID]:
+    """The accounts, but some, of the uploads that have been due for longest."""
+    rows = conn.execute(
+        f"select distinct account_id from (select account_id from uploads where {_DUE} order by expires_at limit %(limit)s) x",
+        {"limit": limit, "only": None, "without": list(without)},
     ).fetchall()
-    return rows
+    return [row[0] for row in rows]
+
+
+def to_purge(conn: Connection[Any], limit: int, after: tuple[datetime, UUID] | None = None) -> list[Purgeable]:
+    """Uploads out of reach, with their keys: expired for longer than any signed link lives; those behind a place in their
+    line.
+    """
+    at, number = after or (None, None)
+    rows = conn.execute(
+        """select id, key, expired_at from uploads where status <> 'stored' and purged_at is null
+              and expired_at <= app_now() - make_interval(secs => %s)
+              and expired_at >= coalesce(%s::timestamptz, '-infinity')
+              and (%s::uuid is null or (expired_at, id) > (%s::timestamptz, %s::uuid))
+            order by expired_at, id limit %s""",
+        [settings().signed_link_seconds, at, number, at, number, limit],
+    ).fetchall()
+    return [Purgeable(row[0], [row[1]], row[2]) for row in rows]
 
 
 def purged(conn: Connection[Any], upload_ids: Sequence[UUID]) -> int:
     """Confirm that the objects of these uploads are gone."""
     return conn.execute(
         "update uploads set purged_at = app_now() where id = any(%s) and purged_at is null", [list(upload_ids)]
+    ).rowcount
+
+
+def forget(conn: Connection[Any], limit: int) -> int:
+    """Delete the rows of uploads whose objects have been gone for UPLOAD_ROW_DAYS. Returns how many."""
+    return conn.execute(
+        """delete from uploads where id in (
+             select id from uploads where purged_at < app_now() - make_interval(days => %s) order by purged_at limit %s)""",
+        [settings().upload_row_days, limit],
     ).rowcount
 
 

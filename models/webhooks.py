@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from psycopg import Connection
-from sqlalchemy import Boolean, CheckConstraint, Column, Index, LargeBinary, Text, text
+from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, LargeBinary, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
 from common.addresses import Refused, parse
 from models.base import created_at, moment
-from models.errors import EndpointLimit, InvalidInput, NotFound
+from models.errors import EndpointDisabled, EndpointLimit, InvalidInput, NotFound, RateLimited
 from models.sealing import seal, unseal
 from models.settings import settings
 
@@ -29,6 +29,7 @@ MAX_DESCRIPTION_CHARACTERS = 200
 SECRET_BYTES = 32
 JOB_LINES = 16  # per account, for the addresses that jobs bring: a bound on what one account can keep busy
 PURPOSE = "webhooks"
+MAX_TESTS_PER_HOUR = 60  # of one endpoint: each is a row in its log
 
 JOB_ENDS = ("job.succeeded", "job.failed", "job.canceled")
 JOB_EVENTS = ("job.queued", "job.output", *JOB_ENDS)
@@ -63,6 +64,8 @@ class WebhookEndpoint(SQLModel, table=True):
     )
     disabled_reason: str | None = Field(default=None, sa_type=Text, nullable=True)
     failing_since: datetime | None = moment()
+    tests: int = Field(default=0, sa_type=Integer, nullable=False, sa_column_kwargs={"server_default": "0"})
+    tests_since: datetime | None = moment()  # of the hour in which they are counted
     created_at: datetime = created_at()
 
 
@@ -200,6 +203,21 @@ def remove(conn: Connection[Any], account_id: UUID, endpoint_id: UUID) -> None:
     if not removed.rowcount:
         raise NotFound(f"no webhook {endpoint_id}", param="id")
     keep_flag(conn, account_id)
+
+
+def count_test(conn: Connection[Any], account_id: UUID, endpoint_id: UUID) -> None:
+    """Count a test of an endpoint. Raises RateLimited, NotFound, EndpointDisabled."""
+    if not find(conn, account_id, endpoint_id).enabled:
+        raise EndpointDisabled("this endpoint is switched off; switch it on first", param="id")
+    counted = conn.execute(
+        f"""update webhook_endpoints set
+                   tests = case when tests_since > app_now() - interval '1 hour' then tests + 1 else 1 end,
+                   tests_since = case when tests_since > app_now() - interval '1 hour' then tests_since else app_now() end
+             where id = %s and (tests < {MAX_TESTS_PER_HOUR} or coalesce(tests_since <= app_now() - interval '1 hour', true))""",
+        [endpoint_id],
+    ).rowcount
+    if not counted:
+        raise RateLimited(f"a webhook can be tested {MAX_TESTS_PER_HOUR} times an hour", retry_after=60)
 
 
 def rotate(conn: Connection[Any], account_id: UUID, endpoint_id: UUID) -> tuple[Endpoint, str]:

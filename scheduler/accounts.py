@@ -1,6 +1,6 @@
 """Duties for credits and subscriptions. Each picks without a lock, locks one account, and checks again."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,66 +9,69 @@ from psycopg import Connection
 from models import announcements, credits, leaving, subscriptions
 from models.db import transaction
 from models.settings import settings
+from scheduler.turns import Aside, Did, Patience, each
 from workers.enqueue import ring
 
-
-def _lock(conn: Connection[Any], account_id: UUID) -> None:
-    conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
+_lapsed, _periods, _run_out, _leavers = Aside(), Aside(), Aside(), Aside()
 
 
-def expire_grants(batch: int) -> int:
+def expire_grants(batch: int) -> Did:
     """Expire what has lapsed of grants that nobody has touched since."""
+
+    def act(account_id: UUID, patience: Patience) -> int:
+        with patience.locked(account_id) as conn:
+            return credits.expire_lapsed(conn, [account_id])
+
     with transaction() as conn:
-        accounts = credits.accounts_with_lapsed(conn, batch)
-    expired = 0
-    for account_id in accounts:
-        with transaction() as conn:
-            _lock(conn, account_id)
-            expired += credits.expire_lapsed(conn, [account_id])
-    return expired
+        accounts = credits.accounts_with_lapsed(conn, batch, without=_lapsed.ids())
+    return each(_lapsed, accounts, act, of=lambda account_id: account_id)
 
 
-def grant_periods(batch: int) -> int:
+def grant_periods(batch: int) -> Did:
     """Grant the credits of each subscription's month that has begun."""
     with transaction() as conn:
-        due = subscriptions.due_periods(conn, batch)
-    return _each(due, subscriptions.grant_due_period)
+        due = subscriptions.due_periods(conn, batch, without=_periods.ids())
+    return _each(_periods, due, subscriptions.grant_due_period)
 
 
-def expire_subscriptions(batch: int) -> int:
+def expire_subscriptions(batch: int) -> Did:
     """End subscriptions whose time has run out; the account moves to the default plan."""
     with transaction() as conn:
-        out = subscriptions.run_out(conn, batch)
-    return _each(out, lambda conn, each: subscriptions.expire(conn, each, settings().default_plan))
+        out = subscriptions.run_out(conn, batch, without=_run_out.ids())
+    return _each(_run_out, out, lambda conn, one: subscriptions.expire(conn, one, settings().default_plan))
 
 
-def announce(batch: int) -> int:
+def announce(batch: int) -> Did:
     """Tell the next accounts of an announcement."""
     with transaction() as conn:
-        return announcements.tell(conn, batch)
+        told, more = announcements.tell(conn, batch)
+    return Did(told, more=more)
 
 
-def clear_deleted(batch: int) -> int:
+def clear_deleted(batch: int) -> Did:
     """Finish what a user's deletion began: the rest of many jobs, and what came in or was made in its last moment.
 
     Returns how many users have left for good.
     """
-    with transaction() as conn:
-        leavers = leaving.leavers(conn, batch)
-    left = 0
-    for user_id, account_id in leavers:
-        with transaction() as conn:
+
+    def act(leaver: tuple[UUID, UUID], patience: Patience) -> int:
+        user_id, account_id = leaver
+        with patience.locked(account_id) as conn:
             rings = leaving.leave(conn, account_id)
-            left += leaving.confirm_left(conn, user_id, account_id)
+            left = leaving.confirm_left(conn, user_id, account_id)
         ring(rings)
-    return left
+        return left
+
+    with transaction() as conn:
+        leavers = leaving.leavers(conn, batch, without=_leavers.ids())
+    return each(_leavers, leavers, act, of=lambda leaver: leaver[1])
 
 
-def _each(picked: Iterable[tuple[UUID, UUID]], act: Callable[[Connection[Any], UUID], bool]) -> int:
-    """Do something for each (subscription, account), one transaction each under the account's lock. Returns how many."""
-    done = 0
-    for subscription_id, account_id in picked:
-        with transaction() as conn:
-            _lock(conn, account_id)
-            done += act(conn, subscription_id)
-    return done
+def _each(aside: Aside, picked: Sequence[tuple[UUID, UUID]], act: Callable[[Connection[Any], UUID], bool]) -> Did:
+    """Do something for each (subscription, account), one transaction each under the account's lock."""
+
+    def act_on(pair: tuple[UUID, UUID], patience: Patience) -> int:
+        with patience.locked(pair[1]) as conn:
+            return act(conn, pair[0])
+
+    return each(aside, picked, act_on, of=lambda pair: pair[1])

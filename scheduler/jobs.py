@@ -1,63 +1,79 @@
 """Duties that move living jobs: ring, retry, rescue."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from models import rescues, runs
+from models import rescues, ringing, runs
 from models.db import transaction
-from models.dispatch import dispatch
+from models.dispatch import Ring, dispatch
 from models.settings import settings
+from scheduler.turns import Aside, Did, Patience, each
+from workers import enqueue
 from workers.enqueue import ring
 from workers.pressure import pressure
 
+_retries, _rooms, _lapsed = Aside(), Aside(), Aside()
 
-def ring_due(batch: int) -> int:
-    """Ring jobs that are due and that nobody holds: polls, and messages that were lost."""
+
+def ring_due(batch: int) -> Did:
+    """Ring jobs that are due and that nobody holds: polls, and messages that were lost. While Redis is away nothing is
+    counted, so that all that is due is rung as soon as it is back.
+    """
+    if enqueue.resting():
+        return Did(0)
     with transaction() as conn:
-        due = runs.ring_due(conn, batch)
-    ring(due)
-    return len(due)
+        due = ringing.due(conn, batch)
+    if due and not enqueue.ring_due(due):
+        with transaction() as conn:
+            ringing.not_rung(conn, due, enqueue.REST_SECONDS)
+        return Did(0)
+    return Did(len(due), more=len(due) >= batch)
 
 
-def retry_due(batch: int) -> int:
+def retry_due(batch: int) -> Did:
     """Put retries whose pause is over at the head of their account's line."""
     with transaction() as conn:
-        accounts = runs.accounts_to_dispatch(conn, batch)
-    return _dispatch(accounts)
+        accounts = runs.accounts_to_dispatch(conn, batch, without=_retries.ids())
+    return _dispatch(_retries, accounts)
 
 
-def fill_slots(batch: int) -> int:
+def fill_slots(batch: int) -> Did:
     """Give free slots to waiting jobs: a plan may have grown since they were queued."""
     with transaction() as conn:
-        accounts = runs.accounts_with_room(conn, batch)
-    return _dispatch(accounts)
+        accounts = runs.accounts_with_room(conn, batch, without=_rooms.ids())
+    return _dispatch(_rooms, accounts)
 
 
-def _dispatch(accounts: list[UUID]) -> int:
-    sent = 0
-    for account_id in accounts:
-        with transaction() as conn:
-            conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
-            runs.join_line(conn, account_id)
+def _dispatch(aside: Aside, accounts: Sequence[UUID]) -> Did:
+    def act(account_id: UUID, patience: Patience) -> int:
+        with patience.locked(account_id) as conn:
+            joined = runs.join_line(conn, account_id)
             rings = dispatch(conn, account_id)
         ring(rings)
-        sent += len(rings)
-    return sent
+        sent.extend(rings)
+        return len(rings) + joined
+
+    sent: list[Ring] = []
+    did = each(aside, accounts, act, of=lambda account_id: account_id)
+    return Did(len(sent), more=did.more, errors=did.errors)
 
 
-def rescue(batch: int) -> int:
+def rescue(batch: int) -> Did:
     """Take lapsed leases away and ring; after too many rescues the job fails, refunded, its cost unknown."""
-    with transaction() as conn:
-        lapsed = runs.lapsed(conn, batch)
-    rescued = 0
-    for job_id, account_id, token, times in lapsed:
+
+    def act(job: tuple[UUID, UUID, int, int], _: Patience) -> int:
+        job_id, account_id, token, times = job
         if times >= settings().max_rescues:
             _give_up(account_id, job_id, token)
-        else:
-            with transaction() as conn:
-                rung = runs.rescue(conn, job_id, token)
-            ring([rung] if rung else [])
-        rescued += 1
-    return rescued
+            return 1
+        with transaction() as conn:
+            rung = runs.rescue(conn, job_id, token)
+        ring([rung] if rung else [])
+        return 1
+
+    with transaction() as conn:
+        lapsed = runs.lapsed(conn, batch, without=_lapsed.ids())
+    return each(_lapsed, lapsed, act, of=lambda job: job[0])
 
 
 def _give_up(account_id: UUID, job_id: UUID, token: int) -> None:

@@ -5,7 +5,8 @@ duty checks again under its locks.
 import logging
 import signal
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from common import scratch
@@ -14,31 +15,39 @@ from models import db, fleet
 from models.db import transaction
 from models.settings import settings
 from scheduler import accounts, jobs, results, upkeep, uploads
+from scheduler.clock import Watch
+from scheduler.turns import Did
 from workers import enqueue
 
 log = logging.getLogger("scheduler")
 
 MAX_BATCHES = 20  # per turn: a duty with a large backlog lets go and goes on at once, so that it can be stopped
+NOTE_SECONDS = 10.0  # how often it is noted how duties without turns go
 
 
 class Duty(NamedTuple):
-    """What is done how often. `turns`: only one process at a time; the others are as good at once."""
+    """What is done how often. `turns`: only one process at a time; the others are as good at once. `steady`: not while
+    the database's clock has just jumped, since it takes something away or ends something when a time has passed.
+    """
 
     name: str
     every_seconds: float
     function: Callable[[int], int]
     batch: int
     turns: bool = True
+    steady: bool = True
 
 
 def duties() -> tuple[Duty, ...]:
     """The table of duties."""
     tick = settings().scheduler_tick_seconds
     return (
-        Duty("ring_due", tick, jobs.ring_due, 500, turns=False),
-        Duty("retry_due", tick, jobs.retry_due, 200, turns=False),
+        Duty("ring_due", tick, jobs.ring_due, 500, turns=False, steady=False),
+        Duty("retry_due", tick, jobs.retry_due, 200, turns=False, steady=False),
         Duty("rescue", 1, jobs.rescue, 200, turns=False),
-        Duty("fill_slots", 30, jobs.fill_slots, 200),
+        Duty("fill_slots", 30, jobs.fill_slots, 200, steady=False),
+        Duty("mend_wakes", 60, upkeep.mend_wakes, 500, steady=False),
+        Duty("mend_messages", 60, upkeep.mend_messages, 1, turns=False, steady=False),
         Duty("expire_results", 5, results.expire_results, 5000),
         Duty("purge_results", 10, results.purge_results, 1000),
         Duty("reap_strays", 60, results.reap_strays, 1000),
@@ -51,66 +60,99 @@ def duties() -> tuple[Duty, ...]:
         Duty("grant_periods", 30, accounts.grant_periods, 200),
         Duty("expire_subscriptions", 30, accounts.expire_subscriptions, 200),
         Duty("clear_deleted", 10, accounts.clear_deleted, 50),
-        Duty("announce", 2, accounts.announce, 100),
-        Duty("make_partitions", 3600, upkeep.make_partitions, 1),
+        Duty("announce", 2, accounts.announce, 100, steady=False),
+        Duty("make_partitions", 3600, upkeep.make_partitions, 1, steady=False),
         Duty("drop_partitions", 3600, upkeep.drop_partitions, 100),
         Duty("forget_inbound", 3600, upkeep.forget_inbound, 1000),
         Duty("forget_keys", 300, upkeep.forget_keys, 5000),
         Duty("forget_callbacks", 60, upkeep.forget_callbacks, 1000),
         Duty("forget_notifications", 3600, upkeep.forget_notifications, 5000),
         Duty("forget_workers", 60, upkeep.forget_workers, 1000),
-        Duty("audit", 3600, upkeep.audit, 1),
+        Duty("forget_lines", 3600, upkeep.forget_lines, 1000),
+        Duty("forget_api_keys", 3600, upkeep.forget_api_keys, 1000),
+        Duty("forget_uploads", 3600, upkeep.forget_uploads, 1000),
+        Duty("forget_acts", 3600, upkeep.forget_acts, 1000),
+        Duty("audit", 3600, upkeep.audit, 1, steady=False),
     )
 
 
-def run_turn(duty: Duty) -> int:
-    """Do a duty's turn, if this process has it: batches until one is not full. Returns how much was done."""
+def run_turn(duty: Duty, watch: Watch | None = None) -> Did:
+    """Do a duty's turn, if this process has it: batches until one is not full. Returns how much was done, and whether
+    there is more to do at once. One batch's failure is noted; its next turn tries again.
+    """
+    if watch is not None and not watch.settled() and duty.steady:
+        return Did(0)
     if duty.turns:
         with transaction() as conn:
             if not fleet.take_turn(conn, duty.name, duty.every_seconds):
-                return 0
+                return Did(0)
     reached(f"{duty.name}:begun")
-    done, error = 0, None
+    done, errors, more = 0, list[str](), False
     try:
         for _ in range(MAX_BATCHES):
             batch = duty.function(duty.batch)
-            done += batch
+            did = batch if isinstance(batch, Did) else Did(batch, more=batch >= duty.batch)
+            done, more = done + did, did.more
+            errors += did.errors
             reached(f"{duty.name}:batch")
-            if batch < duty.batch:
+            if not more:
                 break
     except Exception as problem:
         log.exception("duty %s failed; its next turn tries again", duty.name)
-        error = f"{type(problem).__name__}: {problem}"[:500]
+        errors.append(f"{type(problem).__name__}: {problem}")
+        more = False
     if duty.turns:
         with transaction() as conn:
-            fleet.end_turn(conn, duty.name, done, error)
-    return done
+            fleet.end_turn(conn, duty.name, done, told_error(errors), again=more)
+    return Did(done, more=more, errors=errors)
 
 
-def _serve(duty: Duty, stopping: threading.Event) -> None:
+def told_error(errors: Sequence[str]) -> str | None:
+    """What is noted of a turn's errors: how many, and the first."""
+    if not errors:
+        return None
+    return (errors[0] if len(errors) == 1 else f"{len(errors)} errors, the first: {errors[0]}")[:500]
+
+
+def _serve(duty: Duty, stopping: threading.Event, watch: Watch) -> None:
     # A thread per duty: a long audit must not hold up the ringing of jobs.
+    noted_at = float("-inf")
     while not stopping.is_set():
-        done = 0
+        did = Did(0)
         try:
-            done = run_turn(duty)
+            did = run_turn(duty, watch)
+            if not duty.turns and (did.errors or time.monotonic() - noted_at > NOTE_SECONDS):
+                noted_at = time.monotonic()
+                with transaction() as conn:
+                    fleet.note_turn(conn, duty.name, NOTE_SECONDS + duty.every_seconds, did, told_error(did.errors))
         except Exception:
             log.exception("duty %s could not be begun; trying again", duty.name)
-        full = done >= duty.batch * MAX_BATCHES
-        stopping.wait(0 if full else min(duty.every_seconds, 5.0))
+        if not did.more:
+            stopping.wait(min(duty.every_seconds, 5.0) if duty.turns else duty.every_seconds)
 
 
 def run(stopping: threading.Event) -> None:
-    """Do all duties until `stopping` is set."""
+    """Do all duties until `stopping` is set. Raises RuntimeError where a duty's thread has died: the process is to end
+    then, and whoever supervises it starts it again.
+    """
     scratch.tidy()
-    threads = [threading.Thread(target=_serve, args=(duty, stopping), name=duty.name, daemon=True) for duty in duties()]
+    watch = Watch()
+    threads = [
+        threading.Thread(target=_serve, args=(duty, stopping, watch), name=duty.name, daemon=True) for duty in duties()
+    ]
     for thread in threads:
         thread.start()
     log.info("scheduler has %d duties", len(threads))
-    stopping.wait()
+    dead: list[str] = []
+    while not stopping.wait(1) and not dead:
+        dead = [thread.name for thread in threads if not thread.is_alive()]
+    stopping.set()
     for thread in threads:
         thread.join(timeout=10)
     enqueue.close()
     db.close()
+    if dead:
+        raise RuntimeError(f"the thread of duty {dead[0]} has died; the process ends, to be started again")
 
 
 def main() -> None:

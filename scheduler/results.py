@@ -10,27 +10,22 @@ from common.faultpoints import reached
 from models import fleet, results
 from models.db import transaction
 from models.settings import settings
+from scheduler.sweeps import Expiry, expire, purge
+from scheduler.turns import Aside, Did
 from storage import keys
 from storage.s3 import storage
 
+_aside = Aside()
 
-def expire_results(batch: int) -> int:
+
+def expire_results(batch: int) -> Did:
     """Mark results whose time has passed."""
-    with transaction() as conn:
-        return results.expire(conn, batch)
+    return expire(Expiry(results.expire, results.accounts_due), _aside, batch)
 
 
-def purge_results(batch: int) -> int:
-    """Delete the objects of expired results, then confirm. An object that cannot be deleted is tried again next time."""
-    with transaction() as conn:
-        due = results.to_purge(conn, batch)
-    if not due:
-        return 0
-    failed = storage().delete_many([key for _, object_keys in due for key in object_keys])
-    reached("purge_results:deleted")
-    gone = [asset_id for asset_id, object_keys in due if not any(key in failed for key in object_keys)]
-    with transaction() as conn:
-        return results.purged(conn, gone)
+def purge_results(batch: int) -> Did:
+    """Delete the objects of expired results, then confirm. An object that cannot be deleted is tried again in its turn."""
+    return purge("purge_results", batch, results.to_purge, results.purged)
 
 
 def reap_strays(batch: int) -> int:

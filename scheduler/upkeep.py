@@ -2,11 +2,13 @@
 
 import logging
 
+from models import acts, callbacks, clock, events, fleet, inbound, jobs, keys, lines, notifications, uploads
 from models import audit as books
-from models import callbacks, events, fleet, inbound, jobs, notifications
 from models.db import transaction
 from models.errors import Busy
+from models.jobs import QUEUES
 from models.settings import settings
+from workers import enqueue
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,22 @@ def drop_partitions(_batch: int) -> int:
     except Busy:
         log.info("a long reading holds the events; old months are dropped at another turn")
         return 0
+
+
+def mend_wakes(batch: int) -> int:
+    """Wake jobs and lines of deliveries that lie further ahead than any pause is long."""
+    with transaction() as conn:
+        return clock.mend_wakes(conn, batch)
+
+
+_lost: dict[str, set[bytes]] = {}  # by queue: messages that were in no line at the last look
+
+
+def mend_messages(_batch: int) -> int:
+    """Delete messages that no worker will ever see, so that their jobs are rung anew."""
+    for queue in QUEUES:
+        _lost[queue] = enqueue.forget_lost(queue, _lost.get(queue, ()))
+    return 0
 
 
 def forget_inbound(batch: int) -> int:
@@ -56,6 +74,30 @@ def forget_workers(_batch: int) -> int:
     """Drop worker processes that were killed."""
     with transaction() as conn:
         return fleet.forget_silent_workers(conn, settings().lease_seconds * 10)
+
+
+def forget_lines(batch: int) -> int:
+    """Drop lines of deliveries that nothing has been sent on for long: of endpoints that are gone, mostly."""
+    with transaction() as conn:
+        return lines.forget(conn, batch)
+
+
+def forget_api_keys(batch: int) -> int:
+    """Delete API keys that were revoked, or expired, long ago."""
+    with transaction() as conn:
+        return keys.forget(conn, batch)
+
+
+def forget_uploads(batch: int) -> int:
+    """Delete the rows of uploads whose objects are gone for long."""
+    with transaction() as conn:
+        return uploads.forget(conn, batch)
+
+
+def forget_acts(batch: int) -> int:
+    """Delete acts that are older than they are kept."""
+    with transaction() as conn:
+        return acts.forget(conn, batch)
 
 
 def audit(_batch: int) -> int:

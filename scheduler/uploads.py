@@ -4,30 +4,23 @@ from typing import Any
 
 from psycopg import Connection
 
-from common.faultpoints import reached
 from models import uploads
-from models.db import transaction
 from scheduler.results import reap
+from scheduler.sweeps import Expiry, expire, purge
+from scheduler.turns import Aside, Did
 from storage import keys
-from storage.s3 import storage
+
+_aside = Aside()
 
 
-def expire_uploads(batch: int) -> int:
+def expire_uploads(batch: int) -> Did:
     """Mark uploads whose time has passed, and give their storage back."""
-    with transaction() as conn:
-        return uploads.expire(conn, batch)
+    return expire(Expiry(uploads.expire, uploads.accounts_due), _aside, batch)
 
 
-def purge_uploads(batch: int) -> int:
-    """Delete the objects of expired and deleted uploads, then confirm; what stays is tried again next time."""
-    with transaction() as conn:
-        due = uploads.to_purge(conn, batch)
-    if not due:
-        return 0
-    failed = storage().delete_many([key for _, key in due])
-    reached("purge_uploads:deleted")
-    with transaction() as conn:
-        return uploads.purged(conn, [upload_id for upload_id, key in due if key not in failed])
+def purge_uploads(batch: int) -> Did:
+    """Delete the objects of expired and deleted uploads, then confirm; what stays is tried again in its turn."""
+    return purge("purge_uploads", batch, uploads.to_purge, uploads.purged)
 
 
 def reap_uploads(batch: int) -> int:

@@ -32,7 +32,9 @@ class WakeConsumer(_RedisConsumer):
     def ack(self, message: Any) -> None:
         try:
             super().ack(message)
-        except redis.TimeoutError as error:  # not a ConnectionError in redis-py: Dramatiq would lose the ack
+        except (
+            redis.RedisError
+        ) as error:  # not only a ConnectionError: Dramatiq would lose the ack, and the place with it
             raise ConnectionClosed(error) from None
         finally:
             self._room.set()
@@ -40,7 +42,7 @@ class WakeConsumer(_RedisConsumer):
     def nack(self, message: Any) -> None:
         try:
             super().nack(message)
-        except redis.TimeoutError as error:
+        except redis.RedisError as error:
             raise ConnectionClosed(error) from None
         finally:
             self._room.set()
@@ -60,7 +62,7 @@ class WakeConsumer(_RedisConsumer):
                     self._wait()
                     return None
             return super().__next__()
-        except (redis.ConnectionError, redis.TimeoutError) as error:
+        except redis.RedisError as error:
             raise ConnectionClosed(error) from None
 
     def _wait(self) -> None:

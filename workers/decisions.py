@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
-from common import clock
+from common import uptime
 from models.ending import NewAsset
 from models.runs import Claim
 from models.settings import settings
@@ -93,7 +93,7 @@ def is_unwanted(claim: Claim) -> bool:
 
 def elapsed_seconds(claim: Claim) -> float:
     """Since the claim."""
-    return clock.seconds() - claim.claimed_at
+    return uptime.seconds() - claim.claimed_at
 
 
 def is_quiet(claim: Claim) -> bool:

@@ -3,6 +3,10 @@
 Each thread holds one line of deliveries at a time (models/lines.py) and sends what is due on it, one after the other, for
 a while; then the next line has its turn. A receiver that hangs so costs a thread its time-out, and its own line; lines
 whose last attempt failed get at most half of the threads.
+
+What a receiver answered is written down before anything else is tried, as often as it takes and as long as the line is
+held. What remains: a sender that is killed, or cut off from the database until its lease lapses, between an answer and
+its writing. Then the delivery is sent again, with the same id: receivers tell repeats by `webhook-id`, people do not.
 """
 
 import argparse
@@ -13,12 +17,14 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from common import scratch
+from common import scratch, uptime
 from common.faultpoints import reached
 from models import db, lines
-from models.db import transaction
+from models.db import CommitUnknown, transaction
+from models.errors import Busy, Unavailable
 from models.lines import Line, Outcome, Parcel
 from models.settings import settings
 from workers import receivers
@@ -28,6 +34,37 @@ log = logging.getLogger("deliver")
 TURN_SECONDS = 5.0  # a line lets go after this long, so that one with much to send keeps nobody waiting
 TURN_DELIVERIES = 50
 PROBLEM_PAUSE = 1.0
+WRITE_PAUSE = 0.1  # before an answer that could not be written is written again; it grows
+STOPPING_TRIES = 5  # a process that is to end does not wait for a database that is away
+
+
+class Held:
+    """A claimed line in the hands of a thread. `lost` is set when another sender has it."""
+
+    def __init__(self, line: Line, claimed_at: float) -> None:
+        self.line = line
+        self.renewed_at = claimed_at  # read before the statement that took or renewed the lease
+        self.lost = threading.Event()
+
+    def sure(self) -> bool:
+        """Whether the line is held, looked at just before something is sent: the process may have been stopped since it
+        took the delivery.
+        """
+        if uptime.seconds() - self.renewed_at > lines.lease_seconds() / 2:
+            renew([self])
+        return not self.lost.is_set()
+
+
+def renew(held: Sequence[Held]) -> None:
+    """Keep these lines' leases alive, and note those that are lost."""
+    now = uptime.seconds()
+    with transaction() as conn:
+        kept = lines.extend(conn, [each.line for each in held])
+    for each in held:
+        if each.line.id in kept:
+            each.renewed_at = now
+        else:
+            each.lost.set()
 
 
 class Sender:
@@ -37,68 +74,116 @@ class Sender:
         self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="deliver")
-        self._busy: dict[Future[None], bool] = {}  # and whether its line is a suspect
+        self._busy: dict[Future[None], tuple[Held, bool]] = {}  # and whether its line is a suspect
         self._free = threading.Event()
 
     def run(self, stopping: threading.Event) -> None:
-        """Send until `stopping` is set; then what is under way is finished."""
-        while not stopping.is_set():
-            pause = settings().deliver_poll_seconds
-            try:
-                if self._claim(stopping):
-                    continue
-            except Exception:
-                log.exception("lines could not be claimed; trying again")
-                pause = PROBLEM_PAUSE
-            # With all threads busy a claim is of no use before one is free; otherwise look again soon.
-            if self._free.wait(pause):
-                self._free.clear()
-                stopping.wait(0.01)  # several that end together are one look
-        self._pool.shutdown(wait=True)
+        """Send until `stopping` is set; then what is under way is finished. Raises RuntimeError where it cannot go on."""
+        over = threading.Event()
+        keeper = threading.Thread(target=self._keep, args=(over,), name="line-keeper", daemon=True)
+        keeper.start()
+        try:
+            while not stopping.is_set():
+                pause = settings().deliver_poll_seconds
+                if not keeper.is_alive():
+                    raise RuntimeError("the thread that keeps leases has died")
+                try:
+                    if self._claim(stopping):
+                        continue
+                except Exception:
+                    log.exception("lines could not be claimed; trying again")
+                    pause = PROBLEM_PAUSE
+                # With all threads busy a claim is of no use before one is free; otherwise look again soon.
+                if self._free.wait(pause):
+                    self._free.clear()
+                    stopping.wait(0.01)  # several that end together are one look
+        finally:
+            self._pool.shutdown(wait=True)
+            over.set()
+            keeper.join()
 
     def _claim(self, stopping: threading.Event) -> bool:
-        self._busy = {future: suspect for future, suspect in self._busy.items() if not future.done()}
+        self._busy = {future: each for future, each in self._busy.items() if not future.done()}
         free = self._threads - len(self._busy)
         if free <= 0:
             return False
-        suspects = max(1, self._threads // 2) - sum(self._busy.values())
+        suspects = max(1, self._threads // 2) - sum(suspect for _, suspect in self._busy.values())
+        now = uptime.seconds()
         with transaction() as conn:
             claimed = lines.claim(conn, self.name, free, suspects=min(free, max(0, suspects)))
         for line, suspect in claimed:
-            future = self._pool.submit(serve, line, stopping)
-            self._busy[future] = suspect
+            held = Held(line, now)
+            future = self._pool.submit(serve, held, stopping)
+            self._busy[future] = held, suspect
             future.add_done_callback(lambda _: self._free.set())
         return len(claimed) == free
 
+    def _keep(self, over: threading.Event) -> None:
+        while not over.wait(lines.lease_seconds() / 4):
+            try:
+                busy = [held for future, (held, _) in list(self._busy.items()) if not future.done()]
+                if busy:
+                    renew([held for held in busy if not held.lost.is_set()])
+            except Exception:
+                log.warning("could not keep leases alive; trying again", exc_info=True)
 
-def serve(line: Line, stopping: threading.Event) -> None:
+
+def serve(held: Held, stopping: threading.Event) -> None:
     """Send what is due on a claimed line, for a turn. Whatever goes wrong here, the lease lapses and it is sent again."""
     try:
-        _turn(line, stopping)
+        _turn(held, stopping)
     except Exception:
-        log.exception("line %s broke off; it goes on when its lease has lapsed", line.id)
+        log.exception("line %s broke off; it goes on when its lease has lapsed", held.line.id)
 
 
-def _turn(line: Line, stopping: threading.Event) -> None:
-    began, parcel, failures = time.monotonic(), *_first(line)
+def _turn(held: Held, stopping: threading.Event) -> None:
+    began, parcel, failures = time.monotonic(), *_first(held)
     for count in range(1, TURN_DELIVERIES + 1):
-        if parcel is None:
+        outcome = send(held, parcel, failures) if parcel is not None else None
+        if parcel is None or outcome is None:
             return
-        reached("deliver:before")
-        outcome = receivers.deliver(parcel, failures)
-        reached("deliver:sent")
         failures = 0 if outcome.delivered else failures + 1
         over = count == TURN_DELIVERIES or time.monotonic() - began > TURN_SECONDS or stopping.is_set()
-        parcel = _recorded(line, parcel, outcome, over=over)
+        parcel = _recorded(held, parcel, outcome, stopping, over=over)
 
 
-def _first(line: Line) -> tuple[Parcel | None, int]:
+def send(held: Held, parcel: Parcel, failures: int) -> Outcome | None:
+    """Send one delivery, if the line is held. None: it is not, and nothing was sent."""
+    if not held.sure():
+        return None
+    reached("deliver:before")
+    outcome = receivers.deliver(parcel, failures)
+    reached("deliver:sent")
+    return outcome
+
+
+def _first(held: Held) -> tuple[Parcel | None, int]:
+    held.renewed_at, line = uptime.seconds(), held.line
     with transaction() as conn:
         return lines.take(conn, line), lines.failures(conn, line)
 
 
-def _recorded(line: Line, parcel: Parcel, outcome: Outcome, *, over: bool) -> Parcel | None:
-    """Write down what became of one and take the next, in one transaction."""
+def _recorded(held: Held, parcel: Parcel, outcome: Outcome, stopping: threading.Event, *, over: bool) -> Parcel | None:
+    """Write down what became of one and take the next, in one transaction; as often as it takes, while the line is held.
+    What was written by a commit whose own answer was lost is not written again.
+    """
+    failed = 0
+    while True:
+        now = uptime.seconds()
+        try:
+            parcel_after = _record(held.line, parcel, outcome, over=over)
+        except (Busy, Unavailable, CommitUnknown) as error:
+            failed += 1
+            if held.lost.is_set() or (stopping.is_set() and failed > STOPPING_TRIES):
+                raise
+            log.warning("delivery %s: the answer is not written yet: %s", parcel.id, error)
+            time.sleep(min(WRITE_PAUSE * failed, PROBLEM_PAUSE))
+        else:
+            held.renewed_at = now
+            return parcel_after
+
+
+def _record(line: Line, parcel: Parcel, outcome: Outcome, *, over: bool) -> Parcel | None:
     with transaction() as conn:
         if not lines.record(conn, line, parcel, outcome):
             return None
@@ -118,6 +203,7 @@ def main(argv: list[str] | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     scratch.tidy()
+    db.size_pool(max(settings().database_pool_size, options.threads // 2))
     sender = Sender(options.threads)
     log.info("sender %s has %d threads", sender.name, options.threads)
     sender.run(stopping)

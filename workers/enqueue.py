@@ -7,7 +7,7 @@ and its loss delays a job by the scheduler's next look, nothing more.
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from queue import Full, Queue
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,6 +19,7 @@ from dramatiq import Message
 from common.redis_client import redis_client
 from models import db
 from models.dispatch import Ring
+from models.ringing import Due
 from models.settings import settings
 
 log = logging.getLogger(__name__)
@@ -29,10 +30,14 @@ WAKE = "headrace:wake:{}"  # a list of tokens that idle workers wait on
 # What API processes hear, as JSON lists: [account] for "there are events to read", and [account, type, job, data] for
 # what is not kept: that a job runs, and how far it is.
 LIVE = "headrace:live"
+LIVE_KINDS = frozenset({"job.running", "job.progress"})
 MAX_LIVE = 200  # per message; and a thousand may wait to be said
 MAX_WAKE_TOKENS = 128  # more would only wake workers for nothing; a missed wake costs at most one idle wait
 SEND_SECONDS = 1.0
 REST_SECONDS = 1.0  # after a failure, so that an absent Redis does not cost every request its time-out
+
+
+Messages = dict[str, dict[Any, Any]]  # by queue and id
 
 
 class Sender:
@@ -42,46 +47,116 @@ class Sender:
         self._client = redis_client(url, timeout_seconds=SEND_SECONDS, connect_seconds=0.5)
         self._rest_until = 0.0
         self.lost = 0  # messages not sent: the scheduler will
+        self.unsaid = 0  # times that Redis refused to publish
 
     def ring(self, rings: Iterable[Ring], told: Iterable[UUID] = (), live: Iterable[tuple[Any, ...]] = ()) -> bool:
         """Tell the workers about these jobs, and listeners that there are events of these accounts, in one round trip.
 
         False: Redis is away; the scheduler will ring, and listeners look for themselves.
         """
-        by_queue: dict[str, dict[Any, Any]] = {}
+        by_queue: Messages = {}
         for ring in rings:
-            message_id, message = _message(ring)
-            by_queue.setdefault(ring.queue, {})[message_id] = message
+            message_id = str(uuid4())
+            by_queue.setdefault(ring.queue, {})[message_id] = _message(ring, message_id)
         said = [*live, *((account_id,) for account_id in told)]
         if not by_queue and not said:
             return True
-        if time.monotonic() < self._rest_until:
+        if self.resting:
             self.lost += sum(map(len, by_queue.values()))
             return False
         try:
-            with self._client.pipeline(transaction=True) as pipe:
-                for queue, messages in by_queue.items():
-                    # What Dramatiq's own script writes for "enqueue"; a test holds a stock worker to it.
-                    pipe.hset(f"{NAMESPACE}:{queue}.msgs", mapping=messages)
-                    pipe.rpush(f"{NAMESPACE}:{queue}", *messages)
-                    pipe.lpush(WAKE.format(queue), *([b"1"] * min(len(messages), MAX_WAKE_TOKENS)))
-                    pipe.ltrim(WAKE.format(queue), 0, MAX_WAKE_TOKENS - 1)
-                if said:
-                    pipe.publish(LIVE, orjson.dumps(said))
-                pipe.execute()
+            self._send(by_queue, said)
         except redis.RedisError as error:
-            self._rest_until = time.monotonic() + REST_SECONDS
-            self.lost += sum(map(len, by_queue.values()))
-            log.warning("redis is away, the scheduler will ring: %s", type(error).__name__)
+            self._lose(by_queue, error)
             return False
         return True
+
+    def ring_due(self, due: Sequence[Due]) -> bool:
+        """Ring jobs that nobody has claimed in time. Of those that were rung before, a message is sent only where none
+        waits, so that at most two wait for any job, however long no worker runs. False: nothing was sent.
+        """
+        by_queue: Messages = {}
+        for each in due:
+            message_id = f"{each.job_id}:{each.token}:again" if each.again else str(uuid4())
+            by_queue.setdefault(each.queue, {})[message_id] = _message(Ring(each.job_id, each.queue), message_id)
+        if self.resting:
+            return False
+        try:
+            with self._client.pipeline(transaction=False) as pipe:
+                asked = [(queue, each) for queue, messages in by_queue.items() for each in messages]
+                for queue, message_id in asked:
+                    pipe.hexists(f"{NAMESPACE}:{queue}.msgs", message_id)
+                for (queue, message_id), waits in zip(asked, pipe.execute(), strict=True):
+                    if waits:
+                        del by_queue[queue][message_id]
+            self._send({queue: messages for queue, messages in by_queue.items() if messages}, [])
+        except redis.RedisError as error:
+            self._lose(by_queue, error)
+            return False
+        return True
+
+    @property
+    def resting(self) -> bool:
+        """Whether Redis was away a moment ago, and is not asked again yet."""
+        return time.monotonic() < self._rest_until
+
+    def _send(self, by_queue: Messages, said: Sequence[Any]) -> None:
+        """All in one round trip. The rings are one transaction, and what is said is none of it: listeners find events by
+        themselves, and whoever may not publish must still ring.
+        """
+        if not by_queue and not said:
+            return
+        with self._client.pipeline(transaction=False) as pipe:
+            if by_queue:
+                pipe.execute_command("MULTI")  # type: ignore[no-untyped-call]  # redis-py has no types here
+            for queue, messages in by_queue.items():
+                # What Dramatiq's own script writes for "enqueue"; a test holds a stock worker to it.
+                pipe.hset(f"{NAMESPACE}:{queue}.msgs", mapping=messages)
+                pipe.rpush(f"{NAMESPACE}:{queue}", *messages)
+                pipe.lpush(WAKE.format(queue), *([b"1"] * min(len(messages), MAX_WAKE_TOKENS)))
+                pipe.ltrim(WAKE.format(queue), 0, MAX_WAKE_TOKENS - 1)
+            if by_queue:
+                pipe.execute_command("EXEC")  # type: ignore[no-untyped-call]
+            if said:
+                pipe.publish(LIVE, orjson.dumps(said))
+            answers = pipe.execute(raise_on_error=False)
+        problem = next((each for each in answers if isinstance(each, Exception)), None)
+        if said and isinstance(answers[-1], Exception):
+            self.unsaid += 1
+            if self.unsaid == 1:
+                log.warning("nothing can be published, listeners look for themselves: %s", answers[-1])
+            if len(answers) == 1 or problem is answers[-1]:
+                return
+        if problem is not None:
+            raise problem
+
+    def _lose(self, by_queue: Messages, error: redis.RedisError) -> None:
+        self._rest_until = time.monotonic() + REST_SECONDS
+        self.lost += sum(map(len, by_queue.values()))
+        log.warning("redis is away, the scheduler will ring: %s: %s", type(error).__name__, error)
+
+    def forget_lost(self, queue: str, before: Collection[bytes]) -> set[bytes]:
+        """Delete messages that are in no line any more, though nobody has acknowledged them, at the second look: their
+        worker was killed, or Redis refused half of what took them. Their jobs are rung anew. Returns what was found
+        first now, for the next look.
+        """
+        messages = f"{NAMESPACE}:{queue}.msgs"
+        try:
+            kept: set[Any] = set(self._client.hkeys(messages))
+            found = kept - set(self._client.lrange(f"{NAMESPACE}:{queue}", 0, -1))
+            twice = [each for each in found if each in before]
+            for start in range(0, len(twice), 1000):
+                self._client.hdel(messages, *twice[start : start + 1000])
+        except redis.RedisError as error:
+            log.warning("redis is away, lost messages are looked for later: %s", type(error).__name__)
+            return set()
+        return found - set(twice)
 
     def close(self) -> None:
         self._client.close()
 
 
-def _message(ring: Ring) -> tuple[str, bytes]:
-    message_id = str(uuid4())
+def _message(ring: Ring, message_id: str) -> bytes:
     message: Message[None] = Message(
         queue_name=ring.queue,
         actor_name=ACTOR,
@@ -89,7 +164,7 @@ def _message(ring: Ring) -> tuple[str, bytes]:
         kwargs={},
         options={"redis_message_id": message_id},
     )
-    return message_id, message.encode()
+    return message.encode()
 
 
 _lock = threading.Lock()
@@ -99,6 +174,21 @@ _senders: dict[str, Sender] = {}
 def ring(rings: Iterable[Ring], told: Iterable[UUID] = ()) -> bool:
     """Ring over this process's sender; see `Sender.ring`."""
     return _sender().ring(rings, told)
+
+
+def ring_due(due: Sequence[Due]) -> bool:
+    """See `Sender.ring_due`."""
+    return _sender().ring_due(due)
+
+
+def resting() -> bool:
+    """See `Sender.resting`."""
+    return _sender().resting
+
+
+def forget_lost(queue: str, before: Collection[bytes]) -> set[bytes]:
+    """See `Sender.forget_lost`."""
+    return _sender().forget_lost(queue, before)
 
 
 def _sender() -> Sender:
@@ -133,9 +223,9 @@ def tell_soon(account_id: UUID) -> None:
 
 def _say(said: tuple[Any, ...]) -> None:
     global _sayer  # noqa: PLW0603 - one per process
-    if _sayer is None:
+    if _sayer is None or not _sayer.is_alive():
         with _lock:
-            if _sayer is None:
+            if _sayer is None or not _sayer.is_alive():
                 _sayer = threading.Thread(target=_say_all, name="sayer", daemon=True)
                 _sayer.start()
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from common import clock
+from common import uptime
 from models import fleet, runs
 from models.db import transaction
 from models.runs import Claim
@@ -48,7 +48,7 @@ class Hold:
         """
         if self._stopping.is_set():
             raise NotCalled("the worker stops")
-        while clock.seconds() - self._confirmed_at > FRESH_SECONDS and not self.lost:
+        while uptime.seconds() - self._confirmed_at > FRESH_SECONDS and not self.lost:
             self._extend()
         if self.lost:
             raise LeaseLost("another worker has the job")
@@ -57,7 +57,7 @@ class Hold:
         self.called = True
 
     def _extend(self) -> None:
-        claim, before = self.claim, clock.seconds()
+        claim, before = self.claim, uptime.seconds()
         held = persist(lambda conn: runs.extend(conn, [(claim.job_id, claim.token, claim.owner)]))
         self.keep(before, held.get(claim.job_id))
 
@@ -115,7 +115,12 @@ class Keeper:
     def doubt(self, job_id: UUID, owner: str) -> None:
         """The answer to a claim was lost: if it was made, it is given back, since no thread works under it."""
         with self._lock:
-            self._doubtful[job_id, owner] = clock.seconds()
+            self._doubtful[job_id, owner] = uptime.seconds()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs: without it every lease lapses."""
+        return self._thread.is_alive()
 
     @contextmanager
     def hold(self, claim: Claim) -> Iterator[Hold]:
@@ -155,7 +160,7 @@ class Keeper:
                 since_extend = extend_every  # at the next look, not a quarter of a lease later
 
     def _extend(self, holds: list[Hold]) -> None:
-        before = clock.seconds()
+        before = uptime.seconds()
         with transaction() as conn:
             fleet.report_worker(conn, self._worker_id, self._queues, self._threads, self.threads_alive(), len(holds))
             held = runs.extend(conn, [(h.claim.job_id, h.claim.token, h.claim.owner) for h in holds])
@@ -177,6 +182,6 @@ class Keeper:
             with transaction() as conn:
                 rung = runs.give_back(conn, job_id, owner)
             ring([rung] if rung else [])
-            if rung or clock.seconds() - since > settings().lease_seconds:
+            if rung or uptime.seconds() - since > settings().lease_seconds:
                 with self._lock:
                     del self._doubtful[job_id, owner]

@@ -24,6 +24,7 @@ from workers import enqueue, pressure
 from workers.advance import Advance
 from workers.broker import make_broker
 from workers.leases import Keeper
+from workers.watch import dead_threads, until_stopped_or_dead
 
 log = logging.getLogger("workers")
 
@@ -61,7 +62,9 @@ def stop(worker: dramatiq.Worker, keeper: Keeper) -> None:
 
 
 def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
-    """Serve the queues until `stopping` is set."""
+    """Serve the queues until `stopping` is set. Raises RuntimeError where a thread has died: what is under way is finished,
+    and whoever supervises the process starts it again.
+    """
     scratch.tidy()
     db.size_pool(threads + 2)  # a thread holds one connection at a time, the lease keeper another
     worker_id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
@@ -84,7 +87,7 @@ def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
     keeper.start()
     worker.start()
     log.info("worker %s serves %s with %d threads", worker_id, ", ".join(queues), threads)
-    stopping.wait()
+    died = until_stopped_or_dead(stopping, lambda: dead_threads(worker) + ([] if keeper.alive else ["lease keeper"]))
     log.info("worker %s stops", worker_id)
     keeper.stopping.set()  # no call is begun any more
     stop(worker, keeper)
@@ -93,3 +96,5 @@ def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
     pressure.close()
     broker.client.close()
     db.close()
+    if died:
+        raise RuntimeError(f"the {died} has died; the process ends, to be started again")

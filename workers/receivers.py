@@ -6,11 +6,13 @@ What an answer means is decided in pure functions: what arrived, what is tried a
 import base64
 import hashlib
 import hmac
+import logging
 import random
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import orjson
 
@@ -18,6 +20,8 @@ from common.guard import Answer, Refused, open_url
 from models.lines import Outcome, Parcel
 from models.settings import settings
 from workers import mail
+
+log = logging.getLogger(__name__)
 
 MINUTE, HOUR = 60, 3600
 # Pauses after the first, second … failed attempt: the Standard Webhooks sample schedule, 3 days and 3.6 hours in all.
@@ -30,23 +34,46 @@ EXCERPT_CHARACTERS = 1024  # kept of it
 
 
 def deliver(parcel: Parcel, failures: int) -> Outcome:
-    """Send one delivery and say what became of it. `failures`: attempts on its line that failed since one arrived."""
+    """Send one delivery and say what became of it. `failures`: attempts on its line that failed since one arrived.
+
+    Never raises: whatever goes wrong, ours or theirs, is an attempt that failed, with the pause that follows.
+    """
     began = time.monotonic()
-    if parcel.channel == "email":
-        problem, permanent = mail.send(parcel)
-        entry = {"milliseconds": _since(began), "status": None, "error": problem, "response": None}
-        again = None if permanent else pause_after(parcel.attempts)
-        return Outcome(problem is None, again, 0.0 if problem is None else line_pause(failures + 1, None), entry)
+    try:
+        return _by_mail(parcel, failures) if parcel.channel == "email" else _by_post(parcel, failures)
+    except Exception as error:
+        log.exception("delivery %s could not be tried", parcel.id)
+        entry = _entry(parcel, began, None, f"{type(error).__name__}: {error}", None)
+        return Outcome(False, pause_after(parcel.attempts), line_pause(failures + 1, None), entry)
+
+
+def _by_mail(parcel: Parcel, failures: int) -> Outcome:
+    began = time.monotonic()
+    problem, permanent = mail.send(parcel)
+    entry = _entry(parcel, began, None, problem, None)
+    again = None if permanent else pause_after(parcel.attempts)
+    return Outcome(problem is None, again, 0.0 if problem is None else line_pause(failures + 1, None), entry)
+
+
+def _by_post(parcel: Parcel, failures: int) -> Outcome:
+    began = time.monotonic()
     status, error, excerpt, retry_after = _post(parcel)
-    entry = {
-        "url": parcel.address, "milliseconds": _since(began), "status": status, "error": error, "response": excerpt,
-    }  # fmt: skip
+    entry = _entry(parcel, began, status, error, excerpt)
     if status is not None and 200 <= status <= 299:
         return Outcome(True, None, 0.0, entry)
     pause = line_pause(failures + 1, retry_after)
     if status == 410:
         return Outcome(False, None, pause, entry, gone=True)
     return Outcome(False, pause_after(parcel.attempts, retry_after), pause, entry)
+
+
+def _entry(parcel: Parcel, began: float, status: int | None, error: str | None, response: str | None) -> dict[str, Any]:
+    """What the log says of an attempt. People's own addresses stay out of it."""
+    place = {"url": parcel.address} if parcel.channel == "webhook" else {}
+    return {
+        **place, "milliseconds": round((time.monotonic() - began) * 1000), "status": status, "error": error,
+        "response": response,
+    }  # fmt: skip
 
 
 def pause_after(attempts: int, retry_after: float | None = None) -> float | None:
@@ -71,11 +98,11 @@ def retry_after_seconds(status: int, headers: Mapping[str, str]) -> float | None
     if given.isascii() and given.isdigit():
         return float(min(int(given[:9]), MAX_RETRY_AFTER))
     try:
-        when = parsedate_to_datetime(given)
-    except ValueError:
+        when = parsedate_to_datetime(given[:100])
+        seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError, IndexError):  # a year that no clock has is no date either
         return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return min(max((when - datetime.now(UTC)).total_seconds(), 0.0), float(MAX_RETRY_AFTER))
+    return min(max(seconds, 0.0), float(MAX_RETRY_AFTER))
 
 
 def body_of(parcel: Parcel) -> bytes:
@@ -113,19 +140,23 @@ def _post(parcel: Parcel) -> tuple[int | None, str | None, str | None, float | N
         return None, "its signing secret cannot be read: rotate it", None, None
     body = body_of(parcel)
     headers = headers_of(parcel, body, int(time.time()))
+    status, excerpt, retry_after, problem = None, None, None, None
     try:
         with open_url(
             parcel.address, method="POST", headers=headers, body=body, max_bytes=ANSWER_BYTES, max_redirects=0,
             any_status=True, seconds=settings().webhook_timeout_seconds, allow=settings().allow_private_addresses,
         ) as answer:  # fmt: skip
-            excerpt, cut = _excerpt(answer)
-            retry_after = retry_after_seconds(answer.status, answer.headers)
-    except Refused as error:
-        return None, f"{error.code}: {error.message}", None, None
-    error_text = cut
-    if 300 <= answer.status <= 399:
-        error_text = "redirects are not followed"
-    return answer.status, error_text, excerpt, retry_after
+            status = answer.status
+            retry_after = retry_after_seconds(status, answer.headers)
+            excerpt, problem = _excerpt(answer)
+    except Exception as error:
+        if status is None:  # otherwise it has answered, and what goes wrong after that does not undo it
+            if not isinstance(error, Refused):
+                raise
+            return None, f"{error.code}: {error.message}", None, None
+    if status is not None and 300 <= status <= 399:
+        problem = "redirects are not followed"
+    return status, problem, excerpt, retry_after
 
 
 def _excerpt(answer: Answer) -> tuple[str, str | None]:
@@ -137,7 +168,3 @@ def _excerpt(answer: Answer) -> tuple[str, str | None]:
     except Refused as error:
         problem = f"{error.code}: {error.message}"
     return bytes(read).decode("utf-8", "replace").replace("\0", "\ufffd")[:EXCERPT_CHARACTERS], problem
-
-
-def _since(began: float) -> int:
-    return round((time.monotonic() - began) * 1000)

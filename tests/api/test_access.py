@@ -159,7 +159,7 @@ def test_an_admin_announces_and_sees_how_far_it_has_come(http: TestClient, their
     ]
     assert [each.status_code for each in made] == [202] * 3
     with transaction() as conn:
-        assert announcements.tell(conn, 100) == 2
+        assert announcements.tell(conn, 100) == (2, False)
     first = http.get("/v1/admin/announcements", params={"limit": 2}, headers=key).json()
     rest = http.get("/v1/admin/announcements", params={"limit": 2, "cursor": first["next_cursor"]}, headers=key).json()
     assert [each["title"] for each in first["data"] + rest["data"]] == ["News 2", "News 1", "News 0"]

@@ -312,7 +312,7 @@ def test_deletion_cancels_jobs_revokes_keys_expires_results_by_policy_and_keeps_
             with pytest.raises(ResultGone):
                 find_result(conn, asset_id)
     with transaction() as conn:
-        assert uploads.expire(conn, 100) == (0 if policy == "keep" else 1)
+        assert uploads.expire(conn, 100).done == (0 if policy == "keep" else 1)
     assert result_duties.expire_results(100) == (0 if policy == "keep" else 1)
     assert rows("select id, kind, amount from ledger_entries order by id")[: len(before)] == before
     assert one("select available, reserved, slots_in_use from accounts") == (9, 0, 0)

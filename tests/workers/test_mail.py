@@ -2,6 +2,7 @@
 
 import smtplib
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -144,7 +145,7 @@ def test_starttls_is_insisted_on() -> None:
 
     with mailing("smtp+starttls") as port, server(Box(), port):
         with pytest.raises(smtplib.SMTPNotSupportedError):
-            mail._connect()
+            mail._connect(time.monotonic() + 5)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,12 +16,14 @@ from scheduler import jobs as duties
 from scheduler import results as result_duties
 from storage import keys
 from storage.s3 import storage
+from tests.conftest import environment
 from tests.far_side import deployment
+from tests.far_side.openai import OpenAIFarSide
 from tests.far_side.replicate import signed
 from tests.far_side.server import Ask
 from tests.files import picture
 from tests.support import SCHEMA, account, assert_books_are_clean, balance, eventually, one, placed, rows
-from tests.workers.steps import HOUR, SECRET, worker
+from tests.workers.steps import HOUR, SECRET, SETTINGS, with_hook, worker
 from workers.pressure import pressure
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -1,0 +1,76 @@
+"""A worker process whose threads have died ends, and is started again."""
+
+import ctypes
+import threading
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from cli.embedded.processes import Processes, supervise
+from tests.support import eventually
+from workers import main as workers
+
+pytestmark = [
+    pytest.mark.usefixtures("database"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
+
+
+def kill(thread: threading.Thread) -> None:
+    """End a thread from outside, as nothing in it expects."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
+
+
+@pytest.mark.parametrize("kind", ["WorkerThread", "ConsumerThread", "lease-keeper"])
+def test_a_worker_whose_thread_has_died_ends_with_an_error(kind: str) -> None:
+    ended: list[BaseException] = []
+
+    stopping = threading.Event()
+
+    def run() -> None:
+        try:
+            workers.run(2, ["interactive"], stopping)
+        except RuntimeError as error:
+            ended.append(error)
+
+    before = set(threading.enumerate())
+    process = threading.Thread(target=run)
+    process.start()
+
+    def victims() -> list[threading.Thread]:
+        fresh = [each for each in threading.enumerate() if each not in before]
+        return [each for each in fresh if kind in (type(each).__name__.lstrip("_"), each.name)]
+
+    try:
+        eventually(lambda: bool(victims()), what=f"a {kind}")
+        victim = victims()[0]
+
+        def died() -> bool:
+            kill(victim)
+            return not victim.is_alive()
+
+        eventually(died, what="its death")
+        eventually(lambda: not process.is_alive(), seconds=40, what="the end of the process")
+    finally:
+        stopping.set()
+        process.join(40)
+    assert "has died" in str(ended[0])
+
+
+def test_a_process_that_ends_by_itself_is_started_again(tmp_path: Path) -> None:
+    procfile = tmp_path / "Procfile"
+    marker = tmp_path / "begun"
+    procfile.write_text(f"worker: sh -c 'echo x >> {marker}; sleep 0.1; exit 1'\n")
+    processes = Processes(tmp_path / "state", {}, procfile=procfile)
+    processes.start()
+    stopping = threading.Event()
+    thread = threading.Thread(target=supervise, args=(processes, Console(file=StringIO()), stopping))
+    thread.start()
+    try:
+        eventually(lambda: marker.exists() and len(marker.read_text()) >= 6, what="a third start")
+    finally:
+        stopping.set()
+        thread.join(30)
+        processes.stop()
