@@ -13,7 +13,9 @@ from urllib.parse import urlsplit, urlunsplit
 Fate = Literal["acknowledgement lost", "arrives late", "never arrives"]
 FATES: tuple[Fate, ...] = ("acknowledgement lost", "arrives late", "never arrives")
 
-_WRITES = re.compile(rb"\b(insert into|delete from|(?<!for )(?<!key )(?<!do )update (?!of\b|skip\b|nowait\b)|end_job)", re.I)
+_WRITES = re.compile(
+    rb"\b(insert into|delete from|(?<!for )(?<!key )(?<!do )update (?!of\b|skip\b|nowait\b)|end_job)", re.IGNORECASE
+)
 
 
 class CommitProxy:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,7 +15,7 @@ from models.db import transaction
 from models.errors import Busy, DatabaseAway, DomainError, Overloaded, Unavailable
 from models.submit import Accepted, Order
 from tests.conftest import environment
-from tests.support import account, assert_books_are_clean, model, one, order
+from tests.support import account, assert_books_are_clean, eventually, model, one, order
 
 
 def run(work: Callable[[], Awaitable[Any]]) -> Any:
@@ -113,8 +113,7 @@ def test_who_asks_while_it_closes_is_told() -> None:
         waiting = [asyncio.ensure_future(grouper.ask(n)) for n in range(3)]
         await asyncio.sleep(0)
         closing = asyncio.get_running_loop().run_in_executor(None, grouper.close)
-        while not grouper._closed:
-            await asyncio.sleep(0)
+        await asyncio.to_thread(eventually, lambda: grouper._closed)
         gate.set()
         found = await asyncio.gather(*waiting, return_exceptions=True)
         await closing
@@ -129,9 +128,9 @@ def test_who_asks_while_it_closes_is_told() -> None:
 
 
 @pytest.fixture
-def offers(database: str) -> Iterator[list[Order]]:
+def offers(database: str) -> list[Order]:
     offer = model("quick")
-    yield [order(account(amount=5), offer) for _ in range(8)]
+    return [order(account(amount=5), offer) for _ in range(8)]
 
 
 async def submitted(intake: Intake, orders: Sequence[Order]) -> list[Any]:
@@ -210,8 +209,7 @@ def test_a_bell_that_cannot_be_rung_turns_no_order_into_an_error(
     async def work() -> list[Any]:
         intake = Intake()
         waiting = [asyncio.ensure_future(intake.submit(each)) for each in offers]
-        while offers[0].account_id not in intake._lanes:
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(eventually, lambda: offers[0].account_id in intake._lanes)
         free.set()
         found = await asyncio.gather(*waiting, return_exceptions=True)
         await asyncio.to_thread(intake.close)
