@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from api.auth import by, needs
 from api.once import Key, asked, once
+from api.schemas import Moment
 from api.walls import WalledRoute
 from models import access, acts
 from models import keys as verbs
@@ -34,7 +35,7 @@ class NewKey(BaseModel):
     monthly_credits: int | None = Field(
         None, strict=True, ge=0, le=2**53, description="What its jobs may cost in a calendar month (UTC)."
     )
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
 
 
 class MadeKey(BaseModel):

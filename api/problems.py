@@ -82,7 +82,7 @@ def install(app: FastAPI, allowed: Callable[[str], list[str]]) -> None:
     async def _validation(request: Request, error: RequestValidationError) -> Response:
         return problem(request, 422, "invalid_request", *_first(error.errors()))
 
-    for kind in (psycopg.Error, UnicodeEncodeError, OSError, StorageError):
+    for kind in (psycopg.Error, UnicodeEncodeError, OverflowError, OSError, StorageError):
         app.add_exception_handler(kind, _of_a_server)
 
     @app.exception_handler(HTTPException)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query
 from psycopg import Connection
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,6 +14,7 @@ from api.auth import needs
 from api.lean import answer
 from api.once import Key, asked, once
 from api.pages import cursor_of, id_of, read_cursor
+from api.schemas import Moment
 from api.walls import WalledRoute
 from models import deliveries, webhooks
 from models.access import Caller
@@ -140,8 +141,8 @@ class Again(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    since: AwareDatetime
-    until: AwareDatetime | None = None
+    since: Moment
+    until: Moment | None = None
     which: Literal["failed", "all"] = "failed"
 
 

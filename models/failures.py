@@ -25,8 +25,8 @@ def named(error: BaseException) -> DomainError | None:
 
 
 def of_value(error: BaseException) -> DomainError | None:
-    """The error for a value that PostgreSQL cannot hold: a number past its column, a NUL, half of a character."""
-    if isinstance(error, psycopg.DataError | UnicodeEncodeError):
+    """The error for a value that cannot be held: a number past its column, a NUL, half of a character."""
+    if isinstance(error, psycopg.DataError | UnicodeEncodeError | OverflowError):
         return InvalidInput("the request has a value that cannot be stored: too large, too long, or not a text")
     return None
 
