@@ -7,14 +7,17 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
+from starlette.responses import Response
 
 from api.auth import by, needs
+from api.once import Key, asked, once
+from api.walls import WalledRoute
 from models import accounts, acts, announcements
 from models.access import Caller, Role
-from models.db import transaction
+from models.db import certain, transaction
 from models.notifications import MAX_BODY, MAX_TITLE
 
-router = APIRouter(prefix="/v1/admin", tags=["admin"])
+router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=WalledRoute)
 
 
 class ShownUser(BaseModel):
@@ -99,9 +102,7 @@ def list_users(
     _who: Annotated[Caller, Depends(needs("admin"))],
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: Annotated[UUID | None, Query()] = None,
-    email: Annotated[
-        str | None, Query(max_length=320, description="Exactly this address.", pattern=r"^[^\x00]+$")
-    ] = None,
+    email: Annotated[str | None, Query(max_length=320, description="Exactly this address.")] = None,
 ) -> UserPage:
     """Newest first."""
     with transaction() as conn:
@@ -115,20 +116,24 @@ def change_role(
     user_id: UUID, body: RoleChange, request: Request, who: Annotated[Caller, Depends(needs("admin"))]
 ) -> ShownUser:
     """Takes effect everywhere within five seconds."""
-    with transaction() as conn:
+    with certain() as conn:
         accounts.change_role(conn, by(who, request), user_id, body.role)
         user = accounts.user(conn, user_id)
     return ShownUser(**user._asdict())
 
 
-@router.post("/announcements", status_code=202, summary="Announce something to everybody")
+@router.post(
+    "/announcements", status_code=202, response_model=ShownAnnouncement, summary="Announce something to everybody"
+)
 def announce(
-    body: NewAnnouncement, request: Request, who: Annotated[Caller, Depends(needs("admin"))]
-) -> ShownAnnouncement:
+    body: NewAnnouncement, request: Request, who: Annotated[Caller, Depends(needs("admin"))],
+    idempotency_key: Key = None,
+) -> Response:  # fmt: skip
     """Becomes a notification and an event of every account that is open now, or on the plan, within a while."""
-    with transaction() as conn:
-        made = announcements.create(conn, by(who, request), body.title, body.body, body.plan)
-    return ShownAnnouncement(**made._asdict())
+    return once(
+        who, idempotency_key, asked(request, body),
+        lambda conn: announcements.create(conn, by(who, request), body.title, body.body, body.plan)._asdict(), status=202,
+    )  # fmt: skip
 
 
 @router.get("/announcements", summary="List announcements")
@@ -149,7 +154,7 @@ def list_acts(
     _who: Annotated[Caller, Depends(needs("admin"))],
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: Annotated[int | None, Query(ge=1, le=2**62)] = None,
-    subject: Annotated[str | None, Query(max_length=100, pattern=r"^[^\x00]+$")] = None,
+    subject: Annotated[str | None, Query(max_length=100)] = None,
 ) -> ActPage:
     """Newest first."""
     with transaction() as conn:

@@ -17,12 +17,13 @@ from api.views import model_view, plan_view
 from models import prices, reading
 from models.access import Caller
 from models.catalogue import Offer, offers
-from models.db import session, transaction
+from models.db import certain, session, transaction
 from models.errors import NotFound
 from models.plans import Plan
 from models.settings import settings
 
 log = logging.getLogger(__name__)
+MOST_CREDITS = 2**63 - 1  # that an account can have
 router = APIRouter(prefix="/v1", tags=["catalogue"])
 lean_router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=LeanRoute)
 
@@ -107,7 +108,7 @@ async def _quote(request: Request) -> Response:
 
 def _price(who: Caller, offer: Offer, values: dict[str, object]) -> dict[str, object]:
     rule = offer.entry.price
-    with transaction() as conn:
+    with certain() as conn:
         balance = reading.balance(conn, who.account_id)
     with session() as opened:
         plan = opened.get_one(Plan, balance.plan_id)

@@ -2,6 +2,7 @@
 
 import re
 import time
+from functools import partial
 from typing import Any
 
 import orjson
@@ -10,8 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from api.svix import verified_id
+from api.walls import Wall
 from models import clerk
-from models.db import transaction
+from models.clerk import SOURCE
+from models.db import certain
 from models.errors import BodyTooLarge, InvalidRequest, NotConfigured
 from models.settings import settings, webhook_key
 from workers.enqueue import ring
@@ -40,7 +43,8 @@ async def clerk_event(request: Request) -> dict[str, bool]:
         raise NotConfigured("Clerk's webhooks need CLERK_WEBHOOK_SECRET, and CLERK_ISSUER or OIDC_ISSUERS")
     body = await _body(request)
     event_id = verified_id(webhook_key(secret.get_secret_value()), request.headers, body, time.time())
-    return await run_in_threadpool(_receive, event_id, _parsed(body), issuer)
+    wall: Wall = request.app.state.wall
+    return await wall.run(SOURCE, partial(run_in_threadpool, _receive, event_id, _parsed(body), issuer), locks=False)
 
 
 async def _body(request: Request) -> bytes:
@@ -65,7 +69,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
 
 
 def _receive(event_id: str, event: dict[str, Any], issuer: str) -> dict[str, bool]:
-    with transaction() as conn:
+    with certain() as conn:
         rings = clerk.receive(conn, event_id, event, issuer=issuer)
     ring(rings)
     return {"received": True}

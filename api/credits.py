@@ -1,5 +1,6 @@
 """/v1/credits: the balance and the ledger of the caller's account."""
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -8,18 +9,19 @@ from starlette.responses import Response
 from api import schemas
 from api.auth import needs
 from api.lean import answer
+from api.walls import WalledRoute
 from models import reading
 from models.access import Caller
-from models.db import transaction
+from models.db import certain, transaction
 from models.errors import InvalidRequest
 
-router = APIRouter(prefix="/v1/credits", tags=["credits"])
+router = APIRouter(prefix="/v1/credits", tags=["credits"], route_class=WalledRoute)
 
 
 @router.get("", response_model=schemas.Credits, summary="Look at the balance")
 def get_credits(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
     """What is really usable now: grants whose time has passed are expired before this is answered."""
-    with transaction() as conn:
+    with certain() as conn:
         balance = reading.balance(conn, who.account_id)
         grants = reading.open_grants(conn, who.account_id)
     body = balance._asdict()
@@ -33,7 +35,7 @@ def list_entries(
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
     """Every movement of your credits, newest first."""
-    if cursor is not None and not (cursor.isdigit() and len(cursor) < 19):
+    if cursor is not None and not re.fullmatch("[0-9]{1,18}", cursor):
         raise InvalidRequest("cursor is not one that this API gave out", param="cursor")
     with transaction() as conn:
         entries = reading.ledger(conn, who.account_id, before=int(cursor) if cursor else None, limit=limit + 1)

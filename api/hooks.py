@@ -1,13 +1,15 @@
 """Calls from outside: what providers tell us of their jobs. Stored as it came; the worker verifies and reads it."""
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from api.walls import Wall
 from models import callbacks
-from models.db import transaction
+from models.db import certain
 from models.errors import BodyTooLarge
 from workers.enqueue import ring
 
@@ -34,11 +36,12 @@ async def provider_callback(token: str, request: Request) -> dict[str, bool]:
             limit=callbacks.MAX_BYTES,
             size=len(body),
         )
-    return await run_in_threadpool(_store, job_id, number, _kept(request), body)
+    wall: Wall = request.app.state.wall
+    return await wall.run(job_id, partial(run_in_threadpool, _store, job_id, number, _kept(request), body))
 
 
 def _store(job_id: Any, number: int, headers: dict[str, str], body: bytes) -> dict[str, bool]:
-    with transaction() as conn:
+    with certain() as conn:
         rung = callbacks.store(conn, job_id, number, headers, body)
     ring([rung] if rung else [])
     return {"received": True}

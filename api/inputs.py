@@ -3,19 +3,22 @@
 An address is looked at but not resolved or fetched: that takes time, and its answer may be another one later.
 """
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from api.receiving import in_thread
+from api.receiving import in_thread, made, same_as
+from api.walls import Wall
 from common import guard
 from models import uploads
 from models.catalogue import Offer
 from models.db import transaction
 from models.errors import InvalidInput, NotFound, RefusedAddress, UnusableFile
 from models.settings import settings
+from models.uploads import NewUpload
 from storage import incoming
 
 
@@ -32,13 +35,17 @@ async def accepted(request: Request, account_id: UUID, offer: Offer, values: dic
 
 
 async def _accepted(request: Request, account_id: UUID, param: str, wanted: str, given: str) -> str:
+    wall: Wall = request.app.state.wall
     if given[:5].lower() == "data:":
         found = await in_thread(
-            request, account_id, incoming.data_uri_bytes("data:" + given[5:]), param=param, wanted=wanted, again=True
-        )
+            request, incoming.data_uri_bytes("data:" + given[5:]), account_id, param=param, wanted=wanted,
+            known=partial(same_as, account_id, wanted, param),
+        )  # fmt: skip
+        if isinstance(found, NewUpload):
+            found = await wall.run(account_id, partial(run_in_threadpool, made, found))
         return uploads.id_text(found.id)
     if (upload_id := uploads.id_of(given)) is not None:
-        await run_in_threadpool(_use, account_id, upload_id, param, wanted)
+        await wall.run(account_id, partial(run_in_threadpool, _use, account_id, upload_id, param, wanted), locks=False)
         return uploads.id_text(upload_id)
     if not given.lower().startswith(("http://", "https://")):
         raise InvalidInput(

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -17,24 +17,24 @@ from api import inputs, schemas
 from api.auth import needs, permitted
 from api.grouping import Grouper
 from api.lean import LeanRoute, answer, handled_by, read_body
+from api.once import MAX_KEY_CHARACTERS, key_of
 from api.pages import id_of
 from api.views import job_view
 from api.waiting import waited
+from api.walls import WalledRoute
 from models import access, reading, webhooks
 from models import cancel as canceling
 from models.access import Caller
 from models.catalogue import Offer
-from models.db import transaction
-from models.errors import InvalidInput, InvalidRequest, JobNotEnded, NotFound, UnknownModel
+from models.db import certain, transaction
+from models.errors import DomainError, InvalidInput, InvalidRequest, JobNotEnded, NotFound, UnknownModel
 from models.reading import JobRow
 from models.settings import settings
 from models.submit import Accepted, Order, body_hash
 from workers.enqueue import ring
 
 lean_router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=LeanRoute)
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-
-MAX_KEY_CHARACTERS = 255
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=WalledRoute)
 
 
 def offer_of(request: Request, model_id: str) -> Offer:
@@ -48,20 +48,19 @@ def offer_of(request: Request, model_id: str) -> Offer:
 async def _create(request: Request) -> Response:
     who = await permitted(request, "generate")
     order, body = await read_body(request, schemas.JobRequest)
-    key = request.headers.get("idempotency-key")
-    if key is not None and not (0 < len(key) <= MAX_KEY_CHARACTERS):
-        raise InvalidRequest(
-            f"Idempotency-Key has {len(key)} characters; the limit is {MAX_KEY_CHARACTERS}", param="Idempotency-Key"
-        )
-    access.check_model(who, order.model)
-    offer = offer_of(request, order.model)
-    values = await inputs.accepted(request, who.account_id, offer, offer.checked(order.input))
-    wanted = Order(
-        uuid7(), who.account_id, offer, values, priority=order.priority, queue=order.queue, api_key_id=who.key_id,
-        key_budget=who.monthly_credits, idempotency_key=key, body_hash=body_hash(body) if key else b"",
-        webhook=webhook_of(who, order),
-    )  # fmt: skip
-    return await _ordered(request, wanted)
+    key = key_of(request)
+    asked = body_hash(body) if key else b""
+
+    async def wanted() -> Order:
+        access.check_model(who, order.model)
+        offer = offer_of(request, order.model)
+        values = await inputs.accepted(request, who.account_id, offer, offer.checked(order.input))
+        return Order(
+            uuid7(), who.account_id, offer, values, priority=order.priority, queue=order.queue, api_key_id=who.key_id,
+            key_budget=who.monthly_credits, idempotency_key=key, body_hash=asked, webhook=webhook_of(who, order),
+        )  # fmt: skip
+
+    return await _ordered(request, who, key, asked, wanted)
 
 
 def webhook_of(who: Caller, order: schemas.JobRequest) -> dict[str, Any] | None:
@@ -73,18 +72,36 @@ def webhook_of(who: Caller, order: schemas.JobRequest) -> dict[str, Any] | None:
     return webhooks.for_job(who.account_id, order.webhook, order.webhook_events)
 
 
-async def _ordered(request: Request, order: Order) -> Response:
-    """Submit, and answer with the job: a new one from what is known already, a repeated one as it stands now."""
+async def _ordered(
+    request: Request, who: Caller, key: str | None, asked: bytes, wanted: Callable[[], Awaitable[Order]]
+) -> Response:
+    """Submit, and answer with the job: a new one from what is known already, a repeated one as it stands now.
+
+    After the commit nothing may turn the answer into an error. Nor may a repeated request fail because what it once named
+    (a model, a file) is gone: its job was accepted.
+    """
+    try:
+        order = await wanted()
+    except DomainError:
+        earlier = await run_in_threadpool(_earlier, who.account_id, key, asked) if key else None
+        if earlier is None:
+            raise
+        return await _answered(request, await request.app.state.reads.ask(earlier), replayed=True)
     accepted: Accepted = await request.app.state.intake.submit(order)
-    headers = {"location": f"/v1/jobs/{accepted.job_id}"}
     if accepted.created_at is None:
-        row = await request.app.state.reads.ask(accepted.job_id)
-        if accepted.replayed:
-            headers["idempotent-replayed"] = "true"
-    else:
-        row = new_row(order, accepted, accepted.created_at)
+        return await _answered(request, await request.app.state.reads.ask(accepted.job_id), replayed=True)
+    return await _answered(request, new_row(order, accepted, accepted.created_at), replayed=False)
+
+
+async def _answered(request: Request, row: JobRow, *, replayed: bool) -> Response:
+    headers = {"location": f"/v1/jobs/{row.id}"} | ({"idempotent-replayed": "true"} if replayed else {})
     row, applied = await waited(request, row)
     return answer(job_view(row), 201, headers | applied)
+
+
+def _earlier(account_id: UUID, key: str, asked: bytes) -> UUID | None:
+    with transaction() as conn:
+        return reading.job_of_key(conn, account_id, key, asked)
 
 
 def new_row(order: Order, accepted: Accepted, created_at: datetime) -> JobRow:
@@ -167,16 +184,11 @@ def cancel_job(job_id: str, who: Annotated[Caller, Depends(needs("generate"))]) 
     is true until it has, and its model decides whether it is refunded.
     """
     wanted = id_of(job_id, "job")
-    with transaction() as conn:
+    with certain() as conn:
         canceled = canceling.cancel(conn, wanted, account_id=who.account_id)
+        row = reading.jobs_by_id(conn, [wanted])[wanted]  # here, since nothing may fail after the commit
     ring(canceled.rings)
-    return _read(wanted)
-
-
-def _read(job_id: UUID, status: int = 200) -> Response:
-    with transaction() as conn:
-        row = reading.jobs_by_id(conn, [job_id])[job_id]
-    return answer(job_view(row), status)
+    return answer(job_view(row))
 
 
 def _webhook(job_id: UUID) -> dict[str, Any] | None:
@@ -187,31 +199,35 @@ def _webhook(job_id: UUID) -> dict[str, Any] | None:
 async def _retry(request: Request) -> Response:
     who = await permitted(request, "generate")
     job_id = id_of(request.path_params["job_id"], "job")
-    row: JobRow | None = await request.app.state.reads.ask(job_id)
-    if row is None or row.account_id != who.account_id:
-        raise NotFound(f"no job {job_id}", param="id")
-    if row.ended is None:
-        raise JobNotEnded("only a job that has ended can be ordered again", param="id")
-    access.check_model(who, row.model_id)
-    offer = offer_of(request, row.model_id)
-    again = Order(
-        uuid7(),
-        who.account_id,
-        offer,
-        await inputs.accepted(request, who.account_id, offer, offer.checked(row.input)),
-        queue=row.queue,
-        api_key_id=who.key_id,
-        key_budget=who.monthly_credits,
-        retry_of=job_id,
-        webhook=await run_in_threadpool(_webhook, job_id),
-    )
-    return await _ordered(request, again)
+    key = key_of(request)
+    asked = body_hash({"retry_of": str(job_id)}) if key else b""
+
+    async def wanted() -> Order:
+        row: JobRow | None = await request.app.state.reads.ask(job_id)
+        if row is None or row.account_id != who.account_id:
+            raise NotFound(f"no job {job_id}", param="id")
+        if row.ended is None:
+            raise JobNotEnded("only a job that has ended can be ordered again", param="id")
+        access.check_model(who, row.model_id)
+        offer = offer_of(request, row.model_id)
+        values = await inputs.accepted(request, who.account_id, offer, offer.checked(row.input))
+        return Order(
+            uuid7(), who.account_id, offer, values, queue=row.queue, api_key_id=who.key_id,
+            key_budget=who.monthly_credits, idempotency_key=key, body_hash=asked, retry_of=job_id,
+            webhook=await run_in_threadpool(_webhook, job_id),
+        )  # fmt: skip
+
+    return await _ordered(request, who, key, asked, wanted)
 
 
 @lean_router.post("/{job_id}/retry", status_code=201, response_model=schemas.Job, summary="Order an ended job again")
 @handled_by(_retry, need="generate")
-def retry_job(job_id: UUID) -> None:
-    """A new job with the same input, at today's price; `retry_of` names the old one, which stays as it ended."""
+def retry_job(
+    job_id: UUID, idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)] = None
+) -> None:
+    """A new job with the same input, at today's price; `retry_of` names the old one, which stays as it ended. With an
+    `Idempotency-Key` it is ordered once, as with `POST /v1/jobs`.
+    """
 
 
 def examples() -> dict[str, Any]:

@@ -1,22 +1,26 @@
 """/v1/keys: an account's API keys."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
+from psycopg import Connection
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import by, needs
+from api.once import Key, asked, once
+from api.schemas import Moment
+from api.walls import WalledRoute
 from models import access, acts
 from models import keys as verbs
 from models.access import Caller, Scope
-from models.db import transaction
+from models.db import certain, transaction
 from models.settings import settings
 
-router = APIRouter(prefix="/v1/keys", tags=["keys"])
+router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=WalledRoute)
 
 
 class NewKey(BaseModel):
@@ -31,7 +35,7 @@ class NewKey(BaseModel):
     monthly_credits: int | None = Field(
         None, strict=True, ge=0, le=2**53, description="What its jobs may cost in a calendar month (UTC)."
     )
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
 
 
 class MadeKey(BaseModel):
@@ -75,8 +79,10 @@ def list_keys(who: Annotated[Caller, Depends(needs("read"))]) -> list[ShownKey]:
     return [ShownKey(**each._asdict()) for each in found]
 
 
-@router.post("", status_code=201, summary="Make a key")
-def make_key(body: NewKey, request: Request, who: Annotated[Caller, Depends(needs("write"))]) -> MadeKey:
+@router.post("", status_code=201, response_model=MadeKey, summary="Make a key")
+def make_key(
+    body: NewKey, request: Request, who: Annotated[Caller, Depends(needs("write"))], idempotency_key: Key = None
+) -> Response:
     """A key can do no more than the one that makes it."""
     access.grantable(who, body.scopes)
     for model in body.models or (who.models or ()):
@@ -84,31 +90,38 @@ def make_key(body: NewKey, request: Request, who: Annotated[Caller, Depends(need
     wanted = verbs.NewKey(**body.model_dump())
     if wanted.models is None and who.models is not None:
         wanted = wanted._replace(models=who.models)
-    with transaction() as conn:
+
+    def make(conn: Connection[Any]) -> dict[str, Any]:
         key_id, secret = verbs.create(conn, who.account_id, wanted)
         acts.record(conn, by(who, request), "key.create", str(key_id), name=body.name, scopes=body.scopes)
-    return MadeKey(id=key_id, secret=secret)
+        return {"id": key_id, "secret": secret}
+
+    return once(who, idempotency_key, asked(request, body), make, status=201)
 
 
-@router.post("/{key_id}/rotate", status_code=201, summary="Rotate a key")
+@router.post("/{key_id}/rotate", status_code=201, response_model=MadeKey, summary="Rotate a key")
 def rotate_key(
-    key_id: UUID, body: Rotation, request: Request, who: Annotated[Caller, Depends(needs("write"))]
-) -> MadeKey:
+    key_id: UUID, body: Rotation, request: Request, who: Annotated[Caller, Depends(needs("write"))],
+    idempotency_key: Key = None,
+) -> Response:  # fmt: skip
     """A new key that may do the same; the old one works for `overlap_hours` more."""
     hours = settings().key_rotation_hours if body.overlap_hours is None else body.overlap_hours
-    with transaction() as conn:
+
+    def rotate(conn: Connection[Any]) -> dict[str, Any]:
         old = next((each for each in verbs.listed(conn, who.account_id) if each.id == key_id), None)
         if old is not None:
             access.grantable(who, old.scopes)
         new_id, secret = verbs.rotate(conn, who.account_id, key_id, hours)
         acts.record(conn, by(who, request), "key.rotate", str(key_id), new=str(new_id), overlap_hours=hours)
-    return MadeKey(id=new_id, secret=secret)
+        return {"id": new_id, "secret": secret}
+
+    return once(who, idempotency_key, asked(request, body), rotate, status=201)
 
 
 @router.delete("/{key_id}", status_code=204, summary="Revoke a key")
 def revoke_key(key_id: UUID, request: Request, who: Annotated[Caller, Depends(needs("delete"))]) -> Response:
     """Refused everywhere within five seconds. Revoking it again changes nothing."""
-    with transaction() as conn:
+    with certain() as conn:
         verbs.revoke(conn, key_id, account_id=who.account_id)
         acts.record(conn, by(who, request), "key.revoke", str(key_id))
     return Response(status_code=204)

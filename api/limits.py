@@ -6,6 +6,7 @@ import uuid_utils
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import texts
 from api.problems import of_domain, problem
 from models.errors import BodyTooLarge
 from models.settings import settings
@@ -64,20 +65,40 @@ class Limits:
         if refusal is not None:
             await refusal(scope, receive, send_with_id)
             return
-        limit, read = _limit(scope), 0
+        body = _Body(scope, receive)
+        await self._app(scope, body.checked if _may_be_json(scope) else body.limited, send_with_id)
 
-        async def receive_limited() -> Message:
-            nonlocal read
-            message = await receive()
-            if message["type"] == "http.request":
-                read += len(message.get("body", b""))
-                if read > limit:
-                    raise _too_large(
-                        read, limit
-                    )  # where the body is read, so the app answers it like any other refusal
-            return message
 
-        await self._app(scope, receive_limited, send_with_id)
+class _Body:
+    """A request's body on its way to whoever reads it. What it raises there, the app answers like any other refusal."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
+        self._limit = _limit(scope)
+        self._read = 0
+
+    async def limited(self) -> Message:
+        """The next part. Raises BodyTooLarge."""
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._read += len(message.get("body", b""))
+            if self._read > self._limit:
+                raise _too_large(self._read, self._limit)
+        return message
+
+    async def checked(self) -> Message:
+        """All of a body that may be JSON, since half of it says nothing about the rest. Raises InvalidInput besides."""
+        parts: list[bytes] = []
+        while True:
+            message = await self.limited()
+            if message["type"] != "http.request":
+                return message
+            parts.append(message.get("body", b""))
+            if not message.get("more_body"):
+                break
+        whole = b"".join(parts)
+        texts.check_json(whole)
+        return {"type": "http.request", "body": whole, "more_body": False}
 
 
 def _refusal(scope: Scope) -> Any:
@@ -90,19 +111,31 @@ def _refusal(scope: Scope) -> Any:
         return problem(
             request, 431, "headers_too_large", f"the headers have {size} bytes; the limit is {MAX_HEADER_BYTES}"
         )
+    if (param := texts.bad_header(scope["headers"])) is not None:
+        return problem(request, 422, "invalid_request", f"the header {param} has a NUL", param=param)
+    if (param := texts.bad_address(scope["path"], scope.get("raw_path"), scope["query_string"])) is not None:
+        return problem(request, 422, "invalid_request", f"{param} has a NUL, or is no UTF-8", param=param)
     for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and int(value) > limit:
-            return of_domain(request, _too_large(int(value), limit))
+        if name == b"content-length" and value.isdigit() and (len(value) > 18 or int(value) > limit):
+            return of_domain(request, _too_large(int(value[:18]), limit))
     return None
+
+
+def _may_be_json(scope: Scope) -> bool:
+    """All bodies but files, which go to disk as they come, and what others call us with, which is kept as it came."""
+    return not _is_file(scope) and not scope["path"].startswith("/hooks/")
 
 
 def _limit(scope: Scope) -> int:
     """A form to /v1/files goes to disk as it comes, and may be larger than what is read into memory."""
-    if scope["path"].rstrip("/") == "/v1/files" and scope["method"] == "POST":
-        for name, value in scope["headers"]:
-            if name == b"content-type" and value[:19].lower() == b"multipart/form-data":
-                return settings().max_upload_bytes + FORM_BYTES
-    return settings().max_body_bytes
+    return settings().max_upload_bytes + FORM_BYTES if _is_file(scope) else settings().max_body_bytes
+
+
+def _is_file(scope: Scope) -> bool:
+    if scope["path"].rstrip("/") != "/v1/files" or scope["method"] != "POST":
+        return False
+    kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    return bool(kind[:19].lower() == b"multipart/form-data")
 
 
 def _too_large(size: int, limit: int) -> BodyTooLarge:

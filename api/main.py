@@ -5,6 +5,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from inspect import iscoroutinefunction
 from typing import Any
 
 import uvicorn
@@ -32,19 +33,20 @@ from api import (
     uploads,
     webhooks,
 )
-from api.auth import KeyRing
+from api.auth import KeyRing, need_of
 from api.grouping import Grouper
 from api.intake import Intake
-from api.lean import answer
+from api.lean import LeanRoute, answer
 from api.limits import Limits
 from api.live import Live
 from api.rates import Rates
+from api.readiness import Readiness
 from api.streams import Protocol, Server
 from api.tasks import keep
 from api.wakes import follow
+from api.walls import Wall, WalledRoute
 from common import scratch
 from models import db
-from models.db import transaction
 from models.errors import Unavailable
 from models.settings import settings
 from workers import enqueue
@@ -93,6 +95,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.keys = KeyRing()
     app.state.keys.start()
     app.state.rates = Rates()
+    app.state.wall = Wall()
+    app.state.readiness = Readiness()
     app.state.intake = Intake()
     app.state.reads = Grouper(jobs.read_group, name="reads")
     app.state.balances = Grouper(events.read_balances, name="balances")
@@ -121,6 +125,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.reads.close()
     app.state.balances.close()
     app.state.live.close()
+    app.state.readiness.close()
     await app.state.keys.close()
     enqueue.close()
     db.close()
@@ -177,13 +182,16 @@ def needs_of(app: FastAPI) -> list[tuple[str, str, str]]:
     for route in (*app.routes, *(each for router in ROUTERS for each in router.routes)):
         if not isinstance(route, APIRoute):
             continue  # the documentation itself
-        calls = [route.endpoint, *(dependency.call for dependency in route.dependant.dependencies)]
-        need = next((each.need for each in calls if each is not None and hasattr(each, "need")), None)
-        if need is None:
-            if route.path_format not in OPEN_ROUTES:
-                raise RuntimeError(f"{route.path_format} does not say what it needs")
-            need = PUBLIC
-        found += [(route.path_format, method.lower(), need) for method in sorted(route.methods or ())]
+        need = need_of([route.endpoint, *(dependency.call for dependency in route.dependant.dependencies)])
+        if need is None and route.path_format not in OPEN_ROUTES:
+            raise RuntimeError(f"{route.path_format} does not say what it needs")
+        if (
+            need is not None
+            and not isinstance(route, LeanRoute | WalledRoute)
+            and not iscoroutinefunction(route.endpoint)
+        ):
+            raise RuntimeError(f"{route.path_format} is not behind the wall: its router needs route_class=WalledRoute")
+        found += [(route.path_format, method.lower(), need or PUBLIC) for method in sorted(route.methods or ())]
     return found
 
 
@@ -199,10 +207,9 @@ async def _alive() -> dict[str, str]:
     return {"status": "ok"}
 
 
-def _ready(request: Request) -> Response:
-    """Answers 200 when the database answers and the catalogue is loaded; Redis may be away."""
-    with transaction() as conn:
-        conn.execute("select 1")
+async def _ready(request: Request) -> Response:
+    """Answers 200 when the database takes writes and the catalogue is loaded; Redis may be away."""
+    await request.app.state.readiness.check()
     if not request.app.state.catalogue.all():
         raise Unavailable("the catalogue is empty: run `headrace migrate`")
     return answer({"status": "ok"})

@@ -11,11 +11,12 @@ from starlette.responses import Response
 from api.auth import needs
 from api.lean import answer
 from api.pages import id_of
+from api.walls import WalledRoute
 from models import notifications
 from models.access import Caller
-from models.db import transaction
+from models.db import certain, transaction
 
-router = APIRouter(prefix="/v1/notifications", tags=["notifications"])
+router = APIRouter(prefix="/v1/notifications", tags=["notifications"], route_class=WalledRoute)
 
 Reader = Annotated[Caller, Depends(needs("read"))]
 Writer = Annotated[Caller, Depends(needs("write"))]
@@ -65,13 +66,13 @@ def list_notifications(
 
 @router.post("/read", response_model=Marked, summary="Mark all as read")
 def read_all(who: Writer) -> Response:
-    with transaction() as conn:
+    with certain() as conn:
         return answer({"count": notifications.read_all(conn, who.account_id)})
 
 
 @router.post("/{notification_id}/read", status_code=204, summary="Mark one as read")
 def read(who: Writer, notification_id: str) -> Response:
     """Again is fine."""
-    with transaction() as conn:
+    with certain() as conn:
         notifications.read(conn, who.account_id, id_of(notification_id, "notification"))
     return Response(status_code=204)

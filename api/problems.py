@@ -1,22 +1,29 @@
 """One error shape: RFC 9457 problem details, with `code`, `param`, `retryable` and `request_id` besides."""
 
+import errno
+import json
 import logging
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import orjson
+import psycopg
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from models.errors import DomainError
+from models import failures
+from models.errors import DomainError, Unavailable
+from storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+# A disk that is full, or a process or machine that may open no more: it passes.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 def problem(
@@ -45,7 +52,15 @@ def problem(
     headers = {"retry-after": str((extra or {}).get("retry_after", 1))} if retryable else {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
-    return Response(orjson.dumps(body, default=str), status, headers, MEDIA_TYPE)
+    return Response(_written(body), status, headers, MEDIA_TYPE)
+
+
+def _written(body: dict[str, Any]) -> bytes:
+    """A problem must be told whatever it names: a number beyond 64 bits, or half of a character."""
+    try:
+        return orjson.dumps(body, default=str)
+    except TypeError:
+        return json.dumps(body, default=str).encode()
 
 
 def of_domain(request: Request, error: DomainError) -> Response:
@@ -67,8 +82,13 @@ def install(app: FastAPI, allowed: Callable[[str], list[str]]) -> None:
     async def _validation(request: Request, error: RequestValidationError) -> Response:
         return problem(request, 422, "invalid_request", *_first(error.errors()))
 
+    for kind in (psycopg.Error, UnicodeEncodeError, OverflowError, OSError, StorageError):
+        app.add_exception_handler(kind, _of_a_server)
+
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
+        if isinstance(error.__cause__, DomainError):  # what a body met while it was read, wrapped by the framework
+            return of_domain(request, error.__cause__)
         phrase = HTTPStatus(error.status_code).phrase
         answer = problem(request, error.status_code, phrase.lower().replace(" ", "_"), str(error.detail))
         answer.headers.update(error.headers or {})
@@ -78,12 +98,23 @@ def install(app: FastAPI, allowed: Callable[[str], list[str]]) -> None:
             answer.headers["allow"] = ", ".join(allowed(request.url.path))
         return answer
 
-    @app.exception_handler(Exception)
-    async def _unexpected(request: Request, error: Exception) -> Response:
-        log.error("request %s failed unexpectedly", request.scope.get("request_id"), exc_info=error)
-        return problem(
-            request, 500, "internal_error", "an unexpected fault of ours; it was logged under the request id"
-        )
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _of_a_server(request: Request, error: Exception) -> Response:
+    """What a server of ours said: that it cannot now, or that it cannot keep a value, which is the client's then."""
+    named = failures.named(error) or failures.of_value(error)
+    if named is None and (isinstance(error, StorageError) or getattr(error, "errno", None) in NO_ROOM):
+        named = Unavailable("there is no room for it, or the storage is away; try again soon")
+    if named is None:
+        return await _unexpected(request, error)
+    log.warning("request %s: %s", request.scope.get("request_id"), error)
+    return of_domain(request, named)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    log.error("request %s failed unexpectedly", request.scope.get("request_id"), exc_info=error)
+    return problem(request, 500, "internal_error", "an unexpected fault of ours; it was logged under the request id")
 
 
 def _first(errors: Sequence[Any]) -> tuple[str]:

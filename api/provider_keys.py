@@ -8,11 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from starlette.responses import Response
 
 from api.auth import needs
+from api.walls import WalledRoute
 from models import provider_keys
 from models.access import Caller
-from models.db import transaction
+from models.db import certain, transaction
 
-router = APIRouter(tags=["provider keys"])
+router = APIRouter(tags=["provider keys"], route_class=WalledRoute)
 
 Name = Annotated[str, Path(description="The provider's name in the catalogue.", max_length=50)]
 
@@ -49,13 +50,13 @@ def set_key(
     who: Annotated[Caller, Depends(needs("write"))], provider: Name, body: Annotated[NewKey, Body()]
 ) -> Response:
     """Replaces the one before."""
-    with transaction() as conn:
+    with certain() as conn:
         provider_keys.save(conn, who.account_id, provider, body.key)
     return Response(status_code=204)
 
 
 @router.delete("/v1/provider-keys/{provider}", summary="Forget your key at a provider", status_code=204)
 def remove_key(who: Annotated[Caller, Depends(needs("delete"))], provider: Name) -> Response:
-    with transaction() as conn:
+    with certain() as conn:
         provider_keys.remove(conn, who.account_id, provider)
     return Response(status_code=204)

@@ -1,19 +1,21 @@
 """Files that clients send: to disk, examined, stored, and only then an upload. Synchronous; called in a thread."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from uuid_utils.compat import uuid7
 
+from api.walls import MOMENT_MILLISECONDS
 from common.scratch import scratch_file
 from models import uploads
-from models.db import transaction
-from models.errors import StorageQuotaExceeded, Unavailable, UnusableFile
+from models.db import certain, patience, transaction
+from models.errors import Busy, StorageQuotaExceeded, Unavailable, UnusableFile
 from models.settings import settings
 from models.uploads import Found, NewUpload
 from storage import incoming, keys
@@ -22,6 +24,8 @@ from storage.s3 import StorageError, storage
 log = logging.getLogger(__name__)
 
 FULL_SECONDS = 30  # when to send a file again that did not fit on our disk
+Known = TypeVar("Known")
+
 EXAMINED_AT_ONCE = 2  # a picture of 50 million pixels takes 200 MB while it is unpacked
 
 
@@ -32,31 +36,38 @@ def limiter() -> CapacityLimiter:
 
 async def in_thread(
     request: Request,
+    chunks: Iterable[bytes],
+    account_id: UUID,
+    *,
+    param: str,
+    wanted: str = "file",
+    known: Callable[[bytes], Known | None],
+) -> NewUpload | Known:
+    """`prepared`, in one of the few threads that examine files. Nobody waits there for a lock."""
+    with patience(MOMENT_MILLISECONDS):
+        return await to_thread.run_sync(
+            lambda: prepared(account_id, chunks, param=param, wanted=wanted, known=known),
+            limiter=request.app.state.examining,
+        )
+
+
+def prepared(
     account_id: UUID,
     chunks: Iterable[bytes],
     *,
     param: str,
     wanted: str = "file",
-    again: bool = False,
-) -> Found:
-    """`receive`, in one of the few threads that examine files."""
-    return await to_thread.run_sync(
-        lambda: receive(account_id, chunks, param=param, wanted=wanted, again=again),
-        limiter=request.app.state.examining,
-    )
-
-
-def receive(
-    account_id: UUID, chunks: Iterable[bytes], *, param: str, wanted: str = "file", again: bool = False
-) -> Found:
-    """Make a stream of bytes an upload. With `again`, the same bytes are the upload that they already are.
+    known: Callable[[bytes], Known | None] = lambda _digest: None,
+) -> NewUpload | Known:
+    """Store a stream of bytes, so that it may become an upload; or what `known` says of these bytes, by their SHA-256.
 
     Raises UnusableFile, StorageQuotaExceeded (before anything is stored), Unavailable (S3 is away, our disk is full).
     """
     try:
         with room_on_disk(), scratch_file() as file:
             digest, size_bytes = incoming.spool(chunks, file, settings().max_upload_bytes)
-            if again and (found := _known(account_id, digest, wanted, param)):
+            found = known(digest)
+            if found is not None:
                 return found
             with transaction() as conn:
                 uploads.check_room(conn, account_id, size_bytes)
@@ -70,10 +81,9 @@ def receive(
         raise UnusableFile(error.message, param=param, reason=error.code) from error
     except StorageError as error:
         raise Unavailable("the file could not be stored; try again soon") from error
-    new = NewUpload(
+    return NewUpload(
         upload_id, account_id, key, media.media_type, size_bytes, digest, media.width, media.height, media.duration_ms
     )
-    return _made(new)
 
 
 @contextmanager
@@ -86,12 +96,27 @@ def room_on_disk() -> Iterator[None]:
         raise Unavailable("there is no room for the file just now; try again soon", retry_after=FULL_SECONDS) from None
 
 
-def _made(new: NewUpload) -> Found:
-    """Until its row is there the object is a stray, which the scheduler reaps should we be killed here."""
+def receive(account_id: UUID, chunks: Iterable[bytes], *, param: str, wanted: str = "file") -> Found:
+    """Make a stream of bytes an upload, in one go. Raises as `prepared`."""
+    new: NewUpload | Found = prepared(account_id, chunks, param=param, wanted=wanted)
+    assert isinstance(new, NewUpload)  # noqa: S101 - nothing is known before
+    return made(new)
+
+
+def made(new: NewUpload) -> Found:
+    """Make what is stored an upload. Until its row is there the object is a stray, which the scheduler reaps should we be
+    killed here.
+    """
+    with without_stray(new), certain() as conn:
+        return uploads.create(conn, new)
+
+
+@contextmanager
+def without_stray(new: NewUpload) -> Iterator[None]:
+    """Where another upload was faster and took the room, take the object away again."""
     try:
-        with transaction() as conn:
-            return uploads.create(conn, new)
-    except StorageQuotaExceeded:  # another upload was faster
+        yield
+    except StorageQuotaExceeded:
         try:
             storage().delete_many([new.key])
         except StorageError as error:
@@ -99,9 +124,15 @@ def _made(new: NewUpload) -> Found:
         raise
 
 
-def _known(account_id: UUID, digest: bytes, wanted: str, param: str) -> Found | None:
-    with transaction() as conn:
-        found = uploads.find_same(conn, account_id, digest)
+def same_as(account_id: UUID, wanted: str, param: str, digest: bytes) -> Found | None:
+    """The upload that these bytes are already, its life begun anew. None as well where somebody is just at it: they are
+    stored once more then.
+    """
+    try:
+        with transaction() as conn:
+            found = uploads.find_same(conn, account_id, digest)
+    except Busy:
+        return None
     if found and not incoming.fits(wanted, found.media_type):
         raise _unfit(param, wanted, found.media_type)
     return found

@@ -1,15 +1,26 @@
 """The shapes of requests and responses, for validation and for the OpenAPI document."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from models.webhooks import JOB_EVENTS
 
 JobEvent = Literal["job.queued", "job.output", "job.succeeded", "job.failed", "job.canceled"]
 Status = Literal["queued", "running", "succeeded", "failed", "canceled"]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """A moment near the end of the calendar is beyond it in another zone, and could be stored and never read again."""
+    try:
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is beyond the calendar in UTC") from None
+
+
+Moment = Annotated[datetime, AfterValidator(_in_utc), Field(description="Without an offset: UTC.")]
 
 
 class _Request(BaseModel):

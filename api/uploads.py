@@ -2,11 +2,13 @@
 
 import base64
 import binascii
-from collections.abc import Iterator
-from typing import IO, Annotated
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import IO, Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,19 +16,24 @@ from starlette.responses import Response
 from api import schemas
 from api.auth import needs, permitted
 from api.lean import LeanRoute, answer, handled_by, read_body
-from api.receiving import in_thread, room_on_disk
+from api.once import Key, asked, key_of, made_answer, once
+from api.receiving import in_thread, room_on_disk, without_stray
+from api.texts import check_form
 from api.views import upload_view
-from models import uploads
+from api.walls import Wall, WalledRoute
+from models import answered, uploads
 from models.access import Caller
-from models.db import transaction
+from models.db import certain, transaction
 from models.errors import InvalidRequest, NotFound
+from models.uploads import NewUpload
 from storage import incoming
 
 lean_router = APIRouter(prefix="/v1/files", tags=["files"], route_class=LeanRoute)
-router = APIRouter(prefix="/v1/files", tags=["files"])
+router = APIRouter(prefix="/v1/files", tags=["files"], route_class=WalledRoute)
 
 FIELD_BYTES = 4096  # of a form's other fields, which are let through and not looked at
 READ_BYTES = 256 * 1024
+LOCATION = "/v1/files/{id}"
 BODY = {
     "requestBody": {
         "required": True,
@@ -46,17 +53,43 @@ BODY = {
 
 async def _create(request: Request) -> Response:
     who = await permitted(request, "generate")
+    key = key_of(request)
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         with room_on_disk():  # more than a mebibyte of a form goes to disk as well, in files without a name
             async with request.form(max_files=1, max_fields=8, max_part_size=FIELD_BYTES) as form:
+                check_form(form)
                 part = form.get("file")
                 if not isinstance(part, UploadFile):
                     raise InvalidRequest("the form has no file in its field `file`", param="file")
-                found = await in_thread(request, who.account_id, _parts(part.file), param="file")
-    else:
-        body, _ = await read_body(request, schemas.FileData)
-        found = await in_thread(request, who.account_id, incoming.data_uri_bytes(body.data), param="data")
-    return answer(upload_view(found), 201, {"location": f"/v1/files/{uploads.id_text(found.id)}"})
+                return await _received(request, who, key, _parts(part.file), "file")
+    body, _ = await read_body(request, schemas.FileData)
+    return await _received(request, who, key, incoming.data_uri_bytes(body.data), "data")
+
+
+async def _received(request: Request, who: Caller, key: str | None, chunks: Iterable[bytes], param: str) -> Response:
+    def asked_for(digest: bytes) -> bytes:
+        return asked(request, {"sha256": digest.hex()})
+
+    def earlier(digest: bytes) -> dict[str, Any] | None:
+        """The answer to this very request before: its bytes are not stored again, nor is room looked for."""
+        if key is None:
+            return None
+        with transaction() as conn:
+            return answered.find(conn, who.account_id, key, asked_for(digest))
+
+    new = await in_thread(request, chunks, who.account_id, param=param, known=earlier)
+    if not isinstance(new, NewUpload):
+        return made_answer(new, status=201, location=LOCATION, replayed=True)
+
+    def make() -> Response:
+        with without_stray(new):
+            return once(
+                who, key, asked_for(new.sha256), lambda conn: upload_view(uploads.create(conn, new)),
+                status=201, location=LOCATION,
+            )  # fmt: skip
+
+    wall: Wall = request.app.state.wall
+    return await wall.run(who.account_id, partial(run_in_threadpool, make))
 
 
 def _parts(file: IO[bytes]) -> Iterator[bytes]:
@@ -68,7 +101,7 @@ def _parts(file: IO[bytes]) -> Iterator[bytes]:
     "", status_code=201, response_model=schemas.File, summary="Upload a file", openapi_extra=BODY
 )  # fmt: skip
 @handled_by(_create, need="generate")
-def create_file() -> None:
+def create_file(idempotency_key: Key = None) -> None:
     """A picture, sound or film for the input of a job, as a form with the field `file`, or small ones as JSON with a
     `data:` URI. What it is, its bytes say. It counts as storage, and is kept for 24 hours after its last use.
     """
@@ -106,7 +139,7 @@ def get_file(file_id: str, who: Annotated[Caller, Depends(needs("read"))]) -> Re
 @router.delete("/{file_id}", status_code=204, summary="Delete an uploaded file")
 def delete_file(file_id: str, who: Annotated[Caller, Depends(needs("delete"))]) -> Response:
     """Gone at once for everybody; jobs that wait with it as their input will fail, and be refunded."""
-    with transaction() as conn:
+    with certain() as conn:
         uploads.delete(conn, who.account_id, _file_id(file_id))
     return Response(status_code=204)
 

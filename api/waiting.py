@@ -1,14 +1,17 @@
 """`Prefer: wait=N`: an answer that waits for its job's end, without a thread."""
 
+import logging
 import re
 import time
 
 from starlette.requests import Request
 
 from api.live import Live, nowhere
-from models.errors import TooManyListeners
+from models.errors import DomainError
 from models.reading import JobRow
 from models.settings import settings
+
+log = logging.getLogger(__name__)
 
 
 def preferred_wait(request: Request) -> float:
@@ -24,7 +27,8 @@ def preferred_wait(request: Request) -> float:
 async def waited(request: Request, row: JobRow) -> tuple[JobRow, dict[str, str]]:
     """The job once it has ended, or as it stands when the client's patience is over. Holds no thread.
 
-    An account with too many streams open is answered at once: to wait is a preference.
+    What was ordered is ordered: whatever hinders the waiting (too many streams, a process that stops, a database that is
+    away), the job is answered as it is known. To wait is a preference.
     """
     seconds = preferred_wait(request)
     if not seconds:
@@ -32,11 +36,18 @@ async def waited(request: Request, row: JobRow) -> tuple[JobRow, dict[str, str]]
     headers = {"preference-applied": f"wait={seconds:g}"}
     if row.ended:
         return row, headers
-    live: Live = request.app.state.live
     try:
-        listener = live.listen(row.account_id, job_id=row.id, quiet=True)
-    except TooManyListeners:
-        return row, {}
+        return await _ended(request, row, seconds), headers
+    except DomainError as error:
+        log.info("job %s is not waited for: %s", row.id, error.detail)
+    except Exception:
+        log.exception("job %s is not waited for", row.id)
+    return row, {}
+
+
+async def _ended(request: Request, row: JobRow, seconds: float) -> JobRow:
+    live: Live = request.app.state.live
+    listener = live.listen(row.account_id, job_id=row.id, quiet=True)
     try:
         end = time.monotonic() + seconds
         await live.catch_up(listener, nowhere)
@@ -45,6 +56,6 @@ async def waited(request: Request, row: JobRow) -> tuple[JobRow, dict[str, str]]
         if row.ended is None:
             await live.ended(listener, max(0.0, end - time.monotonic()))
             row = await request.app.state.reads.ask(row.id) or row
+        return row
     finally:
         live.leave(listener)
-    return row, headers

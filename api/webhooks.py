@@ -5,18 +5,23 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from psycopg import Connection
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import needs
 from api.lean import answer
+from api.once import Key, asked, once
 from api.pages import cursor_of, id_of, read_cursor
+from api.schemas import Moment
+from api.walls import WalledRoute
 from models import deliveries, webhooks
 from models.access import Caller
-from models.db import transaction
+from models.db import certain, transaction
 from models.webhooks import EVENT_TYPES, MAX_DESCRIPTION_CHARACTERS, MAX_URL_CHARACTERS
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=WalledRoute)
 
 Reader = Annotated[Caller, Depends(needs("read"))]
 Writer = Annotated[Caller, Depends(needs("write"))]
@@ -136,8 +141,8 @@ class Again(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    since: AwareDatetime
-    until: AwareDatetime | None = None
+    since: Moment
+    until: Moment | None = None
     which: Literal["failed", "all"] = "failed"
 
 
@@ -166,23 +171,27 @@ def delivery_view(row: deliveries.Logged) -> dict[str, Any]:
 
 @router.get("/default/secret", summary="The secret that signs webhooks of single jobs")
 def default_secret(who: Writer) -> DefaultSecret:
-    with transaction() as conn:
+    with certain() as conn:
         return DefaultSecret(key=webhooks.default_secrets(conn, who.account_id)[0])
 
 
-@router.post("/default/rotate", summary="Replace that secret")
-def rotate_default(who: Writer) -> DefaultSecret:
+@router.post("/default/rotate", response_model=DefaultSecret, summary="Replace that secret")
+def rotate_default(who: Writer, request: Request, idempotency_key: Key = None) -> Response:
     """The old one signs besides the new one for a day, so that you can change over without a gap."""
-    with transaction() as conn:
-        return DefaultSecret(key=webhooks.rotate_default(conn, who.account_id))
+    return once(
+        who, idempotency_key, asked(request), lambda conn: {"key": webhooks.rotate_default(conn, who.account_id)}
+    )
 
 
 @router.post("", status_code=201, response_model=WebhookWithSecret, summary="Add a webhook")
-def create(who: Writer, body: Annotated[NewWebhook, Body()]) -> Response:
+def create(who: Writer, request: Request, body: Annotated[NewWebhook, Body()], idempotency_key: Key = None) -> Response:
     """Keep the `secret`: it is not shown again."""
-    with transaction() as conn:
+
+    def make(conn: Connection[Any]) -> dict[str, Any]:
         made, secret = webhooks.create(conn, who.account_id, body.url, body.events, body.description)
-    return answer({**made._asdict(), "secret": secret}, 201, {"location": f"/v1/webhooks/{made.id}"})
+        return {**made._asdict(), "secret": secret}
+
+    return once(who, idempotency_key, asked(request, body), make, status=201, location="/v1/webhooks/{id}")
 
 
 @router.get("", response_model=WebhookList, summary="List webhooks")
@@ -199,7 +208,7 @@ def get(who: Reader, webhook_id: str) -> Response:
 
 @router.patch("/{webhook_id}", response_model=Webhook, summary="Change a webhook")
 def change(who: Writer, webhook_id: str, body: Annotated[WebhookChange, Body()]) -> Response:
-    with transaction() as conn:
+    with certain() as conn:
         return answer(
             webhooks.change(conn, who.account_id, id_of(webhook_id, "webhook"), **body.model_dump())._asdict()
         )
@@ -207,27 +216,34 @@ def change(who: Writer, webhook_id: str, body: Annotated[WebhookChange, Body()])
 
 @router.delete("/{webhook_id}", status_code=204, summary="Remove a webhook")
 def remove(who: Deleter, webhook_id: str) -> Response:
-    with transaction() as conn:
+    with certain() as conn:
         webhooks.remove(conn, who.account_id, id_of(webhook_id, "webhook"))
     return Response(status_code=204)
 
 
 @router.post("/{webhook_id}/rotate", response_model=WebhookWithSecret, summary="Replace a webhook's secret")
-def rotate(who: Writer, webhook_id: str) -> Response:
+def rotate(who: Writer, request: Request, webhook_id: str, idempotency_key: Key = None) -> Response:
     """The old secret signs besides the new one for a day: each delivery then carries two signatures."""
-    with transaction() as conn:
-        made, secret = webhooks.rotate(conn, who.account_id, id_of(webhook_id, "webhook"))
-    return answer({**made._asdict(), "secret": secret})
+    wanted = id_of(webhook_id, "webhook")
+
+    def replace(conn: Connection[Any]) -> dict[str, Any]:
+        made, secret = webhooks.rotate(conn, who.account_id, wanted)
+        return {**made._asdict(), "secret": secret}
+
+    return once(who, idempotency_key, asked(request), replace)
 
 
 @router.post("/{webhook_id}/test", status_code=202, response_model=Sent, summary="Send a test event")
-def test(who: Writer, webhook_id: str) -> Response:
+def send_test(who: Writer, request: Request, webhook_id: str, idempotency_key: Key = None) -> Response:
     """Sends `webhook.test`, whatever the webhook's filter; see the log for what came of it."""
     wanted = id_of(webhook_id, "webhook")
-    with transaction() as conn:
+
+    def send(conn: Connection[Any]) -> dict[str, Any]:
         webhooks.count_test(conn, who.account_id, wanted)
-        sent = deliveries.send(conn, who.account_id, wanted, TEST, {"message": "It works."}, endpoint_id=wanted)
-    return answer({"delivery_id": sent}, 202)
+        message = {"message": "It works."}
+        return {"delivery_id": deliveries.send(conn, who.account_id, wanted, TEST, message, endpoint_id=wanted)}
+
+    return once(who, idempotency_key, asked(request), send, status=202)
 
 
 @router.get("/{webhook_id}/deliveries", response_model=DeliveryPage, summary="The log of deliveries")
@@ -249,19 +265,26 @@ def log(
 @router.post(
     "/{webhook_id}/deliveries/{delivery_id}/redeliver", response_model=DeliveryView, summary="Send a delivery again"
 )
-def redeliver(who: Writer, webhook_id: str, delivery_id: str) -> Response:
+def redeliver(
+    who: Writer, request: Request, webhook_id: str, delivery_id: str, idempotency_key: Key = None
+) -> Response:
     """At once, and with all its attempts before it again. The `webhook-id` stays the same."""
-    with transaction() as conn:
-        again = deliveries.redeliver(conn, who.account_id, webhook_id_of(webhook_id), id_of(delivery_id, "delivery"))
-    return answer(delivery_view(again))
+    wanted, delivery = webhook_id_of(webhook_id), id_of(delivery_id, "delivery")
+    return once(
+        who, idempotency_key, asked(request),
+        lambda conn: delivery_view(deliveries.redeliver(conn, who.account_id, wanted, delivery)),
+    )  # fmt: skip
 
 
 @router.post("/{webhook_id}/redeliver", response_model=Count, summary="Send a time's deliveries again")
-def redeliver_range(who: Writer, webhook_id: str, body: Annotated[Again, Body()]) -> Response:
+def redeliver_range(
+    who: Writer, request: Request, webhook_id: str, body: Annotated[Again, Body()], idempotency_key: Key = None
+) -> Response:
     """For after an outage: everything from `since` on that did not arrive. `default`: of single jobs' webhooks."""
-    wanted = webhook_id_of(webhook_id)
-    with transaction() as conn:
-        count = deliveries.redeliver_range(
-            conn, who.account_id, wanted, body.since, body.until, all_=body.which == "all"
-        )
-    return answer({"count": count})
+    wanted, all_ = webhook_id_of(webhook_id), body.which == "all"
+    return once(
+        who, idempotency_key, asked(request, body),
+        lambda conn: {
+            "count": deliveries.redeliver_range(conn, who.account_id, wanted, body.since, body.until, all_=all_)
+        },
+    )  # fmt: skip

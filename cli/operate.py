@@ -13,7 +13,20 @@ from uuid_utils.compat import uuid7
 from api.views import job_view, status_of
 from cli.output import JsonFlag, console, fail, print_json, show
 from cli.redis_check import check_redis
-from models import accounts, catalogue, credits, dispatch, events, fleet, lines, reading, setup, submit, subscriptions
+from models import (
+    accounts,
+    catalogue,
+    credits,
+    dispatch,
+    events,
+    fleet,
+    lines,
+    probes,
+    reading,
+    setup,
+    submit,
+    subscriptions,
+)
 from models import audit as books
 from models import cancel as canceling
 from models.db import transaction
@@ -257,8 +270,13 @@ def _check(name: str, function: Any) -> dict[str, Any]:
 
 def _doctor_database() -> str:
     with transaction() as conn:
-        row = conn.execute("select version()").fetchone()
-    return str(row[0]).split(",")[0] if row else ""
+        row = conn.execute("select version(), pg_is_in_recovery(), current_setting('transaction_read_only')").fetchone()
+    assert row is not None  # noqa: S101 - one row
+    if row[1] or row[2] == "on":
+        raise RuntimeError(f"it takes no writes ({'a standby' if row[1] else 'read-only'}): see DATABASE_URL")
+    with transaction() as conn:
+        probes.probe(conn)
+    return f"{str(row[0]).split(',')[0]}, a row was written"
 
 
 def _doctor_schema() -> str:

@@ -2,15 +2,17 @@
 
 `transaction()` gives a psycopg connection; the verbs take it, never commit, and do no I/O outside Postgres.
 `session()` gives an SQLModel session over the same pool, for cold reads. A failure at COMMIT leaves the outcome
-unknown: it is raised as CommitUnknown, and whoever can, reads again by an id that was made before.
+unknown: `certain()` finds out by the transaction's number; where that cannot be, CommitUnknown is raised.
 """
 
 import logging
 import select
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -21,10 +23,12 @@ from psycopg.conninfo import make_conninfo
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from sqlmodel import Session
 
-from models.errors import Busy, Unavailable
+from models import failures
+from models.errors import DatabaseAway, DomainError, Unavailable
 from models.settings import settings
 
 set_json_dumps(orjson.dumps)
@@ -39,10 +43,27 @@ _size: int | None = None
 # Accounts that a transaction under way tells events of, and who hears of them once it is committed.
 _told: WeakKeyDictionary[Connection[Any], set[UUID]] = WeakKeyDictionary()
 _hearers: list[Callable[[set[UUID]], object]] = []
+# For how many milliseconds the transactions of this request wait for a lock; None: as long as every connection does.
+_patience: ContextVar[int | None] = ContextVar("patience", default=None)
+
+GETTING_SECONDS = 5.0  # for a connection
+FIND_OUT_SECONDS = 5.0  # for the outcome of a COMMIT whose answer was lost
+LATE_SECONDS = 1.0  # after which a COMMIT that is still on its way is not waited for any more
 
 
-class CommitUnknown(Exception):
-    """COMMIT failed: the transaction may or may not have happened."""
+class CommitUnknown(DomainError):
+    """It is not known whether this was done: look, or try again soon."""
+
+    code: ClassVar[str] = "outcome_unknown"
+    status: ClassVar[int] = 503
+    retryable: ClassVar[bool] = True
+
+
+class _Number(NamedTuple):
+    """Which transaction on which history of the database: after a failover the same number is another's."""
+
+    transaction: str | None  # None: it has changed nothing
+    timeline: str | None
 
 
 def conninfo(*, lock_timeout: str = "2s", statement_timeout: str = "10s") -> str:
@@ -101,9 +122,10 @@ def pool() -> ConnectionPool[Connection[Any]]:
         with _lock:
             if _pool is None:
                 _pool = ConnectionPool(
-                    conninfo(), min_size=1, max_size=_size or settings().database_pool_size, timeout=5.0, max_idle=300.0,
+                    conninfo(), min_size=1, max_size=_size or settings().database_pool_size, timeout=GETTING_SECONDS, max_idle=300.0,
                     configure=_configure, close_returns=True, name="headrace", open=True,
-                    reconnect_timeout=4.0,  # after it, whoever asks next tries anew: no pause grows while it is away
+                    # Or the pauses between its tries grow with the outage, and go on for as long after it.
+                    reconnect_timeout=GETTING_SECONDS,
                 )  # fmt: skip
     return _pool
 
@@ -150,41 +172,144 @@ def single() -> Iterator[Connection[Any]]:
 
 
 @contextmanager
-def transaction(*, autocommit: bool = False) -> Iterator[Connection[Any]]:
+def certain() -> Iterator[Connection[Any]]:
+    """A transaction whose outcome is found out should the answer to its COMMIT be lost. Costs one round trip more."""
+    with transaction(find_out=True) as conn:
+        yield conn
+
+
+@contextmanager
+def patience(milliseconds: int) -> Iterator[None]:
+    """For the block, and what it calls in threads, how long transactions wait for a lock before they raise Busy."""
+    before = _patience.set(milliseconds)
+    try:
+        yield
+    finally:
+        _patience.reset(before)
+
+
+@contextmanager
+def transaction(*, autocommit: bool = False, find_out: bool = False) -> Iterator[Connection[Any]]:
     """One transaction: committed at the end of the block, rolled back if the block raises.
 
-    Raises CommitUnknown where the commit itself failed, Busy where a lock was not had in time, Unavailable where the
-    database is away.
+    Raises Busy where a lock was not had in time, Unavailable where the database is away or cannot (read-only, full), and
+    then nothing was done; CommitUnknown where that is not known.
     """
     connections = pool()
     try:
         conn = _take(connections)
     except psycopg.OperationalError as error:
-        raise Unavailable("the database does not answer; try again soon") from error
+        raise DatabaseAway("the database does not answer; try again soon") from error
     try:
-        conn.autocommit = autocommit  # of the client library: costs no round trip
+        number = None
         try:
+            conn.autocommit = autocommit  # of the client library: costs no round trip
+            _limit_waiting(conn)
             yield conn
+            if find_out:
+                number = _number(conn)
         except BaseException as error:
             _roll_back(conn)
-            if isinstance(error, psycopg.errors.LockNotAvailable):
-                raise Busy("another request holds this account; try again soon") from error
-            if isinstance(error, psycopg.OperationalError):
-                raise Unavailable("the database did not answer; try again soon") from error
+            if named := _named(error, unknown=autocommit):
+                raise named from error
             raise
         try:
             conn.commit()
-        except psycopg.OperationalError as error:
+        except BaseException as error:
             _roll_back(conn)
-            raise CommitUnknown(str(error)) from error
-        except BaseException:
-            _roll_back(conn)
-            raise
+            if number is None or not _was_lost(error) or not _happened(number):
+                if named := _named(error, unknown=True):
+                    raise named from error
+                raise
         accounts = _told.pop(conn, None)
     finally:
         _told.pop(conn, None)
         connections.putconn(conn)
     _tell(accounts)
+
+
+def _limit_waiting(conn: Connection[Any]) -> None:
+    limit = _patience.get()
+    if limit is not None and not conn.autocommit:
+        conn.execute(f"set local lock_timeout = {limit}", prepare=False)
+
+
+def _was_lost(error: BaseException) -> bool:
+    return isinstance(error, psycopg.OperationalError) and not failures.is_certain(error)
+
+
+def _named(error: BaseException, *, unknown: bool) -> DomainError | None:
+    """What an error means. `unknown`: the statement under way may have taken effect if its answer was lost."""
+    if unknown and _was_lost(error):
+        return CommitUnknown("the answer of the database was lost; it may have been done")
+    return failures.named(error)
+
+
+def _number(conn: Connection[Any]) -> _Number:
+    row = conn.execute(
+        """select pg_current_xact_id_if_assigned()::text,
+                  case when not pg_is_in_recovery() then left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) end"""
+    ).fetchone()
+    assert row is not None  # noqa: S101 - one row
+    return _Number(*row)
+
+
+def _happened(number: _Number) -> bool:
+    """Whether a transaction was committed. Raises Unavailable where it was not, CommitUnknown where nobody can say."""
+    if number.transaction is None:
+        return True  # there was nothing to commit
+    end = time.monotonic() + FIND_OUT_SECONDS
+    while True:
+        try:
+            with apart() as conn:
+                status = _status(conn, number, end)
+            break
+        except psycopg.Error:
+            status = None
+            if time.monotonic() >= end:
+                break
+            time.sleep(0.2)
+    log.warning("the answer to a COMMIT was lost: it was %s", status or "not to be found out")
+    if status == "aborted":
+        raise Unavailable("the database went away, and nothing was done; try again soon")
+    return status == "committed"
+
+
+def _status(conn: Connection[Any], number: _Number, end: float) -> str | None:
+    late = time.monotonic() + LATE_SECONDS
+    while True:
+        if _number(conn).timeline != number.timeline:
+            return None
+        row = conn.execute("select pg_xact_status(%s::xid8)", [number.transaction]).fetchone()
+        status: str | None = row[0] if row else None
+        if status != "in progress" or time.monotonic() >= end:
+            return status
+        if time.monotonic() >= late:
+            # Its COMMIT is still on its way, from a connection that we have given up: it must not arrive after we have
+            # answered, and its locks are in everybody's way. One that is being committed is not `idle`, and is let be.
+            conn.execute(
+                """select pg_terminate_backend(pid) from pg_stat_activity
+                    where backend_xid = %s::xid8::xid and state like 'idle in transaction%%'""",
+                [number.transaction],
+            )
+        time.sleep(0.05)
+
+
+@contextmanager
+def apart(*, lock_timeout: str = "500ms", statement_timeout: str = "2s") -> Iterator[Connection[Any]]:
+    """A connection outside the pool, on which each statement is a transaction: for questions that must not wait behind
+    anybody. Raises psycopg's own errors.
+    """
+    info = conninfo(lock_timeout=lock_timeout, statement_timeout=statement_timeout)
+    with psycopg.connect(info, autocommit=True) as conn:
+        yield conn
+
+
+@contextmanager
+def transaction_on(conn: Connection[Any]) -> Iterator[None]:
+    """One transaction on a connection that is apart. Raises psycopg's own errors."""
+    with conn.transaction():
+        yield
 
 
 def _roll_back(conn: Connection[Any]) -> None:
@@ -210,7 +335,14 @@ def _for_session() -> Connection[Any]:
 
 @contextmanager
 def session() -> Iterator[Session]:
-    """An SQLModel session for cold reads and simple writes; committed at the end of the block."""
-    with Session(engine(), expire_on_commit=False) as opened:
-        yield opened
-        opened.commit()
+    """An SQLModel session for cold reads and simple writes; committed at the end of the block. Raises as `transaction`."""
+    committing = False
+    try:
+        with Session(engine(), expire_on_commit=False) as opened:
+            yield opened
+            committing = True
+            opened.commit()
+    except DBAPIError as error:
+        if error.orig is not None and (named := _named(error.orig, unknown=committing)):
+            raise named from error
+        raise

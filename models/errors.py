@@ -208,3 +208,15 @@ class Unavailable(DomainError):
     code = "unavailable"
     status = 503
     retryable = True
+
+
+class DatabaseAway(Unavailable):
+    """The database is away; try again soon."""
+
+
+class Overloaded(DomainError):
+    """Too many requests wait already; try again soon."""
+
+    code = "overloaded"
+    status = 503
+    retryable = True

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
+from models import answered
 from models.base import UTC_TIME, counter, created_at, in_list, moment
 from models.settings import settings
 
@@ -257,8 +258,12 @@ class Asset(SQLModel, table=True):
 
 def forget_idempotency_keys(conn: Connection[Any], limit: int) -> int:
     """Delete keys that are older than they are kept. Returns how many."""
+    # The age is asked again of the row that is deleted: between the two a submit may have renewed its key.
     return conn.execute(
-        """delete from idempotency_keys where (account_id, key) in (
-             select account_id, key from idempotency_keys where created_at < app_now() - make_interval(hours => %s) limit %s)""",
-        [settings().idempotency_key_hours, limit],
-    ).rowcount
+        """delete from idempotency_keys k using (
+             select account_id, key from idempotency_keys
+              where created_at <= app_now() - make_interval(hours => %(hours)s) limit %(limit)s) old
+            where k.account_id = old.account_id and k.key = old.key
+              and k.created_at <= app_now() - make_interval(hours => %(hours)s)""",
+        {"hours": settings().idempotency_key_hours, "limit": limit},
+    ).rowcount + answered.forget(conn, limit)

@@ -8,6 +8,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from models import credits
+from models.settings import settings
 
 
 class JobRow(NamedTuple):
@@ -80,6 +81,16 @@ def webhook(conn: Connection[Any], job_id: UUID) -> dict[str, Any] | None:
     return row[0] if row else None
 
 
+def job_of_key(conn: Connection[Any], account_id: UUID, key: str, body_hash: bytes) -> UUID | None:
+    """The job that this very request was accepted as before, under its idempotency key."""
+    row = conn.execute(
+        """select job_id from idempotency_keys where account_id = %s and key = %s and body_hash = %s
+              and created_at > app_now() - make_interval(hours => %s)""",
+        [account_id, key, body_hash, settings().idempotency_key_hours],
+    ).fetchone()
+    return row[0] if row else None
+
+
 def list_jobs(
     conn: Connection[Any],
     account_id: UUID | None,
@@ -128,15 +139,20 @@ class Balance(NamedTuple):
 
 
 def balance(conn: Connection[Any], account_id: UUID) -> Balance:
-    """What is really usable: lapsed grants are expired first, under the account's lock, if there are any."""
+    """What is really usable. Lapsed grants are expired first, unless somebody holds the account: a look waits for nobody,
+    and then they are only not counted.
+    """
     lapsed = conn.execute(
         "select 1 from grants where account_id = %s and open and expires_at <= app_now() limit 1", [account_id]
     ).fetchone()
-    if lapsed:
-        conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
+    if (
+        lapsed
+        and conn.execute("select 1 from accounts where id = %s for no key update skip locked", [account_id]).fetchone()
+    ):
         credits.expire_lapsed(conn, [account_id])
     row = conn.execute(
-        """select a.available, a.reserved, a.debt, a.plan_id, a.storage_bytes, p.storage_quota_bytes, p.slots, a.slots_in_use
+        """select a.available - (select coalesce(sum(g.remaining), 0)::bigint from grants g
+                                  where g.account_id = a.id and g.open and g.expires_at <= app_now()), a.reserved, a.debt, a.plan_id, a.storage_bytes, p.storage_quota_bytes, p.slots, a.slots_in_use
              from accounts a join plans p on p.id = a.plan_id where a.id = %s""",
         [account_id],
     ).fetchone()
@@ -158,7 +174,7 @@ def open_grants(conn: Connection[Any], account_id: UUID) -> list[dict[str, Any]]
     """Grants with credits left, in the order of use."""
     rows = conn.execute(
         """select id, kind, amount, remaining, expires_at from grants where account_id = %s and open
-            order by expires_at, id limit 100""",
+              and (expires_at is null or expires_at > app_now()) order by expires_at, id limit 100""",
         [account_id],
     ).fetchall()
     return [dict(zip(("id", "kind", "amount", "remaining", "expires_at"), row, strict=True)) for row in rows]

@@ -3,6 +3,7 @@
 from models.accounts import Account, User
 from models.acts import Act
 from models.announcements import Announcement
+from models.answered import AnsweredRequest
 from models.base import metadata
 from models.callbacks import ProviderCallback
 from models.catalogue import CatalogueModel
@@ -16,6 +17,7 @@ from models.jobs import Asset, Attempt, IdempotencyKey, Job, JobRun
 from models.keys import ApiKey, KeySpending
 from models.notifications import Notification
 from models.plans import Plan
+from models.probes import Probe
 from models.provider_keys import ProviderKey
 from models.providers import ProviderRow
 from models.subscriptions import Subscription
@@ -26,6 +28,7 @@ __all__ = [
     "Account",
     "Act",
     "Announcement",
+    "AnsweredRequest",
     "ApiKey",
     "Asset",
     "Attempt",
@@ -44,6 +47,7 @@ __all__ = [
     "LedgerEntry",
     "Notification",
     "Plan",
+    "Probe",
     "ProviderCallback",
     "ProviderKey",
     "ProviderRow",

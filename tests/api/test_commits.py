@@ -1,0 +1,302 @@
+"""Uncertain is not wrong: the answer to a COMMIT is lost, held or never sent, on every route that writes."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from starlette.testclient import TestClient
+
+from api.main import make_app, needs_of
+from models import db, keys, provider_keys, providers, webhooks
+from models.access import SCOPES
+from models.callbacks import token_of
+from models.db import CommitUnknown, certain, transaction
+from models.errors import Unavailable
+from models.providers import ProviderEntry
+from tests.commits import FATES, CommitProxy, Fate, proxied
+from tests.conftest import environment
+from tests.files import picture
+from tests.support import account, assert_books_are_clean, balance, claimed, model, one, placed, rows
+
+pytestmark = [
+    pytest.mark.usefixtures("database"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+QUIET = {"CATALOGUE_REFRESH_SECONDS": "600"}  # nothing else writes meanwhile
+
+
+@pytest.fixture
+def proxy(database: str) -> Iterator[CommitProxy]:
+    with proxied(database) as made, environment({"DATABASE_URL": made.url, **QUIET}):
+        yield made
+
+
+class Case:
+    """One route that writes: what is there before, the request, and how often what it does has been done."""
+
+    def __init__(self, method: str, path: str, done: Callable[["World"], int], **request: Any) -> None:
+        self.method, self.path, self.done, self.request = method, path, done, request
+
+
+class World:
+    """An account with one of everything that a route can change."""
+
+    def __init__(self) -> None:
+        self.who = account(amount=20)
+        offer = model("quick")
+        self.job = placed(self.who, offer)
+        self.ended = placed(self.who, offer)
+        with transaction() as conn:
+            from models.cancel import cancel
+
+            cancel(conn, self.ended)
+            self.key_id, _ = keys.create(conn, self.who, keys.NewKey("old"))
+            self.hook = webhooks.create(conn, self.who, "https://example.com/hook", [])[0].id
+            providers.apply(conn, [ProviderEntry(name="router", adapter="openai", base_url="http://127.0.0.1:1/v1")])
+            provider_keys.save(conn, self.who, "router", provider_keys.SecretStr("sk-before-it-all"))
+            self.user = conn.execute("update users set role = 'admin' returning id").fetchone()[0]  # type: ignore[index]
+            self.notice = uuid4()
+            conn.execute(
+                """insert into notifications (id, account_id, event_number, kind, title, body, data)
+                   values (%s, %s, 1, 'announcement', 'a', 'b', '{}')""",
+                [self.notice, self.who],
+            )
+            self.secret = keys.create(conn, self.who, keys.NewKey("asks", scopes=SCOPES))[1]
+
+    def count(self, statement: str, *values: Any) -> int:
+        number: int = one(statement, *values)[0]
+        return number
+
+
+def counted(statement: str, *names: str) -> Callable[[World], int]:
+    return lambda world: world.count(statement, *(getattr(world, name) for name in names))
+
+
+CASES = {
+    "order": Case(
+        "post", "/v1/jobs", counted("select count(*) from jobs where input->>'seed' = '77'"),
+        json={"model": "quick", "input": {"seed": 77}},
+    ),
+    "order again": Case("post", "/v1/jobs/{ended}/retry", counted("select count(*) from jobs where retry_of = %s", "ended")),
+    "cancel": Case(
+        "post", "/v1/jobs/{job}/cancel", counted("select count(*) from jobs where id = %s and ended = 'canceled'", "job")
+    ),
+    "upload": Case("post", "/v1/files", counted("select count(*) from uploads"), files={"file": ("a.png", picture())}),
+    "delete an upload": Case(
+        "delete", "/v1/files/{upload}", counted("select count(*) from uploads where status = 'deleted'")
+    ),
+    "make a key": Case(
+        "post", "/v1/keys", counted("select count(*) from api_keys where name = 'new'"), json={"name": "new"}
+    ),
+    "rotate a key": Case(
+        "post", "/v1/keys/{key_id}/rotate", counted("select count(*) - 1 from api_keys where name = 'old'"), json={}
+    ),
+    "revoke a key": Case(
+        "delete", "/v1/keys/{key_id}", counted("select count(*) from api_keys where revoked_at is not null")
+    ),
+    "set a provider key": Case(
+        "put", "/v1/provider-keys/router", counted("select count(*) from provider_keys where hint = '-now'"),
+        json={"key": "sk-another-now"},
+    ),
+    "forget a provider key": Case(
+        "delete", "/v1/provider-keys/router", counted("select 1 - count(*) from provider_keys")
+    ),
+    "add a webhook": Case(
+        "post", "/v1/webhooks", counted("select count(*) - 1 from webhook_endpoints"), json={"url": "https://example.com/2"}
+    ),
+    "change a webhook": Case(
+        "patch", "/v1/webhooks/{hook}", counted("select count(*) from webhook_endpoints where description = 'x'"),
+        json={"description": "x"},
+    ),
+    "remove a webhook": Case("delete", "/v1/webhooks/{hook}", counted("select 1 - count(*) from webhook_endpoints")),
+    "rotate a webhook": Case(
+        "post", "/v1/webhooks/{hook}/rotate",
+        counted("select count(*) from webhook_endpoints where previous_secret is not null"),
+    ),
+    "rotate the default": Case(
+        "post", "/v1/webhooks/default/rotate",
+        counted("select count(*) from webhook_secrets where previous_secret is not null"),
+    ),
+    "the default secret": Case("get", "/v1/webhooks/default/secret", counted("select count(*) from webhook_secrets")),
+    "test a webhook": Case("post", "/v1/webhooks/{hook}/test", counted("select count(*) from deliveries")),
+    "send again": Case(
+        "post", "/v1/webhooks/{hook}/deliveries/{delivery}/redeliver",
+        counted("select count(*) from deliveries where status = 'pending'"),
+    ),
+    "send a time again": Case(
+        "post", "/v1/webhooks/{hook}/redeliver",
+        counted("select count(*) from deliveries where status = 'pending'"), json={"since": "2020-01-01T00:00:00Z"},
+    ),
+    "read one": Case(
+        "post", "/v1/notifications/{notice}/read", counted("select count(*) from notifications where read_at is not null")
+    ),
+    "read all": Case(
+        "post", "/v1/notifications/read", counted("select count(*) from notifications where read_at is not null")
+    ),
+    "change a role": Case(
+        "patch", "/v1/admin/users/{user}", counted("select count(*) from users where role = 'pro'"), json={"role": "pro"}
+    ),
+    "announce": Case(
+        "post", "/v1/admin/announcements", counted("select count(*) from announcements"), json={"title": "a", "body": "b"}
+    ),
+    "a provider calls": Case(
+        "post", "/hooks/providers/{token}", counted("select count(*) from provider_callbacks"), content=b"{}"
+    ),
+}  # fmt: skip
+# What writes nothing, or is tested with its own signatures.
+NOT_HERE = {"/v1/quotes", "/v1/events/token", "/hooks/clerk"}
+
+
+def prepared(world: World, name: str) -> None:
+    """What only some routes need."""
+    world.upload = world.delivery = world.token = None  # type: ignore[attr-defined]
+    with transaction() as conn:
+        if name == "delete an upload":
+            from api.receiving import receive
+
+            world.upload = receive(world.who, [picture()], param="file").id  # type: ignore[attr-defined]
+        if name.startswith("send"):
+            row = conn.execute(
+                """insert into deliveries (id, line_id, account_id, channel, endpoint_id, event_type, event_at, data, status)
+                   values (gen_random_uuid(), %s, %s, 'webhook', %s, 'job.queued', app_now(), '{}', 'failed') returning id""",
+                [world.hook, world.who, world.hook],
+            ).fetchone()
+            world.delivery = row and row[0]  # type: ignore[attr-defined]
+    if name == "a provider calls":
+        claimed(world.job)
+        world.token = token_of(world.job, 1)  # type: ignore[attr-defined]
+
+
+def sent(http: TestClient, world: World, case: Case, **headers: str) -> Any:
+    head = {"authorization": f"Bearer {world.secret}", **headers}
+    return http.request(case.method, case.path.format(**vars(world)), headers=head, **case.request)
+
+
+def test_every_route_that_writes_is_a_case() -> None:
+    def plain(path: str) -> str:
+        return "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
+
+    known = {(case.method, plain(case.path.replace("router", "{x}"))) for case in CASES.values()}
+    writing = {
+        (method, plain(path))
+        for path, method, _ in needs_of(make_app())
+        if method not in {"get", "head"} and path not in NOT_HERE
+    }
+    assert writing <= known
+
+
+@pytest.mark.parametrize("fate", FATES)
+@pytest.mark.parametrize("name", CASES)
+def test_a_commit_without_an_answer_is_found_out(proxy: CommitProxy, name: str, fate: Fate) -> None:
+    world, case = World(), CASES[name]
+    prepared(world, name)
+    before = case.done(world)
+    with TestClient(make_app(), raise_server_exceptions=False) as http:
+        assert http.get("/v1/credits", headers={"authorization": f"Bearer {world.secret}"}).status_code == 200
+        proxy.arm(fate)
+        answer = sent(http, world, case)
+        assert proxy.met.is_set()
+        proxy.release()
+        if fate == "acknowledgement lost":
+            assert answer.status_code < 300, answer.text
+            assert case.done(world) > before or name == "read all"
+        else:
+            assert (answer.status_code, answer.json()["retryable"]) == (503, True), answer.text
+            assert answer.headers["retry-after"]
+            assert case.done(world) == before, "what was answered as not done was not done"
+            again = sent(http, world, case)
+            assert again.status_code < 300, again.text
+        after = case.done(world)
+        assert after == (1 if name != "send again" and before == 0 else after)
+    assert_books_are_clean()
+
+
+def test_a_group_of_orders_whose_commit_is_lost_is_accepted_once_each(proxy: CommitProxy) -> None:
+    world = World()
+    with TestClient(make_app(), raise_server_exceptions=False) as http:
+        head = {"authorization": f"Bearer {world.secret}"}
+        assert http.get("/v1/credits", headers=head).status_code == 200
+        proxy.arm("acknowledgement lost")
+        answers: list[Any] = []
+
+        def order() -> None:
+            answers.append(http.post("/v1/jobs", json={"model": "quick", "input": {"seed": 5}}, headers=head))
+
+        threads = [threading.Thread(target=order) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert [each.status_code for each in answers] == [201] * 6
+    ids = {UUID(each.json()["id"]) for each in answers}
+    assert {row[0] for row in rows("select id from jobs where input->>'seed' = '5'")} == ids
+    assert len(ids) == 6
+    assert_books_are_clean()
+
+
+def test_where_nobody_can_say_the_answer_is_503_and_names_the_job(
+    proxy: CommitProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World()
+    monkeypatch.setattr(db, "FIND_OUT_SECONDS", 0.5)
+    with TestClient(make_app(), raise_server_exceptions=False) as http:
+        assert http.get("/v1/credits", headers={"authorization": f"Bearer {world.secret}"}).status_code == 200
+        proxy.arm("acknowledgement lost")
+        proxy.refuse_new = True
+        answer = sent(http, world, CASES["order"], **{"idempotency-key": "one"})
+        problem = answer.json()
+        assert (answer.status_code, problem["code"], problem["retryable"]) == (503, "outcome_unknown", True)
+        assert answer.headers["retry-after"]
+        proxy.refuse_new = False
+        assert one("select count(*) from jobs where id = %s", UUID(problem["job_id"])) == (1,)
+        again = sent(http, world, CASES["order"], **{"idempotency-key": "one"})
+        assert (again.status_code, again.json()["id"]) == (201, problem["job_id"])
+    assert_books_are_clean()
+
+
+def test_a_transaction_that_was_undone_is_known_to_be(proxy: CommitProxy) -> None:
+    who = account(amount=3)
+    proxy.arm("never arrives")
+    with pytest.raises(Unavailable), certain() as conn:
+        conn.execute("update accounts set debt = 1 where id = %s", [who])
+    assert one("select debt from accounts where id = %s", who) == (0,)
+
+
+def test_without_finding_out_a_lost_commit_is_unknown(proxy: CommitProxy) -> None:
+    who = account(amount=3)
+    proxy.arm("acknowledgement lost")
+    with pytest.raises(CommitUnknown), transaction() as conn:
+        conn.execute("update accounts set debt = 1 where id = %s", [who])
+    assert one("select debt from accounts where id = %s", who) == (1,)
+
+
+def test_a_single_statement_whose_connection_is_lost_is_unknown(database: str) -> None:
+    who = account(amount=3)
+    with pytest.raises(CommitUnknown), db.single() as conn:
+        conn.execute(
+            "with done as (update accounts set debt = 1 where id = %s returning 1) select pg_terminate_backend(%s) from done",
+            [who, conn.info.backend_pid],
+        )
+        conn.execute("select 1")
+    with pytest.raises(Unavailable), transaction() as conn:
+        conn.execute("select pg_terminate_backend(pg_backend_pid())")
+        conn.execute("select 1")
+    assert balance(who) == (3, 0)
+
+
+def test_a_commit_that_is_held_does_not_hold_the_account(proxy: CommitProxy) -> None:
+    """The connection whose COMMIT is on its way is ended: its locks would be in everybody's way for as long."""
+    who = account(amount=3)
+    proxy.arm("arrives late")
+    begun = time.monotonic()
+    with pytest.raises(Unavailable), certain() as conn:
+        conn.execute("update accounts set debt = 1 where id = %s", [who])
+    assert time.monotonic() - begun < db.FIND_OUT_SECONDS
+    with transaction() as conn:
+        conn.execute("select 1 from accounts where id = %s for no key update nowait", [who])
+    proxy.release()
+    assert one("select debt from accounts where id = %s", who) == (0,)
