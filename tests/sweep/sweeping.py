@@ -1,0 +1,82 @@
+"""Do one run, and judge it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.sweep import checks
+from tests.sweep.boundary import Call, Fault
+from tests.sweep.house import House
+from tests.sweep.kinds import KINDS
+from tests.sweep.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that did not hold in a run."""
+
+    kind: str
+    faults: tuple[Fault, ...]
+    call: str
+    rule: str
+    seen: str
+
+    def command(self) -> str:
+        """How to see it again."""
+        calls = " ".join(f"--call {each.call} --way {each.way}" for each in self.faults)
+        return f"python -m tests.sweep --kind {self.kind} {calls}"
+
+
+def record(house: House, name: str) -> tuple[list[Call], list[Violation]]:
+    """A run without faults: its calls, and what is wrong with it all the same."""
+    run = _played(house, name, (), None)
+    calls = list(house.boundary.calls)
+    found = _judged(run, ())
+    again = _played(house, name, (), None)
+    if calls != house.boundary.calls:
+        pairs = zip(calls, house.boundary.calls, strict=False)
+        first = next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(calls), len(house.boundary.calls)))
+        found.append(Violation(name, (), "", "not_repeatable", f"from call {first} on: {calls[first - 1 : first + 2]} "
+                               f"and {house.boundary.calls[first - 1 : first + 2]}"))  # fmt: skip
+    found += _judged(again, ())
+    return calls, found + _audited([run, again], [(), ()])
+
+
+def sweep(house: House, name: str, faults: Sequence[tuple[Fault, ...]], expected: Sequence[Call]) -> list[Violation]:
+    """One run for each of these faults; the audit looks at all of them at the end."""
+    runs, found = [], []
+    for each in faults:
+        run = _played(house, name, each, expected)
+        found += _judged(run, each)
+        runs.append(run)
+    return found + _audited(runs, list(faults))
+
+
+def _played(house: House, name: str, faults: tuple[Fault, ...], expected: Sequence[Call] | None) -> Run:
+    kind = KINDS[name]
+    run = Run(house, kind)
+    house.boundary.begin(faults, expected)
+    kind.play(run)
+    run.settle()
+    return run
+
+
+def _judged(run: Run, faults: tuple[Fault, ...]) -> list[Violation]:
+    if run.house.boundary.diverged:
+        run.problem("diverged", run.house.boundary.diverged)
+    elif len(faults) == 1 and not run.house.boundary.happened:
+        run.problem("diverged", f"there was no such call; the run made {len(run.house.boundary.calls)}")
+    checks.check(run)
+    run.leave()
+    call = "; ".join(f"{number} {call.process} {call.sort} {call.name}" for number, _, call in run.house.boundary.happened)
+    return [Violation(run.kind.name, faults, call, rule, seen) for rule, seen in run.problems]
+
+
+def _audited(runs: list[Run], faults: list[tuple[Fault, ...]]) -> list[Violation]:
+    found = []
+    for rule, seen, whose in checks.audit():
+        mine = [(run, fault) for run, fault in zip(runs, faults, strict=True) if run.account_id in whose]
+        for run, fault in mine:
+            found.append(Violation(run.kind.name, fault, "", rule, seen))
+        if not whose:
+            found.append(Violation(runs[0].kind.name, (), "", rule, seen))
+    return found
