@@ -64,6 +64,7 @@ class Boundary:
     excused: bool = False  # a fault fell into a window in which an answer may be lost (border.md, section 5)
     held: list[Callable[[], object]] = field(default_factory=list)  # requests that arrive when their sender has gone
     at_start: Callable[[], object] | None = None  # done at a generation's start, while the worker waits for the answer
+    folders: set[str] = field(default_factory=set)  # of the bucket, into which something was put
     _lates: list[threading.Thread] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _quiet: set[int] = field(default_factory=set)
@@ -74,7 +75,7 @@ class Boundary:
         self.calls, self.happened, self.faults = [], [], {each.call: each.way for each in faults}
         self.expected, self.process, self.dead, self.diverged = expected, None, False, None
         self.asked = self.in_hand = self.excused = self._wrote = False
-        self.held, self._lates, self.at_start = [], [], None
+        self.held, self._lates, self.at_start, self.folders = [], [], None, set()
 
     @contextmanager
     def step(self, process: str) -> Iterator[None]:

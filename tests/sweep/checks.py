@@ -48,8 +48,9 @@ def _ended(run: Run, jobs: dict[str, dict[str, Any]]) -> None:
             run.problem("stuck", f"{job['status']}: {job['reason']}; {run.raised[-3:]}")
             continue
         if job["ended"] in run.kind.ends:
-            if job["ended"] == "succeeded" and job["charged"] != run.kind.charged:
-                run.problem("charged_wrong", f"{job['charged']} credits, it is {run.kind.charged}")
+            costs = {"succeeded": run.kind.charged, "canceled": run.kind.given_up}.get(job["ended"], 0)
+            if job["charged"] != costs:
+                run.problem("charged_wrong", f"{job['charged']} credits, it is {costs}")
             if job["ended"] == "succeeded" and job["assets"] != run.kind.outputs:
                 run.problem("outputs_wrong", f"{job['assets']} results, there were {run.kind.outputs}")
             continue
@@ -94,7 +95,8 @@ def _paid(run: Run, jobs: dict[str, dict[str, Any]]) -> None:
     """No second generation beside one that did not fail at the provider."""
     for job in jobs:
         good = [each for each in generations(run) if each.job_id == job and not each.failed]
-        if len(good) > 1:
+        lost = run.kind.forgets and run.house.boundary.excused
+        if len(good) > 1 and not lost:
             run.problem("bought_twice", f"attempts {[each.number for each in good]} of {job}")
 
 
@@ -134,7 +136,7 @@ def _bucket(run: Run) -> None:
             run.problem("object_wrong", f"the thumbnail {key} is none")
     there = {
         item.key
-        for prefix in ("results", "uploads", "inputs", "staging")
+        for prefix in sorted(run.house.boundary.folders)
         for item in storage().list_page(f"{prefix}/{run.account_id}/", None, 100)
     }
     if strays := there - set(wanted):

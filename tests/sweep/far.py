@@ -93,7 +93,7 @@ class Input(FarSide):
 
 SLOW = {"ready_seconds": NEVER}
 SCRIPTS: dict[str, dict[str, dict[str, Any]]] = {
-    "openai": {"url": {"answer": "url"}},
+    "openai": {"url": {"answer": "url"}, "same": {"idempotent": True}},
     "replicate": {"owner/slow": SLOW, "owner/quick": {}},
     "fal": {"owner/slow": SLOW},
     "http": {"slow": {**SLOW, "poll_after_seconds": 0.1, "calls": False}, "quick": {}},
@@ -134,13 +134,16 @@ class FarSides:
 
     def providers(self) -> list[tuple[str, str, dict[str, Any]]]:
         """Each as the catalogue has it: its name, address and other fields."""
-        return [
+        found = [
             (name, side.url, {
                 "adapter": name, "faults": 1000,
                 "options": json.loads(json.dumps(OPTIONS.get(name, {})).replace("{url}", side.url)),
             })
             for name, side in self.sides.items() if name != "input"
         ]  # fmt: skip
+        found.append(("openai-same", self.sides["openai"].url, {"adapter": "openai", "options": {"idempotent": True}}))
+        found.append(("nowhere", "http://127.0.0.1:9/v1", {"adapter": "openai"}))
+        return found
 
     def clear(self) -> None:
         for side in self.sides.values():
@@ -153,7 +156,7 @@ class FarSides:
             side.book._do("update generations set at = at - ?", 2 * NEVER)
 
     def generations(self, name: str) -> list[Generation]:
-        side = self.sides[name]
+        side = self.sides[name.partition("-")[0]]
         return [_generation(name, each) for each in side.book.generations()]
 
     def calls_back(self, name: str) -> list[Call]:

@@ -41,7 +41,9 @@ def _puts(boundary: Boundary) -> Iterator[None]:
     put = obstore.put
 
     def watched(store: Any, key: str, file: Any, **more: Any) -> Any:
-        way = boundary.cross("s3", f"PUT {key.partition('/')[0]}", PUT)
+        folder = key.partition("/")[0]
+        boundary.folders.add(folder)
+        way = boundary.cross("s3", f"PUT {folder}", PUT)
         match way:
             case None:
                 return put(store, key, file, **more)

@@ -59,7 +59,7 @@ def hooked(boundary: Boundary) -> Iterator[None]:
         if way == "late":
             again = conn.info.dsn, conn.info.password
             boundary.later(lambda: _alone(execute, *again, query, params))
-        conn.close()
+        conn.pgconn.finish()  # the connection is lost, and its client has not noticed yet
         gone = psycopg.OperationalError(GONE)
         raise boundary.killed(gone) if way == "kill" else gone
 
@@ -78,7 +78,7 @@ def hooked(boundary: Boundary) -> Iterator[None]:
             real, self.pgconn = self.pgconn, nobody
             boundary.later(lambda: (real.exec_(b"COMMIT"), real.finish()))
         else:
-            self.close()
+            self.pgconn.finish()
         gone = psycopg.OperationalError(GONE)
         raise boundary.killed(gone) if way == "kill" else gone
 

@@ -101,6 +101,7 @@ def house(addresses: Addresses, number: int, folder: Path) -> Iterator[House]:
         stack.enter_context(_tracked(made))
         made.client = stack.enter_context(_api())
         ports = {port: "input" if name == "input" else "provider" for name, port in far.ports().items()}
+        ports[9] = "provider"  # nobody listens there
         ports[int(receiver.place.rpartition(":")[2])] = "hook"
         stack.enter_context(hooks_sql.hooked(boundary))
         stack.enter_context(hooks_web.hooked(boundary, lambda port: ports.get(port, "web")))
@@ -114,6 +115,7 @@ def _settings(addresses: Addresses, number: int, database: str, book: Path, plac
         "DATABASE_URL": addresses.database_url.rpartition("/")[0] + "/" + database,
         "REDIS_URL": addresses.redis_url.rpartition("/")[0] + f"/{number}", "S3_BUCKET": f"swept{number}",
         "ALLOW_PRIVATE_ADDRESSES": places, "CALLBACK_URL": "http://127.0.0.1:9", "RETRY_BASE_SECONDS": "0.01",
+        "LEASE_SECONDS": "8",
         "RING_AGAIN_SECONDS": "1", "SIGNED_LINK_SECONDS": "1", "STRAY_SECONDS": "0", "KEY_CACHE_SECONDS": "0",
         "CATALOGUE_REFRESH_SECONDS": "86400", "WEBHOOK_RETRY_SCALE": "0.001", "WEBHOOK_TIMEOUT_SECONDS": "5",
         "FAR_SIDE_KEY": "far-side-key", "OWN_SECRET": SECRET, "WEBHOOK_SECRET": SECRET, "DATABASE_POOL_SIZE": "8",
