@@ -4,6 +4,7 @@ The hooks (hooks_*.py) sit in the libraries, never in our own functions. Each as
 and carries out the way to fail that it is told.
 """
 
+import contextlib
 import re
 import threading
 import time
@@ -142,10 +143,14 @@ class Boundary:
             self.excused = True
         if way is None and self.process is not None:
             self.asked = self.in_hand = True
-            then, self.at_start = self.at_start, None
-            if then is not None:
-                with self.unseen():
-                    then()
+
+    def answered(self) -> None:
+        """A start's answer has come; what happens elsewhere at this moment is nobody's step."""
+        then, self.at_start = self.at_start, None
+        if then is not None and self.process is not None:
+            before, self.process = self.process, None
+            then()
+            self.process = before
 
     def wrote(self, text: str, *, committed: bool) -> None:
         """A statement was done; once one that tells of an attempt is committed, the answer is not only in our hands."""
@@ -176,7 +181,7 @@ class Boundary:
         """Let what was kept back arrive."""
         held, self.held = self.held, []
         for each in held:
-            with self.unseen():
+            with self.unseen(), contextlib.suppress(Exception):  # there is nobody whom its answer reaches
                 each()
 
     def join(self) -> None:

@@ -57,7 +57,10 @@ def _http(boundary: Boundary, place: Callable[[int], str]) -> Iterator[None]:
         way = boundary.cross("provider" if where == "provider" else "web", f"{method} {ID.sub('*', path)}", ways)
         if starts:
             boundary.starting(way)
-        return _carried_out(boundary, way, lambda: send(self, request))
+        answer = _carried_out(boundary, way, lambda: send(self, request))
+        if starts:
+            boundary.answered()
+        return answer
 
     with patch.object(httpcore.ConnectionPool, "handle_request", watched):
         yield
@@ -116,7 +119,10 @@ def _asked(boundary: Boundary, name: str, ask: Callable[..., Any]) -> Callable[.
             boundary.starting(way)
         match way:
             case None:
-                return ask(self, request, known_as)
+                answer = ask(self, request, known_as)
+                if name == "start":
+                    boundary.answered()
+                return answer
             case "fail":
                 raise ProviderError("unreachable", "connection refused", retryable=True, refused_call=True)
             case "kill":

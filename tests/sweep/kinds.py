@@ -38,6 +38,7 @@ class Kind:
     credits: int = 100
     prepare: Callable[[Any], None] | None = None  # before each round without faults
     after: Sequence[str] = ()  # duties at the end
+    ages: str = ""  # the table of files that grow old before those duties
     check: Callable[[Any], None] | None = None
 
     def entry(self) -> dict[str, Any]:
@@ -137,9 +138,9 @@ _ALL = [
     Kind("with-upload", plays.with_upload, **EDITS),
     Kind("with-address", plays.with_address, **EDITS),
     Kind("with-data", plays.with_data, **EDITS),
-    Kind("uploaded", plays.uploaded, check=_uploads_purged, after=("expire_uploads", "purge_uploads")),
+    Kind("uploaded", plays.uploaded, check=_uploads_purged, ages="uploads", after=("expire_uploads", "purge_uploads")),
     # What duties and senders do
-    Kind("purged", plays.purged, options=INSTANT, check=_purged, after=("expire_results", "purge_results")),
+    Kind("purged", plays.purged, options=INSTANT, check=_purged, ages="assets", after=("expire_results", "purge_results")),
     Kind("reaped", plays.reaped, options=INSTANT),
     Kind("subscribed", plays.subscribed, check=_subscription,
          after=("grant_periods", "expire_subscriptions", "expire_grants")),

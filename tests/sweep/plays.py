@@ -53,27 +53,29 @@ def called_back(run: Any) -> None:
 
 
 def called_early(run: Any) -> None:
-    """The provider calls before its answer to the start has come."""
+    """The provider calls while its answer to the start is still on its way."""
 
     def early() -> None:
         ripen(run)
+        call_back(run, seen=False)
 
     run.submit()
     run.house.boundary.at_start = early
     run.work()
-    call_back(run)
     run.work()
 
 
-def call_back(run: Any) -> None:
+def call_back(run: Any, *, seen: bool = True) -> None:
+    """The provider tells how all that it has begun stands."""
+    ask = run.api if seen else run._unseen
     for call in run.house.far.calls_back(run.kind.provider):
-        run.api("POST", call.path, content=call.body, headers={**call.headers, "content-type": "application/json"})
+        ask("POST", call.path, content=call.body, headers={**call.headers, "content-type": "application/json"})
 
 
 def called_again(run: Any) -> None:
-    """Whatever the provider has begun, it tells again: it repeats a call that was not answered well."""
+    """A provider calls again until it is answered well."""
     if run.house.rows("select 1 from job_runs where account_id = %s", run.account_id):
-        call_back(run)
+        call_back(run, seen=False)
 
 
 def canceled_waiting(run: Any) -> None:
@@ -189,16 +191,18 @@ def uploaded(run: Any) -> None:
     found = upload(run, seen=True)
     run.api("DELETE", f"/v1/files/{found}")
     upload(run, seen=False)
-    run._shift("uploads", "account_id = %s", 25 * 3600)
-    run.duty("expire_uploads", "purge_uploads")
+    run.age("uploads")
+    run.duty("expire_uploads")
+    run.age("uploads")
+    run.duty("purge_uploads")
 
 
 def purged(run: Any) -> None:
     """Results run out, and their objects are purged."""
     worked_unseen(run)
-    run._shift("assets", "account_id = %s", 25 * 3600)
+    run.age("assets")
     run.duty("expire_results")
-    run._shift("assets", "account_id = %s", 3600)
+    run.age("assets")
     run.duty("purge_results")
 
 
@@ -243,8 +247,8 @@ def subscribed(run: Any) -> None:
 
 
 def pass_months(run: Any, count: int) -> None:
-    run._shift("subscriptions", "account_id = %s", count * MONTH)
-    run._shift("grants", "account_id = %s and kind = 'plan'", count * MONTH)
+    run.shift("subscriptions", "account_id = %s", count * MONTH)
+    run.shift("grants", "account_id = %s and kind = 'plan'", count * MONTH)
 
 
 def told_endpoint(run: Any) -> None:

@@ -172,12 +172,16 @@ class Run:
     def pass_time(self, seconds: float) -> None:
         """So many seconds pass for the account's jobs, and for what Redis remembers."""
         wanted = "select job_id from job_runs where account_id = %s"
-        self._shift("attempts", f"job_id in ({wanted})", seconds)
-        self._shift("job_runs", "account_id = %s", seconds)
+        self.shift("attempts", f"job_id in ({wanted})", seconds)
+        self.shift("job_runs", "account_id = %s", seconds)
         for key in self.house.redis.scan_iter("headrace:provider:*:state"):
             self.house.redis.delete(key)
 
-    def _shift(self, table: str, where: str, seconds: float) -> None:
+    def age(self, table: str) -> None:
+        """A day and an hour pass for files of the account."""
+        self.shift(table, "account_id = %s", 25 * 3600)
+
+    def shift(self, table: str, where: str, seconds: float) -> None:
         names = moments(self.house, table)
         changes = ", ".join(f"{name} = {name} - make_interval(secs => {seconds})" for name in names)
         self.house.change(f"update {table} set {changes} where {where}", self.account_id)
@@ -201,7 +205,10 @@ class Run:
                     self.pass_time(SHIFTS[number])
                 self._round(number)
             boundary.arrive()
-            self.duty(*self.kind.after, seen=False)
+            for _ in range(3 if self.kind.after else 0):
+                if self.kind.ages:
+                    self.age(self.kind.ages)
+                self.duty(*self.kind.after, seen=False)
             self.reap()
 
     def _own_leases(self) -> None:
