@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help setup demo up test browser check audit-deps faults bench clean
+.PHONY: help setup demo up test browser check audit-deps faults sweep bench clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ audit-deps: $(DEV) ## known vulnerabilities of what production imports (asks PyP
 
 faults: $(DEV) ## the long fault runs: kill, flush, cut off; then prove the books
 	@$(BIN)/python -m pytest tests/faults -q -s
+
+sweep: $(DEV) ## every single fault of each kind of job, and all invariants after each
+	@$(BIN)/python -m tests.sweep
 
 bench: $(DEV) ## measure, compare with floors and peers, write benchmarks/results/
 	@$(BIN)/python -m benchmarks

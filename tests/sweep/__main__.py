@@ -41,7 +41,8 @@ def main() -> int:
             tasks = _single(records, chosen.way)
         found += _swept(workers, tasks, records)
     print(table(records, tasks, found))
-    print(f"\n{len(tasks)} runs in {time.monotonic() - began:.0f} s, {len(found)} violations")
+    broken = len({(each.kind, each.faults) for each in found})
+    print(f"\n{len(tasks)} runs in {time.monotonic() - began:.0f} s; {broken} broke a promise, in {len(found)} ways")
     show(found)
     if chosen.write:
         Path(chosen.write).write_text("\n".join(_line(each) for each in found) + "\n")
@@ -111,7 +112,12 @@ def progress(doing: str, done: int, of: int, found: int) -> None:
         return
     filled = 40 * done // max(1, of)
     end = "\n" if done >= of or not sys.stderr.isatty() else "\r"
-    print(f"{doing:9} [{'#' * filled}{'.' * (40 - filled)}] {done}/{of}, {found} found", end=end, file=sys.stderr, flush=True)
+    print(
+        f"{doing:9} [{'#' * filled}{'.' * (40 - filled)}] {done}/{of}, {found} found",
+        end=end,
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def table(records: Records, tasks: Tasks, found: Sequence[Violation]) -> str:
@@ -120,7 +126,7 @@ def table(records: Records, tasks: Tasks, found: Sequence[Violation]) -> str:
     for name, faults in tasks:
         runs[name, "pair" if len(faults) > 1 else faults[0].way if faults[0].way in FOUR else "other"] += 1
     columns = [*FOUR, "other"] if not any(way == "pair" for _, way in runs) else ["pair"]
-    wrong = Counter(each.kind for each in found)
+    wrong = Counter(name for name, _ in {(each.kind, each.faults) for each in found})
     width = max(20, 80 - 15 - 8 * len(columns))
     lines = [f"{'kind':{width}}{'calls':>6}" + "".join(f"{each:>8}" for each in columns) + f"{'found':>8}"]
     lines.append("-" * len(lines[0]))
@@ -129,7 +135,7 @@ def table(records: Records, tasks: Tasks, found: Sequence[Violation]) -> str:
         lines.append(f"{name:{width}}{len(calls):>6}{cells}{wrong[name]:>8}")
     lines.append("-" * len(lines[0]))
     sums = "".join(f"{sum(count for (_, way), count in runs.items() if way == each):>8}" for each in columns)
-    lines.append(f"{f'{len(records)} kinds':{width}}{sum(map(len, records.values())):>6}{sums}{len(found):>8}")
+    lines.append(f"{f'{len(records)} kinds':{width}}{sum(map(len, records.values())):>6}{sums}{sum(wrong.values()):>8}")
     return "\n".join(lines)
 
 

@@ -60,8 +60,7 @@ class Boundary:
     process: str | None = None  # whose step it is; None: nobody's, nothing is counted
     dead: bool = False
     diverged: str | None = None
-    asked: bool = False  # a generation's start is under way or its answer is known
-    in_hand: bool = False  # …and not written down yet
+    in_hand: bool = False  # the answer to a generation's start is known, and not written down yet
     excused: bool = False  # a fault fell into a window in which an answer may be lost (border.md, section 5)
     held: list[Callable[[], object]] = field(default_factory=list)  # requests that arrive when their sender has gone
     at_start: Callable[[], object] | None = None  # done at a generation's start, while the worker waits for the answer
@@ -75,7 +74,7 @@ class Boundary:
         """Forget the run before."""
         self.calls, self.happened, self.faults = [], [], {each.call: each.way for each in faults}
         self.expected, self.process, self.dead, self.diverged = expected, None, False, None
-        self.asked = self.in_hand = self.excused = self._wrote = False
+        self.in_hand = self.excused = self._wrote = False
         self.held, self._lates, self.at_start, self.folders = [], [], None, set()
 
     @contextmanager
@@ -142,10 +141,12 @@ class Boundary:
         if way in {"lost", "hang", "late", "cut", "kill"}:
             self.excused = True
         if way is None and self.process is not None:
-            self.asked = self.in_hand = True
+            self.in_hand = True
+        elif way is not None and way != "kill":
+            self.answered()
 
     def answered(self) -> None:
-        """A start's answer has come; what happens elsewhere at this moment is nobody's step."""
+        """A start's answer has come, or none will; what happens elsewhere at this moment is nobody's step."""
         then, self.at_start = self.at_start, None
         if then is not None and self.process is not None:
             before, self.process = self.process, None

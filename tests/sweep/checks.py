@@ -41,7 +41,8 @@ def _jobs(run: Run) -> dict[str, dict[str, Any]]:
 
 def _ended(run: Run, jobs: dict[str, dict[str, Any]]) -> None:
     """Each accepted job is there, and has ended as it ends without faults, unless its fault may cost it its result."""
-    if set(jobs) != set(run.job_ids):
+    refused = any(rule == "answered_wrong" for rule, _ in run.problems)
+    if set(jobs) != set(run.job_ids) and not refused:
         run.problem("jobs_differ", f"accepted {run.job_ids}, there are {sorted(jobs)}")
     for job in jobs.values():
         if job["ended"] is None:
@@ -54,13 +55,18 @@ def _ended(run: Run, jobs: dict[str, dict[str, Any]]) -> None:
             if job["ended"] == "succeeded" and job["assets"] != run.kind.outputs:
                 run.problem("outputs_wrong", f"{job['assets']} results, there were {run.kind.outputs}")
             continue
+        if any(rule == "answered_wrong" for rule, _ in run.problems):
+            continue  # its client was told that it could not be done
         begun = [each for each in generations(run) if each.job_id == job["id"]]
-        if run.house.boundary.excused and run.kind.mute:
+        if run.kind.cancels and job["ended"] == "canceled" and not begun:
+            continue
+        if run.house.boundary.excused and run.kind.mute and not (run.kind.tells and begun):
             continue
         killed = any(way == "kill" for _, way, _ in run.house.boundary.happened)
         if run.kind.mute and killed and not begun:
             continue  # W0: nobody knows that it was not called
-        rule = "result_lost" if begun else "parked_for_nothing"
+        lost = job["ended"] in {"failed", "canceled"}
+        rule = "ended_wrong" if not lost else "result_lost" if begun else "parked_for_nothing"
         run.problem(rule, f"{job['ended']} {job['code']}: {job['message']}; {len(begun)} begun; {run.raised[-2:]}")
 
 
@@ -157,7 +163,8 @@ def _deliveries(run: Run) -> None:
     """What was told arrived at least once, and its attempts are on record."""
     came = set(run.house.receiver.ids())
     for delivery, status, attempts, entries in run.house.rows(
-        "select id::text, status, attempts, jsonb_array_length(log) from deliveries where account_id = %s", run.account_id
+        "select id::text, status, attempts, jsonb_array_length(log) from deliveries where account_id = %s",
+        run.account_id,
     ):
         if status != "delivered" or delivery not in came:
             run.problem("undelivered", f"{delivery} is {status} after {attempts} attempts; came: {delivery in came}")

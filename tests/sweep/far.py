@@ -184,5 +184,3 @@ def _generation(name: str, each: dict[str, Any]) -> Generation:
         return Generation(str(job), number, failed)
     job_id, _, count = (each["key"] or "").rpartition(":")
     return Generation(job_id, int(count or 0), failed)
-
-

@@ -123,7 +123,7 @@ def _asked(boundary: Boundary, name: str, ask: Callable[..., Any]) -> Callable[.
                 if name == "start":
                     boundary.answered()
                 return answer
-            case "fail":
+            case "fail" if name == "start":
                 raise ProviderError("unreachable", "connection refused", retryable=True, refused_call=True)
             case "kill":
                 raise boundary.killed(OutcomeUnknown("killed"))

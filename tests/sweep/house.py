@@ -192,5 +192,3 @@ def template(addresses: Addresses) -> None:
         db.close()
         with psycopg.connect(addresses.database_url.rpartition("/")[0] + "/postgres", autocommit=True) as conn:
             conn.execute("alter database headrace rename to prepared")
-
-

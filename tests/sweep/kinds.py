@@ -31,6 +31,9 @@ class Kind:
     fields: dict[str, Any] = field(default_factory=dict)  # more of the input
     mute: bool = False
     forgets: bool = False
+    tells: bool = False  # it calls back by itself, so that a lost answer is known later
+    cancels: bool = False  # its client gives it up, so that what never began may end as canceled
+    ripens: bool = True  # its generations are ready at some time
     ends: tuple[str, ...] = ("succeeded",)
     charged: int = 2  # where it succeeds
     given_up: int = 0  # credits that a cancel costs
@@ -47,7 +50,7 @@ class Kind:
         route = {"provider": self.provider, "model": self.model, "options": self.options}
         return {
             "id": self.name, "name": self.name, "kind": self.media, "input_schema": schema, "price": self.price,
-            "routes": [route], **self.more,
+            "routes": [route], "max_attempts": 6, **self.more,
         }  # fmt: skip
 
 
@@ -98,17 +101,17 @@ _ALL = [
          price={"unit": "image", "credits": 2, "quantity_field": "count"}),
     Kind("tried-again", plays.tried_again, options={**INSTANT, "fail": "retryable", "fail_times": 1}),
     Kind("hopeless", plays.worked, options={**INSTANT, "fail": "permanent"}, ends=FAILED),
-    Kind("timed-out", plays.given_up, options=SLOW, ends=FAILED),
+    Kind("timed-out", plays.given_up, options=SLOW, ends=FAILED, ripens=False),
     Kind("canceled-waiting", plays.canceled_waiting, options=INSTANT, ends=CANCELED),
     Kind("canceled-refund", plays.canceled_running, options=SLOW, ends=CANCELED),
     Kind("canceled-charge", plays.canceled_running, options=SLOW, ends=CANCELED, more={"on_cancel": "charge"}, given_up=2),
-    Kind("canceled-keep", plays.canceled_ready, options=SLOW, more={"on_cancel": "keep"}),
+    Kind("canceled-keep", plays.canceled_ready, options=SLOW, more={"on_cancel": "keep"}, cancels=True),
     Kind("canceled-asking", plays.canceled_asking, "openai", "b64", mute=True, ends=CANCELED),
-    Kind("kept-asking", plays.canceled_asking, "openai", "b64", mute=True, more={"on_cancel": "keep"}),
+    Kind("kept-asking", plays.canceled_asking, "openai", "b64", mute=True, more={"on_cancel": "keep"}, cancels=True),
     Kind("rescued", plays.rescued, options=INSTANT),
     Kind("rescued-too-often", plays.rescued_too_often, options=INSTANT, ends=FAILED),
     Kind("ordered-again", plays.ordered_again, options={**INSTANT, "fail": "permanent"}, ends=FAILED),
-    Kind("fallback", plays.worked, options=INSTANT, more={"routes": [NOWHERE, {"provider": "sketch", "model": "image",
+    Kind("fallback", plays.worked, options=INSTANT, mute=True, more={"routes": [NOWHERE, {"provider": "sketch", "model": "image",
                                                                                "options": INSTANT}]}),
     # OpenAI's dialect: cannot be asked about a lost answer
     Kind("openai", plays.worked, "openai", "b64", mute=True),
@@ -122,11 +125,11 @@ _ALL = [
     # Those with an id, asked for or calling back
     Kind("replicate", plays.polled, "replicate", "owner/slow", mute=True),
     Kind("replicate-wait", plays.worked, "replicate", "owner/quick", {"wait_seconds": 5}, mute=True),
-    Kind("replicate-called", plays.called_back, "replicate", "owner/slow", prepare=plays.called_again),
-    Kind("replicate-early", plays.called_early, "replicate", "owner/slow", prepare=plays.called_again),
+    Kind("replicate-called", plays.called_back, "replicate", "owner/slow", mute=True, tells=True, prepare=plays.called_again),
+    Kind("replicate-early", plays.called_early, "replicate", "owner/slow", mute=True, tells=True, prepare=plays.called_again),
     Kind("replicate-canceled", plays.canceled_running, "replicate", "owner/slow", mute=True, ends=CANCELED),
     Kind("fal", plays.polled, "fal", "owner/slow", mute=True),
-    Kind("fal-called", plays.called_back, "fal", "owner/slow", prepare=plays.called_again),
+    Kind("fal-called", plays.called_back, "fal", "owner/slow", mute=True, tells=True, prepare=plays.called_again),
     Kind("fal-canceled", plays.canceled_running, "fal", "owner/slow", mute=True, ends=CANCELED),
     Kind("http", plays.worked, "http", "quick"),
     Kind("http-polled", plays.polled, "http", "slow", {"poll": True}),

@@ -95,7 +95,8 @@ class Run:
         else:
             found = self._unseen("POST", "/v1/jobs", json=body, headers=headers)
         if "id" not in found:
-            self.problem("refused", f"the order was answered {found}")
+            if not self.problems:
+                self.problem("refused", f"the order was answered {found}")
             return ""
         self.job_ids.append(found["id"])
         return str(found["id"])
@@ -122,7 +123,10 @@ class Run:
 
     def deliver(self, *, seen: bool = True) -> None:
         """A sender claims the lines that are due, and sends."""
-        self.house.change("update delivery_lines set wake_at = app_now(), paused_until = null where account_id = %s and wake_at is not null and leased_by is null", self.account_id)
+        self.house.change(
+            "update delivery_lines set wake_at = app_now(), paused_until = null where account_id = %s and wake_at is not null and leased_by is null",
+            self.account_id,
+        )
         self.house.change("update deliveries set next_at = app_now() - interval '1 second' where account_id = %s and status = 'pending'", self.account_id)  # fmt: skip
         claimed: list[Any] = []
 
@@ -199,9 +203,10 @@ class Run:
                     self.kind.prepare(self)
                 if self._quiet():
                     break
-                if number in SHIFTS:
+                if number and self.kind.ripens:
                     self.house.far.ripen()
                     self.house.book.execute("update generations set ready_at = ready_at - 20000")
+                if number in SHIFTS:
                     self.pass_time(SHIFTS[number])
                 self._round(number)
             boundary.arrive()
