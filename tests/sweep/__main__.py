@@ -25,7 +25,7 @@ def main() -> int:
     chosen = _parsed()
     names = chosen.kind or list(KINDS)
     if unknown := set(names) - set(KINDS):
-        sys.exit(f"there is no kind {sorted(unknown)[0]!r}; there are {', '.join(KINDS)}")
+        sys.exit(f"there is no kind {min(unknown)!r}; there are {', '.join(KINDS)}")
     began = time.monotonic()
     with crew(chosen.processes) as workers:
         records, found = _record(workers, names)

@@ -41,33 +41,41 @@ def _jobs(run: Run) -> dict[str, dict[str, Any]]:
 
 def _ended(run: Run, jobs: dict[str, dict[str, Any]]) -> None:
     """Each accepted job is there, and has ended as it ends without faults, unless its fault may cost it its result."""
-    refused = any(rule == "answered_wrong" for rule, _ in run.problems)
+    refused = any(rule == "answered_wrong" for rule, _ in run.problems)  # its client was told that it cannot be done
     if set(jobs) != set(run.job_ids) and not refused:
         run.problem("jobs_differ", f"accepted {run.job_ids}, there are {sorted(jobs)}")
     for job in jobs.values():
         if job["ended"] is None:
             run.problem("stuck", f"{job['status']}: {job['reason']}; {run.raised[-3:]}")
-            continue
-        if job["ended"] in run.kind.ends:
-            costs = {"succeeded": run.kind.charged, "canceled": run.kind.given_up}.get(job["ended"], 0)
-            if job["charged"] != costs:
-                run.problem("charged_wrong", f"{job['charged']} credits, it is {costs}")
-            if job["ended"] == "succeeded" and job["assets"] != run.kind.outputs:
-                run.problem("outputs_wrong", f"{job['assets']} results, there were {run.kind.outputs}")
-            continue
-        if any(rule == "answered_wrong" for rule, _ in run.problems):
-            continue  # its client was told that it could not be done
-        begun = [each for each in generations(run) if each.job_id == job["id"]]
-        if run.kind.cancels and job["ended"] == "canceled" and not begun:
-            continue
-        if run.house.boundary.excused and run.kind.mute and not (run.kind.tells and begun):
-            continue
-        killed = any(way == "kill" for _, way, _ in run.house.boundary.happened)
-        if run.kind.mute and killed and not begun:
-            continue  # W0: nobody knows that it was not called
-        lost = job["ended"] in {"failed", "canceled"}
-        rule = "ended_wrong" if not lost else "result_lost" if begun else "parked_for_nothing"
-        run.problem(rule, f"{job['ended']} {job['code']}: {job['message']}; {len(begun)} begun; {run.raised[-2:]}")
+        elif job["ended"] in run.kind.ends:
+            _as_promised(run, job)
+        elif not refused and not _excused(run, job):
+            begun = len(_begun(run, job))
+            rule = "ended_wrong" if job["ended"] == "succeeded" else "result_lost" if begun else "parked_for_nothing"
+            run.problem(rule, f"{job['ended']} {job['code']}: {job['message']}; {begun} begun; {run.raised[-2:]}")
+
+
+def _as_promised(run: Run, job: dict[str, Any]) -> None:
+    costs = {"succeeded": run.kind.charged, "canceled": run.kind.given_up}.get(job["ended"], 0)
+    if job["charged"] != costs:
+        run.problem("charged_wrong", f"{job['charged']} credits, it is {costs}")
+    if job["ended"] == "succeeded" and job["assets"] != run.kind.outputs:
+        run.problem("outputs_wrong", f"{job['assets']} results, there were {run.kind.outputs}")
+
+
+def _excused(run: Run, job: dict[str, Any]) -> bool:
+    """Whether a job may have ended without its result: border.md, section 5."""
+    begun = _begun(run, job)
+    if run.kind.cancels and job["ended"] == "canceled" and not begun:
+        return True
+    if run.house.boundary.excused and run.kind.mute and not (run.kind.tells and begun):
+        return True  # W1, W2
+    killed = any(way == "kill" for _, way, _ in run.house.boundary.happened)
+    return run.kind.mute and killed and not begun  # W0: nobody knows that it was not called
+
+
+def _begun(run: Run, job: dict[str, Any]) -> list[Generation]:
+    return [each for each in generations(run) if each.job_id == job["id"]]
 
 
 def generations(run: Run) -> list[Generation]:
@@ -162,6 +170,7 @@ def _slots(run: Run) -> None:
 def _deliveries(run: Run) -> None:
     """What was told arrived at least once, and its attempts are on record."""
     came = set(run.house.receiver.ids())
+    came |= {str(each["Message-ID"]).strip("<>").partition("@")[0] for each in run.house.box.got}
     for delivery, status, attempts, entries in run.house.rows(
         "select id::text, status, attempts, jsonb_array_length(log) from deliveries where account_id = %s",
         run.account_id,

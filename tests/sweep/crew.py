@@ -51,7 +51,7 @@ def crew(processes: int) -> Iterator[Crew]:
 
 
 def _move_in(addresses: Addresses, numbers: Any, folder: str) -> None:
-    global _house, _opened
+    global _house, _opened  # noqa: PLW0603 - a process of a pool has no other place for what it keeps
     logging.disable(logging.CRITICAL)  # what goes wrong here is meant to
     with numbers.get_lock():
         number, numbers.value = numbers.value, numbers.value + 1

@@ -1,5 +1,6 @@
 """S3 (obstore puts, boto3 all else), Redis, and files."""
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,9 +19,31 @@ from tests.sweep.boundary import Boundary
 
 PUT = ("fail", "refused", "lost", "hang", "dropped", "damaged", "kill")
 ASK = ("fail", "refused", "hang", "kill")
+READ = (*ASK[:-1], "cut", "kill")
 CHANGE = ("fail", "refused", "lost", "hang", "kill")
 COMMAND = ("fail", "lost", "hang", "kill")
+OURS = ("workers", "api", "storage", "scheduler", "common")
 URL = "http://s3.example.com"
+
+
+class CutBody:
+    """An object's body that breaks off half-way."""
+
+    def __init__(self, body: Any) -> None:
+        self._body, self._data = body, body.read()
+
+    def iter_chunks(self, _size: int = 0) -> Iterator[bytes]:
+        yield self.read()
+        self.read()
+
+    def read(self, *_: int) -> bytes:
+        if not self._data:
+            raise boto.ConnectionClosedError(endpoint_url=URL)
+        half, self._data = self._data[: len(self._data) // 2], b""
+        return half
+
+    def close(self) -> None:
+        self._body.close()
 
 
 @contextmanager
@@ -73,10 +96,14 @@ def _asks(boundary: Boundary) -> Iterator[None]:
     call = BaseClient._make_api_call
 
     def watched(self: Any, operation: str, given: Any) -> Any:
-        way = boundary.cross("s3", operation, CHANGE if "Delete" in operation or "Abort" in operation else ASK)
+        changes = operation.startswith(("Delete", "Abort", "Put", "Copy"))
+        way = boundary.cross("s3", operation, CHANGE if changes else READ if operation == "GetObject" else ASK)
         match way:
             case None:
                 return call(self, operation, given)
+            case "cut":
+                answer = call(self, operation, given)
+                return {**answer, "Body": CutBody(answer["Body"])}
             case "fail":
                 raise boto.EndpointConnectionError(endpoint_url=URL)
             case "hang":
@@ -136,7 +163,8 @@ def _files(boundary: Boundary) -> Iterator[None]:
                 raise boundary.killed(OSError(5, "killed"))
 
     def made(*given: Any, **more: Any) -> Any:
-        if boundary.process is None or more.get("prefix") is None:  # not a file of ours
+        asker = str(sys._getframe(1).f_globals.get("__name__", ""))
+        if boundary.process is None or not asker.startswith(OURS) or asker.startswith("workers.providers"):
             return make(*given, **more)
         check("open")
         file = make(*given, **more)

@@ -10,7 +10,6 @@ from psycopg import pq
 
 from tests.sweep.boundary import WRITING, Boundary
 
-GONE = "server closed the connection unexpectedly"
 # Raised by the server itself, so that the transaction is as broken as it would be.
 CODES = {"hang": "57014", "lock": "55P03", "readonly": "25006"}
 READ = ("fail", "hang", "kill")
@@ -39,12 +38,19 @@ def _closed() -> pq.abc.PGconn:
 @contextmanager
 def hooked(boundary: Boundary) -> Iterator[None]:
     """Watch psycopg for the time of the block."""
-    execute, commit, nobody = psycopg.Cursor.execute, psycopg.Connection.commit, _closed()
+    with _statements(boundary), _commits(boundary):
+        yield
+
+
+@contextmanager
+def _statements(boundary: Boundary) -> Iterator[None]:
+    execute = psycopg.Cursor.execute
 
     def watched(self: Any, query: Any, params: Any = None, **more: Any) -> Any:
-        conn, text = self.connection, text_of(query, self)
-        if boundary.process is None or not text or text == "select 1":  # a pool's look whether a connection lives
+        text = text_of(query, self)
+        if boundary.process is None or text in {"", "select 1"}:  # a pool's look whether a connection lives
             return execute(self, query, params, **more)
+        conn = self.connection
         alone = conn.autocommit and conn.info.transaction_status == pq.TransactionStatus.IDLE
         ways = READ if not WRITING.search(text) and " for " not in text else ALONE if alone else WRITE
         way = boundary.cross("sql", text[:90], ways)
@@ -60,10 +66,17 @@ def hooked(boundary: Boundary) -> Iterator[None]:
             again = conn.info.dsn, conn.info.password
             boundary.later(lambda: _alone(execute, *again, query, params))
         conn.pgconn.finish()  # the connection is lost, and its client has not noticed yet
-        gone = psycopg.OperationalError(GONE)
-        raise boundary.killed(gone) if way == "kill" else gone
+        raise _gone(boundary, way)
 
-    def committed(self: Any) -> None:
+    with patch.object(psycopg.Cursor, "execute", watched):
+        yield
+
+
+@contextmanager
+def _commits(boundary: Boundary) -> Iterator[None]:
+    commit, nobody = psycopg.Connection.commit, _closed()
+
+    def watched(self: Any) -> None:
         if boundary.process is None or self.info.transaction_status != pq.TransactionStatus.INTRANS:
             commit(self)
             return
@@ -79,11 +92,15 @@ def hooked(boundary: Boundary) -> Iterator[None]:
             boundary.later(lambda: (real.exec_(b"COMMIT"), real.finish()))
         else:
             self.pgconn.finish()
-        gone = psycopg.OperationalError(GONE)
-        raise boundary.killed(gone) if way == "kill" else gone
+        raise _gone(boundary, way)
 
-    with patch.object(psycopg.Cursor, "execute", watched), patch.object(psycopg.Connection, "commit", committed):
+    with patch.object(psycopg.Connection, "commit", watched):
         yield
+
+
+def _gone(boundary: Boundary, way: str) -> BaseException:
+    gone = psycopg.OperationalError("server closed the connection unexpectedly")
+    return boundary.killed(gone) if way == "kill" else gone
 
 
 def _alone(execute: Any, dsn: str, password: str, query: Any, params: Any) -> None:

@@ -2,7 +2,9 @@
 provider in our own process, at the protocol that all providers have.
 """
 
+import contextlib
 import re
+import smtplib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -39,6 +41,7 @@ def hooked(boundary: Boundary, place: Callable[[int], str]) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(_http(boundary, place))
         stack.enter_context(_sketch(boundary))
+        stack.enter_context(_mail(boundary))
         yield
 
 
@@ -99,6 +102,37 @@ def _whole(answer: Any) -> bytes:
 
 
 @contextmanager
+def _mail(boundary: Boundary) -> Iterator[None]:
+    connect, send = smtplib.SMTP.connect, smtplib.SMTP.sendmail
+
+    def connected(self: Any, *given: Any, **more: Any) -> Any:
+        way = boundary.cross("web", "SMTP connect", ("fail", "hang", "kill"))
+        if way is not None:
+            raise _unsent(boundary, way)
+        return connect(self, *given, **more)
+
+    def sent(self: Any, *given: Any, **more: Any) -> Any:
+        way = boundary.cross("web", "SMTP send", HOOK)
+        if way in {None, "lost"}:
+            done = send(self, *given, **more)
+            if way is None:
+                return done
+        raise _unsent(boundary, str(way))
+
+    with patch.object(smtplib.SMTP, "connect", connected), patch.object(smtplib.SMTP, "sendmail", sent):
+        yield
+
+
+def _unsent(boundary: Boundary, way: str) -> BaseException:
+    gone = smtplib.SMTPServerDisconnected("connection unexpectedly closed")
+    errors: dict[str, Exception] = {
+        "hang": TimeoutError("timed out"),
+        "refused": smtplib.SMTPDataError(451, b"try again later"),
+    }
+    return boundary.killed(gone) if way == "kill" else errors.get(way, gone)
+
+
+@contextmanager
 def _sketch(boundary: Boundary) -> Iterator[None]:
     with ExitStack() as stack:
         for name in ("start", "poll", "lookup", "cancel"):
@@ -107,30 +141,36 @@ def _sketch(boundary: Boundary) -> Iterator[None]:
 
 
 def _asked(boundary: Boundary, name: str, ask: Callable[..., Any]) -> Callable[..., Any]:
-    ways = ("fail", "lost", "hang", "late", "kill") if name == "start" else ("fail", "lost", "hang", "kill")
+    starts = name == "start"
+    ways = ("fail", "lost", "hang", "late", "kill") if starts else ("fail", "lost", "hang", "kill")
 
     def watched(self: Any, request: Any, known_as: str) -> Any:
         if boundary.process is None:
             return ask(self, request, known_as)
-        if name == "start" and hasattr(request, "confirm"):
+        if starts:
             request.confirm()  # as every adapter does in the last line before its call
         way = boundary.cross("provider", f"sketch {name}", ways)
-        if name == "start":
+        if starts:
             boundary.starting(way)
-        match way:
-            case None:
-                answer = ask(self, request, known_as)
-                if name == "start":
-                    boundary.answered()
-                return answer
-            case "fail" if name == "start":
-                raise ProviderError("unreachable", "connection refused", retryable=True, refused_call=True)
-            case "kill":
-                raise boundary.killed(OutcomeUnknown("killed"))
-            case "lost":
-                ask(self, request, known_as)
-            case "late":
-                boundary.hold(lambda: ask(self, request, known_as))
-        raise OutcomeUnknown("the answer was lost")
+        if way is not None:
+            raise _unasked(boundary, way, name, lambda: ask(self, request, known_as))
+        answer = ask(self, request, known_as)
+        if starts:
+            boundary.answered()
+        return answer
 
     return watched
+
+
+def _unasked(boundary: Boundary, way: str, name: str, go: Callable[[], Any]) -> BaseException:
+    """What an adapter says of a call that went wrong so."""
+    if way == "kill":
+        return boundary.killed(OutcomeUnknown("killed"))
+    if way == "fail" and name == "start":
+        return ProviderError("unreachable", "connection refused", retryable=True, refused_call=True)
+    if way == "lost":
+        with contextlib.suppress(ProviderError):
+            go()
+    if way == "late":
+        boundary.hold(go)
+    return OutcomeUnknown("the answer was lost")

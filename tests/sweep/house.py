@@ -17,7 +17,7 @@ import psycopg
 import redis
 from starlette.testclient import TestClient
 
-from cli.embedded.servers import Addresses
+from cli.embedded.servers import Addresses, free_ports
 from models import catalogue, db, providers
 from models.catalogue import Entry
 from models.db import transaction
@@ -31,6 +31,8 @@ from tests.sweep import hooks_rest, hooks_sql, hooks_web
 from tests.sweep.boundary import Boundary
 from tests.sweep.far import SECRET, FarSides
 from tests.sweep.kinds import KINDS
+from tests.workers.test_mail import Box
+from tests.workers.test_mail import server as mail_server
 from workers import enqueue, pressure
 from workers.providers.sketch.book import Book
 
@@ -41,8 +43,8 @@ OURS = ("workers", "storage", "models", "scheduler", "api", "common", "tenacity"
 class House:
     """Servers and far sides of one process."""
 
-    def __init__(self, boundary: Boundary, far: FarSides, receiver: Receiver, book: Path) -> None:
-        self.boundary, self.far, self.receiver = boundary, far, receiver
+    def __init__(self, boundary: Boundary, far: FarSides, receiver: Receiver, box: Box, book: Path) -> None:
+        self.boundary, self.far, self.receiver, self.box = boundary, far, receiver, box
         Book(book)  # makes its tables
         self.book = sqlite3.connect(book, isolation_level=None, timeout=30, check_same_thread=False)
         self.watcher = psycopg.connect(settings().database_url, autocommit=True)
@@ -67,6 +69,7 @@ class House:
         self.book.execute("delete from refusals")
         self.far.clear()
         self.receiver.got.clear()
+        self.box.got.clear()
         self.redis.flushdb()
 
     def rest(self) -> None:
@@ -91,12 +94,15 @@ def house(addresses: Addresses, number: int, folder: Path) -> Iterator[House]:
         receiver = Receiver()
         stack.callback(receiver.close)
         far = stack.enter_context(FarSides.running())
+        box, mail_port = Box(), free_ports(1)[0]
+        stack.enter_context(mail_server(box, mail_port))
         places = f"{receiver.place},{far.place('input')}"
         stack.enter_context(environment(_settings(addresses, number, name, book, places)))
+        stack.enter_context(environment({"SMTP_URL": f"smtp://127.0.0.1:{mail_port}"}))
         storage().ensure_bucket()
         _offer(far)
         boundary = Boundary()
-        made = House(boundary, far, receiver, book)
+        made = House(boundary, far, receiver, box, book)
         stack.enter_context(_short_pauses())
         stack.enter_context(_tracked(made))
         made.client = stack.enter_context(_api())

@@ -84,6 +84,11 @@ def _told(run: Any) -> None:
         run.problem("untold", f"{told[0][0]} deliveries of {events[0][0]} events")
 
 
+def _mailed(run: Any) -> None:
+    if not run.house.box.got:
+        run.problem("undelivered", "no mail came")
+
+
 INSTANT = {"instant": True, "cost_usd_micros": 3}
 SLOW = {**INSTANT, "pending": True, "ready_seconds": 10_000, "poll_after_seconds": 0.01}
 CANCELED, FAILED = ("canceled",), ("failed",)
@@ -111,6 +116,7 @@ _ALL = [
     Kind("rescued", plays.rescued, options=INSTANT),
     Kind("rescued-too-often", plays.rescued_too_often, options=INSTANT, ends=FAILED),
     Kind("ordered-again", plays.ordered_again, options={**INSTANT, "fail": "permanent"}, ends=FAILED),
+    Kind("in-line", plays.in_line, options=INSTANT, more={"slots": 1}),
     Kind("fallback", plays.worked, options=INSTANT, mute=True, more={"routes": [NOWHERE, {"provider": "sketch", "model": "image",
                                                                                "options": INSTANT}]}),
     # OpenAI's dialect: cannot be asked about a lost answer
@@ -149,6 +155,7 @@ _ALL = [
          after=("grant_periods", "expire_subscriptions", "expire_grants")),
     Kind("told-endpoint", plays.told_endpoint, options=INSTANT, check=_told),
     Kind("told-address", plays.told_address, options=INSTANT, check=_told),
+    Kind("mailed", plays.mailed, check=_mailed),
 ]  # fmt: skip
 
 KINDS = {kind.name: kind for kind in _ALL}

@@ -271,3 +271,24 @@ def told_address(run: Any) -> None:
     run.submit(webhook=run.house.receiver.url)
     run.work()
     run.deliver()
+
+
+def mailed(run: Any) -> None:
+    """A person is written to, since their subscription has ended."""
+    run.house.change(
+        "update users set email = 'somebody@example.com' where id = (select user_id from accounts where id = %s)",
+        run.account_id,
+    )
+    with run.house.boundary.unseen(), transaction() as conn:
+        subscriptions.subscribe(conn, run.account_id, "starter", "monthly")
+    pass_months(run, 2)
+    run.duty("expire_subscriptions", "expire_grants", seen=False)
+    run.deliver()
+
+
+def in_line(run: Any) -> None:
+    """A second job waits for the first one's slot."""
+    run.submit()
+    run.submit(key="second")
+    run.work()
+    run.work()

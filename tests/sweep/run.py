@@ -12,7 +12,6 @@ from uuid_utils.compat import uuid7
 from models import accounts, credits, db, fleet, keys, lines
 from models.db import transaction
 from scheduler.main import duties
-from storage.s3 import storage
 from tests.sweep.boundary import Killed
 from tests.sweep.house import House, forget_rests
 from workers import deliver
