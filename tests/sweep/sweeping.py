@@ -36,16 +36,20 @@ def record(house: House, name: str) -> tuple[list[Call], list[Violation]]:
     """A run without faults: its calls, and what is wrong with it all the same."""
     warm(house, name)
     run = _played(house, name, (), None)
-    calls = list(house.boundary.calls)
-    found = _judged(run, ())
-    again = _played(house, name, (), None)
-    if calls != house.boundary.calls:
-        pairs = zip(calls, house.boundary.calls, strict=False)
-        first = next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(calls), len(house.boundary.calls)))
-        found.append(Violation(name, (), "", "not_repeatable", f"from call {first} on: {calls[first - 1 : first + 2]} "
-                               f"and {house.boundary.calls[first - 1 : first + 2]}"))  # fmt: skip
-    found += _judged(again, ())
-    return calls, found + _audited([run, again], [(), ()])
+    found: list[Violation] = []
+    for _ in range(AGAIN):
+        calls, before = list(house.boundary.calls), run
+        found += _judged(before, ())
+        run = _played(house, name, (), None)
+        if calls == house.boundary.calls:
+            break
+    else:
+        pairs = enumerate(zip(calls, house.boundary.calls, strict=False))
+        seen = next(
+            (f"call {number}: {one}, then {other}" for number, (one, other) in pairs if one != other), "its end"
+        )
+        found.append(Violation(name, (), "", "not_repeatable", seen))
+    return calls, found + _judged(run, ()) + _audited([before, run], [(), ()])
 
 
 _warm: set[str] = set()
