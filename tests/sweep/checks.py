@@ -90,14 +90,16 @@ def generations(run: Run) -> list[Generation]:
 def _attempts(run: Run) -> None:
     """What was begun is on record; nothing is left live."""
     found = run.house.rows(
-        """select a.job_id::text, a.number, a.phase, a.error_code from attempts a join jobs j on j.id = a.job_id
-            where j.account_id = %s and j.ended is not null""",
+        """select a.job_id::text, a.number, a.phase, a.error_code, a.cost_usd_micros
+             from attempts a join jobs j on j.id = a.job_id where j.account_id = %s and j.ended is not null""",
         run.account_id,
     )
-    for job, number, phase, _ in found:
+    for job, number, phase, _, cost in found:
         if phase in LIVE:
             run.problem("attempt_live", f"attempt {number} of {job} is {phase}")
-    known = {(job, number): (phase, code) for job, number, phase, code in found}
+        if phase == "done" and cost != run.kind.options.get("cost_usd_micros"):
+            run.problem("cost_wrong", f"attempt {number} of {job} cost {cost}")
+    known = {(job, number): (phase, code) for job, number, phase, code, _ in found}
     for each in generations(run):
         if (each.job_id, each.number) not in known:
             run.problem("not_on_record", f"the provider began {each.job_id}:{each.number}")

@@ -217,7 +217,7 @@ class Run:
 
     def _own_leases(self) -> None:
         """A process that lives on keeps, or gives back, what is leased in its name; then it stops in good order."""
-        held = self.house.rows("select 1 from job_runs where lease_owner = %s", self.worker.name)
+        held = self.house.rows("select 1 from job_runs where starts_with(lease_owner, %s)", self.worker.name)
         if not held:
             return
         self.worker.keeper.start()
