@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help setup demo up test browser check audit-deps faults mutants bench clean
+.PHONY: help setup demo up test browser check audit-deps faults sweep mutants bench clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ faults: $(DEV) ## the long fault runs: kill, flush, cut off; then prove the book
 
 mutants: $(DEV) ## plant known bugs, one at a time, and see each turn its tests red
 	@$(BIN)/python -m tests.mutants
+
+sweep: $(DEV) ## every single fault of each kind of job, and all invariants after each
+	@$(BIN)/python -m tests.sweep
 
 bench: $(DEV) ## measure, compare with floors and peers, write benchmarks/results/
 	@$(BIN)/python -m benchmarks

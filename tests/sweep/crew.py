@@ -1,0 +1,68 @@
+"""The processes that sweep: each has its own house, and all have the same servers."""
+
+import logging
+import multiprocessing
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing.pool import Pool
+from pathlib import Path
+from typing import Any
+
+from cli.embedded.servers import Addresses, servers
+from tests.conftest import FAST
+from tests.sweep.boundary import Call, Fault
+from tests.sweep.house import House, house, template
+from tests.sweep.sweeping import Violation, record, sweep
+
+MEMORY = Path("/dev/shm")  # nothing of a sweep is worth a disk's time
+
+_house: House
+_opened: Any  # kept, or it would be closed
+
+
+class Crew:
+    """Gives work to the processes."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def record(self, names: Sequence[str]) -> Iterator[tuple[str, list[Call], list[Violation]]]:
+        """The calls of each kind, in whatever order they are done."""
+        yield from self._pool.imap_unordered(_record, names)
+
+    def sweep(
+        self, chunks: Iterable[tuple[str, list[tuple[Fault, ...]]]], records: Mapping[str, Sequence[Call]]
+    ) -> Iterator[tuple[int, list[Violation]]]:
+        """How many runs each part was, and what it found."""
+        yield from self._pool.imap_unordered(_sweep, ((*each, list(records[each[0]])) for each in chunks))
+
+
+@contextmanager
+def crew(processes: int) -> Iterator[Crew]:
+    """So many processes, over servers of their own."""
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory(prefix="headrace-sweep-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        with servers(Path(folder), postgres_settings=FAST) as addresses:
+            template(addresses)
+            numbers = context.Value("i", 0)
+            with context.Pool(processes, _move_in, (addresses, numbers, folder)) as pool:
+                yield Crew(pool)
+
+
+def _move_in(addresses: Addresses, numbers: Any, folder: str) -> None:
+    global _house, _opened  # noqa: PLW0603 - a process of a pool has no other place for what it keeps
+    logging.disable(logging.CRITICAL)  # what goes wrong here is meant to
+    with numbers.get_lock():
+        number, numbers.value = numbers.value, numbers.value + 1
+    _opened = house(addresses, number, Path(folder))
+    _house = _opened.__enter__()  # until the process is ended
+
+
+def _record(name: str) -> tuple[str, list[Call], list[Violation]]:
+    return name, *record(_house, name)
+
+
+def _sweep(task: tuple[str, list[tuple[Fault, ...]], list[Call]]) -> tuple[int, list[Violation]]:
+    name, faults, calls = task
+    return len(faults), sweep(_house, name, faults, calls)
