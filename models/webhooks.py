@@ -116,9 +116,13 @@ def for_job(account_id: UUID, url: str, events: Sequence[str] | None) -> dict[st
     Deliveries of one line go one after the other. A line is chosen by the address's origin, out of so many per account.
     """
     origin = urlsplit(checked_url(url, "webhook")).netloc.rpartition("@")[2].lower()
-    number = uuid5(NAMESPACE_URL, origin).int % JOB_LINES
-    line = uuid5(account_id, f"job line {number}")
+    line = job_lines(account_id)[uuid5(NAMESPACE_URL, origin).int % JOB_LINES]
     return {"url": url, "events": list(dict.fromkeys(events or JOB_ENDS)), "line": str(line)}
+
+
+def job_lines(account_id: UUID) -> list[UUID]:
+    """The lines of an account's deliveries to addresses that jobs brought."""
+    return [uuid5(account_id, f"job line {number}") for number in range(JOB_LINES)]
 
 
 def new_secret() -> str:

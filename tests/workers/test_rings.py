@@ -117,7 +117,7 @@ def test_pauses_between_rings_are_a_minute_at_most() -> None:
 def user(client: redis.Redis, *rules: str) -> Iterator[str]:
     """Settings of a Redis user with only so many rights."""
     client.acl_setuser("limited", enabled=True, passwords=["+secret"], reset=True, keys=["*"], categories=["+@all"])
-    for rule in rules:
+    for rule in ("allchannels", *rules):
         client.execute_command("ACL", "SETUSER", "limited", rule)
     url = settings().redis_url.split("@")[-1].removeprefix("redis://")
     try:

@@ -47,11 +47,11 @@ def test_a_worker_whose_thread_has_died_ends_with_an_error(kind: str) -> None:
         eventually(lambda: bool(victims()), what=f"a {kind}")
         victim = victims()[0]
 
-        def died() -> bool:
+        for _ in range(10):  # a thread that is just beginning may not notice the first time
             kill(victim)
-            return not victim.is_alive()
-
-        eventually(died, what="its death")
+            victim.join(3)
+            if not victim.is_alive():
+                break
         eventually(lambda: not process.is_alive(), seconds=40, what="the end of the process")
     finally:
         stopping.set()

@@ -17,6 +17,12 @@ FORGOTTEN = (("api_keys", "revoked_at"), ("api_keys", "expires_at"), ("uploads",
 def upgrade() -> None:
     op.add_column("deliveries", sa.Column("begun", sa.SmallInteger(), server_default="0", nullable=False))
     op.execute("update deliveries set begun = attempts where status = 'pending' and attempts > 0")
+    op.create_index(
+        "ix_deliveries_failed",
+        "deliveries",
+        ["account_id", "endpoint_id", "status", sa.literal_column("created_at desc"), sa.literal_column("id desc")],
+        postgresql_where=sa.text("status in ('failed', 'disabled')"),
+    )
     op.add_column(
         "delivery_lines",
         sa.Column("used_at", sa.DateTime(timezone=True), server_default=sa.text("app_now()"), nullable=False),
@@ -71,4 +77,5 @@ def downgrade() -> None:
     op.drop_column("announcements", "missed")
     op.drop_index("ix_delivery_lines_idle", table_name="delivery_lines")
     op.drop_column("delivery_lines", "used_at")
+    op.drop_index("ix_deliveries_failed", table_name="deliveries")
     op.drop_column("deliveries", "begun")
