@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from inspect import iscoroutinefunction
 from typing import Any
@@ -71,6 +71,8 @@ ROUTERS = (
     clerk.router,
 )
 
+CANCEL_AGAIN_SECONDS = 0.5
+
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.Problem, "description": text}
     for status, text in {
@@ -117,9 +119,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     gc.set_threshold(50_000, 20, 100)
     yield
     app.state.live.stop()
-    for task in following:
-        task.cancel()
-    await asyncio.gather(*following, return_exceptions=True)
+    await _ended(following)
     await app.state.catalogue.stop()
     app.state.intake.close()
     app.state.reads.close()
@@ -129,6 +129,17 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await app.state.keys.close()
     enqueue.close()
     db.close()
+
+
+async def _ended(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: `asyncio.wait_for` of Python 3.11 swallows a cancellation that comes in the moment
+    in which what it waits for is done, and its task goes on.
+    """
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_SECONDS)
 
 
 def make_app() -> FastAPI:

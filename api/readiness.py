@@ -16,6 +16,7 @@ from models.errors import Unavailable
 
 PROBE_SECONDS = 3.0  # more than its own time-outs take
 FRESH_SECONDS = 1.0
+KEPT_SECONDS = 10.0  # a connection: what a new one would meet is found out as well
 
 
 class Readiness:
@@ -27,6 +28,7 @@ class Readiness:
         self._conn: psycopg.Connection[Any] | None = None
         self._probe: asyncio.Future[None] | None = None
         self._good_until = 0.0
+        self._keep_until = 0.0
 
     async def check(self) -> None:
         """Raises Unavailable where the database does not take writes, or says nothing within a few seconds."""
@@ -40,10 +42,16 @@ class Readiness:
             raise Unavailable("the database does not answer") from None
         self._good_until = time.monotonic() + FRESH_SECONDS
 
+    def forget(self) -> None:
+        """Look anew, and connect anew, at the next question."""
+        self._good_until = self._keep_until = 0.0
+
     def _write(self) -> None:
         try:
-            if self._conn is None or self._conn.closed:
+            if self._conn is None or time.monotonic() >= self._keep_until:
+                self._apart.close()
                 self._conn = self._apart.enter_context(apart())
+                self._keep_until = time.monotonic() + KEPT_SECONDS
             with transaction_on(self._conn):
                 probes.probe(self._conn)
         except psycopg.Error as error:

@@ -301,8 +301,11 @@ def apart(*, lock_timeout: str = "500ms", statement_timeout: str = "2s") -> Iter
     anybody. Raises psycopg's own errors.
     """
     info = conninfo(lock_timeout=lock_timeout, statement_timeout=statement_timeout)
-    with psycopg.connect(info, autocommit=True) as conn:
+    conn = psycopg.connect(info, autocommit=True)
+    try:
         yield conn
+    finally:
+        conn.close()
 
 
 @contextmanager

@@ -172,8 +172,12 @@ _senders: dict[str, Sender] = {}
 
 
 def ring(rings: Iterable[Ring], told: Iterable[UUID] = ()) -> bool:
-    """Ring over this process's sender; see `Sender.ring`."""
-    return _sender().ring(rings, told)
+    """Ring over this process's sender; see `Sender.ring`. Called after a commit, so it raises nothing at all."""
+    try:
+        return _sender().ring(rings, told)
+    except Exception:
+        log.exception("nobody was rung; the scheduler will")
+        return False
 
 
 def ring_due(due: Sequence[Due]) -> bool:

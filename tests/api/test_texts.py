@@ -120,17 +120,18 @@ def with_nuls(name: str) -> Iterator[Request]:
     for each in {*parameters(name, "header"), *HEADERS}:
         yield {"headers": {each: NUL}}
     for each in properties(name):
-        body = BODIES[name]
-        for text in (NUL, HALF, "\ude00\ud83d"):
-            yield {"raw": with_text({**body, each: "@"}, text)}
-            yield {"raw": with_text({**body, each: {"deep": ["@"]}}, text)}
-        yield {"raw": with_text({**body, f"{each}@": 1}, "").replace(b"@", b"\\u0000")}
-        yield {"raw": b'{"x": "a\x00b"}'}
-        yield {"raw": b'\xef\xbb\xbf{"%s": "\\u0000"}' % each.encode()}
-    if "input" in properties(name):
-        for text in (NUL, HALF):
-            for given in ({"prompt": "@"}, {"more": {"deep": ["@"]}}):
-                yield {"raw": with_text({**BODIES[name], "input": given}, text)}
+        yield from ({"raw": raw} for raw in bodies_with_nuls(BODIES[name], each))
+
+
+def bodies_with_nuls(body: dict[str, Any], field: str) -> Iterator[bytes]:
+    for text in (NUL, HALF, "\ude00\ud83d"):
+        yield with_text({**body, field: "@"}, text)
+        yield with_text({**body, field: {"deep": ["@"]}}, text)
+        if field == "input":
+            yield with_text({**body, field: {"prompt": "@"}}, text)
+    yield with_text({**body, f"{field}@": 1}, "").replace(b"@", b"\\u0000")
+    yield b'{"x": "a\x00b"}'
+    yield b'\xef\xbb\xbf{"%s": "\\u0000"}' % field.encode()
 
 
 def test_a_nul_is_refused_wherever_it_stands(http: TestClient) -> None:
