@@ -199,3 +199,28 @@ def test_a_mail_server_that_nobody_vouches_for_gets_no_password(scheme: str, cer
         eventually(lambda: one("select attempts from deliveries")[0] >= 1)
         assert "CERTIFICATE_VERIFY_FAILED" in one("select log from deliveries")[0][0]["error"]
     assert box.tries == 0
+
+
+class Gate(Box):
+    """Refuses recipients, as often as it is told, before it hears what is to be said to them."""
+
+    async def handle_RCPT(  # noqa: N802 - its name in aiosmtpd
+        self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any
+    ) -> str:
+        if self.refusals:
+            self.tries += 1
+            return self.refusals.pop(0)
+        envelope.rcpt_tos.append(address)
+        return "250 known"
+
+
+def test_a_recipient_who_is_refused_for_now_is_written_to_again_and_one_refused_for_good_is_not() -> None:
+    box = Gate("450 later")
+    with mailing() as port, server(box, port), sending():
+        tell(reader(), kind="subscription.expired")
+        eventually(lambda: one("select status from deliveries") == ("delivered",))
+        assert (box.tries, len(box.got)) == (2, 1)
+        box.refusals = ["550 nobody", "550 nobody"]
+        tell(reader("bob@example.com"), kind="subscription.expired")
+        eventually(lambda: rows("select 1 from deliveries where status = 'failed'") == [(1,)])
+    assert box.refusals == ["550 nobody"], "asked again"
