@@ -300,6 +300,9 @@ def check(side: Side, run: Run, word: Word) -> None:
     else:
         assert missing == {}, "a result that could have been asked for again is lost"
     assert outcome["succeeded"] + outcome["failed"] == JOBS
+    asked = {key.rpartition(":")[0] for key in attempts}
+    given_up = {job for job, status in ended.items() if status == "failed"} - asked
+    assert given_up == set(), "a job was given up before its provider was asked"
     reap()
 
 
