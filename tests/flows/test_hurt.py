@@ -17,7 +17,9 @@ def test_a_result_and_its_thumbnail_are_what_was_made(system: System, stack: Add
         offer = model(options={"instant": False})
         system.start("api", "worker", "scheduler", worker={"S3_ENDPOINT_URL": line.url})
         with system.client(account(amount=5)) as client:
-            made = client.post("/v1/jobs", json={"model": offer.entry.id, "input": {"width": 1024, "height": 1024}}).json()
+            made = client.post(
+                "/v1/jobs", json={"model": offer.entry.id, "input": {"width": 1024, "height": 1024}}
+            ).json()
             eventually(lambda: [method for method, _ in line.asked].count("PUT") >= 2, what="a second put")
             assert client.get(f"/v1/jobs/{made['id']}").json()["status"] == "running"
             line.be("")
