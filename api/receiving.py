@@ -11,10 +11,9 @@ from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from uuid_utils.compat import uuid7
 
-from api.walls import MOMENT_MILLISECONDS
 from common.scratch import scratch_file
 from models import uploads
-from models.db import certain, patience, transaction
+from models.db import MOMENT_MILLISECONDS, certain, patience, transaction
 from models.errors import Busy, StorageQuotaExceeded, Unavailable, UnusableFile
 from models.settings import settings
 from models.uploads import Found, NewUpload

@@ -19,13 +19,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import need_of, permitted
-from models.db import patience
+from models.db import MOMENT_MILLISECONDS, patience
 from models.errors import Busy, Overloaded
 from models.settings import settings
 
 Done = TypeVar("Done")
 
-MOMENT_MILLISECONDS = 50  # longer than a lock is held by whatever goes well
 WAIT_SECONDS = 2.0  # from arrival until the last try begins
 PAUSE_SECONDS = (0.05, 0.15)  # between tries
 MAX_WAITING = 100  # requests of one account

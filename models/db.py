@@ -46,6 +46,7 @@ _hearers: list[Callable[[set[UUID]], object]] = []
 # For how many milliseconds the transactions of this request wait for a lock; None: as long as every connection does.
 _patience: ContextVar[int | None] = ContextVar("patience", default=None)
 
+MOMENT_MILLISECONDS = 50  # longer than a lock is held by whatever goes well
 GETTING_SECONDS = 5.0  # for a connection
 FIND_OUT_SECONDS = 5.0  # for the outcome of a COMMIT whose answer was lost
 LATE_SECONDS = 1.0  # after which a COMMIT that is still on its way is not waited for any more

@@ -229,7 +229,7 @@ def rotate(conn: Connection[Any], account_id: UUID, key_id: UUID, overlap_hours:
     row = conn.execute(
         """select name, scopes, models, per_minute, monthly_credits from api_keys
             where id = %s and account_id = %s and revoked_at is null and (expires_at is null or expires_at > app_now())
-              for update""",
+              for no key update""",  # not `for update`: a submit that holds the account refers to its key
         [key_id, account_id],
     ).fetchone()
     if row is None:

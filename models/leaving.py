@@ -39,6 +39,7 @@ def leave(conn: Connection[Any], account_id: UUID) -> list[Ring]:
     )
     keep_flag(conn, account_id)
     conn.execute("delete from notifications where account_id = %s", [account_id])
+    conn.execute("delete from answered_requests where account_id = %s", [account_id])  # they may hold secrets
     # What has no slot goes first: a cancel that frees a slot would give it to a job that is to be canceled too.
     jobs = conn.execute(
         """select job_id from job_runs where account_id = %s and cancel_requested_at is null

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,9 +12,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from api import walls
+from api import jwt, walls
 from api.walls import Wall
-from models import credits, db, keys, webhooks
+from models import credits, db, keys, people, webhooks
 from models.db import transaction
 from models.errors import Busy, Overloaded
 from tests.files import picture
@@ -232,3 +233,40 @@ def test_a_line_is_bounded_and_nothing_of_it_is_left(monkeypatch: pytest.MonkeyP
         return found
 
     assert [type(each) for each in run(work)] == [bool] * 3 + [Overloaded] * 2
+
+
+def test_a_rotation_that_waits_for_the_account_does_not_stop_a_submit_with_that_key(database: str) -> None:
+    """A submit holds the account and refers to its key; a rotation held the key and waited for the account."""
+    who = account(amount=9)
+    with transaction() as conn:
+        key_id, _ = keys.create(conn, who, keys.NewKey("spends", monthly_credits=5))
+
+    def rotate() -> None:
+        with transaction() as conn:
+            keys.rotate(conn, who, key_id, 1)
+
+    with ThreadPoolExecutor(1) as thread:
+        with transaction() as conn:
+            conn.execute("select 1 from accounts where id = %s for no key update", [who])
+            rotating = thread.submit(rotate)
+            eventually(waits_for_a_lock, what="the rotation that waits")
+            conn.execute("insert into key_spending (key_id, month, credits) values (%s, '2026-01-01', 1)", [key_id])
+        rotating.result()
+    assert one("select count(*) from api_keys where account_id = %s", who) == (2,)
+
+
+def test_who_signs_in_for_the_first_time_waits_for_nobody(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sign_up = people.sign_up
+    limits: list[Any] = []
+
+    def noted(conn: Any, *args: Any) -> Any:
+        limits.append(conn.execute("show lock_timeout").fetchone()[0])
+        return sign_up(conn, *args)
+
+    monkeypatch.setattr(people, "sign_up", noted)
+    with transaction() as conn:  # the same person, being made elsewhere
+        conn.execute("insert into users (id, issuer, subject) values (gen_random_uuid(), 'i', 'held')")
+        held_up, person = jwt.sign_in([people.Identity("i", "held"), people.Identity("i", "free")])
+    assert isinstance(held_up, Busy)
+    assert isinstance(person, people.Person)
+    assert set(limits) == {"50ms"}
