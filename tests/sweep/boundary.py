@@ -148,7 +148,7 @@ class Boundary:
     def answered(self) -> None:
         """A start's answer has come, or none will; what happens elsewhere at this moment is nobody's step."""
         then, self.at_start = self.at_start, None
-        if then is not None and self.process is not None:
+        if then is not None:
             before, self.process = self.process, None
             then()
             self.process = before

@@ -20,7 +20,7 @@ ID = re.compile(r"(own-)?[0-9a-f]{8,}[0-9a-zA-Z_-]*(:\d+)?|[A-Za-z0-9_-]{40,}")
 START = ("fail", "refused", "limited", "lost", "hang", "late", "cut", "kill")
 ASK = ("fail", "refused", "limited", "lost", "hang", "cut", "kill")
 FETCH = ("fail", "refused", "missing", "lost", "hang", "cut", "kill")
-HOOK = ("fail", "refused", "lost", "hang", "kill")
+HOOK = ("fail", "refused", "lost", "hang", "cut", "kill")
 STATUS = {"refused": 503, "limited": 429, "missing": 404}
 
 
@@ -56,7 +56,8 @@ def _http(boundary: Boundary, place: Callable[[int], str]) -> Iterator[None]:
         where = place(request.url.port or 80)
         starts = where == "provider" and method in {"POST", "PUT"} and not path.endswith("/cancel")
         fetches = method == "GET" and "/files/" in path
-        ways = START if starts else HOOK if where == "hook" else FETCH if fetches or where == "input" else ASK
+        theirs = where in {"hook", "input"}  # a client's own place: that nothing is there would be an answer
+        ways = START if starts else HOOK if theirs else FETCH if fetches else ASK
         way = boundary.cross("provider" if where == "provider" else "web", f"{method} {ID.sub('*', path)}", ways)
         if starts:
             boundary.starting(way)
@@ -112,7 +113,7 @@ def _mail(boundary: Boundary) -> Iterator[None]:
         return connect(self, *given, **more)
 
     def sent(self: Any, *given: Any, **more: Any) -> Any:
-        way = boundary.cross("web", "SMTP send", HOOK)
+        way = boundary.cross("web", "SMTP send", ("fail", "refused", "lost", "hang", "kill"))
         if way in {None, "lost"}:
             done = send(self, *given, **more)
             if way is None:

@@ -25,7 +25,8 @@ BATCH = 50
 TRIES = 6  # of a client, until it is told something
 AGAIN = {429, 502, 503, 504}
 REAPERS = {"results": "reap_strays", "uploads": "reap_uploads", "inputs": "reap_inputs"}
-SHIFTS = {3: 60, 5: 2 * 3600, 8: 12 * 3600, 11: 72 * 3600}  # round → seconds that pass at once
+# Round → seconds that pass at once: within a job's time, past the longest wait for an unknown outcome, past all limits.
+SHIFTS = {2: 20, 3: 60, 4: 120, 5: 240, 7: 2 * 3600, 9: 12 * 3600, 11: 72 * 3600}
 
 
 @dataclass
