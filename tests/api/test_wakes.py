@@ -21,14 +21,14 @@ from workers.enqueue import LIVE
 
 pytestmark = pytest.mark.usefixtures("database")
 
-JOB = str(uuid4())
+WHO, JOB = "0190a1b2-0000-7000-8000-000000000001", "0190a1b2-0000-7000-8000-000000000002"
 NONSENSE = [
     b"", b"\0", b"\xff\xfe", b"no JSON", b"null", b"7", b'"text"', b"{}", b"[1]", b"[null]", b"[[]]", b"[[1]]", b"[{}]",
     b'[["no uuid"]]', b'[["no uuid","job.running","x",{}]]', b"NaN", b"[" * 100_000, b"[" + b"1," * 600_000 + b"1]",
-    orjson.dumps([[str(uuid4()), "job.running", JOB]]), orjson.dumps([[str(uuid4()), "job.running", JOB, 5]]),
-    orjson.dumps([[str(uuid4()), "job.running\nevent: job.succeeded", JOB, {}]]),
-    orjson.dumps([[str(uuid4()), 5, JOB, {}]]), orjson.dumps([[str(uuid4()), "job.running", None, {}]]),
-    orjson.dumps([[str(uuid4()), "job.running", JOB, {"text": "x" * 10_000}]]),
+    orjson.dumps([[WHO, "job.running", JOB]]), orjson.dumps([[WHO, "job.running", JOB, 5]]),
+    orjson.dumps([[WHO, "job.running\nevent: job.succeeded", JOB, {}]]),
+    orjson.dumps([[WHO, 5, JOB, {}]]), orjson.dumps([[WHO, "job.running", None, {}]]),
+    orjson.dumps([[WHO, "job.running", JOB, {"text": "x" * 10_000}]]),
 ]  # fmt: skip
 
 
