@@ -23,7 +23,6 @@ from models.plans import Plan
 from models.settings import settings
 
 log = logging.getLogger(__name__)
-MOST_CREDITS = 2**63 - 1  # that an account can have
 router = APIRouter(prefix="/v1", tags=["catalogue"])
 lean_router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=LeanRoute)
 

@@ -56,7 +56,7 @@ def prepared(
     *,
     param: str,
     wanted: str = "file",
-    known: Callable[[bytes], Known | None] = lambda _digest: None,
+    known: Callable[[bytes], Known | None],
 ) -> NewUpload | Known:
     """Store a stream of bytes, so that it may become an upload; or what `known` says of these bytes, by their SHA-256.
 
@@ -93,13 +93,6 @@ def room_on_disk() -> Iterator[None]:
     except OSError as error:
         log.error("an upload could not be written to the temporary folder: %s", error)
         raise Unavailable("there is no room for the file just now; try again soon", retry_after=FULL_SECONDS) from None
-
-
-def receive(account_id: UUID, chunks: Iterable[bytes], *, param: str, wanted: str = "file") -> Found:
-    """Make a stream of bytes an upload, in one go. Raises as `prepared`."""
-    new: NewUpload | Found = prepared(account_id, chunks, param=param, wanted=wanted)
-    assert isinstance(new, NewUpload)  # noqa: S101 - nothing is known before
-    return made(new)
 
 
 def made(new: NewUpload) -> Found:

@@ -1,7 +1,7 @@
 """What tests share: accounts, models made to order, orders, a running system, proof of the books."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx
 from uuid_utils.compat import uuid7
 
+from api import receiving
 from cli.embedded.processes import Processes
 from models import accounts, audit, catalogue, credits, keys, runs, submit
 from models.catalogue import Entry, Offer
@@ -16,6 +17,7 @@ from models.db import transaction
 from models.prices import PriceRule
 from models.runs import Claim
 from models.submit import Accepted, Answer, Order
+from models.uploads import Found, NewUpload
 from workers.providers.sketch.book import Book
 
 SCHEMA = {
@@ -84,6 +86,13 @@ def placed(account_id: UUID, offer: Offer, values: dict[str, Any] | None = None,
     answer = place(order(account_id, offer, values, **fields))[0]
     assert isinstance(answer, Accepted), answer
     return answer.job_id
+
+
+def uploaded(account_id: UUID, chunks: Iterable[bytes]) -> Found:
+    """Make a stream of bytes an upload, as the API does. Raises as `receiving.prepared`."""
+    new: NewUpload | Found = receiving.prepared(account_id, chunks, param="file", known=lambda _digest: None)
+    assert isinstance(new, NewUpload)
+    return receiving.made(new)
 
 
 def claimed(job_id: UUID, owner: str = "tester") -> Claim:

@@ -19,7 +19,7 @@ from models.providers import ProviderEntry
 from tests.commits import FATES, CommitProxy, Fate, proxied
 from tests.conftest import environment
 from tests.files import picture
-from tests.support import account, assert_books_are_clean, balance, claimed, model, one, placed, rows
+from tests.support import account, assert_books_are_clean, balance, claimed, model, one, placed, rows, uploaded
 
 pytestmark = [
     pytest.mark.usefixtures("database"),
@@ -156,9 +156,7 @@ def prepared(world: World, name: str) -> None:
     world.upload = world.delivery = world.token = None  # type: ignore[attr-defined]
     with transaction() as conn:
         if name == "delete an upload":
-            from api.receiving import receive
-
-            world.upload = receive(world.who, [picture()], param="file").id  # type: ignore[attr-defined]
+            world.upload = uploaded(world.who, [picture()]).id  # type: ignore[attr-defined]
         if name.startswith("send"):
             row = conn.execute(
                 """insert into deliveries (id, line_id, account_id, channel, endpoint_id, event_type, event_at, data, status)

@@ -14,7 +14,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.main import make_app
-from api.receiving import receive
 from cli.embedded.servers import Addresses
 from common.scratch import scratch_file
 from models.db import transaction
@@ -25,7 +24,7 @@ from storage.s3 import storage
 from tests.conftest import environment
 from tests.files import huge_png, picture
 from tests.storage.between import between_us_and
-from tests.support import SCHEMA, account, assert_books_are_clean, key_of, model, one, rows
+from tests.support import SCHEMA, account, assert_books_are_clean, key_of, model, one, rows, uploaded
 
 pytestmark = [
     pytest.mark.usefixtures("database"),
@@ -226,7 +225,7 @@ def test_uploads_at_the_same_moment_do_not_share_the_last_room(database, who) ->
     def send(_n: int) -> bool:
         gate.wait()
         try:
-            receive(who, [data], param="file")
+            uploaded(who, [data])
         except StorageQuotaExceeded:
             return False
         return True
@@ -239,10 +238,10 @@ def test_uploads_at_the_same_moment_do_not_share_the_last_room(database, who) ->
 
 def test_a_large_file_is_never_whole_in_memory(database, who) -> None:
     head = picture()
-    receive(who, [head], param="file")  # boto3's own models are read at the first call
+    uploaded(who, [head])  # boto3's own models are read at the first call
     tracemalloc.start()
     try:
-        made = receive(who, (part for part in [head, *[bytes(65536)] * 600]), param="file")
+        made = uploaded(who, (part for part in [head, *[bytes(65536)] * 600]))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

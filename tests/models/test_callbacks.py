@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from models import callbacks, runs
+from models import callbacks, facts
 from models.callbacks import SIGNATURE_BYTES, attempt_of, token_of
 from models.db import transaction
 from models.dispatch import Ring
@@ -34,9 +34,7 @@ def polled() -> tuple[UUID, int]:
     claim = claimed(placed(account(amount=5), model()))
     assert claim.live is not None
     with transaction() as conn:
-        assert runs.wait_for_provider(
-            conn, claim, claim.live.number, provider_job_id="p", after_seconds=3600, progress=None
-        )
+        facts.accept(conn, claim, claim.live.number, provider_job_id="p", after_seconds=3600, progress=None)
     return claim.job_id, claim.live.number
 
 

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from api.receiving import receive
 from models import (
     announcements,
     callbacks,
@@ -32,7 +31,7 @@ from storage.s3 import storage
 from tests.conftest import environment
 from tests.files import picture
 from tests.receivers import tell
-from tests.support import account, claimed, model, one, placed, rows
+from tests.support import account, claimed, model, one, placed, rows, uploaded
 
 LATE = {"CLOCK_OFFSET_SECONDS": str(30 * 3600)}
 
@@ -127,7 +126,7 @@ def _stray_results() -> None:
 
 
 def _uploads() -> None:
-    receive(account(), [picture()], param="file")
+    uploaded(account(), [picture()])
 
 
 def _expired_uploads() -> None:

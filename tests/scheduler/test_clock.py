@@ -8,7 +8,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from models import runs
+from models import facts, runs
 from models.db import transaction
 from models.settings import settings
 from scheduler import jobs as job_duties
@@ -40,7 +40,7 @@ def polled(offer: object, after_seconds: float = 30) -> UUID:
     claim = claimed(placed(account(amount=5), offer))  # type: ignore[arg-type]
     assert claim.live is not None
     with transaction() as conn:
-        runs.wait_for_provider(
+        facts.accept(
             conn, claim, claim.live.number, provider_job_id=str(claim.job_id), after_seconds=after_seconds, progress=0
         )
     return claim.job_id

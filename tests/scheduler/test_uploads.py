@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from uuid_utils.compat import uuid7
 
-from api.receiving import receive
 from models import ending, uploads
 from models.db import transaction
 from models.ending import Ending
@@ -17,7 +16,7 @@ from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment
 from tests.files import picture
-from tests.support import account, assert_books_are_clean, claimed, model, one, placed
+from tests.support import account, assert_books_are_clean, claimed, model, one, placed, uploaded
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -25,7 +24,7 @@ LATE = {"CLOCK_OFFSET_SECONDS": str(25 * 3600)}
 
 
 def stored(who, count: int = 1) -> list[uploads.Found]:
-    return [receive(who, [picture(size=(10 + n, 10))], param="file") for n in range(count)]
+    return [uploaded(who, [picture(size=(10 + n, 10))]) for n in range(count)]
 
 
 def there(prefix: str) -> set[str]:

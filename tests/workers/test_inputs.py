@@ -6,7 +6,6 @@ from uuid import uuid4
 import pytest
 from uuid_utils.compat import uuid7
 
-from api.receiving import receive
 from cli.embedded.servers import Addresses
 from models import uploads
 from models.db import transaction
@@ -16,7 +15,7 @@ from tests.common.far import Far, dripping, far, moved, ok
 from tests.conftest import environment
 from tests.files import huge_png, picture
 from tests.storage.between import between_us_and
-from tests.support import SCHEMA, account, claimed, model, placed
+from tests.support import SCHEMA, account, claimed, model, placed, uploaded
 from workers.inputs import UnusableInput, gather, plain
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -57,7 +56,7 @@ def test_a_job_without_files_has_none(who) -> None:
 
 def test_uploads_are_read_where_they_lie_and_as_often_as_wanted(who) -> None:
     data = picture()
-    made = receive(who, [data], param="file")
+    made = uploaded(who, [data])
     claim = claim_of(who, photo=uploads.id_text(made.id), other=str(made.id), prompt="x")
     files = gather(claim)
     assert set(files) == {"photo", "other"}
@@ -139,7 +138,7 @@ def test_a_body_without_a_length_ends_at_the_limit(who) -> None:
 
 
 def test_a_picture_is_no_voice(who) -> None:
-    made = receive(who, [picture()], param="file")
+    made = uploaded(who, [picture()])
     assert refusal(claim_of(who, voice=uploads.id_text(made.id))).code == "unwanted_file"
     with far(ok(picture())) as server, allowed(server):
         with pytest.raises(UnusableInput) as caught:
@@ -148,9 +147,9 @@ def test_a_picture_is_no_voice(who) -> None:
 
 
 def test_an_upload_that_is_not_there_is_gone(who) -> None:
-    made = receive(who, [picture()], param="file")
-    foreign = receive(account(), [picture()], param="file")
-    expired = receive(who, [picture(colour="blue")], param="file")
+    made = uploaded(who, [picture()])
+    foreign = uploaded(account(), [picture()])
+    expired = uploaded(who, [picture(colour="blue")])
     with transaction() as conn:
         uploads.delete(conn, who, made.id)
         conn.execute("update uploads set expires_at = app_now() where id = %s", [expired.id])
@@ -169,7 +168,7 @@ def test_a_fetch_that_nobody_waits_for_any_more_ends(who) -> None:
 
 
 def test_storage_that_is_away_is_worth_another_try(who) -> None:
-    made = receive(who, [picture()], param="file")
+    made = uploaded(who, [picture()])
     claim = claim_of(who, photo=uploads.id_text(made.id))
     with environment({"S3_ENDPOINT_URL": "http://127.0.0.1:1"}), pytest.raises(UnusableInput) as caught:
         gather(claim)

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from cli.redis_check import check_redis
-from models import runs
+from models import facts
 from models.db import transaction
 from models.dispatch import Ring
 from models.settings import settings
@@ -46,7 +46,7 @@ def poll_of(job_id: UUID, after_seconds: float = 0) -> None:
     claim = claimed(job_id)
     assert claim.live is not None
     with transaction() as conn:
-        runs.wait_for_provider(
+        facts.accept(
             conn, claim, claim.live.number, provider_job_id=str(job_id), after_seconds=after_seconds, progress=0
         )
 

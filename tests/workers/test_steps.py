@@ -8,7 +8,6 @@ from uuid import UUID
 
 import pytest
 
-from api.receiving import receive
 from models import callbacks, uploads
 from models.db import transaction
 from models.providers import ProviderLimits
@@ -22,7 +21,7 @@ from tests.far_side.openai import OpenAIFarSide
 from tests.far_side.replicate import signed
 from tests.far_side.server import Ask
 from tests.files import picture
-from tests.support import SCHEMA, account, assert_books_are_clean, balance, eventually, one, placed, rows
+from tests.support import SCHEMA, account, assert_books_are_clean, balance, eventually, one, placed, rows, uploaded
 from tests.workers.steps import HOUR, SECRET, SETTINGS, with_hook, worker
 from workers.pressure import pressure
 
@@ -154,7 +153,7 @@ def test_a_providers_slot_is_given_back_where_an_input_file_is_gone(painter: Any
         "edit", {"provider": "painter", "model": "gpt-image-1"}, max_attempts=1, input_schema=schema
     )
     who = account(amount=9)
-    made = receive(who, [picture()], param="file")
+    made = uploaded(who, [picture()])
     job_id = placed(who, offer, {"photo": uploads.id_text(made.id)})
     with transaction() as conn:
         uploads.delete(conn, who, made.id)
