@@ -15,7 +15,7 @@ import jwt
 from api.grouping import Grouper
 from api.jwks import Keys
 from models import people
-from models.db import MOMENT_MILLISECONDS, certain, patience, transaction
+from models.db import certain, transaction
 from models.errors import NotAuthenticated, NotFound, Unavailable
 from models.people import Identity, Person
 from models.settings import settings
@@ -137,8 +137,8 @@ def sign_in(identities: Sequence[Identity]) -> list[Person | Exception]:
 
 
 def _sign_up(identity: Identity) -> Person | Exception:
-    try:  # in the one thread that all sign in through: who is being made elsewhere is not waited for
-        with patience(MOMENT_MILLISECONDS), certain() as conn:
+    try:
+        with certain() as conn:
             return people.sign_up(conn, identity, settings().default_plan)
     except NotFound as error:  # the default plan: our fault, not a thing that the client looked for
         return Unavailable(f"no account can be opened: {error.detail}")

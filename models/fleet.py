@@ -2,7 +2,9 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+import orjson
 from psycopg import Connection
 from sqlalchemy import Column, Integer, Text
 from sqlmodel import Field, SQLModel
@@ -98,6 +100,20 @@ def cursor(conn: Connection[Any], name: str) -> str | None:
 
 def set_cursor(conn: Connection[Any], name: str, value: str | None) -> None:
     conn.execute("update duties set cursor = %s where name = %s", [value, name])
+
+
+def place(conn: Connection[Any], name: str) -> tuple[datetime, UUID] | None:
+    """Where a duty's walk goes on, in a line ordered by a time and an id."""
+    text = cursor(conn, name)
+    if text is None:
+        return None
+    at, number = orjson.loads(text)
+    return datetime.fromisoformat(at), UUID(number)
+
+
+def set_place(conn: Connection[Any], name: str, last: tuple[datetime, UUID] | None) -> None:
+    """The walk goes on behind this; None: from the beginning."""
+    set_cursor(conn, name, orjson.dumps(last).decode() if last else None)
 
 
 def forget_silent_workers(conn: Connection[Any], after_seconds: float) -> int:

@@ -1,7 +1,8 @@
 """What becomes of the things of a user who is deleted. The ledger stays: it is the books, and names nobody."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
@@ -60,14 +61,27 @@ def leave(conn: Connection[Any], account_id: UUID) -> list[Ring]:
     return rings
 
 
-def leavers(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -> list[tuple[UUID, UUID]]:
-    """Users who are deleted and may have left something, with their accounts, but those. Picked without a lock."""
+class Leaver(NamedTuple):
+    """A user who is deleted and may have left something; `deleted_at` and `user_id` are its place in the line."""
+
+    user_id: UUID
+    account_id: UUID
+    deleted_at: datetime
+
+
+def leavers(
+    conn: Connection[Any], limit: int, *, after: tuple[datetime, UUID] | None = None, without: Sequence[UUID] = ()
+) -> list[Leaver]:
+    """The next leavers, but those with some accounts. Picked without a lock."""
+    at, number = after or (None, None)
     rows = conn.execute(
-        """select u.id, a.id from users u join accounts a on a.user_id = u.id
-            where u.deleted_at is not null and u.left_at is null and not (a.id = any(%s)) order by u.deleted_at limit %s""",
-        [list(without), limit],
+        """select u.id, a.id, u.deleted_at from users u join accounts a on a.user_id = u.id
+            where u.deleted_at is not null and u.left_at is null and not (a.id = any(%s))
+              and (%s::uuid is null or (u.deleted_at, u.id) > (%s::timestamptz, %s::uuid))
+            order by u.deleted_at, u.id limit %s""",
+        [list(without), number, at, number, limit],
     ).fetchall()
-    return [(row[0], row[1]) for row in rows]
+    return [Leaver(*row) for row in rows]
 
 
 def confirm_left(conn: Connection[Any], user_id: UUID, account_id: UUID) -> bool:

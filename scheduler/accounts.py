@@ -6,8 +6,9 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from models import announcements, credits, leaving, subscriptions
+from models import announcements, credits, fleet, leaving, subscriptions
 from models.db import transaction
+from models.leaving import Leaver
 from models.settings import settings
 from scheduler.turns import Aside, Did, Patience, each
 from workers.enqueue import ring
@@ -54,17 +55,25 @@ def clear_deleted(batch: int) -> Did:
     Returns how many users have left for good.
     """
 
-    def act(leaver: tuple[UUID, UUID], patience: Patience) -> int:
-        user_id, account_id = leaver
-        with patience.locked(account_id) as conn:
-            rings = leaving.leave(conn, account_id)
-            left = leaving.confirm_left(conn, user_id, account_id)
+    left: list[UUID] = []
+
+    def act(leaver: Leaver, patience: Patience) -> int:
+        with patience.locked(leaver.account_id) as conn:
+            rings = leaving.leave(conn, leaver.account_id)
+            if leaving.confirm_left(conn, leaver.user_id, leaver.account_id):
+                left.append(leaver.user_id)
         ring(rings)
-        return left
+        return 1
 
     with transaction() as conn:
-        leavers = leaving.leavers(conn, batch, without=_leavers.ids())
-    return each(_leavers, leavers, act, of=lambda leaver: leaver[1])
+        after = fleet.place(conn, "clear_deleted")
+        leavers = leaving.leavers(conn, batch, after=after, without=_leavers.ids())
+    did = each(_leavers, leavers, act, of=lambda leaver: leaver.account_id)
+    # Who has jobs that run on is looked at again in the next walk, and keeps nobody waiting in this one.
+    full = len(leavers) >= batch
+    with transaction() as conn:
+        fleet.set_place(conn, "clear_deleted", (leavers[-1].deleted_at, leavers[-1].user_id) if full else None)
+    return Did(len(left), more=full, errors=did.errors)
 
 
 def _each(aside: Aside, picked: Sequence[tuple[UUID, UUID]], act: Callable[[Connection[Any], UUID], bool]) -> Did:

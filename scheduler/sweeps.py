@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import orjson
 from psycopg import Connection
 
 from common.faultpoints import reached
@@ -63,24 +62,13 @@ def purge(
     no other waiting; from the beginning again once the end is reached.
     """
     with transaction() as conn:
-        due = pick(conn, batch, _place(fleet.cursor(conn, duty)))
+        due = pick(conn, batch, fleet.place(conn, duty))
     failed = storage().delete_many([key for item in due for key in item.keys]) if due else {}
     reached(f"{duty}:deleted")
     gone = [item.id for item in due if not any(key in failed for key in item.keys)]
     full = len(due) >= batch
     with transaction() as conn:
         done = confirm(conn, gone) if gone else 0
-        fleet.set_cursor(conn, duty, _text(due[-1]) if full else None)
+        fleet.set_place(conn, duty, (due[-1].expired_at, due[-1].id) if full else None)
     errors = [f"{len(due) - len(gone)} objects cannot be deleted: {next(iter(failed))}"[:200]] if failed else []
     return Did(done, more=full, errors=errors)
-
-
-def _text(last: Purgeable) -> str:
-    return orjson.dumps([last.expired_at, last.id]).decode()
-
-
-def _place(cursor: str | None) -> tuple[datetime, UUID] | None:
-    if cursor is None:
-        return None
-    at, number = orjson.loads(cursor)
-    return datetime.fromisoformat(at), UUID(number)

@@ -12,9 +12,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from api import jwt, walls
+from api import walls
 from api.walls import Wall
-from models import credits, db, keys, people, webhooks
+from models import credits, db, keys, webhooks
 from models.db import transaction
 from models.errors import Busy, Overloaded
 from tests.files import picture
@@ -253,20 +253,3 @@ def test_a_rotation_that_waits_for_the_account_does_not_stop_a_submit_with_that_
             conn.execute("insert into key_spending (key_id, month, credits) values (%s, '2026-01-01', 1)", [key_id])
         rotating.result()
     assert one("select count(*) from api_keys where account_id = %s", who) == (2,)
-
-
-def test_who_signs_in_for_the_first_time_waits_for_nobody(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    sign_up = people.sign_up
-    limits: list[Any] = []
-
-    def noted(conn: Any, *args: Any) -> Any:
-        limits.append(conn.execute("show lock_timeout").fetchone()[0])
-        return sign_up(conn, *args)
-
-    monkeypatch.setattr(people, "sign_up", noted)
-    with transaction() as conn:  # the same person, being made elsewhere
-        conn.execute("insert into users (id, issuer, subject) values (gen_random_uuid(), 'i', 'held')")
-        held_up, person = jwt.sign_in([people.Identity("i", "held"), people.Identity("i", "free")])
-    assert isinstance(held_up, Busy)
-    assert isinstance(person, people.Person)
-    assert set(limits) == {"50ms"}

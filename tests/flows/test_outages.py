@@ -6,6 +6,7 @@ succeeded, one generation in the provider's own book, its very bytes stored, and
 """
 
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -19,6 +20,7 @@ import httpx
 import psycopg
 import pytest
 
+from cli.embedded.locked import STOP_SECONDS
 from cli.embedded.servers import Addresses
 from models import db
 from models.errors import Unavailable
@@ -209,6 +211,32 @@ def test_the_temporary_folder_is_full_when_the_answer_comes(system: System, pain
         painter.may_answer.set()
         time.sleep(2 * LEASE_SECONDS)  # the outage
         make_room()
+        job.assert_paid_once_and_stored()
+
+
+def test_a_stop_waits_for_an_answer_that_nobody_could_ask_for_again(system: System, painter: Painter) -> None:
+    """The supervisor asks the worker to stop, and waits as well, for longer than it waits for anybody else."""
+    with in_mid_call(system, painter) as job:
+        answers = threading.Timer(STOP_SECONDS + 2, painter.may_answer.set)
+        answers.start()
+        system.processes.stop("worker")
+        assert painter.may_answer.is_set(), "the worker was killed before its answer came"
+        assert one("select ended from jobs") == ("succeeded",), "it left without what it had waited for"
+        job.assert_paid_once_and_stored()
+
+
+@pytest.mark.parametrize("answers", ANSWERS)
+def test_a_worker_that_is_paused_past_its_lease_brings_its_answer_late(
+    system: System, painter: Painter, answers: str
+) -> None:
+    """As a virtual machine that is moved: meanwhile another worker has the job, and can ask nobody."""
+    painter.script["*"] = {"answer": answers}
+    with in_mid_call(system, painter) as job:
+        os.kill(system.processes.pid("worker"), signal.SIGSTOP)
+        system.processes.start_one("worker", number=2)
+        eventually(lambda: one("select status from job_runs") == ("reconciling",), what="the other worker's look")
+        painter.may_answer.set()
+        os.kill(system.processes.pid("worker"), signal.SIGCONT)
         job.assert_paid_once_and_stored()
 
 

@@ -102,6 +102,29 @@ def test_what_is_known_is_never_overwritten_by_what_is_not() -> None:
     assert one("select phase, delivered is not null from attempts") == ("delivered", True)
 
 
+def test_an_id_that_cannot_be_asked_about_just_now_is_still_known() -> None:
+    first = begun()
+    assert tell("accepted", first) is Told.MINE
+    with transaction() as conn:
+        conn.execute("update job_runs set wake_at = app_now()")
+    again = claimed(first.job_id)
+    with transaction() as conn:
+        runs.wait_unknown(conn, again, 1, after_seconds=1, reason="no answer")
+    assert one("select phase, provider_job_id from attempts") == ("accepted", "p")
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_result_is_not_made_an_id_again_by_what_was_heard_before_it(late: bool) -> None:
+    first = begun()
+    assert tell("delivered", first) is Told.MINE
+    if late:
+        lose(first)
+    before = one("select token, lease_owner from job_runs")
+    assert tell("accepted", first) is Told.OLD
+    assert one("select phase, provider_job_id, delivered is not null from attempts") == ("delivered", None, True)
+    assert one("select token, lease_owner from job_runs") == before
+
+
 @pytest.mark.parametrize("known", ["called back", "delivered"])
 def test_a_job_does_not_end_for_want_of_an_answer_that_lies_there(known: str) -> None:
     claim = begun()

@@ -359,3 +359,24 @@ def test_a_job_that_cannot_be_given_up_keeps_no_other_from_its_rescue() -> None:
     assert one("select lease_owner from job_runs where job_id = %s", saved) == (None,)
     eventually(lambda: job_duties.rescue(10) == 1, what="the end of the other")
     assert_books_are_clean()
+
+
+def test_who_cannot_leave_yet_keeps_no_other_leaver_waiting() -> None:
+    offer, people = model(), [account(amount=5) for _ in range(7)]
+    for who in people[:4]:
+        claimed(placed(who, offer))  # a job that runs on
+    with transaction() as conn:
+        for number, who in enumerate(people):
+            conn.execute(
+                """update users set deleted_at = app_now() - make_interval(days => 1, secs => %s)
+                    where id = (select user_id from accounts where id = %s)""",
+                [-number, who],
+            )
+    run_turn(duty("clear_deleted", 2))
+    left = {
+        row[0]
+        for row in rows("select a.id from accounts a join users u on u.id = a.user_id where u.left_at is not null")
+    }
+    assert left == set(people[4:])
+    again("clear_deleted")
+    assert run_turn(duty("clear_deleted", 2)) == 0
