@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -26,7 +26,8 @@ from tests.far_side.book import Book
 from tests.far_side.http import SECRET as OWN_SECRET
 from tests.far_side.queue_faults import Book as QueueBook
 from tests.faults.outages import Outages, Turns, fill, small_disk
-from tests.faults.test_faults import SEED, Wire, reap, revive_all, submit_until_answered
+from tests.faults.test_faults import SEED, reap, revive_all, submit_until_answered
+from tests.proxies import Mode, Proxy, proxy
 from tests.support import System, account, assert_books_are_clean, eventually, one, rows
 from tests.workers.providers.test_cog import cog_server
 
@@ -131,15 +132,14 @@ def test_what_was_delivered_is_stored_and_nothing_is_bought_twice(
 ) -> None:
     print(f"\nseed {SEED}", end=" ")
     book_path = tmp_path / "far.db"
-    s3 = urlsplit(settings().s3_endpoint_url or "")
-    to_s3 = Wire(s3.port or 0)
+    s3_url = settings().s3_endpoint_url or ""
     with ExitStack() as stack:
-        stack.callback(to_s3.close)
+        to_s3 = stack.enter_context(proxy(s3_url))
         disk = stack.enter_context(small_disk(tmp_path / "disk"))
         more = {
             deployment.KEY_VARIABLE: deployment.KEY, "WEBHOOK_SECRET": WEBHOOK_SECRET, "CALLBACK_URL": system.url,
             "OWN_SECRET": OWN_SECRET, "RECONCILE_SECONDS": "20", "RETRY_MAX_SECONDS": "2",
-            "S3_ENDPOINT_URL": f"http://127.0.0.1:{to_s3.port}", **({"TMPDIR": str(disk)} if disk else {}),
+            "S3_ENDPOINT_URL": to_s3.place(s3_url), **({"TMPDIR": str(disk)} if disk else {}),
         }  # fmt: skip
         stack.enter_context(environment(more))
         url = stack.enter_context(far_side(side, book_path, tmp_path))
@@ -170,7 +170,7 @@ class Run:
         system: System,
         owners: Sequence[Any],
         outages: Outages,
-        to_s3: Wire,
+        to_s3: Proxy,
         disk: Path | None,
         more: dict[str, Any],
     ) -> None:
@@ -220,8 +220,8 @@ class Run:
         self.turns.happened.append("Redis swapped")
 
     def _take_s3_away(self) -> None:
-        self._to_s3.cut()
-        self.turns.lasts(f"S3 away for {S3_AWAY_SECONDS:g} s", S3_AWAY_SECONDS, self._to_s3.mend)
+        self._to_s3.set(Mode.CUT)
+        self.turns.lasts(f"S3 away for {S3_AWAY_SECONDS:g} s", S3_AWAY_SECONDS, partial(self._to_s3.set, Mode.PASS))
 
     def _fill_the_disk(self) -> None:
         if self._disk is None:

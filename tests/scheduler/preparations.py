@@ -9,29 +9,35 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import redis
 from uuid_utils.compat import uuid7
 
 from models import (
     announcements,
     callbacks,
     credits,
+    deliveries,
     ending,
     events,
     fleet,
     inbound,
     subscriptions,
+    webhooks,
 )
 from models.acts import By
 from models.db import transaction
 from models.ending import AttemptEnd, Ending, NewAsset
+from models.settings import settings
 from scheduler import results as result_duties
+from scheduler import upkeep
 from scheduler import uploads as upload_duties
 from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment
 from tests.files import picture
 from tests.receivers import tell
-from tests.support import account, claimed, model, one, placed, rows, uploaded
+from tests.support import account, claimed, key_of, model, one, placed, rows, uploaded
+from workers.enqueue import NAMESPACE
 
 LATE = {"CLOCK_OFFSET_SECONDS": str(30 * 3600)}
 
@@ -220,6 +226,50 @@ def _a_worker_that_was_killed() -> None:
         fleet.report_worker(conn, "host:1:abc", "interactive", 8, 8, 0)
 
 
+def _a_wake_far_ahead() -> None:
+    claimed(placed(account(amount=5), model()))
+    _change("update job_runs set wake_at = wake_at + interval '2 days'")
+
+
+def _a_lost_message() -> Between:
+    """It is deleted at the second look: at the first it may be on its way."""
+    client, messages = redis.Redis.from_url(settings().redis_url), f"{NAMESPACE}:interactive.msgs"
+    client.hset(messages, "lost", b"a message that is in no line")
+    upkeep.mend_messages(1)
+    assert client.hexists(messages, "lost"), "it may be on its way"
+
+    def between() -> None:
+        assert not client.hexists(messages, "lost")
+        client.close()
+
+    return between
+
+
+def _an_old_line() -> None:
+    with transaction() as conn:
+        made = webhooks.create(conn, who := account(), "https://example.com/hook", ())[0].id
+        deliveries.send(conn, who, made, "webhook.test", {}, endpoint_id=made)
+    _change("update deliveries set status = 'delivered', next_at = null, delivered_at = app_now()")
+    _change("update delivery_lines set wake_at = null, used_at = app_now() - interval '31 days'")
+
+
+def _an_old_key() -> None:
+    key_of(account())
+    _change("update api_keys set revoked_at = app_now() - interval '91 days'")
+
+
+def _a_purged_upload() -> None:
+    _expired_uploads()
+    _change("update uploads set purged_at = app_now() - interval '31 days'")
+
+
+def _an_old_act() -> None:
+    _change(
+        """insert into acts (at, actor, action, subject, details)
+           values (app_now() - interval '3 years', 'tester', 'test', 'x', '{}')"""
+    )
+
+
 def _books_that_are_wrong() -> Between:
     account(amount=5)
     _change("update accounts set available = available + 1")
@@ -238,6 +288,8 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "retry_due": _a_retry,
     "rescue": _a_lease,
     "fill_slots": _a_plan_that_grew,
+    "mend_wakes": _a_wake_far_ahead,
+    "mend_messages": _a_lost_message,
     "expire_results": _results,
     "purge_results": _expired_results,
     "reap_strays": _stray_results,
@@ -258,6 +310,10 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "forget_callbacks": _a_call_for_an_ended_job,
     "forget_notifications": _an_old_notification,
     "forget_workers": _a_worker_that_was_killed,
+    "forget_lines": _an_old_line,
+    "forget_api_keys": _an_old_key,
+    "forget_uploads": _a_purged_upload,
+    "forget_acts": _an_old_act,
     "audit": _books_that_are_wrong,
 }
 

@@ -10,10 +10,9 @@ import psycopg
 import pytest
 from uuid_utils.compat import uuid7
 
-from models import announcements, credits, ending, fleet, subscriptions
+from models import announcements, credits, fleet, subscriptions
 from models.acts import By
 from models.db import transaction
-from models.ending import Ending, NewAsset
 from models.errors import Unavailable
 from models.settings import settings
 from scheduler import accounts as account_duties
@@ -23,15 +22,12 @@ from scheduler import results as result_duties
 from scheduler import uploads as upload_duties
 from scheduler.main import Duty, run_turn
 from scheduler.turns import Aside, Did, each
-from storage import keys
-from storage.s3 import storage
 from tests.conftest import environment
+from tests.scheduler.preparations import LATE, stored
 from tests.storage.scripted import Reply, scripted_s3
 from tests.support import account, assert_books_are_clean, claimed, eventually, model, one, placed, rows
 
 pytestmark = pytest.mark.usefixtures("database")
-
-LATE = {"CLOCK_OFFSET_SECONDS": str(30 * 3600)}
 
 
 @contextmanager
@@ -187,17 +183,6 @@ def test_an_account_that_can_never_be_told_is_given_up_after_a_day() -> None:
         with environment(LATE):
             account_duties.announce(10)
     assert one("select told, missed, finished_at is not null from announcements") == (2, [everybody[0]], True)
-
-
-def stored(who: UUID, count: int = 1) -> None:
-    offer = model()
-    for _ in range(count):
-        claim = claimed(placed(who, offer))
-        key = keys.result_key(who, claim.job_id, claim.token, 0, "txt")
-        storage().put_bytes(key, b"result", "text/plain")
-        asset = NewAsset(uuid7(), 0, key, "text/plain", 6, b"0" * 32)
-        with transaction() as conn:
-            ending.end(conn, who, claim.job_id, Ending("succeeded", cost_credits=1, assets=[asset]), token=claim.token)
 
 
 @pytest.mark.parametrize("trouble", [locked, broken])
