@@ -73,8 +73,10 @@ def prepared(addresses: Addresses) -> Iterator[None]:
         setup.prepare()
         db.close()
         yield
-    with psycopg.connect(_admin(addresses), autocommit=True) as conn:
-        conn.execute(f"drop database {PREPARED} with (force)")
+    # Only servers that others go on using are left as they were found; ours end with us, or have been ended by a test.
+    if STACK in os.environ:
+        with psycopg.connect(_admin(addresses), autocommit=True) as conn:
+            conn.execute(f"drop database {PREPARED} with (force)")
 
 
 def _servers(tmp_path_factory: pytest.TempPathFactory) -> AbstractContextManager[Addresses]:
