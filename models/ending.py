@@ -41,6 +41,7 @@ class NewAsset:
     duration_ms: int | None = None
     thumbnail_key: str | None = None
     thumbnail_bytes: int = 0
+    kinds: tuple[str, ...] = ()  # of models that it will do for, besides that of its type
 
     def __post_init__(self) -> None:
         _bound(self, MAX_INTEGER, "width", "height", "duration_ms")
@@ -59,6 +60,7 @@ class AttemptEnd:
     charged: bool | None = None
     cost_usd_micros: int | None = None
     usage: dict[str, int] | None = None
+    refused: bool = False  # the call was turned away, which says nothing of another under the same key
 
     def __post_init__(self) -> None:
         _bound(self, MAX_MEASURED, "cost_usd_micros")

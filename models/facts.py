@@ -11,6 +11,7 @@ Lock order: a fact locks the run and the attempt, never the account.
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
@@ -58,7 +59,8 @@ _ACCEPTED = _sql(
 )
 _DELIVERED = _sql(
     "phase = 'delivered', delivered = %(delivered)s, delivered_at = coalesce(a.delivered_at, app_now()),"
-    " usage = %(usage)s, cost_usd_micros = %(cost)s, charged = %(charged)s",
+    " provider_job_id = coalesce(a.provider_job_id, %(id)s), usage = %(usage)s, cost_usd_micros = %(cost)s,"
+    " charged = %(charged)s",
     "(a.phase <> 'delivered' or run.mine)",
 )
 _FAILED = _sql(
@@ -88,8 +90,9 @@ def accept(
 ) -> Told:
     """The provider knows it under this id. The job is let go, and waits so long for its next poll."""
     return _tell(
-        conn, _ACCEPTED, claim, number, keeps=False, id=provider_job_id, after=after_seconds, progress=progress
-    )
+        conn, _ACCEPTED, claim, number, keeps=False, id=provider_job_id, after=after_seconds, progress=progress,
+        knew=claim.cancel_requested,
+    )  # fmt: skip
 
 
 def deliver(
@@ -100,6 +103,7 @@ def deliver(
     delivered: Mapping[str, Any],
     usage: Mapping[str, int],
     cost_usd_micros: int | None,
+    provider_job_id: str | None = None,
 ) -> Told:
     """The provider has answered with the result, and it is known where that is. The claim is kept.
 
@@ -108,6 +112,7 @@ def deliver(
     told = _tell(
         conn, _DELIVERED, claim, number, keeps=True, delivered=Jsonb(dict(delivered)),
         usage=Jsonb(dict(usage)) if usage else None, cost=cost_usd_micros, charged=bool(cost_usd_micros),
+        id=provider_job_id,
     )  # fmt: skip
     if told is Told.OLD and cost_usd_micros is not None:
         conn.execute(
@@ -121,14 +126,24 @@ def deliver(
 def fail(conn: Connection[Any], claim: Claim, end: AttemptEnd, *, next_route: int, spends_attempt: bool) -> Told:
     """The provider has failed it, or refused the call, and the claim is lost: whoever claims next begins another attempt by
     `next_route`, or with NOWHERE ends the job. (Who has the claim writes this with its decision, in one transaction.)
+
+    A call that was turned away says nothing against a generation that the provider has accepted by another.
     """
-    return _fail(conn, claim, end, ["intent", "unknown", "accepted"], next_route, spends_attempt=spends_attempt)
+    phases = ["intent", "unknown"] if end.refused else ["intent", "unknown", "accepted"]
+    return _fail(conn, claim, end, phases, next_route, spends_attempt=spends_attempt)
 
 
 def never_called(conn: Connection[Any], claim: Claim, number: int, route: int) -> Told:
     """The worker that wrote the attempt down found its lease lost before its call, and did not make it."""
     end = AttemptEnd(number, "failed", "never_called", "the call was not made", charged=False)
     return _fail(conn, claim, end, ["intent", "unknown"], route, spends_attempt=False)
+
+
+def is_over(conn: Connection[Any], job_id: UUID, number: int) -> bool:
+    """Whether an attempt has ended, or was taken off the record."""
+    return not conn.execute(
+        "select 1 from attempts where job_id = %s and number = %s and ended_at is null", [job_id, number]
+    ).fetchone()
 
 
 def _fail(

@@ -38,7 +38,8 @@ def parked(conn: Connection[Any], limit: int = 100) -> list[Parked]:
 
 def decide(conn: Connection[Any], job_id: UUID, *, again: bool) -> GivenUp:
     """What an operator has found out at the provider: nothing was generated, so try `again`; or give the job up, which
-    refunds it. Raises NotFound where the job is not parked, or a worker looks after it just now.
+    refunds it. Raises NotFound where the job is not parked, a worker looks after it just now, or its provider has called
+    back and nobody has read that yet.
     """
     owner = conn.execute("select account_id from job_runs where job_id = %s", [job_id]).fetchone()
     if owner is not None:
@@ -46,7 +47,8 @@ def decide(conn: Connection[Any], job_id: UUID, *, again: bool) -> GivenUp:
     run = conn.execute(
         """select r.token, a.number, a.provider, a.own_key is not null from job_runs r
              join attempts a on a.job_id = r.job_id and a.ended_at is null
-            where r.job_id = %s and r.status = 'reconciling' and r.lease_owner is null for update of r""",
+            where r.job_id = %s and r.status = 'reconciling' and r.lease_owner is null and not r.called_back
+              for update of r""",
         [job_id],
     ).fetchone()
     if owner is None or run is None:

@@ -139,8 +139,9 @@ def reroute(conn: Connection[Any], claim: Claim, number: int, route: int) -> boo
     )
 
 
-# When a job that lets go is due: at once if it was called back about, else after so many seconds, and at its time limit.
-WAKE = """case when r.called_back then app_now()
+# When a job that lets go is due: at once if there is something to be done that the claim did not know of, a call back or
+# a cancel; else after so many seconds, and at its time limit.
+WAKE = """case when r.called_back or r.cancel_requested_at is not null and not %(knew)s then app_now()
                when r.deadline_at <= app_now() then app_now() + make_interval(secs => %(after)s)
                else least(app_now() + make_interval(secs => %(after)s), r.deadline_at) end"""
 
@@ -158,7 +159,7 @@ def wait(
                        progress = coalesce(%(progress)s, progress), wake_at = {WAKE}
                  where job_id = %(job)s and token = %(token)s and lease_owner = %(owner)s""",
             {
-                "reason": reason, "progress": progress, "after": after_seconds,
+                "reason": reason, "progress": progress, "after": after_seconds, "knew": claim.cancel_requested,
                 "job": claim.job_id, "token": claim.token, "owner": claim.owner,
             },
         ).rowcount
@@ -173,11 +174,12 @@ def wait_unknown(conn: Connection[Any], claim: Claim, number: int, *, after_seco
     return bool(
         conn.execute(
             """with r as (update job_runs set status = 'reconciling', lease_owner = null, reason = %s, rings = 0,
-                                 wake_at = app_now() + make_interval(secs => case when called_back then 0 else %s end)
+                                 wake_at = app_now() + make_interval(secs => case when called_back
+                                   or cancel_requested_at is not null and not %s then 0 else %s end)
                            where job_id = %s and token = %s and lease_owner = %s returning job_id)
                update attempts a set phase = 'unknown' from r
                 where a.job_id = r.job_id and a.number = %s and a.phase in ('intent', 'unknown')""",
-            [reason, after_seconds, claim.job_id, claim.token, claim.owner, number],
+            [reason, claim.cancel_requested, after_seconds, claim.job_id, claim.token, claim.owner, number],
         ).rowcount
     )
 
@@ -190,18 +192,20 @@ def last_error(conn: Connection[Any], job_id: UUID) -> tuple[str, str]:
     return (row[0] or "failed", row[1] or "the attempt failed") if row else ("failed", "no attempt was made")
 
 
-def extend(conn: Connection[Any], leases: Sequence[tuple[UUID, int, str]]) -> dict[UUID, bool]:
-    """Keep leases, given as (job, token, owner), alive. Returns those still held, and whether their job is to be canceled."""
+def extend(conn: Connection[Any], leases: Sequence[tuple[UUID, int, str]]) -> dict[tuple[UUID, int], bool]:
+    """Keep leases, given as (job, token, owner), alive. Returns those still held, by job and token, and whether their job is
+    to be canceled.
+    """
     if not leases:
         return {}
     rows = conn.execute(
         """update job_runs r set wake_at = app_now() + make_interval(secs => %s)
              from unnest(%s::uuid[], %s::bigint[], %s::text[]) as held(job_id, token, owner)
             where r.job_id = held.job_id and r.token = held.token and r.lease_owner = held.owner
-           returning r.job_id, r.cancel_requested_at is not null""",
+           returning r.job_id, r.token, r.cancel_requested_at is not null""",
         [settings().lease_seconds, *map(list, zip(*leases, strict=True))],
     ).fetchall()
-    return {row[0]: row[1] for row in rows}
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 def cancel_requests(conn: Connection[Any], job_ids: Sequence[UUID]) -> set[UUID]:
@@ -234,7 +238,7 @@ def give_back(conn: Connection[Any], job_id: UUID, owner: str, *, after_seconds:
               where a.job_id = r.job_id and a.token = r.token and a.phase = 'intent' returning a.job_id
            )
            update job_runs j set lease_owner = null, token = j.token + 1, rings = 0,
-                  wake_at = app_now() + make_interval(secs => %s),
+                  wake_at = greatest(app_now(), least(app_now() + make_interval(secs => %s), j.deadline_at)),
                   deadline_at = case when j.attempts > 1 or not exists (select 1 from undone) then j.deadline_at end,
                   attempts = j.attempts - (select count(*) from undone),
                   attempts_spent = j.attempts_spent - (select count(*) from undone)

@@ -17,7 +17,16 @@ from models.ending import AttemptEnd, Ending
 from models.runs import Claim
 from workers.asking import Asking, key_of, live_of
 from workers.collecting import Collecting
-from workers.decisions import Next, is_quiet, is_unwanted, last_question, next_step, says_nothing, unknown_pause
+from workers.decisions import (
+    Next,
+    is_quiet,
+    is_stop,
+    is_unwanted,
+    last_question,
+    next_step,
+    says_nothing,
+    unknown_pause,
+)
 from workers.delivered import Delivered
 from workers.enqueue import say
 from workers.leases import Hold, Keeper, LeaseLost, NotCalled
@@ -112,6 +121,11 @@ class Advance:
         except ProviderError as error:
             if hold.called:
                 self._asking.told(hold, error, over=True)
+            elif error.code == "storage_failed" and error.retryable:  # ours: it is no attempt
+                self._records.put_back(
+                    hold, None, self._records.back_off(3), error.message, next_route=live_of(hold).route
+                )
+                return
             self._records.failed(hold, error)
         except OutcomeUnknown as error:
             self._asking.told(hold, error, over=False)
@@ -132,8 +146,10 @@ class Advance:
             return False
         if choice.route != live.route:
             with single() as conn:
-                if not runs.reroute(conn, claim, live.number, choice.route):
-                    raise LeaseLost("another worker has the job, or it was canceled")
+                rerouted = runs.reroute(conn, claim, live.number, choice.route)
+            if not rerouted:
+                self._asking.left(hold)
+                raise LeaseLost("another worker has the job, or it was canceled")
             provider = claim.entry.routes[choice.route].provider
             hold.claim = replace(claim, live=live._replace(route=choice.route, provider=provider))
         return True
@@ -141,14 +157,18 @@ class Advance:
     def _not_called(self, hold: Hold, why: str) -> None:
         """The call was not made. If the claim is lost, the attempt is over: whoever has the job must not wait for it."""
         live = live_of(hold)
-        if hold.lost:
+        if hold.called:  # once before, and its answer was lost: only its repeat was not made
+            self._unknown(hold, why)
+        elif hold.lost:
             self._records.never_called(hold)
-            return
-        self._records.put_back(hold, None, 0.0, why, next_route=live.route)
+        else:
+            self._records.put_back(hold, None, 0.0, why, next_route=live.route)
 
     def _fault_of_ours(self, hold: Hold, error: Exception) -> None:
         """An exception of ours. Before the call nothing has happened yet; after it, nobody knows what has."""
-        if hold.called or not hold.claim.begins:
+        if is_passing(error) and not hold.called and not hold.claim.begins:
+            self._let_go(hold, self._records.back_off(1), str(error))  # nobody was asked
+        elif hold.called or not hold.claim.begins:
             self._unknown(hold, f"unexpected {type(error).__name__}")
         elif is_passing(error):
             self._records.put_back(hold, None, self._records.back_off(1), str(error), next_route=live_of(hold).route)
@@ -169,9 +189,8 @@ class Advance:
 
     def _recover(self, hold: Hold) -> None:
         """A call was written down and its answer is not known: ask, or repeat where that is the same call, never guess."""
-        claim, live = hold.claim, live_of(hold)
-        key = key_of(claim, live.number)
-        unwanted = is_unwanted(claim)
+        key = key_of(hold.claim, live_of(hold).number)
+        unwanted = is_unwanted(hold.claim)
 
         def ask(provider: Provider, request: Request) -> Outcome | None:
             called = self._asking.called_back(hold, provider, request)
@@ -181,7 +200,7 @@ class Advance:
                 case "lookup":
                     return provider.lookup(request, key)
                 case "idempotent" if not unwanted:
-                    return provider.start(self._asking.request(hold, begins=True), key)
+                    return self._asking.repeated(hold, provider)
             raise OutcomeUnknown("the provider cannot be asked about a lost answer")
 
         self._ask(hold, ask)
@@ -197,8 +216,8 @@ class Advance:
             return
         try:
             outcome = ask(provider, request)
-        except NotCalled:
-            self._records.wait(hold, 0.0, None)
+        except NotCalled as why:
+            self._let_go(hold, 0.0, str(why))
             return
         except ProviderError as error:
             silent = says_nothing(hold.claim, live.phase, error)
@@ -229,7 +248,7 @@ class Advance:
         if isinstance(outcome, Pending):
             self._records.accept(hold, outcome)
         else:
-            self._collecting.first(hold, Delivered(outcome.outputs, outcome.cost_usd_micros, outcome.usage))
+            self._collecting.first(hold, Delivered.of(outcome))
 
     def _never_began(self, hold: Hold) -> None:
         """The provider does not know our key: the call was never made, so another may be. A request may still be on its
@@ -243,6 +262,13 @@ class Advance:
             live.number, "failed", "never_began", "the call had not reached the provider", charged=False
         )
         self._records.put_back(hold, attempt, 0.0, attempt.error_message or "", next_route=live.route)
+
+    def _let_go(self, hold: Hold, seconds: float, reason: str) -> None:
+        """The question was not asked: it will be."""
+        if live_of(hold).phase in {"intent", "unknown"}:
+            self._records.unknown(hold, seconds, reason)
+        else:
+            self._records.wait(hold, seconds, reason)
 
     def _unknown(self, hold: Hold, reason: str, pause: float | None = None) -> None:
         """The answer, or the question, was lost. What has its id is asked again; the rest is reconciling, until a limit
@@ -282,8 +308,16 @@ class Advance:
             outcome = self._last_look(hold)
         except ProviderError as error:
             lost, cost = (error.message if says_nothing(claim, live.phase, error) else ""), error.cost_usd_micros
+            if not lost and not is_stop(error):  # it had failed by itself, and what has failed is not charged
+                ending = replace(ending, cost_credits=0)
         except OutcomeUnknown as error:
-            lost = str(error)
+            lost = error.message
+        except Exception as error:
+            if isinstance(error, NotCalled) or is_passing(error):  # it was not asked
+                self._let_go(hold, 0.0 if isinstance(error, NotCalled) else self._records.back_off(1), str(error))
+                return
+            log.exception("job %s: asking its provider a last time failed unexpectedly", claim.job_id)
+            lost = f"unexpected {type(error).__name__}"
         else:
             if isinstance(outcome, Done):
                 self._answered(hold, outcome)
@@ -297,29 +331,28 @@ class Advance:
         self._records.end(hold, replace(ending, attempt=attempt), blind=True)
 
     def _last_look(self, hold: Hold) -> Outcome:
-        """What became of the generation; at the end it is asked to stop, if it runs."""
+        """What became of the generation; at the end it is asked to stop, if it runs. What was stopped is only polled: to
+        repeat its start could begin another.
+        """
         live = live_of(hold)
-        provider, request = self._asking.provider(live), self._asking.request(hold, begins=False)
+        try:
+            provider, request = self._asking.provider(live), self._asking.request(hold, begins=False)
+        except ProviderError as error:
+            if is_unwanted(hold.claim):
+                raise
+            raise OutcomeUnknown(error.message) from error
         called = self._asking.called_back(hold, provider, request)
         if isinstance(called, Done):
             return called
-        if not hold.claim.cancel_requested:
-            outcome = self._look(hold, provider, request)
+        if not is_unwanted(hold.claim):
+            outcome = self._asking.asked(hold, provider, request)
             if isinstance(outcome, Done):
                 return outcome
         try:
             provider.cancel(request, live.provider_job_id or "")
         except (ProviderError, OutcomeUnknown) as error:
             log.info("job %s: cancel at the provider came to nothing: %s", hold.claim.job_id, error)
-        return self._look(hold, provider, request)
-
-    def _look(self, hold: Hold, provider: Provider, request: Request) -> Outcome:
-        """A poll; where that asks nobody, the start is repeated if that is the same generation."""
-        live = live_of(hold)
-        outcome = provider.poll(request, live.provider_job_id or "")
-        if isinstance(outcome, Pending) and provider.recovery(request) == "idempotent":
-            return provider.start(self._asking.request(hold, begins=True), key_of(hold.claim, live.number))
-        return outcome
+        return provider.poll(request, live.provider_job_id or "")
 
 
 def _stopped(claim: Claim) -> Ending:

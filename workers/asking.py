@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from models import callbacks, provider_keys
 from models.db import single
 from models.providers import BUILT_IN
+from models.rescues import Slot
 from models.runs import Claim, LiveAttempt
 from models.settings import settings
 from workers import inputs, routing
@@ -22,6 +23,7 @@ from workers.providers.base import (
     Outcome,
     OutcomeUnknown,
     Output,
+    Pending,
     Provider,
     ProviderError,
     Request,
@@ -31,6 +33,7 @@ from workers.routing import Choice, Go
 
 log = logging.getLogger(__name__)
 
+ASK_SECONDS = 30.0  # a question may take so long, also past the time limit
 SLOT_SECONDS = 60.0  # how long after the job's time limit a provider's slot is freed, if nobody frees it
 
 
@@ -49,16 +52,22 @@ class Asking:
     def choose(self, hold: Hold) -> Choice:
         """Choose a route, from the one that the claim wrote down on, and take a slot of its provider."""
         claim, live = hold.claim, live_of(hold)
-        routes = claim.entry.routes
+        routes, member = claim.entry.routes, key_of(claim, live.number)
         if routes[live.route].provider == BUILT_IN:
             return Go(live.route)  # is in the house: has no limits, and is not worth two round trips
         with single() as conn:
             own = provider_keys.providers_of(conn, claim.account_id)
-        return routing.take(
-            pressure(), routes, self._roster.limits, live.route, key_of(claim, live.number),
+
+        def credential(name: str) -> str:
+            return provider_keys.credential(name, claim.account_id, own=name in own)
+
+        choice = routing.take(
+            pressure(), routes, self._roster.limits, live.route, member, pressure_key=credential,
             lease_seconds=max(0.0, claim.seconds_left) + SLOT_SECONDS, chance=self._chance(),
-            pressure_key=lambda name: provider_keys.credential(name, claim.account_id, own=name in own),
         )  # fmt: skip
+        if isinstance(choice, Go):
+            hold.slot = Slot(credential(routes[choice.route].provider), member)
+        return choice
 
     def begin_with_own_key(self, hold: Hold) -> None:
         """Write down the account's own key, if it has one at the attempt's provider: what it begins, it is asked for with.
@@ -77,6 +86,10 @@ class Asking:
                 sealed = None
         if sealed is not None:
             hold.claim = replace(claim, live=live._replace(own_key=sealed))
+        credential = credential_of(claim, live_of(hold))
+        if hold.slot is not None and hold.slot.credential != credential:  # saved, removed or unreadable since
+            pressure().release(*hold.slot)
+            hold.slot = None
 
     def told(self, hold: Hold, error: ProviderError | OutcomeUnknown | None, *, over: bool) -> None:
         """What the provider's answer says about the provider. `over`: it works on the job no longer.
@@ -102,11 +115,11 @@ class Asking:
     def left(self, hold: Hold) -> None:
         """Nobody waits for the provider any more: give its slot back, however the attempt has come to its end."""
         claim, live = hold.claim, hold.claim.live
-        if live is None or live.provider == BUILT_IN or hold.released:
+        if live is None or hold.released or (live.provider == BUILT_IN and hold.slot is None):
             return
         hold.released = True
         try:
-            pressure().release(credential_of(claim, live), key_of(claim, live.number))
+            pressure().release(*(hold.slot or Slot(credential_of(claim, live), key_of(claim, live.number))))
         except Exception:
             log.exception("job %s: its provider's slot is freed when it lapses", claim.job_id)
 
@@ -129,7 +142,7 @@ class Asking:
             input=inputs.plain(claim.input, files),
             files=files,
             options=route.options,
-            seconds_left=max(1.0, claim.seconds_left),
+            seconds_left=max(1.0 if claim.begins else ASK_SECONDS, claim.seconds_left),
             canceled=hold.stop.is_set,
             callback_url=_callback_url(claim, live),
             api_key=own.get_secret_value() if own else None,
@@ -146,6 +159,31 @@ class Asking:
                 "not_configured", f"the key of provider {live.provider!r} is not set", retryable=False, elsewhere=True
             )
         return own
+
+    def repeated(self, hold: Hold, provider: Provider) -> Outcome:
+        """Begin it again under the same key, which is the same generation. What turns us away before the call (a file that
+        cannot be had, an option that is wrong by now) says nothing about it.
+        """
+        try:
+            return provider.start(self.request(hold, begins=True), key_of(hold.claim, live_of(hold).number))
+        except ProviderError as error:
+            if hold.called:
+                raise
+            raise OutcomeUnknown(f"it could not be asked: {error.message}") from error
+
+    def asked(self, hold: Hold, provider: Provider, request: Request) -> Outcome:
+        """A poll of what is known by its id; where that asks nobody, its start is repeated, if that is the same."""
+        outcome = provider.poll(request, live_of(hold).provider_job_id or "")
+        if isinstance(outcome, Pending) and provider.recovery(request) == "idempotent":
+            return self.repeated(hold, provider)
+        return outcome
+
+    def may_be_repeated(self, hold: Hold) -> bool:
+        """Whether another worker may have begun the attempt's generation by repeating its start."""
+        try:
+            return self.provider(live_of(hold)).recovery(self.request(hold, begins=False)) == "idempotent"
+        except ProviderError:
+            return False  # nobody can be asked
 
     def output(self, hold: Hold) -> Callable[[str, str | None], Output]:
         """What makes an output of an address that the attempt's provider has answered with."""
@@ -168,9 +206,15 @@ class Asking:
         useless: list[int] = []
         try:
             for call in reversed(calls):
-                outcome = provider.callback(
-                    request, live.provider_job_id, Callback(call.headers, call.body, call.received_at)
-                )
+                try:
+                    outcome = provider.callback(
+                        request, live.provider_job_id, Callback(call.headers, call.body, call.received_at)
+                    )
+                except (ProviderError, OutcomeUnknown):
+                    raise
+                except Exception:  # it would be read again, and break again, for ever
+                    log.exception("job %s: a call back cannot be read", claim.job_id)
+                    outcome = None
                 if isinstance(outcome, Done):
                     return outcome
                 if outcome is None or pending is not None:

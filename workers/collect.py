@@ -7,6 +7,7 @@ same object. Nothing is deleted here: what becomes no result is a stray, and the
 
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
@@ -22,6 +23,7 @@ from models.settings import settings
 from storage import keys
 from storage.media import Media, UnusableResult, is_picture, kind_of, kinds_of, measure, measure_picture
 from storage.s3 import StorageError, storage
+from workers.decisions import fetching_seconds
 from workers.delivered import DATA_BYTES, Collectable, staged
 from workers.leases import Hold, LeaseLost
 from workers.providers.base import NotFetched, Output
@@ -44,7 +46,8 @@ class Collector:
         self._hold = hold
         self._alone = alone
         self._unusable: dict[int, UnusableResult] = {}
-        self._kinds: dict[int, frozenset[str]] = {}  # what each may have been ordered as
+        self._gone: set[int] = set()  # what an earlier step has stored, and is not in the bucket
+        self._end = math.inf  # of fetching
         self._said: dict[int, str] = {}  # how texts begin: where no text was ordered, it is an apology
         self.outputs: list[Collectable] = list(outputs)
 
@@ -54,7 +57,10 @@ class Collector:
         Raises UnusableResult (nothing of the kind that was ordered, with what there is instead), NotFetched, StorageError,
         OSError, LeaseLost. May be called again: what is stored is not stored again.
         """
+        self._end = time.monotonic() + fetching_seconds(self._hold.claim)
         missing: UnusableResult | NotFetched | None = None
+        if self._gone:
+            missing = NotFetched("it was stored, and is not in the bucket")
         for index, output in enumerate(self.outputs):
             if isinstance(output, NewAsset) or index in self._unusable:
                 continue
@@ -71,11 +77,17 @@ class Collector:
             raise missing
         return self.usable()
 
+    def check(self) -> None:
+        """Look whether what an earlier step has stored is still there. Raises StorageError where S3 does not say."""
+        stored = [(number, each) for number, each in enumerate(self.outputs) if isinstance(each, NewAsset)]
+        self._gone = {number for number, asset in stored if not is_there(asset)}
+
     def usable(self) -> list[NewAsset]:
         """What is stored, if one of it is of the kind that was ordered. Raises UnusableResult."""
-        assets = [each for each in self.outputs if isinstance(each, NewAsset)]
+        stored = [each for number, each in enumerate(self.outputs) if number not in self._gone]
+        assets = [each for each in stored if isinstance(each, NewAsset)]
         kind = self._hold.claim.entry.kind
-        if any(kind in self._kinds.get(asset.index, {kind_of(asset.media_type)}) for asset in assets):
+        if any(kind in {kind_of(asset.media_type), *asset.kinds} for asset in assets):
             for index, error in self._unusable.items():
                 log.warning("job %s: output %d is left out: %s", self._hold.claim.job_id, index, error)
             return assets
@@ -141,13 +153,13 @@ class Collector:
     def _watched(self, output: Output) -> Iterator[bytes]:
         """The stream, while the job is ours, the result is not too large and there is time."""
         size, limit = 0, settings().max_result_bytes
-        end = time.monotonic() + settings().fetch_seconds
+        end = self._end if output.address is not None else math.inf
         for chunk in output.chunks():
             size += len(chunk)
             if size > limit:
                 raise UnusableResult("result_too_large", f"the result has more than {limit} bytes")
             if time.monotonic() > end:
-                raise NotFetched(f"the result did not come within {settings().fetch_seconds:g} s")
+                raise NotFetched("the result did not come in its time")
             self._go_on()
             yield chunk
 
@@ -156,7 +168,6 @@ class Collector:
             raise LeaseLost("another worker collects the result")
 
     def _store(self, index: int, media: Media, result: Path | bytes, digest: bytes, size_bytes: int) -> NewAsset:
-        self._kinds[index] = kinds_of(media)
         self._go_on()
         claim, live = self._hold.claim, self._hold.claim.live
         assert live is not None  # noqa: S101 - outputs are an attempt's
@@ -176,7 +187,7 @@ class Collector:
         return NewAsset(
             id=uuid7(), index=index, key=key, media_type=media.media_type, size_bytes=size_bytes, sha256=digest,
             width=media.width, height=media.height, duration_ms=media.duration_ms, thumbnail_key=thumbnail_key,
-            thumbnail_bytes=len(media.thumbnail or b""),
+            thumbnail_bytes=len(media.thumbnail or b""), kinds=tuple(sorted(kinds_of(media))),
         )  # fmt: skip
 
     def _put_thumbnail(self, key: str, media: Media) -> None:

@@ -7,7 +7,6 @@ where what came was cut off for good.
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 from common.faultpoints import reached
@@ -15,12 +14,13 @@ from models import prices
 from models.ending import AttemptEnd, Ending, NewAsset
 from models.facts import Told
 from storage.media import UnusableResult
-from workers.asking import Asking, key_of, live_of
-from workers.collect import Collector, is_there
-from workers.decisions import collecting_is_over, measured_quantity_milli
+from workers.asking import Asking, live_of
+from workers.collect import Collector
+from workers.decisions import collecting_is_over, held_too_long, measured_quantity_milli
 from workers.delivered import Delivered, read
 from workers.leases import Hold, LeaseLost
-from workers.providers.base import Done, OutcomeUnknown, ProviderError
+from workers.persist import is_passing
+from workers.providers.base import Done, OutcomeUnknown, ProviderError, storable
 from workers.records import Records
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,9 @@ class Collecting:
         assert row is not None  # noqa: S101 - the table says so of what is delivered
         try:
             delivered = read(row, self._asking.output(hold))
-        except ProviderError as error:  # the provider, or its key, is not known here; somebody may mend that
+        except Exception as error:  # the provider, or its key, is not known here; somebody may mend that
+            if is_passing(error):
+                raise
             self._later(hold, Delivered((), row.get("cost_usd_micros"), row.get("usage") or {}), None, error)
             return
         if not self._is_unwanted(hold, delivered):
@@ -60,7 +62,9 @@ class Collecting:
         """False: another has the job now, and goes on from what was written."""
         if self._records.deliver(hold, delivered) is not Told.MINE:
             return False
-        hold.claim = replace(hold.claim, live=live_of(hold)._replace(phase="delivered"))
+        live = live_of(hold)
+        known_as = live.provider_job_id or delivered.provider_job_id
+        hold.claim = replace(hold.claim, live=live._replace(phase="delivered", provider_job_id=known_as))
         return True
 
     def _is_unwanted(self, hold: Hold, delivered: Delivered) -> bool:
@@ -75,7 +79,8 @@ class Collecting:
         tries = 0
         while True:
             try:
-                self._verify(hold, collector)
+                if live_of(hold).phase == "delivered":
+                    collector.check()
                 assets = collector.collect()
             except LeaseLost:
                 raise
@@ -88,8 +93,7 @@ class Collecting:
                 return
             except Exception as error:  # S3 or the disk is away, or a fault of ours
                 log.warning("job %s: a result is not stored yet", hold.claim.job_id, exc_info=True)
-                if not Delivered(collector.outputs).is_alone() or self._keep(collector):
-                    self._later(hold, delivered, collector, error)
+                if self._let_go(hold, delivered, collector, error):
                     return
                 tries += 1
                 time.sleep(min(HOLD_PAUSE_SECONDS, 0.2 * 2**tries))
@@ -98,13 +102,19 @@ class Collecting:
         reached("uploaded")
         self._succeed(hold, delivered, assets)
 
-    def _verify(self, hold: Hold, collector: Collector) -> None:
-        """What an earlier step has stored is still there."""
-        if live_of(hold).phase != "delivered":
-            return
-        for output in collector.outputs:
-            if isinstance(output, NewAsset) and not is_there(output):
-                raise FileNotFoundError(f"{output.key} was stored, and is not in the bucket")
+    def _let_go(self, hold: Hold, delivered: Delivered, collector: Collector, error: Exception) -> bool:
+        """Let go of a result that cannot be stored, where nothing is lost by it. False: it is held in memory. A worker that
+        stops writes down whatever it has.
+        """
+        if not Delivered(collector.outputs).is_alone() or self._keep(collector) or hold.stopping:
+            self._later(hold, delivered, collector, error)
+        elif held_too_long(hold.claim):
+            self._lost(hold, delivered, error)
+        elif live_of(hold).phase == "accepted":  # it can be asked for again
+            self._records.wait(hold, HOLD_PAUSE_SECONDS, f"its result is not stored yet: {error}")
+        else:
+            return False
+        return True
 
     def _keep(self, collector: Collector) -> bool:
         """Bring what nobody else has to where others can find it: into the row, if it is small, or into the bucket as it
@@ -131,9 +141,9 @@ class Collecting:
             if live.provider_job_id is not None:
                 outcome = self._asking.called_back(hold, provider, request)
                 if not isinstance(outcome, Done) or live.phase == "delivered":
-                    outcome = provider.poll(request, live.provider_job_id)
+                    outcome = self._asking.asked(hold, provider, request)
             elif provider.recovery(request) == "idempotent":
-                outcome = provider.start(self._asking.request(hold, begins=True), key_of(hold.claim, live.number))
+                outcome = self._asking.repeated(hold, provider)
             else:
                 return False
         except LeaseLost:
@@ -143,7 +153,7 @@ class Collecting:
             return False
         if not isinstance(outcome, Done):
             return False
-        fresh = Delivered(outcome.outputs, outcome.cost_usd_micros, outcome.usage)
+        fresh = Delivered.of(outcome)
         collector = Collector(hold, fresh.outputs, alone=fresh.is_alone())
         self._collect(hold, fresh, collector, asked_again=True)
         return True
@@ -176,7 +186,6 @@ class Collecting:
             new = live_of(hold).phase != "delivered" or list(delivered.outputs) != collector.outputs
             if new and not self._write_down(hold, progress):
                 return
-        live = live_of(hold)
         over, pause = collecting_is_over(hold.claim, fetching=isinstance(error, OutcomeUnknown | UnusableResult))
         if not over:
             self._records.wait(hold, pause, f"its result is not here yet: {error}")
@@ -188,23 +197,34 @@ class Collecting:
         if assets:
             self._succeed(hold, delivered, assets)
             return
-        cost, why = delivered.cost_usd_micros, f"the result could not be had: {error}"
-        attempt = AttemptEnd(live.number, "failed", "result_lost", why[:1000], charged=cost != 0, cost_usd_micros=cost,
-                             usage=dict(delivered.usage))  # fmt: skip
-        self._records.end(hold, Ending("failed", error_code="result_lost", error_message=why[:1000], attempt=attempt))
+        self._lost(hold, delivered, error)
+
+    def _lost(self, hold: Hold, delivered: Delivered, error: Exception) -> None:
+        cost, why = delivered.cost_usd_micros, storable(f"the result could not be had: {error}")
+        attempt = AttemptEnd(
+            live_of(hold).number, "failed", "result_lost", why, charged=cost != 0, cost_usd_micros=cost,
+            usage=dict(delivered.usage),
+        )  # fmt: skip
+        self._records.end(hold, Ending("failed", error_code="result_lost", error_message=why, attempt=attempt))
 
     def _succeed(self, hold: Hold, delivered: Delivered, assets: list[NewAsset]) -> None:
-        claim = hold.claim
-        quantity = measured_quantity_milli(claim.entry.price.unit, claim.quantity_milli, assets, delivered.usage)
+        claim, stored = hold.claim, replace(delivered, outputs=assets)
+        try:
+            quantity = measured_quantity_milli(claim.entry.price.unit, claim.quantity_milli, assets, delivered.usage)
+            cost = prices.credits_for(prices.Rate(*claim.rate), quantity)
+        except Exception as error:  # a fault of ours
+            log.exception("job %s: what its result costs cannot be said", claim.job_id)
+            if self._write_down(hold, stored):
+                self._later(hold, stored, None, error)
+            return
         ending = Ending(
             "succeeded",
-            cost_credits=prices.credits_for(prices.Rate(*claim.rate), quantity),
+            cost_credits=cost,
             assets=assets,
             result_hours=claim.entry.result_hours,
             attempt=_done(hold, delivered),
         )
-        stored: Callable[[], Told] = lambda: self._records.deliver(hold, replace(delivered, outputs=assets))  # noqa: E731
-        self._records.end(hold, ending, stored)
+        self._records.end(hold, ending, lambda: self._records.deliver(hold, stored))
 
 
 def _done(hold: Hold, delivered: Delivered) -> AttemptEnd:

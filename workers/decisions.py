@@ -86,6 +86,11 @@ def says_nothing(claim: Claim, phase: str, error: ProviderError) -> bool:
     return error.limited or (error.refused_call and (error.retryable or error.elsewhere))
 
 
+def is_stop(error: ProviderError) -> bool:
+    """Whether a provider's word on a generation that it was asked to stop is that it did, or has forgotten it."""
+    return error.code in {"canceled", "timed_out", "unknown_job"}
+
+
 def is_unwanted(claim: Claim) -> bool:
     """Whether its result would be dropped and refunded."""
     return claim.cancel_requested and claim.entry.on_cancel == "refund"
@@ -115,6 +120,18 @@ def unknown_pause(claim: Claim, back_off: float) -> float | None:
 def last_question(claim: Claim) -> bool:
     """Whether this claim has asked after the last time at which a question that is lost is repeated."""
     return claim.seconds_left < -settings().ask_again_seconds
+
+
+def fetching_seconds(claim: Claim) -> float:
+    """How long one step may fetch results from their addresses: to the time limit, and at least for a while."""
+    left = claim.seconds_left - elapsed_seconds(claim)
+    return min(settings().fetch_seconds, max(left, settings().collect_seconds))
+
+
+def held_too_long(claim: Claim) -> bool:
+    """Whether a result that cannot be stored, nor written down, is given up."""
+    age = claim.live.age_seconds if claim.live else 0.0
+    return age + elapsed_seconds(claim) >= settings().store_hours * 3600
 
 
 def collecting_is_over(claim: Claim, *, fetching: bool) -> tuple[bool, float]:

@@ -8,12 +8,12 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from models.ending import NewAsset
 from storage.s3 import storage
-from workers.providers.base import Output
+from workers.providers.base import Done, Output
 
 DATA_BYTES = 64 * 1024  # what may go into the row
 STAGED = "staged:"
@@ -28,6 +28,11 @@ class Delivered:
     outputs: Sequence[Collectable]
     cost_usd_micros: int | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
+    provider_job_id: str | None = None  # where the answer names one: it can be asked for again by it
+
+    @classmethod
+    def of(cls, done: Done) -> Self:
+        return cls(done.outputs, done.cost_usd_micros, done.usage, done.provider_job_id)
 
     def is_alone(self) -> bool:
         """Whether some of it is nowhere but in this process."""
@@ -64,7 +69,12 @@ def _written(output: Collectable) -> dict[str, Any]:
 def _read(each: Mapping[str, Any], at_address: Callable[[str, str | None], Output]) -> Collectable:
     if "asset" in each:
         fields = each["asset"]
-        return NewAsset(**{**fields, "id": UUID(fields["id"]), "sha256": bytes.fromhex(fields["sha256"])})
+        read = {
+            "id": UUID(fields["id"]),
+            "sha256": bytes.fromhex(fields["sha256"]),
+            "kinds": tuple(fields.get("kinds", ())),
+        }
+        return NewAsset(**{**fields, **read})
     media_type = each.get("media_type")
     if "data" in each:
         return Output(partial(_once, b64decode(each["data"])), media_type)

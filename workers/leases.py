@@ -10,6 +10,7 @@ from uuid import UUID
 from common import uptime
 from models import fleet, runs
 from models.db import transaction
+from models.rescues import Slot
 from models.runs import Claim
 from models.settings import settings
 from workers.enqueue import ring
@@ -38,7 +39,8 @@ class Hold:
         self.lost = False
         self.called = False  # the provider may have been called since the claim
         self.alone = False  # nobody but this thread can learn what it is told
-        self.released = False  # the provider's slot
+        self.slot: Slot | None = None  # taken at a provider under this claim
+        self.released = False  # the slot, or that of an earlier claim
         self._confirmed_at = claim.claimed_at
         self._stopping = stopping or threading.Event()
 
@@ -56,10 +58,15 @@ class Hold:
             raise NotCalled("the job was canceled before the call")
         self.called = True
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the process is to end."""
+        return self._stopping.is_set()
+
     def _extend(self) -> None:
         claim, before = self.claim, uptime.seconds()
         held = persist(lambda conn: runs.extend(conn, [(claim.job_id, claim.token, claim.owner)]))
-        self.keep(before, held.get(claim.job_id))
+        self.keep(before, held.get((claim.job_id, claim.token)))
 
     def keep(self, asked_at: float, canceled: bool | None) -> None:
         """The database's word on the lease, as of `asked_at`. `canceled` None: it is not ours any more."""
@@ -78,7 +85,7 @@ class Keeper:
         self._worker_id = worker_id
         self._queues = queues
         self._threads = threads
-        self._holds: dict[UUID, Hold] = {}
+        self._holds: set[Hold] = set()  # one job's may be two: its lease was lost, and it was claimed here again
         self._doubtful: dict[tuple[UUID, str], float] = {}  # claims whose answer was lost, and since when
         self._claims = itertools.count(1)
         self._lock = threading.Lock()
@@ -96,8 +103,11 @@ class Keeper:
         self._thread.join(timeout=10)
         try:
             for hold in self._current():
+                claim = hold.claim
                 with transaction() as conn:
-                    rung = runs.release(conn, hold.claim)
+                    # No call is begun any more: an attempt that was not called leaves nothing to be asked about.
+                    uncalled = claim.begins and not hold.called
+                    rung = runs.give_back(conn, claim.job_id, claim.owner) if uncalled else runs.release(conn, claim)
                 ring([rung] if rung else [])
             with transaction() as conn:
                 fleet.forget_worker(conn, self._worker_id)
@@ -129,17 +139,16 @@ class Keeper:
         if claim.cancel_requested:
             held.stop.set()
         with self._lock:
-            self._holds[claim.job_id] = held
+            self._holds.add(held)
         try:
             yield held
         finally:
             with self._lock:
-                if self._holds.get(claim.job_id) is held:
-                    del self._holds[claim.job_id]
+                self._holds.discard(held)
 
     def _current(self) -> list[Hold]:
         with self._lock:
-            return list(self._holds.values())
+            return list(self._holds)
 
     def _run(self) -> None:
         extend_every = settings().lease_seconds / 4
@@ -165,7 +174,7 @@ class Keeper:
             fleet.report_worker(conn, self._worker_id, self._queues, self._threads, self.threads_alive(), len(holds))
             held = runs.extend(conn, [(h.claim.job_id, h.claim.token, h.claim.owner) for h in holds])
         for hold in holds:
-            hold.keep(before, held.get(hold.claim.job_id))
+            hold.keep(before, held.get((hold.claim.job_id, hold.claim.token)))
 
     def _look(self, holds: list[Hold]) -> None:
         with transaction() as conn:

@@ -25,7 +25,7 @@ from workers.delivered import Delivered
 from workers.enqueue import ring, say, tell_soon
 from workers.leases import Hold
 from workers.persist import is_passing, persist
-from workers.providers.base import Pending, ProviderError
+from workers.providers.base import Pending, ProviderError, storable
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +69,10 @@ class Records:
         claim, number, row = hold.claim, live_of(hold).number, delivered.row()
         told = persist(
             lambda conn: facts.deliver(
-                conn, claim, number, delivered=row, usage=delivered.usage, cost_usd_micros=delivered.cost_usd_micros
+                conn, claim, number, delivered=row, usage=delivered.usage, cost_usd_micros=delivered.cost_usd_micros,
+                provider_job_id=delivered.provider_job_id,
             )
-        )
+        )  # fmt: skip
         hold.alone = False
         reached("delivered")
         if told is not Told.MINE:
@@ -81,16 +82,19 @@ class Records:
     def fail_late(self, hold: Hold, end: AttemptEnd, next_route: int | None, *, spends_attempt: bool) -> Told:
         """The attempt has failed, and what follows cannot be decided here: whoever claims next goes on from there."""
         claim, route = hold.claim, facts.NOWHERE if next_route is None else next_route
+        if end.refused and self._asking.may_be_repeated(hold):
+            return Told.OLD  # whoever asks next hears it too, or what came of another call
         told = persist(lambda conn: facts.fail(conn, claim, end, next_route=route, spends_attempt=spends_attempt))
         hold.alone = False
         self._asking.left(hold)
         return told
 
     def never_called(self, hold: Hold) -> None:
-        """The lease was lost before the call, which was not made."""
+        """The lease was lost before the call, which was not made. Where a start is repeated, another may have made it."""
         claim, live = hold.claim, live_of(hold)
-        told = persist(lambda conn: facts.never_called(conn, claim, live.number, live.route))
-        if told is not Told.OLD:
+        if not self._asking.may_be_repeated(hold):
+            persist(lambda conn: facts.never_called(conn, claim, live.number, live.route))
+        if persist(lambda conn: facts.is_over(conn, claim.job_id, live.number)):
             self._asking.left(hold)
 
     # Letting go: neither a fact nor an end
@@ -217,7 +221,7 @@ class Records:
         claim, live = hold.claim, live_of(hold)
         attempt = AttemptEnd(
             live.number, "failed", error.code, error.message[:MESSAGE_CHARACTERS], charged=error.charged,
-            cost_usd_micros=error.cost_usd_micros, usage=usage,
+            cost_usd_micros=error.cost_usd_micros, usage=usage, refused=error.refused_call,
         )  # fmt: skip
         following = again_by(claim, live.route, error)
         if following is None:
@@ -251,4 +255,4 @@ def _tell(claim: Claim, ended: Ended) -> None:
 
 
 def _short(reason: str | None) -> str | None:
-    return reason[:MESSAGE_CHARACTERS] if reason is not None else None
+    return storable(reason, MESSAGE_CHARACTERS) if reason is not None else None

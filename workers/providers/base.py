@@ -114,6 +114,7 @@ class Done:
     outputs: Sequence[Output]
     cost_usd_micros: int | None = None  # None: the provider does not say
     usage: Mapping[str, int] = field(default_factory=dict)  # such as {"tokens_in": 12, "tokens_out": 300}
+    provider_job_id: str | None = None  # if it can be polled by one also now that it is done
 
     def __post_init__(self) -> None:
         named = list(self.usage.items())[:USAGE_LIMIT]

@@ -139,7 +139,7 @@ class Fal:
             return Pending(found, self._pause(request))
         if payload is not None and not request.options.get("cost_usd_micros_per_second"):
             try:
-                return _done(request, payload, None)
+                return replace(_done(request, payload, None), provider_job_id=found)
             except ProviderError as error:
                 if error.code != results.CUT_OFF:
                     raise

@@ -161,7 +161,7 @@ class Replicate:
         cost = _cost(request.options, usage)
         match prediction.get("status"):
             case "succeeded":
-                return Done(self._outputs(request, prediction, cost), cost, usage)
+                return Done(self._outputs(request, prediction, cost), cost, usage, _id(prediction))
             case "failed":
                 raise _failure(request.options, prediction.get("error"), cost)
             case "canceled":  # what it had computed until then is charged
