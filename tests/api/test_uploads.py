@@ -168,8 +168,9 @@ def test_nobody_else_sees_an_upload_and_nobody_sends_one_without_a_key(http, hea
     refused = order(http, other, photo=made["id"])
     assert (refused.status_code, refused.json()["param"]) == (404, "input.photo")
     assert http.post("/v1/files", files={"file": ("a.png", picture())}).status_code == 401
-    for odd in ("x", "file_", "file_x", str(uuid4()), "%00", "file_" + "0" * 40):
+    for odd in ("x", "file_", "file_x", str(uuid4()), "file_" + "0" * 40):
         assert http.get(f"/v1/files/{odd}", headers=head).status_code == 404, odd
+    assert http.get("/v1/files/%00", headers=head).status_code == 422
 
 
 def test_a_full_account_is_told_before_anything_is_stored(http, head, who) -> None:
