@@ -23,6 +23,7 @@ from models.errors import Busy, DatabaseAway, Unavailable
 from storage.s3 import Storage
 from tests.conftest import environment
 from tests.files import picture
+from tests.outages import admin
 from tests.support import account, assert_books_are_clean, eventually, key_of, model, rows
 
 pytestmark = [
@@ -206,6 +207,19 @@ def test_a_lock_that_was_not_had_is_busy_and_a_deadlock_as_well() -> None:
     with pytest.raises(Unavailable), transaction() as conn:
         conn.execute("set local statement_timeout = '1ms'")
         conn.execute("select pg_sleep(1)")
+
+
+@pytest.mark.parametrize("begin", [db.transaction, db.single, db.certain])
+def test_connections_that_the_server_has_closed_are_found_out_before_they_are_used(begin: Any) -> None:
+    def pids() -> set[int]:
+        with begin() as first, begin() as second, begin() as third:
+            return {conn.execute("select 1").connection.info.backend_pid for conn in (first, second, third)}
+
+    before = pids()
+    with admin() as other:
+        gone = other.execute("select pg_terminate_backend(pid, 5000) from unnest(%s) pid", [list(before)]).fetchall()
+    assert gone == [(True,)] * 3
+    assert not pids() & before
 
 
 def test_patience_is_for_the_block_and_its_threads() -> None:

@@ -1,6 +1,7 @@
 """One run of one kind of job: an account of its own, the steps that processes of ours do for it, and the way to rest."""
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -9,6 +10,7 @@ from uuid import UUID, uuid4
 
 from uuid_utils.compat import uuid7
 
+from common import uptime
 from models import accounts, credits, db, fleet, keys, lines
 from models.db import transaction
 from scheduler.main import duties
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 
 ROUNDS = 14  # until all must be quiet
 BATCH = 50
+NEVER_STOPS = threading.Event()
 TRIES = 6  # of a client, until it is told something
 AGAIN = {429, 502, 503, 504}
 REAPERS = {"results": "reap_strays", "uploads": "reap_uploads", "inputs": "reap_inputs"}
@@ -136,7 +139,8 @@ class Run:
 
         self._step("sender", claim, seen=seen)
         for line, _ in claimed:
-            self._step("sender", lambda line=line: deliver.serve(line, NEVER_STOPS), seen=seen)
+            held = deliver.Held(line, uptime.seconds())
+            self._step("sender", lambda held=held: deliver.serve(held, NEVER_STOPS), seen=seen)
 
     def _step(self, process: str, act: Callable[[], object], *, seen: bool = True) -> None:
         """One step of a process. A process that is killed in it is followed by another."""
@@ -319,11 +323,3 @@ def moments(house: House, table: str) -> list[str]:
         )  # fmt: skip
         _moments[table] = [name for (name,) in found]
     return _moments[table]
-
-
-class _Never:
-    def is_set(self) -> bool:
-        return False
-
-
-NEVER_STOPS: Any = _Never()
