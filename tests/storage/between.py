@@ -7,9 +7,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.storage.scripted import serving
 
 DONE = b'<CompleteMultipartUploadResult><ETag>"0"</ETag></CompleteMultipartUploadResult>'
 
@@ -117,20 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def between_us_and(target: str) -> Iterator[Between]:
-    class Server(ThreadingHTTPServer):
-        request_queue_size = 128  # a crowd is not refused at the door
-
-    server = Server(("127.0.0.1", 0), _Handler)
-    between = Between(f"http://127.0.0.1:{server.server_address[1]}", target)
-    server.RequestHandlerClass = type("Handler", (_Handler,), {"between": between})
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield between
-    finally:
-        between.be("away")
-        server.shutdown()
-        thread.join()
-        server.daemon_threads = True
-        server.block_on_close = False  # clients keep their connections; the threads end with them
-        server.server_close()
+    with serving() as (server, url):
+        between = Between(url, target)
+        server.RequestHandlerClass = type("Handler", (_Handler,), {"between": between})
+        try:
+            yield between
+        finally:
+            between.be("away")

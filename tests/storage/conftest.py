@@ -1,9 +1,12 @@
 """What tests of files share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from storage.s3 import Storage
+from tests.storage.scripted import Scripted, scripted_s3
 
 Writer = Callable[[bytes], Path]
 
@@ -18,3 +21,16 @@ def file(tmp_path: Path) -> Writer:
         return path
 
     return write
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Scripted]:
+    with scripted_s3() as script:
+        yield script
+
+
+@pytest.fixture(scope="module")
+def scripted(server: Scripted) -> Iterator[Storage]:
+    made = Storage(server.settings())
+    yield made
+    made.close()

@@ -85,13 +85,24 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def scripted_s3() -> Iterator[Scripted]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    script = Scripted(f"http://127.0.0.1:{server.server_address[1]}")
-    server.RequestHandlerClass = type("Handler", (_Handler,), {"script": script})
+    with serving() as (server, url):
+        script = Scripted(url)
+        server.RequestHandlerClass = type("Handler", (_Handler,), {"script": script})
+        yield script
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # a crowd is not refused at the door
+
+
+@contextmanager
+def serving() -> Iterator[tuple[ThreadingHTTPServer, str]]:
+    """A server, whose handler is to be set, and its address."""
+    server = _Server(("127.0.0.1", 0), BaseHTTPRequestHandler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield script
+        yield server, f"http://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         thread.join()

@@ -8,23 +8,15 @@ from cli.embedded.servers import Addresses
 from models.settings import settings
 from storage.s3 import PAGE, Storage, StorageError
 from tests.storage.between import Between, between_us_and
-from tests.storage.scripted import Reply, Scripted, failure, scripted_s3
+from tests.storage.scripted import Reply, Scripted, failure
 
 KEYS = [f"results/{number:05}" for number in range(2 * PAGE + 1)]  # three calls
 DONE = Reply(200, b"<DeleteResult/>")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Scripted]:
-    with scripted_s3() as script:
-        yield script
-
-
-@pytest.fixture(scope="module")
-def store(server: Scripted) -> Iterator[Storage]:
-    made = Storage(server.settings())
-    yield made
-    made.close()
+@pytest.fixture
+def store(scripted: Storage) -> Storage:
+    return scripted
 
 
 def _errors(*names: str) -> Reply:

@@ -4,7 +4,7 @@ import hashlib
 import socket
 import traceback
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 
 from storage.clients import boto_client, where
 from storage.s3 import PART_BYTES, Storage, StorageError
-from tests.storage.scripted import Reply, Scripted, failure, scripted_s3
+from tests.storage.scripted import Reply, Scripted, failure
 
 KEY = "results/a/b/1-0.png"
 SESSION_TOKEN = "a-session-token-that-is-secret"
@@ -30,17 +30,9 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Scripted]:
-    with scripted_s3() as script:
-        yield script
-
-
-@pytest.fixture(scope="module")
-def store(server: Scripted) -> Iterator[Storage]:
-    made = Storage(server.settings())
-    yield made
-    made.close()
+@pytest.fixture
+def store(scripted: Storage) -> Storage:
+    return scripted
 
 
 def stored(data: bytes) -> Reply:

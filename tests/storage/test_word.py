@@ -13,7 +13,7 @@ from models.settings import settings
 from storage.s3 import PART_BYTES, Storage, StorageError
 from storage.sums import Sums, chunks_of, sums_of
 from tests.storage.between import Between, between_us_and
-from tests.storage.scripted import Reply, Scripted, scripted_s3
+from tests.storage.scripted import Reply, Scripted
 
 KEY = "results/a/b/1-0.png"
 SMALL, LARGE = os.urandom(20_000), os.urandom(2 * PART_BYTES + 1)
@@ -112,19 +112,6 @@ def test_hurt_bytes_do_not_stay_as_the_input_that_a_later_step_would_take(line: 
 
 
 # Other servers' ETags
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Scripted]:
-    with scripted_s3() as script:
-        yield script
-
-
-@pytest.fixture(scope="module")
-def scripted(server: Scripted) -> Iterator[Storage]:
-    made = Storage(server.settings())
-    yield made
-    made.close()
 
 
 def head_of(data: bytes, etag: str | None, **more: str) -> Reply:

@@ -9,7 +9,7 @@ import pytest
 from common import uptime
 from models import lines, webhooks
 from models.db import transaction
-from models.lines import Line, Outcome
+from models.lines import Line, Outcome, Parcel
 from models.sealing import seal
 from models.settings import settings
 from tests.receivers import Receiver, receivers, sending, tell
@@ -28,6 +28,18 @@ def endpoint(account_id: UUID, there: Receiver) -> UUID:
 def claim(sender: str = "tester") -> Line:
     with transaction() as conn:
         return lines.claim(conn, sender, 1, suspects=1)[0][0]
+
+
+def taken(there: Receiver) -> tuple[Line, Parcel]:
+    """A delivery to this receiver, of a new account, that a sender is at."""
+    who = account()
+    endpoint(who, there)
+    tell(who)
+    line = claim()
+    with transaction() as conn:
+        parcel = lines.take(conn, line)
+    assert parcel is not None
+    return line, parcel
 
 
 def lapse() -> None:
@@ -100,13 +112,7 @@ def test_an_answer_that_cannot_be_written_at_once_is_written_later_and_not_asked
 
 def test_an_answer_whose_commit_is_uncertain_is_written_once_whatever_became_of_it() -> None:
     with receivers(1) as [there]:
-        who = account()
-        endpoint(who, there)
-        tell(who)
-        line = claim()
-        with transaction() as conn:
-            parcel = lines.take(conn, line)
-        assert parcel is not None
+        line, parcel = taken(there)
         failed = Outcome(False, 0.0, 0.0, {"status": 500, "error": None, "response": None, "milliseconds": 1})
         for _ in range(3):  # the first was committed, and its answer was lost
             with transaction() as conn:
@@ -219,13 +225,7 @@ def test_an_attempt_whose_sender_died_counts_and_is_told_in_the_log() -> None:
 
 def test_text_that_cannot_be_stored_does_not_keep_an_answer_from_being_written() -> None:
     with receivers(1) as [there]:
-        who = account()
-        endpoint(who, there)
-        tell(who)
-        line = claim()
-        with transaction() as conn:
-            parcel = lines.take(conn, line)
-        assert parcel is not None
+        line, parcel = taken(there)
         entry = {"status": 500, "error": "a\0b\ud800", "response": "x" * 10_000_000, "milliseconds": 1}
         with transaction() as conn:
             assert lines.record(conn, line, parcel, Outcome(False, 0.0, 0.0, entry))

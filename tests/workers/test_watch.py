@@ -40,7 +40,7 @@ def test_a_worker_whose_thread_has_died_ends_with_an_error(kind: str) -> None:
     process.start()
 
     def victims() -> list[threading.Thread]:
-        fresh = [each for each in threading.enumerate() if each not in before]
+        fresh = [each for each in threading.enumerate() if each not in before and each.is_alive()]
         return [each for each in fresh if kind in (type(each).__name__.lstrip("_"), each.name)]
 
     try:

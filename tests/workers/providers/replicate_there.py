@@ -78,5 +78,7 @@ def of(error: ProviderError) -> tuple[str, bool, bool, bool, bool]:
     return error.code, error.retryable, error.charged, error.limited, error.elsewhere
 
 
-def believed(provider: Replicate, body: bytes, headers: dict[str, str], known: str | None = "p1") -> Outcome | None:
-    return provider.callback(make(), known, came(headers, body))
+def believed(
+    provider: Replicate, body: bytes, headers: dict[str, str], known: str | None = "p1", arrived: float | None = None
+) -> Outcome | None:
+    return provider.callback(make(), known, came(headers, body, arrived))

@@ -168,10 +168,13 @@ def test_a_call_back_with_another_signature_is_not_believed(there: Set, change: 
     assert believed(there.provider(webhook_secret=SECRET), ENDED, headers) is None
 
 
-@pytest.mark.parametrize(("age", "good"), [(299, True), (302, False), (-302, False), (-298, True)])
+@pytest.mark.parametrize(("age", "good"), [(299, True), (301, False), (-301, False), (-299, True)])
 def test_a_call_back_is_believed_for_five_minutes(there: Set, age: int, good: bool) -> None:
-    headers = signed(SECRET, ENDED, at=time.time() - age)
-    assert (believed(there.provider(webhook_secret=SECRET), ENDED, headers) is not None) is good
+    arrived = 1_800_000_000.0
+    outcome = believed(
+        there.provider(webhook_secret=SECRET), ENDED, signed(SECRET, ENDED, at=arrived - age), arrived=arrived
+    )
+    assert (outcome is not None) is good
 
 
 def test_a_changed_body_or_another_secret_is_not_believed(there: Set) -> None:
