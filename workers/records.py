@@ -99,10 +99,12 @@ class Records:
 
     # Letting go: neither a fact nor an end
 
-    def wait(self, hold: Hold, seconds: float, reason: str | None, progress: int | None = None) -> None:
-        """The attempt goes on without a worker until its next look."""
+    def wait(self, hold: Hold, seconds: float, reason: str | None, progress: int | None = None) -> bool:
+        """The attempt goes on without a worker until its next look. False: the claim is not ours any more."""
         claim = hold.claim
-        persist(lambda conn: runs.wait(conn, claim, after_seconds=seconds, reason=_short(reason), progress=progress))
+        return persist(
+            lambda conn: runs.wait(conn, claim, after_seconds=seconds, reason=_short(reason), progress=progress)
+        )
 
     def unknown(self, hold: Hold, seconds: float, reason: str) -> None:
         """The answer was lost: the job is reconciling."""
@@ -244,7 +246,10 @@ class Records:
         if fact is not None:
             fact()
         seconds = AGAIN_SECONDS if is_passing(error) else self.back_off(5)
-        self.wait(hold, seconds, "the database did not take the job's end yet")  # nothing, where the fact let go of it
+        if not self.wait(hold, seconds, "the database did not take the job's end yet"):
+            # The fact let go of it, or the decision was taken though its answer was lost. Should another have the job
+            # instead, its provider counts one slot too few for a while, which is better than one too many for ever.
+            self._asking.left(hold)
 
 
 def _tell(claim: Claim, ended: Ended) -> None:

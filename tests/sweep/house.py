@@ -23,6 +23,7 @@ from models.catalogue import Entry
 from models.db import transaction
 from models.providers import ProviderEntry
 from models.settings import settings
+from scheduler import turns
 from storage.s3 import storage
 from tests.conftest import environment
 from tests.far_side import deployment
@@ -166,7 +167,12 @@ def _short_pauses() -> Iterator[None]:
         short = timeout is not None and asker in OURS
         return wait(self, min(timeout, PAUSE_SECONDS) if short and timeout is not None else timeout)
 
-    with patch.object(time, "sleep", slept), patch.object(threading.Event, "wait", waited):
+    with (
+        patch.object(time, "sleep", slept),
+        patch.object(threading.Event, "wait", waited),
+        patch.object(turns, "FIRST_REST", PAUSE_SECONDS),  # time passes in the database here, not on this clock
+        patch.object(turns, "LONGEST_REST", PAUSE_SECONDS),
+    ):
         yield
 
 
