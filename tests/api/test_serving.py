@@ -58,7 +58,11 @@ def stored() -> File:
     """A result that is stored, with its thumbnail."""
     who = account(amount=10)
     job, asset = placed(who, model()), uuid7()
-    key, thumbnail_key = keys.result_key(who, job, 1, 0, "mp4"), keys.thumbnail_key(who, job, 1, 0, "webp")
+    digest = hashlib.sha256(BODY).digest()
+    key, thumbnail_key = (
+        keys.result_key(who, job, 1, 0, digest, "mp4"),
+        keys.thumbnail_key(who, job, 1, 0, digest, "webp"),
+    )
     storage().put_bytes(key, BODY, "application/octet-stream")
     storage().put_bytes(thumbnail_key, THUMBNAIL, "image/webp")
     with transaction() as conn:
@@ -66,7 +70,7 @@ def stored() -> File:
             """insert into assets (id, job_id, account_id, index, key, media_type, size_bytes, sha256, expires_at,
                                    thumbnail_key, thumbnail_bytes)
                values (%s, %s, %s, 0, %s, 'video/mp4', %s, %s, app_now() + interval '1 day', %s, %s)""",
-            [asset, job, who, key, len(BODY), hashlib.sha256(BODY).digest(), thumbnail_key, len(THUMBNAIL)],
+            [asset, job, who, key, len(BODY), digest, thumbnail_key, len(THUMBNAIL)],
         )
     return File(asset, f"/files/{token_of(asset)}", key, thumbnail_key)
 
