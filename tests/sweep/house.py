@@ -4,6 +4,7 @@ a receiver, and a border around all of it. Made once; runs come and go.
 
 import concurrent.futures
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +24,6 @@ from models.catalogue import Entry
 from models.db import transaction
 from models.providers import ProviderEntry
 from models.settings import settings
-from scheduler import turns
 from storage.s3 import storage
 from tests.conftest import environment
 from tests.far_side import deployment
@@ -51,6 +51,7 @@ class House:
         self.watcher = psycopg.connect(settings().database_url, autocommit=True)
         self.redis = redis.Redis.from_url(settings().redis_url)
         self.client: TestClient
+        self.passed = 0.0  # seconds that have passed here besides those of the machine
         self._futures: set[Future[Any]] = set()
 
     def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -104,7 +105,7 @@ def house(addresses: Addresses, number: int, folder: Path) -> Iterator[House]:
         _offer(far)
         boundary = Boundary()
         made = House(boundary, far, receiver, box, book)
-        stack.enter_context(_short_pauses())
+        stack.enter_context(_own_time(made))
         stack.enter_context(_tracked(made))
         made.client = stack.enter_context(_api())
         ports = {port: "input" if name == "input" else "provider" for name, port in far.ports().items()}
@@ -153,26 +154,28 @@ def _api() -> Iterator[TestClient]:
 
 
 @contextmanager
-def _short_pauses() -> Iterator[None]:
-    """Our own code's pauses are short. What the servers under it wait for is left alone."""
-    sleep, wait = time.sleep, threading.Event.wait
+def _own_time(made: House) -> Iterator[None]:
+    """Our own code's pauses are short, and its clock goes on when the driver lets time pass. What the servers under it
+    wait for is left alone.
+    """
+    sleep, wait, monotonic = time.sleep, threading.Event.wait, time.monotonic
+
+    def asked_by_us() -> bool:
+        return str(sys._getframe(2).f_globals.get("__name__", "")).partition(".")[0] in OURS
 
     def slept(seconds: float) -> None:
         sleep(min(seconds, PAUSE_SECONDS))
 
     def waited(self: threading.Event, timeout: float | None = None) -> bool:
-        import sys
+        return wait(self, timeout if timeout is None or not asked_by_us() else min(timeout, PAUSE_SECONDS))
 
-        asker = str(sys._getframe(1).f_globals.get("__name__", "")).partition(".")[0]
-        short = timeout is not None and asker in OURS
-        return wait(self, min(timeout, PAUSE_SECONDS) if short and timeout is not None else timeout)
+    def now() -> float:
+        return monotonic() + (made.passed if asked_by_us() else 0.0)
 
-    with (
-        patch.object(time, "sleep", slept),
-        patch.object(threading.Event, "wait", waited),
-        patch.object(turns, "FIRST_REST", PAUSE_SECONDS),  # time passes in the database here, not on this clock
-        patch.object(turns, "LONGEST_REST", PAUSE_SECONDS),
-    ):
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(time, "sleep", slept))
+        stack.enter_context(patch.object(threading.Event, "wait", waited))
+        stack.enter_context(patch.object(time, "monotonic", now))
         yield
 
 

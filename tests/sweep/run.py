@@ -23,6 +23,7 @@ from workers.leases import Keeper
 log = logging.getLogger(__name__)
 
 ROUNDS = 14  # until all must be quiet
+ROUND_SECONDS = 5.0
 BATCH = 50
 NEVER_STOPS = threading.Event()
 TRIES = 6  # of a client, until it is told something
@@ -190,6 +191,8 @@ class Run:
         self.shift(table, "account_id = %s", 25 * 3600)
 
     def shift(self, table: str, where: str, seconds: float) -> None:
+        self.house.boundary.join()  # what is late is late by less
+        self.house.passed += seconds
         names = moments(self.house, table)
         changes = ", ".join(f"{name} = {name} - make_interval(secs => {seconds})" for name in names)
         self.house.change(f"update {table} set {changes} where {where}", self.account_id)
@@ -237,6 +240,7 @@ class Run:
 
     def _round(self, number: int) -> None:
         self.due()
+        self.house.passed += ROUND_SECONDS
         for name in ("rescue", "retry_due", "ring_due"):
             try:
                 duty_of(name)(BATCH)

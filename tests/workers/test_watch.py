@@ -15,7 +15,9 @@ from workers import main as workers
 pytestmark = [
     pytest.mark.usefixtures("database"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # nobody closes a dead thread's socket
+    pytest.mark.filterwarnings(
+        "ignore::pytest.PytestUnraisableExceptionWarning"
+    ),  # nobody closes a dead thread's socket
 ]
 
 
