@@ -185,12 +185,14 @@ async def _job_events(request: Request) -> Response:
 
 
 async def _knows_the_end(live: Live, row: JobRow, after: int) -> bool | None:
-    """Whether an ended job's last event is one that the client has: it tells no more, whoever connects again. None: that
-    is not kept any more.
+    """Whether an ended job's last event is one that the client has: it tells no more, whoever connects again. None: nobody
+    can say, since that is not kept any more, nor all of what followed what the client has.
     """
     page = await live.read(row.account_id, 0, job_id=row.id)
     end = next((event.number for event in page.events if event.type in ENDS), None)
-    return None if end is None else end <= after
+    if end is not None:
+        return end <= after
+    return None if (await live.read(row.account_id, after)).missing else True
 
 
 @router.get(
