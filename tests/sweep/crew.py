@@ -4,8 +4,8 @@ import logging
 import multiprocessing
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +22,23 @@ _opened: Any  # kept, or it would be closed
 
 
 class Crew:
-    """Gives work to the processes."""
+    """Gives work to the processes. One that dies ends the sweep: BrokenProcessPool."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
         self._pool = pool
 
     def record(self, names: Sequence[str]) -> Iterator[tuple[str, list[Call], list[Violation]]]:
         """The calls of each kind, in whatever order they are done."""
-        yield from self._pool.imap_unordered(_record, names)
+        for future in as_completed([self._pool.submit(_record, name) for name in names]):
+            yield future.result()
 
     def sweep(
         self, chunks: Iterable[tuple[str, list[tuple[Fault, ...]]]], records: Mapping[str, Sequence[Call]]
     ) -> Iterator[tuple[int, list[Violation]]]:
         """How many runs each part was, and what it found."""
-        yield from self._pool.imap_unordered(_sweep, ((*each, list(records[each[0]])) for each in chunks))
+        parts = [self._pool.submit(_sweep, name, faults, list(records[name])) for name, faults in chunks]
+        for future in as_completed(parts):
+            yield future.result()
 
 
 @contextmanager
@@ -46,7 +49,7 @@ def crew(processes: int) -> Iterator[Crew]:
         with servers(Path(folder), postgres_settings=FAST) as addresses:
             template(addresses)
             numbers = context.Value("i", 0)
-            with context.Pool(processes, _move_in, (addresses, numbers, folder)) as pool:
+            with ProcessPoolExecutor(processes, context, _move_in, (addresses, numbers, folder)) as pool:
                 yield Crew(pool)
 
 
@@ -63,6 +66,5 @@ def _record(name: str) -> tuple[str, list[Call], list[Violation]]:
     return name, *record(_house, name)
 
 
-def _sweep(task: tuple[str, list[tuple[Fault, ...]], list[Call]]) -> tuple[int, list[Violation]]:
-    name, faults, calls = task
+def _sweep(name: str, faults: list[tuple[Fault, ...]], calls: list[Call]) -> tuple[int, list[Violation]]:
     return len(faults), sweep(_house, name, faults, calls)
