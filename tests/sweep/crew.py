@@ -1,11 +1,13 @@
 """The processes that sweep: each has its own house, and all have the same servers."""
 
+import faulthandler
 import logging
 import multiprocessing
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,8 @@ from tests.sweep.sweeping import Violation, record, sweep
 
 MEMORY = Path("/dev/shm")  # nothing of a sweep is worth a disk's time
 
-_house: House
-_opened: Any  # kept, or it would be closed
+_until_the_end = ExitStack()  # nothing is closed before the process is ended
+_given: tuple[Addresses, Any, Path]
 
 
 class Crew:
@@ -49,22 +51,29 @@ def crew(processes: int) -> Iterator[Crew]:
         with servers(Path(folder), postgres_settings=FAST) as addresses:
             template(addresses)
             numbers = context.Value("i", 0)
-            with ProcessPoolExecutor(processes, context, _move_in, (addresses, numbers, folder)) as pool:
+            with ProcessPoolExecutor(processes, context, _keep, (addresses, numbers, folder)) as pool:
                 yield Crew(pool)
 
 
-def _move_in(addresses: Addresses, numbers: Any, folder: str) -> None:
-    global _house, _opened  # noqa: PLW0603 - a process of a pool has no other place for what it keeps
+def _keep(addresses: Addresses, numbers: Any, folder: str) -> None:
+    global _given  # noqa: PLW0603 - a process of a pool has no other place for what it keeps
+    faulthandler.enable()
     logging.disable(logging.CRITICAL)  # what goes wrong here is meant to
+    _given = addresses, numbers, Path(folder)
+
+
+@cache
+def _home() -> House:
+    """This process's house, made at its first part of the work: from an initializer no error would reach anybody."""
+    addresses, numbers, folder = _given
     with numbers.get_lock():
         number, numbers.value = numbers.value, numbers.value + 1
-    _opened = house(addresses, number, Path(folder))
-    _house = _opened.__enter__()  # until the process is ended
+    return _until_the_end.enter_context(house(addresses, number, folder))
 
 
 def _record(name: str) -> tuple[str, list[Call], list[Violation]]:
-    return name, *record(_house, name)
+    return name, *record(_home(), name)
 
 
 def _sweep(name: str, faults: list[tuple[Fault, ...]], calls: list[Call]) -> tuple[int, list[Violation]]:
-    return len(faults), sweep(_house, name, faults, calls)
+    return len(faults), sweep(_home(), name, faults, calls)

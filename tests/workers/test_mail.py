@@ -53,7 +53,7 @@ def server(box: Box, port: int, *, password: str | None = None, **more: Any) -> 
         return AuthResult(success=isinstance(given, LoginPassword) and given.password == (password or "").encode())
 
     extra = {"authenticator": check, "auth_required": True, "auth_require_tls": False} if password else {}
-    controller = Controller(box, hostname="127.0.0.1", port=port, **extra, **more)
+    controller = Controller(box, hostname="127.0.0.1", port=port, ready_timeout=60, **extra, **more)
     controller.start()
     try:
         yield
