@@ -63,7 +63,7 @@ class Answer:
     def chunks(self) -> Iterator[bytes]:
         """The body. Raises Refused: too_large, too_slow, unreachable (it broke off)."""
         declared = self.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > self._max_bytes:
+        if declared.isascii() and declared.isdigit() and int(declared) > self._max_bytes:
             raise _too_large(self._max_bytes)
         size = 0
         with _mapped(self._deadline):

@@ -6,6 +6,7 @@ the limits of living jobs and the wakes that lie ahead by as much. Days at which
 stay as they are.
 """
 
+import threading
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from psycopg import Connection
 from sqlalchemy import BigInteger, Column, Float, Identity
 from sqlmodel import Field, SQLModel
 
+from common import uptime
 from models import lines
 from models.base import UTC_TIME, created_at
 from models.settings import settings
@@ -34,6 +36,41 @@ class ClockJump(SQLModel, table=True):
     by_seconds: float = Field(sa_type=Float, nullable=False)
     at: datetime = Field(sa_column=Column(UTC_TIME, nullable=False))
     created_at: datetime = created_at()
+
+
+def tolerance_seconds() -> float:
+    """How much the clock may be off between two looks: a clock that is brought right slowly is no jump."""
+    return max(1.0, settings().lease_seconds / 20)
+
+
+class Pace:
+    """Whether the database's clock runs evenly, as far as one process has heard of it. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ahead: float | None = None  # the database's time less our own
+        self._settled_at = 0.0
+        self.heard_at = 0.0
+
+    def hear(self, now: float, asked_at: float, answered_at: float) -> float:
+        """The database says that it is `now`; the other times are `common.uptime`'s. Returns by how many seconds it has
+        jumped since it was last heard; 0.0: it has not.
+        """
+        ahead, unsure = now - (asked_at + answered_at) / 2, (answered_at - asked_at) / 2
+        with self._lock:
+            jump = 0.0 if self._ahead is None else ahead - self._ahead
+            if abs(jump) > tolerance_seconds() + unsure:
+                self._settled_at = answered_at + settings().lease_seconds
+            elif unsure > tolerance_seconds():
+                return 0.0  # an answer that took so long says nothing
+            else:
+                jump = 0.0
+            self._ahead, self.heard_at = ahead, answered_at
+            return jump
+
+    def is_even(self) -> bool:
+        """Whether it has not jumped for one lease: by then a scheduler has moved the limits that lie in its time."""
+        return uptime.seconds() >= self._settled_at
 
 
 class Shift(NamedTuple):

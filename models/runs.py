@@ -49,6 +49,8 @@ class Claim:
     begins: bool  # the live attempt was written down by this claim: its provider has not been called yet
     live: LiveAttempt | None
     claimed_at: float = 0.0  # common.uptime.seconds() before the claim was asked for
+    now: float = 0.0  # the database's time at the claim, in seconds since 1970
+    exhausted: bool = False  # its last attempt failed, and no other is to follow
 
 
 # The job, its model and its live attempt are read in the statement that claims, and a new attempt is written down in it,
@@ -91,7 +93,8 @@ with o as materialized (
 select c.account_id, c.token, c.entry, c.input, c.queue, c.attempts, c.attempts_spent, c.cancel_requested, c.seconds_left,
        c.price_credits, c.quantity_milli, c.price_numerator, c.price_denominator, c.begins,
        coalesce(b.number, c.number), coalesce(b.route, c.route), coalesce(b.provider, c.provider),
-       coalesce(b.phase, c.phase), c.provider_job_id, c.own_key, c.delivered, coalesce(c.age, 0), c.delivered_age
+       coalesce(b.phase, c.phase), c.provider_job_id, c.own_key, c.delivered, coalesce(c.age, 0), c.delivered_age,
+       extract(epoch from app_now())::float, c.next_route < 0 or c.attempts_spent >= (c.entry->>'max_attempts')::int
   from c left join begun b on true
 """.format(
     begins="(a.number is null and o.cancel_requested_at is null and coalesce(o.deadline_at > app_now(), true) "
@@ -111,7 +114,7 @@ def claim(conn: Connection[Any], job_id: UUID, owner: str) -> Claim | None:
     ]
     return Claim(
         job_id, account_id, token, owner, _entry(entry), given, queue, attempts, spent, cancel, left, price, quantity,
-        (num, den), begins, LiveAttempt(*row[14:]) if row[14] is not None else None, before,
+        (num, den), begins, LiveAttempt(*row[14:23]) if row[14] is not None else None, before, row[23], row[24],
     )  # fmt: skip
 
 

@@ -20,19 +20,12 @@ log = logging.getLogger(__name__)
 BATCH = 500
 
 
-def tolerance_seconds() -> float:
-    """How much the clock may be off between two looks: a clock that is brought right slowly is no jump."""
-    return max(1.0, settings().lease_seconds / 20)
-
-
 class Watch:
     """One process's view of the database's clock. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ahead: float | None = None  # the database's time less our own
-        self._looked_at = 0.0
-        self._settled_at = 0.0
+        self._pace = clock.Pace()
 
     def settled(self) -> bool:
         """Look at the clock; act on a jump. Whether it has run evenly for one lease, as far as this process knows."""
@@ -41,16 +34,11 @@ class Watch:
             with transaction() as conn:
                 now = clock.now(conn)
             after = uptime.seconds()
-            ahead, unsure = now - (before + after) / 2, (after - before) / 2
-            jump = 0.0 if self._ahead is None else ahead - self._ahead
-            gap = after - self._looked_at
-            if abs(jump) > tolerance_seconds() + unsure:
-                self._settled_at = after + settings().lease_seconds
+            gap = after - self._pace.heard_at
+            jump = self._pace.hear(now, before, after)
+            if jump:
                 act(jump, now, gap)
-            elif unsure > tolerance_seconds():
-                return after >= self._settled_at  # a look that took so long says nothing
-            self._ahead, self._looked_at = ahead, after
-            return after >= self._settled_at
+            return self._pace.is_even()
 
 
 def act(by_seconds: float, at: float, gap: float) -> None:

@@ -10,15 +10,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
+from common import uptime
 from common.faultpoints import reached
 from models import runs
+from models.clock import Pace
 from models.db import single
 from models.ending import AttemptEnd, Ending
 from models.runs import Claim
+from models.settings import settings
 from workers.asking import Asking, key_of, live_of
 from workers.collecting import Collecting
 from workers.decisions import (
     Next,
+    has_met_a_limit,
     is_quiet,
     is_stop,
     is_unwanted,
@@ -61,6 +65,7 @@ class Advance:
         self._asking = Asking(chance)
         self._records = Records(self._asking, chance)
         self._collecting = Collecting(self._asking, self._records)
+        self._pace = Pace()
 
     def __call__(self, job_id: UUID) -> None:
         """Do the job's next step, if one is due."""
@@ -73,6 +78,7 @@ class Advance:
             raise
         if claim is None:
             return
+        self._pace.hear(claim.now, claim.claimed_at, uptime.seconds())
         reached("claimed")
         with self._keeper.hold(claim) as hold:
             try:
@@ -85,6 +91,9 @@ class Advance:
                 persist(lambda conn: runs.wait(conn, claim, after_seconds=seconds, reason="a step failed"))
 
     def _step(self, hold: Hold) -> None:
+        if has_met_a_limit(hold.claim) and not self._pace.is_even():
+            self._let_go(hold, settings().lease_seconds, "the database's clock has jumped")
+            return
         match next_step(hold.claim):
             case Next.START:
                 self._start(hold)
@@ -265,7 +274,7 @@ class Advance:
 
     def _let_go(self, hold: Hold, seconds: float, reason: str) -> None:
         """The question was not asked: it will be."""
-        if live_of(hold).phase in {"intent", "unknown"}:
+        if hold.claim.live is not None and hold.claim.live.phase in {"intent", "unknown"}:
             self._records.unknown(hold, seconds, reason)
         else:
             self._records.wait(hold, seconds, reason)
@@ -307,7 +316,8 @@ class Advance:
         try:
             outcome = self._last_look(hold)
         except ProviderError as error:
-            lost, cost = (error.message if says_nothing(claim, live.phase, error) else ""), error.cost_usd_micros
+            silent = says_nothing(claim, live.phase, error) and not is_stop(error)
+            lost, cost = (error.message if silent else ""), error.cost_usd_micros
             if not lost and not is_stop(error):  # it had failed by itself, and what has failed is not charged
                 ending = replace(ending, cost_credits=0)
         except OutcomeUnknown as error:

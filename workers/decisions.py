@@ -35,6 +35,8 @@ def next_step(claim: Claim) -> Next:
         return Next.RECOVER
     if claim.cancel_requested:
         return Next.CANCEL
+    if phase is None and claim.exhausted:
+        return Next.FAIL  # also when it is late: its last attempt's own word says more than that
     if claim.seconds_left <= 0:
         return Next.TIME_OUT
     return Next.POLL if phase is not None else Next.FAIL
@@ -82,7 +84,8 @@ def says_nothing(claim: Claim, phase: str, error: ProviderError) -> bool:
     if claim.begins:
         return False  # nothing was begun before
     if phase == "accepted":
-        return error.limited
+        # What has just been begun may not be known everywhere at its provider yet.
+        return error.limited or (error.code == "unknown_job" and not is_quiet(claim))
     return error.limited or (error.refused_call and (error.retryable or error.elsewhere))
 
 
@@ -94,6 +97,13 @@ def is_stop(error: ProviderError) -> bool:
 def is_unwanted(claim: Claim) -> bool:
     """Whether its result would be dropped and refunded."""
     return claim.cancel_requested and claim.entry.on_cancel == "refund"
+
+
+def has_met_a_limit(claim: Claim) -> bool:
+    """Whether the database's clock says that the job, or the wait for its lost answer, has taken too long."""
+    return claim.seconds_left <= 0 or (
+        claim.live is not None and claim.live.age_seconds >= settings().reconcile_seconds
+    )
 
 
 def elapsed_seconds(claim: Claim) -> float:

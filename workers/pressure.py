@@ -21,6 +21,7 @@ import logging
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,6 +43,7 @@ AWAY_SECONDS = (
     1.0  # after a failure Redis is not asked for so long, so that its absence does not cost each job a time-out
 )
 LOG_SECONDS = 60.0
+OWED_MOST = 10_000  # slots that are to be given back once Redis is there again; the rest lapse
 DEFAULT_LIMITED_SECONDS = 5.0  # a 429 that does not say for how long
 LIMITED_SECONDS_MOST = 300.0  # whatever Retry-After says: then one call finds out
 
@@ -227,6 +229,7 @@ class Pressure:
         self._client = redis_client(url, timeout_seconds=SEND_SECONDS, connect_seconds=0.5)
         self._away_until = 0.0
         self._log_after = 0.0
+        self._owed: deque[tuple[str, str]] = deque(maxlen=OWED_MOST)
         self._scripts = {
             name: self._client.register_script(text)
             for name, text in (("acquire", _ACQUIRE), ("report", _REPORT), ("states", _STATES))
@@ -264,19 +267,23 @@ class Pressure:
         """
         told = retry_after_seconds if retry_after_seconds is not None else DEFAULT_LIMITED_SECONDS
         retry = min(max(told, 0.0), LIMITED_SECONDS_MOST) if not math.isnan(told) else DEFAULT_LIMITED_SECONDS
-        self._run(
+        heard = self._run(
             "report", _keys(provider),
             [
                 str(report), member, int(release), _ms(retry), limits.faults, _ms(limits.window_seconds),
                 _ms(limits.rest_seconds), _ms(limits.rest_max_seconds), account, ACCOUNTS,
             ],
         )  # fmt: skip
+        if heard is None and release:
+            self._owed.append((provider, member))
 
     def release(self, provider: str, member: str) -> None:
         """Give a slot, or a place among those who wait for one, back without a word on how it went; a probe that says
         nothing makes room for another. One round trip, and it may be done again, by whoever is not sure that it was done.
+        While Redis is away it is owed, and given back before the first question after that.
         """
-        self._run("report", _keys(provider), ["none", member, 1, 0, 1, 0, 0, 0, "", ACCOUNTS])
+        if not self._freed(provider, member):
+            self._owed.append((provider, member))
 
     def states(self, providers: Mapping[str, ProviderLimits]) -> dict[str, ProviderState] | None:
         """How these stand, by the names that they are counted under, without changing anything. None: Redis is away, and
@@ -295,7 +302,24 @@ class Pressure:
         self._client.close()
 
     def _run(self, script: str, keys: Sequence[str], values: Sequence[Any]) -> Any:
-        """Run a script. None: Redis is away."""
+        """Run a script, once what is owed has been given back. None: Redis is away."""
+        self._give_back_owed()
+        return self._ask(script, keys, values)
+
+    def _freed(self, provider: str, member: str) -> bool:
+        return self._ask("report", _keys(provider), ["none", member, 1, 0, 1, 0, 0, 0, "", ACCOUNTS]) is not None
+
+    def _give_back_owed(self) -> None:
+        while self._owed:
+            try:
+                owed = self._owed.popleft()
+            except IndexError:  # another thread has given it back
+                return
+            if not self._freed(*owed):
+                self._owed.appendleft(owed)
+                return
+
+    def _ask(self, script: str, keys: Sequence[str], values: Sequence[Any]) -> Any:
         return self._guard(lambda: self._scripts[script](keys=keys, args=[_ms(self.offset_seconds), *values]))
 
     def _guard(self, ask: Any) -> Any:

@@ -16,6 +16,7 @@ from models.db import transaction
 from models.errors import Busy, NotFound
 from models.providers import ProviderLimits
 from models.settings import settings
+from scheduler import jobs as duties
 from storage.s3 import Storage, StorageError, storage
 from tests.conftest import environment
 from tests.far_side import deployment
@@ -222,6 +223,52 @@ def test_a_fault_of_ours_at_the_time_limit_neither_ends_the_job_nor_keeps_it_for
         steps(advance, job_id, 1)
     assert outcome() == ("failed", "timed_out")
     assert balance(who) == (5, 0)
+
+
+@pytest.mark.parametrize("state", ["accepted", "unknown", "put back"])
+def test_a_clock_that_jumped_between_two_claims_ends_nothing(runner: Any, state: str) -> None:
+    """No scheduler has looked yet: the limits still lie where the clock was."""
+    if state == "unknown":
+        runner.faults.add("lose", method="POST")
+    elif state == "put back":
+        runner.faults.add("error", method="POST")
+    offer = deployment.routed("flux", FLUX, timeout_seconds=600, max_attempts=3)
+    job_id = placed(account(amount=5), offer)
+    with worker() as advance:
+        advance(job_id)
+        if state == "put back":
+            duties.retry_due(10)
+        with environment({"CLOCK_OFFSET_SECONDS": "7200"}):
+            duties.retry_due(10)
+            due(job_id)
+            advance(job_id)
+            assert outcome() == (None, None)
+            assert one("select lease_owner, wake_at > app_now() from job_runs") == (None, True)
+        if state != "unknown":  # which nobody can be asked about
+            steps(advance, job_id)
+            assert outcome() == ("succeeded", None)
+
+
+def test_a_generation_that_was_just_begun_may_not_be_known_everywhere_yet(runner: Any) -> None:
+    job_id = placed(account(amount=5), deployment.routed("flux", FLUX))
+    runner.faults.add("error", method="GET", path="/predictions/", status=404, times=2)
+    with worker() as advance:
+        steps(advance, job_id)
+    assert outcome() == ("succeeded", None)
+    assert rows("select phase from attempts") == [("done",)], "the generation was begun again"
+
+
+def test_a_generation_that_is_not_known_any_more_has_failed(runner: Any) -> None:
+    job_id = placed(account(amount=5), deployment.routed("flux", FLUX, max_attempts=1))
+    runner.faults.add("error", method="GET", path="/predictions/", status=404, times=9)
+    with worker() as advance:
+        advance(job_id)
+        with transaction() as conn:
+            conn.execute("update attempts set started_at = app_now() - make_interval(secs => %s)", [
+                2 * settings().lease_seconds + 1,
+            ])  # fmt: skip
+        steps(advance, job_id, 1)
+    assert outcome() == ("failed", "unknown_job")
 
 
 def test_a_worker_that_stops_at_the_time_limit_lets_the_job_go_at_once(house: Any) -> None:

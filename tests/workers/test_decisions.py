@@ -25,6 +25,8 @@ def live(phase: str) -> LiveAttempt:
 @pytest.mark.parametrize(("changes", "step"), [
     ({"live": live("intent"), "begins": True}, Next.START),
     ({"seconds_left": -1.0}, Next.TIME_OUT),
+    ({"seconds_left": -1.0, "exhausted": True}, Next.FAIL),
+    ({"seconds_left": -1.0, "exhausted": True, "live": live("accepted")}, Next.TIME_OUT),
     ({"cancel_requested": True}, Next.CANCEL),
     ({"live": live("accepted")}, Next.POLL),
     ({"live": live("accepted"), "seconds_left": 0.0}, Next.TIME_OUT),

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import redis
@@ -374,6 +375,19 @@ def test_no_429_holds_everybody_longer_than_five_minutes(limiter: Pressure, told
 
 
 # Giving back
+
+
+@pytest.mark.parametrize("how", ["released", "reported"])
+def test_a_slot_that_is_free_while_redis_is_away_is_given_back_when_it_is_there(limiter: Pressure, how: str) -> None:
+    one = ProviderLimits(concurrency=1)
+    assert granted(limiter, one, "a")
+    with patch.object(limiter, "_away_until", float("inf")):
+        if how == "released":
+            limiter.release("p", "a")
+        else:
+            limiter.report("p", one, "a", Report.OK, account="a")
+    assert granted(limiter, one, "b")
+    assert not granted(limiter, one, "a"), "it was given back twice"
 
 
 def test_a_slot_can_be_given_back_twice_and_by_who_never_had_one(limiter: Pressure) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import orjson
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay, wait_random_exponential
 
 from workers.providers.base import RETRY_AFTER_SECONDS_MOST, OutcomeUnknown, ProviderError
 
@@ -58,8 +58,8 @@ class Wire:
         content: bytes | None = None,
         confirm: Callable[[], None] | None = None,
     ) -> httpx.Response:
-        """One call, read to its end; `seconds` bounds each wait for the answer, and reading it. Any status below 400 is
-        returned.
+        """One call, read to its end; `seconds` bounds the wait for the answer, repeats and all, and then reading it. Any status
+        below 400 is returned.
 
         `confirm`, of a call that begins a generation (`Request.confirm`), is called once all is ready to be sent, each
         time that it is sent. What it raises goes through as it is.
@@ -67,19 +67,20 @@ class Wire:
         Raises ProviderError (see `refusal`), OutcomeUnknown where the answer was lost: also if it was lost once, and
         the call made again was only turned away, which says nothing about the first.
         """
-        timeout, lost = _timeout(seconds), False
+        end, lost = time.monotonic() + seconds, False
 
         def once() -> httpx.Response:
             nonlocal lost
+            left = max(1.0, end - time.monotonic())
             call = self._client.build_request(
-                method, path, headers=dict(headers), timeout=timeout, json=json, files=files, data=data,
+                method, path, headers=dict(headers), timeout=_timeout(left), json=json, files=files, data=data,
                 content=content,
             )  # fmt: skip
             if confirm is not None:
                 confirm()
             try:
                 with closing(self._client.send(call, stream=True)) as answer:
-                    _read(answer, seconds)
+                    _read(answer, left)
                     return answer
             except NEVER_SENT:
                 raise
@@ -89,7 +90,7 @@ class Wire:
 
         try:
             with _meaning():
-                answer = _patiently(once) if repeatable else once()
+                answer = _patiently(once, seconds) if repeatable else once()
             self._refuse(answer)
         except ProviderError as error:
             if lost and error.retryable:
@@ -154,9 +155,9 @@ def _meaning() -> Iterator[None]:
         raise OutcomeUnknown(f"the answer was lost: {_short(error)}") from error
 
 
-def _patiently(once: Any) -> httpx.Response:
+def _patiently(once: Any, seconds: float) -> httpx.Response:
     for attempt in Retrying(
-        stop=stop_after_attempt(ATTEMPTS),
+        stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(seconds),
         wait=wait_random_exponential(multiplier=0.2, max=2),
         retry=retry_if_exception_type(httpx.TransportError),
         reraise=True,

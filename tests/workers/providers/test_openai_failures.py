@@ -142,6 +142,13 @@ def test_an_answer_that_does_not_come_in_time_is_unknown(there: Set, kind: Any) 
         there.start(image(seconds_left=1.0))
 
 
+def test_a_call_that_may_be_repeated_takes_no_longer_for_it(there: Set) -> None:
+    there.far.faults.add("stall", seconds=2.5, times=3)
+    with pytest.raises(OutcomeUnknown):
+        there.start(image(seconds_left=1.0), idempotent=True)
+    assert len(there.far.book.calls(method="POST")) == 1
+
+
 def test_a_text_that_trickles_past_its_time_is_stopped(there: Set) -> None:
     there.far.script["*"] = {"pause": 0.2, "deltas": ["a"] * 20}
     assert of(failure(there, text(seconds_left=0.5))) == ("timed_out", False, True, False, False)
