@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help setup demo up test browser check audit-deps faults sweep mutants bench clean
+.PHONY: help setup demo up test tools check audit-deps faults sweep mutants bench clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -36,8 +36,8 @@ up: $(RUN) ## run everything here until Ctrl-C, on http://127.0.0.1:8000
 test: $(DEV) ## the tests, on real servers
 	@$(BIN)/python -m pytest tests --ignore=tests/faults -q -n 4 --dist loadfile --no-loadscope-reorder
 
-browser: ## Chromium for the tests of pages, which are left out without it (needs root)
-	@bash deploy/install_browser.sh
+tools: ## Chromium, nginx, Caddy, PgBouncer: tests that need one are left out without it (needs root)
+	@bash deploy/install_tools.sh
 
 check: $(DEV) ## lint, format, types, layers, migrations
 	@$(BIN)/ruff check .

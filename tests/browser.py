@@ -61,7 +61,7 @@ class Page:
 @contextmanager
 def browser(folder: Path) -> Iterator[Page]:
     """A browser with one empty page."""
-    assert PROGRAM is not None, "no Chromium on this machine: make browser"
+    assert PROGRAM is not None, "no Chromium on this machine: make tools"
     command_in, command_out = os.pipe()
     answer_in, answer_out = os.pipe()
     # Chromium reads its orders from descriptor 3 and answers on 4.

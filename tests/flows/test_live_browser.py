@@ -14,7 +14,7 @@ from tests.support import System, account, assert_books_are_clean, balance, even
 
 # In CI a missing browser is a failure: the test would else never be run.
 pytestmark = pytest.mark.skipif(
-    PROGRAM is None and os.environ.get("CI") != "true", reason="no Chromium on this machine: make browser"
+    PROGRAM is None and os.environ.get("CI") != "true", reason="no Chromium on this machine: make tools"
 )
 
 # The page as an application would write it (docs/events.md): a token, an EventSource, and a new token where a stream

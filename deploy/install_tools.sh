@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# What some tests need besides Python, from Debian's packages: Chromium for pages, nginx and Caddy for the examples of
+# deploy/, PgBouncer for the flow behind it. Nothing is done where all are there; tests whose tool is missing say so.
+set -euo pipefail
+missing=()
+command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null \
+  || missing+=(chromium)
+for name in nginx caddy pgbouncer; do
+  command -v "$name" > /dev/null || [ -x "/usr/sbin/$name" ] || missing+=("$name")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+if ! command -v apt-get > /dev/null || [ "$(id -u)" != 0 ]; then
+  echo "missing here: ${missing[*]}; install them by hand (Debian: apt-get install ${missing[*]})" >&2
+  exit 1
+fi
+# A package's own service must not start here: the tests start what they need, on ports of their own.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' > "$policy"
+  chmod +x "$policy"
+  trap 'rm -f "$policy"' EXIT
+fi
+apt-get update -qq
+DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" > /dev/null
