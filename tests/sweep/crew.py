@@ -3,6 +3,7 @@
 import faulthandler
 import logging
 import multiprocessing
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cli.embedded.servers import Addresses, servers
-from tests.conftest import FAST
+from models.settings import Settings
+from tests.conftest import FAST, environment
 from tests.sweep.boundary import Call, Fault
 from tests.sweep.house import House, house, template
 from tests.sweep.sweeping import Violation, record, sweep
@@ -45,14 +47,22 @@ class Crew:
 
 @contextmanager
 def crew(processes: int) -> Iterator[Crew]:
-    """So many processes, over servers of their own."""
+    """So many processes, over servers of their own, whatever the environment names: what is swept is dropped."""
     context = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory(prefix="headrace-sweep-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        with servers(Path(folder), postgres_settings=FAST) as addresses:
-            template(addresses)
-            numbers = context.Value("i", 0)
-            with ProcessPoolExecutor(processes, context, _keep, (addresses, numbers, folder)) as pool:
-                yield Crew(pool)
+    with ExitStack() as stack:
+        stack.enter_context(environment({}))
+        for name in Settings.model_fields:
+            os.environ.pop(name.upper(), None)
+        folder = stack.enter_context(_folder())
+        addresses = stack.enter_context(servers(Path(folder), postgres_settings=FAST))
+        template(addresses)
+        numbers = context.Value("i", 0)
+        pool = ProcessPoolExecutor(processes, context, _keep, (addresses, numbers, folder))
+        yield Crew(stack.enter_context(pool))
+
+
+def _folder() -> "tempfile.TemporaryDirectory[str]":
+    return tempfile.TemporaryDirectory(prefix="headrace-sweep-", dir=MEMORY if MEMORY.is_dir() else None)
 
 
 def _keep(addresses: Addresses, numbers: Any, folder: str) -> None:

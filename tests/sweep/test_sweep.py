@@ -1,5 +1,6 @@
 """The sweep itself: it sees every sort of call, and it finds a fault that is there."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,9 @@ CALL = Call("worker", "sql", "select", ("fail", "kill"))
 
 def swept(*arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "tests.sweep", "--processes", "1", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    somebodys = {"DATABASE_URL": "postgresql://app:x@127.0.0.1:1/real", "REDIS_URL": "redis://127.0.0.1:1/0"}
+    env = {**os.environ, **somebodys}  # a sweep drops and flushes: it never touches these
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.timeout(300)
