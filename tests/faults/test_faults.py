@@ -20,6 +20,9 @@ from scheduler import results as result_duties
 from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment
+from tests.far_side import deployment
+from tests.far_side.book import Book
+from tests.far_side.openai import OpenAIFarSide
 from tests.proxies import Mode, proxy
 from tests.support import System, account, assert_books_are_clean, balance, eventually, model, one, rows
 from workers.advance import FAULT_POINTS
@@ -133,7 +136,8 @@ def until_all_ended(system: System, killed: list[str], seconds: float = 90) -> N
     eventually(look, seconds=seconds, what="the end of all jobs")
 
 
-WORKER_POINTS = (*FAULT_POINTS, "provider:begun", "provider:generated")
+# A result is written down before it is stored only where it lies at an address: see the test after this one.
+WORKER_POINTS = (*(point for point in FAULT_POINTS if point != "delivered"), "provider:begun", "provider:generated")
 
 
 @pytest.mark.parametrize("point", WORKER_POINTS)
@@ -148,6 +152,33 @@ def test_a_worker_killed_between_any_two_steps_loses_nothing(system: System, tmp
     assert killed == ["worker"], f"the worker was never at {point}"
     assert_all_is_well(system, accepted)
     print(f"{point}: {dict(rows('select ended, count(*) from jobs group by 1'))}", end=" ")
+
+
+def test_a_worker_killed_when_a_result_was_just_written_down_leaves_it_to_be_collected(
+    system: System, tmp_path: Path
+) -> None:
+    who, killed = account(amount=100), []
+    with (
+        environment({deployment.KEY_VARIABLE: deployment.KEY}),
+        OpenAIFarSide(Book(tmp_path / "far.db")).running() as far,
+    ):
+        far.script["*"] = {"answer": "url"}
+        deployment.provider("painter", "openai", far.url)
+        deployment.routed("picture", {"provider": "painter", "model": "dall-e-3"})
+        system.start("api", "scheduler")
+        system.start("worker", worker=marker(tmp_path, "delivered"))
+        with system.client(who) as http:
+            bodies = [{"model": "picture", "input": {"prompt": f"lake {number}"}} for number in range(6)]
+            accepted = [submit_until_answered(http, body, f"key-{body['input']}") for body in bodies]
+        until_all_ended(system, killed)
+        assert killed == ["worker"]
+        assert rows("select id::text, ended from jobs order by id") == [
+            (each, "succeeded") for each in sorted(accepted)
+        ]
+        assert rows("select distinct number, phase from attempts") == [(1, "done")]
+        assert len(far.book.generations()) == len(accepted), "bought twice"
+        assert_books_are_clean()
+        reap()
 
 
 def test_an_api_killed_between_commit_and_enqueue_loses_no_job(system: System, tmp_path: Path) -> None:
