@@ -3,23 +3,15 @@
 import json
 import os
 import re
-import shlex
-import signal
-import stat
 import subprocess
 import sys
 import sysconfig
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-import yaml
 
-from cli.embedded.locked import hold
-from cli.embedded.servers import Addresses, free_ports, servers
+from cli.embedded.servers import Addresses, servers
 from tests.cli.test_embedded import SERVERS, _nothing_is_replaced, lives, pids, s3_of, wait_for  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).resolve().parents[2]
