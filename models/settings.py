@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from common import foreign, places
 
 DEVELOPMENT_SECRET = "development-only-secret-key"  # noqa: S105 - refused in production below
 
@@ -22,7 +24,10 @@ ENV_FILES = (".headrace/env", ".env")
 class Settings(BaseSettings):
     """One deployment's configuration. Each field is an environment variable of the same name in capitals."""
 
-    model_config = SettingsConfigDict(env_file=ENV_FILES, extra="ignore", frozen=True)
+    # An empty variable is one that is not set. What is refused is not quoted: it may be a password.
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILES, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     environment: Literal["development", "test", "production"] = "development"
     secret_key: SecretStr = Field(
@@ -30,6 +35,10 @@ class Settings(BaseSettings):
     )
 
     database_url: str = Field("postgresql://app@127.0.0.1:5432/headrace", description="PostgreSQL 15 or newer.")
+    database_pooler: Literal["auto", "none", "transaction"] = Field(
+        "auto",
+        description="Whether a pooler such as PgBouncer stands before the database; auto: look at each connection.",
+    )
     database_pool_size: int = Field(8, ge=2, le=200, description="Connections per process.")
     redis_url: str = "redis://127.0.0.1:6379/0"
 
@@ -38,6 +47,7 @@ class Settings(BaseSettings):
     s3_bucket: str = "headrace"
     s3_access_key_id: str | None = Field(None, description="Empty: the machine's own role.")
     s3_secret_access_key: SecretStr | None = None
+    s3_anonymous: bool = Field(False, description="The endpoint takes requests without a signature.")
     s3_path_style: bool = Field(True, description="False for AWS and R2 with virtual hosts.")
     s3_seconds: float = Field(15.0, gt=0, description="After so long without a word S3 is taken for silent.")
 
@@ -143,6 +153,49 @@ class Settings(BaseSettings):
     sketch_book: str | None = Field(None, description="File in which sketch, the built-in provider, keeps its book.")
     clock_offset_seconds: int = Field(0, description="Shifts app_now(); for tests, refused in production.")
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_database(cls, address: str) -> str:
+        places.database_parameters(address)
+        return address
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_a_redis(cls, address: str) -> str:
+        places.redis_place(address)
+        return address
+
+    @field_validator("s3_endpoint_url", "public_url", "callback_url", "clerk_issuer")
+    @classmethod
+    def _is_on_the_web(cls, address: str | None, info: ValidationInfo) -> str | None:
+        if address is None:
+            return None
+        places.web_address(str(info.field_name).upper(), address)
+        # Only an issuer is compared letter by letter.
+        return address if info.field_name == "clerk_issuer" else address.strip().rstrip("/")
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_a_mail_server(cls, address: SecretStr | None) -> SecretStr | None:
+        if address is not None:
+            places.mail_server(address.get_secret_value())
+        return address
+
+    @field_validator("s3_bucket")
+    @classmethod
+    def _is_a_bucket(cls, name: str) -> str:
+        if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}", name):
+            raise ValueError("S3_BUCKET is not a bucket's name: letters, digits, - and . only")
+        return name
+
+    @model_validator(mode="after")
+    def _storage_is_somewhere(self) -> Self:
+        if self.s3_region == "auto" and self.s3_endpoint_url is None:
+            raise ValueError("S3_REGION=auto is no region of AWS: name one, or set S3_ENDPOINT_URL")
+        if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
+            raise ValueError("S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY go together: set both or neither")
+        return self
+
     @field_validator("clerk_webhook_secret")
     @classmethod
     def _is_a_secret(cls, secret: SecretStr | None) -> SecretStr | None:
@@ -158,14 +211,16 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _issuers_are_addresses(self) -> Self:
         for issuer in self.issuers():
-            if not issuer.startswith(("https://", "http://")):
-                raise ValueError(f"OIDC_ISSUERS: {issuer!r} is no address")
-        strangers = set(self.jwks_urls()) - set(self.issuers())
-        if strangers:
-            raise ValueError(f"OIDC_JWKS_URLS names {sorted(strangers)}, which OIDC_ISSUERS does not")
+            places.web_address("OIDC_ISSUERS", issuer)
+        for url in self.jwks_urls().values():
+            places.web_address("OIDC_JWKS_URLS", url, bare=False)
+        if set(self.jwks_urls()) - set(self.issuers()):
+            raise ValueError(
+                "OIDC_JWKS_URLS, which has issuer=address pairs, names an issuer that OIDC_ISSUERS does not"
+            )
         plain = [url for url in (*self.issuers(), *self.jwks_urls().values()) if not url.startswith("https://")]
         if plain and self.environment == "production":  # who can change the keys on their way can be anybody
-            raise ValueError(f"not fit for production: OIDC_ISSUERS and OIDC_JWKS_URLS must be https, not {plain[0]}")
+            raise ValueError("not fit for production: OIDC_ISSUERS and OIDC_JWKS_URLS must be https, each of them")
         return self
 
     def issuers(self) -> list[str]:
@@ -195,12 +250,12 @@ class Settings(BaseSettings):
 
     @field_validator("allow_private_addresses")
     @classmethod
-    def _named(cls, places: tuple[str, ...]) -> tuple[str, ...]:
+    def _named(cls, allowed: tuple[str, ...]) -> tuple[str, ...]:
         """One host at one port each: no network, no wildcard, so that nobody opens more than they meant to."""
-        for place in places:
+        for place in allowed:
             if not re.fullmatch(r"([a-z0-9._-]+|[0-9a-f:]*:[0-9a-f:.]*):[0-9]{1,5}", place):
-                raise ValueError(f"{place!r} is not host:port")
-        return places
+                raise ValueError("ALLOW_PRIVATE_ADDRESSES: each is host:port, by commas, and no network or wildcard")
+        return allowed
 
     @model_validator(mode="after")
     def _safe_in_production(self) -> Self:
@@ -215,9 +270,11 @@ class Settings(BaseSettings):
             wrong.append("CORS_ORIGINS must name the origins of your pages, not *")
         if not self.public_url.startswith("https://") and not _is_here(self.public_url):
             wrong.append("PUBLIC_URL must begin with https:// (put a TLS proxy in front)")
-        for name, url in (("DATABASE_URL", self.database_url), ("REDIS_URL", self.redis_url)):
-            if not urlsplit(url).password and not _is_here(url):
-                wrong.append(f"{name} must have a password")
+        found, redis = places.database_parameters(self.database_url), places.redis_place(self.redis_url)
+        if not {"password", "passfile", "sslcert", "service"} & set(found) and not places.database_is_here(found):
+            wrong.append("DATABASE_URL must have a password")
+        if not redis.password and not redis.is_here:
+            wrong.append("REDIS_URL must have a password")
         if self.clock_offset_seconds:
             wrong.append("CLOCK_OFFSET_SECONDS must not be set")
         if os.environ.get("HEADRACE_FAULT_POINT"):
@@ -260,15 +317,34 @@ def _is_own(host: str) -> bool:
     return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
+class WrongSettings(ValueError):
+    """The settings cannot be right. The message is one sentence, fit for whoever started the process."""
+
+
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """This process's settings; `settings.cache_clear()` makes tests read them again."""
-    return Settings()
+    """This process's settings; `settings.cache_clear()` makes tests read them again. Raises WrongSettings.
+
+    Variables that are other programs' are dropped by the way: every process comes by here before it makes a client.
+    """
+    try:
+        found = Settings()
+    except ValidationError as error:
+        raise WrongSettings("; ".join(map(_told, error.errors(include_input=False, include_url=False)))) from None
+    foreign.drop(role=found.s3_access_key_id is None and not found.s3_anonymous)
+    return found
+
+
+def _told(error: Any) -> str:
+    """What is wrong with a setting: its name, and no word of its value."""
+    text = str(error["msg"]).removeprefix("Value error, ")
+    name = str(error["loc"][0]).upper() if error["loc"] else ""
+    return text if not name or text.startswith(name) else f"{name}: {text[:1].lower()}{text[1:]}"
 
 
 def environment() -> Mapping[str, str]:
     """The environment and the files that settings are read from, for keys that the catalogue names."""
     found: dict[str, str] = {}
     for file in ENV_FILES:
-        found |= {name: value for name, value in dotenv_values(file).items() if value is not None}
-    return found | os.environ
+        found |= {name: value for name, value in dotenv_values(file).items() if value}
+    return found | {name: value for name, value in os.environ.items() if value}
