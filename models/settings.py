@@ -5,17 +5,14 @@ import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from common import foreign, places
-
-DEVELOPMENT_SECRET = "development-only-secret-key"  # noqa: S105 - refused in production below
+from models.fitness import DEVELOPMENT_SECRET, faults
 
 MAX_HOURS = 876_000  # a hundred years: what is kept longer is kept for ever, and a date can hold it
 ENV_FILES = (".headrace/env", ".env")
@@ -34,13 +31,15 @@ class Settings(BaseSettings):
         SecretStr(DEVELOPMENT_SECRET), description="Signs the permanent addresses of results."
     )
 
-    database_url: str = Field("postgresql://app@127.0.0.1:5432/headrace", description="PostgreSQL 15 or newer.")
+    database_url: str = Field(
+        "postgresql://app@127.0.0.1:5432/headrace", repr=False, description="PostgreSQL 15 or newer."
+    )
     database_pooler: Literal["auto", "none", "transaction"] = Field(
         "auto",
         description="Whether a pooler such as PgBouncer stands before the database; auto: look at each connection.",
     )
     database_pool_size: int = Field(8, ge=2, le=200, description="Connections per process.")
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False)
 
     s3_endpoint_url: str | None = Field(None, description="Empty for AWS itself.")
     s3_region: str = "us-east-1"
@@ -218,9 +217,6 @@ class Settings(BaseSettings):
             raise ValueError(
                 "OIDC_JWKS_URLS, which has issuer=address pairs, names an issuer that OIDC_ISSUERS does not"
             )
-        plain = [url for url in (*self.issuers(), *self.jwks_urls().values()) if not url.startswith("https://")]
-        if plain and self.environment == "production":  # who can change the keys on their way can be anybody
-            raise ValueError("not fit for production: OIDC_ISSUERS and OIDC_JWKS_URLS must be https, each of them")
         return self
 
     def issuers(self) -> list[str]:
@@ -258,34 +254,13 @@ class Settings(BaseSettings):
         return allowed
 
     @model_validator(mode="after")
-    def _safe_in_production(self) -> Self:
-        if self.environment != "production":
-            return self
-        wrong = []
-        if self.secret_key.get_secret_value() == DEVELOPMENT_SECRET or len(self.secret_key.get_secret_value()) < 32:
-            wrong.append(
-                "SECRET_KEY must be at least 32 characters of your own (python -c 'import secrets; print(secrets.token_hex(32))')"
-            )
-        if "*" in self.cors_origins:
-            wrong.append("CORS_ORIGINS must name the origins of your pages, not *")
-        if not self.public_url.startswith("https://") and not _is_here(self.public_url):
-            wrong.append("PUBLIC_URL must begin with https:// (put a TLS proxy in front)")
-        found, redis = places.database_parameters(self.database_url), places.redis_place(self.redis_url)
-        if not {"password", "passfile", "sslcert", "service"} & set(found) and not places.database_is_here(found):
-            wrong.append("DATABASE_URL must have a password")
-        if not redis.password and not redis.is_here:
-            wrong.append("REDIS_URL must have a password")
-        if self.clock_offset_seconds:
-            wrong.append("CLOCK_OFFSET_SECONDS must not be set")
-        if os.environ.get("HEADRACE_FAULT_POINT"):
+    def _fit(self) -> Self:
+        wrong = faults({name: getattr(self, name) for name in type(self).model_fields})
+        production = self.environment == "production"
+        if production and os.environ.get("HEADRACE_FAULT_POINT"):
             wrong.append("HEADRACE_FAULT_POINT must not be set")
-        wrong += [
-            f"ALLOW_PRIVATE_ADDRESSES must not name {place}: every user could speak to this machine, or to its cloud"
-            for place in self.allow_private_addresses
-            if _is_own(place.rpartition(":")[0])
-        ]
         if wrong:
-            raise ValueError("not fit for production: " + "; ".join(wrong))
+            raise ValueError(f"not fit for {'production' if production else 'strangers'}: " + "; ".join(wrong))
         return self
 
 
@@ -300,21 +275,6 @@ def webhook_key(secret: str) -> bytes:
     if prefix != "whsec" or len(key) < 16:
         raise ValueError("not a webhook secret")
     return key
-
-
-def _is_here(url: str) -> bool:
-    """Whether an address is this machine's own, or a Unix socket."""
-    return urlsplit(url).hostname in {None, "localhost", "127.0.0.1", "::1"}
-
-
-def _is_own(host: str) -> bool:
-    """Whether a host is the machine itself, or the place where its cloud keeps its secrets."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host.rstrip(".") in {"localhost", "metadata", "metadata.google.internal"} or host.endswith(".localhost")
-    address = getattr(address, "ipv4_mapped", None) or address
-    return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
 class WrongSettings(ValueError):

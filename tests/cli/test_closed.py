@@ -101,7 +101,9 @@ def listening(pid: int) -> set[int]:
 
 def ports_of_seaweed(pid: int) -> dict[str, int]:
     """The ports on its command line, by their flags."""
-    found = (re.fullmatch(r"-([a-z0-9]+\.port(?:\.grpc)?)=([1-9][0-9]*)", part) for part in psutil.Process(pid).cmdline())
+    found = (
+        re.fullmatch(r"-([a-z0-9]+\.port(?:\.grpc)?)=([1-9][0-9]*)", part) for part in psutil.Process(pid).cmdline()
+    )
     return {match[1]: int(match[2]) for match in found if match}
 
 
