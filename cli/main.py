@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from cli import catalogue, client, identity, local, operate, parked, report
 from cli.output import errors
+from common import first
 from models import db
 from models.errors import DomainError
 from workers import enqueue, pressure
@@ -20,6 +21,7 @@ app.add_typer(catalogue.app, name="catalogue")
 
 def main() -> None:
     """The `headrace` command."""
+    first.stand_in()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     try:
         app()

@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from common import scratch, uptime
+from common import first, scratch, uptime
 from common.faultpoints import reached
 from models import db, lines
 from models.db import CommitUnknown, transaction
@@ -211,4 +211,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    first.stand_in()
     main()
