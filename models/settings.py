@@ -3,8 +3,9 @@
 import base64
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from dotenv import dotenv_values
@@ -15,7 +16,12 @@ from common import foreign, places
 from models.fitness import DEVELOPMENT_SECRET, faults
 
 MAX_HOURS = 876_000  # a hundred years: what is kept longer is kept for ever, and a date can hold it
-ENV_FILES = (".headrace/env", ".env")
+STATE = Path(
+    os.environ.get("HEADRACE_STATE") or ".headrace"
+)  # where `headrace up` and `headrace demo` keep what is theirs
+# Processes that `headrace up` starts run in another folder than it; HEADRACE_FOLDER tells them in which it was started.
+OWN_FILE = Path(os.environ.get("HEADRACE_FOLDER") or "") / ".env"
+ENV_FILES = (STATE / "env", OWN_FILE)
 
 
 class Settings(BaseSettings):
@@ -302,9 +308,9 @@ def _told(error: Any) -> str:
     return text if not name or text.startswith(name) else f"{name}: {text[:1].lower()}{text[1:]}"
 
 
-def environment() -> Mapping[str, str]:
+def environment(files: Sequence[Path] = ENV_FILES) -> dict[str, str]:
     """The environment and the files that settings are read from, for keys that the catalogue names."""
     found: dict[str, str] = {}
-    for file in ENV_FILES:
+    for file in files:
         found |= {name: value for name, value in dotenv_values(file).items() if value}
     return found | {name: value for name, value in os.environ.items() if value}

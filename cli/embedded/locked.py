@@ -8,6 +8,7 @@ in the file believed. A PID file alone would name whatever process has that numb
 import fcntl
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -34,7 +35,7 @@ def hold(folder: Path) -> IO[str]:
         private_folder(folder)
         file = (folder / LAUNCHER).open("a+")
     except PermissionError as error:
-        raise RuntimeError(f"{folder} belongs to another user ({error}); use another folder") from error
+        raise RuntimeError(f"{folder} is not this user's own ({error}); use another folder") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -160,14 +161,30 @@ def tail(log: Path, lines: int = 15) -> str:
 
 
 def private_folder(folder: Path) -> None:
-    """Make a folder that nobody else can look into, or make it so, with the `.headrace` it may lie in.
+    """Make a folder that nobody else can look into, or make it so, with the `.headrace` it may lie in: secrets, logs and
+    users' files lie there, and an earlier version left it open.
 
-    Also one of an earlier version, which left it open: secrets, logs and users' files lie there.
+    Raises PermissionError for a folder that is not ours alone to close: another user's, /tmp, a home.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for each in (folder, *folder.absolute().parents):
         if each == folder or each.name == ".headrace":
+            found = each.stat()
+            shared = found.st_mode & stat.S_ISVTX or each.resolve() in {
+                Path("/"),
+                Path(os.path.expanduser("~")).resolve(),
+            }
+            if found.st_uid != os.geteuid() or shared:
+                raise PermissionError(f"{each} cannot be closed to others")
             each.chmod(0o700)
+
+
+def read_private(path: Path, make: Callable[[], str]) -> str:
+    """What a file holds that only its owner can read; it is made if it is missing, and closed if it was open."""
+    if not path.exists():
+        write_private(path, make())
+    path.chmod(0o600)
+    return path.read_text()
 
 
 def write_private(path: Path, text: str) -> None:

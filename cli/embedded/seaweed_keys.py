@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from cli.embedded.locked import private_folder, write_private
+from cli.embedded.locked import private_folder, read_private, write_private
 
 GRPC_PARTS = ("master", "volume", "filer", "s3", "admin", "worker", "client", "msg_broker", "msg_agent", "mq")
 HTTPS_PARTS = ("master", "admin")
@@ -38,9 +38,8 @@ def protect(folder: Path) -> None:
     """
     private_folder(folder)
     pem = folder / "peer.pem"
-    if not pem.exists():
-        write_private(pem, _certificate())
-    write_private(folder / "security.toml", _configuration(pem.resolve(), pem.read_bytes()))
+    content = read_private(pem, _certificate)
+    write_private(folder / "security.toml", _configuration(pem.resolve(), content.encode()))
 
 
 def _configuration(pem: Path, content: bytes) -> str:

@@ -26,7 +26,7 @@ import psycopg
 import redis
 
 from cli.embedded import seaweed
-from cli.embedded.locked import CHILD, hold, spawn, stop, tail, wait_ready, write_private
+from cli.embedded.locked import CHILD, hold, read_private, spawn, stop, tail, wait_ready, write_private
 
 DATABASE = "headrace"
 POSTGRES_SETTINGS = {
@@ -49,6 +49,7 @@ class Addresses:
     s3_bucket: str
     s3_access_key_id: str | None
     s3_secret_access_key: str | None
+    s3_region: str = "us-east-1"
 
     def environment(self) -> dict[str, str]:
         """The settings that lead there."""
@@ -57,7 +58,7 @@ class Addresses:
             "REDIS_URL": self.redis_url,
             "S3_ENDPOINT_URL": self.s3_endpoint_url,
             "S3_BUCKET": self.s3_bucket,
-            "S3_REGION": os.environ.get("S3_REGION", "us-east-1"),
+            "S3_REGION": self.s3_region,
             "S3_ACCESS_KEY_ID": self.s3_access_key_id,
             "S3_SECRET_ACCESS_KEY": self.s3_secret_access_key,
         }
@@ -66,9 +67,14 @@ class Addresses:
 
 @contextmanager
 def servers(
-    state: Path, *, bucket: str = DATABASE, postgres_settings: Mapping[str, str] | None = None
+    state: Path,
+    *,
+    bucket: str = DATABASE,
+    postgres_settings: Mapping[str, str] | None = None,
+    given: Mapping[str, str] | None = None,
 ) -> Iterator[Addresses]:
-    """Run the servers that the environment does not replace, with their data in `state`, for the time of the block.
+    """Run the servers that the environment, or what is `given` instead, does not replace, with their data in `state`, for
+    the time of the block.
 
     Raises AlreadyRunning where another launcher uses the folder. Call from the main thread.
     """
@@ -76,7 +82,7 @@ def servers(
     launcher = hold(state)
     children: list[Child] = []
     try:
-        yield _start(state, bucket, postgres_settings or {}, children)
+        yield _start(state, bucket, postgres_settings or {}, os.environ if given is None else given, children)
     finally:
         try:
             stop(children)
@@ -85,12 +91,14 @@ def servers(
             launcher.close()
 
 
-def _start(state: Path, bucket: str, postgres_settings: Mapping[str, str], children: list[Child]) -> Addresses:
-    keys = _secrets(state / "secrets.json")
-    outside = os.environ
+def _start(
+    state: Path, bucket: str, postgres_settings: Mapping[str, str], given: Mapping[str, str], children: list[Child]
+) -> Addresses:
+    keys = json.loads(read_private(state / "secrets.json", _new_secrets))
+    outside = {name: value for name, value in given.items() if value}  # an empty variable is one that is not set
     s3_url, redis_url, database_url = (outside.get(n) for n in ("S3_ENDPOINT_URL", "REDIS_URL", "DATABASE_URL"))
     # None leaves the keys to the machine's own role, as the settings do.
-    access, secret = outside.get("S3_ACCESS_KEY_ID") or None, outside.get("S3_SECRET_ACCESS_KEY") or None
+    access, secret = outside.get("S3_ACCESS_KEY_ID"), outside.get("S3_SECRET_ACCESS_KEY")
     bucket = bucket if s3_url is None else outside.get("S3_BUCKET", bucket)
     seaweed_ports, redis_port, database_port = _ports()
     waits = []
@@ -114,7 +122,7 @@ def _start(state: Path, bucket: str, postgres_settings: Mapping[str, str], child
         waits.append((postgres, lambda: _database(url), "PostgreSQL", state / "postgres.log"))
     for wait in waits:
         wait_ready(*wait)
-    return Addresses(database_url, redis_url, s3_url, bucket, access, secret)
+    return Addresses(database_url, redis_url, s3_url, bucket, access, secret, outside.get("S3_REGION", "us-east-1"))
 
 
 def free_ports(count: int) -> list[int]:
@@ -147,12 +155,8 @@ def _ports() -> tuple[dict[str, int], int, int]:
             return parts, redis_port, database_port
 
 
-def _secrets(path: Path) -> dict[str, str]:
-    if not path.exists():
-        names = ("postgres", "redis", "s3_access", "s3_secret")
-        write_private(path, json.dumps({name: secrets.token_hex(20) for name in names}))
-    found: dict[str, str] = json.loads(path.read_text())
-    return found
+def _new_secrets() -> str:
+    return json.dumps({name: secrets.token_hex(20) for name in ("postgres", "redis", "s3_access", "s3_secret")})
 
 
 def _package(name: str) -> Path:
