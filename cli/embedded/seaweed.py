@@ -23,7 +23,7 @@ STOP_SIGNAL = signal.SIGTERM
 # Also those of docker-compose.yml. Without Iceberg, Lance, WebDAV and users' administration there is less to close.
 FLAGS = (
     "-webdav=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false", "-s3.autoCreateBucket=false",
-    "-s3.allowDeleteBucketNotEmpty=false", "-master.telemetry=false", "-master.volumeSizeLimitMB=128",
+    "-s3.allowDeleteBucketNotEmpty=false", "-master.telemetry=false",
 )  # fmt: skip
 SOCKETS = Path("/tmp")  # noqa: S108 - SeaweedFS's choice for its gRPC, whatever TMPDIR says
 YOUNG_SECONDS = 10.0  # a socket that is being made refuses connections for a moment
@@ -41,7 +41,7 @@ def start(state: Path, ports: Mapping[str, int], access: str, secret: str, bucke
     command = [
         str(Path(sysconfig.get_path("scripts")) / "weed"), "-logtostderr=true", "mini", "-dir=.",
         "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={bucket}", *FLAGS,
-        "-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock",
+        "-master.volumeSizeLimitMB=128", "-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock",
     ]  # fmt: skip
     for name, port in ports.items():
         command += [f"-{name}.port={port}", f"-{name}.port.grpc={port + 10_000}"]

