@@ -1,6 +1,7 @@
 """The embedded servers and the process runner: on real binaries, with real kills."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -215,6 +216,35 @@ def test_the_next_start_ends_what_a_killed_launcher_has_left_and_finds_its_data(
     with servers(tmp_path) as addresses:
         assert not any(lives(pid) for pid in left)
         assert read(addresses) == ((7,), b"7", b"7")
+
+
+def sockets_of(state: Path) -> list[Path]:
+    """The sockets that a running SeaweedFS has made outside its folder."""
+    return [path for line in (state / "s3.sockets").read_text().splitlines() if (path := Path(line)).exists()]
+
+
+def test_sockets_of_a_killed_server_are_removed_by_the_next_start_also_where_its_folder_is_gone(
+    tmp_path: Path, launch: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere/x")
+    monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
+    gone, again, living = (tmp_path / name for name in ("gone", "again", "living"))
+    with servers(living):
+        launchers = [launch("servers", gone), launch("servers", again)]
+        left = [path for state in (gone, again) for path in sockets_of(state)]
+        assert len(left) >= 8
+        running = pids(gone, "s3") + pids(again, "s3")
+        for pid in [*running, *(launcher.pid for launcher in launchers)]:
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not any(lives(pid) for pid in running))
+        assert all(path.exists() for path in left)
+        for path in [*left, *sockets_of(living)]:
+            os.utime(path, (0, 0))  # as if they were all made long ago
+        shutil.rmtree(gone)
+        in_use = sockets_of(living)
+        with servers(again):
+            assert not any(path.exists() for path in left)
+            assert all(path.exists() for path in in_use)
 
 
 def test_servers_killed_themselves_keep_their_data(tmp_path: Path) -> None:
