@@ -36,6 +36,8 @@ POSTGRES_SETTINGS = {
     "shared_buffers": "256MB",
     "shared_preload_libraries": "pg_stat_statements",
 }
+START_TRIES = 3
+PORT_TAKEN = ("already in use", "is not available on 127.0.0.1")  # PostgreSQL, Valkey and SeaweedFS; SeaweedFS
 Child = tuple["subprocess.Popen[bytes]", signal.Signals]
 
 
@@ -81,8 +83,18 @@ def servers(
     state = state.resolve()
     launcher = hold(state)
     children: list[Child] = []
+    outside = {name: value for name, value in (os.environ if given is None else given).items() if value}
     try:
-        yield _start(state, bucket, postgres_settings or {}, os.environ if given is None else given, children)
+        for tries_left in reversed(range(START_TRIES)):
+            try:
+                addresses = _start(state, bucket, postgres_settings or {}, outside, children)
+                break
+            except RuntimeError as error:  # between the look for free ports and the start somebody else has taken one
+                if not tries_left or not any(words in str(error) for words in PORT_TAKEN):
+                    raise
+                stop(children)
+                children.clear()
+        yield addresses
     finally:
         try:
             stop(children)
@@ -92,10 +104,9 @@ def servers(
 
 
 def _start(
-    state: Path, bucket: str, postgres_settings: Mapping[str, str], given: Mapping[str, str], children: list[Child]
+    state: Path, bucket: str, postgres_settings: Mapping[str, str], outside: Mapping[str, str], children: list[Child]
 ) -> Addresses:
     keys = json.loads(read_private(state / "secrets.json", _new_secrets))
-    outside = {name: value for name, value in given.items() if value}  # an empty variable is one that is not set
     s3_url, redis_url, database_url = (outside.get(n) for n in ("S3_ENDPOINT_URL", "REDIS_URL", "DATABASE_URL"))
     # None leaves the keys to the machine's own role, as the settings do.
     access, secret = outside.get("S3_ACCESS_KEY_ID"), outside.get("S3_SECRET_ACCESS_KEY")

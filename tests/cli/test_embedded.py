@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from botocore.config import Config
 from rich.console import Console
 
 from cli.embedded import locked, processes
+from cli.embedded import servers as servers_module
 from cli.embedded.locked import AlreadyRunning, hold, spawn, stop, wait_ready
 from cli.embedded.processes import Processes, supervise
 from cli.embedded.servers import Addresses, free_ports, servers
@@ -319,6 +321,31 @@ def test_a_server_that_does_not_start_is_quoted(tmp_path: Path) -> None:
     ):
         pass
     assert not any(lives(pid) for pid in pids(tmp_path, *SERVERS))
+
+
+@pytest.mark.parametrize("taken", ["s3", "redis", "postgres"])
+def test_a_port_that_somebody_takes_meanwhile_is_left_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: str
+) -> None:
+    with socket.socket() as other:
+        (port,) = free_ports(1)
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        found, chosen = servers_module._ports, [taken]
+
+        def once_too_late() -> tuple[dict[str, int], int, int]:
+            parts, redis_port, database_port = found()
+            late = chosen.pop() if chosen else ""
+            return (
+                {**parts, "s3": port} if late == "s3" else parts,
+                port if late == "redis" else redis_port,
+                port if late == "postgres" else database_port,
+            )
+
+        monkeypatch.setattr(servers_module, "_ports", once_too_late)
+        with servers(tmp_path) as addresses:
+            write(addresses)
+            assert read(addresses) == ((7,), b"7", b"7")
 
 
 def test_ports_are_distinct_and_out_of_the_way_of_outgoing_connections() -> None:
