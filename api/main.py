@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from inspect import iscoroutinefunction
@@ -46,7 +45,7 @@ from api.tasks import keep
 from api.wakes import follow
 from api.walls import Wall, WalledRoute
 from common import scratch
-from models import db
+from models import db, starting
 from models.errors import Unavailable
 from models.settings import settings
 from workers import enqueue
@@ -257,7 +256,10 @@ def _document(app: FastAPI) -> None:
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    starting.run("the API", _serve, waits=False)
+
+
+def _serve() -> None:
     config = uvicorn.Config(
         make_app(), host=settings().api_host, port=settings().api_port, loop="uvloop", http=Protocol,
         access_log=False, server_header=False, date_header=False, timeout_graceful_shutdown=10, log_level="info",
