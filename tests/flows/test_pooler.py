@@ -14,7 +14,11 @@ def test_jobs_are_done_canceled_and_paid_for_behind_a_pooler(system: System, dat
     with pgbouncer(database, ignores=ignores, size=6) as through, environment({"DATABASE_URL": through}):
         who = account(amount=20)
         model("quick", price={"unit": "job", "credits": 2})
-        model("slow", price={"unit": "job", "credits": 3}, options={"instant": False, "seconds": 60})
+        model(
+            "slow",
+            price={"unit": "job", "credits": 3},
+            options={"pending": True, "ready_seconds": 60, "poll_after_seconds": 0.2},
+        )
         system.start("api", "worker", "scheduler", "deliver")
         with system.client(who) as client:
             made = [client.post("/v1/jobs", json={"model": "quick", "input": {"seed": n}}) for n in range(4)]
