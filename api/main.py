@@ -34,6 +34,7 @@ from api import (
 )
 from api.auth import KeyRing, need_of
 from api.grouping import Grouper
+from api.heads import Heads, with_head
 from api.intake import Intake
 from api.lean import LeanRoute, answer
 from api.limits import Limits
@@ -165,6 +166,7 @@ def make_app() -> FastAPI:
             expose_headers=["x-request-id", "location", "idempotent-replayed", "retry-after", "ratelimit-limit",
                             "ratelimit-remaining", "ratelimit-reset"],
         )  # fmt: skip
+    app.add_middleware(Heads)
     needs_of(app)  # no route without a word on who may call it
     _document(app)
     return app
@@ -209,7 +211,7 @@ def methods_of(app: FastAPI, path: str) -> list[str]:
     """The methods of a path."""
     routes = (*app.routes, *(each for router in ROUTERS for each in router.routes))
     fitting = [route for route in routes if isinstance(route, APIRoute) and route.path_regex.match(path)]
-    return sorted({method for route in fitting for method in route.methods or ()})
+    return with_head({method for route in fitting for method in route.methods or ()}, path)
 
 
 async def _alive() -> dict[str, str]:
