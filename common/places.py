@@ -27,7 +27,7 @@ REDIS_PARAMETERS = frozenset({
     "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile", "ssl_password",
 })  # fmt: skip
 _HERE = {"", "localhost", "127.0.0.1", "::1"}
-_PAIR = re.compile(r"\s*([a-z_]+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s\\]|\\.)*)(?=\s|$)", re.DOTALL)
+_PAIR = re.compile(r"\s*([a-z_]+)\s*=\s*('(?:[^'\\]|\\.)*'|(?!')(?:[^\s\\]|\\.)*)(?=\s|$)", re.DOTALL)
 _NAME = re.compile(r"[a-z_][a-z0-9_.]*", re.IGNORECASE)
 
 
@@ -160,9 +160,10 @@ def session_settings(options: str) -> dict[str, str]:
         else:
             raise Unreadable("DATABASE_URL: options has settings only, each as -c name=value")
         name, equals, value = word.partition("=")
+        name = name.replace("-", "_")
         if not equals or not _NAME.fullmatch(name):
             raise Unreadable("DATABASE_URL: options has settings only, each as -c name=value")
-        found[name.replace("-", "_")] = value
+        found[name] = value
     return found
 
 

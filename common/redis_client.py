@@ -33,7 +33,7 @@ def redis_client(url: str, *, timeout_seconds: float, connect_seconds: float = 2
         return Redis(**given)
     asked = {**_of_sentinels(place), "socket_timeout": SENTINEL_SECONDS, "retry": Retry(NoBackoff(), 0)}
     sentinels = Sentinel(list(place.sentinels.hosts), sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
-    found: Redis = sentinels.master_for(place.sentinels.service, redis_class=Redis, **given)  # type: ignore[no-untyped-call]
+    found: Redis = sentinels.master_for(place.sentinels.service, redis_class=_Followed, **given)  # type: ignore[no-untyped-call]
     return found
 
 
@@ -50,8 +50,26 @@ def async_redis_client(url: str, *, connect_seconds: float = 2.0, timeout_second
         return AsyncRedis(**given)
     asked = {**_of_sentinels(place), "socket_timeout": SENTINEL_SECONDS, "retry": AsyncRetry(NoBackoff(), 0)}
     sentinels = AsyncSentinel(list(place.sentinels.hosts), sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
-    found: AsyncRedis = sentinels.master_for(place.sentinels.service, redis_class=AsyncRedis, **given)
+    found: AsyncRedis = sentinels.master_for(place.sentinels.service, redis_class=_AsyncFollowed, **given)
     return found
+
+
+class _Followed(Redis):
+    """A client whose end is that of the questions to its sentinels as well."""
+
+    def close(self) -> None:
+        super().close()
+        for each in self.connection_pool.sentinel_manager.sentinels:  # type: ignore[attr-defined]  # of Sentinel's pool
+            each.close()
+
+
+class _AsyncFollowed(AsyncRedis):
+    """The same, for an event loop."""
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await super().aclose(close_connection_pool)
+        for each in self.connection_pool.sentinel_manager.sentinels:  # type: ignore[attr-defined]  # of Sentinel's pool
+            await each.aclose()
 
 
 def _given(place: RedisPlace) -> dict[str, Any]:

@@ -8,6 +8,8 @@ and no statement is prepared.
 
 import logging
 import re
+import select
+import time
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -17,6 +19,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import ExecStatus
 
 from common.places import database_parameters, session_settings
+from models.errors import DatabaseAway
 from models.settings import settings
 
 log = logging.getLogger(__name__)
@@ -33,6 +36,8 @@ ALWAYS = {
 # PgBouncer: "unsupported startup parameter: options"; RDS Proxy: "currently doesn't support command-line options".
 _REFUSED = re.compile(r"startup parameter|command-line options|options.{0,40}not supported", re.IGNORECASE)
 _IDLE_SECONDS = "15s"
+WHY_CHARACTERS = 300
+FREE_SECONDS = 5.0  # as long as a connection is waited for where there is no pooler
 
 _told = False
 
@@ -92,12 +97,34 @@ class Linked(Connection[Any]):
     def begin(self, **more: str) -> None:
         """Behind a pooler, begin a transaction with its settings, in one round trip. Raises psycopg's errors.
 
-        By libpq itself: psycopg would send a BEGIN of its own before it.
+        By libpq itself: psycopg would send a BEGIN of its own before it, and wait for ever where all of the pooler's server
+        processes are taken.
         """
         text = f"begin; {local({**self.wanted, **more})}"
-        result = self.pgconn.exec_(text.encode())
-        if result.status != ExecStatus.COMMAND_OK:
-            raise psycopg.errors.error_from_result(result)
+        self.pgconn.send_query(text.encode())
+        self.pgconn.flush()  # it fits into any socket's buffer
+        waiting, end = select.poll(), time.monotonic() + FREE_SECONDS
+        waiting.register(self.fileno(), select.POLLIN)
+        while True:
+            if not self.pgconn.is_busy():
+                if (result := self.pgconn.get_result()) is None:
+                    return
+                if result.status != ExecStatus.COMMAND_OK:
+                    raise psycopg.errors.error_from_result(result)
+            elif not waiting.poll(max(0.0, end - time.monotonic()) * 1000):
+                self.pgconn.finish()
+                raise psycopg.OperationalError(f"the pooler has had no server process free for {FREE_SECONDS:.0f} s")
+            else:
+                self.pgconn.consume_input()
+
+
+def reached(chosen: Mapping[str, str]) -> Linked:
+    """A connection with these settings. Raises DatabaseAway, which says why there is none and what to look at."""
+    try:
+        return Linked.connect(wanted=chosen)
+    except psycopg.OperationalError as error:
+        why = " ".join(str(error).split())[:WHY_CHARACTERS]  # libpq's words hold no password
+        raise DatabaseAway(f"the database cannot be reached, check DATABASE_URL: {why}") from error
 
 
 def wanted(*, lock_timeout: str, statement_timeout: str, plans: Mapping[str, str] = PLANS) -> dict[str, str]:

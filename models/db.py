@@ -297,6 +297,11 @@ def apart(*, lock_timeout: str = "500ms", statement_timeout: str = "2s") -> Iter
         conn.close()
 
 
+def reach() -> None:
+    """Find out whether there is a database that lets us in. Raises DatabaseAway, which says why not."""
+    connecting.reached(connecting.wanted(lock_timeout="500ms", statement_timeout="2s")).close()
+
+
 @contextmanager
 def transaction_on(conn: Linked) -> Iterator[None]:
     """One transaction on a connection that is apart. Raises psycopg's own errors."""
