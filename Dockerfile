@@ -14,6 +14,9 @@ COPY common ./common
 COPY models ./models
 COPY cli ./cli
 RUN pip install --no-cache-dir --disable-pip-version-check --no-deps .
+# Where docker-compose.yml keeps the keys that close the S3 server's inner ports; a new volume takes this owner over.
+RUN install -d -o headrace -g headrace -m 700 /etc/seaweedfs
 USER headrace
-ENV API_HOST=0.0.0.0 PYTHONUNBUFFERED=1
+# Production unless somebody says otherwise: what can be guessed or listened to is refused at start.
+ENV ENVIRONMENT=production API_HOST=0.0.0.0 PYTHONUNBUFFERED=1
 CMD ["python", "-m", "api"]

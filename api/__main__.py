@@ -1,3 +1,3 @@
-from api.main import main
+from common.first import run
 
-main()
+run("api.main")

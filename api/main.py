@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from inspect import iscoroutinefunction
@@ -35,6 +34,7 @@ from api import (
 )
 from api.auth import KeyRing, need_of
 from api.grouping import Grouper
+from api.heads import Heads, with_head
 from api.intake import Intake
 from api.lean import LeanRoute, answer
 from api.limits import Limits
@@ -46,7 +46,7 @@ from api.tasks import keep
 from api.wakes import follow
 from api.walls import Wall, WalledRoute
 from common import scratch
-from models import db
+from models import db, starting
 from models.errors import Unavailable
 from models.settings import settings
 from workers import enqueue
@@ -166,6 +166,7 @@ def make_app() -> FastAPI:
             expose_headers=["x-request-id", "location", "idempotent-replayed", "retry-after", "ratelimit-limit",
                             "ratelimit-remaining", "ratelimit-reset"],
         )  # fmt: skip
+    app.add_middleware(Heads)
     needs_of(app)  # no route without a word on who may call it
     _document(app)
     return app
@@ -210,7 +211,7 @@ def methods_of(app: FastAPI, path: str) -> list[str]:
     """The methods of a path."""
     routes = (*app.routes, *(each for router in ROUTERS for each in router.routes))
     fitting = [route for route in routes if isinstance(route, APIRoute) and route.path_regex.match(path)]
-    return sorted({method for route in fitting for method in route.methods or ()})
+    return with_head({method for route in fitting for method in route.methods or ()}, path)
 
 
 async def _alive() -> dict[str, str]:
@@ -257,7 +258,10 @@ def _document(app: FastAPI) -> None:
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    starting.run("the API", _serve, waits=False)
+
+
+def _serve() -> None:
     config = uvicorn.Config(
         make_app(), host=settings().api_host, port=settings().api_port, loop="uvloop", http=Protocol,
         access_log=False, server_header=False, date_header=False, timeout_graceful_shutdown=10, log_level="info",

@@ -13,6 +13,7 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from starlette.requests import Request
 
+from common.redis_client import async_redis_client
 from models.access import Caller
 from models.errors import RateLimited
 from models.settings import settings
@@ -27,9 +28,12 @@ class Rates:
     """Counts requests, for one event loop."""
 
     def __init__(self) -> None:
+        client = async_redis_client(
+            settings().redis_url, timeout_seconds=TIMEOUT_SECONDS, connect_seconds=TIMEOUT_SECONDS
+        )
         shared = RedisStorage(
-            "async+" + settings().redis_url, implementation="redispy", key_prefix="headrace:rates",
-            socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS,
+            "async+redis://", implementation="redispy", key_prefix="headrace:rates",
+            connection_pool=client.connection_pool,  # type: ignore[arg-type]  # what it hands on to redis-py
         )  # fmt: skip
         self._shared = SlidingWindowCounterRateLimiter(shared)
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import psycopg
 
 from models import failures, probes
+from models.connecting import Linked
 from models.db import apart, transaction_on
 from models.errors import Unavailable
 
@@ -25,7 +25,7 @@ class Readiness:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="readiness")
         self._apart = contextlib.ExitStack()
-        self._conn: psycopg.Connection[Any] | None = None
+        self._conn: Linked | None = None
         self._probe: asyncio.Future[None] | None = None
         self._good_until = 0.0
         self._keep_until = 0.0

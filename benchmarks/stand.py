@@ -179,7 +179,7 @@ def stand(more_settings: dict[str, str] | None = None) -> Iterator[Stand]:
 def _disk() -> Path:
     """A folder on a real disk: /tmp may be memory, where fsync costs nothing."""
     local = Path(".headrace")
-    local.mkdir(exist_ok=True)
+    local.mkdir(mode=0o700, exist_ok=True)
     return local.resolve()
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,16 +13,19 @@ import httpx
 import typer
 
 from cli.client import Api, follow
+from cli.embedded.locked import private_folder, write_private
 from cli.embedded.processes import Processes, fresh_environment, supervise
 from cli.embedded.servers import free_ports, servers
 from cli.output import JsonFlag, console, fail, print_json, show
 from models import accounts, credits, db, keys, setup
 from models import audit as books
 from models.db import transaction
-from models.settings import settings
+from models.settings import OWN_FILE, STATE, environment, settings
 
 app = typer.Typer()
-STATE = Path(".headrace")
+StateOption = Annotated[
+    Path, typer.Option(help="Where data and logs are kept; else under HEADRACE_STATE, if it is set.")
+]
 
 DEMO_JOBS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("harbour", "sketch-image", {"prompt": "a harbour at dawn", "seed": 7, "width": 1024, "height": 640}),
@@ -44,12 +47,17 @@ DEMO_JOBS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 
 @contextmanager
-def _system(state: Path, environment: dict[str, str]) -> Iterator[dict[str, str]]:
-    """Servers, schema and settings, for this process and the children it will start."""
+def _system(state: Path, given: Mapping[str, str], own: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Servers, schema and settings, for this process and the children it will start. `given`: what the user has set;
+    `own` goes before it.
+    """
     before = dict(os.environ)
     try:
-        with servers(state) as addresses:
-            chosen = {**fresh_environment(state), **addresses.environment(), **environment}
+        if STATE in state.parents:
+            private_folder(STATE)
+        with servers(state, given=given) as addresses:
+            fresh = {name: given.get(name) or value for name, value in fresh_environment(state).items()}
+            chosen = {**fresh, **addresses.environment(), **own}
             os.environ.update(chosen)
             settings.cache_clear()
             try:
@@ -81,10 +89,13 @@ def _wait_for_api(url: str, processes: Processes, seconds: float = 30) -> None:
 @app.command()
 def up(
     port: Annotated[int, typer.Option(help="Where the API listens.")] = 8000,
-    state: Annotated[Path, typer.Option(help="Where data and logs are kept.")] = STATE,
+    state: StateOption = STATE,
     as_json: bool = JsonFlag,
 ) -> None:
-    """Run everything here until Ctrl-C: servers, API, worker, scheduler, sender. Data stays in .headrace/."""
+    """Run everything here until Ctrl-C: servers, API, worker, scheduler, sender. Data stays in .headrace/.
+
+    DATABASE_URL, REDIS_URL and S3_ENDPOINT_URL, of the environment or of .env, each replace one of the servers.
+    """
     stopping = threading.Event()
 
     def end(*_: object) -> None:
@@ -95,11 +106,10 @@ def up(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     url = f"http://127.0.0.1:{port}"
-    with _system(state, {"API_PORT": str(port), "PUBLIC_URL": url}) as environment:
+    with _system(state, environment([OWN_FILE]), {"API_PORT": str(port), "PUBLIC_URL": url}) as chosen:
         addresses = state / "env"  # other `headrace` commands in this folder read it
-        addresses.touch(0o600)
-        addresses.write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
-        processes = Processes(state, environment, console=None if as_json else console)
+        write_private(addresses, "".join(f"{name}={_quoted(value)}\n" for name, value in chosen.items()))
+        processes = Processes(state, chosen, console=None if as_json else console)
         try:
             processes.start()
             _wait_for_api(url, processes)
@@ -114,19 +124,31 @@ def up(
     raise typer.Exit(status)
 
 
+def _quoted(value: str) -> str:
+    """A value as .env files have it, whatever is in it."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 @app.command()
 def demo(
-    results: Annotated[Path, typer.Option(help="Where the results are saved.")] = Path("demo-results"),
-    state: Annotated[Path, typer.Option(help="Where data and logs are kept.")] = STATE / "demo",
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Where the results are saved: demo-results, or in the state where that cannot be."),
+    ] = None,
+    state: StateOption = STATE / "demo",
     as_json: bool = JsonFlag,
 ) -> None:
-    """See it work: order pictures, a film and a spoken sentence, pay for them, fetch them; then prove the books."""
+    """See it work: order pictures, a film and a spoken sentence, pay for them, fetch them; then prove the books.
+
+    It leaves alone what .env names: only the environment replaces its servers.
+    """
+    results = results or (Path("demo-results") if os.access(".", os.W_OK) else state / "results")
     started = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     port = free_ports(1)[0]
     url = f"http://127.0.0.1:{port}"
-    with _system(state, {"API_PORT": str(port), "PUBLIC_URL": url}) as environment:
-        processes = Processes(state, environment)
+    with _system(state, environment([]), {"API_PORT": str(port), "PUBLIC_URL": url}) as chosen:
+        processes = Processes(state, chosen)
         try:
             processes.start()
             account_id, key = _open_account()

@@ -2,14 +2,18 @@
 
 import logging
 import sys
+from typing import NoReturn
 
 import typer
 from rich.markup import escape
 
 from cli import catalogue, client, identity, local, operate, parked, report
 from cli.output import errors
+from common import first
 from models import db
-from models.errors import DomainError
+from models.errors import DatabaseAway, DomainError
+from models.settings import WrongSettings
+from storage.errors import StorageError
 from workers import enqueue, pressure
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -20,15 +24,34 @@ app.add_typer(catalogue.app, name="catalogue")
 
 def main() -> None:
     """The `headrace` command."""
+    first.stand_in()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # what its tries met is said once, below
     try:
         app()
+    except DatabaseAway as error:
+        _end(_why_away() or error.detail)
     except DomainError as error:
-        errors.print(f"[red]{escape(error.detail)}[/]", highlight=False)
-        sys.exit(1)
+        _end(error.detail)
+    except (WrongSettings, StorageError) as error:
+        _end(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
         enqueue.close()
         pressure.close()
         db.close()
+
+
+def _end(message: str) -> NoReturn:
+    errors.print(f"[red]{escape(message)}[/]", highlight=False, soft_wrap=True)
+    sys.exit(1)
+
+
+def _why_away() -> str | None:
+    """Why there is no connection, if there is none now."""
+    try:
+        db.reach()
+    except DatabaseAway as error:
+        return error.detail
+    return None

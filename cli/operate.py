@@ -298,10 +298,10 @@ def _doctor_partitions() -> str:
 
 def _doctor_storage() -> str:
     try:
-        storage().check()
+        notes = storage().check()
     except StorageError as error:
         raise RuntimeError(f"{error}: check S3_ENDPOINT_URL, S3_BUCKET and the credentials") from None
-    return f"put, read and deleted a probe in {settings().s3_bucket}"
+    return "; these credentials may not ".join([f"put, read and deleted a probe in {settings().s3_bucket}", *notes])
 
 
 def _doctor_workers() -> str:

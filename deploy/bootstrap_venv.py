@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).resolve().parents[1]
-PRIVATE = ROOT / ".headrace"
+PRIVATE = Path(os.environ.get("HEADRACE_STATE") or ROOT / ".headrace")
 
 
 def main() -> None:
@@ -21,7 +21,8 @@ def main() -> None:
             "Try: make PYTHON=/path/to/python3.11 ..."
         )
     folder, requirements = Path(sys.argv[1]).absolute(), ROOT / sys.argv[2]
-    PRIVATE.mkdir(exist_ok=True)
+    PRIVATE.mkdir(mode=0o700, parents=True, exist_ok=True)
+    PRIVATE.chmod(0o700)  # users' files will lie there
     with (PRIVATE / "setup.lock").open("a+") as mark:
         fcntl.flock(mark, fcntl.LOCK_EX)  # two makes at once: the second waits, and finds all done
         if _was_cut_off(mark) or not _has_pip(folder / "bin" / "python"):

@@ -18,16 +18,17 @@ from weakref import WeakKeyDictionary
 
 import orjson
 import psycopg
+import sqlalchemy
 from psycopg import Connection
-from psycopg.conninfo import make_conninfo
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from sqlmodel import Session
 
-from models import failures
+from models import connecting, failures
+from models.connecting import Linked
 from models.errors import DatabaseAway, DomainError, Unavailable
 from models.settings import settings
 
@@ -37,7 +38,7 @@ set_json_loads(orjson.loads)
 log = logging.getLogger(__name__)
 
 _lock = threading.Lock()
-_pool: ConnectionPool[Connection[Any]] | None = None
+_pool: ConnectionPool[Linked] | None = None
 _engine: Engine | None = None
 _size: int | None = None
 # Accounts that a transaction under way tells events of, and who hears of them once it is committed.
@@ -67,29 +68,7 @@ class _Number(NamedTuple):
     timeline: str | None
 
 
-def conninfo(*, lock_timeout: str = "2s", statement_timeout: str = "10s") -> str:
-    """libpq connection text with the time limits that every connection has."""
-    offset = settings().clock_offset_seconds
-    # No sequential scans: a plan that is made while a table is small, those of foreign keys' own checks included, stays
-    # in the session's cache while the table grows (measured: 50 submits a second instead of 650). Every hot statement
-    # has its index; the audit, which reads everything, switches them on again. No hash or merge joins either: of a batch
-    # of submissions they would scan the index of all accounts and all grants, because both were few when it was planned.
-    options = (
-        f"-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c lock_timeout={lock_timeout} -c statement_timeout={statement_timeout} "
-        f"-c idle_in_transaction_session_timeout=15s -c timezone=UTC -c app.clock_offset={offset}s"
-    )
-    url = settings().database_url.replace("postgresql+psycopg://", "postgresql://", 1)
-    return make_conninfo(
-        url, options=options, connect_timeout=5, application_name="headrace",
-        keepalives_idle=30, keepalives_interval=10, keepalives_count=3, tcp_user_timeout=30_000,
-    )  # fmt: skip
-
-
-def _configure(conn: Connection[Any]) -> None:
-    conn.prepare_threshold = 1  # the hot statements are few and long: plan them once per connection
-
-
-def _take(connections: ConnectionPool[Connection[Any]]) -> Connection[Any]:
+def _take(connections: ConnectionPool[Linked]) -> Linked:
     """A connection that the server has not closed. The pool's own check would pause between one stale connection and the
     next, and after a restart of the server all are stale.
     """
@@ -116,15 +95,16 @@ def size_pool(connections: int) -> None:
     _size = connections
 
 
-def pool() -> ConnectionPool[Connection[Any]]:
+def pool() -> ConnectionPool[Linked]:
     """This process's connections, opened on first use."""
     global _pool  # noqa: PLW0603 - one pool per process
     if _pool is None:
         with _lock:
             if _pool is None:
                 _pool = ConnectionPool(
-                    conninfo(), min_size=1, max_size=_size or settings().database_pool_size, timeout=GETTING_SECONDS, max_idle=300.0,
-                    configure=_configure, close_returns=True, name="headrace", open=True,
+                    connection_class=Linked, kwargs={"wanted": connecting.wanted(lock_timeout="2s", statement_timeout="10s")},
+                    min_size=1, max_size=_size or settings().database_pool_size, timeout=GETTING_SECONDS, max_idle=300.0,
+                    close_returns=True, name="headrace", open=True,
                     # Or the pauses between its tries grow with the outage, and go on for as long after it.
                     reconnect_timeout=GETTING_SECONDS,
                 )  # fmt: skip
@@ -167,7 +147,9 @@ def _tell(accounts: set[UUID] | None) -> None:
 
 @contextmanager
 def single() -> Iterator[Connection[Any]]:
-    """For verbs of one statement, which is then a transaction by itself: one round trip instead of three."""
+    """For verbs of one statement, which is then a transaction by itself: one round trip instead of three. Behind a pooler
+    it is a transaction like any other.
+    """
     with transaction(autocommit=True) as conn:
         yield conn
 
@@ -203,9 +185,10 @@ def transaction(*, autocommit: bool = False, find_out: bool = False) -> Iterator
         raise DatabaseAway("the database does not answer; try again soon") from error
     try:
         number = None
+        autocommit = autocommit and not conn.behind_pooler
         try:
             conn.autocommit = autocommit  # of the client library: costs no round trip
-            _limit_waiting(conn)
+            _begin(conn)
             yield conn
             if find_out:
                 number = _number(conn)
@@ -229,9 +212,12 @@ def transaction(*, autocommit: bool = False, find_out: bool = False) -> Iterator
     _tell(accounts)
 
 
-def _limit_waiting(conn: Connection[Any]) -> None:
+def _begin(conn: Linked) -> None:
+    """What has to be said before a transaction's own statements, if anything."""
     limit = _patience.get()
-    if limit is not None and not conn.autocommit:
+    if conn.behind_pooler:
+        conn.begin(**({} if limit is None else {"lock_timeout": f"{limit}ms"}))
+    elif limit is not None and not conn.autocommit:
         conn.execute(f"set local lock_timeout = {limit}", prepare=False)
 
 
@@ -276,12 +262,13 @@ def _happened(number: _Number) -> bool:
     return status == "committed"
 
 
-def _status(conn: Connection[Any], number: _Number, end: float) -> str | None:
+def _status(conn: Linked, number: _Number, end: float) -> str | None:
     late = time.monotonic() + LATE_SECONDS
     while True:
-        if _number(conn).timeline != number.timeline:
-            return None
-        row = conn.execute("select pg_xact_status(%s::xid8)", [number.transaction]).fetchone()
+        with transaction_on(conn):
+            if _number(conn).timeline != number.timeline:
+                return None
+            row = conn.execute("select pg_xact_status(%s::xid8)", [number.transaction]).fetchone()
         status: str | None = row[0] if row else None
         if status != "in progress" or time.monotonic() >= end:
             return status
@@ -297,23 +284,38 @@ def _status(conn: Connection[Any], number: _Number, end: float) -> str | None:
 
 
 @contextmanager
-def apart(*, lock_timeout: str = "500ms", statement_timeout: str = "2s") -> Iterator[Connection[Any]]:
+def apart(*, lock_timeout: str = "500ms", statement_timeout: str = "2s") -> Iterator[Linked]:
     """A connection outside the pool, on which each statement is a transaction: for questions that must not wait behind
     anybody. Raises psycopg's own errors.
     """
-    info = conninfo(lock_timeout=lock_timeout, statement_timeout=statement_timeout)
-    conn = psycopg.connect(info, autocommit=True)
+    conn = Linked.connect(
+        wanted=connecting.wanted(lock_timeout=lock_timeout, statement_timeout=statement_timeout), autocommit=True
+    )
     try:
         yield conn
     finally:
         conn.close()
 
 
+def reach() -> None:
+    """Find out whether there is a database that lets us in. Raises DatabaseAway, which says why not."""
+    connecting.reached(connecting.wanted(lock_timeout="500ms", statement_timeout="2s")).close()
+
+
 @contextmanager
-def transaction_on(conn: Connection[Any]) -> Iterator[None]:
+def transaction_on(conn: Linked) -> Iterator[None]:
     """One transaction on a connection that is apart. Raises psycopg's own errors."""
-    with conn.transaction():
+    if not conn.behind_pooler:
+        with conn.transaction():
+            yield
+        return
+    conn.begin()
+    try:
         yield
+        conn.commit()
+    except BaseException:
+        _roll_back(conn)
+        raise
 
 
 def _roll_back(conn: Connection[Any]) -> None:
@@ -328,10 +330,18 @@ def engine() -> Engine:
     global _engine  # noqa: PLW0603 - one engine per process
     if _engine is None:
         _engine = create_engine("postgresql+psycopg://", poolclass=NullPool, creator=_for_session)
+        event.listen(_engine, "begin", with_settings)
     return _engine
 
 
-def _for_session() -> Connection[Any]:
+def with_settings(opened: sqlalchemy.Connection) -> None:
+    """Give a transaction that SQLAlchemy begins its settings, where the session cannot have them."""
+    conn = opened.connection.driver_connection
+    if isinstance(conn, Linked) and conn.behind_pooler:
+        opened.exec_driver_sql(connecting.local(conn.wanted))
+
+
+def _for_session() -> Linked:
     conn = _take(pool())
     conn.autocommit = False  # the last user may have been `single`
     return conn

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import orjson
 from psycopg import Connection
@@ -14,6 +15,7 @@ from sqlalchemy import Column, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
+from common.hosts import is_metadata
 from models.base import created_at
 
 BUILT_IN = "sketch"  # needs no section: it is in the house
@@ -76,6 +78,13 @@ class ProviderEntry(BaseModel):
         if value is not None and not _VARIABLE.match(value):
             # Never repeat the value: it may be the secret itself.
             raise ValueError('the name of an environment variable such as "OPENAI_API_KEY", never the secret itself')
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _leads_elsewhere(cls, value: str | None) -> str | None:
+        if value is not None and is_metadata(urlsplit(value).hostname or ""):
+            raise ValueError("this is where a cloud keeps its machines' secrets, and no provider")
         return value
 
     @field_validator("options")

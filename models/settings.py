@@ -3,41 +3,56 @@
 import base64
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-DEVELOPMENT_SECRET = "development-only-secret-key"  # noqa: S105 - refused in production below
+from common import foreign, places
+from models.fitness import DEVELOPMENT_SECRET, faults
 
 MAX_HOURS = 876_000  # a hundred years: what is kept longer is kept for ever, and a date can hold it
-ENV_FILES = (".headrace/env", ".env")
+STATE = Path(
+    os.environ.get("HEADRACE_STATE") or ".headrace"
+)  # where `headrace up` and `headrace demo` keep what is theirs
+# Processes that `headrace up` starts run in another folder than it; HEADRACE_FOLDER tells them in which it was started.
+OWN_FILE = Path(os.environ.get("HEADRACE_FOLDER") or "") / ".env"
+ENV_FILES = (STATE / "env", OWN_FILE)
 
 
 class Settings(BaseSettings):
     """One deployment's configuration. Each field is an environment variable of the same name in capitals."""
 
-    model_config = SettingsConfigDict(env_file=ENV_FILES, extra="ignore", frozen=True)
+    # An empty variable is one that is not set. What is refused is not quoted: it may be a password.
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILES, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     environment: Literal["development", "test", "production"] = "development"
     secret_key: SecretStr = Field(
         SecretStr(DEVELOPMENT_SECRET), description="Signs the permanent addresses of results."
     )
 
-    database_url: str = Field("postgresql://app@127.0.0.1:5432/headrace", description="PostgreSQL 15 or newer.")
+    database_url: str = Field(
+        "postgresql://app@127.0.0.1:5432/headrace", repr=False, description="PostgreSQL 15 or newer."
+    )
+    database_pooler: Literal["auto", "none", "transaction"] = Field(
+        "auto",
+        description="Whether a pooler such as PgBouncer stands before the database; auto: look at each connection.",
+    )
     database_pool_size: int = Field(8, ge=2, le=200, description="Connections per process.")
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False)
 
     s3_endpoint_url: str | None = Field(None, description="Empty for AWS itself.")
     s3_region: str = "us-east-1"
     s3_bucket: str = "headrace"
     s3_access_key_id: str | None = Field(None, description="Empty: the machine's own role.")
     s3_secret_access_key: SecretStr | None = None
+    s3_anonymous: bool = Field(False, description="The endpoint takes requests without a signature.")
     s3_path_style: bool = Field(True, description="False for AWS and R2 with virtual hosts.")
     s3_seconds: float = Field(15.0, gt=0, description="After so long without a word S3 is taken for silent.")
 
@@ -143,6 +158,49 @@ class Settings(BaseSettings):
     sketch_book: str | None = Field(None, description="File in which sketch, the built-in provider, keeps its book.")
     clock_offset_seconds: int = Field(0, description="Shifts app_now(); for tests, refused in production.")
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_database(cls, address: str) -> str:
+        places.database_parameters(address)
+        return address
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_a_redis(cls, address: str) -> str:
+        places.redis_place(address)
+        return address
+
+    @field_validator("s3_endpoint_url", "public_url", "callback_url", "clerk_issuer")
+    @classmethod
+    def _is_on_the_web(cls, address: str | None, info: ValidationInfo) -> str | None:
+        if address is None:
+            return None
+        places.web_address(str(info.field_name).upper(), address)
+        # Only an issuer is compared letter by letter.
+        return address if info.field_name == "clerk_issuer" else address.strip().rstrip("/")
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_a_mail_server(cls, address: SecretStr | None) -> SecretStr | None:
+        if address is not None:
+            places.mail_server(address.get_secret_value())
+        return address
+
+    @field_validator("s3_bucket")
+    @classmethod
+    def _is_a_bucket(cls, name: str) -> str:
+        if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}", name):
+            raise ValueError("S3_BUCKET is not a bucket's name: letters, digits, - and . only")
+        return name
+
+    @model_validator(mode="after")
+    def _storage_is_somewhere(self) -> Self:
+        if self.s3_region == "auto" and self.s3_endpoint_url is None:
+            raise ValueError("S3_REGION=auto is no region of AWS: name one, or set S3_ENDPOINT_URL")
+        if (self.s3_access_key_id is None) != (self.s3_secret_access_key is None):
+            raise ValueError("S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY go together: set both or neither")
+        return self
+
     @field_validator("clerk_webhook_secret")
     @classmethod
     def _is_a_secret(cls, secret: SecretStr | None) -> SecretStr | None:
@@ -158,14 +216,13 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _issuers_are_addresses(self) -> Self:
         for issuer in self.issuers():
-            if not issuer.startswith(("https://", "http://")):
-                raise ValueError(f"OIDC_ISSUERS: {issuer!r} is no address")
-        strangers = set(self.jwks_urls()) - set(self.issuers())
-        if strangers:
-            raise ValueError(f"OIDC_JWKS_URLS names {sorted(strangers)}, which OIDC_ISSUERS does not")
-        plain = [url for url in (*self.issuers(), *self.jwks_urls().values()) if not url.startswith("https://")]
-        if plain and self.environment == "production":  # who can change the keys on their way can be anybody
-            raise ValueError(f"not fit for production: OIDC_ISSUERS and OIDC_JWKS_URLS must be https, not {plain[0]}")
+            places.web_address("OIDC_ISSUERS", issuer)
+        for url in self.jwks_urls().values():
+            places.web_address("OIDC_JWKS_URLS", url, bare=False)
+        if set(self.jwks_urls()) - set(self.issuers()):
+            raise ValueError(
+                "OIDC_JWKS_URLS, which has issuer=address pairs, names an issuer that OIDC_ISSUERS does not"
+            )
         return self
 
     def issuers(self) -> list[str]:
@@ -195,40 +252,21 @@ class Settings(BaseSettings):
 
     @field_validator("allow_private_addresses")
     @classmethod
-    def _named(cls, places: tuple[str, ...]) -> tuple[str, ...]:
+    def _named(cls, allowed: tuple[str, ...]) -> tuple[str, ...]:
         """One host at one port each: no network, no wildcard, so that nobody opens more than they meant to."""
-        for place in places:
+        for place in allowed:
             if not re.fullmatch(r"([a-z0-9._-]+|[0-9a-f:]*:[0-9a-f:.]*):[0-9]{1,5}", place):
-                raise ValueError(f"{place!r} is not host:port")
-        return places
+                raise ValueError("ALLOW_PRIVATE_ADDRESSES: each is host:port, by commas, and no network or wildcard")
+        return allowed
 
     @model_validator(mode="after")
-    def _safe_in_production(self) -> Self:
-        if self.environment != "production":
-            return self
-        wrong = []
-        if self.secret_key.get_secret_value() == DEVELOPMENT_SECRET or len(self.secret_key.get_secret_value()) < 32:
-            wrong.append(
-                "SECRET_KEY must be at least 32 characters of your own (python -c 'import secrets; print(secrets.token_hex(32))')"
-            )
-        if "*" in self.cors_origins:
-            wrong.append("CORS_ORIGINS must name the origins of your pages, not *")
-        if not self.public_url.startswith("https://") and not _is_here(self.public_url):
-            wrong.append("PUBLIC_URL must begin with https:// (put a TLS proxy in front)")
-        for name, url in (("DATABASE_URL", self.database_url), ("REDIS_URL", self.redis_url)):
-            if not urlsplit(url).password and not _is_here(url):
-                wrong.append(f"{name} must have a password")
-        if self.clock_offset_seconds:
-            wrong.append("CLOCK_OFFSET_SECONDS must not be set")
-        if os.environ.get("HEADRACE_FAULT_POINT"):
+    def _fit(self) -> Self:
+        wrong = faults({name: getattr(self, name) for name in type(self).model_fields})
+        production = self.environment == "production"
+        if production and os.environ.get("HEADRACE_FAULT_POINT"):
             wrong.append("HEADRACE_FAULT_POINT must not be set")
-        wrong += [
-            f"ALLOW_PRIVATE_ADDRESSES must not name {place}: every user could speak to this machine, or to its cloud"
-            for place in self.allow_private_addresses
-            if _is_own(place.rpartition(":")[0])
-        ]
         if wrong:
-            raise ValueError("not fit for production: " + "; ".join(wrong))
+            raise ValueError(f"not fit for {'production' if production else 'strangers'}: " + "; ".join(wrong))
         return self
 
 
@@ -245,30 +283,34 @@ def webhook_key(secret: str) -> bytes:
     return key
 
 
-def _is_here(url: str) -> bool:
-    """Whether an address is this machine's own, or a Unix socket."""
-    return urlsplit(url).hostname in {None, "localhost", "127.0.0.1", "::1"}
-
-
-def _is_own(host: str) -> bool:
-    """Whether a host is the machine itself, or the place where its cloud keeps its secrets."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host.rstrip(".") in {"localhost", "metadata", "metadata.google.internal"} or host.endswith(".localhost")
-    address = getattr(address, "ipv4_mapped", None) or address
-    return address.is_loopback or address.is_link_local or address.is_unspecified
+class WrongSettings(ValueError):
+    """The settings cannot be right. The message is one sentence, fit for whoever started the process."""
 
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """This process's settings; `settings.cache_clear()` makes tests read them again."""
-    return Settings()
+    """This process's settings; `settings.cache_clear()` makes tests read them again. Raises WrongSettings.
+
+    Variables that are other programs' are dropped by the way: every process comes by here before it makes a client.
+    """
+    try:
+        found = Settings()
+    except ValidationError as error:
+        raise WrongSettings("; ".join(map(_told, error.errors(include_input=False, include_url=False)))) from None
+    foreign.drop(role=found.s3_access_key_id is None and not found.s3_anonymous)
+    return found
 
 
-def environment() -> Mapping[str, str]:
+def _told(error: Any) -> str:
+    """What is wrong with a setting: its name, and no word of its value."""
+    text = str(error["msg"]).removeprefix("Value error, ")
+    name = str(error["loc"][0]).upper() if error["loc"] else ""
+    return text if not name or text.startswith(name) else f"{name}: {text[:1].lower()}{text[1:]}"
+
+
+def environment(files: Sequence[Path] = ENV_FILES) -> dict[str, str]:
     """The environment and the files that settings are read from, for keys that the catalogue names."""
     found: dict[str, str] = {}
-    for file in ENV_FILES:
-        found |= {name: value for name, value in dotenv_values(file).items() if value is not None}
-    return found | os.environ
+    for file in files:
+        found |= {name: value for name, value in dotenv_values(file).items() if value}
+    return found | {name: value for name, value in os.environ.items() if value}

@@ -1,3 +1,3 @@
-from scheduler.main import main
+from common.first import run
 
-main()
+run("scheduler.main")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from common import scratch
 from common.faultpoints import reached
-from models import db, fleet
+from models import db, fleet, starting
 from models.db import transaction
 from models.settings import settings
 from scheduler import accounts, jobs, results, upkeep, uploads
@@ -157,8 +157,7 @@ def run(stopping: threading.Event) -> None:
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    run(stopping)
+    starting.run("the scheduler", lambda: run(stopping))

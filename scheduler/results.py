@@ -1,5 +1,6 @@
 """Duties for results: expire them, purge their objects, reap strays."""
 
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,9 +14,12 @@ from models.settings import settings
 from scheduler.sweeps import Expiry, expire, purge
 from scheduler.turns import Aside, Did
 from storage import keys
-from storage.s3 import storage
+from storage.s3 import StorageError, storage
+
+log = logging.getLogger(__name__)
 
 _aside = Aside()
+_told = set[str]()
 
 
 def expire_results(batch: int) -> Did:
@@ -42,7 +46,10 @@ def reap(duty: str, prefix: str, batch: int, strays: Callable[[Connection[Any], 
     """Look at one page of objects and delete those that are old enough and nobody's; the next turn goes on from there."""
     with transaction() as conn:
         after = fleet.cursor(conn, duty)
-    page = storage().list_page(prefix, after, batch)
+    try:
+        page = storage().list_page(prefix, after, batch)
+    except StorageError as error:
+        return _not_listed(duty, error)
     old = datetime.now(UTC) - timedelta(seconds=settings().stray_seconds)  # S3's clock, not the database's
     with transaction() as conn:
         found = strays(conn, [item.key for item in page if item.last_modified < old])
@@ -56,4 +63,17 @@ def reap(duty: str, prefix: str, batch: int, strays: Callable[[Connection[Any], 
 
 def abort_uploads(_batch: int) -> int:
     """Abort multipart uploads that a killed worker left open: S3 keeps, and bills, their parts."""
-    return storage().abort_stale_uploads(timedelta(seconds=settings().stray_seconds))
+    try:
+        return storage().abort_stale_uploads(timedelta(seconds=settings().stray_seconds))
+    except StorageError as error:
+        return _not_listed("abort_uploads", error)
+
+
+def _not_listed(duty: str, error: StorageError) -> int:
+    """Keys that may not list the bucket do for all but this: what a crash leaves behind stays there, as doctor says."""
+    if not error.forbidden:
+        raise error
+    if duty not in _told:
+        _told.add(duty)
+        log.warning("duty %s has nothing to do: %s", duty, error)
+    return 0

@@ -2,6 +2,7 @@
 
 import hashlib
 import ipaddress
+import os
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+import botocore
+import botocore.session
 from botocore.config import Config
 from obstore.store import S3Store
 
@@ -22,6 +25,18 @@ ATTEMPTS = 3
 CREDENTIAL_SECONDS = 300  # botocore renews a role's credentials ten minutes before they end
 
 
+def own_session(config: Settings) -> boto3.Session:
+    """Of its own: boto3's common one is not thread-safe while it is made. With keys of ours nothing is read of what other
+    programs of this user keep under ~/.aws; without, it is where the machine's role is found.
+    """
+    core = botocore.session.Session()
+    if config.s3_access_key_id or config.s3_anonymous:
+        for name in ("config_file", "credentials_file"):
+            core.set_config_variable(name, os.devnull)
+        core.set_config_variable("profile", None)
+    return boto3.Session(botocore_session=core)
+
+
 def boto_client(session: boto3.Session, config: Settings, endpoint: str | None, secret: str | None) -> Any:
     """boto3, for all but puts. Raises ValueError for an endpoint that is no URL."""
     _, virtual = where(endpoint, config.s3_bucket, path_style=config.s3_path_style)
@@ -31,9 +46,13 @@ def boto_client(session: boto3.Session, config: Settings, endpoint: str | None, 
         region_name=config.s3_region,
         aws_access_key_id=config.s3_access_key_id or None,
         aws_secret_access_key=secret or None,
+        # Certificates that this machine trusts besides the usual ones; obstore and libpq look there by themselves.
+        verify=os.environ.get("SSL_CERT_FILE") or None,
         config=Config(
             s3={"addressing_style": "virtual" if virtual else "path"},
-            signature_version="s3v4",
+            signature_version=botocore.UNSIGNED if config.s3_anonymous else "s3v4",
+            proxies={},
+            ignore_configured_endpoint_urls=True,
             connect_timeout=min(CONNECT_SECONDS, config.s3_seconds),
             read_timeout=config.s3_seconds,
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
@@ -65,6 +84,7 @@ def upload_store(session: boto3.Session, config: Settings, endpoint: str | None,
         config={
             "region": config.s3_region,
             "virtual_hosted_style_request": virtual,
+            "skip_signature": config.s3_anonymous,
             **({"endpoint": place} if place else {}),
         },
         client_options={
@@ -80,7 +100,7 @@ def upload_store(session: boto3.Session, config: Settings, endpoint: str | None,
         },
         # One source of credentials for both clients. Left to itself obstore knows no profiles, and mixes an
         # AWS_SESSION_TOKEN it finds in the environment with the keys it is given, which S3 refuses.
-        credential_provider=_credentials(session, config.s3_access_key_id, secret),
+        credential_provider=None if config.s3_anonymous else _credentials(session, config.s3_access_key_id, secret),
     )
 
 

@@ -20,6 +20,7 @@ _RETRYABLE_CODES = frozenset({
 })  # fmt: skip
 _RETRYABLE_STATUS = frozenset({408, 425, 429})  # and everything from 500
 _MISSING_CODES = frozenset({"NoSuchKey", "404", "NotFound"})
+_FORBIDDEN_CODES = frozenset({"403", "AccessDenied", "AllAccessDisabled", "Forbidden"})
 _LOST_BUCKET = "NoSuchBucket"
 _LOST = (
     boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError, boto.MetadataRetrievalError, HTTPError,
@@ -46,6 +47,13 @@ class StorageError(Exception):
         self.retryable = retryable
         self.missing = missing
         self.code = code
+
+    @property
+    def forbidden(self) -> bool:
+        """Whether these credentials, which are known there, may not do this; so S3 also says of an object that is not
+        there, to those who may not list the bucket.
+        """
+        return self.code in _FORBIDDEN_CODES
 
 
 @contextmanager

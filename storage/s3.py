@@ -6,6 +6,7 @@ who knows what the object is worth. Make the storage after a fork, not before: o
 """
 
 import threading
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,12 +14,11 @@ from typing import BinaryIO
 from urllib.parse import quote
 from uuid import uuid4
 
-import boto3
 import obstore
 
 from models.settings import Settings, settings
 from storage import keys
-from storage.clients import boto_client, upload_store
+from storage.clients import boto_client, own_session, upload_store
 from storage.errors import StorageError, answered, mapped
 from storage.objects import Chunks, Head, Item, Part
 from storage.sums import Sums, bare, chunks_of, sums_of
@@ -30,6 +30,7 @@ __all__ = ["Chunks", "Head", "Item", "Part", "Storage", "StorageError", "close",
 PART_BYTES = 5 * 1024 * 1024
 PARTS_IN_FLIGHT = 2
 PROBE = b"probe"
+READABLE_SECONDS = 60.0  # for so long it is believed that these credentials read what is there
 PAGE = 1000  # S3's own limit, for lists and deletes
 ONE_ODD_KEY = frozenset({"MalformedXML", "InvalidArgument", "KeyTooLongError"})
 PRESIGN_SECONDS_MAX = 7 * 86_400  # S3's own limit
@@ -48,13 +49,14 @@ class Storage:
         self._region = config.s3_region
         self._endpoint = config.s3_endpoint_url or None
         secret = config.s3_secret_access_key.get_secret_value() if config.s3_secret_access_key else None
-        session = boto3.Session()  # of its own: boto3's common one is not thread-safe while it is made
+        session = own_session(config)
         try:
             with mapped("setting up"):
                 self._client = boto_client(session, config, self._endpoint, secret)
         except ValueError:  # boto3's word for an endpoint that is no URL; obstore would panic at it
             raise StorageError("S3_ENDPOINT_URL is not a URL such as https://s3.example.com", retryable=False) from None
         self._store = upload_store(session, config, self._endpoint, secret)
+        self._readable_until = 0.0
 
     # Writing
 
@@ -102,11 +104,16 @@ class Storage:
         Checksums (x-amz-checksum-*) tell nothing more: a server has those that it was sent, and R2 and older MinIO
         refuse some of them.
         """
-        with mapped(f"looking at {key}"):
-            try:
-                found = obstore.head(self._store, key)
-            except FileNotFoundError:  # obstore's for a 404
+        try:
+            with mapped(f"looking at {key}"):
+                try:
+                    found = obstore.head(self._store, key)
+                except FileNotFoundError:  # obstore's for a 404
+                    return "nothing is there"
+        except StorageError as error:
+            if self._is_missing(error):
                 return "nothing is there"
+            raise
         if found["size"] != sums.size:
             return f"{found['size']} bytes are there, not {sums.size}"
         if bare(found["e_tag"]) == sums.etag:
@@ -135,8 +142,12 @@ class Storage:
             raise ValueError(f"not a range: {start} to {end}")
         wanted = {} if start is None else {"Range": f"bytes={start}-{'' if end is None else end}"}
         doing = f"reading {key}"
-        with mapped(doing):
-            answer = self._client.get_object(Bucket=self._bucket, Key=key, **wanted)
+        try:
+            with mapped(doing):
+                answer = self._client.get_object(Bucket=self._bucket, Key=key, **wanted)
+        except StorageError as error:
+            error.missing = self._is_missing(error)
+            raise
         whole = answer.get("ContentRange", "").rpartition("/")[2]
         if not whole and (start or (end is not None and answer["ContentLength"] > end + 1)):
             answer["Body"].close()
@@ -151,8 +162,35 @@ class Storage:
         except StorageError as error:
             if error.missing:
                 self._has_bucket()  # a HEAD's answer has no body, and so does not say what is missing
+            error.missing = self._is_missing(error)
             raise
         return Head(answer["ContentLength"], answer.get("ContentType"))
+
+    def _is_missing(self, error: StorageError) -> bool:
+        """Whether an object is not there. To those who may not list the bucket S3 says only that they may not read it: so it
+        is found out whether they read what is there.
+        """
+        if not error.forbidden:
+            return error.missing
+        now = time.monotonic()
+        if now >= self._readable_until:
+            try:
+                self._read_own_probe()
+            except StorageError:
+                return False
+            self._readable_until = now + READABLE_SECONDS
+        return True
+
+    def _read_own_probe(self) -> None:
+        key = f".headrace-probe-{uuid4().hex}"
+        with mapped(f"putting {key}"):
+            obstore.put(self._store, key, PROBE)
+        try:
+            with mapped(f"reading {key}"):
+                self._client.head_object(Bucket=self._bucket, Key=key)
+                self._client.get_object(Bucket=self._bucket, Key=key)["Body"].close()
+        finally:
+            self.delete_many([key])
 
     def presign(
         self, key: str, seconds: int, *, filename: str | None = None, media_type: str | None = None, inline: bool = True
@@ -285,6 +323,8 @@ class Storage:
         try:
             self._has_bucket()
         except StorageError as error:
+            if error.forbidden:  # whoever may not list a bucket is not told of it: the first put will tell
+                return
             if error.code != "NoSuchBucket":
                 raise
         else:
@@ -309,18 +349,40 @@ class Storage:
                 raise answered(doing, 404, "NoSuchBucket") from None
             raise
 
-    def check(self) -> None:
-        """Try with a probe what is used. Raises StorageError that says which of it does not work, and why."""
+    def check(self) -> list[str]:
+        """Try with a probe what is used. Returns what these credentials may not do, where it can be done without. Raises
+        StorageError that says which of the rest does not work, and why.
+        """
         key = f".headrace-probe-{uuid4().hex}"
         self.put_bytes(key, PROBE, "text/plain")
         try:
             self._read_probe(key)
+            listed = self._listed(key)
         finally:
             failed = self.delete_many([key])
         if failed:
             raise StorageError(f"deleting {key}: {failed[key]}", retryable=False)
-        if self.list_page(key, None, 1):
+        if listed == [key] and self._listed(key):
             raise StorageError(f"deleting {key}: it is still there", retryable=False)
+        if listed is not None and listed != [key]:
+            raise StorageError(f"listing {key}: it is not in the list", retryable=False)
+        notes = [] if listed is not None else ["list objects, so what a crash leaves behind stays"]
+        try:
+            self.abort_stale_uploads(timedelta(days=36_500))  # none is so old: this tries only the list of uploads
+        except StorageError as error:
+            if not error.forbidden:
+                raise
+            notes.append("list uploads in parts, so those that a crash leaves open stay")
+        return notes
+
+    def _listed(self, key: str) -> list[str] | None:
+        """What the list of objects has under this key; None: these credentials may not list."""
+        try:
+            return [item.key for item in self.list_page(key, None, 1)]
+        except StorageError as error:
+            if not error.forbidden:
+                raise
+            return None
 
     def _read_probe(self, key: str) -> None:
         if self.head(key).size != len(PROBE):
@@ -330,9 +392,6 @@ class Storage:
             with self.get_range(key, start, end).chunks as chunks:
                 if b"".join(chunks) != wanted:
                     raise StorageError(f"reading {key}: it is not what was put", retryable=False)
-        if [item.key for item in self.list_page(key, None, 1)] != [key]:
-            raise StorageError(f"listing {key}: it is not in the list", retryable=False)
-        self.abort_stale_uploads(timedelta(days=36_500))  # none is so old: this tries only the list of uploads
 
     def close(self) -> None:
         """Drop boto3's connections; obstore drops its own when it is forgotten."""

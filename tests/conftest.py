@@ -16,7 +16,7 @@ from cli.embedded.servers import Addresses, free_ports, servers
 from models import db, setup
 from models.settings import settings
 from storage import s3
-from tests.support import System
+from tests.support import OWN_SECRET, System
 from workers import enqueue, pressure
 
 os.environ["COLUMNS"] = "200"  # tables and sentences of the command line are not broken, wherever the tests run
@@ -69,7 +69,7 @@ def prepared(addresses: Addresses) -> Iterator[None]:
     url = addresses.database_url.rpartition("/")[0] + "/" + PREPARED
     with psycopg.connect(_admin(addresses), autocommit=True) as conn:
         conn.execute(f"create database {PREPARED}")
-    with environment({**addresses.environment(), "DATABASE_URL": url, "ENVIRONMENT": "test"}):
+    with environment({**addresses.environment(), "DATABASE_URL": url, "ENVIRONMENT": "test", "SECRET_KEY": OWN_SECRET}):
         setup.prepare()
         db.close()
         yield

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 
@@ -158,3 +159,29 @@ def proxy(url: str) -> Iterator[Proxy]:
         yield made
     finally:
         made.close()
+
+
+@contextmanager
+def unix_socket(path: Path, port: int) -> Iterator[None]:
+    """A server of this machine at a Unix socket besides, for the time of a block."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        made = _Behind(port, listener)
+        try:
+            yield
+        finally:
+            made.close()
+
+
+class _Behind(Proxy):
+    """A proxy that listens at a socket of somebody else's making."""
+
+    def __init__(self, port: int, listener: socket.socket) -> None:
+        super().__init__(port)
+        self._second = listener
+        self._accept_from(listener)
+
+    def close(self) -> None:
+        _close(self._second)
+        super().close()

@@ -3,12 +3,15 @@
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from honcho.environ import parse_procfile
 
+from cli.embedded.seaweed import FLAGS
 from models.settings import DEVELOPMENT_SECRET, Settings
+from tests.support import OWN_SECRET
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("api", "workers", "scheduler", "storage", "common", "models", "cli")
@@ -51,6 +54,45 @@ def test_the_compose_file_is_the_procfile_in_containers_with_settings_that_exist
     assert "noeviction" in " ".join(services["redis"]["command"])
 
 
+def _command_lines(service: dict[str, Any]) -> str:
+    parts = [service.get("command", ""), service.get("entrypoint", ""), service.get("healthcheck", {}).get("test", "")]
+    return "\n".join("\n".join(part) if isinstance(part, list) else part for part in parts)
+
+
+def test_compose_puts_no_secret_on_a_command_line() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    for name, service in services.items():
+        # $$ is the shell's own, inside the container; $ is compose's, whose value everybody on the machine would see.
+        told = re.findall(r"(?<!\$)\$\{?([A-Z_]+)", _command_lines(service))
+        assert not told, f"{name} shows {told}"
+        shown = re.search(r"(-a|--pass|--requirepass|-password)[= ]", _command_lines(service))
+        assert not shown, f"{name} shows a password"
+
+
+def test_compose_closes_the_s3_servers_inner_ports_with_keys_that_are_there_before_it() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    s3, keys = compose["services"]["s3"], compose["services"]["s3-keys"]
+    assert s3["depends_on"]["s3-keys"] == {"condition": "service_completed_successfully"}
+    assert keys["command"].endswith(" /etc/seaweedfs")
+    assert "s3-keys:/etc/seaweedfs" in keys["volumes"]
+    assert "s3-keys:/etc/seaweedfs:ro" in s3["volumes"]
+    assert "s3-keys" in compose["volumes"]
+    assert set(FLAGS) <= set(s3["command"])
+    assert "ports" not in s3
+
+
+def test_the_image_and_composes_processes_run_in_production() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    given = dict(pair.split("=", 1) for line in re.findall(r"^ENV (.*)$", text, re.MULTILINE) for pair in line.split())
+    assert given["ENVIRONMENT"] == "production"
+    assert "SECRET_KEY" not in text  # one for all would be none
+    assert re.search(r"install -d -o headrace .* /etc/seaweedfs", text)  # the keys' volume belongs to who writes it
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    for service in services.values():
+        if "environment" in service and service.get("build"):
+            assert service["environment"]["ENVIRONMENT"] == "production"
+
+
 def test_the_example_environment_names_settings_that_exist() -> None:
     lines = [line.lstrip("# ") for line in (ROOT / ".env.example").read_text().splitlines()]
     given = {line.partition("=")[0] for line in lines if re.match(r"^[A-Z][A-Z0-9_]+=", line)}
@@ -67,10 +109,10 @@ def test_the_dockerfile_runs_what_the_procfile_names() -> None:
 
 
 @pytest.mark.parametrize("changes", [
-    {}, {"SECRET_KEY": DEVELOPMENT_SECRET}, {"SECRET_KEY": "short"}, {"SECRET_KEY": "x" * 40, "CLOCK_OFFSET_SECONDS": "1"},
-    {"SECRET_KEY": "x" * 40, "CORS_ORIGINS": "*"}, {"SECRET_KEY": "x" * 40, "PUBLIC_URL": "http://api.example.com"},
-    {"SECRET_KEY": "x" * 40, "REDIS_URL": "redis://redis.example.com/0"},
-    {"SECRET_KEY": "x" * 40, "DATABASE_URL": "postgresql://app@db.example.com/headrace"},
+    {}, {"SECRET_KEY": DEVELOPMENT_SECRET}, {"SECRET_KEY": "short"}, {"SECRET_KEY": OWN_SECRET, "CLOCK_OFFSET_SECONDS": "1"},
+    {"SECRET_KEY": OWN_SECRET, "CORS_ORIGINS": "*"}, {"SECRET_KEY": OWN_SECRET, "PUBLIC_URL": "http://api.example.com"},
+    {"SECRET_KEY": OWN_SECRET, "REDIS_URL": "redis://redis.example.com/0"},
+    {"SECRET_KEY": OWN_SECRET, "DATABASE_URL": "postgresql://app@db.example.com/headrace"},
 ])  # fmt: skip
 def test_production_refuses_defaults(monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]) -> None:
     monkeypatch.setenv("ENVIRONMENT", "production")
@@ -83,8 +125,8 @@ def test_production_refuses_defaults(monkeypatch: pytest.MonkeyPatch, changes: d
 
 def test_production_starts_with_a_secret_of_its_own_and_shows_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENVIRONMENT", "production")
-    monkeypatch.setenv("SECRET_KEY", "s3cret" * 8)
-    assert "s3cret" not in repr(Settings(_env_file=None))
+    monkeypatch.setenv("SECRET_KEY", OWN_SECRET)
+    assert OWN_SECRET not in repr(Settings(_env_file=None))
 
 
 def test_requirements_are_exact_and_name_no_address() -> None:

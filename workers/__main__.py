@@ -1,3 +1,3 @@
-from workers.main import main
+from common.first import run
 
-main()
+run("workers.main")

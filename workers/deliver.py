@@ -20,9 +20,9 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from common import scratch, uptime
+from common import first, scratch, uptime
 from common.faultpoints import reached
-from models import db, lines
+from models import db, lines, starting
 from models.db import CommitUnknown, transaction
 from models.errors import Busy, Unavailable
 from models.lines import Line, Outcome, Parcel
@@ -195,10 +195,13 @@ def _record(line: Line, parcel: Parcel, outcome: Outcome, *, over: bool) -> Parc
 
 def main(argv: list[str] | None = None) -> None:
     """Run until SIGTERM or SIGINT."""
+    starting.run("the sender", lambda: _serve(argv))
+
+
+def _serve(argv: list[str] | None) -> None:
     parser = argparse.ArgumentParser(prog="python -m workers.deliver", description=__doc__)
     parser.add_argument("--threads", type=int, default=settings().deliver_threads)
     options = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -211,4 +214,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    first.stand_in()
     main()

@@ -8,10 +8,11 @@ in the file believed. A PID file alone would name whatever process has that numb
 import fcntl
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,10 +32,10 @@ def hold(folder: Path) -> IO[str]:
     Ends what a killed launcher has left running there. Raises AlreadyRunning if the other launcher is alive.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         file = (folder / LAUNCHER).open("a+")
     except PermissionError as error:
-        raise RuntimeError(f"{folder} belongs to another user ({error}); use another folder") from error
+        raise RuntimeError(f"{folder} is not this user's own ({error}); use another folder") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -61,13 +62,15 @@ def spawn(
     stop_signal: signal.Signals = signal.SIGTERM,
     prefix: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
     standard_input: str | None = None,
     output: int | IO[Any] | None = None,
     **options: Any,
 ) -> "subprocess.Popen[bytes]":
     """Start a child in a session of its own, after ending whatever still holds its name in this folder.
 
-    `prefix` is a program that changes the user and then runs the rest. Call from the main thread: on Linux the child
+    `prefix` is a program that changes the user and then runs the rest; `without` names variables of ours that the child
+    does not get. Call from the main thread: on Linux the child
     gets `stop_signal` when the thread that made it ends, so that a killed launcher leaves nothing.
     """
     path, log_path = folder / f"{name}.lock", folder / f"{name}.log"
@@ -85,7 +88,8 @@ def spawn(
                 stdout=log if output is None else output,
                 stderr=log if output is None else subprocess.STDOUT,
                 pass_fds=[lock],
-                env={**os.environ, **(environment or {})},
+                env={name: value for name, value in os.environ.items() if name not in without}
+                | dict(environment or {}),
                 start_new_session=True,
                 **options,
             )
@@ -154,6 +158,33 @@ def tail(log: Path, lines: int = 15) -> str:
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - 8192))
         return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder that nobody else can look into, or make it so, with the `.headrace` it may lie in: secrets, logs and
+    users' files lie there, and an earlier version left it open.
+
+    Raises PermissionError for a folder that is not ours alone to close: another user's, /tmp, a home.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in (folder, *folder.absolute().parents):
+        if each == folder or each.name == ".headrace":
+            found = each.stat()
+            shared = found.st_mode & stat.S_ISVTX or each.resolve() in {
+                Path("/"),
+                Path(os.path.expanduser("~")).resolve(),
+            }
+            if found.st_uid != os.geteuid() or shared:
+                raise PermissionError(f"{each} cannot be closed to others")
+            each.chmod(0o700)
+
+
+def read_private(path: Path, make: Callable[[], str]) -> str:
+    """What a file holds that only its owner can read; it is made if it is missing, and closed if it was open."""
+    if not path.exists():
+        write_private(path, make())
+    path.chmod(0o600)
+    return path.read_text()
 
 
 def write_private(path: Path, text: str) -> None:

@@ -21,7 +21,7 @@ from honcho.environ import parse_procfile
 from rich.console import Console
 from rich.text import Text
 
-from cli.embedded.locked import hold, signal_group, spawn, stop, tail, write_private
+from cli.embedded.locked import hold, read_private, signal_group, spawn, stop, tail
 from models.settings import settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +45,7 @@ class Processes:
     ) -> None:
         self.logs = state / "processes"
         self._commands: dict[str, str] = dict(parse_procfile(procfile.read_text()).processes)
-        self._environment = dict(environment)
+        self._environment = {"HEADRACE_FOLDER": str(Path.cwd()), **environment}
         self._console = console
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._launcher: IO[str] | None = None
@@ -161,12 +161,5 @@ def fresh_environment(state: Path) -> dict[str, str]:
     """Settings of a local system that are not addresses."""
     return {
         "SKETCH_BOOK": str(state.resolve() / "sketch.db"),  # the processes run in another folder
-        "SECRET_KEY": _own_secret(state / "secret-key"),
+        "SECRET_KEY": read_private(state / "secret-key", lambda: secrets.token_hex(32)),
     }
-
-
-def _own_secret(path: Path) -> str:
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_private(path, secrets.token_hex(32))
-    return path.read_text()

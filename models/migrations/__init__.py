@@ -10,10 +10,11 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
-from models.settings import settings
+from models import connecting
+from models.db import with_settings
 from models.tables import metadata
 
 # Hot verbs that are one function each; what they call comes first.
@@ -30,10 +31,10 @@ def include_object(_object: Any, name: str | None, kind: str, _reflected: bool, 
 
 @contextmanager
 def _connection() -> Iterator[Connection]:
-    url = settings().database_url.replace("postgresql://", "postgresql+psycopg://", 1)
     # Migrations wait at most 5 s for a lock, so that a long reader delays a deploy instead of the whole product.
-    options = f"-c lock_timeout=5s -c statement_timeout=600s -c timezone=UTC -c app.clock_offset={settings().clock_offset_seconds}s"
-    engine = create_engine(url, poolclass=NullPool, connect_args={"options": options})
+    wanted = connecting.wanted(lock_timeout="5s", statement_timeout="600s", plans={})
+    engine = create_engine("postgresql+psycopg://", poolclass=NullPool, creator=lambda: connecting.reached(wanted))
+    event.listen(engine, "begin", with_settings)
     try:
         with engine.begin() as connection:
             connection.execute(text("select pg_advisory_xact_lock(727274)"))  # one migration at a time

@@ -1,7 +1,9 @@
 """The embedded servers and the process runner: on real binaries, with real kills."""
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from botocore.config import Config
 from rich.console import Console
 
 from cli.embedded import locked, processes
+from cli.embedded import servers as servers_module
 from cli.embedded.locked import AlreadyRunning, hold, spawn, stop, wait_ready
 from cli.embedded.processes import Processes, supervise
 from cli.embedded.servers import Addresses, free_ports, servers
@@ -217,6 +220,35 @@ def test_the_next_start_ends_what_a_killed_launcher_has_left_and_finds_its_data(
         assert read(addresses) == ((7,), b"7", b"7")
 
 
+def sockets_of(state: Path) -> list[Path]:
+    """The sockets that a running SeaweedFS has made outside its folder."""
+    return [path for line in (state / "s3.sockets").read_text().splitlines() if (path := Path(line)).exists()]
+
+
+def test_sockets_of_a_killed_server_are_removed_by_the_next_start_also_where_its_folder_is_gone(
+    tmp_path: Path, launch: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere/x")
+    monkeypatch.setenv("REDIS_URL", "redis://elsewhere")
+    gone, again, living = (tmp_path / name for name in ("gone", "again", "living"))
+    with servers(living):
+        launchers = [launch("servers", gone), launch("servers", again)]
+        left = [path for state in (gone, again) for path in sockets_of(state)]
+        assert len(left) >= 8
+        running = pids(gone, "s3") + pids(again, "s3")
+        for pid in [*running, *(launcher.pid for launcher in launchers)]:
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not any(lives(pid) for pid in running))
+        assert all(path.exists() for path in left)
+        for path in [*left, *sockets_of(living)]:
+            os.utime(path, (0, 0))  # as if they were all made long ago
+        shutil.rmtree(gone)
+        in_use = sockets_of(living)
+        with servers(again):
+            assert not any(path.exists() for path in left)
+            assert all(path.exists() for path in in_use)
+
+
 def test_servers_killed_themselves_keep_their_data(tmp_path: Path) -> None:
     with servers(tmp_path) as addresses:
         write(addresses)
@@ -289,6 +321,31 @@ def test_a_server_that_does_not_start_is_quoted(tmp_path: Path) -> None:
     ):
         pass
     assert not any(lives(pid) for pid in pids(tmp_path, *SERVERS))
+
+
+@pytest.mark.parametrize("taken", ["s3", "redis", "postgres"])
+def test_a_port_that_somebody_takes_meanwhile_is_left_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: str
+) -> None:
+    with socket.socket() as other:
+        (port,) = free_ports(1)
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        found, chosen = servers_module._ports, [taken]
+
+        def once_too_late() -> tuple[dict[str, int], int, int]:
+            parts, redis_port, database_port = found()
+            late = chosen.pop() if chosen else ""
+            return (
+                {**parts, "s3": port} if late == "s3" else parts,
+                port if late == "redis" else redis_port,
+                port if late == "postgres" else database_port,
+            )
+
+        monkeypatch.setattr(servers_module, "_ports", once_too_late)
+        with servers(tmp_path) as addresses:
+            write(addresses)
+            assert read(addresses) == ((7,), b"7", b"7")
 
 
 def test_ports_are_distinct_and_out_of_the_way_of_outgoing_connections() -> None:

@@ -3,11 +3,12 @@
 import pytest
 
 from models.settings import Settings
+from tests.support import OWN_SECRET
 
 
 def made(monkeypatch: pytest.MonkeyPatch, value: str, environment: str = "test") -> Settings:
     monkeypatch.setenv("ENVIRONMENT", environment)
-    monkeypatch.setenv("SECRET_KEY", "s3cret" * 8)
+    monkeypatch.setenv("SECRET_KEY", OWN_SECRET)
     monkeypatch.setenv("ALLOW_PRIVATE_ADDRESSES", value)
     return Settings(_env_file=None)
 

@@ -163,17 +163,16 @@ def test_nobody_there_is_worth_another_try(server: Scripted) -> None:
         away.close()
 
 
-@pytest.mark.parametrize("url", ["not a url", "s3.example.com", "http://", "http://[::1"])
-def test_an_endpoint_that_is_no_url_is_refused_at_once(server: Scripted, url: str) -> None:
+def test_an_endpoint_that_is_no_url_is_refused_at_once(server: Scripted) -> None:
+    """Most are refused with the settings (tests/common/test_places.py); this one boto3 alone does not take."""
     with pytest.raises(StorageError, match="S3_ENDPOINT_URL") as caught:
-        Storage(server.settings(s3_endpoint_url=url))
+        Storage(server.settings(s3_endpoint_url="http://under_score:9000"))
     assert not caught.value.retryable
 
 
 def test_half_a_pair_of_keys_is_refused(server: Scripted) -> None:
-    with pytest.raises(StorageError) as caught:
-        Storage(server.settings(s3_secret_access_key=None))
-    assert not caught.value.retryable
+    with pytest.raises(ValueError, match="S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY go together"):
+        server.settings(s3_secret_access_key=None)
 
 
 def test_no_credentials_anywhere_is_not_worth_another_try(

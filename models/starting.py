@@ -1,0 +1,31 @@
+"""What keeps a process from starting is said in one sentence, on standard error, without a trace and without a secret."""
+
+import logging
+import sys
+from collections.abc import Callable
+
+from models import db
+from models.errors import DatabaseAway, DomainError
+from models.settings import WrongSettings, settings
+
+log = logging.getLogger(__name__)
+
+
+def run(name: str, serve: Callable[[], None], *, waits: bool = True) -> None:
+    """Read the settings, then serve. Exits with 1 and a sentence where that cannot be.
+
+    `waits`: a database that is away is told of, and waited for; otherwise it ends the process, whose supervisor starts
+    it again.
+    """
+    try:
+        settings()
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+        try:
+            db.reach()
+        except DatabaseAway as error:
+            if not waits:
+                raise
+            log.error("%s waits: %s", name, error)
+        serve()
+    except (WrongSettings, DomainError) as error:
+        sys.exit(f"{name} cannot start: {error}")
