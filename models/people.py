@@ -77,13 +77,13 @@ def active(conn: Connection[Any], account_id: UUID) -> Role:
 
 
 def still_let_in(conn: Connection[Any], visitors: Sequence[Visitor]) -> set[Visitor]:
-    """Those who would be let in again as what they were: their key works and may read, and their user is not banned, nor
-    deleted, nor less than then.
+    """Those who would be let in again as what they were: their key works, and their user is not banned, nor deleted, nor
+    less than then.
     """
     rows = conn.execute(
         f"""select w.n from unnest(%s::uuid[], %s::uuid[], %s::text[]) with ordinality as w(account_id, key_id, role, n)
               join accounts a on a.id = w.account_id join users u on u.id = a.user_id
-              left join api_keys k on k.id = w.key_id and k.account_id = a.id and 'read' = any(k.scopes) and {LIVE}
+              left join api_keys k on k.id = w.key_id and k.account_id = a.id and {LIVE}
              where u.deleted_at is null and not u.banned and (w.key_id is null or k.id is not null)
                and array_position(%s::text[], u.role) >= array_position(%s::text[], w.role)""",
         [*map(list, zip(*visitors, strict=True)), list(ROLES), list(ROLES)] if visitors else [[], [], [], [], []],

@@ -88,6 +88,7 @@ def test_whoever_is_shut_out_is_out_everywhere_within_five_seconds(system: Syste
         ENDS[how](issuer)
         begun = time.monotonic()
         eventually(lambda: all(each.over.is_set() for each in heard), seconds=SECONDS, what="the end of the streams")
+        print(f"{how}: all streams had ended after {time.monotonic() - begun:.1f} s")
         assert [opened(url, each) for each in tokens] == [401, 401]
         gone = {401} if how != "demoted" else {401, 403}
         path = "/v1/credits" if how != "demoted" else "/v1/admin/users"
@@ -131,3 +132,15 @@ def test_who_waits_for_a_job_and_is_shut_out_meanwhile_learns_no_more_of_it(syst
         answer = http.get(f"/v1/jobs/{job}", headers={"prefer": "wait=25"})
         assert time.monotonic() - begun < SECONDS
         assert answer.status_code == 401 or answer.json()["status"] == "queued"
+
+
+def test_a_key_that_may_only_order_may_wait_for_what_it_orders(system: System) -> None:
+    system.start("api")
+    model("never")
+    with transaction() as conn:
+        secret = keys.create(conn, account(amount=5), keys.NewKey("orders", scopes=["generate"]))[1]
+    head = {"authorization": f"Bearer {secret}", "prefer": "wait=5"}
+    begun = time.monotonic()
+    answer = httpx.post(f"{system.url}/v1/jobs", json={"model": "never", "input": {}}, headers=head, timeout=30)
+    assert (answer.status_code, answer.headers["preference-applied"]) == (201, "wait=5")
+    assert time.monotonic() - begun > 4.5
