@@ -14,25 +14,33 @@ from uuid import UUID
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from api.asking import address_of
 from api.grouping import Grouper
 from api.jwt import Tokens
+from api.rates import Rates
 from models import access, keys
 from models.access import Caller, Scope
 from models.acts import By
 from models.db import transaction
 from models.errors import NotAuthenticated
+from models.people import Visitor
 from models.settings import settings
 
 log = logging.getLogger(__name__)
 
 MAX_CACHED = 10_000
 COUNT_SECONDS = 10.0
+NO_KEY = "this API key is not valid, has expired, or was revoked"
 
 
 class KeyRing:
-    """Answers whose key a request carries. Unknown keys are remembered too, so that guessing costs no queries."""
+    """Answers whose key a request carries. What cannot be a key is refused without asking anybody, and once an address has
+    failed too often, so is what this process has not known as a key: guessing costs no queries.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, rates: Rates | None = None) -> None:
+        self._rates = rates or Rates()
+        self._worked: dict[bytes, None] = {}  # keys that were good when they were last looked up, oldest first
         self._known: dict[bytes, tuple[float, Caller | None]] = {}
         self._lookups: Grouper[bytes, Caller | None] = Grouper(_look_up, name="keys")
         self._tokens = Tokens()
@@ -44,7 +52,7 @@ class KeyRing:
         self._counting = asyncio.create_task(self._count())
 
     async def caller(self, request: Request) -> Caller:
-        """The caller of a request. Raises NotAuthenticated."""
+        """The caller of a request. Raises NotAuthenticated, and RateLimited where too many were of this address."""
         header = request.headers.get("authorization", "")
         scheme, _, secret = header.partition(" ")
         secret = secret.strip()
@@ -54,20 +62,39 @@ class KeyRing:
             return Caller(person.account_id, person.user_id, None, scopes, person.role)
         if scheme.lower() != "bearer" or not secret or len(secret) > 200:
             raise NotAuthenticated("send an API key or a token: Authorization: Bearer hr_…")
-        hashed = keys.hash_of(secret)
-        known = self._known.get(hashed)
-        if known is None or known[0] < time.monotonic():
-            found = await self._lookups.ask(hashed)
-            if len(self._known) >= MAX_CACHED:
-                self._known.clear()
-            known = (time.monotonic() + settings().key_cache_seconds, found)
-            self._known[hashed] = known
-        who = known[1]
+        if not keys.looks_like_a_key(secret):
+            raise NotAuthenticated(NO_KEY)
+        who = await self._holder(request, keys.hash_of(secret))
         if who is None:
-            raise NotAuthenticated("this API key is not valid, has expired, or was revoked")
+            raise NotAuthenticated(NO_KEY)
         if who.key_id is not None:
             self._uses[who.key_id] += 1
         return who
+
+    async def _holder(self, request: Request, hashed: bytes) -> Caller | None:
+        known = self._known.get(hashed)
+        if known is not None and known[0] >= time.monotonic():
+            return known[1]
+        if hashed in self._worked:  # who has a key is not locked out by others who guess from the same address
+            return await self._looked_up(hashed)
+        async with self._rates.may_fail(request):
+            who = await self._looked_up(hashed)
+            if who is None:
+                await self._rates.failed(request)
+            return who
+
+    async def _looked_up(self, hashed: bytes) -> Caller | None:
+        begun = time.monotonic()  # what was read then is known for so long, however long the reading took
+        found = await self._lookups.ask(hashed)
+        if len(self._known) >= MAX_CACHED:
+            self._known.clear()
+        self._known[hashed] = (begun + settings().key_cache_seconds, found)
+        self._worked.pop(hashed, None)
+        if found is not None:
+            self._worked[hashed] = None
+            if len(self._worked) > MAX_CACHED:
+                del self._worked[next(iter(self._worked))]
+        return found
 
     async def _count(self) -> None:
         while True:
@@ -103,13 +130,9 @@ async def permitted(request: Request, scope: Scope) -> Caller:
     if known is not None and known[1] == scope:
         asked_before: Caller = known[0]
         return asked_before  # of the same request, which counts once
-    try:
-        who: Caller = await state.keys.caller(request)
-    except NotAuthenticated:
-        await state.rates.failed(request)
-        raise
+    who: Caller = await state.keys.caller(request)
+    await state.rates.asked(request, who)  # before anything is refused: a refusal counts as well
     access.check(who, scope)
-    await state.rates.asked(request, who)
     request.scope["headrace.caller"] = (who, scope)
     return who
 
@@ -131,6 +154,11 @@ def need_of(calls: Iterable[Any]) -> Scope | None:
     return next((call.need for call in calls if hasattr(call, "need")), None)
 
 
+def visitor_of(who: Caller) -> Visitor:
+    """A caller, as who stays for longer than a request."""
+    return Visitor(who.account_id, who.key_id, who.role)
+
+
 def by(who: Caller, request: Request) -> By:
     """Who acts, for the audit log."""
-    return By(str(who.user_id), who.key_id, request.client.host if request.client else None)
+    return By(str(who.user_id), who.key_id, address_of(request.scope))

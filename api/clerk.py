@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from api.svix import verified_id
+from api.svix import announced, verified_id
 from api.walls import Wall
 from models import clerk
 from models.clerk import SOURCE
@@ -41,6 +41,7 @@ async def clerk_event(request: Request) -> dict[str, bool]:
     secret, issuer = settings().clerk_webhook_secret, settings().issuer_of_clerk()
     if secret is None or issuer is None:
         raise NotConfigured("Clerk's webhooks need CLERK_WEBHOOK_SECRET, and CLERK_ISSUER or OIDC_ISSUERS")
+    announced(request.headers)
     body = await _body(request)
     event_id = verified_id(webhook_key(secret.get_secret_value()), request.headers, body, time.time())
     wall: Wall = request.app.state.wall

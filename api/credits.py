@@ -23,9 +23,9 @@ def get_credits(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
     """What is really usable now: grants whose time has passed are expired before this is answered."""
     with certain() as conn:
         balance = reading.balance(conn, who.account_id)
-        grants = reading.open_grants(conn, who.account_id)
+        grants, more = reading.open_grants(conn, who.account_id)
     body = balance._asdict()
-    return answer({"plan": body.pop("plan_id"), **body, "grants": grants})
+    return answer({"plan": body.pop("plan_id"), **body, "grants": grants, "more_grants": more})
 
 
 @router.get("/entries", response_model=schemas.EntryPage, summary="List ledger entries")

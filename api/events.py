@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, NamedTuple
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -15,16 +15,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import schemas
-from api.auth import needs, permitted
+from api.auth import needs, permitted, visitor_of
 from api.lean import LeanRoute, answer, handled_by
 from api.live import ENDS, PAGE, Live
 from api.pages import id_of
 from api.streams import EventStream, wants_stream
 from api.views import event_view, job_view, reset_frame, reset_view, state_frame
 from models import reading
-from models.access import Caller
+from models.access import ROLES, Caller
 from models.db import transaction
 from models.errors import InvalidRequest, NotAuthenticated, NotFound
+from models.people import Visitor
 from models.reading import JobRow
 from models.settings import settings
 
@@ -38,19 +39,14 @@ NO_CONTENT = 204  # tells EventSource not to connect again
 # Who listens
 
 
-class Listening(NamedTuple):
-    """Who listens: an account, by a key, or without one where a person has signed in."""
-
-    account_id: UUID
-    key_id: UUID | None
-
-
 NO_KEY = UUID(int=0)
+BODY_BYTES = 16 + 16 + 1 + 8  # account, key, role, until when
 
 
 def make_token(who: Caller, expires_at: float) -> str:
     """A token that opens streams for an account until a time, without its key."""
-    body = who.account_id.bytes + (who.key_id or NO_KEY).bytes + int(expires_at).to_bytes(8, "big")
+    role = ROLES.index(who.role).to_bytes(1, "big")
+    body = who.account_id.bytes + (who.key_id or NO_KEY).bytes + role + int(expires_at).to_bytes(8, "big")
     return base64.urlsafe_b64encode(body + _signature(body)).rstrip(b"=").decode()
 
 
@@ -59,28 +55,32 @@ def _signature(body: bytes) -> bytes:
     return hmac.digest(secret, b"headrace stream token\n" + body, hashlib.sha256)
 
 
-def read_token(token: str, now: float) -> Listening:
-    """Whom a stream token speaks for. Raises NotAuthenticated."""
+def read_token(token: str, now: float) -> Visitor:
+    """Whom a stream token speaks for, if they may still listen. Raises NotAuthenticated."""
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
     except ValueError:
         raw = b""
-    body = raw[:40]
-    if len(raw) != 72 or not hmac.compare_digest(raw[40:], _signature(body)):
+    body = raw[:BODY_BYTES]
+    if len(raw) != BODY_BYTES + 32 or not hmac.compare_digest(raw[BODY_BYTES:], _signature(body)):
         raise NotAuthenticated("this stream token is not one that this API gave out")
-    if int.from_bytes(body[32:], "big") <= now:
+    if int.from_bytes(body[33:], "big") <= now:
         raise NotAuthenticated("this stream token has expired; ask POST /v1/events/token for a new one")
     key_id = UUID(bytes=body[16:32])
-    return Listening(UUID(bytes=body[:16]), None if key_id == NO_KEY else key_id)
+    return Visitor(UUID(bytes=body[:16]), None if key_id == NO_KEY else key_id, ROLES[body[32]])
 
 
-async def listener_of(request: Request) -> Listening:
-    """The caller of a stream: a key as everywhere, or a token, because EventSource cannot send headers."""
+async def listener_of(request: Request) -> Visitor:
+    """The caller of a stream: a key as everywhere, or a token, because EventSource cannot send headers. A stream may last
+    for hours, so who opens one is looked up then, and not remembered.
+    """
     token = request.query_params.get("token")
     if token is not None and "authorization" not in request.headers:
-        return read_token(token[:200], time.time())
-    who = await permitted(request, "read")
-    return Listening(who.account_id, who.key_id)
+        visitor = read_token(token[:200], time.time())
+    else:
+        visitor = visitor_of(await permitted(request, "read"))
+    await _live(request).let_in(visitor)
+    return visitor
 
 
 @token_router.post(
@@ -125,7 +125,7 @@ async def _events(request: Request) -> Response:
             with_balance = await request.app.state.balances.ask(listening.account_id)
             after = with_balance.pop("event_number")
             first = state_frame("balance", with_balance, after)
-        listener = _live(request).listen(listening.account_id, key_id=listening.key_id, after=after)
+        listener = _live(request).listen(listening.account_id, visitor=listening, after=after)
         return EventStream(_live(request), listener, first)
     who = await permitted(request, "read")
     after = _after(request) or 0
@@ -178,7 +178,7 @@ async def _job_events(request: Request) -> Response:
         after = row.event_number
         first += state_frame("job", job_view(row), after)
     live = _live(request)
-    listener = live.listen(who.account_id, job_id=job_id, key_id=who.key_id, after=after)
+    listener = live.listen(who.account_id, job_id=job_id, visitor=who, after=after)
     if first and row.ended:
         listener.finish("ended")
     return EventStream(live, listener, first)
@@ -188,10 +188,15 @@ async def _knows_the_end(live: Live, row: JobRow, after: int) -> bool | None:
     """Whether an ended job's last event is one that the client has: it tells no more, whoever connects again. None: nobody
     can say, since that is not kept any more, nor all of what followed what the client has.
     """
-    page = await live.read(row.account_id, 0, job_id=row.id)
-    end = next((event.number for event in page.events if event.type in ENDS), None)
-    if end is not None:
-        return end <= after
+    read = 0
+    while True:  # a job may have more events than a page holds, and its end is the last of them
+        page = await live.read(row.account_id, read, job_id=row.id)
+        end = next((event.number for event in page.events if event.type in ENDS), None)
+        if end is not None:
+            return end <= after
+        if len(page.events) < PAGE:
+            break
+        read = page.events[-1].number
     return None if (await live.read(row.account_id, after)).missing else True
 
 

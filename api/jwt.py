@@ -115,6 +115,9 @@ def _identity(issuer: str, claims: dict[str, Any]) -> Identity:
     subject, party, email = claims["sub"], claims.get("azp"), claims.get("email")
     if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
         raise NotAuthenticated("the token's subject cannot be used")
+    if claims.get("sts", "active") != "active":
+        # Clerk's: a session that still has something to do, such as to choose an organization, is not signed in.
+        raise NotAuthenticated("the token's session is not active yet (sts)")
     allowed = settings().authorized_parties()
     if allowed and party not in allowed:
         raise NotAuthenticated("the token was made for another application (azp)")

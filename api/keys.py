@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from psycopg import Connection
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -14,7 +14,7 @@ from api.auth import by, needs
 from api.once import Key, asked, once
 from api.schemas import Moment
 from api.walls import WalledRoute
-from models import access, acts
+from models import acts, minting
 from models import keys as verbs
 from models.access import Caller, Scope
 from models.db import certain, transaction
@@ -61,6 +61,8 @@ class ShownKey(BaseModel):
     last_used_at: datetime | None
     expires_at: datetime | None
     revoked_at: datetime | None
+    line_id: UUID = Field(description="The first of the keys that rotation made of one another: they share a budget.")
+    made_by: UUID | None = Field(description="The key that made it, whose budget is its too.")
 
 
 class Rotation(BaseModel):
@@ -72,10 +74,15 @@ class Rotation(BaseModel):
 
 
 @router.get("", summary="List keys")
-def list_keys(who: Annotated[Caller, Depends(needs("read"))]) -> list[ShownKey]:
-    """Newest first, the revoked ones included."""
+def list_keys(
+    who: Annotated[Caller, Depends(needs("read"))],
+    revoked_before: Annotated[
+        UUID | None, Query(description="Only revoked keys, from the one before this: the next page.")
+    ] = None,
+) -> list[ShownKey]:
+    """Newest first: all that are not revoked, and the newest 1,000 of the revoked ones."""
     with transaction() as conn:
-        found = verbs.listed(conn, who.account_id)
+        found = verbs.listed(conn, who.account_id, revoked_before=revoked_before)
     return [ShownKey(**each._asdict()) for each in found]
 
 
@@ -83,20 +90,16 @@ def list_keys(who: Annotated[Caller, Depends(needs("read"))]) -> list[ShownKey]:
 def make_key(
     body: NewKey, request: Request, who: Annotated[Caller, Depends(needs("write"))], idempotency_key: Key = None
 ) -> Response:
-    """A key can do no more than the one that makes it."""
-    access.grantable(who, body.scopes)
-    for model in body.models or (who.models or ()):
-        access.check_model(who, model)
-    wanted = verbs.NewKey(**body.model_dump())
-    if wanted.models is None and who.models is not None:
-        wanted = wanted._replace(models=who.models)
+    """A key can do no more than who makes it, in any respect: what is not asked for is as the maker has it, and what it
+    spends and asks counts for the maker too. It ends with a maker that is revoked.
+    """
 
     def make(conn: Connection[Any]) -> dict[str, Any]:
-        key_id, secret = verbs.create(conn, who.account_id, wanted)
+        key_id, secret = minting.mint(conn, who, verbs.NewKey(**body.model_dump()))
         acts.record(conn, by(who, request), "key.create", str(key_id), name=body.name, scopes=body.scopes)
         return {"id": key_id, "secret": secret}
 
-    return once(who, idempotency_key, asked(request, body), make, status=201)
+    return once(who, idempotency_key, asked(request, body, by=who), make, status=201)
 
 
 @router.post("/{key_id}/rotate", status_code=201, response_model=MadeKey, summary="Rotate a key")
@@ -104,23 +107,22 @@ def rotate_key(
     key_id: UUID, body: Rotation, request: Request, who: Annotated[Caller, Depends(needs("write"))],
     idempotency_key: Key = None,
 ) -> Response:  # fmt: skip
-    """A new key that may do the same; the old one works for `overlap_hours` more."""
+    """A new key that may do the same, with the same budget and end; the old one works for `overlap_hours` more. For the
+    key itself, and for who could have made it.
+    """
     hours = settings().key_rotation_hours if body.overlap_hours is None else body.overlap_hours
 
     def rotate(conn: Connection[Any]) -> dict[str, Any]:
-        old = next((each for each in verbs.listed(conn, who.account_id) if each.id == key_id), None)
-        if old is not None:
-            access.grantable(who, old.scopes)
-        new_id, secret = verbs.rotate(conn, who.account_id, key_id, hours)
+        new_id, secret = minting.rotate(conn, who, key_id, hours)
         acts.record(conn, by(who, request), "key.rotate", str(key_id), new=str(new_id), overlap_hours=hours)
         return {"id": new_id, "secret": secret}
 
-    return once(who, idempotency_key, asked(request, body), rotate, status=201)
+    return once(who, idempotency_key, asked(request, body, by=who), rotate, status=201)
 
 
 @router.delete("/{key_id}", status_code=204, summary="Revoke a key")
 def revoke_key(key_id: UUID, request: Request, who: Annotated[Caller, Depends(needs("delete"))]) -> Response:
-    """Refused everywhere within five seconds. Revoking it again changes nothing."""
+    """It and what it has made are refused everywhere within five seconds. Revoking it again changes nothing."""
     with certain() as conn:
         verbs.revoke(conn, key_id, account_id=who.account_id)
         acts.record(conn, by(who, request), "key.revoke", str(key_id))

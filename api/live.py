@@ -19,10 +19,11 @@ from uuid import UUID
 
 from api.grouping import Grouper
 from api.views import event_frame, live_frame, reset_frame
-from models import events, keys
+from models import events, people
 from models.db import transaction
-from models.errors import TooManyListeners, Unavailable
+from models.errors import NotAuthenticated, TooManyListeners, Unavailable
 from models.events import Page, Told
+from models.people import Visitor
 from models.settings import settings
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 PAGE = 500  # events per read and account
 PAST_BATCH = 10  # pages of the past that are read at once
 LOOK_SECONDS = 1.0  # between looks at Postgres while Redis is away
+DOOR_LOOKS = 2  # turns between looks at who may still listen
 SLOW_LOOKS = 5  # and while it is there, every so many: a wake may be lost
 REMEMBERED_ENDS = 500  # per account: what was live of these jobs comes too late
 HEARTBEAT = b":\n\n"
@@ -42,14 +44,14 @@ Past = tuple[UUID, int | None, UUID | None]  # account, after which number, of w
 class Listener:
     """One stream: a bounded line of frames. `over` says why there will be no more: ended, slow, stopping or revoked."""
 
-    __slots__ = ("_limit", "_wake", "account_id", "after", "cut", "frames", "job_id", "key_id", "over", "quiet")
+    __slots__ = ("_limit", "_wake", "account_id", "after", "cut", "frames", "job_id", "over", "quiet", "visitor")
 
     def __init__(
-        self, account_id: UUID, job_id: UUID | None, key_id: UUID | None, after: int | None, *, quiet: bool
+        self, account_id: UUID, job_id: UUID | None, visitor: Visitor | None, after: int | None, *, quiet: bool
     ) -> None:
         self.account_id = account_id
+        self.visitor = visitor  # who listens, as long as they may; None: the process itself
         self.job_id = job_id  # None: all of the account's events
-        self.key_id = key_id
         self.after = after  # None: from now on
         self.quiet = quiet  # only waits for the end of its job
         self.frames: deque[bytes] = deque()
@@ -69,11 +71,13 @@ class Listener:
         self._rouse()
 
     def finish(self, why: str) -> None:
-        """No more frames after those that wait."""
+        """No more frames after those that wait; who may not listen any more does not get these either."""
         if self.over is None:
             self.over = why
+            if why == "revoked":
+                self.frames.clear()
             self._rouse()
-            if why == "slow" and self.cut is not None:
+            if why in {"slow", "revoked"} and self.cut is not None:
                 self.cut()
 
     async def take(self) -> bytes:
@@ -154,9 +158,8 @@ class Live:
         self._open = 0  # listeners
         self._reads: Grouper[Wanted, Page] = Grouper(_read_group, name="events")
         self._past: Grouper[Past, Page] = Grouper(_read_past, max_batch=PAST_BATCH, name="past-events")
-        self._looks: Grouper[tuple[list[UUID], list[UUID]], tuple[dict[UUID, int], set[UUID]]] = Grouper(
-            _look_group, name="event-looks"
-        )
+        self._looks: Grouper[list[UUID], dict[UUID, int]] = Grouper(_look_group, name="event-looks")
+        self._doors: Grouper[list[Visitor], set[Visitor]] = Grouper(_still_let_in, name="event-doors")
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self.redis_is_there = False
@@ -169,7 +172,7 @@ class Live:
     # Listeners come and go
 
     def listen(
-        self, account_id: UUID, *, job_id: UUID | None = None, key_id: UUID | None = None, after: int | None = None,
+        self, account_id: UUID, *, job_id: UUID | None = None, visitor: Visitor | None = None, after: int | None = None,
         quiet: bool = False,
     ) -> Listener:  # fmt: skip
         """A new listener, which then has to `catch_up`, and to `leave`. Raises TooManyListeners."""
@@ -184,7 +187,7 @@ class Live:
             raise TooManyListeners(f"the account has {limit} streams open, which is the limit; close one", limit=limit)
         if feed is None:
             feed = self._feeds[account_id] = _Feed(account_id)
-        listener = Listener(account_id, job_id, key_id, after, quiet=quiet)
+        listener = Listener(account_id, job_id, visitor, after, quiet=quiet)
         feed.listeners.add(listener)
         self._open += 1
         self.wanted.set()
@@ -300,6 +303,8 @@ class Live:
             if not self._feeds:
                 continue
             self._beat(turn % beats, beats)
+            if turn % DOOR_LOOKS == 0:
+                self._spawn(self.look_at_doors())
             if not self.redis_is_there or turn % SLOW_LOOKS == 0:
                 await self.look()
 
@@ -311,10 +316,9 @@ class Live:
                     listener.push(HEARTBEAT)
 
     async def look(self) -> None:
-        """Ask Postgres, in one query, which accounts with listeners have newer events, and which keys still hold."""
-        keys_used = {each.key_id for feed in self._feeds.values() for each in feed.listeners if each.key_id}
+        """Ask Postgres, in one query, which accounts with listeners have newer events."""
         try:
-            newest, valid = await self._looks.ask((list(self._feeds), list(keys_used)))
+            newest = await self._looks.ask(list(self._feeds))
         except Exception as error:  # noqa: BLE001 - looked at again in a second
             log.warning("could not look for events, trying again soon: %s", error)
             return
@@ -322,14 +326,25 @@ class Live:
             feed = self._feeds.get(account_id)
             if feed is not None and number != feed.number:
                 self.wake(account_id)
-        for key_id in keys_used - valid:
-            self._revoke(key_id)
 
-    def _revoke(self, key_id: UUID) -> None:
+    async def look_at_doors(self) -> None:
+        """Ask Postgres, in one query, who of those that listen would still be let in, and end the streams of the others."""
+        inside = {each.visitor for feed in self._feeds.values() for each in feed.listeners if each.visitor}
+        try:
+            welcome = await self._doors.ask(list(inside))
+        except Exception as error:  # noqa: BLE001 - looked at again in two seconds
+            log.warning("could not look who may listen, trying again soon: %s", error)
+            return
+        strangers = inside - welcome
         for feed in self._feeds.values():
             for listener in feed.listeners:
-                if listener.key_id == key_id:
+                if listener.visitor in strangers:
                     listener.finish("revoked")
+
+    async def let_in(self, visitor: Visitor) -> None:
+        """What a token says, or this process remembers, may be seconds old. Raises NotAuthenticated."""
+        if not await self._doors.ask([visitor]):
+            raise NotAuthenticated("the key or the user of this stream may not listen any more")
 
     def stop(self) -> None:
         """End all streams, so that the process can: their clients connect to another one and resume."""
@@ -342,6 +357,7 @@ class Live:
         self._reads.close()
         self._past.close()
         self._looks.close()
+        self._doors.close()
 
     # Waiting for one job
 
@@ -370,8 +386,13 @@ def _read_past(wanted: Sequence[Past]) -> list[Page]:
     return [next(all_ if job is None else jobs) for _, _, job in wanted]
 
 
-def _look_group(
-    wanted: Sequence[tuple[list[UUID], list[UUID]]],
-) -> list[tuple[dict[UUID, int], set[UUID]]]:
+def _look_group(wanted: Sequence[list[UUID]]) -> list[dict[UUID, int]]:
     with transaction() as conn:
-        return [(events.numbers(conn, accounts), keys.still_valid(conn, used)) for accounts, used in wanted]
+        return [events.numbers(conn, accounts) for accounts in wanted]
+
+
+def _still_let_in(wanted: Sequence[list[Visitor]]) -> list[set[Visitor]]:
+    everybody = list({visitor for each in wanted for visitor in each})
+    with transaction() as conn:
+        welcome = people.still_let_in(conn, everybody)
+    return [welcome.intersection(each) for each in wanted]

@@ -94,9 +94,9 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     scratch.tidy()
-    app.state.keys = KeyRing()
-    app.state.keys.start()
     app.state.rates = Rates()
+    app.state.keys = KeyRing(app.state.rates)
+    app.state.keys.start()
     app.state.wall = Wall()
     app.state.readiness = Readiness()
     app.state.intake = Intake()
@@ -265,5 +265,6 @@ def _serve() -> None:
     config = uvicorn.Config(
         make_app(), host=settings().api_host, port=settings().api_port, loop="uvloop", http=Protocol,
         access_log=False, server_header=False, date_header=False, timeout_graceful_shutdown=10, log_level="info",
+        forwarded_allow_ips=settings().forwarded_allow_ips,
     )  # fmt: skip
     Server(config).run()

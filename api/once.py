@@ -43,10 +43,13 @@ def key_of(request: Request) -> str | None:
     return key
 
 
-def asked(request: Request, body: BaseModel | dict[str, Any] | None = None) -> bytes:
-    """What makes two requests the same: where they went, and what they said."""
+def asked(request: Request, body: BaseModel | dict[str, Any] | None = None, *, by: Caller | None = None) -> bytes:
+    """What makes two requests the same: where they went, and what they said. `by`: and who they came from, where the
+    answer has a secret that is more than another of the account's keys may have.
+    """
     said = body.model_dump(mode="json") if isinstance(body, BaseModel) else body
-    return body_hash({"method": request.method, "path": request.url.path, "body": said})
+    whole = {"method": request.method, "path": request.url.path, "body": said}
+    return body_hash(whole if by is None else {**whole, "by": str(by.key_id or by.user_id)})
 
 
 def once(

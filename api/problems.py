@@ -16,12 +16,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from models import failures
-from models.errors import DomainError, Unavailable
+from models.errors import BadSignature, DomainError, Forbidden, NotAuthenticated, RateLimited, Unavailable
 from storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+# Refusals that somebody who tries others' keys and doors would collect: counted wherever they come from.
+FOR_WHO_ASKS = (NotAuthenticated, Forbidden, BadSignature)
 # A disk that is full, or a process or machine that may open no more: it passes.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
@@ -76,6 +78,11 @@ def install(app: FastAPI, allowed: Callable[[str], list[str]]) -> None:
 
     @app.exception_handler(DomainError)
     async def _domain(request: Request, error: DomainError) -> Response:
+        if isinstance(error, FOR_WHO_ASKS):
+            try:
+                await request.app.state.rates.failed(request)
+            except RateLimited as too_many:
+                return of_domain(request, too_many)
         return of_domain(request, error)
 
     @app.exception_handler(RequestValidationError)

@@ -262,6 +262,7 @@ class Credits(BaseModel):
     slots: int
     slots_in_use: int
     grants: list[GrantView]
+    more_grants: Annotated[int, Field(description="How many more there are, used after those that are listed.")]
 
 
 class Entry(BaseModel):

@@ -8,6 +8,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from models.errors import BadSignature
 
@@ -16,8 +17,16 @@ MAX_SIGNATURES = 10  # two during a rotation; more are somebody trying
 MAX_ID_CHARACTERS = 256
 
 
-def verified_id(key: bytes, headers: Mapping[str, str], body: bytes, now: float) -> str:
-    """The id of an event whose signature fits and which was sent within the window. Raises BadSignature."""
+class Announced(NamedTuple):
+    """What the headers of an event say, before anything of it is believed."""
+
+    event_id: str
+    timestamp: str
+    signatures: list[str]
+
+
+def announced(headers: Mapping[str, str]) -> Announced:
+    """What may be an event, by its headers alone: without them no body need be read. Raises BadSignature."""
     event_id = headers.get("svix-id", "")
     timestamp = headers.get("svix-timestamp", "")
     signatures = headers.get("svix-signature", "").split(" ")
@@ -25,6 +34,12 @@ def verified_id(key: bytes, headers: Mapping[str, str], body: bytes, now: float)
         raise BadSignature("svix-id or svix-signature is missing or too long")
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
         raise BadSignature("svix-timestamp is missing or no number")
+    return Announced(event_id, timestamp, signatures)
+
+
+def verified_id(key: bytes, headers: Mapping[str, str], body: bytes, now: float) -> str:
+    """The id of an event whose signature fits and which was sent within the window. Raises BadSignature."""
+    event_id, timestamp, signatures = announced(headers)
     expected = hmac.digest(key, f"{event_id}.{timestamp}.".encode() + body, hashlib.sha256)
     # Every signature is compared, so that the time taken says nothing about which one fits.
     fits = [hmac.compare_digest(expected, _decoded(each)) for each in signatures]

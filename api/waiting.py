@@ -6,6 +6,7 @@ import time
 
 from starlette.requests import Request
 
+from api.auth import visitor_of
 from api.live import Live, nowhere
 from models.errors import DomainError
 from models.reading import JobRow
@@ -47,7 +48,8 @@ async def waited(request: Request, row: JobRow) -> tuple[JobRow, dict[str, str]]
 
 async def _ended(request: Request, row: JobRow, seconds: float) -> JobRow:
     live: Live = request.app.state.live
-    listener = live.listen(row.account_id, job_id=row.id, quiet=True)
+    who, _ = request.scope["headrace.caller"]
+    listener = live.listen(row.account_id, job_id=row.id, visitor=visitor_of(who), quiet=True)
     try:
         end = time.monotonic() + seconds
         await live.catch_up(listener, nowhere)
@@ -55,6 +57,8 @@ async def _ended(request: Request, row: JobRow, seconds: float) -> JobRow:
         row = await request.app.state.reads.ask(row.id) or row
         if row.ended is None:
             await live.ended(listener, max(0.0, end - time.monotonic()))
+            if listener.over == "revoked":
+                return row  # whoever may not look any more sees what they would have seen without waiting
             row = await request.app.state.reads.ask(row.id) or row
         return row
     finally:

@@ -1,8 +1,7 @@
 """Who may do what. Pure: every check is here, and every route says which of them it needs."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 from uuid import UUID
 
 from models.errors import Forbidden
@@ -21,6 +20,13 @@ MEANING: dict[Scope, str] = {
 }
 
 
+class Rate(NamedTuple):
+    """How often the keys of a line, and those that they made, may ask in a minute. `line_id` is the line's first key."""
+
+    line_id: UUID
+    per_minute: int
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Whom a request acts for, and what it may do. `key_id` is None for a person who signed in."""
@@ -31,7 +37,7 @@ class Caller:
     scopes: frozenset[str]
     role: Role
     models: frozenset[str] | None = None  # the key's allow-list; None: all
-    per_minute: int | None = None  # the key's own rate limit
+    rates: tuple[Rate, ...] = ()  # of the key's line, and of the keys that made it
     monthly_credits: int | None = None  # the key's budget
 
 
@@ -54,11 +60,9 @@ def check_model(who: Caller, model_id: str) -> None:
         raise Forbidden(f"this key is not for the model {model_id!r}", param="model", needed=model_id)
 
 
-def grantable(who: Caller, scopes: Collection[str]) -> None:
-    """Nobody hands out what they have not got. Raises Forbidden."""
-    more = sorted(set(scopes) - who.scopes)
-    if more or ("admin" in scopes and who.role != "admin"):
-        raise Forbidden(f"a key may have no more than you have; not {', '.join(more or ['admin'])}", param="scopes")
+def below(role: Role, other: Role) -> bool:
+    """Whether a role is less than another."""
+    return ROLES.index(role) < ROLES.index(other)
 
 
 def premium(role: Role) -> bool:

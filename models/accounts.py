@@ -9,7 +9,7 @@ from sqlalchemy import Boolean, CheckConstraint, Index, Integer, Text, UniqueCon
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
-from models import acts, credits
+from models import access, acts, credits, keys
 from models.access import Role
 from models.acts import By
 from models.base import counter, created_at, in_list, moment
@@ -108,13 +108,20 @@ def user(conn: Connection[Any], user_id: UUID) -> UserRow:
 
 
 def change_role(conn: Connection[Any], by: By, user_id: UUID, role: Role) -> None:
-    """Give a user a role, and write it down. Raises NotFound."""
+    """Give a user a role, and write it down. Keys that may more than the new role are revoked: they would come to life
+    with the next promotion. Raises NotFound.
+    """
     row = conn.execute("select role from users where id = %s for update", [user_id]).fetchone()
     if row is None:
         raise NotFound(f"no user {user_id}", param="id")
     if row[0] != role:
         conn.execute("update users set role = %s where id = %s", [role, user_id])
         acts.record(conn, by, "user.role", str(user_id), before=row[0], after=role)
+    account = conn.execute("select id from accounts where user_id = %s", [user_id]).fetchone()
+    if account is not None and access.below(role, row[0]):
+        # Under the lock: a key that is being made with the old role is there then, and one made later sees the new role.
+        keys.lock_account(conn, account[0])
+        keys.revoke_beyond(conn, account[0], access.scopes_of(role))
 
 
 def open_account(

@@ -104,13 +104,14 @@ RULES = (
     ),
     Rule(
         "keys_spend_what_their_jobs_hold_or_cost",
-        "what a key with a budget has spent in a month is what the jobs that it ordered in that month hold, or have cost",
+        "what a key with a budget has spent in a month is what the jobs that its line, or a key that it made, ordered in that month hold, or have cost",
         # Months before this one may be forgotten; what is kept of them is right.
         """select key_id, month, s.credits as spent, c.credits as of_jobs
              from key_spending s full join (
-               select j.api_key_id as key_id, date_trunc('month', j.created_at at time zone 'UTC')::date as month,
+               select l.key_id, date_trunc('month', j.created_at at time zone 'UTC')::date as month,
                       sum(v.amount - coalesce(v.refunded, 0))::bigint as credits
-                 from jobs j join reservations v on v.job_id = j.id where j.api_key_id is not null group by 1, 2
+                 from jobs j join reservations v on v.job_id = j.id join api_keys k on k.id = j.api_key_id
+                cross join lateral unnest(k.lineage || coalesce(k.line_id, k.id)) as l(key_id) group by 1, 2
              ) c using (key_id, month) left join api_keys k on k.id = key_id
             where coalesce(s.credits, 0) <> coalesce(c.credits, 0)
               and (s.credits is not null

@@ -11,7 +11,7 @@ from psycopg import Connection
 
 from models import inbound, people
 from models.dispatch import Ring
-from models.leaving import leave
+from models.leaving import leave, shut_out
 from models.people import Identity, Profile
 from models.settings import settings
 
@@ -41,7 +41,9 @@ def receive(conn: Connection[Any], event_id: str, event: dict[str, Any], *, issu
     if kind == "user.deleted":
         rings = leave(conn, people.bury(conn, identity, plan))
     else:
-        people.describe(conn, identity, profile_of(user), plan)
+        person = people.describe(conn, identity, profile_of(user), plan)
+        if person.refused == "banned":
+            shut_out(conn, person.account_id)
     inbound.processed(conn, number)
     if people.is_deleted(conn, identity):
         inbound.erase(conn, SOURCE, subject)

@@ -22,13 +22,21 @@ _RESULTS = """jobs j join assets s on s.job_id = j.id
 _UPLOADS = "account_id = %s and status = 'stored' and expires_at > app_now()"
 
 
+def shut_out(conn: Connection[Any], account_id: UUID) -> None:
+    """Erase what somebody who is banned or deleted has left with us that opens doors elsewhere: their keys at providers.
+    Attempts under way keep theirs until they end, since only with it can they be asked for or called off.
+    """
+    conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
+    conn.execute("delete from provider_keys where account_id = %s", [account_id])
+
+
 def leave(conn: Connection[Any], account_id: UUID) -> list[Ring]:
-    """Revoke an account's keys, switch its webhooks off, cancel its jobs, expire its files as ON_USER_DELETED says; a
+    """Revoke an account's keys, erase those at providers, switch its webhooks off, cancel its jobs, expire its files as ON_USER_DELETED says; a
     bounded number of each.
 
     Returns the jobs to ring after the commit. Run again, it goes on where it stopped.
     """
-    conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
+    shut_out(conn, account_id)
     conn.execute(
         "update api_keys set revoked_at = app_now() where account_id = %s and revoked_at is null", [account_id]
     )

@@ -7,8 +7,10 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from models.access import Role
+from models.access import ROLES, Role
 from models.accounts import open_account
+from models.errors import NotAuthenticated
+from models.keys import LIVE
 
 
 class Identity(NamedTuple):
@@ -26,6 +28,14 @@ class Person(NamedTuple):
     user_id: UUID
     role: Role
     refused: str | None
+
+
+class Visitor(NamedTuple):
+    """Somebody who was let in, by which key (None: signed in), and as what."""
+
+    account_id: UUID
+    key_id: UUID | None
+    role: Role
 
 
 class Profile(NamedTuple):
@@ -50,6 +60,37 @@ def known(conn: Connection[Any], identities: Sequence[Identity]) -> list[Person 
     return [found.get(number) for number in range(1, len(identities) + 1)]
 
 
+def active(conn: Connection[Any], account_id: UUID) -> Role:
+    """The role of an account's user, who may still act; takes the account's lock, under which people are shut out. What a
+    process knows of somebody may be seconds old: whatever outlives the request asks here. Raises NotAuthenticated.
+    """
+    conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
+    row = conn.execute(  # a later statement than the lock: it sees what was committed while the lock was waited for
+        """select u.role, case when u.deleted_at is not null then 'deleted' when u.banned then 'banned' end
+             from accounts a join users u on u.id = a.user_id where a.id = %s""",
+        [account_id],
+    ).fetchone()
+    if row is None or row[1] is not None:
+        raise NotAuthenticated(f"this user is {'gone' if row is None else row[1]}")
+    role: Role = row[0]
+    return role
+
+
+def still_let_in(conn: Connection[Any], visitors: Sequence[Visitor]) -> set[Visitor]:
+    """Those who would be let in again as what they were: their key works, and their user is not banned, nor deleted, nor
+    less than then.
+    """
+    rows = conn.execute(
+        f"""select w.n from unnest(%s::uuid[], %s::uuid[], %s::text[]) with ordinality as w(account_id, key_id, role, n)
+              join accounts a on a.id = w.account_id join users u on u.id = a.user_id
+              left join api_keys k on k.id = w.key_id and k.account_id = a.id and {LIVE}
+             where u.deleted_at is null and not u.banned and (w.key_id is null or k.id is not null)
+               and array_position(%s::text[], u.role) >= array_position(%s::text[], w.role)""",
+        [*map(list, zip(*visitors, strict=True)), list(ROLES), list(ROLES)] if visitors else [[], [], [], [], []],
+    ).fetchall()
+    return {visitors[row[0] - 1] for row in rows}
+
+
 def sign_up(conn: Connection[Any], identity: Identity, default_plan: str) -> Person:
     """First sight of somebody: a user, an account and the sign-up credits, once, whatever races."""
     open_account(
@@ -60,8 +101,9 @@ def sign_up(conn: Connection[Any], identity: Identity, default_plan: str) -> Per
     return person
 
 
-def describe(conn: Connection[Any], identity: Identity, profile: Profile, default_plan: str) -> None:
-    """Take a profile over, unless a newer one is known or the person is deleted. Whatever the order, one end.
+def describe(conn: Connection[Any], identity: Identity, profile: Profile, default_plan: str) -> Person:
+    """Take a profile over, unless a newer one is known or the person is deleted. Whatever the order, one end. Returns who
+    they are now.
 
     Profiles of the same millisecond are compared by what they say, and a ban wins: any fixed order would do, an order of
     arrival would not.
@@ -79,6 +121,9 @@ def describe(conn: Connection[Any], identity: Identity, profile: Profile, defaul
             "last": profile.last_name, "issuer": identity.issuer, "subject": identity.subject,
         },
     )  # fmt: skip
+    person = known(conn, [identity])[0]
+    assert person is not None  # noqa: S101 - signed up above
+    return person
 
 
 def bury(conn: Connection[Any], identity: Identity, default_plan: str) -> UUID:

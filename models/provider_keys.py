@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from sqlalchemy import Column, LargeBinary, Text
 from sqlmodel import Field, SQLModel
 
+from models import people
 from models.base import created_at
 from models.errors import InvalidInput, NotFound
 from models.sealing import seal, unseal
@@ -38,7 +39,9 @@ class Shown(NamedTuple):
 
 
 def save(conn: Connection[Any], account_id: UUID, provider: str, secret: SecretStr) -> None:
-    """Set or replace the account's key at a provider. Raises InvalidInput, NotFound for a provider that is not there."""
+    """Set or replace the account's key at a provider. Raises InvalidInput, NotFound for a provider that is not there,
+    NotAuthenticated where the user was banned or deleted a moment ago.
+    """
     value = secret.get_secret_value()
     if not 8 <= len(value) <= MAX_CHARACTERS or not value.isprintable():
         raise InvalidInput(
@@ -46,6 +49,7 @@ def save(conn: Connection[Any], account_id: UUID, provider: str, secret: SecretS
         )
     if conn.execute("select 1 from providers where name = %s", [provider]).fetchone() is None:
         raise NotFound(f"there is no provider {provider!r}", param="provider")
+    people.active(conn, account_id)
     conn.execute(
         """insert into provider_keys (account_id, provider, secret, hint) values (%s, %s, %s, %s)
            on conflict (account_id, provider) do update

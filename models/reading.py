@@ -170,14 +170,18 @@ def balances(conn: Connection[Any], account_ids: Sequence[UUID]) -> list[dict[st
     return [dict(found[account_id]) for account_id in account_ids]
 
 
-def open_grants(conn: Connection[Any], account_id: UUID) -> list[dict[str, Any]]:
-    """Grants with credits left, in the order of use."""
+MAX_GRANTS = 100  # in one answer
+
+
+def open_grants(conn: Connection[Any], account_id: UUID) -> tuple[list[dict[str, Any]], int]:
+    """Grants with credits left, in the order of use; and how many more there are than are listed."""
     rows = conn.execute(
-        """select id, kind, amount, remaining, expires_at from grants where account_id = %s and open
-              and (expires_at is null or expires_at > app_now()) order by expires_at, id limit 100""",
+        f"""select id, kind, amount, remaining, expires_at, count(*) over () from grants where account_id = %s and open
+               and (expires_at is null or expires_at > app_now()) order by expires_at, id limit {MAX_GRANTS}""",
         [account_id],
     ).fetchall()
-    return [dict(zip(("id", "kind", "amount", "remaining", "expires_at"), row, strict=True)) for row in rows]
+    shown = [dict(zip(("id", "kind", "amount", "remaining", "expires_at"), row[:5], strict=True)) for row in rows]
+    return shown, rows[0][5] - len(rows) if rows else 0
 
 
 def ledger(conn: Connection[Any], account_id: UUID, *, before: int | None, limit: int) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -68,6 +69,9 @@ class Settings(BaseSettings):
     account_per_minute: int | None = Field(None, ge=1, description="Requests of one account; empty: without limit.")
     address_per_minute: int | None = Field(None, ge=1, description="Requests of one address; empty: without limit.")
     failed_auth_per_minute: int = Field(60, ge=1, description="Requests of one address without a valid key.")
+    forwarded_allow_ips: str = Field(
+        "", description="Proxies whose X-Forwarded-For is believed: addresses or networks, by commas; empty: nobody's."
+    )
     key_rotation_hours: int = Field(24, ge=0, description="How long a rotated key still works.")
     cors_origins: str = Field("", description="Origins of web pages that may call the API, separated by commas.")
 
@@ -258,6 +262,14 @@ class Settings(BaseSettings):
             if not re.fullmatch(r"([a-z0-9._-]+|[0-9a-f:]*:[0-9a-f:.]*):[0-9]{1,5}", place):
                 raise ValueError("ALLOW_PRIVATE_ADDRESSES: each is host:port, by commas, and no network or wildcard")
         return allowed
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _of_proxies(cls, proxies: str) -> str:
+        """Every one is listed: with `*` everybody could say where they come from, and one that cannot be read would be none."""
+        for each in _words(proxies):
+            ip_network(each)
+        return ",".join(_words(proxies))
 
     @model_validator(mode="after")
     def _fit(self) -> Self:

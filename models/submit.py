@@ -15,12 +15,12 @@ from uuid import UUID
 import orjson
 from psycopg import Connection
 
-from models import credits, deliveries, prices
+from models import budgets, credits, deliveries, prices
 from models.access import daily_texts_left
+from models.budgets import Budgets
 from models.catalogue import Offer
 from models.errors import (
     AccountBlocked,
-    BudgetExceeded,
     DailyLimitReached,
     DomainError,
     IdempotencyMismatch,
@@ -43,7 +43,7 @@ class Order:
     priority: int = 0
     queue: str | None = None  # None: the model's own
     api_key_id: UUID | None = None
-    key_budget: int | None = None  # credits a month; None: without limit
+    key_budget: int | None = None  # credits a month, as far as the API knows; None: without limit, and not looked up
     idempotency_key: str | None = None
     body_hash: bytes = b""
     retry_of: UUID | None = None
@@ -101,7 +101,6 @@ class _Writes:
     lots: list[dict[str, Any]] = field(default_factory=list)
     low: list[dict[str, Any]] = field(default_factory=list)  # accounts whose credits these orders make few
     grants: dict[UUID, int] = field(default_factory=dict)
-    spending: dict[UUID, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -109,7 +108,7 @@ class _Counts:
     """What is counted of the past, as the orders before left it."""
 
     models_in_use: dict[tuple[UUID, str], int]
-    spent: dict[UUID, int]  # by keys with a budget, this month
+    budgets: Budgets  # of keys that have one
     texts: dict[UUID, int]  # of accounts with a daily limit, today
 
 
@@ -124,7 +123,11 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
     if not accounts and not wait:
         return [Locked() for _ in orders]
     known = _known_keys(conn, orders)
-    counts = _Counts(_models_in_use(conn, orders), _spent(conn, orders), _texts_today(conn, orders, accounts))
+    counts = _Counts(
+        _models_in_use(conn, orders),
+        budgets.read(conn, _keys_with_budgets(orders)),
+        _texts_today(conn, orders, accounts),
+    )
     writes = _Writes()
     answers = [_decide(order, accounts, known, counts, writes, wait=wait) for order in orders]
     if writes.jobs:
@@ -132,8 +135,7 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
         told = {i: (a.told_from, a.event_number) for i, a in accounts.items() if a.told_from is not None}
         if told:
             deliveries.deliver_range(conn, told)
-    if writes.spending:
-        conn.execute(_SPEND, [list(writes.spending), list(writes.spending.values())])
+    budgets.write(conn, counts.budgets)
     return answers
 
 
@@ -193,22 +195,8 @@ def _models_in_use(conn: Connection[Any], orders: Sequence[Order]) -> dict[tuple
     return {(row[0], row[1]): row[2] for row in rows.fetchall()}
 
 
-_SPEND = """
-insert into key_spending (key_id, month, credits)
-select x.key_id, date_trunc('month', app_now() at time zone 'UTC')::date, x.credits from unnest(%s::uuid[], %s::bigint[]) as x(key_id, credits)
-    on conflict (key_id, month) do update set credits = key_spending.credits + excluded.credits"""
-
-
-def _spent(conn: Connection[Any], orders: Sequence[Order]) -> dict[UUID, int]:
-    """What keys with a budget have spent this month. A key is one account's, whose lock is held."""
-    keys = {order.api_key_id for order in orders if order.api_key_id and order.key_budget is not None}
-    if not keys:
-        return {}
-    rows = conn.execute(
-        "select key_id, credits from key_spending where key_id = any(%s) and month = date_trunc('month', app_now() at time zone 'UTC')::date",
-        [list(keys)],
-    )
-    return dict(rows.fetchall())
+def _keys_with_budgets(orders: Sequence[Order]) -> set[UUID]:
+    return {order.api_key_id for order in orders if order.api_key_id and order.key_budget is not None}
 
 
 def _texts_today(conn: Connection[Any], orders: Sequence[Order], accounts: Mapping[UUID, _Account]) -> dict[UUID, int]:
@@ -270,7 +258,7 @@ def _decide(
         in_use[model_slot] = in_use.get(model_slot, 0) + 1
     if order.idempotency_key:
         known[order.account_id, order.idempotency_key] = (order.body_hash, order.job_id, queue)
-    _count(order, counts, writes, price)
+    _count(order, counts, price)
     account.available -= price
     account.reserved += price
     if account.told_from is None and (account.has_webhooks or order.webhook):
@@ -331,14 +319,9 @@ def _refusal(account: _Account, price: int) -> DomainError | None:
 
 def _over_limits(order: Order, account: _Account, counts: _Counts, price: int) -> DomainError | None:
     if order.api_key_id and order.key_budget is not None:
-        spent = counts.spent.get(order.api_key_id, 0)
-        if spent + price > order.key_budget:
-            return BudgetExceeded(
-                f"this job needs {price} credits; this key has spent {spent} of its {order.key_budget} this month",
-                needed=price,
-                spent=spent,
-                budget=order.key_budget,
-            )
+        refusal = counts.budgets.refusal(order.api_key_id, price)
+        if refusal:
+            return refusal
     if order.offer.entry.kind == "text":
         left = daily_texts_left(account.daily_text_jobs, counts.texts.get(order.account_id, 0))
         if left == 0:
@@ -349,11 +332,10 @@ def _over_limits(order: Order, account: _Account, counts: _Counts, price: int) -
     return None
 
 
-def _count(order: Order, counts: _Counts, writes: _Writes, price: int) -> None:
+def _count(order: Order, counts: _Counts, price: int) -> None:
     """What an accepted order adds to what its key and its account have had."""
     if order.api_key_id and order.key_budget is not None:
-        counts.spent[order.api_key_id] = counts.spent.get(order.api_key_id, 0) + price
-        writes.spending[order.api_key_id] = writes.spending.get(order.api_key_id, 0) + price
+        counts.budgets.pay(order.api_key_id, price)
     if order.offer.entry.kind == "text":
         counts.texts[order.account_id] = counts.texts.get(order.account_id, 0) + 1
 

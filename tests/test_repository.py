@@ -133,3 +133,28 @@ def test_requirements_are_exact_and_name_no_address() -> None:
     for path in ROOT.glob("requirements*.txt"):
         for line in path.read_text().splitlines():
             assert re.match(r"^(#.*|-r requirements[a-z-]*\.txt|[A-Za-z0-9_.-]+==[0-9][A-Za-z0-9.]*|)$", line), line
+
+
+SECRET_NAMES = re.compile(r"secret|signature|password|hmac|digest|\bsigned|\bright\b", re.IGNORECASE)
+# What only looks like it: a setting against the text that it must not be.
+NOT_OF_STRANGERS = {"self.secret_key.get_secret_value() == DEVELOPMENT_SECRET"}
+
+
+def compared(text: str) -> list[str]:
+    """The comparisons of secrets in a source whose time tells how much of them is right."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Compare) and all(
+            isinstance(op, ast.Eq | ast.NotEq | ast.In | ast.NotIn) for op in node.ops
+        ):
+            said = ast.unparse(node)
+            sizes = re.sub(r"len\([^()]*\)|\w+\.count\([^()]*\)|[A-Z_]+_BYTES", "", said)
+            if SECRET_NAMES.search(sizes) and said not in NOT_OF_STRANGERS:
+                found.append(said)
+    return found
+
+
+def test_secrets_are_compared_in_constant_time() -> None:
+    assert compared("if given == signature: pass") == ["given == signature"]
+    assert compared("if secret in known: pass") == ["secret in known"]
+    assert {str(path): found for path in SOURCES if (found := compared(path.read_text()))} == {}

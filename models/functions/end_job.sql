@@ -108,9 +108,9 @@ begin
   update reservations set resolution = v_resolution, settled = v_settled, refunded = v_refunded, resolved_at = app_now()
    where job_id = p_job;
 
-  if v_refunded > 0 then  -- of a key with a budget (models/keys.py)
-    update key_spending s set credits = s.credits - v_refunded from jobs j
-     where j.id = p_job and s.key_id = j.api_key_id and s.month = date_trunc('month', j.created_at at time zone 'UTC')::date;
+  if v_refunded > 0 then  -- to the lines with a budget that paid for the key (models/keys.py); no end may fail on it
+    update key_spending s set credits = greatest(s.credits - v_refunded, 0) from jobs j join api_keys k on k.id = j.api_key_id
+     where j.id = p_job and s.key_id = any(k.lineage || coalesce(k.line_id, k.id)) and s.month = date_trunc('month', j.created_at at time zone 'UTC')::date;
   end if;
   v_available := acc.available + v_refunded;
   if v_settled > 0 then

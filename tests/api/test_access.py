@@ -14,6 +14,7 @@ from models import announcements, keys
 from models.access import SCOPES
 from models.db import transaction
 from models.settings import settings
+from tests.models.test_minting import plant_revoked
 from tests.support import account, key_of, model, one, placed, rows
 
 pytestmark = [
@@ -187,6 +188,59 @@ def test_a_key_hands_out_no_more_than_it_has(http: TestClient) -> None:
     assert (shown["scopes"], shown["models"]) == (["read"], ["one"])  # the allow-list is handed on
     assert made.json()["secret"] not in http.get("/v1/keys", headers=little).text
     assert keys.looks_like_a_key(made.json()["secret"])
+
+
+def escalations(http: TestClient, who: Any, better: Any) -> dict[str, int]:
+    """What a key that may only read and write tries on a better one, by id."""
+    little = {"authorization": f"Bearer {secret_of(who, scopes=['write', 'read'])}"}
+    return {
+        "rotate": http.post(f"/v1/keys/{better}/rotate", json={}, headers=little).status_code,
+        "mint": http.post("/v1/keys", json={"name": "x", "scopes": ["admin"]}, headers=little).status_code,
+        "revoke": http.delete(f"/v1/keys/{better}", headers=little).status_code,
+    }
+
+
+@pytest.mark.parametrize("newer", [0, 1001])
+def test_a_better_key_is_out_of_reach_however_many_newer_ones_there_are(http: TestClient, newer: int) -> None:
+    who = account()
+    with transaction() as conn:
+        conn.execute("update users set role = 'admin'")
+        better = keys.create(conn, who, keys.NewKey("boss", scopes=SCOPES))[0]
+    plant_revoked(who, newer)
+    assert escalations(http, who, better) == {"rotate": 403, "mint": 403, "revoke": 403}
+    assert rows("select 1 from api_keys where name not in ('planted', 'test', 'boss')") == []
+    assert one("select count(*) from api_keys where name = 'boss'") == (1,)
+    assert one("select retires_at, revoked_at from api_keys where id = %s", better) == (None, None)
+
+
+def test_the_answer_that_holds_a_secret_is_repeated_to_who_asked_for_it_alone(http: TestClient) -> None:
+    who = account()
+    body, named = {"name": "deploy", "scopes": ["generate", "read"]}, {"idempotency-key": "deploy-1"}
+    owner = {"authorization": f"Bearer {key_of(who)}", **named}
+    little = {
+        "authorization": f"Bearer {secret_of(who, scopes=['write', 'generate', 'read'], monthly_credits=1)}",
+        **named,
+    }
+    first = http.post("/v1/keys", json=body, headers=owner)
+    again = http.post("/v1/keys", json=body, headers=owner)
+    assert (first.status_code, again.json()) == (201, first.json())
+    other = http.post("/v1/keys", json=body, headers=little)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
+    assert first.json()["secret"] not in other.text
+
+
+def test_a_child_shows_its_maker_and_ends_with_it(http: TestClient) -> None:
+    who = account()
+    parent = http.post("/v1/keys", json={"name": "parent"}, headers={"authorization": f"Bearer {key_of(who)}"}).json()
+    head = {"authorization": f"Bearer {parent['secret']}"}
+    child = http.post("/v1/keys", json={"name": "child", "monthly_credits": 5}, headers=head).json()
+    turned = http.post(f"/v1/keys/{child['id']}/rotate", json={}, headers=head).json()
+    shown = {each["id"]: each for each in http.get("/v1/keys", headers=head).json()}
+    assert (shown[child["id"]]["made_by"], shown[child["id"]]["line_id"]) == (parent["id"], child["id"])
+    assert (shown[turned["id"]]["made_by"], shown[turned["id"]]["line_id"]) == (parent["id"], child["id"])
+    assert shown[turned["id"]]["monthly_credits"] == 5
+    assert http.delete(f"/v1/keys/{parent['id']}", headers=head).status_code == 204
+    assert one("select count(*) from api_keys where revoked_at is not null") == (3,)
 
 
 def test_a_key_is_for_its_models_alone(http: TestClient) -> None:

@@ -1,12 +1,15 @@
 """Uncertain is not wrong: the answer to a COMMIT is lost, held or never sent, on every route that writes."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from standardwebhooks import Webhook
 from starlette.testclient import TestClient
 
 from api.main import make_app, needs_of
@@ -167,6 +170,49 @@ def prepared(world: World, name: str) -> None:
     if name == "a provider calls":
         claimed(world.job)
         world.token = token_of(world.job, 1)  # type: ignore[attr-defined]
+
+
+CLERK = {"CLERK_WEBHOOK_SECRET": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "OIDC_ISSUERS": "https://clerk.example"}
+
+
+def of_clerk(kind: str) -> tuple[bytes, dict[str, str]]:
+    """One event of Clerk's, signed; sent again it is the same."""
+    user = {"id": "user_1", "updated_at": 1000, "banned": False, "email_addresses": []}
+    body = json.dumps({"type": kind, "data": user, "object": "event"})
+    when = datetime.now(UTC)
+    signature = Webhook(CLERK["CLERK_WEBHOOK_SECRET"]).sign(f"msg_{kind}", when, body)
+    head = {"svix-id": f"msg_{kind}", "svix-timestamp": str(int(when.timestamp())), "svix-signature": signature}
+    return body.encode(), head
+
+
+@pytest.mark.parametrize("kind", ["user.created", "user.deleted", "session.created"])
+@pytest.mark.parametrize("fate", [*FATES, "nobody can say"])
+def test_clerk_repeats_what_was_not_done_and_what_was_done_is_done_once(
+    proxy: CommitProxy, monkeypatch: pytest.MonkeyPatch, fate: Fate, kind: str
+) -> None:
+    body, head = of_clerk(kind)
+    unknown = fate == "nobody can say"
+    monkeypatch.setattr(db, "FIND_OUT_SECONDS", 0.5 if unknown else db.FIND_OUT_SECONDS)
+    with environment(CLERK), TestClient(make_app(), raise_server_exceptions=False) as http:
+        assert http.get("/readyz").status_code == 200
+        proxy.refuse_new = unknown
+        proxy.arm("acknowledgement lost" if unknown else fate)
+        answer = http.post("/hooks/clerk", content=body, headers=head)
+        assert proxy.met.is_set()
+        proxy.refuse_new = False
+        proxy.release()
+        if fate == "acknowledgement lost":
+            assert answer.status_code == 200, answer.text
+        else:  # anything but a success makes Clerk send it again
+            assert (answer.status_code, answer.json()["retryable"]) == (503, True), answer.text
+            assert one("select count(*) from inbound_events") == (1 if unknown else 0,)
+        again = http.post("/hooks/clerk", content=body, headers=head)
+        assert (again.status_code, again.json()) == (200, {"received": True})
+    assert one("select count(*) from inbound_events") == (1,)
+    told = kind.startswith("user.")
+    assert one("select count(*), count(deleted_at) from users") == (int(told), int(kind == "user.deleted"))
+    assert one("select count(*) from grants") == (int(told),)
+    assert_books_are_clean()
 
 
 def sent(http: TestClient, world: World, case: Case, **headers: str) -> Any:

@@ -125,6 +125,9 @@ def test_an_api_key_goes_on_working_beside_tokens(http) -> None:
     ({"iss": None}, "issuer"),
     ({"iss": ["x"]}, "issuer"),
     ({"aud": "somebody"}, "udience"),
+    ({"sts": "pending"}, "sts"),
+    ({"sts": "something else"}, "sts"),
+    ({"sts": ["pending"]}, "sts"),
 ])  # fmt: skip
 def test_a_token_whose_claims_do_not_fit_is_refused(http, issuer, changes, says) -> None:
     now = int(time.time())
@@ -139,6 +142,11 @@ def test_a_token_whose_claims_do_not_fit_is_refused(http, issuer, changes, says)
     assert answer.status_code == 401, answer.text
     assert says in answer.json()["detail"]
     assert rows("select 1 from users") == []
+
+
+def test_a_session_that_is_active_is_signed_in_and_one_that_is_pending_again_is_not(http, issuer) -> None:
+    assert status(http, issuer.token(sts="active")) == 200
+    assert status(http, issuer.token(sts="pending")) == 401
 
 
 @pytest.mark.parametrize("changes", [{"exp": -20}, {"nbf": 20}, {"iat": 20}])

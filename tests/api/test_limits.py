@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,11 +62,120 @@ def test_an_accounts_rate_is_shared_by_its_keys(database: str) -> None:
 
 
 def test_guessing_keys_is_slowed_and_does_not_lock_out_who_has_one(database: str) -> None:
-    with environment({"FAILED_AUTH_PER_MINUTE": "5"}), TestClient(make_app()) as http:
+    with environment({"FAILED_AUTH_PER_MINUTE": "5", "KEY_CACHE_SECONDS": "0"}), TestClient(make_app()) as http:
         good = head(account())
-        wrong = [http.get("/v1/credits", headers={"authorization": f"Bearer {keys.make_secret()}"}) for _ in range(7)]
-        assert [each.status_code for each in wrong] == [401] * 5 + [429] * 2
         assert http.get("/v1/credits", headers=good).status_code == 200
+        wrong = [http.get("/v1/credits", headers=unknown()) for _ in range(7)]
+        assert [each.status_code for each in wrong] == [401] * 5 + [429] * 2
+        assert wrong[-1].headers["ratelimit-remaining"] == "0"
+        assert http.get("/v1/credits", headers=good).status_code == 200
+
+
+def unknown() -> dict[str, str]:
+    return {"authorization": f"Bearer {keys.make_secret()}"}
+
+
+@pytest.fixture
+def lookups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many keys each question to the database was about."""
+    asked: list[int] = []
+    real = keys.callers
+
+    def counted(conn: Any, hashes: list[bytes]) -> Any:
+        asked.append(len(hashes))
+        return real(conn, hashes)
+
+    monkeypatch.setattr(keys, "callers", counted)
+    return asked
+
+
+def test_unknown_keys_cost_no_query_past_the_limit_and_what_is_no_key_costs_none_at_all(
+    database: str, lookups: list[int]
+) -> None:
+    with environment({"FAILED_AUTH_PER_MINUTE": "5"}), TestClient(make_app()) as http:
+        for text in ("hr_" + "a" * 38, "nonsense", "x" * 300, keys.make_secret()[:-1]):
+            assert http.get("/v1/credits", headers={"authorization": f"Bearer {text}"}).status_code == 401
+        assert lookups == []
+        assert http.get("/v1/credits", headers=unknown()).status_code == 401
+        assert {http.get("/v1/credits", headers=unknown()).status_code for _ in range(9)} == {429}
+        assert sum(lookups) == 1
+        same = unknown()
+        assert {http.get("/v1/credits", headers=same).status_code for _ in range(2)} == {429}
+        assert sum(lookups) == 1
+
+
+def test_of_many_unknown_keys_at_once_no_more_are_looked_up_than_may_fail(database: str, lookups: list[int]) -> None:
+    with environment({"FAILED_AUTH_PER_MINUTE": "7"}), TestClient(make_app()) as http, ThreadPoolExecutor(30) as pool:
+        statuses = list(pool.map(lambda _: http.get("/v1/credits", headers=unknown()).status_code, range(60)))
+    assert sorted(statuses) == [401] * 7 + [429] * 53
+    assert sum(lookups) == 7
+
+
+def test_many_good_keys_that_come_at_once_are_all_let_in(database: str) -> None:
+    who = account()
+    heads = [head(who) for _ in range(60)]
+    with environment({"FAILED_AUTH_PER_MINUTE": "25"}), TestClient(make_app()) as http, ThreadPoolExecutor(30) as pool:
+        assert set(pool.map(lambda each: http.get("/v1/credits", headers=each).status_code, heads)) == {200}
+
+
+def test_a_key_that_stops_working_is_unknown_like_any_other(database: str, lookups: list[int]) -> None:
+    who = account()
+    with environment({"FAILED_AUTH_PER_MINUTE": "3", "KEY_CACHE_SECONDS": "0"}), TestClient(make_app()) as http:
+        key = head(who)
+        assert http.get("/v1/credits", headers=key).status_code == 200
+        with transaction() as conn:
+            conn.execute("update api_keys set revoked_at = app_now()")
+        assert [http.get("/v1/credits", headers=key).status_code for _ in range(5)] == [401] * 3 + [429] * 2
+        assert sum(lookups) == 4
+
+
+@pytest.mark.parametrize(("fields", "path"), [
+    ({"scopes": ["write"]}, "/v1/credits"),  # the scope is missing
+    ({"scopes": ["read", "admin"]}, "/v1/admin/users"),  # the role is missing
+])  # fmt: skip
+def test_a_refusal_of_what_a_key_may_counts_as_one_of_who_it_is(database: str, fields: Any, path: str) -> None:
+    with environment({"FAILED_AUTH_PER_MINUTE": "3"}), TestClient(make_app()) as http:
+        key = head(account(), **fields)
+        assert [http.get(path, headers=key).status_code for _ in range(5)] == [403] * 3 + [429] * 2
+        assert http.get("/v1/credits", headers=unknown()).status_code == 429
+
+
+def test_what_is_refused_counts_for_the_keys_and_the_accounts_rate(database: str) -> None:
+    with environment({"ACCOUNT_PER_MINUTE": "5"}), TestClient(make_app()) as http:
+        key = head(account(), scopes=["write"], per_minute=3)
+        assert [http.get("/v1/credits", headers=key).status_code for _ in range(5)] == [403] * 3 + [429] * 2
+
+
+@pytest.mark.parametrize(
+    "what", ["a wrong stream token", "a model that the key is not for", "a hook that nobody signed"]
+)
+def test_every_refusal_for_who_asks_is_counted_wherever_it_comes_from(database: str, what: str) -> None:
+    values = {
+        "FAILED_AUTH_PER_MINUTE": "3", "CLERK_WEBHOOK_SECRET": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+        "OIDC_ISSUERS": "https://clerk.example",
+    }  # fmt: skip
+    with environment(values), TestClient(make_app()) as http:
+        key = head(account(), models=["one"])
+
+        def ask() -> int:
+            if what == "a wrong stream token":
+                stream = {"accept": "text/event-stream"}
+                return http.get("/v1/events", params={"token": "x"}, headers=stream).status_code
+            if what == "a hook that nobody signed":
+                return http.post("/hooks/clerk", content=b"{}").status_code
+            return http.post("/v1/jobs", json={"model": "two", "input": {}}, headers=key).status_code
+
+        first = 403 if what == "a model that the key is not for" else 401
+        assert [ask() for _ in range(4)] == [first] * 3 + [429]
+
+
+def test_a_child_and_its_maker_share_the_makers_rate(http: TestClient) -> None:
+    who = account()
+    parent = head(who, per_minute=4)
+    made = http.post("/v1/keys", json={"name": "child", "scopes": ["read"]}, headers=parent).json()["secret"]
+    child = {"authorization": f"Bearer {made}"}
+    assert [http.get("/v1/credits", headers=child).status_code for _ in range(4)] == [200] * 3 + [429]
+    assert http.get("/v1/credits", headers=parent).status_code == 429
 
 
 def test_without_redis_each_process_counts_for_itself(database: str) -> None:

@@ -32,9 +32,5 @@ def test_the_playgrounds_day_has_so_many_texts_left(limit: int | None, used: int
     assert access.daily_texts_left(limit, used) == left
 
 
-def test_nobody_hands_out_what_they_have_not_got() -> None:
-    access.grantable(caller("read", "write"), ["read"])
-    with pytest.raises(Forbidden):
-        access.grantable(caller("read", "write"), ["read", "generate"])
-    with pytest.raises(Forbidden):
-        access.grantable(caller(*SCOPES), ["admin"])
+def test_a_role_is_below_those_that_come_after_it() -> None:
+    assert [access.below(role, "pro") for role in access.ROLES] == [True, False, False]

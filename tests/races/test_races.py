@@ -7,15 +7,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from api.intake import Intake
-from models import cancel, credits, db, ending, runs
+from models import accounts, cancel, credits, db, ending, keys, minting, runs
+from models.access import SCOPES, Caller
+from models.acts import By
 from models.db import transaction
 from models.ending import AttemptEnd, Ending
-from models.errors import Busy, DomainError, NotCancelable
+from models.errors import Busy, DomainError, Forbidden, NotCancelable
 from models.submit import Accepted
 from scheduler import accounts as account_duties
 from scheduler import jobs as job_duties
@@ -85,6 +87,105 @@ def test_100_submits_with_one_idempotency_key_give_one_job_and_one_answer() -> N
     assert sum(not answer.replayed for answer in flat) == 1
     assert balance(who) == (99, 1)
     assert_books_are_clean()
+
+
+def key(who: UUID, **fields: Any) -> UUID:
+    with transaction() as conn:
+        return keys.create(conn, who, keys.NewKey("test", **fields))[0]
+
+
+def child(who: UUID, maker: UUID) -> UUID | DomainError:
+    """A key that a key makes, as the API has it made."""
+    caller = Caller(who, who, maker, frozenset(SCOPES), "user")
+    try:
+        with transaction() as conn:
+            return minting.mint(conn, caller, keys.NewKey("child"))[0]
+    except DomainError as refused:
+        return refused
+
+
+@pytest.mark.usefixtures("many")
+def test_a_parent_and_its_children_that_race_for_the_last_credit_get_it_once() -> None:
+    who, offer = account(amount=100), model()
+    parent = key(who, monthly_credits=10)
+    placed_before = [placed(who, offer, api_key_id=parent, key_budget=10) for _ in range(9)]
+    family = [parent, *(made for made in (child(who, parent) for _ in range(7)) if isinstance(made, UUID))]
+    with transaction() as conn:
+        family.append(keys.rotate(conn, who, family[1], 24)[0])
+    assert (len(placed_before), len(family)) == (9, 9)
+    orders = [order(who, offer, api_key_id=each, key_budget=10) for each in family]
+    answers = together(3, lambda part: submit_all(orders[part::3]) if part else place(*orders[part::3]))
+    flat = [answer for batch in answers for answer in batch]
+    assert sum(isinstance(answer, Accepted) for answer in flat) == 1
+    assert {answer.code for answer in flat if isinstance(answer, DomainError)} == {"key_budget_exceeded"}
+    assert one("select credits from key_spending where key_id = %s", parent) == (10,)
+    assert_books_are_clean()
+
+
+@pytest.mark.usefixtures("many")
+def test_no_child_outlives_a_revocation_that_its_making_races_with() -> None:
+    who = account()
+    for _ in range(10):
+        parent = key(who)
+
+        def act(number: int, parent: UUID = parent) -> Any:
+            if number == 2:
+                with transaction() as conn:
+                    keys.revoke(conn, parent)
+                return None
+            return child(who, parent)
+
+        made = [each for each in together(5, act) if isinstance(each, UUID)]
+        assert rows("select id from api_keys where revoked_at is null") == []
+        assert len(rows("select 1 from api_keys where %s = any(makers)", parent)) == len(made)
+
+
+@pytest.mark.usefixtures("many")
+def test_no_child_has_more_than_a_budget_that_is_lowered_while_it_is_made() -> None:
+    who, offer = account(amount=100), model()
+    for _ in range(10):
+        parent = key(who, monthly_credits=50)
+
+        def act(number: int, parent: UUID = parent) -> Any:
+            if number == 2:
+                with transaction() as conn:
+                    conn.execute("update api_keys set monthly_credits = 3 where id = %s", [parent])
+                return None
+            return child(who, parent)
+
+        made = [each for each in together(5, act) if isinstance(each, UUID)]
+        assert len(made) == 4
+        orders = [order(who, offer, api_key_id=each, key_budget=50) for each in (*made, parent)]
+        accepted = [each for batch in together(5, lambda n, o=orders: place(o[n])) for each in batch]
+        assert sum(isinstance(each, Accepted) for each in accepted) == 3
+        with transaction() as conn:
+            for each in (*made, parent):
+                keys.revoke(conn, each)
+    assert_books_are_clean()
+
+
+@pytest.mark.usefixtures("many")
+def test_no_admins_key_is_left_of_a_demotion_that_its_making_races_with() -> None:
+    who = account()
+    user = one("select user_id from accounts")[0]
+    for _ in range(10):
+        with transaction() as conn:
+            accounts.change_role(conn, By("tester"), user, "admin")
+
+        def act(number: int) -> Any:
+            try:
+                with transaction() as conn:
+                    if number == 2:
+                        accounts.change_role(conn, By("tester"), user, "user")
+                    else:
+                        minting.mint(
+                            conn, Caller(who, user, None, frozenset(SCOPES), "admin"), keys.NewKey("x", SCOPES)
+                        )
+            except Forbidden:
+                return
+
+        together(5, act)
+        assert rows("select id from api_keys where revoked_at is null and 'admin' = any(scopes)") == []
 
 
 @pytest.mark.usefixtures("many")
