@@ -8,6 +8,8 @@ from rich.markup import escape
 
 from cli import catalogue, client, identity, local, operate, parked, report
 from cli.output import errors
+from common import logs
+from common.redact import redacted
 from models import db
 from models.errors import DomainError
 from workers import enqueue, pressure
@@ -20,11 +22,11 @@ app.add_typer(catalogue.app, name="catalogue")
 
 def main() -> None:
     """The `headrace` command."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    logs.install(logging.WARNING)
     try:
         app()
     except DomainError as error:
-        errors.print(f"[red]{escape(error.detail)}[/]", highlight=False)
+        errors.print(f"[red]{escape(redacted(error.detail))}[/]", highlight=False)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -22,7 +22,7 @@ ENV_FILES = (".headrace/env", ".env")
 class Settings(BaseSettings):
     """One deployment's configuration. Each field is an environment variable of the same name in capitals."""
 
-    model_config = SettingsConfigDict(env_file=ENV_FILES, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_file=ENV_FILES, extra="ignore", frozen=True, hide_input_in_errors=True)
 
     environment: Literal["development", "test", "production"] = "development"
     secret_key: SecretStr = Field(

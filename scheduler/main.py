@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from common import scratch
+from common import logs, scratch
 from common.faultpoints import reached
 from models import db, fleet
 from models.db import transaction
@@ -157,7 +157,7 @@ def run(stopping: threading.Event) -> None:
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    logs.install()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from common import scratch, uptime
+from common import logs, scratch, uptime
 from common.faultpoints import reached
 from models import db, lines
 from models.db import CommitUnknown, transaction
@@ -195,10 +195,10 @@ def _record(line: Line, parcel: Parcel, outcome: Outcome, *, over: bool) -> Parc
 
 def main(argv: list[str] | None = None) -> None:
     """Run until SIGTERM or SIGINT."""
+    logs.install()
     parser = argparse.ArgumentParser(prog="python -m workers.deliver", description=__doc__)
     parser.add_argument("--threads", type=int, default=settings().deliver_threads)
     options = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import dramatiq
 
-from common import scratch
+from common import logs, scratch
 from models import db
 from models.jobs import QUEUES
 from models.settings import settings
@@ -33,6 +33,7 @@ STOP_SECONDS = 20  # for steps under way that can be done again; what is left th
 
 def main(argv: list[str] | None = None) -> None:
     """Run until SIGTERM or SIGINT."""
+    logs.install()
     parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
     parser.add_argument("--threads", type=int, default=settings().worker_threads)
     parser.add_argument("--queues", default=",".join(QUEUES), help="queues to serve, separated by commas")
@@ -41,7 +42,6 @@ def main(argv: list[str] | None = None) -> None:
     unknown = [queue for queue in queues if queue not in QUEUES]
     if unknown:
         parser.error(f"unknown queue {unknown[0]!r}; there are {', '.join(QUEUES)}")
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
