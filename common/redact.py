@@ -12,10 +12,11 @@ from urllib.parse import unquote, unquote_plus
 
 from dotenv import dotenv_values
 
-MARK = "[hidden]"
+MARK = "***"
 ENV_FILES = (".headrace/env", ".env")  # as models.settings reads them
-VALUE_CHARACTERS = 6  # a shorter value is in too many words to be taken out of them
+VALUE_CHARACTERS = 5  # a shorter value is in too many words to be taken out of them
 LINE_CHARACTERS = 20_000  # what is longer is cut
+STRANGERS_CHARACTERS = 1000  # the same of what a customer reads
 
 _SECRET_NAME = re.compile(
     r"SECRET|TOKEN|PASSW|_KEY\b|_KEYS\b|_KEY_|APIKEY|CREDENTIAL|AUTHORIZATION|PRIVATE", re.IGNORECASE
@@ -40,7 +41,7 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
                 r"[^&\s'\"<>]++", _ANY), rf"\g<a>{MARK}"),
     (re.compile(r"(?P<a>/(?:files|hooks/providers)/)(?!file_)[A-Za-z0-9_.=~-]{16,}+"), rf"\g<a>{MARK}"),
     # headers, and keys that are known by how they begin or by being shown by half
-    (re.compile(r"(?P<a>\b(?:authorization|x-api-key|api-key|cookie|webhook-signature)['\"]?\s{0,3}[:=,]\s{0,3}b?['\"]?)"
+    (re.compile(r"(?P<a>\b(?:authorization|x-api-key|api-key|cookie|webhook-signature)['\"]?\s{0,3}[:=,]\s{0,3}(?:b?['\"])?)"
                 r"(?:(?:bearer|basic|key|token)\s+)?[^\s'\",;)]++", _ANY), rf"\g<a>{MARK}"),
     (re.compile(r"(?P<a>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=*-]{6,}+", _ANY), rf"\g<a>{MARK}"),
     (re.compile(r"\b(?:sk|pk|rk|hr|r8|whsec|gh[opsu]|hf|xox[abp]|org|proj)[-_][A-Za-z0-9*._-]{4,}+"), MARK),
@@ -71,7 +72,7 @@ def redacted(text: str) -> str:
 
 def for_strangers(text: str) -> str:
     """A text of somebody else's for a customer: without addresses, names of servers, mail, paths and ids besides."""
-    return " ".join(_cleaned(redacted(text[:LINE_CHARACTERS]), _PRIVATE).split())
+    return " ".join(_cleaned(redacted(text[:STRANGERS_CHARACTERS]), _PRIVATE).split())
 
 
 def _cleaned(text: str, patterns: tuple[tuple[re.Pattern[str], str], ...]) -> str:
@@ -86,7 +87,9 @@ def secrets_in(environment: Mapping[str, str]) -> set[str]:
     for name, value in environment.items():
         if _SECRET_NAME.search(name) and not _PUBLIC_NAME.search(name):
             found.add(value)
-        login = _WITH_LOGIN.match(value.strip())
+        # One without its scheme is a mistake, and still a secret.
+        given = value.strip()
+        login = _WITH_LOGIN.match(given if "://" in given or not name.endswith("URL") else f"none://{given}")
         if login is not None:
             # A server's error may name a part of a password that was not quoted (`invalid port: "word@host"`).
             found |= {value, *_spellings([login["password"], *re.split(r"[/?#@:\[\]]", login["password"])])}

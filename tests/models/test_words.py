@@ -50,7 +50,7 @@ def test_every_code_of_ours_has_a_sentence_of_its_own() -> None:
     ("invalid_input", "input.width must be a multiple of 8", "input.width must be a multiple of 8"),
     ("moderated", "Your request was rejected by our safety system.", "Your request was rejected by our safety system."),
     ("moderated", "rejected; write to help@openai.com, request req_0123456789abcdef01234567",
-     "rejected; write to [mail], request [hidden]"),
+     "rejected; write to [mail], request ***"),
     ("invalid_input", "cannot load http://10.0.0.7:8000/models/x", "cannot load [address]"),
     ("invalid_input", "no LoRA at /srv/weights/secret.bin", "no LoRA at [path]"),
     ("invalid_input", "Incorrect API key provided", TEXTS["invalid_input"]),
