@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK, PyJWTError
 
+from common.addresses import place_of
+from common.guard import Refused, open_url
 from models.errors import NotAuthenticated, Unavailable
 from models.settings import settings
 
@@ -85,21 +87,24 @@ class Keys:
 
 
 def fetch(issuer: str, url: str | None) -> dict[str, Key]:
-    """The keys that an issuer publishes now, by id. Raises httpx.HTTPError or ValueError."""
-    with httpx.Client(timeout=httpx.Timeout(3.0, connect=2.0), follow_redirects=False) as client:
-        found = usable(_document(client, url or _address(client, issuer)))
+    """The keys that an issuer publishes now, by id. Raises Refused or ValueError.
+
+    An issuer is the operator's word, and may be in our own network; where its discovery document leads to is not.
+    """
+    own = {place for each in (issuer, url or issuer) if (place := place_of(each)) is not None}
+    found = usable(_document(url or _address(issuer, own), own))
     if not found:
         raise ValueError("it publishes no key that can be used")
     return found
 
 
-def _address(client: httpx.Client, issuer: str) -> str:
+def _address(issuer: str, own: Collection[str]) -> str:
     """Where an issuer's keys are: as its discovery document says, or where Clerk has them if it has no such document."""
     base = issuer.rstrip("/")
     try:
-        document = _document(client, f"{base}/.well-known/openid-configuration")
-    except httpx.HTTPStatusError as error:
-        if error.response.status_code != 404:
+        document = _document(f"{base}/.well-known/openid-configuration", own)
+    except Refused as error:
+        if error.status != 404:
             raise
         return f"{base}/.well-known/jwks.json"
     address = document.get("jwks_uri")
@@ -110,19 +115,13 @@ def _address(client: httpx.Client, issuer: str) -> str:
     return address
 
 
-def _document(client: httpx.Client, url: str) -> dict[str, Any]:
-    """A JSON object of limited size, had within a limited time."""
-    end = time.monotonic() + FETCH_SECONDS
-    body = bytearray()
-    with client.stream("GET", url, headers={"accept": "application/json"}) as answer:
-        if answer.is_redirect:
-            raise ValueError("it redirects, which is not followed")
-        answer.raise_for_status()
-        for chunk in answer.iter_bytes(16_384):
-            body += chunk
-            if len(body) > MAX_BYTES or time.monotonic() > end:
-                raise ValueError(f"its answer is larger than {MAX_BYTES} bytes or slower than {FETCH_SECONDS:.0f} s")
-    document = json.loads(body)
+def _document(url: str, own: Collection[str]) -> dict[str, Any]:
+    """A JSON object of limited size, had within a limited time. No redirect is followed."""
+    with open_url(
+        url, max_bytes=MAX_BYTES, seconds=FETCH_SECONDS, headers={"accept": "application/json"}, allow=own,
+        max_redirects=0, tls=httpx.create_ssl_context(),
+    ) as answer:  # fmt: skip
+        document = json.loads(b"".join(answer.content()))
     if not isinstance(document, dict):
         raise ValueError("its answer is no JSON object")  # noqa: TRY004 - the far side's fault, not a caller's type
     return document

@@ -1,12 +1,13 @@
 """What every request meets first: an id, limits on its size, and headers for browsers. Pure ASGI: a few microseconds."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import uuid_utils
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import texts
+from api import docs, texts
 from api.problems import of_domain, problem
 from models.errors import BodyTooLarge
 from models.settings import settings
@@ -24,14 +25,12 @@ _ALWAYS: Headers = (
 _NO_SCRIPT: Headers = ((b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; sandbox"),)
 _NOT_KEPT: Headers = ((b"cache-control", b"no-store"),)
 _HTTPS: Headers = ((b"strict-transport-security", b"max-age=31536000"),)
-PAGES = ("/docs", "/redoc")  # they load their scripts from elsewhere
+_PAGE: Headers = ((b"content-security-policy", docs.POLICY.encode()),)
 
 
 def security_headers(path: str, *, https: bool) -> Headers:
-    """What a browser is told with every answer: run nothing, show it in no frame, keep no answer of the API."""
-    found = _ALWAYS
-    if not path.startswith(PAGES):
-        found += _NO_SCRIPT
+    """What a browser is told with every answer: run nothing but the documentation's own scripts, show it in no frame, keep no answer of the API."""
+    found = _ALWAYS + (_PAGE if path in docs.PATHS else _NO_SCRIPT)
     if path.startswith(("/v1/", "/files/")):  # a file's own bytes may be kept, and say so
         found += _NOT_KEPT
     return found + _HTTPS if https else found
@@ -42,7 +41,8 @@ class Limits:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._https = settings().public_url.startswith("https:")
+        self._public_url = settings().public_url.rstrip("/")
+        self._https = self._public_url.startswith("https:")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,9 +56,10 @@ class Limits:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                said = {name for name, _ in message["headers"]}
+                given = [_public(each, self._public_url) for each in message["headers"]]
+                said = {name for name, _ in given}
                 more = (each for each in fixed if each[0] not in said)
-                message["headers"] = [*message["headers"], *scope.get("rate_headers", ()), *more]
+                message["headers"] = [*given, *scope.get("rate_headers", ()), *more]
             await send(message)
 
         refusal = _refusal(scope)
@@ -67,6 +68,21 @@ class Limits:
             return
         body = _Body(scope, receive)
         await self._app(scope, body.checked if _may_be_json(scope) else body.limited, send_with_id)
+
+
+def _public(header: tuple[bytes, bytes], public_url: str) -> tuple[bytes, bytes]:
+    """A header as it may leave. The framework makes whole addresses, such as that without a slash at its end, out of the
+    Host that somebody sent, or of where we listen. Nothing of ours leads elsewhere, so they lead to PUBLIC_URL.
+    """
+    name, value = header
+    if name.lower() != b"location" or (value.startswith(b"/") and not value.startswith(b"//")):
+        return header
+    try:
+        parts = urlsplit(value.decode("latin-1"))
+        place = parts._replace(scheme="", netloc="", path="/" + parts.path.lstrip("/")).geturl()
+    except ValueError:
+        place = "/"
+    return name, (public_url + place).encode("latin-1")
 
 
 class _Body:

@@ -19,6 +19,7 @@ from api import (
     catalogue,
     clerk,
     credits,
+    docs,
     events,
     files,
     hooks,
@@ -150,13 +151,17 @@ def make_app() -> FastAPI:
         description="Order generated images, video and speech; pay with credits; fetch the results.",
         lifespan=_lifespan,
         responses=PROBLEMS,
+        docs_url=None,
+        redoc_url=None,
         separate_input_output_schemas=False,
     )
     for router in ROUTERS:
         app.include_router(router)
     app.get("/healthz", tags=["health"], summary="Is this process alive")(_alive)
     app.get("/readyz", tags=["health"], summary="Can this process serve")(_ready)
+    docs.install(app)
     problems.install(app, lambda path: methods_of(app, path))
+    app.add_middleware(problems.Unexpected)  # inside of what gives answers their headers
     app.add_middleware(Limits)
     origins = [origin.strip() for origin in settings().cors_origins.split(",") if origin.strip()]
     if origins:
@@ -266,5 +271,6 @@ def _serve() -> None:
         make_app(), host=settings().api_host, port=settings().api_port, loop="uvloop", http=Protocol,
         access_log=False, server_header=False, date_header=False, timeout_graceful_shutdown=10, log_level="info",
         forwarded_allow_ips=settings().forwarded_allow_ips,
+        log_config=None,  # its lines go through our own filter
     )  # fmt: skip
     Server(config).run()

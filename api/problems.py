@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from models import failures
 from models.errors import BadSignature, DomainError, Forbidden, NotAuthenticated, RateLimited, Unavailable
@@ -106,6 +107,31 @@ def install(app: FastAPI, allowed: Callable[[str], list[str]]) -> None:
         return answer
 
     app.add_exception_handler(Exception, _unexpected)
+
+
+class Unexpected:
+    """Answers what nobody has handled, as far inside as it can, so that the answer gets the headers of every other. The
+    framework's own place for that is outside of everything.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except Exception as error:
+            if begun or scope["type"] != "http":
+                raise  # half an answer: the connection is closed
+            answer = await _unexpected(Request(scope), error)
+            await answer(scope, receive, send)
 
 
 async def _of_a_server(request: Request, error: Exception) -> Response:

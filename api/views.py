@@ -7,6 +7,7 @@ from uuid import UUID
 
 import orjson
 
+from models import words
 from models.catalogue import Offer
 from models.events import Told
 from models.links import url_of
@@ -47,7 +48,8 @@ def job_view(row: JobRow) -> dict[str, Any]:
 def _error(row: JobRow) -> dict[str, Any] | None:
     if row.error_code is None:
         return None
-    return {"code": row.error_code, "message": row.error_message}
+    code, message = words.failure(row.error_code, row.error_message)  # rows of before hold what the provider said
+    return {"code": code, "message": message}
 
 
 def _waiting(row: JobRow) -> dict[str, Any] | None:
@@ -55,14 +57,14 @@ def _waiting(row: JobRow) -> dict[str, Any] | None:
     if row.ended:
         return None
     if row.run_status != "queued":
-        return {"position": None, "reason": row.reason, "estimate_seconds": None} if row.reason else None
+        return {"position": None, "reason": words.waiting(row.reason), "estimate_seconds": None} if row.reason else None
     if row.dispatched:
         return {"position": 0, "reason": "waiting for a worker", "estimate_seconds": row.typical_seconds}
     if row.wake_at is not None:
         pause = max(0, round((row.wake_at - datetime.now(UTC)).total_seconds()))
         return {
             "position": row.ahead,
-            "reason": f"retrying after {row.reason}" if row.reason else "retrying",
+            "reason": f"retrying: {words.waiting(row.reason)}" if row.reason else "retrying",
             "estimate_seconds": pause + row.typical_seconds,
         }
     ahead = row.ahead or 0
@@ -132,6 +134,9 @@ def plan_view(plan: Plan) -> dict[str, Any]:
 def event_view(event: Told) -> dict[str, Any]:
     """An event, as GET /v1/events answers and as its frame carries it."""
     data = event.data
+    if "error" in data:  # of a job that failed before this was told in our own words
+        code, message = words.failure(data["error"]["code"], data["error"]["message"])
+        data = {**data, "error": {"code": code, "message": message}}
     if event.type == "job.output":
         # Only what is the same for all time is stored with an event; addresses are made here.
         output = dict(data["output"])

@@ -17,10 +17,11 @@ from cli.embedded.locked import private_folder, write_private
 from cli.embedded.processes import Processes, fresh_environment, supervise
 from cli.embedded.servers import free_ports, servers
 from cli.output import JsonFlag, console, fail, print_json, show
+from common.env_files import OWN_FILE, STATE
 from models import accounts, credits, db, keys, setup
 from models import audit as books
 from models.db import transaction
-from models.settings import OWN_FILE, STATE, environment, settings
+from models.settings import environment, settings
 
 app = typer.Typer()
 StateOption = Annotated[

@@ -9,7 +9,8 @@ from rich.markup import escape
 
 from cli import catalogue, client, identity, local, operate, parked, report
 from cli.output import errors
-from common import first
+from common import first, logs
+from common.redact import redacted
 from models import db
 from models.errors import DatabaseAway, DomainError
 from models.settings import WrongSettings
@@ -25,7 +26,7 @@ app.add_typer(catalogue.app, name="catalogue")
 def main() -> None:
     """The `headrace` command."""
     first.stand_in()
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    logs.install(logging.WARNING)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # what its tries met is said once, below
     try:
         app()
@@ -44,7 +45,7 @@ def main() -> None:
 
 
 def _end(message: str) -> NoReturn:
-    errors.print(f"[red]{escape(message)}[/]", highlight=False, soft_wrap=True)
+    errors.print(f"[red]{escape(redacted(message))}[/]", highlight=False, soft_wrap=True)
     sys.exit(1)
 
 

@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 from api.views import job_view, status_of
 from cli.output import JsonFlag, console, fail, print_json, show
 from cli.redis_check import check_redis
+from common.redact import redacted
 from models import (
     accounts,
     catalogue,
@@ -265,7 +266,7 @@ def _check(name: str, function: Any) -> dict[str, Any]:
     try:
         return {"check": name, "ok": True, "says": function()}
     except Exception as error:  # noqa: BLE001 - whatever is wrong is what this command is for
-        return {"check": name, "ok": False, "says": f"{error}" or type(error).__name__}
+        return {"check": name, "ok": False, "says": redacted(f"{error}") or type(error).__name__}
 
 
 def _doctor_database() -> str:

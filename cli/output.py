@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from common.redact import redacted
+
 console = Console()
 errors = Console(stderr=True)
 
@@ -40,7 +42,7 @@ def print_json(value: Any) -> None:
 
 def fail(message: str, status: int = 1) -> typer.Exit:
     """Say what went wrong; raise what this returns."""
-    errors.print(f"[red]{escape(message)}[/]", highlight=False)
+    errors.print(f"[red]{escape(redacted(message))}[/]", highlight=False)
     return typer.Exit(status)
 
 

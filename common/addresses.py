@@ -4,6 +4,7 @@ Written out instead of trusting `ipaddress.is_global`, whose answers changed bet
 stricter than a browser: an address that has an odd spelling (0x7f.1, 2130706433, 0177.0.0.1) is refused, not understood.
 """
 
+import logging
 import re
 from collections.abc import Collection
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -12,7 +13,9 @@ from urllib.parse import quote, urlsplit
 
 import idna
 
-MAX_URL_CHARACTERS = 4096
+log = logging.getLogger(__name__)
+
+MAX_URL_CHARACTERS = 8192  # signed addresses of buckets are long
 PORTS = {"http": 80, "https": 443}
 FIRST_FREE_PORT = 1024  # below it only the two of the web: mail and shell servers understand enough HTTP to be abused
 
@@ -113,16 +116,27 @@ def parse(url: str, allow: Collection[str] = ()) -> Target:
     return target
 
 
+def place_of(url: str) -> str | None:
+    """The `host:port` of a URL that the operator gave, wherever it is, as `allow` has it. None: it has none."""
+    try:
+        parts = urlsplit(url)
+        host, _ = _host(parts.hostname or "", bracketed="[" in parts.netloc)
+        port = parts.port
+    except (ValueError, Refused):
+        return None
+    return f"{host}:{PORTS[parts.scheme] if port is None else port}" if parts.scheme in PORTS else None
+
+
 def _check(target: Target) -> None:
     if target.port not in PORTS.values() and target.port < FIRST_FREE_PORT:
         raise _refused(f"port {target.port} is not one that is fetched from")
     if target.address is not None:
         if not is_public(target.address):
-            raise not_public(target.host)
+            raise _not_public()
     elif "." not in target.host or any(
         target.host == name or target.host.endswith("." + name) for name in _LOCAL_NAMES
     ):
-        raise not_public(target.host)
+        raise _not_public()
 
 
 def _host(text: str, *, bracketed: bool) -> tuple[str, Address | None]:
@@ -176,23 +190,28 @@ def is_public(address: Address) -> bool:
 def public_addresses(host: str, found: Collection[str]) -> list[str]:
     """What a resolver answered, if every address of it is public. Raises Refused.
 
-    One private address among public ones refuses the name: nobody has both by accident.
+    One private address among public ones refuses the name: nobody has both by accident. That a name leads inside is said
+    in the words in which it is said that there is no such name (`nowhere`): whoever asks learns nothing of our network.
     """
     addresses = []
     for text in found:
         try:
             addresses.append(ip_address(text))
-        except ValueError:
-            raise not_public(host) from None  # one with a zone, such as fe80::1%eth0
-    if not addresses:
-        raise Refused("unreachable", f"there is no host {host}", retryable=True)
-    if not all(is_public(address) for address in addresses):
-        raise not_public(host)
+        except ValueError:  # one with a zone, such as fe80::1%eth0
+            raise nowhere(host, found) from None
+    if not addresses or not all(is_public(address) for address in addresses):
+        raise nowhere(host, found)
     return [str(address) for address in addresses]
 
 
-def not_public(host: str) -> Refused:
-    return _refused(f"{host} is not a public address")
+def nowhere(host: str, found: Collection[str]) -> Refused:
+    """A name that leads to no public place: there is none, or it is ours. Which it is, only the operator's log says."""
+    log.info("the name %r is not fetched from: it leads to %s", host, ", ".join(found) or "nowhere")
+    return Refused("unreachable", "the host has no public address that can be reached", retryable=True)
+
+
+def _not_public() -> Refused:
+    return _refused("the host is not a public address")
 
 
 def _refused(message: str) -> Refused:

@@ -1,10 +1,12 @@
-"""The one way in which an address given by a user is fetched: inputs of jobs, webhooks out.
+"""The one way in which an address given by a user, or out of a provider's answer, is fetched: inputs of jobs, webhooks
+out, results.
 
 A name is resolved once, every address it has is checked, and the checked address is the one connected to, so that a
 name which answers differently a moment later (DNS rebinding) gains nothing. httpcore is used without httpx around it: it
 reads no proxy from the environment, follows no redirect and unpacks no body by itself, and takes a network of our own.
 """
 
+import math
 import socket
 import ssl
 import threading
@@ -18,7 +20,7 @@ from urllib.parse import urljoin
 import certifi
 import httpcore
 
-from common.addresses import Refused, Target, parse, public_addresses
+from common.addresses import Refused, Target, nowhere, parse, public_addresses
 from common.encodings import unpacked
 
 __all__ = ["Answer", "Refused", "check", "open_url", "resolved", "system_resolver"]
@@ -94,16 +96,18 @@ def open_url(
     allow: Collection[str] = (),
     max_redirects: int = MAX_REDIRECTS,
     any_status: bool = False,
+    idle_seconds: float = math.inf,
     resolve: Resolver = system_resolver,
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[Answer]:
-    """Fetch a user's address, for `seconds` in all, from resolving to the body's last byte, redirects included.
+    """Fetch a user's address, for `seconds` in all, from resolving to the body's last byte, redirects included; no single
+    wait for the network is longer than `idle_seconds`.
 
     `allow` names places (`host:port`) that may be private. A status outside 200 to 299 raises unless `any_status`;
     with `max_redirects=0` a redirect is such a status. `headers` go to the origin they were given for and no other.
     Raises Refused.
     """
-    deadline = _Deadline(seconds)
+    deadline = _Deadline(seconds, idle_seconds)
     target, hops = parse(url, allow), 0
     while True:
         with _exchange(target, method, headers or {}, body, max_bytes, deadline, resolve, tls) as response:
@@ -117,7 +121,7 @@ def open_url(
         hops += 1
         if hops > max_redirects:
             raise Refused("bad_status", f"there were more than {max_redirects} redirects")
-        following = parse(urljoin(target.url, place), allow)
+        following = _following(target.url, place, allow)
         if following[:3] != target[:3]:
             headers = None
         if response.status == 303 or (response.status in {301, 302} and method == "POST"):
@@ -159,6 +163,13 @@ def _trusted() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=certifi.where())
 
 
+def _following(url: str, place: str, allow: Collection[str]) -> Target:
+    try:
+        return parse(urljoin(url, place), allow)
+    except ValueError:
+        raise Refused("refused_address", "it redirects to what is not a URL") from None
+
+
 def _location(response: httpcore.Response) -> str | None:
     return next(
         (value.decode("utf-8", "replace") for name, value in response.headers if name.lower() == b"location"), None
@@ -174,7 +185,7 @@ def _addresses(target: Target, resolve: Resolver, deadline: "_Deadline") -> list
         return [target.host]
     found = _resolved(target.host, target.port, resolve, deadline)
     if not found:
-        raise Refused("unreachable", f"there is no host {target.host}", retryable=True)
+        raise nowhere(target.host, found)
     checked = list(found) if target.allowed else public_addresses(target.host, found)
     return checked[:MAX_ADDRESSES]
 
@@ -211,8 +222,8 @@ def _resolved(host: str, port: int, resolve: Resolver, deadline: "_Deadline") ->
 class _Deadline:
     """One end for everything that a fetch waits for."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float, idle_seconds: float = math.inf) -> None:
+        self.seconds, self._idle = seconds, idle_seconds
         self._end = time.monotonic() + seconds
 
     def left(self, at_most: float | None = None) -> float:
@@ -220,7 +231,7 @@ class _Deadline:
         left = self._end - time.monotonic()
         if left <= 0:
             raise _too_slow(self.seconds)
-        return left if at_most is None else min(left, at_most)
+        return min(left, self._idle if at_most is None else at_most)
 
     @property
     def passed(self) -> bool:

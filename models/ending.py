@@ -12,7 +12,7 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from models import credits
+from models import credits, words
 from models.base import MAX_INTEGER, MAX_MEASURED, within
 from models.dispatch import Ring, dispatch
 from models.settings import settings
@@ -145,10 +145,11 @@ _END = f"select outcome, ended, event_number, rings, revoked from end_job({', '.
 def _values(
     account_id: UUID, job_id: UUID, ending: Ending, token: int | None, on_cancel: str, *, alone: bool
 ) -> list[Any]:
-    attempt = ending.attempt
+    attempt, code, message = ending.attempt, ending.error_code, ending.error_message
+    if code is not None:  # the job and its event are the customer's to read; the attempt keeps what was really said
+        code, message = words.failure(code, message)
     return [
-        account_id, job_id, token, alone, ending.ended, ending.cost_credits, on_cancel, ending.error_code,
-        ending.error_message, ending.result_hours or settings().result_hours, settings().grant_grace_hours,
+        account_id, job_id, token, alone, ending.ended, ending.cost_credits, on_cancel, code, message, ending.result_hours or settings().result_hours, settings().grant_grace_hours,
         settings().ring_again_seconds,
         *(
             (attempt.number, attempt.phase, attempt.error_code, attempt.error_message, attempt.charged,

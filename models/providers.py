@@ -15,12 +15,14 @@ from sqlalchemy import Column, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
+from common.addresses import place_of
 from common.hosts import is_metadata
 from models.base import created_at
 
 BUILT_IN = "sketch"  # needs no section: it is in the house
 ADAPTERS = ("openai", "replicate", "fal", "cog", "http", "sketch")
 _VARIABLE = re.compile(r"^[A-Z][A-Z0-9_]{0,99}$")
+_PLACE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 _SECRET_NAME = re.compile(r"secret|token|password|key|authorization|credential", re.IGNORECASE)
 
 
@@ -92,6 +94,21 @@ class ProviderEntry(BaseModel):
     def _holds_no_secret(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in _secrets(value):
             raise ValueError(f"{name}: give the name of an environment variable, never a secret itself")
+        return value
+
+    @field_validator("options")
+    @classmethod
+    def _lists_its_hosts(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """`hosts`: where else its results lie, if that is in your own network; one place each, so that no more is opened
+        than was meant.
+        """
+        hosts = value.get("hosts", [])
+        named = [
+            isinstance(each, str) and _PLACE.fullmatch(each) is not None and place_of(f"https://{each}") is not None
+            for each in (hosts if isinstance(hosts, list) else [None])
+        ]
+        if not all(named):
+            raise ValueError('hosts: a list of host or host:port such as ["minio:9000"]; no scheme, path or wildcard')
         return value
 
     @property

@@ -14,15 +14,10 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from common import foreign, places
+from common.env_files import ENV_FILES
 from models.fitness import DEVELOPMENT_SECRET, faults
 
 MAX_HOURS = 876_000  # a hundred years: what is kept longer is kept for ever, and a date can hold it
-STATE = Path(
-    os.environ.get("HEADRACE_STATE") or ".headrace"
-)  # where `headrace up` and `headrace demo` keep what is theirs
-# Processes that `headrace up` starts run in another folder than it; HEADRACE_FOLDER tells them in which it was started.
-OWN_FILE = Path(os.environ.get("HEADRACE_FOLDER") or "") / ".env"
-ENV_FILES = (STATE / "env", OWN_FILE)
 
 
 class Settings(BaseSettings):

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Callable
 
+from common import logs
 from models import db
 from models.errors import DatabaseAway, DomainError
 from models.settings import WrongSettings, settings
@@ -17,9 +18,9 @@ def run(name: str, serve: Callable[[], None], *, waits: bool = True) -> None:
     `waits`: a database that is away is told of, and waited for; otherwise it ends the process, whose supervisor starts
     it again.
     """
+    logs.install()
     try:
         settings()
-        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
         try:
             db.reach()
         except DatabaseAway as error:

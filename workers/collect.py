@@ -67,6 +67,9 @@ class Collector:
             try:
                 self.outputs[index] = self._fetched(index, output)
             except NotFetched as error:
+                if error.refused:  # it will not be fetched later either
+                    self._unusable[index] = UnusableResult("unusable_answer", error.message)
+                    continue
                 missing = missing or error
             except UnusableResult as error:
                 if error.cut_off:

@@ -41,9 +41,9 @@ def deliver(parcel: Parcel, failures: int) -> Outcome:
     began = time.monotonic()
     try:
         return _by_mail(parcel, failures) if parcel.channel == "email" else _by_post(parcel, failures)
-    except Exception as error:
+    except Exception:
         log.exception("delivery %s could not be tried", parcel.id)
-        entry = _entry(parcel, began, None, f"{type(error).__name__}: {error}", None)
+        entry = _entry(parcel, began, None, "internal_error: an unexpected fault of ours; it is tried again", None)
         return Outcome(False, pause_after(parcel.attempts), line_pause(failures + 1, None), entry)
 
 

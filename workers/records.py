@@ -13,7 +13,7 @@ from typing import Any
 from psycopg import Connection
 
 from common.faultpoints import reached
-from models import ending, facts, runs
+from models import ending, facts, runs, words
 from models.db import single, transaction
 from models.ending import AttemptEnd, Ended, Ending, NeedsTransaction, Unread
 from models.facts import Told
@@ -216,7 +216,12 @@ class Records:
         self._asking.left(hold)
         _tell(claim, done)
         if done.ended == "queued":
-            say(claim.account_id, "job.waiting", claim.job_id, {"reason": reason[:200], "seconds": round(pause, 1)})
+            say(
+                claim.account_id,
+                "job.waiting",
+                claim.job_id,
+                {"reason": words.waiting(reason), "seconds": round(pause, 1)},
+            )
 
     def failed(self, hold: Hold, error: ProviderError, usage: dict[str, int] | None = None) -> None:
         """The attempt has failed: another follows, or the job has failed."""
@@ -224,6 +229,10 @@ class Records:
         attempt = AttemptEnd(
             live.number, "failed", error.code, error.message[:MESSAGE_CHARACTERS], charged=error.charged,
             cost_usd_micros=error.cost_usd_micros, usage=usage, refused=error.refused_call,
+        )  # fmt: skip
+        log.log(
+            logging.INFO if error.limited else logging.WARNING, "job %s: attempt %d at provider %s failed: %s: %s",
+            claim.job_id, live.number, live.provider, error.code, error.message,
         )  # fmt: skip
         following = again_by(claim, live.route, error)
         if following is None:

@@ -74,7 +74,7 @@ def choose(routes: Sequence[HasProvider], states: Mapping[str, ProviderState | D
         if denied is None:
             return Go(at)
         if soonest is None or denied.seconds < soonest[0]:
-            soonest = denied.seconds, f"{name} {_WORDS[denied.reason]}"
+            soonest = denied.seconds, f"{denied.reason}: {name} {_WORDS[denied.reason]}"
     assert soonest is not None  # noqa: S101 - there is at least one route
     return Wait(max(MIN_WAIT_SECONDS, soonest[0]), soonest[1])
 

@@ -24,11 +24,13 @@ from api.auth import KeyRing
 from api.main import make_app
 from cli.embedded.processes import Processes
 from cli.embedded.servers import free_ports
+from common.guard import Refused
 from models import db, keys
 from models.db import transaction
 from models.people import Identity
 from models.settings import Settings
 from tests.api.issuer import Issuer, b64, ec_key, public_jwk, rsa_key
+from tests.common.far import far, ok
 from tests.conftest import environment
 from tests.support import OWN_SECRET, System, account, assert_books_are_clean, key_of, one, rows
 
@@ -371,6 +373,21 @@ def test_the_discovery_document_says_where_the_keys_are_and_must_be_the_issuers(
     with pytest.raises(ValueError, match="another issuer"):
         jwks.fetch(issuer.url, None)
     assert set(jwks.fetch(issuer.url, f"{issuer.url}/keys")) == {"one", "curve"}  # told where, it is not asked
+
+
+def test_where_a_discovery_document_leads_to_is_not_our_own_network(issuer) -> None:
+    """The issuer itself may be there: it is the operator's word."""
+    with far(ok(json.dumps({"keys": [public_jwk("inside", rsa_key(1), alg="RS256")]}).encode())) as inside:
+        for address in (
+            inside.url,
+            f"http://localhost:{inside.port}/keys",
+            f"http://[::ffff:127.0.0.1]:{inside.port}/",
+        ):
+            issuer.discovery = {"issuer": issuer.url, "jwks_uri": address}
+            with pytest.raises(Refused):
+                jwks.fetch(issuer.url, None)
+        assert inside.heads == []
+        assert set(jwks.fetch(issuer.url, f"{inside.url}/keys")) == {"inside"}  # the operator's word as well
 
 
 def test_settings_refuse_issuers_that_are_none(monkeypatch) -> None:

@@ -94,3 +94,20 @@ def test_an_upload_takes_any_measured_value(value: int) -> None:
     assert made.duration_ms is not None
     assert 0 <= made.duration_ms < 2**31
     assert_books_are_clean()
+
+
+def test_a_job_and_its_event_tell_a_failure_in_our_words_and_the_attempt_in_the_providers() -> None:
+    who, offer = account(amount=9), model(price={"credits": 1})
+    job_id = placed(who, offer)
+    claim = claimed(job_id)
+    assert claim.live is not None
+    said = "Incorrect API key provided: sk-ours at http://10.0.0.1"
+    attempt = AttemptEnd(claim.live.number, "failed", "unauthorized", said)
+    with transaction() as conn:
+        ending.end(conn, who, job_id, Ending("failed", error_code="unauthorized", error_message=said, attempt=attempt), token=claim.token)  # fmt: skip
+    told = "the provider did not accept the key that it was asked with"
+    assert one("select error_code, error_message from jobs") == ("unauthorized", told)
+    assert one("select data->'error' from events where type = 'job.failed'") == (
+        {"code": "unauthorized", "message": told},
+    )
+    assert one("select error_code, error_message from attempts") == ("unauthorized", said)

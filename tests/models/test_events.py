@@ -93,10 +93,14 @@ def test_a_failed_job_tells_why() -> None:
     job_id = placed(who, offer)
     with transaction() as conn:
         ending.end(
-            conn, who, job_id, Ending("failed", error_code="broken", error_message="why"), token=claimed(job_id).token
+            conn,
+            who,
+            job_id,
+            Ending("failed", error_code="invalid_input", error_message="why"),
+            token=claimed(job_id).token,
         )
     data = rows("select data from events where type = 'job.failed'")[0][0]
-    assert data == {"credits": 0, "available": 20, "reserved": 0, "error": {"code": "broken", "message": "why"}}
+    assert data == {"credits": 0, "available": 20, "reserved": 0, "error": {"code": "invalid_input", "message": "why"}}
 
 
 def test_another_plan_is_told_as_a_change() -> None:

@@ -97,7 +97,7 @@ def test_a_refused_input_tells_nothing_of_what_lies_at_its_address(who) -> None:
 def test_a_name_that_has_turned_private_since_the_submit_is_refused(who) -> None:
     claim = claim_of(who, photo="http://photos.example/a.png")
     error = refusal(claim, resolve=lambda _host, _port: ["93.184.216.34", "10.0.0.1"])
-    assert (error.code, error.retryable, error.field) == ("refused_address", False, "photo")
+    assert (error.code, error.retryable, error.field) == ("unreachable", True, "photo")  # as a name that is not there
     assert "10.0.0.1" not in error.message
 
 

@@ -55,8 +55,8 @@ def test_a_provider_that_can_is_asked(state: ProviderState) -> None:
 
 def test_a_wait_is_as_long_as_the_soonest_provider_and_says_why() -> None:
     states = {"a": RESTS, "b": ProviderState(limited_seconds=3, resting_seconds=1), "c": Denied(40, "full")}
-    assert choose(ABC, states) == Wait(3, "b has asked us to wait")
-    assert choose(ABC[:1], {"a": Denied(0.0, "rate")}) == Wait(0.1, "a has been asked as often as it may")
+    assert choose(ABC, states) == Wait(3, "limited: b has asked us to wait")
+    assert choose(ABC[:1], {"a": Denied(0.0, "rate")}) == Wait(0.1, "rate: a has been asked as often as it may")
 
 
 @given(
@@ -102,7 +102,7 @@ def test_the_usual_case_asks_once_and_each_provider_at_most_once() -> None:
     second = Scripted({"a": Denied(5, "full")})
     assert (taken(second), second.asked) == (Go(1), ["a", "b"])
     none = Scripted({"a": Denied(4, "full"), "b": Denied(9, "rate")})
-    assert (taken(none, 1.0), none.asked) == (Wait(5, "a has no free slot"), ["a", "b"])
+    assert (taken(none, 1.0), none.asked) == (Wait(5, "full: a has no free slot"), ["a", "b"])
 
 
 def test_a_providers_slot_is_taken_under_the_name_that_it_is_counted_by() -> None:

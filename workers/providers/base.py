@@ -192,11 +192,12 @@ class OutcomeUnknown(Exception):
 class NotFetched(OutcomeUnknown):
     """A result is there, but could not be fetched from where it lies just now. `status`: what its address answered, if
     it did. Open its `chunks()` again, or ask for the generation again; it says nothing against the generation.
+    `refused`: it lies where we do not fetch from, so that opening it again does not help.
     """
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(self, message: str, status: int | None = None, *, refused: bool = False) -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.refused = status, refused
         self.retry_after_seconds: float | None = None  # where its address says so
 
 

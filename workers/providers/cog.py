@@ -22,7 +22,6 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -42,6 +41,7 @@ from workers.providers.base import (
     Request,
     is_storable,
 )
+from workers.providers.sources import Source
 
 CALL_SECONDS = 30.0  # a call that is answered at once
 POLL_SECONDS = 60.0  # the webhook tells; polls only find out that the server is gone
@@ -128,8 +128,10 @@ class Cog:
         return self._ended(request, prediction) if status in ENDED else None
 
     def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:
-        made = results.of_address(address, self._endpoint.base_url, self._headers(request))
-        return replace(made, claimed_media_type=claimed_media_type or made.claimed_media_type)
+        return self._source(request).output(address, claimed_media_type)
+
+    def _source(self, request: Request) -> Source:
+        return Source(self._endpoint, request, self._headers(request))
 
     def _begin(self, request: Request, prediction: str) -> Pending:
         body = {
@@ -190,7 +192,7 @@ class Cog:
         message = " ".join(str(prediction.get("error") or "the model failed").split())[: wire.MESSAGE_CHARACTERS]
         if status == "succeeded":
             try:
-                made = results.found(request.kind, prediction.get("output"), lambda url: self.output(request, url))
+                made = results.found(request.kind, prediction.get("output"), self._source(request).output)
             except results.Unreadable as error:
                 raise results.unreadable(error, cost) from error
             if not made:

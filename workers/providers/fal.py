@@ -31,6 +31,7 @@ from workers.providers.base import (
     Request,
 )
 from workers.providers.fal_keys import SigningKeys
+from workers.providers.sources import Source
 
 CALL_SECONDS = 30.0  # every call to a queue is answered at once
 POLL_SECONDS = 1.0
@@ -139,15 +140,15 @@ class Fal:
             return Pending(found, self._pause(request))
         if payload is not None and not request.options.get("cost_usd_micros_per_second"):
             try:
-                return replace(_done(request, payload, None), provider_job_id=found)
+                return replace(_done(request, self._endpoint, payload, None), provider_job_id=found)
             except ProviderError as error:
                 if error.code != results.CUT_OFF:
                     raise
         return results.last_word(self.poll, request, found, known=provider_job_id is not None)
 
-    def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:  # noqa: ARG002 - fal's results need no key
-        made = results.of_address(address)
-        return replace(made, claimed_media_type=claimed_media_type or made.claimed_media_type)
+    def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:
+        """fal's results need no key."""
+        return Source(self._endpoint, request).output(address, claimed_media_type)
 
     def _result(self, request: Request, place: str, status: Mapping[str, Any]) -> Done:
         """A request that failed is COMPLETED too; its result is then the refusal, in fal's words.
@@ -164,7 +165,7 @@ class Fal:
             if status.get("error") or status.get("error_type"):
                 raise _failure(500, {"detail": status.get("error"), "error_type": status.get("error_type")}) from error
             raise OutcomeUnknown(f"the result could not be had: {error.message}") from error
-        return _done(request, payload, wire.mapping(status.get("metrics")).get("inference_time"))
+        return _done(request, self._endpoint, payload, wire.mapping(status.get("metrics")).get("inference_time"))
 
     def _get(self, request: Request, path: str) -> httpx.Response:
         return self._wire.send("GET", path, headers=self._headers(request), seconds=CALL_SECONDS, repeatable=True)
@@ -273,12 +274,12 @@ def _failure(status: int, body: Mapping[str, Any]) -> ProviderError:
     return ProviderError(code, message, retryable=True, cost_usd_micros=0)
 
 
-def _done(request: Request, payload: Any, seconds: Any) -> Done:
+def _done(request: Request, endpoint: Endpoint, payload: Any, seconds: Any) -> Done:
     usage, counts = {}, isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if counts and 0 <= seconds < 1e9:
         usage["inference_ms"] = round(seconds * 1000)
     try:
-        outputs = _outputs(request, payload)
+        outputs = _outputs(request, Source(endpoint, request), payload)
     except results.Unreadable as error:
         raise results.unreadable(error, _cost(request.options, usage, 1)) from error
     cost = _cost(request.options, usage, max(1, len(outputs)))
@@ -295,7 +296,7 @@ def _cost(options: Mapping[str, Any], usage: Mapping[str, int], count: int) -> i
     return round(float(per_call or 0) + float(per_second or 0) * seconds + float(per_output or 0) * count)
 
 
-def _outputs(request: Request, payload: Any) -> list[Output]:
+def _outputs(request: Request, source: Source, payload: Any) -> list[Output]:
     """The files in it, in their order. Of a text model its text, else JSON."""
     if results.is_hollow(payload):
         return []
@@ -304,25 +305,21 @@ def _outputs(request: Request, payload: Any) -> list[Output]:
     if request.kind == "text" and text is not None:
         return [results.of_text(text)] if text.strip() else []
     files = list(_files(payload, results.DEPTH)) or [(each, None) for each in results.addresses(payload)]
-    made = results.made(files, lambda file: _file(*file))
+    made = results.made(files, lambda file: source.output(*file))
     if not made and request.kind == "text":
         return [results.of_json(payload)]
     return results.ordered(request.kind, made)
 
 
-def _file(url: str, claimed: Any) -> Output:
-    made = results.of_address(url)
-    return replace(made, claimed_media_type=claimed) if isinstance(claimed, str) else made
-
-
-def _files(value: Any, depth: int) -> Iterator[tuple[str, Any]]:
+def _files(value: Any, depth: int) -> Iterator[tuple[str, str | None]]:
     """Every {url, content_type, ...} in a value of any shape."""
     if depth == 0:
         return
     if isinstance(value, Mapping):
         url = value.get("url")
         if results.is_address(url):
-            yield url, value.get("content_type")
+            claimed = value.get("content_type")
+            yield url, claimed if isinstance(claimed, str) else None
             return
         for each in value.values():
             yield from _files(each, depth - 1)

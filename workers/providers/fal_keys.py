@@ -10,6 +10,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from common.addresses import place_of
 from workers.providers import fetching, signatures, wire
 from workers.providers.base import Callback, OutcomeUnknown, ProviderError
 
@@ -54,7 +55,8 @@ class SigningKeys:
             return self._keys
         self._not_again_before = now + KEYS_AGAIN_SECONDS
         try:
-            fetched = fetching.fetch(self._url, seconds=KEYS_FETCH_SECONDS, tries=1, most=KEYS_BYTES)
+            own = {place} if (place := place_of(self._url)) else ()  # the operator's word; whereto it redirects is not
+            fetched = fetching.fetch(self._url, own=own, seconds=KEYS_FETCH_SECONDS, tries=1, most=KEYS_BYTES)
             document = wire.parsed(b"".join(fetched))
         except (OutcomeUnknown, ProviderError, ValueError):
             return self._keys  # old keys are better than none: the job is polled besides

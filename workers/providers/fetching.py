@@ -1,12 +1,15 @@
-"""A result is fetched from where it lies. Fetching is not generating: what goes wrong here says nothing against the result,
-so it is tried again for some seconds, and then whoever wants it may open it afresh, or ask for it under its id.
+"""A result is fetched from where it lies, through the guard: an address out of a provider's answer may be what a customer
+wrote into the prompt. Only a provider's own places (`Source.own`) may be private.
+
+Fetching is not generating: what goes wrong here says nothing against the result, so it is tried again for some seconds,
+and then whoever wants it may open it afresh, or ask for it under its id.
 """
 
+import logging
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 
-import httpx
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -16,107 +19,106 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from common.addresses import place_of
+from common.guard import Refused, open_url
 from workers.providers.base import NotFetched, ProviderError
-from workers.providers.wire import CONNECT_SECONDS, READ_SECONDS, retry_after_seconds
+from workers.providers.wire import READ_SECONDS, retry_after_seconds
 
-FETCH_SECONDS = (
-    600.0  # in all, from the first try to the last byte; a wait for one more byte may end READ_SECONDS later
-)
+log = logging.getLogger(__name__)
+
+FETCH_SECONDS = 600.0  # in all, from the first try to the last byte
 TRIES, TRIES_SECONDS = 5, 10.0  # until the first byte comes
 PAUSE_SECONDS_MOST = 3.0  # between two tries, whatever Retry-After says
 RESULT_BYTES = 16 * 1024**3  # unpacked; who takes a result has a smaller limit of his own
 PASSING = {403, 404, 408, 409, 425, 429}  # a bucket's copy may come later than its address; and every 5xx
+REFUSED = "the result's address is not one that is fetched from"  # all that is said of it, whatever the reason
 
 
 def fetch(
     url: str,
     headers: Mapping[str, str] | None = None,
     *,
+    own: Collection[str] = (),
     seconds: float = FETCH_SECONDS,
     tries: int = TRIES,
     most: int = RESULT_BYTES,
 ) -> Iterator[bytes]:
-    """Stream a result, unpacked where it is sent packed (Content-Encoding).
+    """Stream a result, unpacked where it is sent packed (Content-Encoding). `own`: the places (`host:port`) of the provider
+    itself, which may be private; a stranger's server does not redirect into them.
 
-    Raises NotFetched where it cannot be had to its end, is empty, or takes longer than `seconds`. Once something of it
-    was given out it is not begun anew here. Raises ProviderError `answer_too_large` past `most` bytes.
+    Raises NotFetched where it cannot be had to its end, is empty, or takes longer than `seconds`; `refused` where it is
+    not fetched from there at all. Once something of it was given out it is not begun anew here. Raises ProviderError
+    `answer_too_large` past `most` bytes.
     """
-    end, size = time.monotonic() + seconds, 0
-    with _opened(url, headers or {}, end, tries) as (first, rest):
+    end = time.monotonic() + seconds
+    allow = own if place_of(url) in own else ()
+    with _opened(url, headers or {}, allow, end, tries, most) as (first, rest):
         chunk: bytes | None = first
         while chunk is not None:
-            size += len(chunk)
-            if size > most:
-                raise ProviderError(
-                    "answer_too_large", f"a result of more than {most} bytes", retryable=False, charged=True
-                )
             yield chunk
-            chunk = _next(rest, end)
+            chunk = _next(rest, most)
 
 
 @contextmanager
-def _opened(url: str, headers: Mapping[str, str], end: float, tries: int) -> Iterator[tuple[bytes, Iterator[bytes]]]:
+def _opened(
+    url: str, headers: Mapping[str, str], allow: Collection[str], end: float, tries: int, most: int
+) -> Iterator[tuple[bytes, Iterator[bytes]]]:
     """The first bytes and the rest of them, after as many tries as it takes."""
-    read = max(0.1, min(READ_SECONDS, end - time.monotonic()))
-    timeout = httpx.Timeout(read, connect=min(CONNECT_SECONDS, read))
-    # A result does not shrink by being packed, so it is asked for as it is; who packs it all the same is understood.
-    headers = {"accept-encoding": "identity", **headers}
-    with httpx.Client(timeout=timeout, follow_redirects=True, trust_env=False) as client:
-        again = Retrying(
-            stop=stop_after_attempt(tries) | stop_after_delay(min(TRIES_SECONDS, end - time.monotonic())),
-            wait=_pause,
-            retry=retry_if_exception(_passes),
-            reraise=True,
-        )
-        answer, first, rest = again(_begun, client, url, headers, end)
-        try:
-            yield first, rest
-        finally:
-            answer.close()
+    again = Retrying(
+        stop=stop_after_attempt(tries) | stop_after_delay(min(TRIES_SECONDS, end - time.monotonic())),
+        wait=_pause,
+        retry=retry_if_exception(_passes),
+        reraise=True,
+    )
+    with ExitStack() as stack:
+        yield again(_begun, stack, url, headers, allow, end, most)
 
 
 def _begun(
-    client: httpx.Client, url: str, headers: Mapping[str, str], end: float
-) -> tuple[httpx.Response, bytes, Iterator[bytes]]:
-    answer = None
-    try:
-        answer = client.send(client.build_request("GET", url, headers=dict(headers)), stream=True)
-        if answer.status_code != 200:
-            error = NotFetched(f"the result's address answered {answer.status_code}", answer.status_code)
-            error.retry_after_seconds = retry_after_seconds(answer.headers)
-            raise error
-        rest = answer.iter_bytes()  # as it comes: a full chunk of something that drips would be waited for for ever
-        first = _next(rest, end)
+    stack: ExitStack, url: str, headers: Mapping[str, str], allow: Collection[str], end: float, most: int
+) -> tuple[bytes, Iterator[bytes]]:
+    seconds = max(0.1, end - time.monotonic())
+    with ExitStack() as opening:
+        try:
+            answer = opening.enter_context(
+                open_url(
+                    url, max_bytes=most, seconds=seconds, headers=headers, allow=allow, any_status=True,
+                    idle_seconds=READ_SECONDS,
+                )
+            )  # fmt: skip
+        except Refused as error:
+            raise _broken(error, most) from error
+        if answer.status != 200:
+            failed = NotFetched(f"the result's address answered {answer.status}", answer.status)
+            failed.retry_after_seconds = retry_after_seconds(answer.headers)
+            raise failed
+        rest = answer.content()
+        first = _next(rest, most)
         if first is None:
             raise NotFetched("the result's address answered with nothing", 200)
-    except BaseException as error:
-        if answer is not None:
-            answer.close()
-        if isinstance(error, httpx.HTTPError | httpx.InvalidURL | ValueError):  # ValueError: a name that is none
-            raise _broken(error) from error
-        raise
-    return answer, first, rest
+        stack.push(opening.pop_all())
+        return first, rest
 
 
-def _next(rest: Iterator[bytes], end: float) -> bytes | None:
+def _next(rest: Iterator[bytes], most: int) -> bytes | None:
     """The next bytes. None: that was all."""
     try:
-        for chunk in rest:
-            if time.monotonic() > end:
-                raise NotFetched("the result did not come to its end in its time")
-            if chunk:
-                return chunk
-    except httpx.HTTPError as error:
-        raise _broken(error) from error
-    return None
+        return next((chunk for chunk in rest if chunk), None)
+    except Refused as error:
+        raise _broken(error, most) from error
 
 
-def _broken(error: Exception) -> NotFetched:
-    return NotFetched(f"the result could not be fetched: {type(error).__name__}: {error}"[:300])
+def _broken(error: Refused, most: int) -> NotFetched | ProviderError:
+    if error.code == "too_large":
+        return ProviderError("answer_too_large", f"a result of more than {most} bytes", retryable=False, charged=True)
+    if error.code == "refused_address":
+        log.warning("a result's address is refused: %s", error.message)
+        return NotFetched(REFUSED, refused=True)
+    return NotFetched(f"the result could not be fetched: {error.message}"[:300], error.status)
 
 
 def _passes(error: BaseException) -> bool:
-    if not isinstance(error, NotFetched):
+    if not isinstance(error, NotFetched) or error.refused:
         return False
     return error.status in {None, 200} or error.status in PASSING or error.status >= 500
 

@@ -13,7 +13,7 @@ import re
 import time
 from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx
@@ -33,6 +33,7 @@ from workers.providers.base import (
     Request,
     whole,
 )
+from workers.providers.sources import Source
 
 CALL_SECONDS = 30.0  # a call that asks or stops something is answered quickly
 POLL_SECONDS, POLL_SECONDS_LIMIT = 2.0, 600.0
@@ -137,9 +138,9 @@ class Http:
                 raise
             return results.last_word(self.poll, request, found, known=provider_job_id is not None)
 
-    def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:  # noqa: ARG002 - by the contract, results are fetched without a key
-        made = results.of_address(address)
-        return replace(made, claimed_media_type=claimed_media_type or made.claimed_media_type)
+    def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:
+        """By the contract, results are fetched without a key."""
+        return Source(self._endpoint, request).output(address, claimed_media_type)
 
     def _send(
         self,
@@ -175,7 +176,8 @@ class Http:
         cost = whole(told.get("cost_usd_micros"))
         match told.get("status"):
             case "succeeded":
-                return Done(_outputs(request, told.get("outputs"), cost), cost, wire.mapping(told.get("usage")))
+                source = Source(self._endpoint, request)
+                return Done(_outputs(request, source, told.get("outputs"), cost), cost, wire.mapping(told.get("usage")))
             case "failed":
                 raise _failure(told.get("error"), cost)
             case "pending" | "running":
@@ -254,10 +256,10 @@ def _has_status(told: Mapping[str, Any]) -> bool:
     return isinstance(status, str) and status in STATUSES
 
 
-def _outputs(request: Request, value: Any, cost: int | None) -> list[Output]:
+def _outputs(request: Request, source: Source, value: Any, cost: int | None) -> list[Output]:
     listed = value if isinstance(value, list) else []
     try:
-        made = results.ordered(request.kind, results.made(listed, _output))
+        made = results.ordered(request.kind, results.made(listed, partial(_output, source)))
     except results.Unreadable as error:
         raise results.unreadable(error, cost) from error
     if not made:
@@ -265,14 +267,14 @@ def _outputs(request: Request, value: Any, cost: int | None) -> list[Output]:
     return made
 
 
-def _output(value: Any) -> Output:
+def _output(source: Source, value: Any) -> Output:
     """{url | data | text, media_type}; `data` is base64 or a `data:` URI. Raises Unreadable."""
     told = wire.mapping(value)
     claimed, url, data, text = (told.get(name) for name in ("media_type", "url", "data", "text"))
     if isinstance(text, str) and text.strip():
         return results.of_text(text)
     if results.is_address(url):
-        made = results.of_address(url)
+        made = source.output(url)
     elif isinstance(data, str) and data.strip():
         made = results.of_base64(data.strip())
     else:

@@ -11,7 +11,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -30,6 +30,7 @@ from workers.providers.base import (
     Request,
     whole,
 )
+from workers.providers.sources import Source
 
 ANSWER_BYTES = 64 * 1024 * 1024  # of a text's stream or of speech, which are held in memory
 LINE_BYTES = 4 * 1024 * 1024  # of one event in a stream
@@ -83,8 +84,10 @@ class OpenAI:
         """These servers call nobody back."""
 
     def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:
-        made = results.of_address(address, self._endpoint.base_url, self._authorization(request))
-        return replace(made, claimed_media_type=claimed_media_type or made.claimed_media_type)
+        return self._source(request).output(address, claimed_media_type)
+
+    def _source(self, request: Request) -> Source:
+        return Source(self._endpoint, request, self._authorization(request))
 
     @property
     def _idempotent(self) -> bool:
@@ -120,21 +123,14 @@ class OpenAI:
         usage = _tokens(raw)
         cost = _cost(request.options, raw, usage, images=max(1, len(entries)))
         try:
-            made = results.made(entries, lambda entry: self._picture(request, entry, media_type))
+            source = self._source(request)
+            made = results.made(entries, lambda entry: _picture(source, entry, media_type))
         except results.Unreadable as error:
             raise results.unreadable(error, cost) from error
         outputs = results.ordered("image", made)
         if not outputs:
             raise results.none_of_kind("image", body, cost)
         return Done(outputs, cost, usage)
-
-    def _picture(self, request: Request, entry: Any, media_type: str | None) -> Output:
-        """The bytes that came along, else what lies at the address. Raises Unreadable where both are no good."""
-        *first, last = _places(entry)
-        for place in first:
-            with contextlib.suppress(results.Unreadable):
-                return results.of_base64(place, media_type)
-        return self.output(request, last) if results.is_address(last) else results.of_base64(last, media_type)
 
     def _text(self, request: Request, headers: Mapping[str, str]) -> Done:
         told = _Told()
@@ -303,6 +299,15 @@ def _places(entry: Any) -> list[str]:
     encoded, url = told.get("b64_json"), told.get("url")
     found = [encoded.strip()] if isinstance(encoded, str) and encoded.strip() else []
     return [*found, url] if results.is_address(url) else found
+
+
+def _picture(source: Source, entry: Any, media_type: str | None) -> Output:
+    """The bytes that came along, else what lies at the address. Raises Unreadable where both are no good."""
+    *first, last = _places(entry)
+    for place in first:
+        with contextlib.suppress(results.Unreadable):
+            return results.of_base64(place, media_type)
+    return source.output(last) if results.is_address(last) else results.of_base64(last, media_type)
 
 
 def _watched(request: Request, answer: httpx.Response) -> Iterator[bytes]:

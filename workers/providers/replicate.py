@@ -17,7 +17,6 @@ import logging
 import re
 from base64 import b64decode
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from workers.providers import results, signatures, wire
@@ -34,6 +33,7 @@ from workers.providers.base import (
     Request,
     whole,
 )
+from workers.providers.sources import Source
 
 CALL_SECONDS = 30.0  # a call that starts, asks or stops something is answered quickly
 POLL_SECONDS = 1.0
@@ -149,8 +149,10 @@ class Replicate:
             return results.last_word(self.poll, request, found, known=provider_job_id is not None)
 
     def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:
-        made = results.of_address(address, self._endpoint.base_url, self._headers(request))
-        return replace(made, claimed_media_type=claimed_media_type or made.claimed_media_type)
+        return self._source(request).output(address, claimed_media_type)
+
+    def _source(self, request: Request) -> Source:
+        return Source(self._endpoint, request, self._headers(request))
 
     def _headers(self, request: Request) -> dict[str, str]:
         key = request.api_key or self._endpoint.api_key
@@ -183,7 +185,7 @@ class Replicate:
                 charged=True, cost_usd_micros=cost,
             )  # fmt: skip
         try:
-            made = results.found(request.kind, output, lambda url: self.output(request, url))
+            made = results.found(request.kind, output, self._source(request).output)
         except results.Unreadable as error:
             raise results.unreadable(error, cost) from error
         if not made:

@@ -7,11 +7,9 @@ from functools import partial
 from typing import Any, TypeGuard
 from urllib.parse import unquote_to_bytes
 
-import httpx
 import orjson
 
 from workers.providers.base import (
-    ADDRESS_CHARACTERS,
     MESSAGE_CHARACTERS,
     Outcome,
     OutcomeUnknown,
@@ -19,10 +17,8 @@ from workers.providers.base import (
     Pending,
     ProviderError,
     Request,
-    is_storable,
     storable,
 )
-from workers.providers.fetching import fetch
 
 EXCERPT_CHARACTERS = 200
 CUT_OFF = "result_cut_off"
@@ -62,7 +58,7 @@ def of_base64(text: str, media_type: str | None = None) -> Output:
     Raises Unreadable.
     """
     if text[:5].lower() == "data:":
-        return _of_data_uri(text)
+        return of_data_uri(text)
     letters = text.translate(_TO_STANDARD).rstrip("=")
     if not BASE64.fullmatch(letters):
         raise Unreadable("no base64")
@@ -82,26 +78,8 @@ def is_address(value: object) -> TypeGuard[str]:
     return head.startswith("data:") or (head.startswith(("https://", "http://")) and not re.search(r"\s", value))
 
 
-def of_address(url: str, base_url: str = "", headers: Mapping[str, str] | None = None) -> Output:
-    """A result at an address, fetched at each opening. Raises Unreadable for one that cannot be kept or asked, or a
-    `data:` URI that cannot be read.
-
-    `headers`, which hold the key, go only to the provider's own server at `base_url`, never to a bucket or a CDN.
-    """
-    if url[:5].lower() == "data:":
-        return _of_data_uri(url)
-    if not is_storable(url, ADDRESS_CHARACTERS):
-        raise Unreadable(f"an address that cannot be kept: {len(url)} characters, or some that are none")
-    try:
-        good = bool(httpx.URL(url).host) and is_address(url)
-    except (httpx.InvalidURL, ValueError):
-        good = False
-    if not good:
-        raise Unreadable(f"no address: {url[:EXCERPT_CHARACTERS]!r}")
-    return Output(partial(fetch, url, headers if _same_server(url, base_url) else None), address=url)
-
-
-def _of_data_uri(uri: str) -> Output:
+def of_data_uri(uri: str) -> Output:
+    """A result that lies in its own address. Raises Unreadable."""
     head, comma, body = uri[5:].partition(",")
     if not comma:
         raise Unreadable("a data: URI without a comma")
@@ -247,14 +225,6 @@ def _dumped(value: Any) -> bytes:
         import json
 
         return json.dumps(value).encode()
-
-
-def _same_server(url: str, base_url: str) -> bool:
-    try:
-        one, other = httpx.URL(url), httpx.URL(base_url)
-    except httpx.InvalidURL:
-        return False
-    return bool(other.host) and (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
 
 
 def _once(data: bytes) -> Iterator[bytes]:

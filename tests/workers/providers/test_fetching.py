@@ -7,12 +7,16 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import pytest
 
 from workers.providers import fetching
 from workers.providers.base import NotFetched, OutcomeUnknown, ProviderError
-from workers.providers.fetching import fetch
+
+# Its own servers are on this machine, which only a provider's own places may be; what is refused is in test_sources.py.
+OWN = {f"127.0.0.1:{port}" for port in range(1024, 65536)} | {"127.0.0.1:9"}
+fetch = partial(fetching.fetch, own=OWN)
 
 BODY = bytes(range(256)) * 400
 
@@ -164,3 +168,9 @@ def test_a_redirect_is_followed_and_the_key_stays_with_its_own_server() -> None:
             assert b"".join(fetch(url, {"authorization": "Bearer ours"})) == BODY
     assert b"Bearer ours" in first[0]
     assert b"Bearer ours" not in asked[0]
+
+
+def test_what_is_refused_is_asked_once() -> None:
+    with serving(answer(302, b"", location="http://10.0.0.1/x")) as (url, asked), pytest.raises(NotFetched) as caught:
+        list(fetch(url))
+    assert (len(asked), caught.value.refused, caught.value.message) == (1, True, fetching.REFUSED)

@@ -1,0 +1,65 @@
+"""`/docs` and `/redoc`: pages that show the API's document, with scripts out of this package and a policy that allows no
+others. Addresses in them are relative, so that the pages work under whatever path and name a proxy gives them.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+FOLDER = Path(__file__).with_name("static")
+TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+FILES = ("swagger-ui-bundle.js", "swagger-ui.css", "redoc.standalone.js", "start.js", "pages.css")
+KEPT = {"cache-control": "public, max-age=3600"}
+MAKERS_LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"  # redoc would fetch it for each reader
+PATHS = ("/docs", "/redoc")
+
+# Redoc looks for words in a worker that it makes of its own text (blob:), and fills style elements that were empty when
+# they were added: they are allowed by the hash of nothing. Pictures in styles are data.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; "
+    "worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+_HEAD = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Headrace</title><link rel="icon" href="data:,">
+<link rel="stylesheet" href="docs/pages.css">"""
+SWAGGER = f"""{_HEAD}
+<link rel="stylesheet" href="docs/swagger-ui.css"></head>
+<body><div id="swagger-ui"></div>
+<script src="docs/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></body></html>
+"""
+REDOC = f"""{_HEAD}</head>
+<body><redoc spec-url="openapi.json"></redoc><script src="docs/redoc.standalone.js"></script></body></html>
+"""
+
+
+def install(app: FastAPI) -> None:
+    """Add the pages. They are no part of the API that they describe."""
+    app.add_route("/docs", _swagger, include_in_schema=False)
+    app.add_route("/redoc", _redoc, include_in_schema=False)
+    app.add_route("/docs/{name}", _file, include_in_schema=False)
+
+
+async def _swagger(_request: Request) -> Response:
+    return Response(SWAGGER, media_type="text/html")
+
+
+async def _redoc(_request: Request) -> Response:
+    return Response(REDOC, media_type="text/html")
+
+
+async def _file(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in FILES:
+        raise HTTPException(404, "there is nothing here")
+    return Response(_content(name), headers=KEPT, media_type=TYPES[Path(name).suffix])
+
+
+@lru_cache(maxsize=len(FILES))
+def _content(name: str) -> bytes:
+    return (FOLDER / name).read_bytes().replace(MAKERS_LOGO, b"data:,")

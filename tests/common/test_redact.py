@@ -1,0 +1,250 @@
+"""Keys, passwords and signed addresses are in nothing that a process writes, whatever goes wrong and whoever says it."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from cli.embedded.servers import Addresses
+from common import logs, redact
+from common.redact import MARK, for_strangers, redacted, secrets_in
+
+ROOT = Path(__file__).resolve().parents[2]
+SIGNED = "https://s3.example/b/k?X-Amz-Credential=AKIAMARKED&X-Amz-Signature=marked0123&X-Amz-Date=2026"
+
+
+@pytest.mark.parametrize("text", [
+    "postgresql://app:marked@db:5432/x", "postgresql+psycopg://app:marked@db/x", "postgres://app:mar ked@db/x".replace(" ", "/"),
+    "redis://:marked@127.0.0.1/0", "rediss://u:marked:marked@h", "smtp://me%40x:marked@mail:25", "http://marked123456@host/x",
+    'missing "=" after "postgresql+psycopg://app:marked@h/db" in connection info string', "amqp://u:p@marked@h/",
+    "connection to 'host=h user=u password=marked dbname=d' failed", "password='mar ked' host=h", 'Password: "marked"',
+    SIGNED, SIGNED.replace("&", "&amp;"), "https://x.example/o?sv=1&sig=marked%2Bmarked", "https://x.example/?token=marked",
+    "https://x.example/a?api_key=marked", "https://cdn.example/?Key-Pair-Id=marked&Signature=marked-marked&Policy=marked",
+    "GET /files/marked0123456789abcdef HTTP/1.1", "POST /hooks/providers/marked.0123456789abcdefghij",
+    "Authorization: Bearer marked-token", "{'authorization': 'Bearer marked'}", "[(b'authorization', b'Bearer marked')]",
+    "headers: x-api-key=marked", "Authorization: Key marked:marked", "bearer marked.marked", "Basic bWFya2VkOm1hcmtlZA=marked",
+    "Incorrect API key provided: sk-marked1234", "sk-proj-marked_1234-abcd", "r8_marked1234", "whsec_marked1234", "hr_marked1234",
+    "org-marked1234", "eyJhbGciOiJtarked.eyJzdWIiOiJtYXJrZWQ.marked", "sk-ma****marked", "marked****rked",
+])  # fmt: skip
+def test_what_looks_like_a_secret_is_taken_out(text: str) -> None:
+    told = redacted(f"it went wrong: {text}; and so on")
+    assert "marked" not in told.lower()
+    assert MARK in told
+    assert told.startswith("it went wrong")
+    assert redacted(told) == told
+
+
+@pytest.mark.parametrize("text", [
+    "job 01a2-7b: attempt 1 at provider painter failed: http_500: told to answer 500",
+    "Uvicorn running on http://127.0.0.1:8000 (Press CTRL+C to quit)", 'FATAL: password authentication failed for user "app"',
+    "worker host:1:abc serves interactive, batch with 8 threads", "redis://127.0.0.1:6379/0", "https://x.example/a?page=2&size=3",
+    "https://cdn.example/v1/key/image.png", "12:30:01", "the secret cannot be read: rotate it", "file_0123456789abcdef01234567",
+])  # fmt: skip
+def test_what_is_none_stays(text: str) -> None:
+    assert redacted(text) == text
+
+
+def test_the_values_of_this_deployment_are_taken_out_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "DATABASE_URL": "postgresql://app:Pa%2Fss/word%21@h/db", "SECRET_KEY": "odd value of a secret", "OPENAI_API_KEY": "plainkey12",
+        "SMTP_URL": "smtp://u:hunter22@mail", "KEY_CACHE_SECONDS": "3.14159265", "S3_BUCKET": "headrace", "PGPASSWORD": "postgres",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    redact.forget()
+    said = 'invalid port number: "word%21" odd value of a secret plainkey12 hunter22 Pa/ss/word! word!@h 3.14159265 headrace postgres'
+    told = redacted(said)
+    for secret in ("word%21", "odd value", "plainkey12", "hunter22", "word!"):
+        assert secret not in told
+    assert told.endswith("3.14159265 headrace postgres")
+    redact.forget()
+
+
+def test_short_values_and_settings_that_are_no_secrets_are_left_alone() -> None:
+    plain = {
+        "IDEMPOTENCY_KEY_HOURS": "240000",
+        "S3_ACCESS_KEY_ID": "access-key",
+        "DATABASE_URL": "postgresql://h/d",
+        "X_KEY": "abc",
+    }
+    assert secrets_in(plain) == set()
+
+
+def test_a_line_made_for_it_takes_no_long_time() -> None:
+    began = time.monotonic()
+    for part in (
+        "sk-",
+        "a.",
+        "http://a:",
+        "Bearer ",
+        "password=",
+        "?sig=",
+        "/files/",
+        "a@",
+        "1:",
+        "x" * 30 + "*",
+        "::",
+    ):
+        redacted(part * 100_000)
+        for_strangers(part * 100_000)
+    assert time.monotonic() - began < 20
+
+
+# What is logged
+
+
+@pytest.fixture
+def logging_as_ours() -> Iterator[None]:
+    """What `logs.install` changes in this process is put back."""
+    root, hooks = logging.getLogger(), (sys.excepthook, sys.unraisablehook, threading.excepthook)
+    handlers, level = root.handlers[:], root.level
+    yield
+    logging.captureWarnings(False)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
+
+
+PASSWORD = "postgresql://app:marked@db/x"
+
+
+@pytest.mark.usefixtures("logging_as_ours")
+def test_arguments_tracebacks_warnings_and_stacks_are_redacted(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.install()  # pytest has put its own handlers and hooks in since
+    log = logging.getLogger("uvicorn.error")
+    log.info("cannot reach %s", PASSWORD)
+    log.info("%(url)s", {"url": PASSWORD})
+    try:
+        raise RuntimeError(PASSWORD)
+    except RuntimeError:
+        log.exception("it failed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn(f"odd: {PASSWORD}", stacklevel=1)
+    log.info("%d", PASSWORD)  # cannot be formatted: logging would show its arguments
+    told = capsys.readouterr().err
+    assert "marked" not in told.replace(f'raise RuntimeError("{PASSWORD}")', "")
+    assert told.count(MARK) >= 4
+    assert "cannot be written" in told
+
+
+@pytest.mark.usefixtures("logging_as_ours")
+def test_what_nobody_catches_is_redacted(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.install()
+
+    def fails() -> None:
+        raise RuntimeError(PASSWORD)
+
+    thread = threading.Thread(target=fails)
+    thread.start()
+    thread.join()
+    try:
+        fails()
+    except RuntimeError as error:
+        sys.excepthook(RuntimeError, error, error.__traceback__)
+
+    class Broken:
+        def __del__(self) -> None:
+            raise RuntimeError(PASSWORD)
+
+    Broken()
+    told = capsys.readouterr().err
+    assert "marked" not in told
+    assert told.count("RuntimeError") >= 3
+
+
+# Real processes
+
+
+PROCESSES = {
+    "api": ["-m", "api"], "worker": ["-m", "workers"], "scheduler": ["-m", "scheduler"], "deliver": ["-m", "workers.deliver"],
+    "doctor": ["-c", "from cli.main import main; main()", "doctor"], "migrate": ["-c", "from cli.main import main; main()", "migrate"],
+    "audit": ["-c", "from cli.main import main; main()", "audit"],
+}  # fmt: skip
+AWAY = {
+    "DATABASE_URL": "postgresql://app:Marked-1-database@127.0.0.1:1/headrace", "REDIS_URL": "redis://:Marked-1-redis@127.0.0.1:1/0",
+    "SMTP_URL": "smtp://me:Marked-1-mail@127.0.0.1:1", "S3_ENDPOINT_URL": "http://127.0.0.1:1", "S3_ACCESS_KEY_ID": "someone",
+    "S3_SECRET_ACCESS_KEY": "Marked-1-storage", "SECRET_KEY": "Marked-1-of-at-least-32-characters",
+}  # fmt: skip
+
+
+def refusing(stack: Addresses) -> dict[str, str]:
+    """The real servers, with passwords that they refuse."""
+    database, cache = urlsplit(stack.database_url), urlsplit(stack.redis_url)
+    return AWAY | {
+        "DATABASE_URL": f"postgresql://nobody:Marked-1-database@{database.hostname}:{database.port}/postgres",
+        "REDIS_URL": f"redis://nobody:Marked-1-redis@{cache.hostname}:{cache.port}/0",
+        "S3_ENDPOINT_URL": stack.s3_endpoint_url,
+    }
+
+
+ODD = {
+    "a driver": "postgresql+psycopg://app:Marked-1@127.0.0.1:1/x", "a slash": "postgresql://app:x/Marked-1@127.0.0.1:1/x",
+    "no host": "postgresql://app:Marked-1@", "conninfo": "host=127.0.0.1 port=1 user=app password=Marked-1 dbname=x",
+    "a bad port": "postgresql://app:pw:Marked-1@127.0.0.1:1/x", "an option": "postgresql://app:Marked-1@127.0.0.1:1/x?Marked-1=1&sslmode=Marked-1",
+    "no scheme": "app:Marked-1@127.0.0.1/x",
+}  # fmt: skip
+
+
+def output(name: str, values: dict[str, str], folder: Path) -> str:
+    """All that a process writes until it has said of a fault, and has been stopped."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "HEADRACE"))} | values
+    environment |= {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), "PYTHONDEVMODE": "1", "API_PORT": "0"}
+    log = folder / f"{name}.log"
+    with log.open("wb") as out:
+        child = subprocess.Popen(
+            [sys.executable, *PROCESSES[name]], stdout=out, stderr=out, env=environment, cwd=folder
+        )
+        end = time.monotonic() + 40
+        while child.poll() is None and time.monotonic() < end and not _has_failed(log):
+            time.sleep(0.1)
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(20)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+    return log.read_text(errors="replace")
+
+
+def _has_failed(log: Path) -> bool:
+    return any(word in log.read_text(errors="replace") for word in ("ERROR", "WARNING", "Traceback", "Error"))
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_no_process_writes_a_password_of_a_server_that_is_away_or_refuses_it(
+    name: str, stack: Addresses, tmp_path: Path
+) -> None:
+    for number, values in enumerate((AWAY, refusing(stack))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        told = output(name, values, folder)
+        assert "Marked" not in told, told
+        assert told, "it says that something is wrong"
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("name", ["doctor", "worker"])
+def test_no_process_writes_a_password_of_an_address_that_cannot_be_read(name: str, kind: str, tmp_path: Path) -> None:
+    told = output(name, AWAY | {"DATABASE_URL": ODD[kind]}, tmp_path)
+    assert "Marked-1" not in told, told
+    assert told
+
+
+def test_settings_that_are_refused_are_told_without_their_values(tmp_path: Path) -> None:
+    for values in (
+        {"CLERK_WEBHOOK_SECRET": "Marked-1"},
+        {"S3_SECONDS": "Marked-1"},
+        {"DATABASE_POOL_SIZE": "postgres://u:Marked-1@h"},
+    ):
+        told = output("worker", AWAY | values, tmp_path)
+        assert "Marked" not in told
+        assert "Settings" in told
