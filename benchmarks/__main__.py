@@ -1,9 +1,9 @@
-"""`python -m benchmarks [PART ...]`: all parts, or some of submits, auth, reads, jobs, latency, waiting, events, sweep, growth."""
+"""`python -m benchmarks [PART ...]`: all parts, or some of submits, auth, reads, jobs, latency, waiting, events, sweep, growth, pooler."""
 
 import sys
 from collections.abc import Callable
 
-from benchmarks import auth, events, growth, queues, reads, submits, sweep, waiting
+from benchmarks import auth, events, growth, pooler, queues, reads, submits, sweep, waiting
 from benchmarks.plot import draw
 from benchmarks.stand import RESULTS, Report, Stand, stand
 
@@ -26,6 +26,7 @@ PARTS: dict[str, Callable[[Stand, Report], None]] = {
     "events": events.measure,
     "sweep": sweep.measure,
     "growth": growth.measure,
+    "pooler": pooler.measure,
 }
 
 

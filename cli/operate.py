@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 from api.views import job_view, status_of
 from cli.output import JsonFlag, console, fail, print_json, show
 from cli.redis_check import check_redis
+from common import scratch
 from common.redact import redacted
 from models import (
     accounts,
@@ -30,6 +31,7 @@ from models import (
 )
 from models import audit as books
 from models import cancel as canceling
+from models.connecting import Linked
 from models.db import transaction
 from models.providers import providers as all_providers
 from models.settings import settings
@@ -277,7 +279,9 @@ def _doctor_database() -> str:
         raise RuntimeError(f"it takes no writes ({'a standby' if row[1] else 'read-only'}): see DATABASE_URL")
     with transaction() as conn:
         probes.probe(conn)
-    return f"{str(row[0]).split(',')[0]}, a row was written"
+        pooled = isinstance(conn, Linked) and conn.behind_pooler
+    way = ", behind a pooler: settings go with each transaction, no statement is prepared" if pooled else ""
+    return f"{str(row[0]).split(',')[0]}, a row was written{way}"
 
 
 def _doctor_schema() -> str:
@@ -303,6 +307,16 @@ def _doctor_storage() -> str:
     except StorageError as error:
         raise RuntimeError(f"{error}: check S3_ENDPOINT_URL, S3_BUCKET and the credentials") from None
     return "; these credentials may not ".join([f"put, read and deleted a probe in {settings().s3_bucket}", *notes])
+
+
+def _doctor_temporary() -> str:
+    try:
+        free = scratch.check(settings().max_upload_bytes)
+    except OSError as error:
+        raise RuntimeError(
+            f"{scratch.place()}: {error.strerror or error}; make room, or set TMPDIR to another folder"
+        ) from None
+    return f"{free // 1_000_000} MB are free in {scratch.place()}"
 
 
 def _doctor_workers() -> str:
@@ -362,6 +376,7 @@ _CHECKS = {
     "partitions": _doctor_partitions,
     "redis": check_redis,
     "storage": _doctor_storage,
+    "temporary folder": _doctor_temporary,
     "workers": _doctor_workers,
     "duties": _doctor_duties,
     "providers": _doctor_providers,

@@ -6,6 +6,7 @@ living process uses. Folders lie in `headrace-UID` under TMPDIR, or under a fold
 """
 
 import atexit
+import errno
 import fcntl
 import logging
 import os
@@ -27,6 +28,8 @@ class _Own(NamedTuple):
     path: Path
     lock: int
 
+
+PROBE_BYTES = 65_536
 
 _guard = threading.Lock()
 _own: dict[Path, _Own] = {}
@@ -67,6 +70,26 @@ def tidy(under: Path | None = None) -> int:
         return 0
 
 
+def place() -> Path:
+    """The temporary folder of this machine. Not `tempfile.gettempdir`, which writes a file to find out: with a full one it
+    finds none, or takes the folder that we happen to be in.
+    """
+    return Path(next(filter(None, (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))), "/tmp"))  # noqa: S108
+
+
+def check(least_bytes: int) -> int:
+    """Write a temporary file and take it away again. Returns how many bytes are free. Raises OSError where that cannot be,
+    or where fewer than `least_bytes` are.
+    """
+    with scratch_file() as file:
+        file.write(b"x" * PROBE_BYTES)
+        file.flush()
+    free = shutil.disk_usage(place()).free
+    if free < least_bytes:
+        raise OSError(errno.ENOSPC, f"only {free} bytes are free, and one upload may have {least_bytes}")
+    return free
+
+
 def close() -> None:
     """Remove this process's folders (its end, or a test's)."""
     with _guard:
@@ -103,7 +126,7 @@ def _folder(under: Path | None, *, new: bool = False) -> Path:
 
 def _base(under: Path | None) -> Path:
     """The folder of all this user's processes. Raises OSError where it is another user's, who could read and change all."""
-    base = (under or Path(tempfile.gettempdir())) / f"headrace-{os.geteuid()}"
+    base = (under or place()) / f"headrace-{os.geteuid()}"
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = base.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
