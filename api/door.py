@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 RESERVED = 256  # descriptors for our own work; of a larger limit an eighth
 SHARE = 4  # no address has more than this part of all connections
+SWEEP = 2000  # connections that are looked at in one go: a millisecond or two
 TELL_SECONDS = 10.0  # between lines of the log about refusals
 
 DOOR = "headrace.door"  # in a request's scope, if it came through one of our proxies
@@ -77,6 +78,7 @@ class Door:
         self._asking: Counter[str] = Counter()
         self._resting: dict[Guest, None] = {}  # those that wait for nothing of ours, the longest first
         self._refused: Counter[str] = Counter()
+        self._round: list[Guest] = []  # those that this round has not come to
         self._told_at = 0.0
 
     def __len__(self) -> int:
@@ -151,9 +153,13 @@ class Door:
         return why
 
     def sweep(self, now: float) -> None:
-        """Look at every connection; to be called a few times in a second."""
-        for guest in list(self._inside):
-            guest.check(now)
+        """Look at some connections: at every one in a second, if this is called at each tenth of it."""
+        if not self._round:
+            self._round = list(self._inside)
+        part, self._round = self._round[:SWEEP], self._round[SWEEP:]
+        for guest in part:
+            if guest in self._inside:
+                guest.check(now)
         if self._refused and now - self._told_at >= TELL_SECONDS:
             counts = ", ".join(f"{count}: {why}" for why, count in self._refused.most_common())
             log.warning(

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Any, TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
 
 from models.errors import Overloaded
 from models.settings import settings
@@ -36,10 +36,11 @@ class Place:
         """Do this in one of the place's threads, which inherits the context. Raises Overloaded where it is full, and
         stays so for too long. A thread that runs is not given up: its turn lasts until it ends."""
         await self._turn()
-        try:
-            return await to_thread.run_sync(work, limiter=self._threads)
-        finally:
-            self._turns.release()
+        running = asyncio.ensure_future(to_thread.run_sync(work, limiter=self._threads))
+        running.add_done_callback(lambda _: self._turns.release())
+        with CancelScope(shield=True):
+            await asyncio.shield(running)
+        return running.result()
 
     async def _turn(self) -> None:
         if not self._turns.locked():

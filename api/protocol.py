@@ -27,6 +27,7 @@ from uvicorn.protocols.utils import get_remote_addr
 from api.door import CROWDED, DOOR, Door
 from api.limits import FORM_BYTES, written_refusal
 from api.streams import ABORT
+from common.peers import plain
 from models.settings import settings
 
 SLICE_BYTES = 1024  # handed to the parser at once, where it may hold more than one request
@@ -113,7 +114,7 @@ class Protocol(HttpToolsProtocol):
         self._fault: Refused | None = None
         self._active: RequestResponseCycle | None = None  # the one that is being answered
         address = get_remote_addr(transport)
-        host = address[0] if address else "unknown"
+        host = plain(address[0]) if address else "unknown"
         refused = self._door.enter(self, host)
         if refused is not None:
             self.transport = transport
@@ -123,6 +124,7 @@ class Protocol(HttpToolsProtocol):
             transport.close()  # at once: who is refused must not cost a descriptor
             return
         super().connection_made(transport)
+        self.client = (host, address[1]) if address else None
         self.flow: Flow = Flow(self)
         self._is_proxied = self._door.is_proxy(host)
         self._deadline = self.loop.time() + self._head_seconds  # a connection is opened to ask something

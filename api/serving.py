@@ -15,8 +15,6 @@ from models.settings import settings
 
 log = logging.getLogger(__name__)
 
-SWEEP_TICKS = 5  # of a tenth of a second each
-
 
 class State(ServerState):
     """Uvicorn's, with the door that every connection comes through."""
@@ -37,8 +35,7 @@ class Server(uvicorn.Server):
         self._door = door
 
     async def on_tick(self, counter: int) -> bool:
-        if counter % SWEEP_TICKS == 0:
-            self._door.sweep(asyncio.get_running_loop().time())
+        self._door.sweep(asyncio.get_running_loop().time())  # each tenth of a second
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -50,7 +50,9 @@ class Settings(BaseSettings):
     connections_max: int = Field(20_000, ge=1, description="Open at once, per API process; fewer if descriptors are.")
     connections_per_address: int = Field(256, ge=1, description="Open at once, of one IPv4 address or IPv6 /64.")
     header_seconds: float = Field(10.0, gt=0, description="In which a request's head must be here.")
-    body_seconds: float = Field(30.0, gt=0, description="In which a request's body must be here; 4 KiB are a second more.")
+    body_seconds: float = Field(
+        30.0, gt=0, description="In which a request's body must be here; 4 KiB are a second more."
+    )
     idle_seconds: float = Field(65.0, gt=0, description="How long a connection may rest between two requests.")
     requests_at_once: int = Field(40, ge=1, le=200, description="Threads for ordinary requests, per API process.")
     files_at_once: int = Field(32, ge=1, le=200, description="Threads that wait for S3 to send files.")

@@ -64,7 +64,7 @@ def _nginx(port: int, api_port: int, folder: Path) -> tuple[list[str], dict[str,
 
 def _caddy(port: int, api_port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
     settings = {
-        "HEADRACE_SITE": f"http://127.0.0.1:{port}", "HEADRACE_API": f"127.0.0.1:{api_port}",
+        "HEADRACE_SITE": f"http://:{port}", "HEADRACE_API": f"127.0.0.1:{api_port}",
         "HOME": str(folder), "XDG_DATA_HOME": str(folder / "data"), "XDG_CONFIG_HOME": str(folder / "config"),
     }  # fmt: skip
     file = ROOT / "deploy" / "Caddyfile"

@@ -38,7 +38,7 @@ def test_jobs_files_waits_and_streams_pass_through_a_proxy(port: int) -> None:
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=head, timeout=30) as client:
         with client.stream("GET", "/v1/events", headers={"accept": "text/event-stream"}) as stream:
             lines = stream.iter_lines()
-            assert "event: balance" in (next(lines), next(lines), next(lines)), "it comes while the stream is open"
+            assert "event: balance" in [next(lines) for _ in range(4)], "it comes while the stream is open"
             begun = time.monotonic()
             with httpx.Client(base_url=client.base_url, headers=head, timeout=30) as other:
                 made = other.post("/v1/jobs", json={"model": "slow", "input": {}}, headers={"prefer": "wait=2"})
@@ -83,15 +83,16 @@ def test_floods_end_at_the_proxy_or_at_the_api_and_cost_neither_others_nor_memor
         assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=10).status_code == 200
 
 
-def test_who_comes_half_is_let_go_by_the_proxy_or_by_the_api(port: int) -> None:
-    heads = [b"", REQUEST[:20], b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{"]
-    with ExitStack() as stack:
-        strangers = [stack.enter_context(Stranger(port)) for _ in heads]
-        for stranger, head in zip(strangers, heads, strict=True):
-            stranger.say(head)
-        for stranger, head in zip(strangers, heads, strict=True):
-            heard = stranger.hear(90)
-            assert not heard or heard[9:10] == b"4", (head, heard)
+def test_who_comes_half_is_let_go_by_the_proxy_or_refused_by_the_api(port: int) -> None:
+    """Caddy lets a body take its time, and keeps it; of the API nothing waits for it then."""
+    body = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{"
+    with Stranger(port) as silent, Stranger(port) as head, Stranger(port) as half:
+        head.say(REQUEST[:20])
+        half.say(body)
+        assert half.hear_until(b"\r\n\r\n", 60)[9:10] == b"4"
+        for each in (silent, head):
+            heard = each.hear(80)
+            assert not heard or heard[9:10] == b"4", heard
 
 
 def test_one_address_behind_the_proxy_cannot_take_all_there_is(port: int) -> None:
