@@ -16,7 +16,7 @@ import math
 import socket
 from contextlib import suppress
 from enum import IntEnum
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import httptools
 from uvicorn._types import ASGI3Application
@@ -57,12 +57,17 @@ class Stage(IntEnum):
     OVER = 5  # refused, and about to be closed
 
 
-class Refused(Exception):
-    """What came is not taken. Raised where the parser calls, which makes it stop."""
+class Refused(NamedTuple):
+    """What is wrong with what came, as it is answered."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.detail = status, code, detail
+    status: int
+    code: str
+    detail: str
+
+
+class Stop(Exception):
+    """Raised where the parser calls, which makes it stop. A new one each time: one that is kept would keep with its
+    traceback every connection it was raised for."""
 
 
 INVALID = Refused(400, "invalid_request", "this is no HTTP/1.1 request")
@@ -203,9 +208,9 @@ class Protocol(HttpToolsProtocol):
                 return FRAMING
         return None
 
-    def _stop(self, fault: Refused) -> Refused:
+    def _stop(self, fault: Refused) -> Stop:
         self._fault = fault
-        return fault
+        return Stop(fault.detail)
 
     # What the parser finds
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -110,6 +110,26 @@ def test_a_refusal_is_a_problem_like_any_other_with_the_same_headers(api: System
     for header in (b"content-type: application/problem+json", b"x-content-type-options: nosniff", b"connection: close"):
         assert header in head
     assert b'"code":"headers_too_large"' in body
+
+
+def test_refusals_leave_nothing_behind(api: System) -> None:
+    """Each once cost what its connection had sent for ever: the exception that it was told by kept it."""
+    floods = [FLOODS["headers without end"], FLOODS["chunks of one byte"], (b"", b"GET / HTTP/1.1\r\n\r\n")]
+    pid = api.processes.pid("api")
+
+    def once(number: int) -> None:
+        begin, piece = floods[number % 3][:2]
+        with Stranger(port_of(api)) as stranger:
+            stranger.say(begin)
+            stranger.pour(piece, 250_000, seconds=5)
+            with suppress(OSError):
+                stranger.hear()
+
+    with ThreadPoolExecutor(4) as several:
+        list(several.map(once, range(30)))
+        before = memory_mb(pid)
+        list(several.map(once, range(300)))
+    assert memory_mb(pid) - before < 20
 
 
 def test_trailers_do_not_pass_for_headers(api: System) -> None:
