@@ -26,7 +26,7 @@ from starlette.types import Message, Receive, Scope, Send
 from api.places import Place, Places
 from models import results
 from models.db import transaction
-from models.errors import NotFound, ResultGone, Unavailable
+from models.errors import NotFound, Overloaded, ResultGone, Unavailable
 from models.links import SIGNATURE_BYTES, signature_of
 from models.results import Result
 from models.settings import Settings, settings
@@ -192,7 +192,7 @@ class Stream(StreamingResponse):
 
         try:
             await super().__call__(scope, receive, patiently)
-        except (StorageError, TimeoutError) as error:
+        except (StorageError, TimeoutError, Overloaded) as error:
             log.warning("%s is cut off: %s", self._what, error if str(error) else "nobody reads it")
         finally:
             self._chunks.close()
