@@ -31,7 +31,7 @@ from models.links import SIGNATURE_BYTES, signature_of
 from models.results import Result
 from models.settings import Settings, settings
 from storage.objects import Chunks, Head
-from storage.s3 import Storage, StorageError
+from storage.s3 import Storage, StorageError, storage
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["files"])
@@ -140,6 +140,15 @@ def _impatient() -> Storage:
         seconds = min(config.first_byte_seconds, config.s3_seconds)
         made = _made = (config, Storage(config.model_copy(update={"s3_seconds": seconds})))
     return made[1]
+
+
+def prepare() -> None:
+    """Make the clients of S3 before anybody is served: boto3 takes half a second for it, in which nobody else would be."""
+    try:
+        _impatient()
+        storage()
+    except StorageError as error:
+        log.error("files cannot be served: %s", error)
 
 
 @contextmanager

@@ -252,4 +252,5 @@ def _document(app: FastAPI) -> None:
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    files.prepare()
     serve(make_app())
