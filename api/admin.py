@@ -11,13 +11,13 @@ from starlette.responses import Response
 
 from api.auth import by, needs
 from api.once import Key, asked, once
-from api.walls import WalledRoute
+from api.walls import AdminRoute
 from models import accounts, acts, announcements
 from models.access import Caller, Role
 from models.db import certain, transaction
 from models.notifications import MAX_BODY, MAX_TITLE
 
-router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=WalledRoute)
+router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
 
 
 class ShownUser(BaseModel):

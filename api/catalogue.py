@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from functools import partial
 
 from fastapi import APIRouter
 from sqlmodel import col, select
@@ -14,6 +15,7 @@ from api.auth import permitted
 from api.jobs import offer_of
 from api.lean import LeanRoute, answer, handled_by, read_body
 from api.views import model_view, plan_view
+from api.walls import WalledRoute
 from models import prices, reading
 from models.access import Caller
 from models.catalogue import Offer, offers
@@ -23,7 +25,7 @@ from models.plans import Plan
 from models.settings import settings
 
 log = logging.getLogger(__name__)
-router = APIRouter(prefix="/v1", tags=["catalogue"])
+router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=WalledRoute)
 lean_router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=LeanRoute)
 
 
@@ -68,13 +70,13 @@ class Catalogue:
 
 
 @router.get("/models", response_model=schemas.ModelList, summary="List models")
-def list_models(request: Request) -> Response:
+async def list_models(request: Request) -> Response:
     """All models that can be ordered now, with their prices and the JSON Schema of their input."""
     return answer({"data": [model_view(offer) for offer in request.app.state.catalogue.all()]})
 
 
 @router.get("/models/{model_id:path}", response_model=schemas.Model, summary="Look at a model")
-def get_model(model_id: str, request: Request) -> Response:
+async def get_model(model_id: str, request: Request) -> Response:
     """One model."""
     return answer(model_view(offer_of(request, model_id)))
 
@@ -102,7 +104,7 @@ async def _quote(request: Request) -> Response:
     wanted, _ = await read_body(request, schemas.QuoteRequest)
     offer = offer_of(request, wanted.model)
     values = offer.checked(wanted.input)
-    return answer(await asyncio.to_thread(_price, who, offer, values))
+    return answer(await request.app.state.places.ordinary.run(partial(_price, who, offer, values)))
 
 
 def _price(who: Caller, offer: Offer, values: dict[str, object]) -> dict[str, object]:

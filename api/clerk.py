@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 from fastapi import APIRouter
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from api.places import Place
 from api.svix import announced, verified_id
 from api.walls import Wall
 from models import clerk
@@ -45,7 +45,9 @@ async def clerk_event(request: Request) -> dict[str, bool]:
     body = await _body(request)
     event_id = verified_id(webhook_key(secret.get_secret_value()), request.headers, body, time.time())
     wall: Wall = request.app.state.wall
-    return await wall.run(SOURCE, partial(run_in_threadpool, _receive, event_id, _parsed(body), issuer), locks=False)
+    place: Place = request.app.state.places.ordinary
+    work = partial(_receive, event_id, _parsed(body), issuer)
+    return await wall.run(SOURCE, partial(place.run, work), locks=False)
 
 
 async def _body(request: Request) -> bytes:

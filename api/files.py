@@ -17,35 +17,28 @@ from typing import Annotated, NamedTuple, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
-from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Header, Query
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from api.places import Place, Places
 from models import results
 from models.db import transaction
-from models.errors import NotFound, ResultGone, Unavailable
+from models.errors import NotFound, Overloaded, ResultGone, Unavailable
 from models.links import SIGNATURE_BYTES, signature_of
 from models.results import Result
-from models.settings import settings
+from models.settings import Settings, settings
 from storage.objects import Chunks, Head
-from storage.s3 import StorageError, storage
+from storage.s3 import Storage, StorageError, storage
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["files"])
 T = TypeVar("T")
 
 AWAY_SECONDS = 5  # when to ask again while S3 is away
-READING_AT_ONCE = 32  # threads of a process that wait for S3: theirs, so that a silent S3 keeps no other route waiting
-WAITING_MAX = 256  # requests that wait for one of these threads
 DIGITS_MAX = 18  # of a range's numbers; more is as good as infinite
-
-
-def limiter() -> CapacityLimiter:
-    """How many requests of a process wait for S3 at once."""
-    return CapacityLimiter(READING_AT_ONCE)
 
 
 def asset_of(token: str) -> UUID:
@@ -116,7 +109,7 @@ class Impossible(Exception):
 def look_at(key: str, size: int | None) -> Head:
     """What is known of an object. `size` is what it should have, if that is known. Raises Lost, StorageError (away)."""
     with _there():
-        found = storage().head(key)
+        found = _impatient().head(key)
         return found._replace(size=_compared(found.size, size))
 
 
@@ -126,13 +119,36 @@ def open_file(key: str, size: int | None, wanted: str | None) -> Opened:
         size = look_at(key, None).size
     part = None if size is None else _part(wanted, size)
     with _there():
-        found = storage().get_range(key, *(part or ()))
+        found = _impatient().get_range(key, *(part or ()))
         try:
             first = next(found.chunks, b"")
+            found.chunks.wait_for(settings().s3_seconds)
             return Opened(_compared(found.size, size), part, found.media_type, first, found.chunks)
         except BaseException:
             found.chunks.close()
             raise
+
+
+_made: tuple[Settings, Storage] | None = None
+
+
+def _impatient() -> Storage:
+    """Storage for those who wait for a file to begin: a silent S3 is not waited for as long as by a worker."""
+    global _made  # noqa: PLW0603 - one per process, or per settings in tests
+    config, made = settings(), _made
+    if made is None or made[0] is not config:
+        seconds = min(config.first_byte_seconds, config.s3_seconds)
+        made = _made = (config, Storage(config.model_copy(update={"s3_seconds": seconds})))
+    return made[1]
+
+
+def prepare() -> None:
+    """Make the clients of S3 before anybody is served: boto3 takes half a second for it, in which nobody else would be."""
+    try:
+        _impatient()
+        storage()
+    except StorageError as error:
+        log.error("files cannot be served: %s", error)
 
 
 @contextmanager
@@ -161,17 +177,17 @@ def _compared(found: int, wanted: int | None) -> int:
 class Stream(StreamingResponse):
     """An opened file's bytes. Where S3 breaks off, or the client takes nothing, it does not end: the server closes."""
 
-    def __init__(self, opened: Opened, what: str, limiter: CapacityLimiter, headers: dict[str, str]) -> None:
+    def __init__(self, opened: Opened, what: str, place: Place, headers: dict[str, str]) -> None:
         super().__init__(self._bytes(opened.first), 206 if opened.part else 200, headers)
         self._chunks = opened.chunks
         self._what = what
-        self._limiter = limiter
+        self._place = place
 
     async def _bytes(self, first: bytes) -> AsyncIterator[bytes]:
         chunk = first
         while chunk:
             yield chunk
-            chunk = await to_thread.run_sync(self._next, limiter=self._limiter)
+            chunk = await self._place.run(self._next)
 
     def _next(self) -> bytes:
         return next(self._chunks, b"")
@@ -185,7 +201,7 @@ class Stream(StreamingResponse):
 
         try:
             await super().__call__(scope, receive, patiently)
-        except (StorageError, TimeoutError) as error:
+        except (StorageError, TimeoutError, Overloaded) as error:
             log.warning("%s is cut off: %s", self._what, error if str(error) else "nobody reads it")
         finally:
             self._chunks.close()
@@ -223,7 +239,7 @@ async def look(token: str, request: Request, thumbnail: bool = False) -> Respons
 
 async def _serve(token: str, request: Request, *, thumbnail: bool, wanted: str | None) -> Response:
     asset_id = asset_of(token)
-    found = await to_thread.run_sync(_find, asset_id)
+    found: Result = await request.app.state.places.open.run(partial(_find, asset_id))
     key = found.thumbnail_key if thumbnail else found.key
     if key is None:
         raise NotFound("this result has no thumbnail")
@@ -254,7 +270,7 @@ async def _serve(token: str, request: Request, *, thumbnail: bool, wanted: str |
     headers["content-length"] = str(end - begin + 1)
     if opened.part:
         headers["content-range"] = f"bytes {begin}-{end}/{opened.size}"
-    return Stream(opened, f"file {found.id}", request.app.state.serving, headers)
+    return Stream(opened, f"file {found.id}", request.app.state.places.files, headers)
 
 
 def _kind(found: Result, stored: str | None, *, thumbnail: bool) -> dict[str, str]:
@@ -268,13 +284,11 @@ def _find(asset_id: UUID) -> Result:
 
 async def _waited(request: Request, found: Result, ask: Callable[[], T]) -> T:
     """Ask S3 in one of the threads that wait for it. Raises Unavailable, ResultGone, Impossible."""
-    serving: CapacityLimiter = request.app.state.serving
-    if serving.statistics().tasks_waiting >= WAITING_MAX:
-        raise Unavailable("too many wait for files; try again soon", retry_after=AWAY_SECONDS)
+    places: Places = request.app.state.places
     try:
-        return await to_thread.run_sync(ask, limiter=serving)
+        return await places.files.run(ask)
     except Lost as error:
-        await to_thread.run_sync(_find, found.id)  # it may have been deleted since
+        await places.open.run(partial(_find, found.id))  # it may have been deleted since
         log.error("file %s is lost, though its row says that it is stored: %s", found.id, error)
         raise ResultGone("this file is lost: it should still be kept, and is not in storage", reason="lost") from None
     except StorageError as error:

@@ -4,9 +4,9 @@ from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from api.places import Place
 from api.walls import Wall
 from models import callbacks
 from models.db import certain
@@ -37,7 +37,8 @@ async def provider_callback(token: str, request: Request) -> dict[str, bool]:
             size=len(body),
         )
     wall: Wall = request.app.state.wall
-    return await wall.run(job_id, partial(run_in_threadpool, _store, job_id, number, _kept(request), body))
+    place: Place = request.app.state.places.ordinary
+    return await wall.run(job_id, partial(place.run, partial(_store, job_id, number, _kept(request), body)))
 
 
 def _store(job_id: Any, number: int, headers: dict[str, str], body: bytes) -> dict[str, bool]:

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from api.places import Place
 from api.receiving import in_thread, made, same_as
 from api.walls import Wall
 from common import guard
@@ -36,16 +36,17 @@ async def accepted(request: Request, account_id: UUID, offer: Offer, values: dic
 
 async def _accepted(request: Request, account_id: UUID, param: str, wanted: str, given: str) -> str:
     wall: Wall = request.app.state.wall
+    place: Place = request.app.state.places.ordinary
     if given[:5].lower() == "data:":
         found = await in_thread(
             request, incoming.data_uri_bytes("data:" + given[5:]), account_id, param=param, wanted=wanted,
             known=partial(same_as, account_id, wanted, param),
         )  # fmt: skip
         if isinstance(found, NewUpload):
-            found = await wall.run(account_id, partial(run_in_threadpool, made, found))
+            found = await wall.run(account_id, partial(place.run, partial(made, found)))
         return uploads.id_text(found.id)
     if (upload_id := uploads.id_of(given)) is not None:
-        await wall.run(account_id, partial(run_in_threadpool, _use, account_id, upload_id, param, wanted), locks=False)
+        await wall.run(account_id, partial(place.run, partial(_use, account_id, upload_id, param, wanted)), locks=False)
         return uploads.id_text(upload_id)
     if not given.lower().startswith(("http://", "https://")):
         raise InvalidInput(

@@ -4,11 +4,11 @@ import base64
 import binascii
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
@@ -19,6 +19,7 @@ from api.grouping import Grouper
 from api.lean import LeanRoute, answer, handled_by, read_body
 from api.once import MAX_KEY_CHARACTERS, key_of
 from api.pages import id_of
+from api.places import Place
 from api.views import job_view
 from api.waiting import waited
 from api.walls import WalledRoute
@@ -80,10 +81,11 @@ async def _ordered(
     After the commit nothing may turn the answer into an error. Nor may a repeated request fail because what it once named
     (a model, a file) is gone: its job was accepted.
     """
+    place: Place = request.app.state.places.ordinary
     try:
         order = await wanted()
     except DomainError:
-        earlier = await run_in_threadpool(_earlier, who.account_id, key, asked) if key else None
+        earlier = await place.run(partial(_earlier, who.account_id, key, asked)) if key else None
         if earlier is None:
             raise
         return await _answered(request, await request.app.state.reads.ask(earlier), replayed=True)
@@ -214,7 +216,7 @@ async def _retry(request: Request) -> Response:
         return Order(
             uuid7(), who.account_id, offer, values, queue=row.queue, api_key_id=who.key_id,
             key_budget=who.monthly_credits, idempotency_key=key, body_hash=asked, retry_of=job_id,
-            webhook=await run_in_threadpool(_webhook, job_id),
+            webhook=await request.app.state.places.ordinary.run(partial(_webhook, job_id)),
         )  # fmt: skip
 
     return await _ordered(request, who, key, asked, wanted)

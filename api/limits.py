@@ -1,20 +1,24 @@
 """What every request meets first: an id, limits on its size, and headers for browsers. Pure ASGI: a few microseconds."""
 
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 import uuid_utils
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import docs, texts
-from api.problems import of_domain, problem
+from api.door import CROWDED, DOOR, Door
+from api.problems import MEDIA_TYPE, of_domain, problem
 from models.errors import BodyTooLarge
 from models.settings import settings
 
 MAX_URL_BYTES = 8192
 MAX_HEADER_BYTES = 32_768  # of all headers together
 FORM_BYTES = 65_536  # a form's own edges and its other fields
+RETRY_SECONDS = 5
 
 Headers = tuple[tuple[bytes, bytes], ...]
 _ALWAYS: Headers = (
@@ -34,6 +38,27 @@ def security_headers(path: str, *, https: bool) -> Headers:
     if path.startswith(("/v1/", "/files/")):  # a file's own bytes may be kept, and say so
         found += _NOT_KEPT
     return found + _HTTPS if https else found
+
+
+def written_refusal(status: int, code: str, detail: str, *, retry_after: int | None = None) -> bytes:
+    """An answer as bytes, for what never becomes a request. The same shape as every other problem, and the last on its
+    connection."""
+    phrase = HTTPStatus(status).phrase
+    body = orjson.dumps(
+        {
+            "type": f"urn:headrace:problem:{code}", "title": phrase, "status": status, "detail": detail, "code": code,
+            "param": None, "retryable": retry_after is not None, "request_id": None,
+        }
+    )  # fmt: skip
+    headers: Headers = (
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+        *(((b"retry-after", str(retry_after).encode()),) if retry_after is not None else ()),
+        *security_headers("/v1/", https=settings().public_url.startswith("https:")),
+    )
+    lines = [f"HTTP/1.1 {status} {phrase}".encode(), *(name + b": " + value for name, value in headers)]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
 class Limits:
@@ -67,7 +92,28 @@ class Limits:
             await refusal(scope, receive, send_with_id)
             return
         body = _Body(scope, receive)
-        await self._app(scope, body.checked if _may_be_json(scope) else body.limited, send_with_id)
+        reading = body.checked if _may_be_json(scope) else body.limited
+        door: Door | None = scope.get(DOOR)
+        if door is None:
+            await self._app(scope, reading, send_with_id)
+            return
+        # Through a proxy of ours: its connections are not counted by address, so its requests are.
+        host = scope["client"][0] if scope["client"] else "unknown"
+        if not door.asks(host):
+            crowded = problem(
+                Request(scope),
+                429,
+                "too_many_connections",
+                CROWDED,
+                retryable=True,
+                extra={"retry_after": RETRY_SECONDS},
+            )
+            await crowded(scope, receive, send_with_id)
+            return
+        try:
+            await self._app(scope, reading, send_with_id)
+        finally:
+            door.answered(host)
 
 
 def _public(header: tuple[bytes, bytes], public_url: str) -> tuple[bytes, bytes]:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from inspect import iscoroutinefunction
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
@@ -28,7 +27,6 @@ from api import (
     notifications,
     problems,
     provider_keys,
-    receiving,
     schemas,
     uploads,
     webhooks,
@@ -40,9 +38,10 @@ from api.intake import Intake
 from api.lean import LeanRoute, answer
 from api.limits import Limits
 from api.live import Live
+from api.places import Places
 from api.rates import Rates
 from api.readiness import Readiness
-from api.streams import Protocol, Server
+from api.serving import serve
 from api.tasks import keep
 from api.wakes import follow
 from api.walls import Wall, WalledRoute
@@ -99,6 +98,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.keys = KeyRing(app.state.rates)
     app.state.keys.start()
     app.state.wall = Wall()
+    app.state.places = Places()
     app.state.readiness = Readiness()
     app.state.intake = Intake()
     app.state.reads = Grouper(jobs.read_group, name="reads")
@@ -112,8 +112,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.catalogue = catalogue.Catalogue()
     app.state.catalogue.load()
     app.state.catalogue.start()
-    app.state.examining = receiving.limiter()
-    app.state.serving = files.limiter()
     # What is there now stays for ever: keep the collector from walking it at each full collection (p99 54 to 15 ms).
     gc.collect()
     gc.freeze()
@@ -202,11 +200,7 @@ def needs_of(app: FastAPI) -> list[tuple[str, str, str]]:
         need = need_of([route.endpoint, *(dependency.call for dependency in route.dependant.dependencies)])
         if need is None and route.path_format not in OPEN_ROUTES:
             raise RuntimeError(f"{route.path_format} does not say what it needs")
-        if (
-            need is not None
-            and not isinstance(route, LeanRoute | WalledRoute)
-            and not iscoroutinefunction(route.endpoint)
-        ):
+        if not isinstance(route, LeanRoute | WalledRoute) and not iscoroutinefunction(route.endpoint):
             raise RuntimeError(f"{route.path_format} is not behind the wall: its router needs route_class=WalledRoute")
         found += [(route.path_format, method.lower(), need or PUBLIC) for method in sorted(route.methods or ())]
     return found
@@ -267,10 +261,5 @@ def main() -> None:
 
 
 def _serve() -> None:
-    config = uvicorn.Config(
-        make_app(), host=settings().api_host, port=settings().api_port, loop="uvloop", http=Protocol,
-        access_log=False, server_header=False, date_header=False, timeout_graceful_shutdown=10, log_level="info",
-        forwarded_allow_ips=settings().forwarded_allow_ips,
-        log_config=None,  # its lines go through our own filter
-    )  # fmt: skip
-    Server(config).run()
+    files.prepare()
+    serve(make_app())

@@ -12,7 +12,7 @@ import psycopg
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -105,6 +105,10 @@ def install(app: FastAPI, allowed: Callable[[str], list[str]]) -> None:
         ):  # the framework names those of one route of the path only
             answer.headers["allow"] = ", ".join(allowed(request.url.path))
         return answer
+
+    @app.exception_handler(ClientDisconnect)
+    async def _gone(_request: Request, _error: ClientDisconnect) -> Response:
+        return Response(status_code=400)  # nobody reads it: no fault, and no line in the log for each who hangs up
 
     app.add_exception_handler(Exception, _unexpected)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
-from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from uuid_utils.compat import uuid7
 
@@ -25,13 +24,6 @@ log = logging.getLogger(__name__)
 FULL_SECONDS = 30  # when to send a file again that did not fit on our disk
 Known = TypeVar("Known")
 
-EXAMINED_AT_ONCE = 2  # a picture of 50 million pixels takes 200 MB while it is unpacked
-
-
-def limiter() -> CapacityLimiter:
-    """How many files a process examines at once; the others wait without a thread."""
-    return CapacityLimiter(EXAMINED_AT_ONCE)
-
 
 async def in_thread(
     request: Request,
@@ -44,10 +36,10 @@ async def in_thread(
 ) -> NewUpload | Known:
     """`prepared`, in one of the few threads that examine files. Nobody waits there for a lock."""
     with patience(MOMENT_MILLISECONDS):
-        return await to_thread.run_sync(
-            lambda: prepared(account_id, chunks, param=param, wanted=wanted, known=known),
-            limiter=request.app.state.examining,
+        found: NewUpload | Known = await request.app.state.places.uploads.run(
+            lambda: prepared(account_id, chunks, param=param, wanted=wanted, known=known)
         )
+        return found
 
 
 def prepared(

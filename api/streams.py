@@ -1,17 +1,13 @@
-"""A stream of server-sent events as an ASGI response, and what uvicorn must do for it besides."""
+"""A stream of server-sent events as an ASGI response."""
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.live import Listener, Live
 from models.settings import settings
@@ -95,30 +91,3 @@ async def _cut(scope: Scope, gone: "asyncio.Task[None]") -> None:
 def wants_stream(request: Request) -> bool:
     """Whether the client asks for server-sent events."""
     return "text/event-stream" in request.headers.get("accept", "")
-
-
-class Protocol(HttpToolsProtocol):
-    """Uvicorn's, with a way to cut a connection, and an end to waiting for a peer that takes nothing."""
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        connection = transport.get_extra_info("socket")
-        if connection is not None and connection.family in {socket.AF_INET, socket.AF_INET6}:
-            # Data that nobody acknowledges, over a cut line, would otherwise be sent again for a quarter of an hour.
-            milliseconds = int(settings().slow_reader_seconds * 1000)
-            with suppress(OSError):
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # a key of our own besides ASGI's
-        scope[ABORT] = self.transport.abort
-
-
-class Server(uvicorn.Server):
-    """Uvicorn's, which ends the streams when it is told to stop: it would wait for their clients to go."""
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        app: Any = self.config.app
-        app.state.live.stop()
-        await super().shutdown(sockets)

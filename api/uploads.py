@@ -8,7 +8,6 @@ from typing import IO, Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
@@ -89,7 +88,7 @@ async def _received(request: Request, who: Caller, key: str | None, chunks: Iter
             )  # fmt: skip
 
     wall: Wall = request.app.state.wall
-    return await wall.run(who.account_id, partial(run_in_threadpool, make))
+    return await wall.run(who.account_id, partial(request.app.state.places.ordinary.run, make))
 
 
 def _parts(file: IO[bytes]) -> Iterator[bytes]:

@@ -11,7 +11,8 @@ import random
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from inspect import iscoroutinefunction
+from typing import Any, ClassVar, TypeVar
 
 from anyio import CapacityLimiter
 from fastapi.routing import APIRoute
@@ -19,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth import need_of, permitted
+from api.places import go_to, placed
 from models.db import MOMENT_MILLISECONDS, patience
 from models.errors import Busy, Overloaded
 from models.settings import settings
@@ -102,8 +104,13 @@ async def _tried(work: Callable[[], Awaitable[Done]]) -> Done:
 
 class WalledRoute(APIRoute):
     """A route whose endpoint is synchronous, behind the wall. Its endpoint does one transaction, so that it can be done
-    again. Who asks is found out first, so that a stranger's body is not read.
+    again. Who asks is found out first, so that a stranger's body is not read. Its thread is one of its place's.
     """
+
+    place: ClassVar[str] = "ordinary"
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **rest: Any) -> None:
+        super().__init__(path, endpoint if iscoroutinefunction(endpoint) else placed(endpoint), **rest)
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         handler = super().get_route_handler()
@@ -111,6 +118,8 @@ class WalledRoute(APIRoute):
         locks = not (self.methods or set()) <= {"GET", "HEAD"}
 
         async def walled(request: Request) -> Response:
+            places = request.app.state.places
+            go_to(places.open if need is None else getattr(places, self.place))
             if need is None:
                 found: Response = await handler(request)
                 return found
@@ -119,3 +128,9 @@ class WalledRoute(APIRoute):
             return answered
 
         return walled
+
+
+class AdminRoute(WalledRoute):
+    """One for operators: what they look at is large, and must not take everybody's threads and connections."""
+
+    place = "admin"

@@ -55,6 +55,21 @@ class Settings(BaseSettings):
     public_url: str = Field("http://127.0.0.1:8000", description="Where clients reach the API; no slash at the end.")
     api_host: str = "127.0.0.1"
     api_port: int = Field(8000, ge=0, le=65535)
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Addresses or networks of your proxies, by commas: only their X-Forwarded-* is believed."
+    )
+    connections_max: int = Field(20_000, ge=1, description="Open at once, per API process; fewer if descriptors are.")
+    connections_per_address: int = Field(256, ge=1, description="Open at once, of one IPv4 address or IPv6 /64.")
+    header_seconds: float = Field(10.0, gt=0, description="In which a request's head must be here.")
+    body_seconds: float = Field(
+        30.0, gt=0, description="In which a request's body must be here; 4 KiB are a second more."
+    )
+    idle_seconds: float = Field(65.0, gt=0, description="How long a connection may rest between two requests.")
+    requests_at_once: int = Field(40, ge=1, le=200, description="Threads for ordinary requests, per API process.")
+    files_at_once: int = Field(32, ge=1, le=200, description="Threads that wait for S3 to send files.")
+    uploads_at_once: int = Field(32, ge=1, le=64, description="Files that are examined and stored at once.")
+    place_wait_seconds: float = Field(5.0, gt=0, description="How long a request waits for one of these threads.")
+    first_byte_seconds: float = Field(5.0, gt=0, description="After so long S3 has not begun to send a file: 503.")
     max_body_bytes: int = Field(1_048_576, ge=1024)
     max_upload_bytes: int = Field(52_428_800, ge=1024, description="Largest input file, uploaded or fetched for a job.")
     page_size_max: int = Field(100, ge=1, le=1000)
@@ -64,9 +79,6 @@ class Settings(BaseSettings):
     account_per_minute: int | None = Field(None, ge=1, description="Requests of one account; empty: without limit.")
     address_per_minute: int | None = Field(None, ge=1, description="Requests of one address; empty: without limit.")
     failed_auth_per_minute: int = Field(60, ge=1, description="Requests of one address without a valid key.")
-    forwarded_allow_ips: str = Field(
-        "", description="Proxies whose X-Forwarded-For is believed: addresses or networks, by commas; empty: nobody's."
-    )
     key_rotation_hours: int = Field(24, ge=0, description="How long a rotated key still works.")
     cors_origins: str = Field("", description="Origins of web pages that may call the API, separated by commas.")
 
@@ -242,7 +254,19 @@ class Settings(BaseSettings):
     def authorized_parties(self) -> list[str]:
         return _words(self.oidc_azp)
 
-    @field_validator("allow_private_addresses", mode="before")
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, places: tuple[str, ...]) -> tuple[str, ...]:
+        for place in places:
+            try:
+                network = ip_network(place)
+            except ValueError:
+                raise ValueError(f"TRUSTED_PROXIES: {place!r} is no address and no network") from None
+            if not network.prefixlen:
+                raise ValueError(f"TRUSTED_PROXIES: {place} is everybody, who could then say to be anybody")
+        return places
+
+    @field_validator("allow_private_addresses", "trusted_proxies", mode="before")
     @classmethod
     def _listed(cls, given: Any) -> Any:
         if not isinstance(given, str):
@@ -257,14 +281,6 @@ class Settings(BaseSettings):
             if not re.fullmatch(r"([a-z0-9._-]+|[0-9a-f:]*:[0-9a-f:.]*):[0-9]{1,5}", place):
                 raise ValueError("ALLOW_PRIVATE_ADDRESSES: each is host:port, by commas, and no network or wildcard")
         return allowed
-
-    @field_validator("forwarded_allow_ips")
-    @classmethod
-    def _of_proxies(cls, proxies: str) -> str:
-        """Every one is listed: with `*` everybody could say where they come from, and one that cannot be read would be none."""
-        for each in _words(proxies):
-            ip_network(each)
-        return ",".join(_words(proxies))
 
     @model_validator(mode="after")
     def _fit(self) -> Self:

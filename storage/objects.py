@@ -1,9 +1,12 @@
 """What S3 says of objects, and their bytes as they come."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any, NamedTuple, Self
+
+from botocore.compat import set_socket_timeout
 
 from storage.errors import StorageError, mapped
 
@@ -28,6 +31,11 @@ class Chunks:
         except (StopIteration, StorageError):
             self.close()
             raise
+
+    def wait_for(self, seconds: float) -> None:
+        """From now on S3 may be silent for so long in the middle, whatever the patience for its first byte was."""
+        with suppress(AttributeError):  # the line is closed: all is here already
+            set_socket_timeout(self._body._raw_stream, seconds)  # noqa: SLF001 - its own method logs what we expect
 
     def close(self) -> None:
         self._body.close()

@@ -41,7 +41,7 @@ def test_where_nobody_says_it_there_is_no_address() -> None:
 
 @pytest.mark.parametrize("proxies", ["*", "10.0.0.0/33", "proxy.example", "10.0.0.1/8"])
 def test_a_proxy_that_cannot_be_listed_is_refused_at_start(monkeypatch: pytest.MonkeyPatch, proxies: str) -> None:
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", proxies)
+    monkeypatch.setenv("TRUSTED_PROXIES", proxies)
     with pytest.raises(ValidationError):
         Settings(_env_file=None)
 
@@ -50,7 +50,7 @@ def test_a_proxy_that_cannot_be_listed_is_refused_at_start(monkeypatch: pytest.M
 def served(proxies: str) -> Iterator[str]:
     """A real API process behind proxies that it believes."""
     port = free_ports(1)[0]
-    given = {"API_PORT": str(port), "FORWARDED_ALLOW_IPS": proxies, "FAILED_AUTH_PER_MINUTE": "2"}
+    given = {"API_PORT": str(port), "TRUSTED_PROXIES": proxies, "FAILED_AUTH_PER_MINUTE": "2"}
     process = subprocess.Popen([sys.executable, "-m", "api"], env={**os.environ, **given})
     url = f"http://127.0.0.1:{port}"
 

@@ -5,6 +5,7 @@ import http.client
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -190,6 +191,53 @@ def test_a_silent_s3_keeps_no_other_route_waiting(line: Between, system: System)
     line.be("away")
     for thread in threads:
         thread.join()
+
+
+def test_a_hung_bucket_is_told_within_the_time_for_a_first_byte_and_its_crowd_by_a_clear_refusal(
+    line: Between, system: System
+) -> None:
+    """More ask than there are threads: who has none waits for a while, and is told to come again. Nobody else notices."""
+    system.start("api", api={
+        "S3_ENDPOINT_URL": line.url, "FIRST_BYTE_SECONDS": "1", "FILES_AT_ONCE": "4", "PLACE_WAIT_SECONDS": "1",
+    })  # fmt: skip
+    file = stored()
+    line.be("silent")
+    with ThreadPoolExecutor(45) as crowd, system.client(account(amount=10)) as client:
+        asked = [crowd.submit(ask, system, file.path) for _ in range(45)]
+        eventually(lambda: len(line.asked) >= 4, what="a crowd in front of S3")
+        for path in ("/healthz", "/readyz", "/v1/jobs", "/v1/plans", "/v1/models", "/v1/credits", "/v1/keys"):
+            assert client.get(path, timeout=5).status_code == 200, path
+        assert client.post("/v1/quotes", json={"model": "sketch-image", "input": {"prompt": "a"}}).status_code == 200
+        answers = [each.result() for each in asked]
+    assert {each.status_code for each in answers} == {503}
+    assert {each.json()["code"] for each in answers} == {"overloaded", "unavailable"}
+    assert all(int(each.headers["retry-after"]) >= 1 for each in answers)
+    assert max(each.elapsed.total_seconds() for each in answers) < 25, "three tries of a second, and S3_SECONDS is 15"
+
+
+def test_uploads_to_a_hung_bucket_keep_nobody_else_waiting_and_are_refused_when_too_many(
+    line: Between, system: System
+) -> None:
+    system.start("api", api={
+        "S3_ENDPOINT_URL": line.url, "S3_SECONDS": "3", "UPLOADS_AT_ONCE": "1", "PLACE_WAIT_SECONDS": "0.2",
+    })  # fmt: skip
+    line.be("silent")
+    who = account(amount=10, plan="pro")
+    with ThreadPoolExecutor(12) as crowd, system.client(who) as client:
+        head = {"authorization": client.headers["authorization"]}
+
+        def send(number: int) -> httpx.Response:
+            form = {"file": ("a.png", picture(size=(10 + number, 10)))}
+            return httpx.post(f"{system.url}/v1/files", files=form, headers=head, timeout=60)
+
+        sent = [crowd.submit(send, number) for number in range(12)]
+        eventually(lambda: len(line.asked) >= 1, what="an upload in front of S3")
+        for path in ("/healthz", "/readyz", "/v1/jobs", "/v1/plans", "/v1/files", "/v1/keys"):
+            assert client.get(path, timeout=5).status_code == 200, path
+        line.be("away")
+        answers = [each.result() for each in sent]
+    assert {each.status_code for each in answers} == {503}
+    assert "overloaded" in {each.json()["code"] for each in answers}
 
 
 # In part, on a condition, by HEAD

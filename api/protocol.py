@@ -1,0 +1,383 @@
+"""HTTP/1.1 as it comes from strangers: counted and bounded before anything of it is kept, and given up after a while.
+
+Uvicorn's protocol reads what comes: a head without end, trailers, thousands of requests in one packet, and waits for ever
+for what does not come. This one hands the parser a little at a time, so that
+
+- a head, a body's framing and trailers have a largest size, counted before their names are known;
+- requests behind one that is not answered yet stay bytes: of them the parser sees one small slice;
+- no connection has the loop for longer than one slice of work;
+- a head, a body and a pause have an end in time; so has a peer that takes nothing of its answer.
+
+What waits for an answer of ours (`Prefer: wait`, a stream of events, a place in a line) is not idle, and has no end here.
+"""
+
+import asyncio
+import math
+import socket
+from contextlib import suppress
+from enum import IntEnum
+from typing import Any, NamedTuple, cast
+
+import httptools
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import get_remote_addr
+
+from api.door import CROWDED, DOOR, Door
+from api.limits import FORM_BYTES, written_refusal
+from api.streams import ABORT
+from common.peers import plain
+from models.settings import settings
+
+SLICE_BYTES = 1024  # handed to the parser at once, where it may hold more than one request
+TURN_BYTES = 65_536  # of one connection, before the others have their turn
+MAX_HEAD_BYTES = (
+    65_536  # request line and headers as they come; what we take is less (`api.limits`), and told more clearly
+)
+MAX_HEADERS = 128
+MAX_FRAMING_BYTES = 16_384  # between two pieces of a body: sizes, extensions, trailers
+FREE_CHUNKS = 1024  # of a body, however small they are; more must hold 64 bytes on average
+CHUNK_BYTES = 64
+MAX_PIPELINED = 32  # requests behind one that is not answered yet
+BODY_BYTES_PER_SECOND = 4096  # slower bodies are given up, once `body_seconds` are over
+LINGER_SECONDS = 2.0  # in which who was refused may read why
+LINGER_BYTES = 1_048_576
+GRACE_SECONDS = 2.0  # streams notice by themselves that nobody reads them, and say so
+
+
+class Stage(IntEnum):
+    """How far the newest request on a connection has come."""
+
+    RESTING = 0  # none, or the last one is answered
+    HEAD = 1
+    BODY = 2
+    DONE = 3  # all here, and not answered
+    DEAF = 4  # what comes is not looked at: the answers under way are the last
+    OVER = 5  # refused, and about to be closed
+
+
+class Refused(NamedTuple):
+    """What is wrong with what came, as it is answered."""
+
+    status: int
+    code: str
+    detail: str
+
+
+class Stop(Exception):
+    """Raised where the parser calls, which makes it stop. A new one each time: one that is kept would keep with its
+    traceback every connection it was raised for."""
+
+
+INVALID = Refused(400, "invalid_request", "this is no HTTP/1.1 request")
+LARGE_HEAD = Refused(431, "headers_too_large", f"the head has more than {MAX_HEAD_BYTES} bytes")
+MANY_HEADERS = Refused(431, "headers_too_large", f"there are more than {MAX_HEADERS} headers")
+FRAMING = Refused(400, "invalid_request", "the body's chunks, their extensions or its trailers are too large for it")
+LARGE_BODY = Refused(413, "body_too_large", "the body is larger than anything that is taken here")
+PIPELINED = Refused(400, "invalid_request", f"more than {MAX_PIPELINED} requests wait for their answers")
+AFTER_CLOSE = Refused(400, "invalid_request", "the last request said that it was the last")
+SLOW_HEAD = Refused(408, "request_timeout", "the head did not come in time")
+SLOW_BODY = Refused(408, "request_timeout", "the body did not come in time")
+
+
+class Flow(FlowControl):
+    """Uvicorn's, which reads no more while bytes wait unparsed, and knows since when a peer has taken nothing."""
+
+    def __init__(self, protocol: "Protocol") -> None:
+        super().__init__(protocol.transport)
+        self._protocol = protocol
+        self.stuck_since = math.inf
+
+    def resume_reading(self) -> None:
+        if not self._protocol.has_backlog():
+            super().resume_reading()
+
+    def pause_writing(self) -> None:
+        if not self.write_paused:
+            self.stuck_since = self._protocol.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self.stuck_since = math.inf
+        super().resume_writing()
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    def connection_made(self, transport: Any) -> None:
+        config = settings()
+        self._door: Door = cast(Any, self.server_state).door
+        self._head_seconds, self._body_seconds = config.header_seconds, config.body_seconds
+        self._idle_seconds, self._slow_seconds = config.idle_seconds, config.slow_reader_seconds + GRACE_SECONDS
+        self._most_body = max(config.max_upload_bytes + FORM_BYTES, config.max_body_bytes)
+        self._stage = Stage.RESTING
+        self._rest: memoryview[int] = memoryview(b"")  # received, and not yet parsed
+        self._head_bytes = self._framing_bytes = self._body_bytes = self._left_bytes = self._chunks = 0
+        self._deadline, self._body_begun, self._closing_since = math.inf, 0.0, math.inf
+        self._fault: Refused | None = None
+        self._active: RequestResponseCycle | None = None  # the one that is being answered
+        address = get_remote_addr(transport)
+        host = plain(address[0]) if address else "unknown"
+        refused = self._door.enter(self, host)
+        if refused is not None:
+            self.transport = transport
+            self._stage = Stage.OVER
+            status, code = (429, "too_many_connections") if refused == CROWDED else (503, "overloaded")
+            transport.write(written_refusal(status, code, refused, retry_after=5))
+            transport.close()  # at once: who is refused must not cost a descriptor
+            return
+        super().connection_made(transport)
+        self.client = (host, address[1]) if address else None
+        self.flow: Flow = Flow(self)
+        self._is_proxied = self._door.is_proxy(host)
+        self._deadline = self.loop.time() + self._head_seconds  # a connection is opened to ask something
+        _give_up_cut_lines(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._door.leave(self)
+        # Uvicorn tells only the newest request; those before it would be answered for ever.
+        for cycle in (self._active, *(queued for queued, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self.pipeline.clear()
+        self._rest = memoryview(b"")
+        self._stage = Stage.OVER
+        super().connection_lost(exc)
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        if self._stage is Stage.OVER:
+            self._left_bytes += len(data)
+            if self._left_bytes > LINGER_BYTES:
+                self.transport.abort()
+        elif self._stage is not Stage.DEAF:
+            self._rest = memoryview(bytes(self._rest) + data) if self._rest else memoryview(data)
+            self._read_on()
+
+    def has_backlog(self) -> bool:
+        """Whether bytes or requests wait here already, so that no more are taken from the line."""
+        return bool(self._rest or self.pipeline)
+
+    def _read_on(self) -> None:
+        """Parse what is here: for one turn, and not past a request that must wait for another's answer."""
+        turn = TURN_BYTES
+        while self._rest and turn > 0 and not self.pipeline and self._stage < Stage.DEAF:
+            size = min(max(SLICE_BYTES, self._left_bytes), turn) if self._stage is Stage.BODY else SLICE_BYTES
+            piece, self._rest = self._rest[:size], self._rest[size:]
+            turn -= len(piece)
+            fault = self._parsed(piece)
+            if fault is not None:
+                self._refuse(fault)
+        if self._stage >= Stage.DEAF:
+            self._rest = memoryview(b"")
+        if self.transport.is_closing():
+            return
+        if self._rest:
+            self.flow.pause_reading()
+            if not self.pipeline:
+                self.loop.call_soon(self._read_on)  # others first
+        elif not self.pipeline and not self._is_full():
+            self.flow.resume_reading()
+
+    def _is_full(self) -> bool:
+        """Whether a body waits for the application to take it."""
+        return self.cycle is not None and not self.cycle.response_complete and len(self.cycle.body) > HIGH_WATER_LIMIT
+
+    def _parsed(self, piece: "memoryview[int]") -> Refused | None:
+        """Hand a piece to the parser. Returns what is wrong with it."""
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            # We speak nothing else, and what follows is not ours to read: it would be taken for another request.
+            self.cycle.keep_alive = False
+            self._stage = Stage.DEAF
+            return None
+        except httptools.HttpParserError:
+            return self._fault or INVALID
+        if self._stage is Stage.HEAD:
+            self._head_bytes += len(piece)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                return LARGE_HEAD
+        elif self._stage is Stage.BODY:
+            self._framing_bytes += len(piece)
+            if self._framing_bytes > MAX_FRAMING_BYTES:
+                return FRAMING
+        return None
+
+    def _stop(self, fault: Refused) -> Stop:
+        self._fault = fault
+        return Stop(fault.detail)
+
+    # What the parser finds
+
+    def on_message_begin(self) -> None:
+        if self.cycle is not None and not self.cycle.keep_alive:
+            raise self._stop(AFTER_CLOSE)
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise self._stop(PIPELINED)
+        super().on_message_begin()
+        self._stage, self._head_bytes = Stage.HEAD, 0
+        self._deadline = self.loop.time() + self._head_seconds
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # keys of our own besides ASGI's
+        scope[ABORT] = self.transport.abort
+        if self._is_proxied:
+            scope[DOOR] = self._door
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._stage is not Stage.HEAD:
+            return  # a trailer: nobody asks for one, and it would pass for a header
+        if len(self.headers) >= MAX_HEADERS:
+            raise self._stop(MANY_HEADERS)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._door.works(self)
+        self._stage = Stage.BODY
+        self._body_begun = self.loop.time()
+        self._body_bytes = self._framing_bytes = self._chunks = 0
+        length = next((value for name, value in self.headers if name == b"content-length"), b"")
+        self._left_bytes = int(length) if length.isdigit() and len(length) < 19 else 0
+
+    def on_chunk_header(self) -> None:
+        self._chunks += 1
+        if self._chunks > FREE_CHUNKS + self._body_bytes // CHUNK_BYTES:
+            raise self._stop(FRAMING)
+
+    def on_body(self, body: bytes) -> None:
+        size = len(body)
+        self._body_bytes += size
+        self._left_bytes -= size
+        self._framing_bytes = -size  # the piece that this came in is added when it is done
+        if self._body_bytes > self._most_body:
+            raise self._stop(LARGE_BODY)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._stage, self._left_bytes, self._deadline = Stage.DONE, 0, math.inf
+        self._settle()
+
+    # Answering
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._active = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        """Uvicorn's, without its timer, and with the next request parsed only now."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        self._settle()
+        if self._rest and not self.pipeline:
+            self.loop.call_soon(self._read_on)
+        self.flow.resume_reading()
+
+    def _settle(self) -> None:
+        """Begin to rest, if everything that was asked is answered."""
+        if self._stage is Stage.DONE and not self._is_asked():
+            self._stage = Stage.RESTING
+            self._deadline = self.loop.time() + self._idle_seconds
+            self._door.rests(self)
+
+    def _is_asked(self) -> bool:
+        return bool(self.pipeline) or (self._active is not None and not self._active.response_complete)
+
+    # Ending
+
+    def _refuse(self, fault: Refused) -> None:
+        """Say what is wrong, as the last answer on this connection. Answers that are under way are not broken into."""
+        self._door.refused(fault.detail)
+        stage, self._stage = self._stage, Stage.DEAF
+        if stage is Stage.BODY and self._active is self.cycle:
+            self._break_off(self.cycle, fault)
+            return
+        if stage is Stage.BODY and self.pipeline:
+            self.pipeline.popleft()  # the newest, which is at fault
+        if not self._is_asked():
+            self._say(fault)
+            return
+        last = self.pipeline[0][0] if self.pipeline else self._active
+        if last is not None:
+            last.keep_alive = False
+
+    def _break_off(self, cycle: RequestResponseCycle, fault: Refused) -> None:
+        """End a request whose body is at fault. The application sees its client go."""
+        started, complete = cycle.response_started, cycle.response_complete
+        cycle.disconnected = True
+        cycle.message_event.set()
+        if not started:
+            self._say(fault)
+        elif complete:
+            self._end()
+        else:
+            self.transport.abort()
+
+    def _say(self, fault: Refused) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(written_refusal(fault.status, fault.code, fault.detail))
+            self._end()
+
+    def _end(self) -> None:
+        """Close, once the peer has had a moment to read: what it still sends would otherwise make its machine throw away
+        what it has received."""
+        self._stage, self._left_bytes = Stage.OVER, 0
+        self._rest = memoryview(b"")
+        self._deadline = self.loop.time() + LINGER_SECONDS
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            with suppress(OSError, RuntimeError):
+                self.transport.write_eof()
+
+    def make_room(self) -> None:
+        self.transport.abort()
+
+    def check(self, now: float) -> None:
+        """End what has taken too long."""
+        if self.transport.is_closing():
+            self._closing_since = min(self._closing_since, now)
+        if now - min(self._closing_since, self.flow.stuck_since) > self._slow_seconds:
+            self._door.refused("nobody took the answer")
+            self.transport.abort()
+        elif now >= self._due() and not self.transport.is_closing():
+            self._overdue(now)
+
+    def _due(self) -> float:
+        if self._stage is Stage.BODY:
+            return self._body_begun + self._body_seconds + self._body_bytes / BODY_BYTES_PER_SECOND
+        return self._deadline
+
+    def _overdue(self, now: float) -> None:
+        if self._stage is Stage.OVER:
+            self.transport.abort()
+        elif self._stage is Stage.RESTING:
+            self._door.refused("asked nothing")
+            self.transport.close()
+        elif self._stage is Stage.HEAD:
+            if self._is_asked() or self.flow.read_paused:
+                self._deadline = now + self._head_seconds  # it is we who do not read
+            else:
+                self._refuse(SLOW_HEAD)
+        elif self._stage is Stage.BODY:
+            if self.flow.read_paused or (self._active is not self.cycle and self._is_asked()):
+                self._body_begun = now - self._body_bytes / BODY_BYTES_PER_SECOND
+            else:
+                self._refuse(SLOW_BODY)
+
+
+def _give_up_cut_lines(transport: asyncio.Transport) -> None:
+    connection = transport.get_extra_info("socket")
+    if connection is not None and connection.family in {socket.AF_INET, socket.AF_INET6}:
+        # Data that nobody acknowledges, over a cut line, would otherwise be sent again for a quarter of an hour.
+        milliseconds = int(settings().slow_reader_seconds * 1000)
+        with suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
