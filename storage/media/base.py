@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+SVG = "image/svg+xml"
 MAX_PIXELS = 50_000_000
 MAX_SECONDS = 24 * 3600.0  # of sound or film: what claims more is an error, and would not fit the column much later
+LEAST_STEPS, STEP_BYTES = 10_000, 64  # chunks, segments, boxes, frames: so many, and one more for each so many bytes
 RATES = range(2_000, 768_001)  # samples a second: from below a telephone's to above a studio's
 
 
@@ -71,3 +73,23 @@ def milliseconds(seconds: float) -> int:
 def check_rate(rate: int) -> None:
     if rate not in RATES:
         raise broken(f"the sound claims {rate} samples a second")
+
+
+def kind_of(media_type: str) -> str | None:
+    """The kind of model whose result this type is: image, video, speech (every sound) or text (JSON too). A page is none."""
+    essence = media_type.partition(";")[0].strip().lower()
+    if essence in {"text/html", "application/xhtml+xml"}:
+        return None
+    if essence == "application/json":
+        return "text"
+    return {"image": "image", "video": "video", "audio": "speech", "text": "text"}.get(essence.partition("/")[0])
+
+
+def kinds_of(media: Media) -> frozenset[str]:
+    """Every kind of model that may have been asked for this: a moving picture will do for a film, a drawing in XML for a text."""
+    kinds = {kind_of(media.media_type)}
+    if media.moving:
+        kinds.add("video")
+    if media.media_type == SVG:
+        kinds.add("text")
+    return frozenset(kind for kind in kinds if kind)

@@ -5,7 +5,6 @@ import math
 import mmap
 import struct
 from collections import Counter
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import av
@@ -18,10 +17,11 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from storage.media.base import MAX_PIXELS, Media, broken, check_pixels, milliseconds
-from storage.media.boxes import outer_boxes
+from storage.media.boxes import check_samples, outer_boxes
 from storage.media.pictures import SIDEWAYS, THUMBNAIL_PIXELS, thumbnail
 from storage.media.pieces import Pieces
 from storage.media.sounds import MAX_PARTS, OPTIONS, counted_seconds, too_many_parts
+from storage.media.source import Source
 
 PACKETS_TO_A_FRAME = 300  # how many of a film's packets may be broken before the first frame that can be shown
 WIDEST = 8  # how many times as wide as high a pixel may be
@@ -43,17 +43,19 @@ class _Part(NamedTuple):
     shown: "_Shown | None"
 
 
-def measure(path: Path, kind: str, head: bytes) -> Media:
+def measure(source: Source, kind: str, head: bytes) -> Media:
     """Raises UnusableResult; whatever else a decoder raises is the caller's to name."""
     first, seconds = None, 0.0
-    with path.open("rb") as file:
+    with source.open() as file:
         row = None if kind == "WEBM" else outer_boxes(file)
         if row is not None and b"moov" not in row.names:
             raise broken("the film ends before it says what is in it", cut_off=True)
+        if row is not None:
+            check_samples(file)
         # Films in WebM can be joined; of those in boxes nobody shows more than the first.
         for begin, end in _segments(file) if row is None else [(0, file.seek(0, io.SEEK_END))]:
-            source = cast(BinaryIO, Pieces(file, [(begin, end)]))
-            with av.open(source, "r", format="matroska" if row is None else "mov", options=OPTIONS) as container:
+            pieces = cast(BinaryIO, Pieces(file, [(begin, end)]))
+            with av.open(pieces, "r", format="matroska" if row is None else "mov", options=OPTIONS) as container:
                 part = _part(container, first is None, row is not None and row.open)
             first = first or part
             seconds += part.seconds
@@ -83,6 +85,7 @@ def _part(container: InputContainer, wanted: bool, last_box_open: bool) -> _Part
             raise broken("the film has neither picture nor sound")
         return _Part(counted_seconds(container), is_film=False, shown=None)
     check_pixels(picture.codec_context.width, picture.codec_context.height)
+    picture.codec_context.thread_count = 1  # each would keep frames of its own
     picture.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     shown, left, counts, begin, end = None, PACKETS_TO_A_FRAME if wanted else 0, Counter[int](), math.inf, 0.0
     streams = [picture, *container.streams.audio]

@@ -20,7 +20,13 @@ KINDS = {
     "AVIF": ("image/avif", "avif"),
 }
 THUMBNAIL_PIXELS = 256  # the long side
+# What may be read outside of the sandbox: not WebP and AVIF, which take memory before they say how large they are.
+QUICK_KINDS = {"PNG", "JPEG", "GIF"}
+QUICK_PIXELS = 2_500_000
+QUICK_STEPS = 2_000  # chunks, segments, frames
+QUICK_SCANS = 16  # of a JPEG; encoders make at most eleven or so
 WHOLE_BYTES = 128 * 1024 * 1024  # of all but PNG: decoders take files whole into memory, or what goes before the pixels
+USUAL_SCANS, MAX_SCANS = 16, 100  # of a JPEG: more than usual are read of smaller pictures
 END_BYTES = 4096  # in which a JPEG's end is looked for: cameras and servers append things
 
 # Pillow refuses what has more pixels before it unpacks anything; below twice the limit it would only warn.
@@ -39,21 +45,32 @@ _TURNS = {
 SIDEWAYS = {5, 6, 7, 8}  # width and height change places
 
 
-def measure(file: BinaryIO, kind: str) -> Media:
-    """Type and size as people see it. Whatever Pillow raises is the caller's to name."""
-    exif, moving, source = b"", False, file
+class NotQuick(Exception):
+    """It may be much work to read this picture."""
+
+
+def measure(file: BinaryIO, kind: str, *, quick: bool = False) -> Media:
+    """Type and size as people see it. Whatever Pillow raises is the caller's to name. `quick`: raises NotQuick before any
+    pixel is read where there may be many, or many layers of them.
+    """
+    exif, moving, source, scans = b"", False, file, 1
     if kind != "PNG" and file.seek(0, io.SEEK_END) > WHOLE_BYTES:
         raise too_large(f"a picture of this kind may have {WHOLE_BYTES} bytes")
     if kind in {"WEBP", "AVIF"}:
         _check_container(file, kind)
         file.seek(0)
     else:
-        found = anatomy(file, kind)
-        exif, moving = found.exif, found.frames > 1
+        found = anatomy(file, kind, QUICK_STEPS if quick else None)
+        if quick and (found.steps >= QUICK_STEPS or found.scans > QUICK_SCANS):
+            raise NotQuick
+        exif, moving, scans = found.exif, found.frames > 1, found.scans
         source = _source(file, found.pieces)
     try:
         with Image.open(source, formats=(kind,)) as image:
             check_pixels(*image.size)
+            if quick and image.width * image.height > QUICK_PIXELS:
+                raise NotQuick
+            check_scans(scans, image.width * image.height)
             image.load()  # a truncated file is found here
             if kind in {"WEBP", "AVIF"}:
                 exif, moving = image.info.get("exif", b""), getattr(image, "is_animated", False)
@@ -62,6 +79,12 @@ def measure(file: BinaryIO, kind: str) -> Media:
         if kind == "JPEG" and not _jpeg_ends(file):
             raise broken("the picture ends too early", cut_off=True) from error
         raise
+
+
+def check_scans(scans: int, pixels: int) -> None:
+    """Each scan of a progressive JPEG may go over all pixels, and take a hundred bytes to say so."""
+    if scans > MAX_SCANS or (scans > USUAL_SCANS and scans * pixels > MAX_PIXELS):
+        raise too_large(f"{scans} scans of {pixels} pixels")
 
 
 def _source(file: BinaryIO, pieces: list[tuple[int, int]]) -> BinaryIO:
