@@ -48,7 +48,9 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(52_428_800, ge=1024, description="Largest input file, uploaded or fetched for a job.")
     decoders: int = Field(4, ge=1, le=64, description="Files read at once, per process; half of them for one account.")
     decode_seconds: int = Field(10, ge=1, description="CPU seconds that reading a file may take; large ones more.")
-    decode_megabytes: int = Field(768, ge=64, description="Memory that reading a file may take.")
+    decode_megabytes: int = Field(
+        1024, ge=256, description="Memory that reading a large picture may take; one at a time."
+    )
     decode_wait_seconds: float = Field(3.0, ge=0, description="How long a file waits to be read before it comes again.")
     uploads_per_account: int = Field(4, ge=1, description="Uploads of one account at once, per API process.")
     upload_seconds: float = Field(600.0, gt=0, description="From an upload's first byte to its last.")

@@ -17,7 +17,18 @@ from typing import Any
 
 from models.settings import settings
 from storage.media import decoding, pcm, pictures
-from storage.media.base import SVG, Media, UnusableResult, broken, kind_of, kinds_of, too_large, unknown
+from storage.media.base import (
+    MAX_PIXELS,
+    SVG,
+    Larger,
+    Media,
+    UnusableResult,
+    broken,
+    kind_of,
+    kinds_of,
+    too_large,
+    unknown,
+)
 from storage.media.signs import HEAD_BYTES, describe, sniff
 from storage.media.source import Source
 from storage.sandbox import pool
@@ -40,6 +51,8 @@ QUICK_BYTES = 1024 * 1024  # of a picture that is read here
 QUICK_TEXT_BYTES = 64 * 1024
 BYTES_A_SECOND = 20_000_000  # that a decoder gets through of a large file, on a slow machine
 MOST_CPU_SECONDS = 120
+COMMON_PIXELS = 13_000_000  # of a picture, as telephones make them; of a film a sixth of it (HD)
+COMMON_BYTES = 256 * 1024 * 1024  # in which so many can be unpacked
 THUMBNAIL_BYTES = 512 * 1024
 _TYPE = re.compile(r"[a-z]+/[a-zA-Z0-9.+-]+(;[ a-z0-9=-]+)*", re.ASCII)
 _EXTENSION = re.compile(r"[a-z0-9]{1,5}", re.ASCII)
@@ -95,21 +108,23 @@ def _quick_picture(data: bytes, kind: str) -> Media | None:
         return None
     try:
         with decoding.reading(kind):
-            return pictures.measure(io.BytesIO(data), kind, quick=True)
-    except pictures.NotQuick:
+            return pictures.measure(io.BytesIO(data), kind, pictures.QUICK)
+    except Larger:
         return None
 
 
 def _in_sandbox(descriptor: int, request: dict[str, Any], account: Hashable) -> Media:
+    """Most files with little memory; what says that it has many pixels with more, one at a time."""
     size = os.fstat(descriptor).st_size
-    limits = Limits(
-        min(MOST_CPU_SECONDS, settings().decode_seconds + size // BYTES_A_SECOND),
-        settings().decode_megabytes * 1024 * 1024,
-        settings().decode_wait_seconds,
-    )
+    seconds = min(MOST_CPU_SECONDS, settings().decode_seconds + size // BYTES_A_SECOND)
+    limits = Limits(seconds, COMMON_BYTES, settings().decode_wait_seconds)
     places = settings().decoders
+    readers = pool.pool("storage.media.work", places, max(1, places // 2))
     try:
-        found = pool.pool("storage.media.work", places, max(1, places // 2)).run(account, descriptor, request, limits)
+        found = readers.run(account, descriptor, {**request, "pixels": COMMON_PIXELS}, limits)
+        if "larger" in found:
+            limits = limits._replace(memory_bytes=settings().decode_megabytes * 1024 * 1024, large=True)
+            found = readers.run(account, descriptor, {**request, "pixels": MAX_PIXELS}, limits)
     except Died as death:
         if death.reason == "time":
             raise too_large(f"it takes more than {limits.cpu_seconds} seconds to read") from None

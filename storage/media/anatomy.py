@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from storage.media.base import LEAST_STEPS, STEP_BYTES, UnusableResult, broken, too_large
+from storage.media.base import LEAST_STEPS, STEP_BYTES, Larger, UnusableResult, broken, too_large
 
 MAX_STEPS = 500_000
 EXIF_BYTES = 65_536  # larger than this no segment of a JPEG can be
@@ -25,14 +25,13 @@ _PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"IDAT", b"
 @dataclass(slots=True)
 class Anatomy:
     """`pieces` (begin, end) of the file, `exif` without its signature, `frames` as far as they were counted, `scans` of a
-    JPEG, `steps` that it took.
+    JPEG.
     """
 
     pieces: list[tuple[int, int]] = field(default_factory=list)
     exif: bytes = b""
     frames: int = 1
     scans: int = 1
-    steps: int = 0
 
     def keep(self, begin: int, end: int) -> None:
         if self.pieces and self.pieces[-1][1] == begin:
@@ -41,19 +40,17 @@ class Anatomy:
 
 
 def anatomy(file: BinaryIO, kind: str, most: int | None = None) -> Anatomy:
-    """Raises UnusableResult where the file ends before the picture does. `most`: how many steps are taken; where there
-    would be more, what is found tells so. None: as many as its size explains, and more are an error.
+    """Raises UnusableResult where the file ends before the picture does. `most`: how many steps may be taken, behind which
+    it raises Larger. None: as many as its size explains, and more are an error.
     """
     size = file.seek(0, io.SEEK_END)
     steps = min(MAX_STEPS, LEAST_STEPS + size // STEP_BYTES) if most is None else most
     found = Anatomy()
-    walk = {"PNG": _png, "JPEG": _jpeg, "GIF": _gif}[kind](file, found, size)
-    for _ in walk:
-        found.steps += 1
-        if found.steps >= steps:
-            if most is None:
-                raise too_large(f"a picture of {size} bytes in more than {steps} parts")
-            break
+    for number, _ in enumerate({"PNG": _png, "JPEG": _jpeg, "GIF": _gif}[kind](file, found, size)):
+        if number >= steps:
+            if most is not None:
+                raise Larger
+            raise too_large(f"a picture of {size} bytes in more than {steps} parts")
     return found
 
 

@@ -9,6 +9,10 @@ LEAST_STEPS, STEP_BYTES = 10_000, 64  # chunks, segments, boxes, frames: so many
 RATES = range(2_000, 768_001)  # samples a second: from below a telephone's to above a studio's
 
 
+class Larger(Exception):
+    """More work than was allowed here, and perhaps a good file: somebody else may read it."""
+
+
 class UnusableResult(Exception):
     """The bytes are no result that can be kept.
 
@@ -52,11 +56,14 @@ def unknown(description: str) -> UnusableResult:
     return UnusableResult("unknown_result", f"the result is of no kind that is known: {description}")
 
 
-def check_pixels(width: int, height: int) -> None:
+def check_pixels(width: int, height: int, here: int = MAX_PIXELS) -> None:
+    """`here`: how many may be unpacked by whoever asks. Raises UnusableResult, or Larger."""
     if width < 1 or height < 1:
         raise broken(f"{width} x {height} pixels")
     if width * height > MAX_PIXELS:
         raise too_large(f"{width} x {height} pixels; the limit is {MAX_PIXELS}")
+    if width * height > here:
+        raise Larger
 
 
 def check_seconds(seconds: float) -> None:

@@ -11,16 +11,18 @@ from contextlib import contextmanager
 from PIL import Image
 
 from storage.media import films, pcm, pictures, sounds, texts, waves
-from storage.media.base import Media, UnusableResult, broken, too_large
+from storage.media.base import MAX_PIXELS, Larger, Media, UnusableResult, broken, too_large
 from storage.media.signs import HEAD_BYTES, after_tags, sniff
 from storage.media.source import Source, Unread
 
 
-def measure(source: Source, *, claimed: str | None = None, ordered: str | None = None) -> Media:
+def measure(
+    source: Source, *, claimed: str | None = None, ordered: str | None = None, pixels: int = MAX_PIXELS
+) -> Media:
     """Type, size and duration of a file on disk.
 
     `claimed` and `ordered` as in `storage.media.measure`. Raises UnusableResult where the file is broken, or nothing that
-    is known, and OSError where it cannot be read from this machine's disk.
+    is known, Larger where it has more than so many pixels, and OSError where it cannot be read from this machine's disk.
     """
     with source.open() as file:
         head = file.read(HEAD_BYTES)
@@ -42,11 +44,11 @@ def measure(source: Source, *, claimed: str | None = None, ordered: str | None =
             case "WAV":
                 return waves.measure(source)
             case "MP4" | "MOV" | "WEBM":
-                return films.measure(source, kind, head)
+                return films.measure(source, kind, head, pixels)
             case "OGG" | "FLAC" | "MP3" | "AAC":
                 return sounds.measure(source, kind)
     with reading(kind), source.open() as file:
-        return pictures.measure(file, kind)
+        return pictures.measure(file, kind, pictures.Bounds(pixels))
 
 
 @contextmanager
@@ -54,10 +56,12 @@ def reading(kind: str) -> Iterator[None]:
     """Whatever a decoder raises says that the file is broken, or too large."""
     try:
         yield
-    except (UnusableResult, pictures.NotQuick):
+    except (UnusableResult, Larger):
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
-        raise too_large(str(error) or "it takes more memory than there is") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise too_large(str(error)) from error
+    except MemoryError as error:
+        raise too_large("it takes more memory to read than a file may") from error
     except Exception as error:  # decoders raise what they like for broken bytes
         if isinstance(error, Unread):
             raise

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from storage.media import decoding, pictures
-from storage.media.base import UnusableResult
+from storage.media.base import Larger, UnusableResult
 from storage.media.pictures import THUMBNAIL_PIXELS
 from storage.media.source import Source
 
@@ -25,7 +25,11 @@ _PROGRAMS = ("__main__", "datasets")
 def work(descriptor: int, request: dict[str, Any]) -> dict[str, Any]:
     """The file's facts, or why it has none. What is raised besides is a fault of ours."""
     try:
-        media = decoding.measure(Source(descriptor), claimed=request.get("claimed"), ordered=request.get("ordered"))
+        media = decoding.measure(
+            Source(descriptor), claimed=request.get("claimed"), ordered=request.get("ordered"), pixels=request["pixels"]
+        )
+    except Larger:
+        return {"larger": True}
     except UnusableResult as error:
         return {"unusable": error.code, "message": error.message, "cut_off": error.cut_off}
     except OSError as error:

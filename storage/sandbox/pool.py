@@ -46,11 +46,12 @@ class Died(Exception):
 
 
 class Limits(NamedTuple):
-    """Of one file. `wait_seconds`: for a place."""
+    """Of one file. `wait_seconds`: for a place. `large`: of these there is one at a time, besides the others."""
 
     cpu_seconds: int
     memory_bytes: int
     wait_seconds: float
+    large: bool = False
 
 
 class Pool:
@@ -58,7 +59,7 @@ class Pool:
 
     def __init__(self, module: str, size: int, share: int) -> None:
         self._module = module
-        self._places = Places(size, share)
+        self._places, self._large = Places(size, share), Places(1, 1)
         self._guard = threading.Lock()
         self._nursery: _Nursery | None = None
         self._rests_until = 0.0
@@ -67,7 +68,7 @@ class Pool:
     def run(self, account: Hashable, descriptor: int, request: dict[str, Any], limits: Limits) -> dict[str, Any]:
         """What `work` answers. Raises Died, or SandboxAway."""
         try:
-            with self._places.one(account, limits.wait_seconds):
+            with (self._large if limits.large else self._places).one(account, limits.wait_seconds):
                 for _ in range(TRIES):
                     nursery = self._living()
                     try:
