@@ -41,6 +41,7 @@ from api.limits import Limits
 from api.live import Live
 from api.rates import Rates
 from api.readiness import Readiness
+from api.rooms import Rooms
 from api.streams import Protocol, Server
 from api.tasks import keep
 from api.wakes import follow
@@ -98,6 +99,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.keys.start()
     app.state.rates = Rates()
     app.state.wall = Wall()
+    app.state.rooms = Rooms()
     app.state.readiness = Readiness()
     app.state.intake = Intake()
     app.state.reads = Grouper(jobs.read_group, name="reads")

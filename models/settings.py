@@ -53,7 +53,6 @@ class Settings(BaseSettings):
     )
     decode_wait_seconds: float = Field(3.0, ge=0, description="How long a file waits to be read before it comes again.")
     uploads_per_account: int = Field(4, ge=1, description="Uploads of one account at once, per API process.")
-    upload_seconds: float = Field(600.0, gt=0, description="From an upload's first byte to its last.")
     spool_megabytes: int = Field(
         2048, ge=1, description="Room that uploads under way may take on disk, per API process."
     )
