@@ -111,7 +111,14 @@ def _begin(control: socket.socket, children: dict[int, _Child], worker: Any) -> 
     request = json.loads(data)
     file, answer = descriptors
     os.set_blocking(answer, True)
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:  # the machine may have no more processes
+        with suppress(OSError):
+            os.write(answer, b'\n{"away": true}')
+        os.close(file)
+        os.close(answer)
+        return True
     if pid == 0:
         _become_child(control, children, worker, request, file, answer)
     os.close(file)

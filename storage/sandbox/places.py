@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+REMEMBERED = 1000  # accounts, of which it is known when they were served
 SLOW_SECONDS = 1.0  # from here on an account's line is one that its own files hold up
 
 
@@ -29,6 +30,7 @@ class Places:
         self._free, self._share = size, share
         self._used: Counter[Hashable] = Counter()
         self._line: list[_Waiter] = []
+        self._last: dict[Hashable, float] = {}  # when an account was given a place
 
     @contextmanager
     def one(self, account: Hashable, seconds: float) -> Iterator[None]:
@@ -63,13 +65,19 @@ class Places:
                 raise NoPlace
 
     def _give(self) -> None:
-        """To those whose account has least, and of them to who has waited longest."""
+        """To those whose account has least, of them to whose was served longest ago, then to who has waited longest."""
         while self._free:
             fitting = [each for each in self._line if self._used[each.account] < self._share]
             if not fitting:
                 return
-            chosen = min(fitting, key=lambda each: (self._used[each.account], each.since))
+            chosen = min(
+                fitting, key=lambda each: (self._used[each.account], self._last.get(each.account, 0.0), each.since)
+            )
             self._line.remove(chosen)
             self._used[chosen.account] += 1
             self._free -= 1
+            self._last.pop(chosen.account, None)
+            self._last[chosen.account] = time.monotonic()
+            if len(self._last) > REMEMBERED:
+                del self._last[next(iter(self._last))]
             chosen.given.set()

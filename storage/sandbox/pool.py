@@ -141,6 +141,7 @@ class _Nursery:
             self.close()
             raise
         self.pid = self._process.pid
+        log.info("files are read by process %d and its children; locks besides limits: %s", self.pid, self.locks)
 
     def ask(self, descriptor: int, request: dict[str, Any], limits: Limits) -> dict[str, Any]:
         seconds = limits.cpu_seconds * CLOCK_TO_CPU + CLOCK_SECONDS
@@ -150,7 +151,7 @@ class _Nursery:
             with theirs:
                 self._send(json.dumps(asked).encode(), [descriptor, theirs.fileno()])
             ours.settimeout(seconds + CLOCK_SECONDS)
-            return _verdict(_read(ours))
+            return _verdict(_read(ours), limits.cpu_seconds)
 
     def _send(self, data: bytes, descriptors: list[int]) -> None:
         with self._guard:
@@ -183,14 +184,20 @@ def _read(answer: socket.socket) -> bytes:
     return bytes(data)
 
 
-def _verdict(data: bytes) -> dict[str, Any]:
-    """The child's line, if the nursery's, which is the last, says that it ended well."""
+def _verdict(data: bytes, cpu_seconds: int) -> dict[str, Any]:
+    """The child's line, if the nursery's, which is the last, says that it ended well. One that was late for want of a
+    processor may come again; one that had half of its time of it has shown what it is.
+    """
     said, _, last = data.rpartition(b"\n")
     try:
         end = json.loads(last)
+        if end.get("away"):
+            raise SandboxAway("the machine has no process for the file")
         code = int(end["ended"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise _Lost from None
+    if end.get("late") and end.get("cpu", 0) >= cpu_seconds / 2:
+        raise Died("time")
     if end.get("late"):
         raise SandboxAway("the machine has no time to read the file")
     if code != 0:

@@ -265,6 +265,34 @@ def test_a_free_place_is_given_to_who_has_least() -> None:
         thread.join()
 
 
+def test_one_place_is_given_in_turns() -> None:
+    """However many one account has in the line, and however early they came."""
+    places, order = Places(1, 1), list[str]()
+
+    def wait(account: str) -> None:
+        with places.one(account, 30):
+            order.append(account)
+
+    with places.one("a", 0):
+        waiting = []
+        for account in ("a", "a", "a", "b"):
+            waiting.append(threading.Thread(target=wait, args=(account,)))
+            waiting[-1].start()
+            wait_for(lambda: len(places._line) == len(waiting))
+    for thread in waiting:
+        thread.join()
+    assert order == ["b", "a", "a", "a"]
+
+
+def test_a_machine_without_processes_is_no_fault_of_the_file() -> None:
+    with pytest.raises(SandboxAway):
+        pool._verdict(b'\n{"away": true}', 10)
+    with pytest.raises(SandboxAway):
+        pool._verdict(b'\n{"ended": -9, "late": true, "cpu": 4.9}', 10)
+    with pytest.raises(Died, match="time"):
+        pool._verdict(b'\n{"ended": -9, "late": true, "cpu": 5.0}', 10)
+
+
 def test_an_account_whose_files_hold_up_its_line_does_not_wait_in_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of those who wait holds a thread of a worker's."""
     monkeypatch.setattr("storage.sandbox.places.SLOW_SECONDS", 0.0)
