@@ -27,7 +27,7 @@ AGAIN_SECONDS = 3  # when to send a file again that nobody had time to read
 FULL_SECONDS = 30  # when to send a file again that did not fit on our disk
 Known = TypeVar("Known")
 
-EXAMINED_AT_ONCE = 8  # twice what one account may have under way; the reading itself is the sandbox's
+EXAMINED_AT_ONCE = 32  # eight times what one account may have under way: they wait for the sandbox, and for S3
 
 
 def limiter() -> CapacityLimiter:

@@ -1,4 +1,4 @@
-"""Who is decoded for next: a few places, of which no account has all."""
+"""Whose file is read next: a few places, of which no account has all, and of which the last is for those who have none."""
 
 import threading
 import time
@@ -64,10 +64,15 @@ class Places:
                 self._line.remove(waiter)
                 raise NoPlace
 
+    def _may(self, account: Hashable) -> bool:
+        """The last place is kept for who has none."""
+        used = self._used[account]
+        return used < self._share and (used == 0 or self._free > 1)
+
     def _give(self) -> None:
         """To those whose account has least, of them to whose was served longest ago, then to who has waited longest."""
         while self._free:
-            fitting = [each for each in self._line if self._used[each.account] < self._share]
+            fitting = [each for each in self._line if self._may(each.account)]
             if not fitting:
                 return
             chosen = min(
