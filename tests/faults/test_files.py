@@ -22,7 +22,7 @@ from tests.storage.test_sandbox import verdict
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 Writer = Callable[[bytes], Path]
-EXAMPLES = int(os.environ.get("HEADRACE_FUZZ_FILES", "1200"))
+EXAMPLES = int(os.environ.get("HEADRACE_FUZZ_FILES", "600"))
 CODES = {
     "empty_result", "broken_result", "unknown_result", "unread_kind", "result_too_large", "unexpected_page",
 }  # fmt: skip
