@@ -98,10 +98,12 @@ def test_what_living_jobs_may_bring_counts_as_storage_until_they_end() -> None:
     assert one("select expected_bytes from accounts where id = %s", who) == (room,)
     claim = claimed(answers[0].job_id)
     with transaction() as conn:
-        end(conn, who, claim.job_id, Ending("failed"), token=claim.token)
+        end(conn, who, claim.job_id, Ending("failed", error_code="x", error_message="y"), token=claim.token)
     assert isinstance(place(order(who, offer))[0], Accepted), "what has ended brings nothing any more"
     assert place(order(who, offer))[0].code == "storage_quota_exceeded"
-    assert_books_are_clean()
+    assert one(
+        "select a.expected_bytes, sum(r.expected_bytes)::bigint from accounts a join job_runs r on r.account_id = a.id group by a.id"
+    ) == (room, room)
 
 
 def test_an_account_with_any_room_may_always_have_one_job() -> None:
