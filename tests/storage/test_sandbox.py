@@ -207,7 +207,7 @@ def test_what_ends_nurseries_is_not_tried_for_ever(probes: Pool, probe: Callable
 
     thread = threading.Thread(target=ask)
     thread.start()
-    killed: set[int] = set()
+    killed, children = set[int](), list[int]()
 
     def at_work() -> int | None:
         """The nursery that has the file now, unless it was killed already."""
@@ -218,9 +218,11 @@ def test_what_ends_nurseries_is_not_tried_for_ever(probes: Pool, probe: Callable
         pid = wait_for(at_work)
         assert isinstance(pid, int)
         killed.add(pid)
+        children += descendants(pid)
         os.kill(pid, signal.SIGKILL)
     thread.join()
     assert [type(each) for each in failed] == [Died]
+    wait_for(lambda: not any(Path(f"/proc/{each}").exists() for each in children))
 
 
 def test_a_sandbox_that_cannot_be_started_is_no_fault_of_the_file(
