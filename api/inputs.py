@@ -12,7 +12,6 @@ from starlette.requests import Request
 
 from api.receiving import in_thread, made, same_as
 from api.rooms import Rooms
-from api.rooms import Rooms
 from api.walls import Wall
 from common import guard
 from models import uploads
