@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from api.places import Place
 from api.receiving import in_thread, made, same_as
+from api.rooms import Rooms
 from api.walls import Wall
 from common import guard
 from models import uploads
@@ -38,10 +39,12 @@ async def _accepted(request: Request, account_id: UUID, param: str, wanted: str,
     wall: Wall = request.app.state.wall
     place: Place = request.app.state.places.ordinary
     if given[:5].lower() == "data:":
-        found = await in_thread(
-            request, incoming.data_uri_bytes("data:" + given[5:]), account_id, param=param, wanted=wanted,
-            known=partial(same_as, account_id, wanted, param),
-        )  # fmt: skip
+        rooms: Rooms = request.app.state.rooms
+        async with rooms.of_data(account_id, len(given), settings().decode_wait_seconds):
+            found = await in_thread(
+                request, incoming.data_uri_bytes("data:" + given[5:]), account_id, param=param, wanted=wanted,
+                known=partial(same_as, account_id, wanted, param),
+            )  # fmt: skip
         if isinstance(found, NewUpload):
             found = await wall.run(account_id, partial(place.run, partial(made, found)))
         return uploads.id_text(found.id)

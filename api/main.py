@@ -41,6 +41,7 @@ from api.live import Live
 from api.places import Places
 from api.rates import Rates
 from api.readiness import Readiness
+from api.rooms import Rooms
 from api.serving import serve
 from api.tasks import keep
 from api.wakes import follow
@@ -99,6 +100,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.keys.start()
     app.state.wall = Wall()
     app.state.places = Places()
+    app.state.rooms = Rooms()
     app.state.readiness = Readiness()
     app.state.intake = Intake()
     app.state.reads = Grouper(jobs.read_group, name="reads")

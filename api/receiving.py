@@ -17,10 +17,12 @@ from models.errors import Busy, StorageQuotaExceeded, Unavailable, UnusableFile
 from models.settings import settings
 from models.uploads import Found, NewUpload
 from storage import incoming, keys
+from storage.media import SandboxAway
 from storage.s3 import StorageError, storage
 
 log = logging.getLogger(__name__)
 
+AGAIN_SECONDS = 3  # when to send a file again that nobody had time to read
 FULL_SECONDS = 30  # when to send a file again that did not fit on our disk
 Known = TypeVar("Known")
 
@@ -52,7 +54,7 @@ def prepared(
 ) -> NewUpload | Known:
     """Store a stream of bytes, so that it may become an upload; or what `known` says of these bytes, by their SHA-256.
 
-    Raises UnusableFile, StorageQuotaExceeded (before anything is stored), Unavailable (S3 is away, our disk is full).
+    Raises UnusableFile, StorageQuotaExceeded (before anything is stored), Unavailable (S3 is away, our disk is full, others are read).
     """
     try:
         with room_on_disk(), scratch_file() as file:
@@ -62,7 +64,7 @@ def prepared(
                 return found
             with transaction() as conn:
                 uploads.check_room(conn, account_id, size_bytes)
-            media = incoming.examine(Path(file.name))
+            media = incoming.examine(Path(file.name), account_id)
             if not incoming.fits(wanted, media.media_type):
                 raise _unfit(param, wanted, media.media_type)
             upload_id = uuid7()
@@ -72,6 +74,8 @@ def prepared(
         raise UnusableFile(error.message, param=param, reason=error.code) from error
     except StorageError as error:
         raise Unavailable("the file could not be stored; try again soon") from error
+    except SandboxAway as error:
+        raise Unavailable("the file cannot be read just now; try again soon", retry_after=AGAIN_SECONDS) from error
     return NewUpload(
         upload_id, account_id, key, media.media_type, size_bytes, digest, media.width, media.height, media.duration_ms
     )

@@ -17,6 +17,7 @@ from api.auth import needs, permitted
 from api.lean import LeanRoute, answer, handled_by, read_body
 from api.once import Key, asked, key_of, made_answer, once
 from api.receiving import in_thread, room_on_disk, without_stray
+from api.rooms import Rooms
 from api.texts import check_form
 from api.views import upload_view
 from api.walls import Wall, WalledRoute
@@ -24,6 +25,7 @@ from models import answered, uploads
 from models.access import Caller
 from models.db import certain, transaction
 from models.errors import InvalidRequest, NotFound
+from models.settings import settings
 from models.uploads import NewUpload
 from storage import incoming
 
@@ -53,16 +55,23 @@ BODY = {
 async def _create(request: Request) -> Response:
     who = await permitted(request, "generate")
     key = key_of(request)
+    rooms: Rooms = request.app.state.rooms
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        with room_on_disk():  # more than a mebibyte of a form goes to disk as well, in files without a name
-            async with request.form(max_files=1, max_fields=8, max_part_size=FIELD_BYTES) as form:
-                check_form(form)
-                part = form.get("file")
-                if not isinstance(part, UploadFile):
-                    raise InvalidRequest("the form has no file in its field `file`", param="file")
-                return await _received(request, who, key, _parts(part.file), "file")
+        async with rooms.of_form(request, who.account_id):
+            return await _of_form(request, who, key)
     body, _ = await read_body(request, schemas.FileData)
-    return await _received(request, who, key, incoming.data_uri_bytes(body.data), "data")
+    async with rooms.of_data(who.account_id, len(body.data), settings().decode_wait_seconds):
+        return await _received(request, who, key, incoming.data_uri_bytes(body.data), "data")
+
+
+async def _of_form(request: Request, who: Caller, key: str | None) -> Response:
+    with room_on_disk():  # more than a mebibyte of a form goes to disk as well, in files without a name
+        async with request.form(max_files=1, max_fields=8, max_part_size=FIELD_BYTES) as form:
+            check_form(form)
+            part = form.get("file")
+            if not isinstance(part, UploadFile):
+                raise InvalidRequest("the form has no file in its field `file`", param="file")
+            return await _received(request, who, key, _parts(part.file), "file")
 
 
 async def _received(request: Request, who: Caller, key: str | None, chunks: Iterable[bytes], param: str) -> Response:

@@ -111,7 +111,7 @@ class Stand:
                 "update reservations set resolution = 'refund', settled = 0, refunded = amount, resolved_at = app_now() where resolution is null"
             )
             conn.execute("delete from job_runs")
-            conn.execute("update accounts set slots_in_use = 0")
+            conn.execute("update accounts set slots_in_use = 0, expected_bytes = 0")
         with redis.Redis.from_url(settings().redis_url) as client:
             client.flushall()
         with psycopg.connect(settings().database_url, autocommit=True) as conn:

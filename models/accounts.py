@@ -45,7 +45,7 @@ class User(SQLModel, table=True):
 
 
 class Account(SQLModel, table=True):
-    """Who pays. `available`, `reserved`, `slots_in_use` and `storage_bytes` are sums kept under this row's lock; the
+    """Who pays. `available`, `reserved`, `slots_in_use`, `storage_bytes` and `expected_bytes` are sums kept under this row's lock; the
     audit proves them. `event_number` is the number of the account's newest event, without gaps.
     """
 
@@ -53,6 +53,7 @@ class Account(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint("available >= 0 and reserved >= 0 and debt >= 0", name="credits_not_negative"),
         CheckConstraint("slots_in_use >= 0 and storage_bytes >= 0 and event_number >= 0", name="counts_not_negative"),
+        CheckConstraint("expected_bytes >= 0", name="expected_not_negative"),
         {"postgresql_with": {"fillfactor": "70"}},  # every submit and end updates a row in place
     )
 
@@ -64,6 +65,7 @@ class Account(SQLModel, table=True):
     debt: int = counter()
     slots_in_use: int = Field(default=0, sa_type=Integer, nullable=False, sa_column_kwargs={"server_default": "0"})
     storage_bytes: int = counter()
+    expected_bytes: int = counter()  # what its living jobs are taken to bring (models/submit.py)
     event_number: int = counter()
     has_webhooks: bool = Field(  # kept by models.webhooks
         default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": text("false")}

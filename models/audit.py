@@ -165,6 +165,13 @@ RULES = (
             group by a.id having a.slots_in_use <> count(r.job_id)""",
     ),
     Rule(
+        "what_comes_is_counted",
+        "what an account is taken to expect is what its living jobs are",
+        """select a.id as account_id, a.expected_bytes, coalesce(sum(r.expected_bytes), 0)::bigint as of_jobs
+             from accounts a left join job_runs r on r.account_id = a.id
+            group by a.id having a.expected_bytes <> coalesce(sum(r.expected_bytes), 0)""",
+    ),
+    Rule(
         "storage_is_counted",
         "an account's storage use is its stored results and uploads",
         """select a.id as account_id, a.storage_bytes, coalesce(sum(s.bytes), 0)::bigint as stored

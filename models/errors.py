@@ -182,6 +182,14 @@ class TooManyListeners(DomainError):
     retryable = True
 
 
+class TooManyUploads(DomainError):
+    """The account has too many uploads under way."""
+
+    code = "too_many_uploads"
+    status = 429
+    retryable = True
+
+
 class EndpointLimit(DomainError):
     """The account has as many webhook endpoints as it may have."""
 

@@ -152,6 +152,7 @@ class JobRun(SQLModel, table=True):
     requeued: bool = Field(default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": "false"})
     status: str = Field(default="queued", sa_type=Text, nullable=False, sa_column_kwargs={"server_default": "queued"})
     dispatched: bool = Field(sa_type=Boolean, nullable=False)
+    expected_bytes: int = counter()  # as it was counted for the account at submit
     token: int = counter()
     lease_owner: str | None = Field(default=None, sa_type=Text, nullable=True)
     wake_at: datetime | None = moment()

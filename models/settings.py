@@ -72,6 +72,16 @@ class Settings(BaseSettings):
     first_byte_seconds: float = Field(5.0, gt=0, description="After so long S3 has not begun to send a file: 503.")
     max_body_bytes: int = Field(1_048_576, ge=1024)
     max_upload_bytes: int = Field(52_428_800, ge=1024, description="Largest input file, uploaded or fetched for a job.")
+    decoders: int = Field(4, ge=1, le=64, description="Files read at once, per process; half of them for one account.")
+    decode_seconds: int = Field(10, ge=1, description="CPU seconds that reading a file may take; large ones more.")
+    decode_megabytes: int = Field(
+        1024, ge=256, description="Memory that reading a large picture may take; one at a time."
+    )
+    decode_wait_seconds: float = Field(3.0, ge=0, description="How long a file waits to be read before it comes again.")
+    uploads_per_account: int = Field(4, ge=1, description="Uploads of one account at once, per API process.")
+    spool_megabytes: int = Field(
+        2048, ge=1, description="Room that uploads under way may take on disk, per API process."
+    )
     page_size_max: int = Field(100, ge=1, le=1000)
     catalogue_refresh_seconds: float = Field(5.0, gt=0, description="How soon an API process sees a new catalogue.")
     key_cache_seconds: float = Field(3.0, ge=0, le=5, description="How long a revoked key may still pass in a process.")

@@ -31,6 +31,10 @@ from models.errors import (
 )
 from models.settings import settings
 
+# What a job of each kind is taken to bring until it has ended. A mean of what providers send: what really lands is counted
+# as it lands, and no job is refused for an estimate alone while nothing else of its account's is alive.
+EXPECTED_BYTES = {"image": 1_048_576, "video": 8_388_608, "speech": 1_048_576, "text": 16_384}
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -83,6 +87,7 @@ class _Account:
     slots_in_use: int
     event_number: int
     storage_bytes: int
+    expected_bytes: int
     slots: int
     storage_quota_bytes: int
     credit_price_usd_micros: int
@@ -140,7 +145,7 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
 
 
 _LOCK = """
-select a.id, a.available, a.reserved, a.debt, a.slots_in_use, a.event_number, a.storage_bytes,
+select a.id, a.available, a.reserved, a.debt, a.slots_in_use, a.event_number, a.storage_bytes, a.expected_bytes,
        p.slots, p.storage_quota_bytes, p.credit_price_usd_micros, p.markup_bp, a.has_webhooks, app_now(),
        p.daily_text_jobs
   from accounts a join plans p on p.id = a.plan_id
@@ -245,7 +250,8 @@ def _decide(
         rate, quantity_milli, price = prices.quote(entry.price, order.input, account)
     except InvalidInput as refused:  # this order's own fault; the others of its batch go on
         return refused
-    refusal = _refusal(account, price) or _over_limits(order, account, counts, price)
+    expected = EXPECTED_BYTES[entry.kind]
+    refusal = _refusal(account, price, expected) or _over_limits(order, account, counts, price)
     if refusal:
         return refusal
     model_slot, in_use = (order.account_id, entry.id), counts.models_in_use
@@ -261,6 +267,7 @@ def _decide(
     _count(order, counts, price)
     account.available -= price
     account.reserved += price
+    account.expected_bytes += expected
     if account.told_from is None and (account.has_webhooks or order.webhook):
         account.told_from = account.event_number
     account.event_number += 1
@@ -272,7 +279,7 @@ def _decide(
             "model_id": entry.id, "model_version": order.offer.version, "input": order.input, "queue": queue,
             "priority": order.priority, "retry_of": order.retry_of, "price": price, "unit": entry.price.unit,
             "quantity_milli": quantity_milli, "numerator": rate.numerator, "denominator": rate.denominator,
-            "dispatched": dispatched, "available": account.available, "reserved": account.reserved,
+            "dispatched": dispatched, "expected_bytes": expected, "available": account.available, "reserved": account.reserved,
             "event_number": account.event_number, "webhook": order.webhook, "key": order.idempotency_key, "body_hash": order.body_hash.hex(),
         }
     )  # fmt: skip
@@ -299,14 +306,17 @@ def _replay(order: Order, known: Mapping[tuple[UUID, str], tuple[bytes, UUID, st
     return Accepted(earlier[1], replayed=True, dispatched=False, queue=earlier[2])
 
 
-def _refusal(account: _Account, price: int) -> DomainError | None:
+def _refusal(account: _Account, price: int, expected: int) -> DomainError | None:
     if account.debt:
         return AccountBlocked(f"the account owes {account.debt} credits; pay them first", owed=account.debt)
-    if account.storage_bytes >= account.storage_quota_bytes:
+    used, coming, quota = account.storage_bytes, account.expected_bytes, account.storage_quota_bytes
+    if used >= quota or (coming and used + coming + expected > quota):
         return StorageQuotaExceeded(
-            f"{account.storage_bytes} of {account.storage_quota_bytes} bytes are in use; delete results or change plan",
-            used_bytes=account.storage_bytes,
-            quota_bytes=account.storage_quota_bytes,
+            f"{used} of {quota} bytes are in use, and jobs under way may bring {coming} more; "
+            "delete results, wait for jobs to end, or change plan",
+            used_bytes=used,
+            expected_bytes=coming,
+            quota_bytes=quota,
         )
     if price > account.available:
         return NotEnoughCredits(
@@ -360,6 +370,7 @@ def _document(accounts: Mapping[UUID, _Account], writes: _Writes) -> bytes:
                 {
                     "id": account_id, "available": account.available, "reserved": account.reserved,
                     "slots_in_use": account.slots_in_use, "event_number": account.event_number,
+                    "expected_bytes": account.expected_bytes,
                 }
                 for account_id, account in accounts.items() if account.changed
             ],
@@ -374,7 +385,7 @@ new as materialized (
   select x.* from doc, jsonb_to_recordset(d->'jobs') as x(
     id uuid, account_id uuid, api_key_id uuid, model_id text, model_version int, input jsonb, queue text,
     priority smallint, retry_of uuid, price bigint, unit text, quantity_milli bigint, numerator bigint,
-    denominator bigint, dispatched boolean, available bigint, reserved bigint, event_number bigint,
+    denominator bigint, dispatched boolean, expected_bytes bigint, available bigint, reserved bigint, event_number bigint,
     webhook jsonb, key text, body_hash text)
 ), j as (
   insert into jobs (id, account_id, api_key_id, model_id, model_version, input, queue, retry_of, price_credits, unit,
@@ -382,8 +393,8 @@ new as materialized (
   select id, account_id, api_key_id, model_id, model_version, input, queue, retry_of, price, unit,
          quantity_milli, numerator, denominator, nullif(webhook, 'null') from new
 ), r as (
-  insert into job_runs (job_id, account_id, model_id, queue, priority, dispatched, wake_at)
-  select id, account_id, model_id, queue, priority, dispatched,
+  insert into job_runs (job_id, account_id, model_id, queue, priority, dispatched, expected_bytes, wake_at)
+  select id, account_id, model_id, queue, priority, dispatched, expected_bytes,
          case when dispatched then app_now() + make_interval(secs => (d->>'ring_again_seconds')::float) end
     from new, doc
 ), held as (
@@ -413,8 +424,8 @@ new as materialized (
      set body_hash = excluded.body_hash, job_id = excluded.job_id, created_at = excluded.created_at
 )
 update accounts a set available = x.available, reserved = x.reserved, slots_in_use = x.slots_in_use,
-                      event_number = x.event_number
+                      event_number = x.event_number, expected_bytes = x.expected_bytes
   from doc, jsonb_to_recordset(d->'accounts')
-    as x(id uuid, available bigint, reserved bigint, slots_in_use int, event_number bigint)
+    as x(id uuid, available bigint, reserved bigint, slots_in_use int, event_number bigint, expected_bytes bigint)
  where a.id = x.id
 """

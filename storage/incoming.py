@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -52,10 +52,12 @@ def spool(chunks: Iterable[bytes], file: IO[bytes], max_bytes: int) -> Spooled:
     return Spooled(digest.digest(), size)
 
 
-def examine(path: Path) -> Media:
-    """What a file on disk is. Raises UnusableFile where it is broken, has too many pixels, or is no picture, sound or film."""
+def examine(path: Path, account: Hashable) -> Media:
+    """What a file on disk is. Raises UnusableFile where it is broken, has too many pixels, or is no picture, sound or film;
+    SandboxAway where nobody can read it just now.
+    """
     try:
-        media = measure(path)
+        media = measure(path, account=account)
     except UnusableResult as error:
         # What the bytes were is for those who asked a provider; an address may lead where not everybody may read.
         code, message = _FILES.get(error.code, _FILES["unknown_result"])

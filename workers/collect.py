@@ -55,7 +55,7 @@ class Collector:
         """Store every output. What cannot be used for good is left out, if the rest is what was ordered.
 
         Raises UnusableResult (nothing of the kind that was ordered, with what there is instead), NotFetched, StorageError,
-        OSError, LeaseLost. May be called again: what is stored is not stored again.
+        SandboxAway, OSError, LeaseLost. May be called again: what is stored is not stored again.
         """
         self._end = time.monotonic() + fetching_seconds(self._hold.claim)
         missing: UnusableResult | NotFetched | None = None
@@ -142,12 +142,13 @@ class Collector:
         if not first:
             raise UnusableResult("empty_result", "the provider's result is empty", cut_off=True)
         if len(first) <= MEMORY_BYTES and is_picture(bytes(first[:64])):
-            media = measure_picture(bytes(first))
+            media = measure_picture(bytes(first), account=self._hold.claim.account_id)
             return self._store(index, media, bytes(first), hashlib.sha256(first).digest(), len(first))
         with scratch_file() as file:
             digest, size = _spool(chain([bytes(first)], chunks), file)
             path = Path(file.name)
-            media = measure(path, claimed=output.claimed_media_type, ordered=self._hold.claim.entry.kind)
+            claim = self._hold.claim
+            media = measure(path, claimed=output.claimed_media_type, ordered=claim.entry.kind, account=claim.account_id)
             asset = self._store(index, media, path, digest, size)
         if kind_of(asset.media_type) == "text":
             self._said[index] = first[:SAID_BYTES].decode(errors="replace")

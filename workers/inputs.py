@@ -17,6 +17,7 @@ from models.runs import Claim
 from models.settings import settings
 from storage import incoming, keys
 from storage.incoming import UnusableFile
+from storage.media import SandboxAway
 from storage.s3 import StorageError, storage
 from workers.providers.base import InputFile
 
@@ -71,6 +72,10 @@ def _one(claim: Claim, field: str, wanted: str, given: str, resolve: Resolver, l
         raise UnusableInput(
             "storage_failed", f"input.{field} could not be stored or read", field=field, retryable=error.retryable
         ) from error
+    except SandboxAway as error:  # as our storage's faults: the file may be fine, and nobody was asked yet
+        raise UnusableInput(
+            "storage_failed", f"input.{field} cannot be read just now", field=field, retryable=True
+        ) from error
     if not incoming.fits(wanted, file.media_type):
         message = f"input.{field} takes a file of kind {wanted}; this is {file.media_type}"
         raise UnusableInput("unwanted_file", message, field=field)
@@ -101,7 +106,7 @@ def _fetched(claim: Claim, field: str, url: str, resolve: Resolver, lost: Callab
         ) as answer:
             incoming.spool(_while_wanted(answer.content(), field, lost), temporary, limit)
         path = Path(temporary.name)
-        media = incoming.examine(path)
+        media = incoming.examine(path, claim.account_id)
         storage().put_file(key, path, media.media_type)
         return InputFile(media.media_type, path.stat().st_size, partial(_stored, key))
 

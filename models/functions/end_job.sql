@@ -30,7 +30,7 @@ begin
   select a.available, a.reserved, a.event_number, a.has_webhooks, p.slots - a.slots_in_use as free into acc
     from accounts a join plans p on p.id = a.plan_id where a.id = p_account for no key update of a;
   -- Statements after the account's lock, so that what hangs on the account is seen as it is under it.
-  select r.token, r.cancel_requested_at is not null as canceled, r.model_id, r.attempts, r.dispatched, r.started_at, v.amount into run
+  select r.token, r.cancel_requested_at is not null as canceled, r.model_id, r.attempts, r.dispatched, r.started_at, r.expected_bytes, v.amount into run
     from job_runs r join reservations v on v.job_id = r.job_id where r.job_id = p_job for update of r;
   if not found or run.token <> p_token then
     outcome := 'stale';
@@ -145,7 +145,8 @@ begin
                   else jsonb_build_object('error', jsonb_build_object('code', p_error_code, 'message', p_error_message)) end
           || p_extra);
   update accounts set available = v_available, reserved = acc.reserved - run.amount, event_number = end_job.event_number,
-                      slots_in_use = slots_in_use - run.dispatched::int, storage_bytes = storage_bytes + v_added
+                      slots_in_use = slots_in_use - run.dispatched::int, storage_bytes = storage_bytes + v_added,
+                      expected_bytes = expected_bytes - run.expected_bytes
    where id = p_account;
 
   if acc.has_webhooks or v_hooked then

@@ -6,28 +6,32 @@ given them.
 """
 
 import io
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from storage.media.base import broken
+from storage.media.base import LEAST_STEPS, STEP_BYTES, Larger, UnusableResult, broken, too_large
 
-MAX_CHUNKS = 1_000_000  # of a PNG
-MAX_SEGMENTS = 100_000  # of a JPEG, before its first scan
-MAX_FRAMES = 500_000  # of a GIF, and what stands between them
-MAX_BLOCKS = 10_000_000  # of one frame of a GIF
+MAX_STEPS = 500_000
 EXIF_BYTES = 65_536  # larger than this no segment of a JPEG can be
 WINDOW_BYTES = 65_536
 
+_MARKER = re.compile(rb"\xff[^\x00\xff]", re.DOTALL)
+_BEHIND_SAMPLES = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)  # restarts stand among samples
 _PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"IDAT", b"IEND"}
 
 
 @dataclass(slots=True)
 class Anatomy:
-    """`pieces` (begin, end) of the file, `exif` without its signature, `frames` as far as they were counted."""
+    """`pieces` (begin, end) of the file, `exif` without its signature, `frames` as far as they were counted, `scans` of a
+    JPEG.
+    """
 
     pieces: list[tuple[int, int]] = field(default_factory=list)
     exif: bytes = b""
     frames: int = 1
+    scans: int = 1
 
     def keep(self, begin: int, end: int) -> None:
         if self.pieces and self.pieces[-1][1] == begin:
@@ -35,18 +39,30 @@ class Anatomy:
         self.pieces.append((begin, end))
 
 
-def anatomy(file: BinaryIO, kind: str) -> Anatomy:
-    """Raises UnusableResult where the file ends before the picture does."""
-    return {"PNG": _png, "JPEG": _jpeg, "GIF": _gif}[kind](file)
+def anatomy(file: BinaryIO, kind: str, most: int | None = None) -> Anatomy:
+    """Raises UnusableResult where the file ends before the picture does. `most`: how many steps may be taken, behind which
+    it raises Larger. None: as many as its size explains, and more are an error.
+    """
+    size = file.seek(0, io.SEEK_END)
+    steps = min(MAX_STEPS, LEAST_STEPS + size // STEP_BYTES) if most is None else most
+    found = Anatomy()
+    for number, _ in enumerate({"PNG": _png, "JPEG": _jpeg, "GIF": _gif}[kind](file, found, size)):
+        if number >= steps:
+            if most is not None:
+                raise Larger
+            raise too_large(f"a picture of {size} bytes in more than {steps} parts")
+    return found
 
 
 def _cut_off() -> Exception:
     return broken("the picture ends too early", cut_off=True)
 
 
-def _png(file: BinaryIO) -> Anatomy:
-    size, found, place, frames = file.seek(0, io.SEEK_END), Anatomy([(0, 8)]), 8, 0
-    for _ in range(MAX_CHUNKS):
+def _png(file: BinaryIO, found: Anatomy, size: int) -> Iterator[None]:
+    found.keep(0, 8)
+    place, frames = 8, 0
+    while True:
+        yield
         file.seek(place)
         head = file.read(8)
         length, name = int.from_bytes(head[:4], "big"), head[4:]
@@ -63,14 +79,15 @@ def _png(file: BinaryIO) -> Anatomy:
         place = end
         if name == b"IEND":
             found.frames = max(1, frames)
-            return found
-    raise broken("the picture has too many chunks")
+            return
 
 
-def _jpeg(file: BinaryIO) -> Anatomy:
-    """What stands before the first scan is looked at; from there on all is the picture's."""
-    size, found, place = file.seek(0, io.SEEK_END), Anatomy([(0, 2)]), 2
-    for _ in range(MAX_SEGMENTS):
+def _jpeg(file: BinaryIO, found: Anatomy, size: int) -> Iterator[None]:
+    """What stands before the first scan is looked at; from there on all is the picture's, and its scans are counted."""
+    found.keep(0, 2)
+    place = 2
+    while True:
+        yield
         file.seek(place)
         head = file.read(10)
         if head[:1] != b"\xff" or head[1:2] in {b"\x00", b"\xff"}:
@@ -81,7 +98,8 @@ def _jpeg(file: BinaryIO) -> Anatomy:
         code, end = head[1], place + 2 + int.from_bytes(head[2:4], "big")
         if code == 0xDA:
             found.keep(place, size)
-            return found
+            yield from _count_scans(file, found, end)
+            return
         if code == 0x01 or 0xD0 <= code <= 0xD8:  # they stand alone
             place += 2
             continue
@@ -96,30 +114,45 @@ def _jpeg(file: BinaryIO) -> Anatomy:
     raise _cut_off()
 
 
-def _marker(file: BinaryIO, place: int) -> int:
+def _count_scans(file: BinaryIO, found: Anatomy, place: int) -> Iterator[None]:
+    """From the first scan's samples to the picture's end, or the file's."""
+    while True:
+        yield
+        try:
+            place = _marker(file, place, _BEHIND_SAMPLES)
+        except UnusableResult:  # a picture that is cut off is the decoder's to find
+            return
+        file.seek(place)
+        head = file.read(4)
+        code = head[1]
+        if code == 0xD9 or len(head) < 4:
+            return
+        found.scans += code == 0xDA
+        place += 2 if code in {0x01, 0xD8} else 2 + int.from_bytes(head[2:], "big")
+
+
+def _marker(file: BinaryIO, place: int, sign: re.Pattern[bytes] = _MARKER) -> int:
     """Where the next marker begins; what is no marker is passed over, as decoders do."""
     while True:
         file.seek(place)
         window = file.read(WINDOW_BYTES)
         if len(window) < 2:
             raise _cut_off()
-        at = window.find(0xFF)
-        while 0 <= at < len(window) - 1 and window[at + 1] in {0x00, 0xFF}:
-            at = window.find(0xFF, at + 1)
-        if 0 <= at < len(window) - 1:
-            return place + at
-        place += len(window) - 1 if at >= 0 else len(window)
+        if found := sign.search(window):
+            return place + found.start()
+        place += len(window) - (window[-1] == 0xFF)
 
 
-def _gif(file: BinaryIO) -> Anatomy:
-    size = file.seek(0, io.SEEK_END)
+def _gif(file: BinaryIO, found: Anatomy, size: int) -> Iterator[None]:
     file.seek(0)
     head = file.read(13)
     if len(head) < 13:
         raise _cut_off()
     place = 13 + _colours(head[10])
-    found, frames = Anatomy([(0, min(place, size))]), 0
-    for _ in range(MAX_FRAMES):
+    found.keep(0, min(place, size))
+    frames = 0
+    while True:
+        yield
         file.seek(place)
         head = file.read(10)
         if not head and frames:  # some writers forget to say that this is all
@@ -143,7 +176,6 @@ def _gif(file: BinaryIO) -> Anatomy:
             found.keep(place, end)
         place = end
     found.frames = max(1, frames)
-    return found
 
 
 def _colours(flags: int) -> int:
@@ -154,7 +186,7 @@ def _colours(flags: int) -> int:
 def _blocks_end(file: BinaryIO, place: int, size: int) -> int:
     """Where a row of blocks ends, each of which says how long it is; the last one says 0."""
     base, window = place, b""
-    for _ in range(MAX_BLOCKS):
+    while True:
         if place - base >= len(window):
             base = place
             file.seek(base)
@@ -167,4 +199,3 @@ def _blocks_end(file: BinaryIO, place: int, size: int) -> int:
             return place
         if place >= size:
             raise _cut_off()
-    raise broken("the picture has too many blocks")

@@ -2,9 +2,15 @@
 
 from dataclasses import dataclass
 
+SVG = "image/svg+xml"
 MAX_PIXELS = 50_000_000
 MAX_SECONDS = 24 * 3600.0  # of sound or film: what claims more is an error, and would not fit the column much later
+LEAST_STEPS, STEP_BYTES = 10_000, 64  # chunks, segments, boxes, frames: so many, and one more for each so many bytes
 RATES = range(2_000, 768_001)  # samples a second: from below a telephone's to above a studio's
+
+
+class Larger(Exception):
+    """More work than was allowed here, and perhaps a good file: somebody else may read it."""
 
 
 class UnusableResult(Exception):
@@ -50,11 +56,14 @@ def unknown(description: str) -> UnusableResult:
     return UnusableResult("unknown_result", f"the result is of no kind that is known: {description}")
 
 
-def check_pixels(width: int, height: int) -> None:
+def check_pixels(width: int, height: int, here: int = MAX_PIXELS) -> None:
+    """`here`: how many may be unpacked by whoever asks. Raises UnusableResult, or Larger."""
     if width < 1 or height < 1:
         raise broken(f"{width} x {height} pixels")
     if width * height > MAX_PIXELS:
         raise too_large(f"{width} x {height} pixels; the limit is {MAX_PIXELS}")
+    if width * height > here:
+        raise Larger
 
 
 def check_seconds(seconds: float) -> None:
@@ -71,3 +80,23 @@ def milliseconds(seconds: float) -> int:
 def check_rate(rate: int) -> None:
     if rate not in RATES:
         raise broken(f"the sound claims {rate} samples a second")
+
+
+def kind_of(media_type: str) -> str | None:
+    """The kind of model whose result this type is: image, video, speech (every sound) or text (JSON too). A page is none."""
+    essence = media_type.partition(";")[0].strip().lower()
+    if essence in {"text/html", "application/xhtml+xml"}:
+        return None
+    if essence == "application/json":
+        return "text"
+    return {"image": "image", "video": "video", "audio": "speech", "text": "text"}.get(essence.partition("/")[0])
+
+
+def kinds_of(media: Media) -> frozenset[str]:
+    """Every kind of model that may have been asked for this: a moving picture will do for a film, a drawing in XML for a text."""
+    kinds = {kind_of(media.media_type)}
+    if media.moving:
+        kinds.add("video")
+    if media.media_type == SVG:
+        kinds.add("text")
+    return frozenset(kind for kind in kinds if kind)

@@ -5,7 +5,6 @@ import math
 import mmap
 import struct
 from collections import Counter
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import av
@@ -18,12 +17,14 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from storage.media.base import MAX_PIXELS, Media, broken, check_pixels, milliseconds
-from storage.media.boxes import outer_boxes
+from storage.media.boxes import check_samples, outer_boxes
 from storage.media.pictures import SIDEWAYS, THUMBNAIL_PIXELS, thumbnail
 from storage.media.pieces import Pieces
 from storage.media.sounds import MAX_PARTS, OPTIONS, counted_seconds, too_many_parts
+from storage.media.source import Source
 
 PACKETS_TO_A_FRAME = 300  # how many of a film's packets may be broken before the first frame that can be shown
+FRAMES_KEPT = 6  # a decoder keeps several frames, where a picture is one
 WIDEST = 8  # how many times as wide as high a pixel may be
 _EBML, _SEGMENT, _SIGN, _DOCTYPE = 0x1A45DFA3, 0x18538067, b"\x1a\x45\xdf\xa3", b"\x42\x82"
 COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -43,18 +44,20 @@ class _Part(NamedTuple):
     shown: "_Shown | None"
 
 
-def measure(path: Path, kind: str, head: bytes) -> Media:
+def measure(source: Source, kind: str, head: bytes, pixels: int = MAX_PIXELS) -> Media:
     """Raises UnusableResult; whatever else a decoder raises is the caller's to name."""
     first, seconds = None, 0.0
-    with path.open("rb") as file:
+    with source.open() as file:
         row = None if kind == "WEBM" else outer_boxes(file)
         if row is not None and b"moov" not in row.names:
             raise broken("the film ends before it says what is in it", cut_off=True)
+        if row is not None:
+            check_samples(file)
         # Films in WebM can be joined; of those in boxes nobody shows more than the first.
         for begin, end in _segments(file) if row is None else [(0, file.seek(0, io.SEEK_END))]:
-            source = cast(BinaryIO, Pieces(file, [(begin, end)]))
-            with av.open(source, "r", format="matroska" if row is None else "mov", options=OPTIONS) as container:
-                part = _part(container, first is None, row is not None and row.open)
+            pieces = cast(BinaryIO, Pieces(file, [(begin, end)]))
+            with av.open(pieces, "r", format="matroska" if row is None else "mov", options=OPTIONS) as container:
+                part = _part(container, first is None, row is not None and row.open, pixels)
             first = first or part
             seconds += part.seconds
     if first is None or not first.is_film:
@@ -75,14 +78,15 @@ def _sound_type(kind: str, head: bytes) -> tuple[str, str]:
     return "audio/mp4", "m4a"
 
 
-def _part(container: InputContainer, wanted: bool, last_box_open: bool) -> _Part:
+def _part(container: InputContainer, wanted: bool, last_box_open: bool, pixels: int) -> _Part:
     """One way through the file: the first frame is decoded, and of every packet it is seen when it begins and ends."""
     picture = next((each for each in container.streams.video if not each.disposition & COVERS), None)
     if picture is None:
         if not container.streams.audio:
             raise broken("the film has neither picture nor sound")
         return _Part(counted_seconds(container), is_film=False, shown=None)
-    check_pixels(picture.codec_context.width, picture.codec_context.height)
+    check_pixels(picture.codec_context.width, picture.codec_context.height, pixels // FRAMES_KEPT)
+    picture.codec_context.thread_count = 1  # each would keep frames of its own
     picture.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     shown, left, counts, begin, end = None, PACKETS_TO_A_FRAME if wanted else 0, Counter[int](), math.inf, 0.0
     streams = [picture, *container.streams.audio]

@@ -3,7 +3,6 @@
 import mmap
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 import av
@@ -21,6 +20,7 @@ from storage.media.base import (
 )
 from storage.media.mpeg import Frame, adts_frame, ends_inside_a_frame, mpeg_frame, tags_end
 from storage.media.pieces import Pieces
+from storage.media.source import Source
 
 MAX_PARTS = 1_000  # joined to one file
 DECODED_SECONDS = (
@@ -49,11 +49,11 @@ class Part(NamedTuple):
     promised: float | None = None
 
 
-def measure(path: Path, kind: str) -> Media:
+def measure(source: Source, kind: str) -> Media:
     """Raises UnusableResult."""
     media_type, extension, demuxer = _TYPES[kind]
     seconds, missing = 0.0, MISSING_SECONDS.get(kind, PADDED_SECONDS)
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with source.open() as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for number, part in enumerate(_PARTS[kind](data)):
             if number >= MAX_PARTS:
                 raise too_many_parts()

@@ -3,18 +3,17 @@
 import codecs
 import json
 import re
-from pathlib import Path
 from xml.parsers import expat
 
 from storage.media import pcm
-from storage.media.base import Media, UnusableResult, broken, unknown
+from storage.media.base import SVG, Media, UnusableResult, broken, unknown
 from storage.media.signs import HEAD_BYTES, describe
+from storage.media.source import Source
 
 PARSED_BYTES = 16 * 1024 * 1024  # larger texts are plain text: nobody wants them parsed in a worker
 CHUNK_BYTES = 256 * 1024
 ROOT_CHARACTERS = 65_536  # in which the first element of a page or drawing is looked for
 MAX_SIDE = 1_000_000  # of a drawing; what claims more has no size
-SVG = "image/svg+xml"
 
 _PLAIN = Media("text/plain; charset=utf-8", "txt")
 _DOCTYPE = re.compile(r"<!doctype\s+([^\s>\[]+)[^>\[]*(\[[^\]]*\]\s*)?>", re.IGNORECASE)
@@ -32,27 +31,27 @@ _UNFINISHED = {
 }
 
 
-def measure(path: Path, *, written: bool, raw: pcm.Claim | None = None) -> Media:
+def measure(source: Source, *, written: bool, raw: pcm.Claim | None = None) -> Media:
     """`written`: a text was ordered and came as one, so that a page or a drawing is what was asked for."""
-    beginning, whole = _beginning(path)
+    beginning, whole = _beginning(source)
     if beginning is None:
         if raw is not None:
-            return pcm.measure(path.stat().st_size, raw)
-        with path.open("rb") as file:
+            return pcm.measure(source.size(), raw)
+        with source.open() as file:
             raise unknown(describe(file.read(HEAD_BYTES)))
     if not whole:
         raise broken("the text ends in the middle of a character", cut_off=True)
-    small = path.stat().st_size <= PARSED_BYTES
+    small = source.size() <= PARSED_BYTES
     root = "" if written else root_of(beginning)
     if root == "html":
-        with path.open("rb") as file:
+        with source.open() as file:
             message = f"the answer is a web page instead of a result: {describe(file.read(HEAD_BYTES))}"
         raise UnusableResult("unexpected_page", message)
     if root == "svg" and small:
-        return _drawing(path.read_bytes()) or _PLAIN
+        return _drawing(source.read_bytes()) or _PLAIN
     if beginning[:1] in {"{", "["} and small:
         try:
-            json.loads(path.read_bytes())
+            json.loads(source.read_bytes())
         except (ValueError, RecursionError):
             pass
         else:
@@ -60,10 +59,10 @@ def measure(path: Path, *, written: bool, raw: pcm.Claim | None = None) -> Media
     return _PLAIN
 
 
-def _beginning(path: Path) -> tuple[str | None, bool]:
+def _beginning(source: Source) -> tuple[str | None, bool]:
     """How the text begins, and whether its last character is whole. None: it is no text."""
     beginning, decoder = "", codecs.getincrementaldecoder("utf-8")()
-    with path.open("rb") as file:
+    with source.open() as file:
         try:
             while chunk := file.read(CHUNK_BYTES):
                 text = decoder.decode(chunk)

@@ -4,13 +4,13 @@ is not asked.
 """
 
 import mmap
-from pathlib import Path
 from typing import NamedTuple
 
 from storage.media import sounds
 from storage.media.base import Media, broken, check_rate, milliseconds
+from storage.media.source import Source
 
-MAX_CHUNKS = 100_000
+MAX_CHUNKS = 10_000
 _OPEN = {0, 0xFFFFFFFF, 0x7FFFFFFF}  # what a stream writes, which cannot know its length
 _ALMOST_OPEN = 0x7FFFF000  # from here on it may be meant so, too
 _LINEAR, _FLOAT, _A_LAW, _MU_LAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
@@ -23,10 +23,10 @@ class _Format(NamedTuple):
     frame_bytes: int
 
 
-def measure(path: Path) -> Media:
+def measure(source: Source) -> Media:
     """All samples of all WAVs that were joined to this one."""
     seconds, begin = 0.0, 0
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with source.open() as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for _ in range(sounds.MAX_PARTS):
             form, samples_begin, samples_end = _samples(data, begin)
             following = _next(data, samples_end)

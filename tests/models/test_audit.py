@@ -26,6 +26,7 @@ BREAKS = {
     "nothing_is_made_or_lost": "update ledger_entries set amount = amount + 1 where kind = 'grant'",
     "grants_were_issued": "update grants set amount = amount + 1",
     "slots_are_counted": "update accounts set slots_in_use = slots_in_use + 1",
+    "what_comes_is_counted": "update accounts set expected_bytes = expected_bytes + 1",
     "storage_is_counted": "update accounts set storage_bytes = storage_bytes + 1",
     "results_belong_to_successes": """insert into assets (id, job_id, account_id, index, key, media_type, size_bytes, sha256, expires_at)
         select gen_random_uuid(), id, account_id, 0, 'k', 'image/png', 1, sha256('x'), app_now() from jobs where ended is null""",

@@ -4,8 +4,9 @@ import pytest
 
 from models import submit
 from models.db import transaction
+from models.ending import Ending, end
 from models.prices import Rate, credits_for
-from models.submit import Accepted, Locked
+from models.submit import EXPECTED_BYTES, Accepted, Locked
 from scheduler import upkeep
 from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, rows
@@ -79,6 +80,42 @@ def test_full_storage_is_refused_before_any_credit_is_held() -> None:
     refused = place(order(who, offer))[0]
     assert refused.code == "storage_quota_exceeded"
     assert balance(who) == (9, 0)
+
+
+def test_what_living_jobs_may_bring_counts_as_storage_until_they_end() -> None:
+    """67 MB landed on a quota of 100 kB: nothing had landed yet when the orders came."""
+    who, offer = account(amount=99), model()
+    room = 3 * EXPECTED_BYTES[offer.entry.kind]
+    with transaction() as conn:
+        conn.execute(
+            "update accounts a set storage_bytes = p.storage_quota_bytes - %s from plans p where p.id = a.plan_id and a.id = %s",
+            [room, who],
+        )
+    answers = place(*(order(who, offer) for _ in range(5)))
+    assert [isinstance(each, Accepted) for each in answers] == [True, True, True, False, False]
+    assert answers[3].code == "storage_quota_exceeded"
+    assert answers[3].extra["expected_bytes"] == room
+    assert one("select expected_bytes from accounts where id = %s", who) == (room,)
+    claim = claimed(answers[0].job_id)
+    with transaction() as conn:
+        end(conn, who, claim.job_id, Ending("failed", error_code="x", error_message="y"), token=claim.token)
+    assert isinstance(place(order(who, offer))[0], Accepted), "what has ended brings nothing any more"
+    assert place(order(who, offer))[0].code == "storage_quota_exceeded"
+    assert one(
+        "select a.expected_bytes, sum(r.expected_bytes)::bigint from accounts a join job_runs r on r.account_id = a.id group by a.id"
+    ) == (room, room)
+
+
+def test_an_account_with_any_room_may_always_have_one_job() -> None:
+    who, offer = account(amount=99), model()
+    with transaction() as conn:
+        conn.execute(
+            "update accounts a set storage_bytes = p.storage_quota_bytes - 1 from plans p where p.id = a.plan_id and a.id = %s",
+            [who],
+        )
+    answers = place(order(who, offer), order(who, offer))
+    assert isinstance(answers[0], Accepted)
+    assert answers[1].code == "storage_quota_exceeded"
 
 
 def test_a_batch_never_waits_for_an_account_that_is_held() -> None:

@@ -7,7 +7,8 @@ import struct
 import pytest
 from PIL import Image
 
-from storage.media import UnusableResult, base, measure
+from storage.media import UnusableResult, base, decoding, measure
+from storage.media.source import Source
 from tests.storage.conftest import Writer
 from tests.storage.samples import TURNED, colours_at_corners, film, older, sound
 
@@ -133,7 +134,9 @@ def test_a_film_that_is_larger_than_its_header_says_is_not_unpacked(file: Writer
     for module in ("storage.media.base", "storage.media.films"):
         monkeypatch.setattr(f"{module}.MAX_PIXELS", 100_000)
     monkeypatch.setattr("storage.media.films.OPTIONS", {"protocol_whitelist": "file", "max_pixels": "100000"})
-    assert refused(file, small).code in {"result_too_large", "broken_result"}
+    with file(small).open("rb") as opened, pytest.raises(UnusableResult) as caught:
+        decoding.measure(Source(opened.fileno()))
+    assert caught.value.code in {"result_too_large", "broken_result"}
 
 
 def test_a_sound_in_the_box_of_a_film_is_as_long_as_its_samples(file: Writer) -> None:

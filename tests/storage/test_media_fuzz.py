@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from storage.media import Media, UnusableResult, describe, is_picture, kinds_of, measure, measure_picture
+from storage.media import Media, UnusableResult, decoding, describe, is_picture, kinds_of, measure_picture
+from storage.media.source import Source
 from tests.storage.conftest import Writer
 from tests.storage.samples import (
     film,
@@ -42,8 +43,10 @@ made = lru_cache(maxsize=None)(lambda name: SAMPLES[name]())
 
 
 def judged(path: Path, **options: str) -> Media | UnusableResult:
+    """In this process, which is quicker by ten times. The same in the sandbox: tests/storage/test_sandbox.py."""
     try:
-        return measure(path, **options)
+        with path.open("rb") as opened:
+            return decoding.measure(Source(opened.fileno()), **options)
     except UnusableResult as error:
         return error
 
