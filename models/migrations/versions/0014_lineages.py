@@ -1,6 +1,6 @@
 """keys know who made them: budgets and rates are those of a line, and what a revoked key has made ends with it
 
-Revision: 0014, after 0012. Lock and statement time-outs are set by models.migrations.
+Revision: 0014, after 0013. Lock and statement time-outs are set by models.migrations.
 """
 
 import sqlalchemy as sa
