@@ -59,7 +59,7 @@ class Settings(BaseSettings):
         (), description="Addresses or networks of your proxies, by commas: only their X-Forwarded-* is believed."
     )
     connections_max: int = Field(20_000, ge=1, description="Open at once, per API process; fewer if descriptors are.")
-    connections_per_address: int = Field(256, ge=1, description="Open at once, of one IPv4 address or IPv6 /64.")
+    connections_per_address: int = Field(4096, ge=1, description="Open at once, of one IPv4 address or IPv6 /64.")
     header_seconds: float = Field(10.0, gt=0, description="In which a request's head must be here.")
     body_seconds: float = Field(
         30.0, gt=0, description="In which a request's body must be here; 4 KiB are a second more."
