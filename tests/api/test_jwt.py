@@ -372,7 +372,7 @@ def test_settings_refuse_issuers_that_are_none(monkeypatch) -> None:
     assert found.issuers() == ["https://a.example", "https://b.example/"]
     assert found.jwks_urls() == {"https://b.example/": "https://keys.example/jwks?a=b"}
     monkeypatch.setenv("OIDC_ISSUERS", "a.example")
-    with pytest.raises(ValueError, match="no address"):
+    with pytest.raises(ValueError, match="OIDC_ISSUERS must be a URL"):
         Settings(_env_file=None)
     monkeypatch.setenv("OIDC_ISSUERS", "http://a.example")
     monkeypatch.setenv("OIDC_JWKS_URLS", "")
