@@ -11,7 +11,7 @@ from uuid import UUID
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from models import uploads
+from models import answered, uploads
 from models.db import transaction
 from models.errors import Overloaded, TooManyUploads
 from models.settings import settings
@@ -34,10 +34,11 @@ class Rooms:
     async def of_form(self, request: Request, account_id: UUID) -> AsyncIterator[None]:
         """For the time of an upload whose body is not read yet. Raises TooManyUploads, Overloaded, StorageQuotaExceeded."""
         said = request.headers.get("content-length", "")
-        most = int(said) if said.isdigit() else settings().max_upload_bytes + FORM_BYTES
-        least = max(1, int(said) - FORM_BYTES) if said.isdigit() else 1
+        most = int(said) if said.isdecimal() else settings().max_upload_bytes + FORM_BYTES
+        least = max(1, int(said) - FORM_BYTES) if said.isdecimal() else 1
+        key = request.headers.get("idempotency-key")
         with self._taken(account_id, least, COPIES * most):
-            await run_in_threadpool(_check, account_id, self._coming[account_id])
+            await run_in_threadpool(_check, account_id, self._coming[account_id], key)
             yield
 
     @asynccontextmanager
@@ -89,6 +90,8 @@ class _Taken:
         self._rooms.change(account_id, -1, -least, -most)
 
 
-def _check(account_id: UUID, size_bytes: int) -> None:
+def _check(account_id: UUID, size_bytes: int, key: str | None) -> None:
     with transaction() as conn:
+        if key is not None and answered.knows(conn, account_id, key):
+            return  # what was stored before needs no room again; that it is that file, its bytes will say
         uploads.check_room(conn, account_id, size_bytes)

@@ -19,6 +19,7 @@ from models import (
     accounts,
     catalogue,
     credits,
+    db,
     dispatch,
     events,
     fleet,
@@ -258,7 +259,13 @@ def audit(as_json: bool = JsonFlag) -> None:
 @app.command()
 def doctor(as_json: bool = JsonFlag) -> None:
     """Check what the system needs: servers, schema, partitions, workers, duties, stuck jobs, deliveries."""
-    checks = [_check(name, function) for name, function in _CHECKS.items()]
+    checks = [_check("database", _doctor_database)]
+    is_away = not checks[0]["ok"]
+    for name, function in _CHECKS.items():
+        if is_away and name not in _WITHOUT_DATABASE:  # each would wait for it anew
+            checks.append({"check": name, "ok": False, "says": "not known while the database is away"})
+        else:
+            checks.append(_check(name, function))
     show(checks, as_json=as_json)
     if not all(check["ok"] for check in checks):
         raise typer.Exit(1)
@@ -272,6 +279,7 @@ def _check(name: str, function: Any) -> dict[str, Any]:
 
 
 def _doctor_database() -> str:
+    db.reach()
     with transaction() as conn:
         row = conn.execute("select version(), pg_is_in_recovery(), current_setting('transaction_read_only')").fetchone()
     assert row is not None  # noqa: S101 - one row
@@ -370,8 +378,8 @@ def _doctor_deliveries() -> str:
     return f"{late} receivers are due" if late else "none are due"
 
 
+_WITHOUT_DATABASE = {"redis", "storage", "temporary folder"}
 _CHECKS = {
-    "database": _doctor_database,
     "schema": _doctor_schema,
     "partitions": _doctor_partitions,
     "redis": check_redis,

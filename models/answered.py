@@ -67,6 +67,14 @@ def find(conn: Connection[Any], account_id: UUID, key: str, body_hash: bytes) ->
     return found
 
 
+def knows(conn: Connection[Any], account_id: UUID, key: str) -> bool:
+    """Whether some request was answered under this key before, this one or another."""
+    row = conn.execute(
+        "select 1 from answered_requests where account_id = %s and key = %s", [account_id, key]
+    ).fetchone()
+    return row is not None
+
+
 def keep(conn: Connection[Any], account_id: UUID, key: str, body_hash: bytes, answer: dict[str, Any]) -> None:
     """Keep an answer for IDEMPOTENCY_KEY_HOURS from now."""
     conn.execute(

@@ -1,5 +1,6 @@
 """Servers of a test's own, to be stopped, started again and emptied while jobs run."""
 
+import json
 import os
 import shutil
 import signal
@@ -27,7 +28,7 @@ class Own:
     def __init__(self, state: Path, addresses: Addresses) -> None:
         self.addresses = addresses
         self._state = state.resolve()
-        self._keys = embedded._secrets(self._state / "secrets.json")
+        self._keys = json.loads((self._state / "secrets.json").read_text())
         self._children: list[Child] = []
 
     def stop_postgres(self) -> None:

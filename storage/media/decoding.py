@@ -5,6 +5,7 @@ are told which format to expect, so that a file cannot choose another one by its
 other files). Where a header's promise and the samples differ, the samples are right.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,8 @@ from storage.media import films, pcm, pictures, sounds, texts, waves
 from storage.media.base import MAX_PIXELS, Larger, Media, UnusableResult, broken, too_large
 from storage.media.signs import HEAD_BYTES, after_tags, sniff
 from storage.media.source import Source, Unread
+
+OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC})  # no fault of the file's
 
 
 def measure(
@@ -65,4 +68,6 @@ def reading(kind: str) -> Iterator[None]:
     except Exception as error:  # decoders raise what they like for broken bytes
         if isinstance(error, Unread):
             raise
+        if isinstance(error, OSError) and error.errno in OURS:
+            raise Unread(error.errno, "the file cannot be read for want of means") from error
         raise broken(f"the result cannot be read as {kind}: {type(error).__name__}") from error

@@ -220,6 +220,7 @@ def test_uploads_to_a_hung_bucket_keep_nobody_else_waiting_and_are_refused_when_
 ) -> None:
     system.start("api", api={
         "S3_ENDPOINT_URL": line.url, "S3_SECONDS": "3", "UPLOADS_AT_ONCE": "1", "PLACE_WAIT_SECONDS": "0.2",
+        "UPLOADS_PER_ACCOUNT": "12",
     })  # fmt: skip
     line.be("silent")
     who = account(amount=10, plan="pro")

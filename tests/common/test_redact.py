@@ -216,7 +216,7 @@ def output(name: str, values: dict[str, str], folder: Path) -> str:
 
 
 def _has_failed(log: Path) -> bool:
-    return any(word in log.read_text(errors="replace") for word in ("ERROR", "WARNING", "Traceback", "Error"))
+    return any(word in log.read_text(errors="replace") for word in ("ERROR", "WARNING", "Traceback", "Error", "cannot"))
 
 
 @pytest.mark.parametrize("name", PROCESSES)
@@ -247,4 +247,4 @@ def test_settings_that_are_refused_are_told_without_their_values(tmp_path: Path)
     ):
         told = output("worker", AWAY | values, tmp_path)
         assert "Marked" not in told
-        assert "Settings" in told
+        assert next(iter(values)) in told

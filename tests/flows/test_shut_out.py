@@ -120,8 +120,8 @@ def test_what_a_revoked_key_has_made_is_out_with_it_streams_included(system: Sys
 
 
 def test_who_waits_for_a_job_and_is_shut_out_meanwhile_learns_no_more_of_it(system: System) -> None:
-    system.start("api")
     model("never")
+    system.start("api")
     who = account(amount=5)
     with system.client(who) as http:
         job = http.post("/v1/jobs", json={"model": "never", "input": {}}).json()["id"]
@@ -135,8 +135,8 @@ def test_who_waits_for_a_job_and_is_shut_out_meanwhile_learns_no_more_of_it(syst
 
 
 def test_a_key_that_may_only_order_may_wait_for_what_it_orders(system: System) -> None:
-    system.start("api")
     model("never")
+    system.start("api")
     with transaction() as conn:
         secret = keys.create(conn, account(amount=5), keys.NewKey("orders", scopes=["generate"]))[1]
     head = {"authorization": f"Bearer {secret}", "prefer": "wait=5"}

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from models import callbacks, cancel, db, provider_keys, runs, words
+from models import callbacks, cancel, provider_keys, runs, words
 from models.db import transaction
 from models.errors import TooManyCalls
 from models.runs import Claim
@@ -82,7 +82,7 @@ def once(action: Any) -> Any:
 def test_an_account_that_is_locked_when_the_answer_comes_costs_nothing_but_time(painter: Any) -> None:
     offer = deployment.routed("dall-e", DALL_E)
     job_id = placed(who := account(amount=5), offer)
-    with worker() as advance, psycopg.connect(db.conninfo()) as other:
+    with worker() as advance, psycopg.connect(settings().database_url) as other:
         painter.hook = once(lambda: other.execute("select 1 from accounts where id = %s for no key update", [who]))
         advance(job_id)
         assert one("select phase from attempts") == ("delivered",)
@@ -99,7 +99,7 @@ def test_connections_that_were_dropped_during_the_call_lose_no_answer(painter: A
     job_id = placed(account(amount=5), offer)
 
     def drop() -> None:
-        with psycopg.connect(db.conninfo(), autocommit=True) as conn:
+        with psycopg.connect(settings().database_url, autocommit=True) as conn:
             conn.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity"
                 " where datname = current_database() and pid <> pg_backend_pid()"

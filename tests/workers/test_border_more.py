@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from models import callbacks, cancel, db, parked, provider_keys
+from models import callbacks, cancel, parked, provider_keys
 from models.db import transaction
 from models.errors import Busy, NotFound
 from models.providers import ProviderLimits
@@ -374,7 +374,7 @@ def test_a_moving_picture_is_a_film_also_at_the_second_look(runner: Any) -> None
     frames[0].save(made, "GIF", save_all=True, append_images=frames[1:], duration=500)
     film = "data:image/gif;base64," + b64encode(made.getvalue()).decode()
     job_id = placed(who := account(amount=5), deployment.routed("film", FLUX, kind="video"))
-    with worker() as advance, psycopg.connect(db.conninfo()) as other:
+    with worker() as advance, psycopg.connect(settings().database_url) as other:
         advance(job_id)
         runner.script["*"] = {"output": film}
         other.execute("select 1 from accounts where id = %s for no key update", [who])
