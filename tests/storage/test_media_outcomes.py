@@ -166,7 +166,9 @@ def test_a_machine_without_handles_does_not_call_a_result_broken(file: Writer, m
     """What is ours is no fault of the result, which was paid for."""
     path = file(make())
     assert error_number(path.with_name("gone")) == errno.ENOENT
-    assert error_number(path) is None  # the process that reads files is there now: after a failed start it rests a while
+    assert (
+        error_number(path) is None
+    )  # the process that reads files is there now: after a failed start it rests a while
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     seen = set()
     for spare in range(12):
