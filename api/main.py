@@ -100,7 +100,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.keys.start()
     app.state.wall = Wall()
     app.state.places = Places()
-    app.state.rooms = Rooms()
+    app.state.rooms = Rooms(app.state.places.ordinary.run)
     app.state.readiness = Readiness()
     app.state.intake = Intake()
     app.state.reads = Grouper(jobs.read_group, name="reads")

@@ -4,11 +4,11 @@ on disk than the process has room for. For one event loop; across processes the 
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from uuid import UUID
 
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from models import answered, uploads
@@ -22,9 +22,12 @@ AGAIN_SECONDS = 2
 
 
 class Rooms:
-    """What is under way. Nothing in it waits with a room taken but the upload itself."""
+    """What is under way. Nothing in it waits with a room taken but the upload itself. `run` does work in a thread of a
+    bounded place.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, run: Callable[[Callable[[], None]], Awaitable[None]]) -> None:
+        self._run = run
         self._under_way: Counter[UUID] = Counter()
         self._coming: Counter[UUID] = Counter()  # bytes at least, by account
         self._bytes = 0
@@ -38,7 +41,7 @@ class Rooms:
         least = max(1, int(said) - FORM_BYTES) if said.isdecimal() else 1
         key = request.headers.get("idempotency-key")
         with self._taken(account_id, least, COPIES * most):
-            await run_in_threadpool(_check, account_id, self._coming[account_id], key)
+            await self._run(partial(_check, account_id, self._coming[account_id], key))
             yield
 
     @asynccontextmanager

@@ -188,9 +188,13 @@ def _order(api: Api, results: Path) -> dict[str, Any]:
     entries = api.call("GET", "/v1/credits/entries", params={"limit": 100})["data"]
     balance = api.call("GET", "/v1/credits")
     console.print(f"\nsaved {', '.join(sorted(path.name for path in saved))}")
-    wanted = ("id", "kind", "amount", "from_bucket", "to_bucket", "available_after", "reserved_after")
+    # Short names, and the kind says where it came from: a row is one line of 80 columns.
+    wanted = {
+        "id": "id", "kind": "kind", "amount": "amount", "to": "to_bucket", "available": "available_after",
+        "reserved": "reserved_after",
+    }  # fmt: skip
     ledger = [
-        {"job": names.get(each["job_id"] or "", "–"), **{name: each[name] for name in wanted}}
+        {"job": names.get(each["job_id"] or "", "–"), **{short: each[name] for short, name in wanted.items()}}
         for each in reversed(entries)
     ]
     show(ledger, as_json=False, title="The account's ledger")
