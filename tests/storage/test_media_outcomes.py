@@ -172,8 +172,10 @@ def test_a_machine_without_handles_does_not_call_a_result_broken(file: Writer, m
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     seen = set()
     for spare in range(12):
-        os.close(lowest := os.open(path, os.O_RDONLY))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + spare, hard))
+        free = [os.open(path, os.O_RDONLY) for _ in range(spare + 1)]  # there may be gaps between those in use
+        for each in free:
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(free), hard))
         try:
             seen.add(error_number(path))
         finally:
