@@ -17,6 +17,7 @@ from starlette.requests import Request
 from api.asking import address_of
 from api.grouping import Grouper
 from api.jwt import Tokens
+from api.pace import know
 from api.rates import Rates
 from models import access, keys
 from models.access import Caller, Scope
@@ -131,6 +132,7 @@ async def permitted(request: Request, scope: Scope) -> Caller:
         asked_before: Caller = known[0]
         return asked_before  # of the same request, which counts once
     who: Caller = await state.keys.caller(request)
+    know(request.scope)
     await state.rates.asked(request, who)  # before anything is refused: a refusal counts as well
     access.check(who, scope)
     request.scope["headrace.caller"] = (who, scope)

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterable
 from functools import partial
 
+import orjson
 from fastapi import APIRouter
 from sqlmodel import col, select
 from starlette.requests import Request
@@ -14,6 +16,7 @@ from api import schemas
 from api.auth import permitted
 from api.jobs import offer_of
 from api.lean import LeanRoute, answer, handled_by, read_body
+from api.pace import weigh
 from api.views import model_view, plan_view
 from api.walls import WalledRoute
 from models import prices, reading
@@ -34,6 +37,7 @@ class Catalogue:
 
     def __init__(self) -> None:
         self._offers: dict[str, Offer] = {}
+        self.listed = _listed([])  # written once for all who ask
         self._task: asyncio.Task[None] | None = None
 
     def get(self, model_id: str) -> Offer | None:
@@ -50,6 +54,7 @@ class Catalogue:
             model_id: old if (old := self._offers.get(model_id)) and old.version == offer.version else offer
             for model_id, offer in fresh.items()
         }
+        self.listed = _listed(self._offers.values())
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._refresh())
@@ -69,10 +74,16 @@ class Catalogue:
                 log.warning("the catalogue could not be read again; the old one stays", exc_info=True)
 
 
+def _listed(offers: Iterable[Offer]) -> bytes:
+    return orjson.dumps({"data": [model_view(offer) for offer in offers]})
+
+
 @router.get("/models", response_model=schemas.ModelList, summary="List models")
 async def list_models(request: Request) -> Response:
     """All models that can be ordered now, with their prices and the JSON Schema of their input."""
-    return answer({"data": [model_view(offer) for offer in request.app.state.catalogue.all()]})
+    listed: bytes = request.app.state.catalogue.listed
+    weigh(request.scope, len(listed))
+    return Response(listed, media_type="application/json")
 
 
 @router.get("/models/{model_id:path}", response_model=schemas.Model, summary="Look at a model")

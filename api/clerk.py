@@ -9,6 +9,7 @@ import orjson
 from fastapi import APIRouter
 from starlette.requests import Request
 
+from api.pace import know
 from api.places import Place
 from api.svix import announced, verified_id
 from api.walls import Wall
@@ -44,6 +45,7 @@ async def clerk_event(request: Request) -> dict[str, bool]:
     announced(request.headers)
     body = await _body(request)
     event_id = verified_id(webhook_key(secret.get_secret_value()), request.headers, body, time.time())
+    know(request.scope)
     wall: Wall = request.app.state.wall
     place: Place = request.app.state.places.ordinary
     work = partial(_receive, event_id, _parsed(body), issuer)

@@ -1,14 +1,17 @@
-"""`/docs` and `/redoc`: pages that show the API's document, with scripts out of this package and a policy that allows no
-others. Addresses in them are relative, so that the pages work under whatever path and name a proxy gives them.
+"""`/openapi.json`, and two pages that show it, `/docs` and `/redoc`, with scripts out of this package and a policy that
+allows no others. Addresses in them are relative, so that the pages work under whatever path and name a proxy gives them.
 """
 
 from functools import lru_cache
 from pathlib import Path
 
+import orjson
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+
+from api.pace import weigh
 
 FOLDER = Path(__file__).with_name("static")
 TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
@@ -39,7 +42,17 @@ REDOC = f"""{_HEAD}</head>
 
 
 def install(app: FastAPI) -> None:
-    """Add the pages. They are no part of the API that they describe."""
+    """Add the document and its pages. They are no part of the API that they describe."""
+
+    @lru_cache(maxsize=1)
+    def document() -> bytes:  # written once: it is large, and anybody may ask for it
+        return orjson.dumps(app.openapi())
+
+    async def openapi(request: Request) -> Response:
+        weigh(request.scope, len(document()))
+        return Response(document(), media_type="application/json")
+
+    app.add_route("/openapi.json", openapi, include_in_schema=False)
     app.add_route("/docs", _swagger, include_in_schema=False)
     app.add_route("/redoc", _redoc, include_in_schema=False)
     app.add_route("/docs/{name}", _file, include_in_schema=False)
@@ -57,6 +70,7 @@ async def _file(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in FILES:
         raise HTTPException(404, "there is nothing here")
+    weigh(request.scope, len(_content(name)))
     return Response(_content(name), headers=KEPT, media_type=TYPES[Path(name).suffix])
 
 

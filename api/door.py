@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 from typing import NamedTuple, Protocol
 
+from api.pace import Pace
 from common.peers import peer_of
 
 log = logging.getLogger(__name__)
@@ -70,8 +71,8 @@ class Guest(Protocol):
 class Door:
     """For one event loop."""
 
-    def __init__(self, room: Room, proxies: Iterable[str] = ()) -> None:
-        self.room = room
+    def __init__(self, room: Room, pace: Pace, proxies: Iterable[str] = ()) -> None:
+        self.room, self.pace = room, pace
         self._proxies = [ip_network(each) for each in proxies]
         self._inside: dict[Guest, str] = {}
         self._of: Counter[str] = Counter()

@@ -18,6 +18,7 @@ from api import schemas
 from api.auth import needs, permitted, visitor_of
 from api.lean import LeanRoute, answer, handled_by
 from api.live import ENDS, PAGE, Live
+from api.pace import know
 from api.pages import id_of
 from api.streams import EventStream, wants_stream
 from api.views import event_view, job_view, reset_frame, reset_view, state_frame
@@ -77,6 +78,7 @@ async def listener_of(request: Request) -> Visitor:
     token = request.query_params.get("token")
     if token is not None and "authorization" not in request.headers:
         visitor = read_token(token[:200], time.time())
+        know(request.scope)
     else:
         visitor = visitor_of(await permitted(request, "read"))
     await _live(request).let_in(visitor)

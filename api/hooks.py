@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.requests import Request
 
+from api.pace import know
 from api.places import Place
 from api.walls import Wall
 from models import callbacks
@@ -29,6 +30,7 @@ async def provider_callback(token: str, request: Request) -> dict[str, bool]:
     what the provider signs, the worker checks.
     """
     job_id, number = callbacks.attempt_of(token)
+    know(request.scope)
     body = await request.body()
     if len(body) > callbacks.MAX_BYTES:
         raise BodyTooLarge(

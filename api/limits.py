@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import docs, texts
 from api.door import CROWDED, DOOR, Door
+from api.pace import KNOWN, PACE, TOO_FAST, Pace
 from api.problems import MEDIA_TYPE, of_domain, problem
 from models.errors import BodyTooLarge
 from models.settings import settings
@@ -94,26 +95,30 @@ class Limits:
         body = _Body(scope, receive)
         reading = body.checked if _may_be_json(scope) else body.limited
         door: Door | None = scope.get(DOOR)
-        if door is None:
-            await self._app(scope, reading, send_with_id)
-            return
         # Through a proxy of ours: its connections are not counted by address, so its requests are.
         host = scope["client"][0] if scope["client"] else "unknown"
-        if not door.asks(host):
-            crowded = problem(
-                Request(scope),
-                429,
-                "too_many_connections",
-                CROWDED,
-                retryable=True,
-                extra={"retry_after": RETRY_SECONDS},
-            )
-            await crowded(scope, receive, send_with_id)
+        if door is not None and not door.asks(host):
+            await _too_many("too_many_connections", CROWDED, scope)(scope, receive, send_with_id)
             return
         try:
-            await self._app(scope, reading, send_with_id)
+            await self._at_its_pace(scope, reading, send_with_id)
         finally:
-            door.answered(host)
+            if door is not None:
+                door.answered(host)
+
+    async def _at_its_pace(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Requests of strangers wait for their turn."""
+        pace: Pace | None = scope.get(PACE)
+        if pace is None:
+            await self._app(scope, receive, send)
+        elif not await pace.turn(scope):
+            await _too_many("rate_limited", TOO_FAST, scope)(scope, receive, send)
+        else:
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                if not scope.get(KNOWN):
+                    pace.forget(scope)
 
 
 def _public(header: tuple[bytes, bytes], public_url: str) -> tuple[bytes, bytes]:
@@ -161,6 +166,10 @@ class _Body:
         whole = b"".join(parts)
         texts.check_json(whole)
         return {"type": "http.request", "body": whole, "more_body": False}
+
+
+def _too_many(code: str, detail: str, scope: Scope) -> Any:
+    return problem(Request(scope), 429, code, detail, retryable=True, extra={"retry_after": RETRY_SECONDS})
 
 
 def _refusal(scope: Scope) -> Any:

@@ -151,6 +151,7 @@ def make_app() -> FastAPI:
         description="Order generated images, video and speech; pay with credits; fetch the results.",
         lifespan=_lifespan,
         responses=PROBLEMS,
+        openapi_url=None,  # `api.docs` serves it
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,

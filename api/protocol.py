@@ -26,8 +26,9 @@ from uvicorn.protocols.utils import get_remote_addr
 
 from api.door import CROWDED, DOOR, Door
 from api.limits import FORM_BYTES, written_refusal
+from api.pace import KNOWN, PACE
 from api.streams import ABORT
-from common.peers import plain
+from common.peers import peer_of, plain
 from models.settings import settings
 
 SLICE_BYTES = 1024  # handed to the parser at once, where it may hold more than one request
@@ -43,6 +44,7 @@ MAX_PIPELINED = 32  # requests behind one that is not answered yet
 BODY_BYTES_PER_SECOND = 4096  # slower bodies are given up, once `body_seconds` are over
 LINGER_SECONDS = 2.0  # in which who was refused may read why
 LINGER_BYTES = 1_048_576
+CONNECTION_COST, SLICE_COST, FAULT_COST = 0.25, 1.0, 25.0  # of a stranger's, in what a request costs (`api.pace`)
 GRACE_SECONDS = 2.0  # streams notice by themselves that nobody reads them, and say so
 
 
@@ -90,7 +92,7 @@ class Flow(FlowControl):
         self.stuck_since = math.inf
 
     def resume_reading(self) -> None:
-        if not self._protocol.has_backlog():
+        if not self._protocol.has_backlog() and not self._protocol.is_paced():
             super().resume_reading()
 
     def pause_writing(self) -> None:
@@ -132,8 +134,10 @@ class Protocol(HttpToolsProtocol):
         self.client = (host, address[1]) if address else None
         self.flow: Flow = Flow(self)
         self._is_proxied = self._door.is_proxy(host)
+        self._peer, self._is_known, self._charged, self._paced_until = peer_of(host), self._is_proxied, 0.0, 0.0
         self._deadline = self.loop.time() + self._head_seconds  # a connection is opened to ask something
         _give_up_cut_lines(transport)
+        self._charge(CONNECTION_COST)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._door.leave(self)
@@ -156,6 +160,8 @@ class Protocol(HttpToolsProtocol):
                 self.transport.abort()
         elif self._stage is not Stage.DEAF:
             self._rest = memoryview(bytes(self._rest) + data) if self._rest else memoryview(data)
+            if self.is_paced():  # uvloop begins to read after `connection_made`, whatever was said there
+                self.transport.pause_reading()
             self._read_on()
 
     def has_backlog(self) -> bool:
@@ -164,24 +170,54 @@ class Protocol(HttpToolsProtocol):
 
     def _read_on(self) -> None:
         """Parse what is here: for one turn, and not past a request that must wait for another's answer."""
-        turn = TURN_BYTES
+        if self.is_paced() and self._stage < Stage.DEAF:
+            return
+        turn, slices = TURN_BYTES, 0
         while self._rest and turn > 0 and not self.pipeline and self._stage < Stage.DEAF:
             size = min(max(SLICE_BYTES, self._left_bytes), turn) if self._stage is Stage.BODY else SLICE_BYTES
             piece, self._rest = self._rest[:size], self._rest[size:]
-            turn -= len(piece)
+            turn, slices = turn - len(piece), slices + 1
             fault = self._parsed(piece)
             if fault is not None:
                 self._refuse(fault)
+        self._charge(SLICE_COST * slices)
         if self._stage >= Stage.DEAF:
             self._rest = memoryview(b"")
         if self.transport.is_closing():
             return
         if self._rest:
             self.flow.pause_reading()
-            if not self.pipeline:
+            if not self.pipeline and not self.is_paced():
                 self.loop.call_soon(self._read_on)  # others first
         elif not self.pipeline and not self._is_full():
             self.flow.resume_reading()
+
+    def is_paced(self) -> bool:
+        """Whether what comes is not looked at before its time: strangers at this address have cost too much just now."""
+        return self._paced_until > 0
+
+    def _charge(self, cost: float) -> None:
+        """Count what a stranger's connection costs; beyond its address's pace it waits, unread."""
+        self._note_who()
+        if self._is_known:
+            return
+        self._charged += self._door.pace.charge(self._peer, cost)
+        wait = self._door.pace.wait_of(self._peer)
+        if wait and self._stage < Stage.DEAF and not self.is_paced():
+            self._paced_until = self.loop.time() + wait
+            self.flow.pause_reading()
+            self.loop.call_at(self._paced_until, self._go_on)
+
+    def _note_who(self) -> None:
+        """From a request of somebody known on, nothing is counted."""
+        if not self._is_known and self._active is not None and KNOWN in self._active.scope:
+            self._is_known = True
+            self._door.pace.forgive(self._peer, self._charged)
+
+    def _go_on(self) -> None:
+        self._paced_until = 0.0
+        if not self.transport.is_closing():
+            self._read_on()
 
     def _is_full(self) -> bool:
         """Whether a body waits for the application to take it."""
@@ -224,6 +260,7 @@ class Protocol(HttpToolsProtocol):
         self._deadline = self.loop.time() + self._head_seconds
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # keys of our own besides ASGI's
         scope[ABORT] = self.transport.abort
+        scope[PACE] = self._door.pace
         if self._is_proxied:
             scope[DOOR] = self._door
 
@@ -271,7 +308,11 @@ class Protocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Uvicorn's, without its timer, and with the next request parsed only now."""
         self.server_state.total_requests += 1
+        self._note_who()
         if self.transport.is_closing():
+            return
+        if self._stage is Stage.BODY and self._active is self.cycle and not self._is_known and self._left_bytes <= 0:
+            self._end()  # answered on its head, while a stranger still sends what has no length
             return
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
@@ -296,6 +337,7 @@ class Protocol(HttpToolsProtocol):
         """Say what is wrong, as the last answer on this connection. Answers that are under way are not broken into."""
         self._door.refused(fault.detail)
         stage, self._stage = self._stage, Stage.DEAF
+        self._charge(FAULT_COST)
         if stage is Stage.BODY and self._active is self.cycle:
             self._break_off(self.cycle, fault)
             return
@@ -359,6 +401,8 @@ class Protocol(HttpToolsProtocol):
     def _overdue(self, now: float) -> None:
         if self._stage is Stage.OVER:
             self.transport.abort()
+        elif self._stage is Stage.RESTING and self.is_paced():
+            self._deadline = now + self._head_seconds  # it is we who do not read
         elif self._stage is Stage.RESTING:
             self._door.refused("asked nothing")
             self.transport.close()

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from uvicorn.server import ServerState
 
 from api.door import RESERVED, Door, raised_descriptors, room_of
+from api.pace import Pace
 from api.protocol import Protocol
 from models.settings import settings
 
@@ -59,4 +60,4 @@ def serve(app: FastAPI) -> None:
         access_log=False, server_header=False, date_header=False, timeout_graceful_shutdown=10, log_level="info",
         log_config=None,  # its lines go through our own filter
     )  # fmt: skip
-    Server(config, Door(room, chosen.trusted_proxies)).run()
+    Server(config, Door(room, Pace(chosen.strangers_per_second), chosen.trusted_proxies)).run()

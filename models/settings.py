@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     )
     connections_max: int = Field(20_000, ge=1, description="Open at once, per API process; fewer if descriptors are.")
     connections_per_address: int = Field(4096, ge=1, description="Open at once, of one IPv4 address or IPv6 /64.")
+    strangers_per_second: int = Field(
+        400, ge=1, description="Requests of one address without a valid key or signature; what is beyond that waits."
+    )
     header_seconds: float = Field(10.0, gt=0, description="In which a request's head must be here.")
     body_seconds: float = Field(
         30.0, gt=0, description="In which a request's body must be here; 4 KiB are a second more."

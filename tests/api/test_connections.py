@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from api.door import Door, Room, room_of
+from api.pace import Pace
 from cli.embedded.processes import ROOT
 from common.peers import peer_of, plain
 from models.settings import Settings
@@ -112,14 +113,15 @@ def test_a_refusal_is_a_problem_like_any_other_with_the_same_headers(api: System
     assert b'"code":"headers_too_large"' in body
 
 
-def test_refusals_leave_nothing_behind(api: System) -> None:
+def test_refusals_leave_nothing_behind(system: System) -> None:
     """Each once cost what its connection had sent for ever: the exception that it was told by kept it."""
+    system.start("api", api={"STRANGERS_PER_SECOND": "100000"})
     floods = [FLOODS["headers without end"], FLOODS["chunks of one byte"], (b"", b"GET / HTTP/1.1\r\n\r\n")]
-    pid = api.processes.pid("api")
+    pid = system.processes.pid("api")
 
     def once(number: int) -> None:
         begin, piece = floods[number % 3][:2]
-        with Stranger(port_of(api)) as stranger:
+        with Stranger(port_of(system)) as stranger:
             stranger.say(begin)
             stranger.pour(piece, 250_000, seconds=5)
             with suppress(OSError):
@@ -268,7 +270,7 @@ def test_a_stream_with_a_request_behind_it_ends_with_its_client(system: System) 
 
 
 def test_an_address_has_only_so_many_connections_and_the_others_come_in(system: System) -> None:
-    system.start("api", api={"CONNECTIONS_PER_ADDRESS": "20"})
+    system.start("api", api={"CONNECTIONS_PER_ADDRESS": "20", "STRANGERS_PER_SECOND": "100000"})
     port = port_of(system)
     with crowd(port, 40, source="127.0.0.2") as strangers:
         eventually(lambda: sum(each.is_open() for each in strangers) <= 20, what="the end of too many")
@@ -361,7 +363,7 @@ class Guest:
 
 
 def test_where_all_is_full_the_one_that_has_rested_longest_makes_room() -> None:
-    door = Door(Room(100, 3, 3, 16))
+    door = Door(Room(100, 3, 3, 16), Pace(400))
     first, busy, last = (Guest() for _ in range(3))
     for number, each in enumerate((busy, first, last)):
         assert door.enter(each, f"10.0.0.{number}") is None
@@ -373,7 +375,7 @@ def test_where_all_is_full_the_one_that_has_rested_longest_makes_room() -> None:
 
 
 def test_every_connection_is_looked_at_within_a_second_and_few_at_once() -> None:
-    door = Door(Room(100_000, 20_000, 20_000, 16))
+    door = Door(Room(100_000, 20_000, 20_000, 16), Pace(400))
     guests = [Guest() for _ in range(20_000)]
     for guest in guests:
         door.enter(guest, "10.0.0.1")
@@ -386,7 +388,7 @@ def test_every_connection_is_looked_at_within_a_second_and_few_at_once() -> None
 
 
 def test_who_works_is_never_thrown_out() -> None:
-    door = Door(Room(100, 2, 2, 16))
+    door = Door(Room(100, 2, 2, 16), Pace(400))
     for number in range(2):
         guest = Guest()
         assert door.enter(guest, f"10.0.0.{number}") is None
