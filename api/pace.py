@@ -7,6 +7,7 @@ may be a second ahead. What turns out to come from somebody known (a key, a toke
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from api.asking import network_of
 
 AHEAD_SECONDS = 1.0
 MOST_SECONDS = 10.0  # that anything waits: the debt of an address grows no further
+MOST_WAITING = 100  # requests of one address; through a proxy of ours they may come faster than they are served
 HEALTH_SECONDS = 1.0  # for who asks whether this process is well, from an address that we know nothing good of
 FORGET_SECONDS = 5.0  # between looks at who owes nothing any more
 WEIGHT_BYTES = 32_768  # of an answer, that cost as much as another request
@@ -34,6 +36,7 @@ class Pace:
         self._unit_seconds = 1 / per_second
         self._clock = clock
         self._paid_at: dict[str, float] = {}  # when an address will have paid for what it has cost
+        self._waiting: Counter[str] = Counter()  # requests of an address
         self._regulars: dict[int, None] = {}  # what was known when it last asked, oldest first
         self._forgot_at = clock()
 
@@ -59,7 +62,7 @@ class Pace:
             self._paid_at[peer] = paid_at - cost * self._unit_seconds
 
     async def turn(self, scope: Scope) -> bool:
-        """Wait until the address that asks may. False: it would be too long."""
+        """Wait until the address that asks may. False: it would be too long, or too many of it wait."""
         peer = network_of(scope)
         scope[_CHARGED] = (peer, self.charge(peer, 1.0))
         wait = self.wait_of(peer)
@@ -67,9 +70,15 @@ class Pace:
             return True
         if scope["path"] in HEALTH:
             wait = min(wait, HEALTH_SECONDS)
-        if wait >= MOST_SECONDS:
+        if wait >= MOST_SECONDS or self._waiting[peer] >= MOST_WAITING:
             return False
-        await asyncio.sleep(wait)
+        self._waiting[peer] += 1
+        try:
+            await asyncio.sleep(wait)
+        finally:
+            self._waiting[peer] -= 1
+            if not self._waiting[peer]:
+                del self._waiting[peer]
         return True
 
     def know(self, scope: Scope) -> None:

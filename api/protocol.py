@@ -311,7 +311,7 @@ class Protocol(HttpToolsProtocol):
         self._note_who()
         if self.transport.is_closing():
             return
-        if self._stage is Stage.BODY and self._active is self.cycle and not self._is_known and self._left_bytes <= 0:
+        if self._stage is Stage.BODY and self._left_bytes <= 0 and self._is_strangers(self.cycle):
             self._end()  # answered on its head, while a stranger still sends what has no length
             return
         if self.pipeline:
@@ -320,6 +320,9 @@ class Protocol(HttpToolsProtocol):
         if self._rest and not self.pipeline:
             self.loop.call_soon(self._read_on)
         self.flow.resume_reading()
+
+    def _is_strangers(self, cycle: RequestResponseCycle) -> bool:
+        return cycle is self._active and KNOWN not in cycle.scope
 
     def _settle(self) -> None:
         """Begin to rest, if everything that was asked is answered."""

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from api import pace
-from api.pace import AHEAD_SECONDS, MAX_REGULARS, MOST_SECONDS, PACE, Pace, know, weigh
+from api.pace import AHEAD_SECONDS, MAX_REGULARS, MOST_SECONDS, MOST_WAITING, PACE, Pace, know, weigh
 from tests.api.test_connections import port_of
 from tests.storage.samples import wave_file
 from tests.strangers import REQUEST, Stranger
@@ -123,6 +123,24 @@ def test_who_would_wait_too_long_is_told_so_and_health_is_soon_told(clock: Clock
     assert asyncio.run(kept.turn(asked(kept, path="/readyz")))
     assert slept == [1.0, 1.0]
     assert asyncio.run(kept.turn(asked(kept, host="203.0.113.1")))
+
+
+def test_only_so_many_of_an_address_wait(clock: Clock) -> None:
+    kept = Pace(10, clock)
+    kept.charge("198.51.100.7", 15)
+
+    async def many() -> list[bool]:
+        asking = [asyncio.create_task(kept.turn(asked(kept))) for _ in range(MOST_WAITING + 5)]
+        await asyncio.sleep(0)
+        refused = [each.result() for each in asking if each.done()]
+        for each in asking:
+            each.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        return refused
+
+    kept._unit_seconds = 0.001  # so that nobody waits too long
+    assert asyncio.run(many()) == [False] * 5
+    assert not kept._waiting
 
 
 def test_a_network_of_ipv6_is_one_address(clock: Clock, slept: list[float]) -> None:
