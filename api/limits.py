@@ -20,6 +20,7 @@ MAX_URL_BYTES = 8192
 MAX_HEADER_BYTES = 32_768  # of all headers together
 FORM_BYTES = 65_536  # a form's own edges and its other fields
 RETRY_SECONDS = 5
+PROXIED_COST = 3.0  # of a stranger's request, with the connection that its proxy opens for it
 
 Headers = tuple[tuple[bytes, bytes], ...]
 _ALWAYS: Headers = (
@@ -111,7 +112,7 @@ class Limits:
         pace: Pace | None = scope.get(PACE)
         if pace is None:
             await self._app(scope, receive, send)
-        elif not await pace.turn(scope):
+        elif not await pace.turn(scope, PROXIED_COST if DOOR in scope else 1.0):
             await _too_many("rate_limited", TOO_FAST, scope)(scope, receive, send)
         else:
             try:

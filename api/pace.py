@@ -61,10 +61,10 @@ class Pace:
         if paid_at is not None:
             self._paid_at[peer] = paid_at - cost * self._unit_seconds
 
-    async def turn(self, scope: Scope) -> bool:
+    async def turn(self, scope: Scope, cost: float = 1.0) -> bool:
         """Wait until the address that asks may. False: it would be too long, or too many of it wait."""
         peer = network_of(scope)
-        scope[_CHARGED] = (peer, self.charge(peer, 1.0))
+        scope[_CHARGED] = (peer, self.charge(peer, cost))
         wait = self.wait_of(peer)
         if not wait or self._is_regular(scope):
             return True
