@@ -50,7 +50,7 @@ audit-deps: $(DEV) ## known vulnerabilities of what production imports (asks PyP
 	@$(BIN)/pip-audit --requirement requirements.txt --no-deps --disable-pip
 
 faults: $(DEV) ## the long fault runs: kill, flush, cut off; then prove the books
-	@$(BIN)/python -m pytest tests/faults -q -s
+	@$(BIN)/python -m pytest tests/faults -q -n 2 --dist loadfile
 
 mutants: $(DEV) ## plant known bugs, one at a time, and see each turn its tests red
 	@$(BIN)/python -m tests.mutants

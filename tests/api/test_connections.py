@@ -23,6 +23,7 @@ from tests.support import System, account, eventually, key_of, model
 
 GROWTH_MB = 100  # each attack here sends a tenth of what the did
 SHORT = {"HEADER_SECONDS": "1", "BODY_SECONDS": "1", "IDLE_SECONDS": "2"}
+ELSEWHERE = "127.0.0.9"  # where strangers come from: others at their own address would share their pace
 LATE = 2.0  # seconds: others are served long before; the machine may be busy
 
 
@@ -71,7 +72,7 @@ def port_of(system: System) -> int:
 
 @pytest.mark.parametrize("read", [False, True], ids=["answers unread", "answers read"])
 def test_a_flood_of_pipelined_requests_costs_no_memory(api: System, read: bool) -> None:
-    with attacked(api), Stranger(port_of(api)) as stranger:
+    with attacked(api), Stranger(port_of(api), source=ELSEWHERE) as stranger:
         stranger.pour(REQUEST, 8_000_000, seconds=5, read=read)
 
 
@@ -93,7 +94,7 @@ FLOODS = {
 @pytest.mark.parametrize("what", FLOODS)
 def test_a_request_without_end_costs_no_memory_and_is_refused(api: System, what: str) -> None:
     begin, piece, status = FLOODS[what]
-    with attacked(api), Stranger(port_of(api)) as stranger:
+    with attacked(api), Stranger(port_of(api), source=ELSEWHERE) as stranger:
         stranger.say(begin)
         sent = stranger.pour(piece, 64_000_000, seconds=8)
         heard = stranger.hear(30) if status else b""
