@@ -157,7 +157,7 @@ def test_what_was_delivered_is_stored_and_nothing_is_bought_twice(
         run = Run(system, owners, outages, to_s3, disk, side.input)
         run.order()
         run.turns.are_over()
-        eventually(run.is_over, seconds=300, what="the end of all jobs")
+        eventually(run.is_over, seconds=600, what="the end of all jobs")
         check(side, run, far_sides_word(side, side.book(book_path)))
     print(f"{len(run.killed)} kills, {', '.join(run.turns.happened)}", end=" ")
 
