@@ -6,8 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from starlette.responses import PlainTextResponse
 
-from api import pace
+from api import docs, pace
+from api.door import DOOR, Door, Room
+from api.limits import Limits
 from api.pace import AHEAD_SECONDS, MAX_REGULARS, MOST_SECONDS, MOST_WAITING, PACE, Pace, know, weigh
 from tests.api.test_connections import port_of
 from tests.storage.samples import wave_file
@@ -154,6 +158,36 @@ def test_a_large_answer_costs_more(clock: Clock) -> None:
     kept = Pace(10, clock)
     weigh(asked(kept), 32_768 * 30)
     assert waits(kept, "198.51.100.7", 1) == pytest.approx(2.1)
+
+
+def paid(kept: Pace, app: Any, path: str, **more: Any) -> float:
+    """What a stranger's request to an app costs, in requests."""
+
+    async def paced(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, PACE: kept, **more}, receive, send)
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(paced), base_url="http://x") as client:
+            assert (await client.get(path)).status_code == 200
+
+    before = kept._paid_at.get("127.0.0.1", kept._clock())
+    asyncio.run(ask())
+    return (kept._paid_at.get("127.0.0.1", before) - before) / kept._unit_seconds
+
+
+def test_the_document_and_the_scripts_of_its_pages_cost_what_they_weigh(clock: Clock) -> None:
+    app = FastAPI(openapi_url=None)
+    docs.install(app)
+    assert paid(Pace(10, clock), app, "/docs/redoc.standalone.js") > 10
+    assert paid(Pace(1, clock), app, "/openapi.json") > 0
+    assert paid(Pace(10, clock), app, "/docs") == 0
+
+
+def test_a_strangers_request_through_a_proxy_costs_its_connection_too(clock: Clock) -> None:
+    app = Limits(PlainTextResponse("yes"))
+    door = Door(Room(100, 20, 20, 16), Pace(10, clock))
+    assert paid(Pace(10, clock), app, "/") == pytest.approx(1)
+    assert paid(Pace(10, clock), app, "/", **{DOOR: door}) == pytest.approx(3)
 
 
 # On a real server, one that is patient with nobody: two requests a second.
