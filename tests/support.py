@@ -162,11 +162,20 @@ class System:
             return False
 
     def client(self, account_id: UUID) -> httpx.Client:
-        """An HTTP client of an account."""
-        return httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {key_of(account_id)}"}, timeout=30)
+        """An HTTP client of an account; what is refused is printed, so that a test that fails says why."""
+        return httpx.Client(
+            base_url=self.url, headers={"authorization": f"Bearer {key_of(account_id)}"}, timeout=30,
+            event_hooks={"response": [_print_refusal]},
+        )  # fmt: skip
 
     def stop(self) -> None:
         self.processes.stop()
+
+
+def _print_refusal(response: httpx.Response) -> None:
+    if response.is_error:
+        response.read()
+        print(f"{response.request.method} {response.request.url}: {response.status_code} {response.text[:1_000]}")
 
 
 def ended(client: httpx.Client, job_id: str, *, seconds: float = 30) -> dict[str, Any]:

@@ -1,11 +1,15 @@
 """Subscriptions: each month's credits once, expiring with the month; what has run out moves to the free plan."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from models import subscriptions
 from models.db import transaction
 from models.errors import InvalidRequest, NotFound
 from scheduler import accounts as duties
+from scheduler import upkeep
 from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, balance, one, rows
 
@@ -18,8 +22,12 @@ def subscribe(account_id, plan="creator", interval="monthly"):
         return subscriptions.subscribe(conn, account_id, plan, interval)
 
 
-def later(days: float):
-    return environment({"CLOCK_OFFSET_SECONDS": str(round(days * DAY))})
+@contextmanager
+def later(days: float) -> Iterator[None]:
+    """So many days from now, with the months that the scheduler has made by then."""
+    with environment({"CLOCK_OFFSET_SECONDS": str(round(days * DAY))}):
+        upkeep.make_partitions(1)
+        yield
 
 
 def test_the_first_month_is_granted_at_once_and_expires_with_it() -> None:
