@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import docs, texts
 from api.door import CROWDED, DOOR, Door
-from api.pace import KNOWN, PACE, TOO_FAST, Pace
+from api.pace import KNOWN, PACE, Pace
 from api.problems import MEDIA_TYPE, of_domain, problem
 from models.errors import BodyTooLarge
 from models.settings import settings
@@ -20,7 +20,6 @@ MAX_URL_BYTES = 8192
 MAX_HEADER_BYTES = 32_768  # of all headers together
 FORM_BYTES = 65_536  # a form's own edges and its other fields
 RETRY_SECONDS = 5
-PROXIED_COST = 3.0  # of a stranger's request, with the connection that its proxy opens for it
 
 Headers = tuple[tuple[bytes, bytes], ...]
 _ALWAYS: Headers = (
@@ -99,27 +98,18 @@ class Limits:
         # Through a proxy of ours: its connections are not counted by address, so its requests are.
         host = scope["client"][0] if scope["client"] else "unknown"
         if door is not None and not door.asks(host):
-            await _too_many("too_many_connections", CROWDED, scope)(scope, receive, send_with_id)
+            crowded = {"retry_after": RETRY_SECONDS}
+            refusal = problem(Request(scope), 429, "too_many_connections", CROWDED, retryable=True, extra=crowded)
+            await refusal(scope, receive, send_with_id)
             return
         try:
-            await self._at_its_pace(scope, reading, send_with_id)
+            await self._app(scope, reading, send_with_id)
         finally:
             if door is not None:
                 door.answered(host)
-
-    async def _at_its_pace(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Requests of strangers wait for their turn."""
-        pace: Pace | None = scope.get(PACE)
-        if pace is None:
-            await self._app(scope, receive, send)
-        elif not await pace.turn(scope, PROXIED_COST if DOOR in scope else 1.0):
-            await _too_many("rate_limited", TOO_FAST, scope)(scope, receive, send)
-        else:
-            try:
-                await self._app(scope, receive, send)
-            finally:
-                if not scope.get(KNOWN):
-                    pace.forget(scope)
+            pace: Pace | None = scope.get(PACE)
+            if pace is not None and not scope.get(KNOWN):
+                pace.forget(scope)
 
 
 def _public(header: tuple[bytes, bytes], public_url: str) -> tuple[bytes, bytes]:
@@ -167,10 +157,6 @@ class _Body:
         whole = b"".join(parts)
         texts.check_json(whole)
         return {"type": "http.request", "body": whole, "more_body": False}
-
-
-def _too_many(code: str, detail: str, scope: Scope) -> Any:
-    return problem(Request(scope), 429, code, detail, retryable=True, extra={"retry_after": RETRY_SECONDS})
 
 
 def _refusal(scope: Scope) -> Any:

@@ -5,7 +5,7 @@ A unit is about what a request costs that is refused, a third of a millisecond. 
 may be a second ahead. What turns out to come from somebody known (a key, a token, a signed address) is given back.
 """
 
-import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, MutableMapping
@@ -14,8 +14,11 @@ from typing import Any
 from api.asking import network_of
 
 AHEAD_SECONDS = 1.0
-MOST_SECONDS = 10.0  # that anything waits: the debt of an address grows no further
+MOST_SECONDS = 10.0  # that a request waits; one that would have to wait longer is refused
+MOST_DEBT_SECONDS = 12.0  # of an address, so that it is forgiven soon
 MOST_WAITING = 100  # requests of one address; through a proxy of ours they may come faster than they are served
+HOLD_SECONDS = 5.0  # that a refusal waits too: who is refused at once asks again at once, and that costs as much
+MOST_HELD = 1000  # that wait, of all addresses; what is refused then is told so at once
 HEALTH_SECONDS = 1.0  # for who asks whether this process is well, from an address that we know nothing good of
 FORGET_SECONDS = 5.0  # between looks at who owes nothing any more
 WEIGHT_BYTES = 32_768  # of an answer, that cost as much as another request
@@ -36,7 +39,7 @@ class Pace:
         self._unit_seconds = 1 / per_second
         self._clock = clock
         self._paid_at: dict[str, float] = {}  # when an address will have paid for what it has cost
-        self._waiting: Counter[str] = Counter()  # requests of an address
+        self.waiting: Counter[str] = Counter()  # requests of an address
         self._regulars: dict[int, None] = {}  # what was known when it last asked, oldest first
         self._forgot_at = clock()
 
@@ -47,7 +50,7 @@ class Pace:
             self._forgot_at = now
             self._paid_at = {each: paid_at for each, paid_at in self._paid_at.items() if paid_at > now}
         before = max(self._paid_at.get(peer, now), now)
-        self._paid_at[peer] = min(before + cost * self._unit_seconds, now + AHEAD_SECONDS + MOST_SECONDS)
+        self._paid_at[peer] = min(before + cost * self._unit_seconds, now + AHEAD_SECONDS + MOST_DEBT_SECONDS)
         return (self._paid_at[peer] - before) / self._unit_seconds
 
     def wait_of(self, peer: str) -> float:
@@ -61,25 +64,23 @@ class Pace:
         if paid_at is not None:
             self._paid_at[peer] = paid_at - cost * self._unit_seconds
 
-    async def turn(self, scope: Scope, cost: float = 1.0) -> bool:
-        """Wait until the address that asks may. False: it would be too long, or too many of it wait."""
-        peer = network_of(scope)
+    def turn_of(self, scope: Scope, peer: str, cost: float = 1.0) -> float:
+        """Count a request of an address. Returns the seconds until its turn; infinite: it would be too long, or too many
+        of that address wait. Who lets it wait counts it in `waiting`.
+        """
         scope[_CHARGED] = (peer, self.charge(peer, cost))
         wait = self.wait_of(peer)
         if not wait or self._is_regular(scope):
-            return True
+            return 0.0
         if scope["path"] in HEALTH:
             wait = min(wait, HEALTH_SECONDS)
-        if wait >= MOST_SECONDS or self._waiting[peer] >= MOST_WAITING:
-            return False
-        self._waiting[peer] += 1
-        try:
-            await asyncio.sleep(wait)
-        finally:
-            self._waiting[peer] -= 1
-            if not self._waiting[peer]:
-                del self._waiting[peer]
-        return True
+        return math.inf if wait >= MOST_SECONDS or self.waiting[peer] >= MOST_WAITING else wait
+
+    def waited(self, peer: str) -> None:
+        """A request of an address waits no longer."""
+        self.waiting[peer] -= 1
+        if not self.waiting[peer]:
+            del self.waiting[peer]
 
     def know(self, scope: Scope) -> None:
         """Who asks is known: it was not a stranger's request, nor is the next one that carries the same."""

@@ -14,19 +14,23 @@ What waits for an answer of ours (`Prefer: wait`, a stream of events, a place in
 import asyncio
 import math
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from enum import IntEnum
+from functools import partial
 from typing import Any, NamedTuple, cast
+from weakref import WeakMethod
 
 import httptools
 from uvicorn._types import ASGI3Application
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import get_remote_addr
 
 from api.door import CROWDED, DOOR, Door
-from api.limits import FORM_BYTES, written_refusal
-from api.pace import KNOWN, PACE
+from api.limits import FORM_BYTES, RETRY_SECONDS, written_refusal
+from api.pace import HOLD_SECONDS, KNOWN, MOST_HELD, PACE, TOO_FAST
 from api.streams import ABORT
 from common.peers import peer_of, plain
 from models.settings import settings
@@ -45,6 +49,7 @@ BODY_BYTES_PER_SECOND = 4096  # slower bodies are given up, once `body_seconds` 
 LINGER_SECONDS = 2.0  # in which who was refused may read why
 LINGER_BYTES = 1_048_576
 CONNECTION_COST, SLICE_COST, FAULT_COST = 0.25, 1.0, 25.0  # of a stranger's, in what a request costs (`api.pace`)
+PROXIED_COST = 3.0  # of a stranger's request, with the connection that its proxy opens for it
 GRACE_SECONDS = 2.0  # streams notice by themselves that nobody reads them, and say so
 
 
@@ -65,6 +70,7 @@ class Refused(NamedTuple):
     status: int
     code: str
     detail: str
+    retry_after: int | None = None
 
 
 class Stop(Exception):
@@ -79,6 +85,7 @@ FRAMING = Refused(400, "invalid_request", "the body's chunks, their extensions o
 LARGE_BODY = Refused(413, "body_too_large", "the body is larger than anything that is taken here")
 PIPELINED = Refused(400, "invalid_request", f"more than {MAX_PIPELINED} requests wait for their answers")
 AFTER_CLOSE = Refused(400, "invalid_request", "the last request said that it was the last")
+FAST = Refused(429, "rate_limited", TOO_FAST, RETRY_SECONDS)
 SLOW_HEAD = Refused(408, "request_timeout", "the head did not come in time")
 SLOW_BODY = Refused(408, "request_timeout", "the body did not come in time")
 
@@ -88,16 +95,17 @@ class Flow(FlowControl):
 
     def __init__(self, protocol: "Protocol") -> None:
         super().__init__(protocol.transport)
-        self._protocol = protocol
+        self._is_behind, self._now = WeakMethod(protocol.is_behind), protocol.loop.time
         self.stuck_since = math.inf
 
     def resume_reading(self) -> None:
-        if not self._protocol.has_backlog() and not self._protocol.is_paced():
+        is_behind = self._is_behind()
+        if is_behind is not None and not is_behind():
             super().resume_reading()
 
     def pause_writing(self) -> None:
         if not self.write_paused:
-            self.stuck_since = self._protocol.loop.time()
+            self.stuck_since = self._now()
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -120,6 +128,8 @@ class Protocol(HttpToolsProtocol):
         self._deadline, self._body_begun, self._closing_since = math.inf, 0.0, math.inf
         self._fault: Refused | None = None
         self._active: RequestResponseCycle | None = None  # the one that is being answered
+        self._later: asyncio.TimerHandle | None = None  # when its turn comes, as far as it is a stranger's
+        self._waits_as = ""
         address = get_remote_addr(transport)
         host = plain(address[0]) if address else "unknown"
         refused = self._door.enter(self, host)
@@ -141,6 +151,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._door.leave(self)
+        self._wait_no_longer()
         # Uvicorn tells only the newest request; those before it would be answered for ever.
         for cycle in (self._active, *(queued for queued, _ in self.pipeline)):
             if cycle is not None and not cycle.response_complete:
@@ -150,6 +161,8 @@ class Protocol(HttpToolsProtocol):
         self._rest = memoryview(b"")
         self._stage = Stage.OVER
         super().connection_lost(exc)
+        # What points here from there goes now: a thousand of these that wait for the collector stop everybody for 30 ms.
+        self.parser = self._active = self.cycle = None  # type: ignore[assignment]
 
     # Reading
 
@@ -164,9 +177,10 @@ class Protocol(HttpToolsProtocol):
                 self.transport.pause_reading()
             self._read_on()
 
-    def has_backlog(self) -> bool:
-        """Whether bytes or requests wait here already, so that no more are taken from the line."""
-        return bool(self._rest or self.pipeline)
+    def is_behind(self) -> bool:
+        """Whether bytes or requests wait here already, or strangers at this address have cost too much, so that no more
+        are taken from the line."""
+        return bool(self._rest or self.pipeline) or self.is_paced()
 
     def _read_on(self) -> None:
         """Parse what is here: for one turn, and not past a request that must wait for another's answer."""
@@ -302,8 +316,49 @@ class Protocol(HttpToolsProtocol):
     # Answering
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """A stranger's request begins when its turn has come: until then it costs no task."""
         self._active = cycle
-        super()._start_asgi_task(cycle, app)
+        scope: dict[str, Any] = cycle.scope  # type: ignore[assignment]
+        peer = self._peer_of(scope)
+        wait = self._door.pace.turn_of(scope, peer, PROXIED_COST if self._is_proxied else 1.0)
+        if not wait:
+            super()._start_asgi_task(cycle, app)
+        elif wait == math.inf:
+            hold = HOLD_SECONDS if self._door.pace.waiting.total() < MOST_HELD else 0.0
+            self._wait(hold, peer, partial(self._turn_away, cycle))
+        else:
+            self._wait(wait, peer, partial(super()._start_asgi_task, cycle, app))
+
+    def _wait(self, seconds: float, peer: str, act: Callable[[], None]) -> None:
+        """Do it later, unless the connection is gone by then."""
+        self._later = self.loop.call_later(seconds, self._act_late, act)
+        self._waits_as = peer
+        self._door.pace.waiting[peer] += 1
+
+    def _act_late(self, act: Callable[[], None]) -> None:
+        self._wait_no_longer()
+        act()
+
+    def _wait_no_longer(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+            self._door.pace.waited(self._waits_as)
+
+    def _turn_away(self, cycle: RequestResponseCycle) -> None:
+        self._door.refused(FAST.detail)
+        self._break_off(cycle, FAST)
+
+    def _peer_of(self, scope: dict[str, Any]) -> str:
+        """Whose request it is: where it came through a proxy of ours, as uvicorn will read the proxy's word."""
+        if self._is_proxied:
+            forwarded = b", ".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+            host = cast(ProxyHeadersMiddleware, self.app).trusted_hosts.get_trusted_client_address(
+                forwarded.decode("latin-1")
+            )[0]
+            if host:
+                return peer_of(host)
+        return self._peer
 
     def on_response_complete(self) -> None:
         """Uvicorn's, without its timer, and with the next request parsed only now."""
@@ -367,7 +422,7 @@ class Protocol(HttpToolsProtocol):
 
     def _say(self, fault: Refused) -> None:
         if not self.transport.is_closing():
-            self.transport.write(written_refusal(fault.status, fault.code, fault.detail))
+            self.transport.write(written_refusal(fault.status, fault.code, fault.detail, retry_after=fault.retry_after))
             self._end()
 
     def _end(self) -> None:
