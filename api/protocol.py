@@ -13,6 +13,7 @@ What waits for an answer of ours (`Prefer: wait`, a stream of events, a place in
 
 import asyncio
 import math
+import random
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -325,7 +326,8 @@ class Protocol(HttpToolsProtocol):
             super()._start_asgi_task(cycle, app)
         elif wait == math.inf:
             hold = HOLD_SECONDS if self._door.pace.waiting.total() < MOST_HELD else 0.0
-            self._wait(hold, peer, partial(self._turn_away, cycle))
+            # A thousand that came together must not be told together, since they come again together.
+            self._wait(hold * random.uniform(0.5, 1.5), peer, partial(self._turn_away, cycle))  # noqa: S311
         else:
             self._wait(wait, peer, partial(super()._start_asgi_task, cycle, app))
 
