@@ -14,38 +14,49 @@ What waits for an answer of ours (`Prefer: wait`, a stream of events, a place in
 import asyncio
 import math
 import random
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from enum import IntEnum
 from functools import partial
-from typing import Any, NamedTuple, cast
-from weakref import WeakMethod
+from typing import Any, cast
 
 import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import get_remote_addr
 
 from api.door import CROWDED, DOOR, Door
-from api.limits import FORM_BYTES, RETRY_SECONDS, written_refusal
-from api.pace import HOLD_SECONDS, KNOWN, MOST_HELD, PACE, TOO_FAST
+from api.faults import (
+    AFTER_CLOSE,
+    FAST,
+    FRAMING,
+    INVALID,
+    LARGE_BODY,
+    LARGE_HEAD,
+    MANY_HEADERS,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    MAX_PIPELINED,
+    PIPELINED,
+    SLOW_BODY,
+    SLOW_HEAD,
+    Refused,
+    Stop,
+)  # fmt: skip
+from api.flow import Flow, give_up_cut_lines
+from api.limits import FORM_BYTES, written_refusal
+from api.pace import HOLD_SECONDS, KNOWN, MOST_HELD, PACE
 from api.streams import ABORT
 from common.peers import peer_of, plain
 from models.settings import settings
 
 SLICE_BYTES = 1024  # handed to the parser at once, where it may hold more than one request
 TURN_BYTES = 65_536  # of one connection, before the others have their turn
-MAX_HEAD_BYTES = (
-    65_536  # request line and headers as they come; what we take is less (`api.limits`), and told more clearly
-)
-MAX_HEADERS = 128
 MAX_FRAMING_BYTES = 16_384  # between two pieces of a body: sizes, extensions, trailers
 FREE_CHUNKS = 1024  # of a body, however small they are; more must hold 64 bytes on average
 CHUNK_BYTES = 64
-MAX_PIPELINED = 32  # requests behind one that is not answered yet
 BODY_BYTES_PER_SECOND = 4096  # slower bodies are given up, once `body_seconds` are over
 LINGER_SECONDS = 2.0  # in which who was refused may read why
 LINGER_BYTES = 1_048_576
@@ -63,55 +74,6 @@ class Stage(IntEnum):
     DONE = 3  # all here, and not answered
     DEAF = 4  # what comes is not looked at: the answers under way are the last
     OVER = 5  # refused, and about to be closed
-
-
-class Refused(NamedTuple):
-    """What is wrong with what came, as it is answered."""
-
-    status: int
-    code: str
-    detail: str
-    retry_after: int | None = None
-
-
-class Stop(Exception):
-    """Raised where the parser calls, which makes it stop. A new one each time: one that is kept would keep with its
-    traceback every connection it was raised for."""
-
-
-INVALID = Refused(400, "invalid_request", "this is no HTTP/1.1 request")
-LARGE_HEAD = Refused(431, "headers_too_large", f"the head has more than {MAX_HEAD_BYTES} bytes")
-MANY_HEADERS = Refused(431, "headers_too_large", f"there are more than {MAX_HEADERS} headers")
-FRAMING = Refused(400, "invalid_request", "the body's chunks, their extensions or its trailers are too large for it")
-LARGE_BODY = Refused(413, "body_too_large", "the body is larger than anything that is taken here")
-PIPELINED = Refused(400, "invalid_request", f"more than {MAX_PIPELINED} requests wait for their answers")
-AFTER_CLOSE = Refused(400, "invalid_request", "the last request said that it was the last")
-FAST = Refused(429, "rate_limited", TOO_FAST, RETRY_SECONDS)
-SLOW_HEAD = Refused(408, "request_timeout", "the head did not come in time")
-SLOW_BODY = Refused(408, "request_timeout", "the body did not come in time")
-
-
-class Flow(FlowControl):
-    """Uvicorn's, which reads no more while bytes wait unparsed, and knows since when a peer has taken nothing."""
-
-    def __init__(self, protocol: "Protocol") -> None:
-        super().__init__(protocol.transport)
-        self._is_behind, self._now = WeakMethod(protocol.is_behind), protocol.loop.time
-        self.stuck_since = math.inf
-
-    def resume_reading(self) -> None:
-        is_behind = self._is_behind()
-        if is_behind is not None and not is_behind():
-            super().resume_reading()
-
-    def pause_writing(self) -> None:
-        if not self.write_paused:
-            self.stuck_since = self._now()
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        self.stuck_since = math.inf
-        super().resume_writing()
 
 
 class Protocol(HttpToolsProtocol):
@@ -143,11 +105,11 @@ class Protocol(HttpToolsProtocol):
             return
         super().connection_made(transport)
         self.client = (host, address[1]) if address else None
-        self.flow: Flow = Flow(self)
+        self.flow: Flow = Flow(transport, self.is_behind, self.loop.time)
         self._is_proxied = self._door.is_proxy(host)
         self._peer, self._is_known, self._charged, self._paced_until = peer_of(host), self._is_proxied, 0.0, 0.0
         self._deadline = self.loop.time() + self._head_seconds  # a connection is opened to ask something
-        _give_up_cut_lines(transport)
+        give_up_cut_lines(transport)
         self._charge(CONNECTION_COST)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -476,12 +438,3 @@ class Protocol(HttpToolsProtocol):
                 self._body_begun = now - self._body_bytes / BODY_BYTES_PER_SECOND
             else:
                 self._refuse(SLOW_BODY)
-
-
-def _give_up_cut_lines(transport: asyncio.Transport) -> None:
-    connection = transport.get_extra_info("socket")
-    if connection is not None and connection.family in {socket.AF_INET, socket.AF_INET6}:
-        # Data that nobody acknowledges, over a cut line, would otherwise be sent again for a quarter of an hour.
-        milliseconds = int(settings().slow_reader_seconds * 1000)
-        with suppress(OSError):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

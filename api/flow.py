@@ -1,0 +1,45 @@
+"""How a connection's line is read and written: not past what waits here, and not for ever to who takes nothing."""
+
+import asyncio
+import math
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from weakref import WeakMethod
+
+from uvicorn.protocols.http.flow_control import FlowControl
+
+from models.settings import settings
+
+
+class Flow(FlowControl):
+    """Uvicorn's, which reads no more while bytes wait unparsed, and knows since when a peer has taken nothing."""
+
+    def __init__(self, transport: asyncio.Transport, is_behind: Callable[[], bool], now: Callable[[], float]) -> None:
+        super().__init__(transport)
+        self._is_behind, self._now = WeakMethod(is_behind), now  # weak: the protocol keeps this
+        self.stuck_since = math.inf
+
+    def resume_reading(self) -> None:
+        is_behind = self._is_behind()
+        if is_behind is not None and not is_behind():
+            super().resume_reading()
+
+    def pause_writing(self) -> None:
+        if not self.write_paused:
+            self.stuck_since = self._now()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self.stuck_since = math.inf
+        super().resume_writing()
+
+
+def give_up_cut_lines(transport: asyncio.Transport) -> None:
+    """End a connection whose peer acknowledges nothing any more."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None and connection.family in {socket.AF_INET, socket.AF_INET6}:
+        # Data that nobody acknowledges, over a cut line, would otherwise be sent again for a quarter of an hour.
+        milliseconds = int(settings().slow_reader_seconds * 1000)
+        with suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
