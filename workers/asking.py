@@ -27,6 +27,7 @@ from workers.providers.base import (
     Provider,
     ProviderError,
     Request,
+    Unjudged,
 )
 from workers.roster import Roster
 from workers.routing import Choice, Go
@@ -212,6 +213,8 @@ class Asking:
                     )
                 except (ProviderError, OutcomeUnknown):
                     raise
+                except Unjudged:
+                    continue  # kept, and read again
                 except Exception:  # it would be read again, and break again, for ever
                     log.exception("job %s: a call back cannot be read", claim.job_id)
                     outcome = None

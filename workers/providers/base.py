@@ -181,6 +181,10 @@ class ProviderError(Exception):
         self.refused_call = refused_call
 
 
+class Unjudged(Exception):
+    """Whether a call back is the provider's cannot be said just now; it is kept."""
+
+
 class OutcomeUnknown(Exception):
     """A call's answer was lost: it may or may not have had its effect. Never start another generation blindly."""
 

@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from common.addresses import place_of
 from workers.providers import fetching, signatures, wire
-from workers.providers.base import Callback, OutcomeUnknown, ProviderError
+from workers.providers.base import Callback, OutcomeUnknown, ProviderError, Unjudged
 
 KEYS_SECONDS, KEYS_AGAIN_SECONDS = 24 * 3600.0, 60.0  # kept; and fetched again at most, when none of them fits
+KEYS_RETRY_SECONDS = 5.0  # after they could not be had
 KEYS_FETCH_SECONDS, KEYS_BYTES = 10.0, 256 * 1024
 
 
@@ -28,7 +29,11 @@ class SigningKeys:
         self._good_until = self._not_again_before = 0.0
 
     def signed(self, call: Callback) -> bool:
-        """Whether fal sent this, minutes before it came: Ed25519 over request id, user id, time and the body's SHA-256."""
+        """Whether fal sent this, minutes before it came: Ed25519 over request id, user id, time and the body's SHA-256.
+
+        No is only said by keys that are fetched now; raises Unjudged where none of the kept ones fits and no others can be
+        had, or not yet.
+        """
         names = ("request-id", "user-id", "timestamp", "signature")
         request_id, user_id, sent, signature = (call.headers.get(f"x-fal-webhook-{name}", "") for name in names)
         if not signatures.is_fresh(sent, call) or not re.fullmatch(r"[0-9a-fA-F]{128}", signature, re.ASCII):
@@ -36,34 +41,34 @@ class SigningKeys:
         signed = "\n".join((request_id, user_id, sent, hashlib.sha256(call.body).hexdigest()))
         message = signed.encode(errors="replace")
         fits = [bytes.fromhex(signature), message]
-        return any(_verified(key, *fits) for key in self._known()) or any(
-            _verified(key, *fits) for key in self._fetched_again()
-        )
-
-    def _known(self) -> list[Ed25519PublicKey]:
         with self._lock:
-            return self._keys if time.monotonic() < self._good_until else self._fetch()
+            is_new = time.monotonic() >= self._good_until and self._fetch()
+            if any(_verified(key, *fits) for key in self._keys):
+                return True
+            # fal may have a new key; but nobody can make us ask for it at every forged call.
+            if not is_new and not self._fetch():
+                raise Unjudged("fal's keys cannot be had just now")
+            return any(_verified(key, *fits) for key in self._keys)
 
-    def _fetched_again(self) -> list[Ed25519PublicKey]:
-        """fal may have a new key; but nobody can make us ask for it at every forged call."""
-        with self._lock:
-            return self._fetch()
-
-    def _fetch(self) -> list[Ed25519PublicKey]:
+    def _fetch(self) -> bool:
+        """Fetch the keys, unless that was done just now. Returns whether they are new; old ones are better than none."""
         now = time.monotonic()
         if now < self._not_again_before:
-            return self._keys
-        self._not_again_before = now + KEYS_AGAIN_SECONDS
+            return False
+        self._not_again_before = now + KEYS_RETRY_SECONDS
         try:
             own = {place} if (place := place_of(self._url)) else ()  # the operator's word; whereto it redirects is not
             fetched = fetching.fetch(self._url, own=own, seconds=KEYS_FETCH_SECONDS, tries=1, most=KEYS_BYTES)
             document = wire.parsed(b"".join(fetched))
         except (OutcomeUnknown, ProviderError, ValueError):
-            return self._keys  # old keys are better than none: the job is polled besides
+            return False
         listed = wire.mapping(document).get("keys")
-        self._keys = [key for each in (listed if isinstance(listed, list) else []) if (key := _public(each))]
-        self._good_until = now + KEYS_SECONDS
-        return self._keys
+        keys = [key for each in (listed if isinstance(listed, list) else []) if (key := _public(each))]
+        if not keys:
+            return False
+        self._keys, self._good_until = keys, now + KEYS_SECONDS
+        self._not_again_before = now + KEYS_AGAIN_SECONDS
+        return True
 
 
 def _public(jwk: Any) -> Ed25519PublicKey | None:

@@ -14,7 +14,17 @@ import pytest
 from models.providers import ProviderEntry
 from tests.common.far import Far, far, moved, ok
 from workers.providers import fetching
-from workers.providers.base import Callback, Done, Endpoint, NotFetched, Pending, Provider, ProviderError, Request
+from workers.providers.base import (
+    Callback,
+    Done,
+    Endpoint,
+    NotFetched,
+    Pending,
+    Provider,
+    ProviderError,
+    Request,
+    Unjudged,
+)
 from workers.providers.fal_keys import SigningKeys
 from workers.providers.registry import ADAPTERS
 from workers.providers.results import Unreadable
@@ -163,7 +173,8 @@ def test_a_question_that_is_redirected_is_not_asked_elsewhere(adapter: str, witn
 def test_fals_signing_keys_are_not_fetched_from_where_their_address_redirects_to(witness: Far) -> None:
     call = Callback({"x-fal-webhook-timestamp": "0", "x-fal-webhook-signature": "0" * 128}, b"{}", 0.0)
     with far(moved(f"{witness.url}/jwks")) as server:
-        assert not SigningKeys(f"{server.url}/jwks").signed(call)
+        with pytest.raises(Unjudged):
+            SigningKeys(f"{server.url}/jwks").signed(call)
         assert len(server.heads) == 1
     assert witness.heads == []
 
