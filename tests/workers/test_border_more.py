@@ -32,7 +32,7 @@ from workers.advance import Advance
 from workers.asking import Asking
 from workers.leases import Hold, Keeper
 from workers.pressure import pressure
-from workers.providers.base import ProviderError
+from workers.providers.base import ProviderError, Unjudged
 from workers.providers.http import Http
 from workers.providers.replicate import Replicate
 
@@ -345,6 +345,22 @@ def test_a_call_back_that_breaks_our_reader_is_put_aside(runner: Any) -> None:
         with patch.object(Replicate, "callback", reader):
             steps(advance, job_id, 2)
     assert outcome() == ("succeeded", None)
+
+
+def test_a_call_back_that_cannot_be_judged_yet_is_kept_and_read_again(runner: Any) -> None:
+    """The start's answer was lost, so nothing but this call knows of the result."""
+    runner.faults.add("lose", method="POST")
+    job_id = placed(account(amount=5), deployment.routed("flux", FLUX))
+    with worker() as advance:
+        advance(job_id)
+        called_back(runner, job_id)
+        due(job_id)
+        with patch.object(Replicate, "callback", side_effect=Unjudged("its keys cannot be had")):
+            advance(job_id)
+        assert outcome() == (None, None)
+        steps(advance, job_id)
+    assert outcome() == ("succeeded", None)
+    assert len(runner.book.generations()) == 1
 
 
 # What is known is kept
