@@ -66,7 +66,7 @@ class Pace:
 
     def turn_of(self, scope: Scope, peer: str, cost: float = 1.0) -> float:
         """Count a request of an address. Returns the seconds until its turn; infinite: it would be too long, or too many
-        of that address wait. Who lets it wait counts it in `waiting`.
+        of that address wait. Who lets it wait says so, and `waited` when it is over.
         """
         scope[_CHARGED] = (peer, self.charge(peer, cost))
         wait = self.wait_of(peer)
@@ -75,6 +75,10 @@ class Pace:
         if scope["path"] in HEALTH:
             wait = min(wait, HEALTH_SECONDS)
         return math.inf if wait >= MOST_SECONDS or self.waiting[peer] >= MOST_WAITING else wait
+
+    def waits(self, peer: str) -> None:
+        """A request of an address waits, or its refusal."""
+        self.waiting[peer] += 1
 
     def waited(self, peer: str) -> None:
         """A request of an address waits no longer."""

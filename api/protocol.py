@@ -44,7 +44,7 @@ from api.faults import (
     SLOW_HEAD,
     Refused,
     Stop,
-)  # fmt: skip
+)
 from api.flow import Flow, give_up_cut_lines
 from api.limits import FORM_BYTES, written_refusal
 from api.pace import HOLD_SECONDS, KNOWN, MOST_HELD, PACE
@@ -297,7 +297,7 @@ class Protocol(HttpToolsProtocol):
         """Do it later, unless the connection is gone by then."""
         self._later = self.loop.call_later(seconds, self._act_late, act)
         self._waits_as = peer
-        self._door.pace.waiting[peer] += 1
+        self._door.pace.waits(peer)
 
     def _act_late(self, act: Callable[[], None]) -> None:
         self._wait_no_longer()

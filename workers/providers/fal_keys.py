@@ -41,34 +41,39 @@ class SigningKeys:
         signed = "\n".join((request_id, user_id, sent, hashlib.sha256(call.body).hexdigest()))
         message = signed.encode(errors="replace")
         fits = [bytes.fromhex(signature), message]
-        with self._lock:
-            is_new = time.monotonic() >= self._good_until and self._fetch()
-            if any(_verified(key, *fits) for key in self._keys):
-                return True
-            # fal may have a new key; but nobody can make us ask for it at every forged call.
-            if not is_new and not self._fetch():
-                raise Unjudged("fal's keys cannot be had just now")
-            return any(_verified(key, *fits) for key in self._keys)
+        is_new = time.monotonic() >= self._good_until and self._fetch()
+        if any(_verified(key, *fits) for key in self._keys):
+            return True
+        # fal may have a new key; but nobody can make us ask for it at every forged call.
+        if not is_new and not self._fetch():
+            raise Unjudged("fal's keys cannot be had just now")
+        return any(_verified(key, *fits) for key in self._keys)
 
     def _fetch(self) -> bool:
         """Fetch the keys, unless that was done just now. Returns whether they are new; old ones are better than none."""
-        now = time.monotonic()
-        if now < self._not_again_before:
-            return False
-        self._not_again_before = now + KEYS_RETRY_SECONDS
+        with self._lock:
+            if time.monotonic() < self._not_again_before:
+                return False
+            pause = KEYS_RETRY_SECONDS
+            try:
+                if (keys := self._published()) is None:
+                    return False
+                self._keys, self._good_until = keys, time.monotonic() + KEYS_SECONDS
+                pause = KEYS_AGAIN_SECONDS
+                return True
+            finally:  # from its end on: an attempt may take longer than the pause
+                self._not_again_before = time.monotonic() + pause
+
+    def _published(self) -> list[Ed25519PublicKey] | None:
+        """The keys as fal lists them. None: they cannot be had, or there are none."""
         try:
             own = {place} if (place := place_of(self._url)) else ()  # the operator's word; whereto it redirects is not
             fetched = fetching.fetch(self._url, own=own, seconds=KEYS_FETCH_SECONDS, tries=1, most=KEYS_BYTES)
             document = wire.parsed(b"".join(fetched))
         except (OutcomeUnknown, ProviderError, ValueError):
-            return False
+            return None
         listed = wire.mapping(document).get("keys")
-        keys = [key for each in (listed if isinstance(listed, list) else []) if (key := _public(each))]
-        if not keys:
-            return False
-        self._keys, self._good_until = keys, now + KEYS_SECONDS
-        self._not_again_before = now + KEYS_AGAIN_SECONDS
-        return True
+        return [key for each in (listed if isinstance(listed, list) else []) if (key := _public(each))] or None
 
 
 def _public(jwk: Any) -> Ed25519PublicKey | None:

@@ -135,6 +135,23 @@ class TestSigningKeys:
         clock[0] += 6
         assert self.signed_by(keys, fal_side.signing_key)
 
+    def test_the_pause_after_a_failure_begins_with_its_end(
+        self, fal_side: FalFarSide, clock: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A server that hangs for ten seconds would otherwise hold every thread, one after another."""
+        keys, fetch = SigningKeys(f"{fal_side.url}/.well-known/jwks.json"), module.fetching.fetch
+
+        def slow(*args: Any, **more: Any) -> Any:
+            clock[0] += 10
+            return fetch(*args, **more)
+
+        monkeypatch.setattr(module.fetching, "fetch", slow)
+        fal_side.faults.add("error", path="jwks")
+        for _ in range(3):
+            with pytest.raises(Unjudged):
+                self.signed_by(keys, fal_side.signing_key)
+        assert len(fal_side.book.calls("jwks")) == 1
+
     def test_a_call_that_came_while_the_keys_were_away_is_judged_once_they_are_there(
         self, fal_side: FalFarSide, clock: list[float]
     ) -> None:
