@@ -111,6 +111,7 @@ def _begin(control: socket.socket, children: dict[int, _Child], worker: Any) -> 
     request = json.loads(data)
     file, answer = descriptors
     os.set_blocking(answer, True)
+    nursery = os.getpid()  # asked before the fork: a child whose parent has ended by then is tied to nobody
     try:
         pid = os.fork()
     except OSError:  # the machine may have no more processes
@@ -120,20 +121,25 @@ def _begin(control: socket.socket, children: dict[int, _Child], worker: Any) -> 
         os.close(answer)
         return True
     if pid == 0:
-        _become_child(control, children, worker, request, file, answer)
+        _become_child(control, nursery, children, worker, request, file, answer)
     os.close(file)
     children[pid] = _Child(answer, time.monotonic() + request["seconds"])
     return True
 
 
 def _become_child(
-    control: socket.socket, children: dict[int, _Child], worker: Any, request: dict[str, Any], file: int, answer: int
+    control: socket.socket,
+    nursery: int,
+    children: dict[int, _Child],
+    worker: Any,
+    request: dict[str, Any],
+    file: int,
+    answer: int,
 ) -> NoReturn:
     code = 70
     try:
         from storage.sandbox import confine
 
-        nursery = os.getppid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         control.close()

@@ -1,5 +1,6 @@
 """Files of strangers are read by processes that may be lost, and that can do nothing but read them."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -223,6 +224,39 @@ def test_what_ends_nurseries_is_not_tried_for_ever(probes: Pool, probe: Callable
     thread.join()
     assert [type(each) for each in failed] == [Died]
     wait_for(lambda: not any(Path(f"/proc/{each}").exists() for each in children))
+
+
+@LINUX
+def test_a_child_whose_nursery_ends_while_it_is_made_reads_nothing() -> None:
+    """It would be tied to nobody, and its file would have a place until the child's time is over."""
+    made = Pool("tests.storage.orphans", 1, 1)
+    failed: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            with Path(__file__).open("rb") as file:
+                made.run(None, file.fileno(), {"probe": "spin"}, ENOUGH._replace(cpu_seconds=60))
+        except Died as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    children = list[int]()
+    try:
+        for _ in range(pool.TRIES):
+            nursery = wait_for(lambda: made._nursery)
+            assert isinstance(nursery, pool._Nursery)
+            children += wait_for(lambda of=nursery.pid: descendants(of))  # type: ignore[misc, arg-type]
+            os.kill(nursery.pid, signal.SIGKILL)
+            wait_for(lambda ended=nursery: made._nursery is not ended)  # type: ignore[misc]
+        thread.join(60)
+        assert [type(each) for each in failed] == [Died]
+        wait_for(lambda: not any(Path(f"/proc/{each}").exists() for each in children))
+    finally:
+        for each in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+        made.close()
 
 
 def test_a_sandbox_that_cannot_be_started_is_no_fault_of_the_file(

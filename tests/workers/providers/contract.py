@@ -10,6 +10,7 @@ import pytest
 
 from tests.far_side.callbacks import came
 from workers.providers.base import (
+    Callback,
     Done,
     InputFile,
     NotFetched,
@@ -19,6 +20,7 @@ from workers.providers.base import (
     Provider,
     ProviderError,
     Request,
+    Unjudged,
 )
 
 NUL_AND_SURROGATE = "no\x00 \ud800thing"  # JSON can carry both, PostgreSQL neither
@@ -297,14 +299,20 @@ class Contract(ABC):
             self.told("done", "../g-1") if "signed" not in self.LACKS else b"{}",
         ]  # fmt: skip
         for body in bodies:
-            assert self.provider().callback(request, known, came(self.signed(body, now), body)) is None
+            assert not self.believed(request, known, came(self.signed(body, now), body))
         if "signed" in self.LACKS:
             return
         right = self.signed(good, now)
         for name in right:
             for value in ("", "x", "\x00", "\ud800", "9" * 400, right[name] + "0"):
-                assert self.provider().callback(request, known, came(right | {name: value}, good)) is None
-        assert self.provider().callback(request, known, came({}, good)) is None
+                assert not self.believed(request, known, came(right | {name: value}, good))
+        assert not self.believed(request, known, came({}, good))
+
+    def believed(self, request: Request, known: str | None, call: Callback) -> bool:
+        try:
+            return self.provider().callback(request, known, call) is not None
+        except Unjudged:  # kept until it can be judged
+            return False
 
 
 def _patiently(done: Done) -> bytes:
