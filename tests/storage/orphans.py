@@ -4,7 +4,9 @@ import os
 import sys
 import time
 
-from tests.storage.probes import work as work
+from tests.storage.probes import work
+
+__all__ = ["warm", "work"]
 
 
 def warm() -> None:

@@ -239,7 +239,7 @@ def test_a_child_whose_nursery_ends_while_it_is_made_reads_nothing() -> None:
         except Died as error:
             failed.append(error)
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     children = list[int]()
     try:
