@@ -1,4 +1,9 @@
-"""Two strangers upload files that are much work, again and again; a well-behaved tenant submits and uploads meanwhile."""
+"""Two strangers upload files that are much work, again and again; a well-behaved tenant submits and uploads meanwhile.
+
+Reading files takes a core, and on a virtual machine of two a core that is taken costs everybody latency, whoever has it and
+at whatever priority. So the tenant is also measured beside a process of the lowest priority that only counts: what the
+attacks cost more than that is ours.
+"""
 
 import importlib
 import io
@@ -7,8 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +56,10 @@ def measure(stand: Stand, report: Report) -> None:
     with httpx.Client(headers={"authorization": f"Bearer {tenant}"}) as client:
         _sent(client, base, samples.wave_file(bytes(8000)))
     before = memory_mb(pid, "VmRSS")
-    idle = _tenant(base, tenant, SECONDS)
-    _tell(report, "idle", idle, {})
+    _tell(report, "idle", _tenant(base, tenant, SECONDS), {})
+    with _counting():
+        busy = _tenant(base, tenant, SECONDS)
+    _tell(report, "a process of the lowest priority that counts", busy, {})
     for name, make in ATTACKS.items():
         path = stand.folder / "hostile"
         path.write_bytes(make())
@@ -68,7 +75,7 @@ def measure(stand: Stand, report: Report) -> None:
                 _begun(attack)
             found = _tenant(base, tenant, SECONDS)
             answered = sum(_ended(attack) for attack in attacks)
-        _tell(report, name, found, idle)
+        _tell(report, name, found, busy)
         report.add("  the strangers' uploads meanwhile", answered, "answers")
         report.add("  API process, above idle", peak.own - before, "MB", aim="200")
         report.add("  its children, at most", peak.children, "MB")
@@ -132,11 +139,21 @@ def _sent(client: httpx.Client, base: str, data: bytes) -> httpx.Response:
     return client.post(f"{base}/v1/files", files={"file": ("a", data, "application/octet-stream")})
 
 
-def _tell(report: Report, name: str, found: Times, idle: Times) -> None:
+@contextmanager
+def _counting() -> Iterator[None]:
+    """A core is taken, by nothing of ours."""
+    with subprocess.Popen(["nice", "-n", "19", sys.executable, "-c", "while True: pass"]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def _tell(report: Report, name: str, found: Times, busy: Times) -> None:
     print(f"  {name}", flush=True)
     for kind in ("healthz", "submits", "uploads"):
         p50, p99 = statistics.median(found[kind]), statistics.quantiles(found[kind], n=100)[98]
-        aim = f"{2 * statistics.quantiles(idle[kind], n=100)[98]:.0f}" if idle else ""
+        aim = f"{2 * statistics.quantiles(busy[kind], n=100)[98]:.0f}" if busy else ""
         report.add(f"  {name}: {kind}, p99 (p50 {p50:.1f}, {len(found[kind])} of them)", p99, "ms", aim=aim)
     report.add(f"  {name}: of them refused", len(found["refused"]), "requests", aim="0")
 
