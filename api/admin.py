@@ -12,10 +12,12 @@ from starlette.responses import Response
 from api.auth import by, needs
 from api.once import Key, asked, once
 from api.walls import AdminRoute
-from models import accounts, acts, announcements
-from models.access import Caller, Role
+from models.access import audit_log as acts
+from models.access.scopes import Caller, Role
+from models.accounts import accounts
 from models.db import certain, transaction
-from models.notifications import MAX_BODY, MAX_TITLE
+from models.events import announcements
+from models.events.notifications import MAX_BODY, MAX_TITLE
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
 

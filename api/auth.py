@@ -19,13 +19,14 @@ from api.grouping import Grouper
 from api.jwt import Tokens
 from api.pace import know
 from api.rates import Rates
-from models import access, keys
-from models.access import Caller, Scope
-from models.acts import By
+from common.errors import NotAuthenticated
+from common.settings import settings
+from models.access import api_keys as keys
+from models.access import scopes as access
+from models.access.audit_log import By
+from models.access.scopes import Caller, Scope
 from models.db import transaction
-from models.errors import NotAuthenticated
-from models.people import Visitor
-from models.settings import settings
+from models.identity.people import Visitor
 
 log = logging.getLogger(__name__)
 

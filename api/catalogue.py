@@ -19,13 +19,14 @@ from api.lean import LeanRoute, answer, handled_by, read_body
 from api.pace import weigh
 from api.views import model_view, plan_view
 from api.walls import WalledRoute
-from models import prices, reading
-from models.access import Caller
-from models.catalogue import Offer, offers
+from common.errors import NotFound
+from common.settings import settings
+from models.access.scopes import Caller
+from models.accounts.plans import Plan
+from models.catalogue import prices
+from models.catalogue.entries import Offer, offers
 from models.db import certain, session, transaction
-from models.errors import NotFound
-from models.plans import Plan
-from models.settings import settings
+from models.jobs import reads as reading
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=WalledRoute)

@@ -13,11 +13,11 @@ from api.pace import know
 from api.places import Place
 from api.svix import announced, verified_id
 from api.walls import Wall
-from models import clerk
-from models.clerk import SOURCE
+from common.errors import BodyTooLarge, InvalidRequest, NotConfigured
+from common.settings import settings, webhook_key
 from models.db import certain
-from models.errors import BodyTooLarge, InvalidRequest, NotConfigured
-from models.settings import settings, webhook_key
+from models.identity import clerk
+from models.identity.clerk import SOURCE
 from workers.enqueue import ring
 
 router = APIRouter(tags=["hooks"])

@@ -10,10 +10,10 @@ from api import schemas
 from api.auth import needs
 from api.lean import answer
 from api.walls import WalledRoute
-from models import reading
-from models.access import Caller
+from common.errors import InvalidRequest
+from models.access.scopes import Caller
 from models.db import certain, transaction
-from models.errors import InvalidRequest
+from models.jobs import reads as reading
 
 router = APIRouter(prefix="/v1/credits", tags=["credits"], route_class=WalledRoute)
 

@@ -22,13 +22,13 @@ from api.pace import know
 from api.pages import id_of
 from api.streams import EventStream, wants_stream
 from api.views import event_view, job_view, reset_frame, reset_view, state_frame
-from models import reading
-from models.access import ROLES, Caller
+from common.errors import InvalidRequest, NotAuthenticated, NotFound
+from common.settings import settings
+from models.access.scopes import ROLES, Caller
 from models.db import transaction
-from models.errors import InvalidRequest, NotAuthenticated, NotFound
-from models.people import Visitor
-from models.reading import JobRow
-from models.settings import settings
+from models.identity.people import Visitor
+from models.jobs import reads as reading
+from models.jobs.reads import JobRow
 
 router = APIRouter(tags=["events"], route_class=LeanRoute)
 token_router = APIRouter(tags=["events"])

@@ -24,12 +24,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from api.places import Place, Places
-from models import results
+from common.errors import NotFound, Overloaded, ResultGone, Unavailable
+from common.links import SIGNATURE_BYTES, signature_of
+from common.settings import Settings, settings
 from models.db import transaction
-from models.errors import NotFound, Overloaded, ResultGone, Unavailable
-from models.links import SIGNATURE_BYTES, signature_of
-from models.results import Result
-from models.settings import Settings, settings
+from models.files import results
+from models.files.results import Result
 from storage.objects import Chunks, Head
 from storage.s3 import Storage, StorageError, storage
 

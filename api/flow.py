@@ -9,7 +9,7 @@ from weakref import WeakMethod
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from models.settings import settings
+from common.settings import settings
 
 
 class Flow(FlowControl):

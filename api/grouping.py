@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from models.errors import DatabaseAway, Overloaded, Unavailable
+from common.errors import DatabaseAway, Overloaded, Unavailable
 
 log = logging.getLogger(__name__)
 

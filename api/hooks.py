@@ -9,9 +9,9 @@ from starlette.requests import Request
 from api.pace import know
 from api.places import Place
 from api.walls import Wall
-from models import callbacks
+from common.errors import BodyTooLarge
 from models.db import certain
-from models.errors import BodyTooLarge
+from models.jobs import callbacks
 from workers.enqueue import ring
 
 router = APIRouter(tags=["hooks"])

@@ -14,12 +14,12 @@ from api.receiving import in_thread, made, same_as
 from api.rooms import Rooms
 from api.walls import Wall
 from common import guard
-from models import uploads
-from models.catalogue import Offer
+from common.errors import InvalidInput, NotFound, RefusedAddress, UnusableFile
+from common.settings import settings
+from models.catalogue.entries import Offer
 from models.db import transaction
-from models.errors import InvalidInput, NotFound, RefusedAddress, UnusableFile
-from models.settings import settings
-from models.uploads import NewUpload
+from models.files import uploads
+from models.files.uploads import NewUpload
 from storage import incoming
 
 

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from api.grouping import Grouper
 from api.walls import share_of_waiters
+from common.errors import Busy, Overloaded, Unavailable
 from common.faultpoints import reached
-from models import submit
 from models.db import CommitUnknown, certain
-from models.dispatch import Ring
-from models.errors import Busy, Overloaded, Unavailable
-from models.submit import Accepted, Answer, Locked, Order
+from models.jobs import submit
+from models.jobs.dispatch import Ring
+from models.jobs.submit import Accepted, Answer, Locked, Order
 from workers.enqueue import ring
 
 log = logging.getLogger(__name__)

@@ -23,15 +23,17 @@ from api.places import Place
 from api.views import job_view
 from api.waiting import waited
 from api.walls import WalledRoute
-from models import access, reading, webhooks
-from models import cancel as canceling
-from models.access import Caller
-from models.catalogue import Offer
+from common.errors import DomainError, InvalidInput, InvalidRequest, JobNotEnded, NotFound, UnknownModel
+from common.settings import settings
+from models.access import scopes as access
+from models.access.scopes import Caller
+from models.catalogue.entries import Offer
 from models.db import certain, transaction
-from models.errors import DomainError, InvalidInput, InvalidRequest, JobNotEnded, NotFound, UnknownModel
-from models.reading import JobRow
-from models.settings import settings
-from models.submit import Accepted, Order, body_hash
+from models.events import endpoints as webhooks
+from models.jobs import cancel as canceling
+from models.jobs import reads as reading
+from models.jobs.reads import JobRow
+from models.jobs.submit import Accepted, Order, body_hash
 from workers.enqueue import ring
 
 lean_router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=LeanRoute)

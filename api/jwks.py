@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK, PyJWTError
 
 from common.addresses import place_of
+from common.errors import NotAuthenticated, Unavailable
 from common.guard import Refused, open_url
-from models.errors import NotAuthenticated, Unavailable
-from models.settings import settings
+from common.settings import settings
 
 log = logging.getLogger(__name__)
 

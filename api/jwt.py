@@ -14,11 +14,11 @@ import jwt
 
 from api.grouping import Grouper
 from api.jwks import Keys
-from models import people
+from common.errors import NotAuthenticated, NotFound, Unavailable
+from common.settings import settings
 from models.db import certain, transaction
-from models.errors import NotAuthenticated, NotFound, Unavailable
-from models.people import Identity, Person
-from models.settings import settings
+from models.identity import people
+from models.identity.people import Identity, Person
 
 ALGORITHMS = ["RS256", "ES256"]
 MAX_CHARACTERS = 8192

@@ -14,11 +14,12 @@ from api.auth import by, needs
 from api.once import Key, asked, once
 from api.schemas import Moment
 from api.walls import WalledRoute
-from models import acts, minting
-from models import keys as verbs
-from models.access import Caller, Scope
+from common.settings import settings
+from models.access import api_keys as verbs
+from models.access import audit_log as acts
+from models.access import minting
+from models.access.scopes import Caller, Scope
 from models.db import certain, transaction
-from models.settings import settings
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=WalledRoute)
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from models.access import Scope
-from models.errors import InvalidInput, InvalidRequest
+from common.errors import InvalidInput, InvalidRequest
+from models.access.scopes import Scope
 
 Shape = TypeVar("Shape", bound=BaseModel)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

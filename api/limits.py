@@ -13,8 +13,8 @@ from api import docs, texts
 from api.door import CROWDED, DOOR, Door
 from api.pace import KNOWN, PACE, Pace
 from api.problems import MEDIA_TYPE, of_domain, problem
-from models.errors import BodyTooLarge
-from models.settings import settings
+from common.errors import BodyTooLarge
+from common.settings import settings
 
 MAX_URL_BYTES = 8192
 MAX_HEADER_BYTES = 32_768  # of all headers together

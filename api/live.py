@@ -19,12 +19,13 @@ from uuid import UUID
 
 from api.grouping import Grouper
 from api.views import event_frame, live_frame, reset_frame
-from models import events, people
+from common.errors import NotAuthenticated, TooManyListeners, Unavailable
+from common.settings import settings
 from models.db import transaction
-from models.errors import NotAuthenticated, TooManyListeners, Unavailable
-from models.events import Page, Told
-from models.people import Visitor
-from models.settings import settings
+from models.events import log as events
+from models.events.log import Page, Told
+from models.identity import people
+from models.identity.people import Visitor
 
 log = logging.getLogger(__name__)
 

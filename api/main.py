@@ -47,9 +47,9 @@ from api.tasks import keep
 from api.wakes import follow
 from api.walls import Wall, WalledRoute
 from common import scratch
+from common.errors import Unavailable
+from common.settings import settings
 from models import db, starting
-from models.errors import Unavailable
-from models.settings import settings
 from workers import enqueue
 
 ROUTERS = (

@@ -12,9 +12,9 @@ from api.auth import needs
 from api.lean import answer
 from api.pages import id_of
 from api.walls import WalledRoute
-from models import notifications
-from models.access import Caller
+from models.access.scopes import Caller
 from models.db import certain, transaction
+from models.events import notifications
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"], route_class=WalledRoute)
 

@@ -1,6 +1,6 @@
 """Requests that make something, done once: with an `Idempotency-Key` the same request again has the same answer.
 
-For orders of jobs the submit itself does this (`models.submit`).
+For orders of jobs the submit itself does this (`models.jobs.submit`).
 """
 
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.lean import answer
-from models import answered
-from models.access import Caller
+from common.errors import InvalidRequest
+from models.access.scopes import Caller
 from models.db import certain
-from models.errors import InvalidRequest
-from models.submit import body_hash
+from models.jobs import answered
+from models.jobs.submit import body_hash
 
 MAX_KEY_CHARACTERS = 255
 

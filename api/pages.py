@@ -5,7 +5,7 @@ import binascii
 from datetime import datetime
 from uuid import UUID
 
-from models.errors import InvalidRequest, NotFound
+from common.errors import InvalidRequest, NotFound
 
 
 def cursor_of(at: datetime, id_: UUID) -> str:

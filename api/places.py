@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 
-from models.errors import Overloaded
-from models.settings import settings
+from common.errors import Overloaded
+from common.settings import settings
 
 Done = TypeVar("Done")
 

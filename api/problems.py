@@ -16,8 +16,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from common.errors import BadSignature, DomainError, Forbidden, NotAuthenticated, RateLimited, Unavailable
 from models import failures
-from models.errors import BadSignature, DomainError, Forbidden, NotAuthenticated, RateLimited, Unavailable
 from storage.errors import StorageError
 
 log = logging.getLogger(__name__)

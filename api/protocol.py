@@ -50,7 +50,7 @@ from api.limits import FORM_BYTES, written_refusal
 from api.pace import HOLD_SECONDS, KNOWN, MOST_HELD, PACE
 from api.streams import ABORT
 from common.peers import peer_of, plain
-from models.settings import settings
+from common.settings import settings
 
 SLICE_BYTES = 1024  # handed to the parser at once, where it may hold more than one request
 TURN_BYTES = 65_536  # of one connection, before the others have their turn

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from api.auth import needs
 from api.walls import WalledRoute
-from models import provider_keys
-from models.access import Caller
+from models.access.scopes import Caller
+from models.catalogue import provider_keys
 from models.db import certain, transaction
 
 router = APIRouter(tags=["provider keys"], route_class=WalledRoute)

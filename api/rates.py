@@ -19,10 +19,10 @@ from limits.util import WindowStats
 from starlette.requests import Request
 
 from api.asking import network_of
+from common.errors import RateLimited
 from common.redis_client import async_redis_client
-from models.access import Caller
-from models.errors import RateLimited
-from models.settings import settings
+from common.settings import settings
+from models.access.scopes import Caller
 
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from uuid import UUID
 from starlette.requests import Request
 from uuid_utils.compat import uuid7
 
+from common.errors import Busy, StorageQuotaExceeded, Unavailable, UnusableFile
 from common.scratch import scratch_file
-from models import uploads
+from common.settings import settings
 from models.db import MOMENT_MILLISECONDS, certain, patience, transaction
-from models.errors import Busy, StorageQuotaExceeded, Unavailable, UnusableFile
-from models.settings import settings
-from models.uploads import Found, NewUpload
+from models.files import uploads
+from models.files.uploads import Found, NewUpload
 from storage import incoming, keys
 from storage.media import SandboxAway
 from storage.s3 import StorageError, storage

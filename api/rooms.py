@@ -1,5 +1,5 @@
 """Room for what clients send, taken before the first byte is read: a few uploads of one account at once, and no more bytes
-on disk than the process has room for. For one event loop; across processes the account's row decides (`models.uploads`).
+on disk than the process has room for. For one event loop; across processes the account's row decides (`models.files.uploads`).
 """
 
 import asyncio
@@ -11,10 +11,11 @@ from uuid import UUID
 
 from starlette.requests import Request
 
-from models import answered, uploads
+from common.errors import Overloaded, TooManyUploads
+from common.settings import settings
 from models.db import transaction
-from models.errors import Overloaded, TooManyUploads
-from models.settings import settings
+from models.files import uploads
+from models.jobs import answered
 
 FORM_BYTES = 65_536  # a form's own edges and its other fields, at most
 COPIES = 2  # the form's parser keeps one while ours is written

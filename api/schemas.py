@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from models.webhooks import JOB_EVENTS
+from models.events.endpoints import JOB_EVENTS
 
 JobEvent = Literal["job.queued", "job.output", "job.succeeded", "job.failed", "job.canceled"]
 Status = Literal["queued", "running", "succeeded", "failed", "canceled"]

@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 from api.door import RESERVED, Door, raised_descriptors, room_of
 from api.pace import Pace
 from api.protocol import Protocol
-from models.settings import settings
+from common.settings import settings
 
 log = logging.getLogger(__name__)
 

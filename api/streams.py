@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from api.live import Listener, Live
-from models.settings import settings
+from common.settings import settings
 
 log = logging.getLogger(__name__)
 

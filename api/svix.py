@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from models.errors import BadSignature
+from common.errors import BadSignature
 
 TOLERANCE_SECONDS = 300
 MAX_SIGNATURES = 10  # two during a rotation; more are somebody trying

@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 import orjson
 from starlette.datastructures import FormData, UploadFile
 
-from models.errors import InvalidInput
+from common.errors import InvalidInput
 
 MAX_BRACKETS = 200  # a body with fewer cannot be nested too deep
 

@@ -21,12 +21,13 @@ from api.rooms import Rooms
 from api.texts import check_form
 from api.views import upload_view
 from api.walls import Wall, WalledRoute
-from models import answered, uploads
-from models.access import Caller
+from common.errors import InvalidRequest, NotFound
+from common.settings import settings
+from models.access.scopes import Caller
 from models.db import certain, transaction
-from models.errors import InvalidRequest, NotFound
-from models.settings import settings
-from models.uploads import NewUpload
+from models.files import uploads
+from models.files.uploads import NewUpload
+from models.jobs import answered
 from storage import incoming
 
 lean_router = APIRouter(prefix="/v1/files", tags=["files"], route_class=LeanRoute)

@@ -7,13 +7,13 @@ from uuid import UUID
 
 import orjson
 
-from models import words
-from models.catalogue import Offer
-from models.events import Told
-from models.links import url_of
-from models.plans import Plan
-from models.reading import JobRow
-from models.uploads import Found, id_text
+from common.links import url_of
+from models.accounts.plans import Plan
+from models.catalogue.entries import Offer
+from models.events.log import Told
+from models.files.uploads import Found, id_text
+from models.jobs import words
+from models.jobs.reads import JobRow
 
 
 def status_of(row: JobRow) -> str:

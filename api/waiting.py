@@ -8,9 +8,9 @@ from starlette.requests import Request
 
 from api.auth import visitor_of
 from api.live import Live, nowhere
-from models.errors import DomainError
-from models.reading import JobRow
-from models.settings import settings
+from common.errors import DomainError
+from common.settings import settings
+from models.jobs.reads import JobRow
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import redis
 
 from api.live import Live
 from common.redis_client import async_redis_client
-from models.settings import settings
+from common.settings import settings
 from workers.enqueue import LIVE, LIVE_KINDS
 
 log = logging.getLogger(__name__)

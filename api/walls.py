@@ -21,9 +21,9 @@ from starlette.responses import Response
 
 from api.auth import need_of, permitted
 from api.places import go_to, placed
+from common.errors import Busy, Overloaded
+from common.settings import settings
 from models.db import MOMENT_MILLISECONDS, patience
-from models.errors import Busy, Overloaded
-from models.settings import settings
 
 Done = TypeVar("Done")
 

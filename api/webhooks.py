@@ -16,10 +16,11 @@ from api.once import Key, asked, once
 from api.pages import cursor_of, id_of, read_cursor
 from api.schemas import Moment
 from api.walls import WalledRoute
-from models import deliveries, webhooks
-from models.access import Caller
+from models.access.scopes import Caller
 from models.db import certain, transaction
-from models.webhooks import EVENT_TYPES, MAX_DESCRIPTION_CHARACTERS, MAX_URL_CHARACTERS
+from models.events import deliveries
+from models.events import endpoints as webhooks
+from models.events.endpoints import EVENT_TYPES, MAX_DESCRIPTION_CHARACTERS, MAX_URL_CHARACTERS
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=WalledRoute)
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from benchmarks.stand import Report, Stand, cpu_seconds
-from models.access import Caller
+from models.access.scopes import Caller
 
 CALLS = 50_000
 SECONDS = 4.0

@@ -12,10 +12,11 @@ import httpx
 from uuid_utils.compat import uuid7
 
 from benchmarks.stand import Report, Stand, cpu_seconds, memory_mb
-from models import catalogue, submit
+from models.catalogue import entries as catalogue
 from models.db import transaction
-from models.dispatch import Ring
-from models.submit import Accepted, Order
+from models.jobs import submit
+from models.jobs.dispatch import Ring
+from models.jobs.submit import Accepted, Order
 from workers import enqueue
 
 LISTENERS = 2000

@@ -10,13 +10,13 @@ from fastapi import Depends, FastAPI, Header, HTTPException
 from sqlmodel import Session, select
 
 from api import schemas
-from models import keys
-from models.accounts import Account
+from common.links import url_of
+from models.access import api_keys as keys
+from models.access.api_keys import ApiKey
+from models.accounts.accounts import Account
+from models.accounts.plans import Plan
 from models.db import engine
-from models.jobs import Asset, Job, JobRun
-from models.keys import ApiKey
-from models.links import url_of
-from models.plans import Plan
+from models.jobs.tables import Asset, Job, JobRun
 
 app = FastAPI()
 _known: dict[bytes, UUID] = {}

@@ -16,11 +16,13 @@ import psycopg
 from uuid_utils.compat import uuid7
 
 from benchmarks.stand import Report, Stand
-from models import catalogue, connecting, db, submit
+from common.settings import settings
+from models import connecting, db
+from models.catalogue import entries as catalogue
 from models.connecting import Linked
 from models.db import single, transaction
-from models.settings import settings
-from models.submit import Order
+from models.jobs import submit
+from models.jobs.submit import Order
 from tests.poolers import pgbouncer
 
 ROUNDS, SECONDS = 5, 1.5

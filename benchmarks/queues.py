@@ -14,10 +14,10 @@ import httpx
 from uuid_utils.compat import uuid7
 
 from benchmarks.stand import Report, Stand, memory_mb
-from models import catalogue
+from models.catalogue import entries as catalogue
 from models.db import transaction
-from models.dispatch import Ring
-from models.submit import Accepted, Order, submit
+from models.jobs.dispatch import Ring
+from models.jobs.submit import Accepted, Order, submit
 from workers.enqueue import ring
 
 JOBS = 3000

@@ -19,10 +19,13 @@ import redis
 from cli.embedded.processes import Processes
 from cli.embedded.servers import free_ports, servers
 from common.scratch import scratch_folder
-from models import catalogue, db, keys, setup
-from models.catalogue import Entry
+from common.settings import settings
+from models import db
+from models.access import api_keys as keys
+from models.catalogue import entries as catalogue
+from models.catalogue.entries import Entry
 from models.db import transaction
-from models.settings import settings
+from models.schema import prepare as setup
 
 RESULTS = Path(__file__).parent / "results"
 ACCOUNTS = 64

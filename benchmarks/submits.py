@@ -6,7 +6,7 @@ from statistics import median
 
 from benchmarks.stand import Report, Stand
 from cli.embedded.servers import _package
-from models.settings import settings
+from common.settings import settings
 
 ROUNDS = 3
 SECONDS = 3.0

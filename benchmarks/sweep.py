@@ -5,9 +5,9 @@ import time
 import psycopg
 
 from benchmarks.stand import Report, Stand, fill
-from models import results
+from common.settings import settings
 from models.db import transaction
-from models.settings import settings
+from models.files import results
 from storage.s3 import storage
 
 ROWS = 100_000

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.queues import _alive, _place
 from benchmarks.stand import Report, Stand, _entry, cpu_seconds, memory_mb
-from models import catalogue
+from models.catalogue import entries as catalogue
 from models.db import transaction
 from workers.enqueue import ring
 

@@ -11,12 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.output import JsonFlag, console, fail, print_json, show
-from models import catalogue
-from models.catalogue import Change, Entry
+from models.catalogue import entries as catalogue
+from models.catalogue.entries import Change, Entry
+from models.catalogue.prices import PriceRule
+from models.catalogue.providers import ProviderEntry
+from models.catalogue.providers import providers as all_providers
 from models.db import transaction
-from models.prices import PriceRule
-from models.providers import ProviderEntry
-from models.providers import providers as all_providers
 
 app = typer.Typer(no_args_is_help=True, help="What can be ordered: show it, compare it with a file, apply the file.")
 LONGEST_VALUE = 200  # of a field, in the table of changes

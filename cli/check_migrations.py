@@ -5,8 +5,8 @@ import sys
 
 from cli.embedded.servers import servers
 from common.scratch import scratch_folder
-from models import migrations
-from models.settings import settings
+from common.settings import settings
+from models.schema import migrations
 
 
 def main() -> None:

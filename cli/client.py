@@ -10,7 +10,7 @@ import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cli.output import JsonFlag, console, fail, print_json, show
-from models.settings import settings
+from common.settings import settings
 
 app = typer.Typer()
 KeyOption = typer.Option(envvar="HEADRACE_API_KEY", help="An API key.", show_default=False)

@@ -8,10 +8,13 @@ from uuid import UUID
 import typer
 
 from cli.output import JsonFlag, fail, show
-from models import access, accounts, acts, announcements
-from models import keys as api_keys
-from models.acts import By
+from models.access import api_keys
+from models.access import audit_log as acts
+from models.access import scopes as access
+from models.access.audit_log import By
+from models.accounts import accounts
 from models.db import transaction
+from models.events import announcements
 
 app = typer.Typer()
 

@@ -18,10 +18,14 @@ from cli.embedded.processes import Processes, fresh_environment, supervise
 from cli.embedded.servers import free_ports, servers
 from cli.output import JsonFlag, console, fail, print_json, show
 from common.env_files import OWN_FILE, STATE
-from models import accounts, credits, db, keys, setup
-from models import audit as books
+from common.settings import environment, settings
+from models import db
+from models.access import api_keys as keys
+from models.accounts import accounts
+from models.credits import audit as books
+from models.credits import ledger as credits
 from models.db import transaction
-from models.settings import environment, settings
+from models.schema import prepare as setup
 
 app = typer.Typer()
 StateOption = Annotated[

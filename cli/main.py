@@ -10,10 +10,10 @@ from rich.markup import escape
 from cli import catalogue, client, identity, local, operate, parked, report
 from cli.output import errors
 from common import first, logs
+from common.errors import DatabaseAway, DomainError
 from common.redact import redacted
+from common.settings import WrongSettings
 from models import db
-from models.errors import DatabaseAway, DomainError
-from models.settings import WrongSettings
 from storage.errors import StorageError
 from workers import enqueue, pressure
 

@@ -15,28 +15,23 @@ from cli.output import JsonFlag, console, fail, print_json, show
 from cli.redis_check import check_redis
 from common import scratch
 from common.redact import redacted
-from models import (
-    accounts,
-    catalogue,
-    credits,
-    db,
-    dispatch,
-    events,
-    fleet,
-    lines,
-    probes,
-    reading,
-    setup,
-    submit,
-    subscriptions,
-)
-from models import audit as books
-from models import cancel as canceling
+from common.settings import settings
+from models import db, probes
+from models.accounts import accounts, subscriptions
+from models.catalogue import entries as catalogue
+from models.catalogue.providers import providers as all_providers
 from models.connecting import Linked
+from models.credits import audit as books
+from models.credits import ledger as credits
 from models.db import transaction
-from models.providers import providers as all_providers
-from models.settings import settings
-from models.submit import Accepted, Order
+from models.events import log as events
+from models.events import sending as lines
+from models.fleet import processes as fleet
+from models.jobs import cancel as canceling
+from models.jobs import dispatch, submit
+from models.jobs import reads as reading
+from models.jobs.submit import Accepted, Order
+from models.schema import prepare as setup
 from storage.s3 import StorageError, storage
 from workers import pressure
 from workers.enqueue import ring
@@ -293,7 +288,7 @@ def _doctor_database() -> str:
 
 
 def _doctor_schema() -> str:
-    from models.migrations import differences
+    from models.schema.migrations import differences
 
     found = differences()
     if found:

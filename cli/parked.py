@@ -6,8 +6,8 @@ from uuid import UUID
 import typer
 
 from cli.output import JsonFlag, fail, show
-from models import parked as verbs
 from models.db import transaction
+from models.jobs import reconcile as verbs
 from workers.enqueue import ring
 from workers.pressure import pressure
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import redis
 
 from common.redis_client import redis_client
-from models.settings import settings
+from common.settings import settings
 from workers.enqueue import LIVE, NAMESPACE, WAKE
 
 PROBE = "doctor"

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from cli.output import JsonFlag, console, fail, print_json, show
-from models import margin as margins
+from models.credits import margin as margins
+from models.credits.margin import MarginRow
 from models.db import transaction
-from models.margin import MarginRow
 
 app = typer.Typer()
 MOST_PICTURES = 8  # models with a picture of their own; the rest share one

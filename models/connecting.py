@@ -18,9 +18,9 @@ from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import ExecStatus
 
+from common.errors import DatabaseAway
 from common.places import database_parameters, session_settings
-from models.errors import DatabaseAway
-from models.settings import settings
+from common.settings import settings
 
 log = logging.getLogger(__name__)
 

@@ -27,10 +27,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from sqlmodel import Session
 
+from common.errors import DatabaseAway, DomainError, Unavailable
+from common.settings import settings
 from models import connecting, failures
 from models.connecting import Linked
-from models.errors import DatabaseAway, DomainError, Unavailable
-from models.settings import settings
 
 set_json_dumps(orjson.dumps)
 set_json_loads(orjson.loads)

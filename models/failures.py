@@ -5,7 +5,7 @@ which leave it unknown whether a statement took effect.
 import psycopg
 from psycopg import errors
 
-from models.errors import Busy, DatabaseAway, DomainError, InvalidInput, Unavailable
+from common.errors import Busy, DatabaseAway, DomainError, InvalidInput, Unavailable
 
 # Somebody else had it: the same request will do soon.
 _BUSY = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)

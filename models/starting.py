@@ -5,9 +5,9 @@ import sys
 from collections.abc import Callable
 
 from common import logs
+from common.errors import DatabaseAway, DomainError
+from common.settings import WrongSettings, settings
 from models import db
-from models.errors import DatabaseAway, DomainError
-from models.settings import WrongSettings, settings
 
 log = logging.getLogger(__name__)
 

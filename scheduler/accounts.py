@@ -6,10 +6,14 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from models import announcements, credits, fleet, leaving, subscriptions
+from common.settings import settings
+from models.accounts import subscriptions
+from models.credits import ledger as credits
 from models.db import transaction
-from models.leaving import Leaver
-from models.settings import settings
+from models.events import announcements
+from models.fleet import processes as fleet
+from models.identity import erasure as leaving
+from models.identity.erasure import Leaver
 from scheduler.turns import Aside, Did, Patience, each
 from workers.enqueue import ring
 

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from models import rescues, ringing, runs
+from common.settings import settings
 from models.db import transaction
-from models.dispatch import Ring, dispatch
-from models.settings import settings
+from models.jobs import rescues, ringing
+from models.jobs import steps as runs
+from models.jobs.dispatch import Ring, dispatch
 from scheduler.turns import Aside, Did, Patience, each
 from workers import enqueue
 from workers.enqueue import ring

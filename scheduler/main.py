@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from common import scratch
 from common.faultpoints import reached
-from models import db, fleet, starting
+from common.settings import settings
+from models import db, starting
 from models.db import transaction
-from models.settings import settings
+from models.fleet import processes as fleet
 from scheduler import accounts, jobs, results, upkeep, uploads
 from scheduler.clock import Watch
 from scheduler.turns import Did

@@ -8,9 +8,10 @@ from typing import Any
 from psycopg import Connection
 
 from common.faultpoints import reached
-from models import fleet, results
+from common.settings import settings
 from models.db import transaction
-from models.settings import settings
+from models.files import results
+from models.fleet import processes as fleet
 from scheduler.sweeps import Expiry, expire, purge
 from scheduler.turns import Aside, Did
 from storage import keys

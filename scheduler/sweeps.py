@@ -7,11 +7,11 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from common.errors import Busy, Unavailable
 from common.faultpoints import reached
-from models import fleet
 from models.db import CommitUnknown, transaction
-from models.errors import Busy, Unavailable
-from models.sweeping import Purgeable, Swept
+from models.files.sweeping import Purgeable, Swept
+from models.fleet import processes as fleet
 from scheduler.turns import Aside, Did, Patience, each, log
 from storage.s3 import storage
 

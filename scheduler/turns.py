@@ -10,8 +10,8 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from common.errors import Busy, Unavailable
 from models.db import CommitUnknown, transaction
-from models.errors import Busy, Unavailable
 
 log = logging.getLogger(__name__)
 

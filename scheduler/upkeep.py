@@ -2,12 +2,22 @@
 
 import logging
 
-from models import acts, callbacks, clock, events, fleet, inbound, jobs, keys, lines, notifications, uploads
-from models import audit as books
+from common.errors import Busy
+from common.settings import settings
+from models.access import api_keys as keys
+from models.access import audit_log as acts
+from models.credits import audit as books
 from models.db import transaction
-from models.errors import Busy
-from models.jobs import QUEUES
-from models.settings import settings
+from models.events import log as events
+from models.events import notifications
+from models.events import sending as lines
+from models.files import uploads
+from models.fleet import clock
+from models.fleet import processes as fleet
+from models.identity import inbound
+from models.jobs import callbacks
+from models.jobs import tables as jobs
+from models.jobs.tables import QUEUES
 from workers import enqueue
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from models import uploads
+from models.files import uploads
 from scheduler.results import reap
 from scheduler.sweeps import Expiry, expire, purge
 from scheduler.turns import Aside, Did

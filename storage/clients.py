@@ -15,7 +15,7 @@ import botocore.session
 from botocore.config import Config
 from obstore.store import S3Store
 
-from models.settings import Settings
+from common.settings import Settings
 
 CONNECT_SECONDS = 5
 PART_TIMES = (

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import obstore
 
-from models.settings import Settings, settings
+from common.settings import Settings, settings
 from storage import keys
 from storage.clients import boto_client, own_session, upload_store
 from storage.errors import StorageError, answered, mapped

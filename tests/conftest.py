@@ -13,8 +13,9 @@ import redis
 
 from cli.embedded.processes import Processes
 from cli.embedded.servers import Addresses, free_ports, servers
-from models import db, setup
-from models.settings import settings
+from common.settings import settings
+from models import db
+from models.schema import prepare as setup
 from storage import s3
 from tests.support import OWN_SECRET, System
 from workers import enqueue, pressure

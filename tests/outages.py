@@ -15,7 +15,7 @@ import psycopg
 from cli.embedded import servers as embedded
 from cli.embedded.locked import _end_holders, stop, wait_ready
 from cli.embedded.servers import Addresses, servers
-from models.settings import settings
+from common.settings import settings
 from tests.conftest import FAST, environment, prepared
 
 OUTSIDE = ("DATABASE_URL", "REDIS_URL", "S3_ENDPOINT_URL")

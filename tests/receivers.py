@@ -10,8 +10,8 @@ from uuid import UUID
 
 import orjson
 
-from models import events
 from models.db import transaction
+from models.events import log as events
 from tests.conftest import environment
 from workers.deliver import Sender
 

@@ -11,13 +11,19 @@ from uuid_utils.compat import uuid7
 
 from api import receiving
 from cli.embedded.processes import Processes
-from models import accounts, audit, catalogue, credits, keys, runs, submit
-from models.catalogue import Entry, Offer
+from models.access import api_keys as keys
+from models.accounts import accounts
+from models.catalogue import entries as catalogue
+from models.catalogue.entries import Entry, Offer
+from models.catalogue.prices import PriceRule
+from models.credits import audit
+from models.credits import ledger as credits
 from models.db import transaction
-from models.prices import PriceRule
-from models.runs import Claim
-from models.submit import Accepted, Answer, Order
-from models.uploads import Found, NewUpload
+from models.files.uploads import Found, NewUpload
+from models.jobs import steps as runs
+from models.jobs import submit
+from models.jobs.steps import Claim
+from models.jobs.submit import Accepted, Answer, Order
 from workers.providers.sketch.book import Book
 
 OWN_SECRET = "2f8b61d04c9ae7735d10b3a8f6e24c9107bd5e38"  # what production takes for a secret

@@ -10,7 +10,7 @@ import yaml
 from honcho.environ import parse_procfile
 
 from cli.embedded.seaweed import FLAGS
-from models.settings import DEVELOPMENT_SECRET, Settings
+from common.settings import DEVELOPMENT_SECRET, Settings
 from tests.support import OWN_SECRET
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,12 +12,12 @@ from uuid import UUID
 
 from common import uptime
 from common.faultpoints import reached
-from models import runs
-from models.clock import Pace
+from common.settings import settings
 from models.db import single
-from models.ending import AttemptEnd, Ending
-from models.runs import Claim
-from models.settings import settings
+from models.fleet.clock import Pace
+from models.jobs import steps as runs
+from models.jobs.end import AttemptEnd, Ending
+from models.jobs.steps import Claim
 from workers.asking import Asking, key_of, live_of
 from workers.collecting import Collecting
 from workers.decisions import (

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from pydantic import SecretStr
 
-from models import callbacks, provider_keys
+from common.settings import settings
+from models.catalogue import provider_keys
+from models.catalogue.providers import BUILT_IN
 from models.db import single
-from models.providers import BUILT_IN
-from models.rescues import Slot
-from models.runs import Claim, LiveAttempt
-from models.settings import settings
+from models.jobs import callbacks
+from models.jobs.rescues import Slot
+from models.jobs.steps import Claim, LiveAttempt
 from workers import inputs, routing
 from workers.leases import Hold, LeaseLost
 from workers.pressure import Report, pressure

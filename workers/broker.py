@@ -14,7 +14,7 @@ from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.errors import ConnectionClosed
 
 from common.redis_client import redis_client
-from models.settings import settings
+from common.settings import settings
 from workers.enqueue import NAMESPACE, WAKE
 
 IDLE_SECONDS = 1  # the longest wait for a token; below the socket's time-out, and short enough to stop by

@@ -18,8 +18,8 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_afte
 from uuid_utils.compat import uuid7
 
 from common.scratch import scratch_file
-from models.ending import NewAsset
-from models.settings import settings
+from common.settings import settings
+from models.jobs.end import NewAsset
 from storage import keys
 from storage.media import Media, UnusableResult, is_picture, kind_of, kinds_of, measure, measure_picture
 from storage.s3 import StorageError, storage

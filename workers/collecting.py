@@ -10,9 +10,9 @@ import time
 from dataclasses import replace
 
 from common.faultpoints import reached
-from models import prices
-from models.ending import AttemptEnd, Ending, NewAsset
-from models.facts import Told
+from models.catalogue import prices
+from models.jobs.end import AttemptEnd, Ending, NewAsset
+from models.jobs.facts import Told
 from storage.media import UnusableResult
 from workers.asking import Asking, live_of
 from workers.collect import Collector

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from common import uptime
-from models.ending import NewAsset
-from models.runs import Claim
-from models.settings import settings
+from common.settings import settings
+from models.jobs.end import NewAsset
+from models.jobs.steps import Claim
 from storage.media import kind_of
 from workers.providers.base import ProviderError
 from workers.routing import route_after

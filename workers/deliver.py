@@ -1,6 +1,6 @@
 """A sending process: `python -m workers.deliver [--threads N]`. Any number may run.
 
-Each thread holds one line of deliveries at a time (models/lines.py) and sends what is due on it, one after the other, for
+Each thread holds one line of deliveries at a time (models/events/sending.py) and sends what is due on it, one after the other, for
 a while; then the next line has its turn. A receiver that hangs so costs a thread its time-out, and its own line; lines
 whose last attempt failed get at most half of the threads.
 
@@ -21,12 +21,13 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from common import first, scratch, uptime
+from common.errors import Busy, Unavailable
 from common.faultpoints import reached
-from models import db, lines, starting
+from common.settings import settings
+from models import db, starting
 from models.db import CommitUnknown, transaction
-from models.errors import Busy, Unavailable
-from models.lines import Line, Outcome, Parcel
-from models.settings import settings
+from models.events import sending as lines
+from models.events.sending import Line, Outcome, Parcel
 from workers import receivers
 
 log = logging.getLogger("deliver")

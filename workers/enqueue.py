@@ -17,10 +17,10 @@ import redis
 from dramatiq import Message
 
 from common.redis_client import redis_client
+from common.settings import settings
 from models import db
-from models.dispatch import Ring
-from models.ringing import Due
-from models.settings import settings
+from models.jobs.dispatch import Ring
+from models.jobs.ringing import Due
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from common.guard import Refused, Resolver, open_url, system_resolver
 from common.scratch import scratch_file
-from models import uploads
+from common.settings import settings
 from models.db import transaction
-from models.runs import Claim
-from models.settings import settings
+from models.files import uploads
+from models.jobs.steps import Claim
 from storage import incoming, keys
 from storage.incoming import UnusableFile
 from storage.media import SandboxAway

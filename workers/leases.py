@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from common import uptime
-from models import fleet, runs
+from common.settings import settings
 from models.db import transaction
-from models.rescues import Slot
-from models.runs import Claim
-from models.settings import settings
+from models.fleet import processes as fleet
+from models.jobs import steps as runs
+from models.jobs.rescues import Slot
+from models.jobs.steps import Claim
 from workers.enqueue import ring
 from workers.persist import persist
 

@@ -17,9 +17,9 @@ from urllib.parse import unquote, urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from common.guard import Refused, resolved
-from models.lines import Parcel
-from models.notifications import texts
-from models.settings import settings
+from common.settings import settings
+from models.events.notifications import texts
+from models.events.sending import Parcel
 
 TEMPLATES = Path(__file__).parent / "templates"
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}

@@ -17,9 +17,9 @@ from uuid import UUID
 import dramatiq
 
 from common import scratch
+from common.settings import settings
 from models import db, starting
-from models.jobs import QUEUES
-from models.settings import settings
+from models.jobs.tables import QUEUES
 from workers import enqueue, pressure
 from workers.advance import Advance
 from workers.broker import make_broker

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import Connection
 
+from common.errors import Busy, Unavailable
 from models.db import CommitUnknown, transaction
-from models.errors import Busy, Unavailable
 
 log = logging.getLogger(__name__)
 

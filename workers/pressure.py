@@ -3,7 +3,7 @@
 Every operation is one script, so one round trip, and goes by the server's clock. What it keeps are hints: after a
 FLUSHALL, or while Redis is away, work goes on without limits, and the provider's own 429 is the limit.
 
-What is counted is a credential: a provider's name for our own key, and `models.provider_keys.credential` for a customer's
+What is counted is a credential: a provider's name for our own key, and `models.catalogue.provider_keys.credential` for a customer's
 own, so that one customer's limits and faults there are nobody else's.
 
 A circuit opens once `faults` faults have come within the window, and from at least three accounts; from as many as have
@@ -30,8 +30,8 @@ from typing import Any
 import redis
 
 from common.redis_client import redis_client
-from models.providers import ProviderLimits
-from models.settings import settings
+from common.settings import settings
+from models.catalogue.providers import ProviderLimits
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from typing import Any
 import orjson
 
 from common.guard import Answer, Refused, open_url
-from models.lines import Outcome, Parcel
-from models.settings import settings
+from common.settings import settings
+from models.events.sending import Outcome, Parcel
 from workers import mail
 
 log = logging.getLogger(__name__)

@@ -13,12 +13,14 @@ from typing import Any
 from psycopg import Connection
 
 from common.faultpoints import reached
-from models import ending, facts, runs, words
+from common.settings import settings
 from models.db import single, transaction
-from models.ending import AttemptEnd, Ended, Ending, NeedsTransaction, Unread
-from models.facts import Told
-from models.runs import Claim
-from models.settings import settings
+from models.jobs import end as ending
+from models.jobs import facts, words
+from models.jobs import steps as runs
+from models.jobs.end import AttemptEnd, Ended, Ending, NeedsTransaction, Unread
+from models.jobs.facts import Told
+from models.jobs.steps import Claim
 from workers.asking import Asking, live_of
 from workers.decisions import again_by, back_off_seconds
 from workers.delivered import Delivered

@@ -6,9 +6,9 @@ import threading
 import time
 from typing import NamedTuple
 
+from common.settings import environment, settings
+from models.catalogue.providers import BUILT_IN, ProviderEntry, ProviderLimits, providers
 from models.db import transaction
-from models.providers import BUILT_IN, ProviderEntry, ProviderLimits, providers
-from models.settings import environment, settings
 from workers.providers.base import Endpoint, Provider, ProviderError
 from workers.providers.registry import ADAPTERS
 

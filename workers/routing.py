@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from models.providers import ProviderLimits
+from models.catalogue.providers import ProviderLimits
 from workers.pressure import Denied, Granted, ProviderState, Report
 from workers.providers.base import OutcomeUnknown, ProviderError
 

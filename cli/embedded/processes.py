@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.embedded.locked import hold, read_private, signal_group, spawn, stop, tail
-from models.settings import settings
+from common.settings import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 COLOURS = ("cyan", "yellow", "green", "magenta", "blue")

@@ -15,7 +15,7 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-from models.settings import settings
+from common.settings import settings
 from storage.media import decoding, pcm, pictures
 from storage.media.base import (
     MAX_PIXELS,

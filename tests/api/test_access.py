@@ -10,10 +10,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.main import OPEN_ROUTES, PUBLIC, make_app, needs_of
-from models import announcements, keys
-from models.access import SCOPES
+from common.settings import settings
+from models.access import api_keys as keys
+from models.access.scopes import SCOPES
 from models.db import transaction
-from models.settings import settings
+from models.events import announcements
 from tests.models.test_minting import plant_revoked
 from tests.support import account, key_of, model, one, placed, rows
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from api.asking import UNKNOWN, address_of, network_of
 from cli.embedded.servers import free_ports
-from models import keys
-from models.settings import Settings
+from common.settings import Settings
+from models.access import api_keys as keys
 from tests.support import account, eventually, key_of, one
 
 

@@ -12,7 +12,7 @@ import pytest
 from api.main import OPEN_ROUTES, make_app
 from cli.embedded.processes import Processes
 from cli.embedded.servers import Addresses, free_ports
-from models import keys
+from models.access import api_keys as keys
 from models.db import transaction
 from tests.conftest import environment, fresh_database
 from tests.support import System, account

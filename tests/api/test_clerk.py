@@ -16,13 +16,16 @@ from starlette.testclient import TestClient
 from uuid_utils.compat import uuid7
 
 from api.main import make_app
-from models import accounts, clerk, ending, uploads
+from common.errors import ResultGone
+from common.settings import Settings
+from models.accounts import accounts
 from models.db import transaction
-from models.ending import AttemptEnd, Ending, NewAsset
-from models.errors import ResultGone
-from models.results import find_result
-from models.settings import Settings
-from models.uploads import NewUpload
+from models.files import uploads
+from models.files.results import find_result
+from models.files.uploads import NewUpload
+from models.identity import clerk
+from models.jobs import end as ending
+from models.jobs.end import AttemptEnd, Ending, NewAsset
 from scheduler import accounts as account_duties
 from scheduler import results as result_duties
 from tests.conftest import environment
@@ -345,7 +348,7 @@ def test_a_running_job_is_asked_to_cancel_and_the_user_has_left_once_it_ended(co
 
 
 def test_the_duty_finishes_a_deletion_that_was_too_much_for_one_transaction(configured, monkeypatch) -> None:
-    monkeypatch.setattr("models.leaving.MAX_JOBS", 3)
+    monkeypatch.setattr("models.identity.erasure.MAX_JOBS", 3)
     receive(event("user.created", user()))
     who, offer = account_of(), model()
     for _ in range(8):

@@ -13,12 +13,15 @@ from standardwebhooks import Webhook
 from starlette.testclient import TestClient
 
 from api.main import make_app, needs_of
-from models import db, keys, provider_keys, providers, webhooks
-from models.access import SCOPES
-from models.callbacks import token_of
+from common.errors import Unavailable
+from models import db
+from models.access import api_keys as keys
+from models.access.scopes import SCOPES
+from models.catalogue import provider_keys, providers
+from models.catalogue.providers import ProviderEntry
 from models.db import CommitUnknown, certain, transaction
-from models.errors import Unavailable
-from models.providers import ProviderEntry
+from models.events import endpoints as webhooks
+from models.jobs.callbacks import token_of
 from tests.commits import FATES, CommitProxy, Fate, proxied
 from tests.conftest import environment
 from tests.files import picture
@@ -54,7 +57,7 @@ class World:
         self.job = placed(self.who, offer)
         self.ended = placed(self.who, offer)
         with transaction() as conn:
-            from models.cancel import cancel
+            from models.jobs.cancel import cancel
 
             cancel(conn, self.ended)
             self.key_id, _ = keys.create(conn, self.who, keys.NewKey("old"))

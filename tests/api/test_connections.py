@@ -16,7 +16,7 @@ from api.door import Door, Room, room_of
 from api.pace import Pace
 from cli.embedded.processes import ROOT
 from common.peers import peer_of, plain
-from models.settings import Settings
+from common.settings import Settings
 from tests.conftest import environment
 from tests.strangers import CHUNKED, REQUEST, Stranger, crowd, memory_mb
 from tests.support import System, account, eventually, key_of, model

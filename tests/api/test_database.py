@@ -17,9 +17,11 @@ from api import main
 from api import notifications as route
 from api.main import make_app
 from cli.main import app as command
-from models import db, failures, notifications, submit
+from common.errors import Busy, DatabaseAway, Unavailable
+from models import db, failures
 from models.db import transaction
-from models.errors import Busy, DatabaseAway, Unavailable
+from models.events import notifications
+from models.jobs import submit
 from storage.s3 import Storage
 from tests.conftest import environment
 from tests.files import picture

@@ -6,8 +6,8 @@ from uuid import uuid4
 import pytest
 
 from api.files import asset_of, byte_range
-from models.errors import NotFound
-from models.links import SIGNATURE_BYTES, signature_of
+from common.errors import NotFound
+from common.links import SIGNATURE_BYTES, signature_of
 
 
 @pytest.mark.parametrize(("header", "part"), [

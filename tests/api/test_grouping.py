@@ -11,9 +11,9 @@ import pytest
 from api import intake as intakes
 from api.grouping import Grouper
 from api.intake import Intake
+from common.errors import Busy, DatabaseAway, DomainError, Overloaded, Unavailable
 from models.db import transaction
-from models.errors import Busy, DatabaseAway, DomainError, Overloaded, Unavailable
-from models.submit import Accepted, Order
+from models.jobs.submit import Accepted, Order
 from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, eventually, model, one, order
 

@@ -8,10 +8,11 @@ from starlette.testclient import TestClient
 
 from api.limits import security_headers
 from api.main import make_app
-from models import keys, provider_keys, providers
+from common.settings import settings
+from models.access import api_keys as keys
+from models.catalogue import provider_keys, providers
+from models.catalogue.providers import ProviderEntry
 from models.db import transaction
-from models.providers import ProviderEntry
-from models.settings import settings
 from tests.conftest import environment
 from tests.support import System, account, ended, key_of, model
 

@@ -25,10 +25,11 @@ from api.main import make_app
 from cli.embedded.processes import Processes
 from cli.embedded.servers import free_ports
 from common.guard import Refused
-from models import db, keys
+from common.settings import Settings
+from models import db
+from models.access import api_keys as keys
 from models.db import transaction
-from models.people import Identity
-from models.settings import Settings
+from models.identity.people import Identity
 from tests.api.issuer import Issuer, b64, ec_key, public_jwk, rsa_key
 from tests.common.far import far, ok
 from tests.conftest import environment

@@ -10,10 +10,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.main import make_app
-from models import catalogue, keys, submit
-from models.catalogue import Entry
+from models.access import api_keys as keys
+from models.catalogue import entries as catalogue
+from models.catalogue.entries import Entry
 from models.db import transaction
-from models.submit import first_id_of
+from models.jobs import submit
+from models.jobs.submit import first_id_of
 from tests.conftest import environment
 from tests.support import SCHEMA, account, assert_books_are_clean, key_of, model, one, order, place
 

@@ -12,11 +12,13 @@ from starlette.testclient import TestClient
 
 from api import jobs as routes
 from api.main import make_app
-from models import answered, jobs, keys
-from models.access import SCOPES
-from models.cancel import cancel
+from common.settings import settings
+from models.access import api_keys as keys
+from models.access.scopes import SCOPES
 from models.db import transaction
-from models.settings import settings
+from models.jobs import answered
+from models.jobs import tables as jobs
+from models.jobs.cancel import cancel
 from tests.conftest import environment
 from tests.files import picture
 from tests.support import account, assert_books_are_clean, balance, eventually, model, one, order, place, placed, rows

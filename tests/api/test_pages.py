@@ -16,11 +16,16 @@ from uuid_utils.compat import uuid7
 
 from api.live import PAGE
 from api.main import PUBLIC, make_app, needs_of
-from models import acts, credits, keys, provider_keys, providers, reading, webhooks
-from models.access import SCOPES
-from models.acts import By
+from models.access import api_keys as keys
+from models.access import audit_log as acts
+from models.access.audit_log import By
+from models.access.scopes import SCOPES
+from models.catalogue import provider_keys, providers
+from models.catalogue.providers import ProviderEntry
+from models.credits import ledger as credits
 from models.db import transaction
-from models.providers import ProviderEntry
+from models.events import endpoints as webhooks
+from models.jobs import reads as reading
 from tests.conftest import environment
 from tests.models.test_credits import finish
 from tests.models.test_minting import plant_revoked

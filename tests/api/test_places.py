@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 from api import main
 from api.main import make_app
 from api.places import Place, Places
-from models.errors import Overloaded
+from common.errors import Overloaded
 
 
 def test_a_full_place_refuses_at_once_or_after_a_while_and_serves_again_when_it_is_free() -> None:

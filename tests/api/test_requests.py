@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.main import make_app
-from models import keys
+from models.access import api_keys as keys
 from models.db import transaction
 from tests.support import account, assert_books_are_clean, balance, key_of, model, one, placed, rows
 

@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 
 from api.main import make_app
 from api.rooms import FORM_BYTES, Rooms
+from common.errors import Overloaded, TooManyUploads
 from models.db import transaction
-from models.errors import Overloaded, TooManyUploads
 from storage import media
 from storage.media import SandboxAway
 from tests.conftest import environment

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from models import keys
-from models.access import SCOPES
+from models.access import api_keys as keys
+from models.access.scopes import SCOPES
 from models.db import transaction
 from tests.support import System, account
 

@@ -15,8 +15,8 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from cli.embedded.servers import Addresses
+from common.links import token_of
 from models.db import transaction
-from models.links import token_of
 from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment

@@ -12,10 +12,10 @@ from starlette.testclient import TestClient
 
 from api import texts
 from api.main import make_app
-from models import keys
-from models.access import SCOPES
+from common.errors import InvalidInput
+from models.access import api_keys as keys
+from models.access.scopes import SCOPES
 from models.db import transaction
-from models.errors import InvalidInput
 from tests.files import picture
 from tests.support import account, model, one
 

@@ -15,10 +15,10 @@ from starlette.testclient import TestClient
 
 from api.main import make_app
 from cli.embedded.servers import Addresses
+from common.errors import StorageQuotaExceeded
 from common.scratch import scratch_file
 from models.db import transaction
-from models.errors import StorageQuotaExceeded
-from models.uploads import id_of
+from models.files.uploads import id_of
 from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment

@@ -11,10 +11,10 @@ import redis.asyncio
 from api.live import Live, nowhere
 from api.tasks import keep
 from api.wakes import follow, understood
-from models import credits
+from common.errors import Unavailable
+from common.settings import settings
+from models.credits import ledger as credits
 from models.db import transaction
-from models.errors import Unavailable
-from models.settings import settings
 from tests.conftest import environment
 from tests.support import account
 from workers.enqueue import LIVE

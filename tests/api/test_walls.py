@@ -14,9 +14,12 @@ import pytest
 
 from api import walls
 from api.walls import Wall
-from models import credits, db, keys, webhooks
+from common.errors import Busy, Overloaded
+from models import db
+from models.access import api_keys as keys
+from models.credits import ledger as credits
 from models.db import transaction
-from models.errors import Busy, Overloaded
+from models.events import endpoints as webhooks
 from tests.files import picture
 from tests.support import System, account, assert_books_are_clean, eventually, model, one, placed
 

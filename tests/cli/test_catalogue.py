@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from cli import catalogue as command
 from cli.main import app
-from models.catalogue import STANDARD_FILE
+from models.catalogue.entries import STANDARD_FILE
+from models.catalogue.providers import providers
 from models.db import transaction
-from models.providers import providers
 from tests.support import account, one, placed, rows
 from tests.support import model as made
 

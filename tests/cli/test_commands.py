@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from models import deliveries
+from models.catalogue.providers import ProviderLimits
 from models.db import transaction
-from models.providers import ProviderLimits
+from models.events import deliveries
 from tests.support import System, account, balance, claimed, key_of, model, one, placed
 from workers import pressure
 from workers.pressure import Report

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from cli.report import MOST_PICTURES, series
-from models.ending import Ending
-from models.margin import MarginRow
+from models.credits.margin import MarginRow
+from models.jobs.end import Ending
 from tests.models.test_margin import done, ordered, tried
 from tests.support import account, model
 

@@ -18,7 +18,7 @@ from cli.embedded.servers import Addresses, free_ports
 from cli.redis_check import check_redis
 from common.places import redis_place
 from common.redis_client import async_redis_client, redis_client
-from models.dispatch import Ring
+from models.jobs.dispatch import Ring
 from tests.conftest import environment
 from tests.support import eventually
 from tests.tls import papers, tls

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from models import catalogue, providers
-from models.catalogue import Entry, Offer
+from models.catalogue import entries as catalogue
+from models.catalogue import providers
+from models.catalogue.entries import Entry, Offer
+from models.catalogue.providers import ProviderEntry
 from models.db import transaction
-from models.providers import ProviderEntry
 from tests.support import SCHEMA
 
 KEY_VARIABLE = "FAR_SIDE_KEY"

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from cli.embedded.servers import free_ports
-from models import callbacks
-from models.settings import settings
+from common.settings import settings
+from models.jobs import callbacks
 from tests.conftest import environment
 from tests.far_side import deployment
 from tests.far_side.book import Book

@@ -13,8 +13,8 @@ import httpx
 import pytest
 import redis
 
+from common.settings import settings
 from models.db import transaction
-from models.settings import settings
 from scheduler import main as scheduler
 from scheduler import results as result_duties
 from storage import keys

@@ -46,7 +46,7 @@ try:
 except RuntimeError as error:
     print(error)
 os.environ["MAX_UPLOAD_BYTES"] = "2000"
-from models.settings import settings
+from common.settings import settings
 settings.cache_clear()
 print(_doctor_temporary())
 print(sorted(path.name for path in Path.cwd().glob("headrace-*")))

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from models import catalogue
-from models.catalogue import Entry
+from models.catalogue import entries as catalogue
+from models.catalogue.entries import Entry
 from models.db import transaction
 from tests.conftest import environment
 from tests.far_side import deployment

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from models import subscriptions
+from models.accounts import subscriptions
 from models.db import transaction
 from scheduler import results as result_duties
 from storage.s3 import storage

@@ -5,7 +5,7 @@ import time
 import httpx
 
 from cli.embedded.servers import free_ports
-from models import keys
+from models.access import api_keys as keys
 from models.db import transaction
 from tests.support import System, account, eventually
 

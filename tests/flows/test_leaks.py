@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from models import webhooks
 from models.db import transaction
+from models.events import endpoints as webhooks
 from tests.conftest import environment
 from tests.far_side import deployment
 from tests.far_side.book import Book

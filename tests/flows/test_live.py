@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from models import credits
+from models.credits import ledger as credits
 from models.db import transaction
 from tests.listening import Listening
 from tests.support import System, account, assert_books_are_clean, ended, eventually, key_of, model, one

@@ -15,11 +15,12 @@ import pytest
 from cli.embedded import servers
 from cli.embedded.locked import stop, wait_ready
 from cli.embedded.servers import free_ports
-from models import credits, events
-from models.catalogue import Offer
+from common.settings import settings
+from models.catalogue.entries import Offer
+from models.credits import ledger as credits
 from models.db import transaction
-from models.dispatch import Ring
-from models.settings import settings
+from models.events import log as events
+from models.jobs.dispatch import Ring
 from tests.conftest import environment
 from tests.listening import Listening, Wire
 from tests.support import System, account, assert_books_are_clean, eventually, key_of, model, one, placed

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import httpx
 
-from models import credits
+from models.credits import ledger as credits
 from models.db import transaction
 from tests.listening import Listening
 from tests.support import System, account, ended, key_of, one

@@ -22,9 +22,9 @@ import pytest
 
 from cli.embedded.locked import STOP_SECONDS
 from cli.embedded.servers import Addresses
+from common.errors import Unavailable
+from common.settings import settings
 from models import db
-from models.errors import Unavailable
-from models.settings import settings
 from storage.s3 import storage
 from tests.conftest import environment
 from tests.far_side import deployment

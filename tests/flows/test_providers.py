@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from models import provider_keys
+from models.catalogue import provider_keys
 from models.db import transaction
 from tests.conftest import environment
 from tests.far_side import deployment
@@ -161,7 +161,7 @@ def test_a_callback_resolves_a_start_whose_answer_was_lost(system: System, far: 
 
 
 def test_a_callback_that_nobody_signed_or_that_names_no_attempt_changes_nothing(system: System, far: FarSides) -> None:
-    from models import callbacks
+    from models.jobs import callbacks
 
     far.replicate.script["*"] = {"ready_seconds": 30}
     deployment.routed("flux", RUNNER)
@@ -197,7 +197,7 @@ def test_a_users_own_key_is_used_for_their_jobs_alone(system: System, far: FarSi
 
 
 def test_a_lost_answer_parks_the_job_until_an_operator_decides(system: System, far: FarSides) -> None:
-    from models import parked
+    from models.jobs import reconcile as parked
 
     deployment.routed("dall-e", PAINTER)
     far.openai.faults.add("lose", times=2)
@@ -216,7 +216,7 @@ def test_a_lost_answer_parks_the_job_until_an_operator_decides(system: System, f
         assert "lost" in shown["waiting"]["reason"]
 
         def decide(job_id: Any, *, again: bool) -> bool:
-            from models.errors import NotFound
+            from common.errors import NotFound
             from workers.enqueue import ring
 
             try:

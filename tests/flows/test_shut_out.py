@@ -9,12 +9,15 @@ from uuid import UUID
 import httpx
 import pytest
 
-from models import accounts, clerk, keys, provider_keys, providers
-from models.access import SCOPES
-from models.acts import By
+from common.errors import NotAuthenticated
+from models.access import api_keys as keys
+from models.access.audit_log import By
+from models.access.scopes import SCOPES
+from models.accounts import accounts
+from models.catalogue import provider_keys, providers
+from models.catalogue.providers import ProviderEntry
 from models.db import transaction
-from models.errors import NotAuthenticated
-from models.providers import ProviderEntry
+from models.identity import clerk
 from tests.api.issuer import Issuer
 from tests.listening import Listening
 from tests.support import System, account, eventually, model, one, rows

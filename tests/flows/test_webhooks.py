@@ -10,8 +10,9 @@ import pytest
 import standardwebhooks
 import svix.webhooks
 
-from models import deliveries, webhooks
 from models.db import transaction
+from models.events import deliveries
+from models.events import endpoints as webhooks
 from tests.conftest import environment
 from tests.receivers import Receiver, receivers, sending, tell
 from tests.support import System, account, assert_books_are_clean, ended, eventually, model, one, order, place, rows

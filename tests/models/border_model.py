@@ -1,5 +1,5 @@
 """The border between Headrace and a provider as an explicit-state model, which follows the code (the classes of workers
-and models/facts.py). `python -m tests.models.border_model` checks all of it in some minutes; `-v` adds the shortest trace
+and models/jobs/facts.py). `python -m tests.models.border_model` checks all of it in some minutes; `-v` adds the shortest trace
 of each fault found; `deep` takes more faults at a time. test_border_model.py runs the part that takes seconds.
 
 The code is NEW: with its own ways `fast` (bytes end at once), `lean` (no `delivered` while it can be asked) and `letgo`

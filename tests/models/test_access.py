@@ -4,9 +4,9 @@ from uuid import uuid4
 
 import pytest
 
-from models import access
-from models.access import SCOPES, Caller
-from models.errors import Forbidden
+from common.errors import Forbidden
+from models.access import scopes as access
+from models.access.scopes import SCOPES, Caller
 
 
 def caller(*scopes: str, role: access.Role = "user", **fields: object) -> Caller:

@@ -3,9 +3,9 @@
 import psycopg
 import pytest
 
-from models import audit
+from models.credits import audit
 from models.db import transaction
-from models.ending import Ending, end
+from models.jobs.end import Ending, end
 from tests.support import account, assert_books_are_clean, claimed, model, placed
 
 pytestmark = pytest.mark.usefixtures("database")

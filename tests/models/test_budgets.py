@@ -8,9 +8,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models import audit, cancel, events, keys, submit
+from models.access import api_keys as keys
+from models.credits import audit
 from models.db import transaction
-from models.submit import first_id_of
+from models.events import log as events
+from models.jobs import cancel, submit
+from models.jobs.submit import first_id_of
 from tests.conftest import environment
 from tests.models.test_credits import finish
 from tests.support import account, assert_books_are_clean, model, one, order, place, placed, rows

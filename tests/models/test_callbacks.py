@@ -5,11 +5,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from models import callbacks, facts
-from models.callbacks import SIGNATURE_BYTES, attempt_of, token_of
+from common.errors import NotFound
 from models.db import transaction
-from models.dispatch import Ring
-from models.errors import NotFound
+from models.jobs import callbacks, facts
+from models.jobs.callbacks import SIGNATURE_BYTES, attempt_of, token_of
+from models.jobs.dispatch import Ring
 from tests.support import account, claimed, model, one, placed
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from models import catalogue
+from common.errors import InvalidInput
+from models.catalogue import entries as catalogue
 from models.db import transaction
-from models.errors import InvalidInput
 from tests.support import account, model, one, placed, rows
 
 STANDARD = {entry.id: catalogue.Offer(entry, 1) for entry in catalogue.read_file(catalogue.STANDARD_FILE).models}

@@ -9,9 +9,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from models import connecting, db, migrations, setup
+from common.errors import Busy, DatabaseAway
+from models import connecting, db
 from models.db import apart, certain, patience, session, single, transaction, transaction_on
-from models.errors import Busy, DatabaseAway
+from models.schema import migrations
+from models.schema import prepare as setup
 from tests.conftest import environment
 from tests.poolers import needs_pgbouncer, pgbouncer
 from tests.proxies import unix_socket

@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import cancel, credits, ending
-from models.credits import allocate
+from common.errors import InvalidRequest
+from models.credits import ledger as credits
+from models.credits.ledger import allocate
 from models.db import transaction
-from models.ending import Ending
-from models.errors import InvalidRequest
-from models.submit import Accepted
+from models.jobs import cancel
+from models.jobs import end as ending
+from models.jobs.end import Ending
+from models.jobs.submit import Accepted
 from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, placed, rows
 

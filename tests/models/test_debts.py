@@ -4,10 +4,13 @@ from uuid import UUID
 
 import pytest
 
-from models import audit, cancel, credits, ending
+from common.errors import AccountBlocked
+from models.credits import audit
+from models.credits import ledger as credits
 from models.db import transaction
-from models.ending import Ending
-from models.errors import AccountBlocked
+from models.jobs import cancel
+from models.jobs import end as ending
+from models.jobs.end import Ending
 from tests.models.test_credits import finish, give
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, placed, rows
 

@@ -4,8 +4,9 @@ from uuid import UUID
 
 import pytest
 
-from models import deliveries, webhooks
 from models.db import transaction
+from models.events import deliveries
+from models.events import endpoints as webhooks
 from tests.receivers import receivers
 from tests.support import account
 

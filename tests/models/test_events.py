@@ -6,9 +6,13 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from models import credits, db, ending, events, subscriptions
+from models import db
+from models.accounts import subscriptions
+from models.credits import ledger as credits
 from models.db import transaction
-from models.ending import Ending, NewAsset
+from models.events import log as events
+from models.jobs import end as ending
+from models.jobs.end import Ending, NewAsset
 from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, claimed, model, placed, rows
 

@@ -2,11 +2,13 @@
 
 import pytest
 
-from models import ending, facts, runs
 from models.db import transaction
-from models.ending import AttemptEnd, Ending, Unread
-from models.facts import NOWHERE, Told
-from models.runs import Claim
+from models.jobs import end as ending
+from models.jobs import facts
+from models.jobs import steps as runs
+from models.jobs.end import AttemptEnd, Ending, Unread
+from models.jobs.facts import NOWHERE, Told
+from models.jobs.steps import Claim
 from scheduler import jobs as duties
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, placed
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from models.fitness import DEVELOPMENT_SECRET, faults, hosts_of
-from models.providers import ProviderEntry
-from models.settings import Settings
+from common.fitness import DEVELOPMENT_SECRET, faults, hosts_of
+from common.settings import Settings
+from models.catalogue.providers import ProviderEntry
 from tests.common.test_hosts import METADATA
 from tests.support import OWN_SECRET
 

@@ -2,10 +2,12 @@
 
 import pytest
 
-from models import cancel, ending, facts, runs
+from common.errors import NotCancelable, NotFound
 from models.db import transaction
-from models.ending import AttemptEnd, Ending
-from models.errors import NotCancelable, NotFound
+from models.jobs import cancel, facts
+from models.jobs import end as ending
+from models.jobs import steps as runs
+from models.jobs.end import AttemptEnd, Ending
 from scheduler import jobs as duties
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, placed, rows
 

@@ -4,9 +4,10 @@ from uuid import UUID
 
 import pytest
 
-from models import lines, webhooks
 from models.db import transaction
-from models.lines import Line, Outcome, Parcel
+from models.events import endpoints as webhooks
+from models.events import sending as lines
+from models.events.sending import Line, Outcome, Parcel
 from tests.conftest import environment
 from tests.receivers import tell
 from tests.support import account, assert_books_are_clean, one

@@ -21,13 +21,20 @@ from hypothesis.stateful import (
 from uuid_utils.compat import uuid7
 
 from cli.embedded.servers import Addresses
-from models import cancel, credits, db, ending, events, keys, runs, subscriptions
+from common.errors import NotCancelable
+from common.settings import settings as our_settings
+from models import db
+from models.access import api_keys as keys
+from models.accounts import subscriptions
+from models.credits import ledger as credits
 from models.db import transaction
-from models.dispatch import dispatch
-from models.ending import AttemptEnd, Ending, NewAsset
-from models.errors import NotCancelable
-from models.settings import settings as our_settings
-from models.submit import Accepted
+from models.events import log as events
+from models.jobs import cancel
+from models.jobs import end as ending
+from models.jobs import steps as runs
+from models.jobs.dispatch import dispatch
+from models.jobs.end import AttemptEnd, Ending, NewAsset
+from models.jobs.submit import Accepted
 from scheduler import accounts as account_duties
 from scheduler import jobs as duties
 from scheduler import results as result_duties

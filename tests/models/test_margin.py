@@ -6,13 +6,15 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from models import ending, runs, submit
-from models.catalogue import Offer
+from common.errors import InvalidInput
+from models.catalogue.entries import Offer
+from models.credits.margin import MAX_SPAN, MarginRow, margin
 from models.db import transaction
-from models.ending import AttemptEnd, Ending
-from models.errors import InvalidInput
-from models.margin import MAX_SPAN, MarginRow, margin
-from models.submit import Accepted, Order
+from models.jobs import end as ending
+from models.jobs import steps as runs
+from models.jobs import submit
+from models.jobs.end import AttemptEnd, Ending
+from models.jobs.submit import Accepted, Order
 from tests.support import account, claimed, model
 
 SINCE, UNTIL = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)

@@ -5,14 +5,14 @@ import importlib
 import psycopg
 import pytest
 
-from models import migrations
 from models.db import close, transaction
+from models.schema import migrations
 from tests.models.test_credits import finish, give
 from tests.models.test_debts import owing, revoke
 from tests.models.test_periods import subscribe
 from tests.support import account, assert_books_are_clean, model, one, placed, rows
 
-mine = importlib.import_module("models.migrations.versions.0010_credits")
+mine = importlib.import_module("models.schema.migrations.versions.0010_credits")
 
 
 @pytest.mark.usefixtures("database")

@@ -9,13 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
-from models import access, accounts, audit, keys, minting, people
-from models.access import SCOPES, Caller, Role
-from models.acts import By
+from common.errors import Forbidden, NotAuthenticated, NotFound
+from models.access import api_keys as keys
+from models.access import minting
+from models.access import scopes as access
+from models.access.api_keys import NewKey, Origin, Standing
+from models.access.audit_log import By
+from models.access.minting import Maker
+from models.access.scopes import SCOPES, Caller, Role
+from models.accounts import accounts
+from models.credits import audit
 from models.db import transaction
-from models.errors import Forbidden, NotAuthenticated, NotFound
-from models.keys import NewKey, Origin, Standing
-from models.minting import Maker
+from models.identity import people
 from tests.models.test_credits import finish
 from tests.support import account, assert_books_are_clean, model, one, order, place, placed, rows
 

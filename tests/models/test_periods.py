@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import subscriptions
+from common.errors import InvalidRequest
+from models.accounts import subscriptions
+from models.accounts.subscriptions import MAX_MONTHS, month_after, months_between
 from models.db import transaction
-from models.errors import InvalidRequest
-from models.subscriptions import MAX_MONTHS, month_after, months_between
 from scheduler import accounts as duties
 from tests.models.test_budgets import at
 from tests.support import account, assert_books_are_clean, balance, one, rows

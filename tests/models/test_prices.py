@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from models.errors import InvalidInput
-from models.plans import STANDARD_PLANS, Plan
-from models.prices import (
+from common.errors import InvalidInput
+from models.accounts.plans import STANDARD_PLANS, Plan
+from models.catalogue.prices import (
     MAX_QUANTITY_MILLI,
     MAX_STORED,
     PriceRule,

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from models import catalogue
+from models.catalogue import entries as catalogue
+from models.catalogue.providers import ProviderEntry, ProviderLimits, providers
 from models.db import transaction
-from models.providers import ProviderEntry, ProviderLimits, providers
 from tests.support import one
 
 MODEL = """

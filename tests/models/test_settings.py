@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.settings import Settings
+from common.settings import Settings
 from tests.support import OWN_SECRET
 
 

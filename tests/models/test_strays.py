@@ -4,10 +4,12 @@ from uuid import UUID
 
 import pytest
 
-from models import ending, results, runs
 from models.db import transaction
-from models.ending import AttemptEnd, Ending
-from models.runs import Claim
+from models.files import results
+from models.jobs import end as ending
+from models.jobs import steps as runs
+from models.jobs.end import AttemptEnd, Ending
+from models.jobs.steps import Claim
 from scheduler import jobs as duties
 from tests.support import account, claimed, model, placed
 

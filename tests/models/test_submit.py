@@ -2,11 +2,11 @@
 
 import pytest
 
-from models import submit
+from models.catalogue.prices import Rate, credits_for
 from models.db import transaction
-from models.ending import Ending, end
-from models.prices import Rate, credits_for
-from models.submit import EXPECTED_BYTES, Accepted, Locked
+from models.jobs import submit
+from models.jobs.end import Ending, end
+from models.jobs.submit import EXPECTED_BYTES, Accepted, Locked
 from scheduler import upkeep
 from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, rows

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from models import subscriptions
+from common.errors import InvalidRequest, NotFound
+from models.accounts import subscriptions
 from models.db import transaction
-from models.errors import InvalidRequest, NotFound
 from scheduler import accounts as duties
 from scheduler import upkeep
 from tests.conftest import environment

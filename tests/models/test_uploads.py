@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from uuid_utils.compat import uuid7
 
-from models import uploads
+from common.errors import StorageQuotaExceeded
 from models.db import transaction
-from models.errors import StorageQuotaExceeded
-from models.uploads import Found, NewUpload
+from models.files import uploads
+from models.files.uploads import Found, NewUpload
 from tests.support import account, assert_books_are_clean, eventually, one, rows
 
 pytestmark = pytest.mark.usefixtures("database")

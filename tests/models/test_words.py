@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from models import words
-from models.words import ABOUT_FILES, ABOUT_INPUT, LOST, TEXTS, class_of, failure, waiting
+from models.jobs import words
+from models.jobs.words import ABOUT_FILES, ABOUT_INPUT, LOST, TEXTS, class_of, failure, waiting
 
 MARKS = (
     "sk-proj-abcd1234efgh5678", "org-Marked123", "marked.inner.example", "10.20.30.40", "ops@marked.example",

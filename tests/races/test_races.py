@@ -12,13 +12,20 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.intake import Intake
-from models import accounts, cancel, credits, db, ending, keys, minting, runs
-from models.access import SCOPES, Caller
-from models.acts import By
+from common.errors import Busy, DomainError, Forbidden, NotCancelable
+from models import db
+from models.access import api_keys as keys
+from models.access import minting
+from models.access.audit_log import By
+from models.access.scopes import SCOPES, Caller
+from models.accounts import accounts
+from models.credits import ledger as credits
 from models.db import transaction
-from models.ending import AttemptEnd, Ending
-from models.errors import Busy, DomainError, Forbidden, NotCancelable
-from models.submit import Accepted
+from models.jobs import cancel
+from models.jobs import end as ending
+from models.jobs import steps as runs
+from models.jobs.end import AttemptEnd, Ending
+from models.jobs.submit import Accepted
 from scheduler import accounts as account_duties
 from scheduler import jobs as job_duties
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, placed, rows

@@ -12,22 +12,19 @@ from uuid import UUID
 import redis
 from uuid_utils.compat import uuid7
 
-from models import (
-    announcements,
-    callbacks,
-    credits,
-    deliveries,
-    ending,
-    events,
-    fleet,
-    inbound,
-    subscriptions,
-    webhooks,
-)
-from models.acts import By
+from common.settings import settings
+from models.access.audit_log import By
+from models.accounts import subscriptions
+from models.credits import ledger as credits
 from models.db import transaction
-from models.ending import AttemptEnd, Ending, NewAsset
-from models.settings import settings
+from models.events import announcements, deliveries
+from models.events import endpoints as webhooks
+from models.events import log as events
+from models.fleet import processes as fleet
+from models.identity import inbound
+from models.jobs import callbacks
+from models.jobs import end as ending
+from models.jobs.end import AttemptEnd, Ending, NewAsset
 from scheduler import results as result_duties
 from scheduler import upkeep
 from scheduler import uploads as upload_duties

@@ -8,9 +8,10 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from models import facts, runs
+from common.settings import settings
 from models.db import transaction
-from models.settings import settings
+from models.jobs import facts
+from models.jobs import steps as runs
 from scheduler import jobs as job_duties
 from scheduler import main as scheduler
 from scheduler.clock import Watch

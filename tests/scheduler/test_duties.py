@@ -6,10 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from uuid_utils.compat import uuid7
 
-from models import deliveries, events, fleet, inbound, webhooks
+from common.errors import InvalidInput, ResultGone
 from models.db import transaction
-from models.errors import InvalidInput, ResultGone
-from models.results import find_result
+from models.events import deliveries
+from models.events import endpoints as webhooks
+from models.events import log as events
+from models.files.results import find_result
+from models.fleet import processes as fleet
+from models.identity import inbound
 from scheduler import accounts as account_duties
 from scheduler import main as scheduler
 from scheduler import results as result_duties

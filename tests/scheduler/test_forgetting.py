@@ -7,12 +7,16 @@ import psycopg
 import pytest
 from uuid_utils.compat import uuid7
 
-from models import acts, deliveries, keys, lines, webhooks
-from models.acts import By
+from common.errors import EndpointDisabled, NotFound, RateLimited
+from models.access import api_keys as keys
+from models.access import audit_log as acts
+from models.access.api_keys import NewKey
+from models.access.audit_log import By
 from models.db import transaction
-from models.errors import EndpointDisabled, NotFound, RateLimited
-from models.keys import NewKey
-from models.tables import metadata
+from models.events import deliveries
+from models.events import endpoints as webhooks
+from models.events import sending as lines
+from models.schema.tables import metadata
 from scheduler import upkeep
 from tests.conftest import environment
 from tests.receivers import receivers

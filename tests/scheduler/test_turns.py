@@ -10,11 +10,14 @@ import psycopg
 import pytest
 from uuid_utils.compat import uuid7
 
-from models import announcements, credits, fleet, subscriptions
-from models.acts import By
+from common.errors import Unavailable
+from common.settings import settings
+from models.access.audit_log import By
+from models.accounts import subscriptions
+from models.credits import ledger as credits
 from models.db import transaction
-from models.errors import Unavailable
-from models.settings import settings
+from models.events import announcements
+from models.fleet import processes as fleet
 from scheduler import accounts as account_duties
 from scheduler import jobs as job_duties
 from scheduler import main as scheduler

@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from uuid_utils.compat import uuid7
 
-from models import ending, uploads
+from common.errors import NotFound
 from models.db import transaction
-from models.ending import Ending
-from models.errors import NotFound
+from models.files import uploads
+from models.jobs import end as ending
+from models.jobs.end import Ending
 from scheduler import uploads as duties_of_uploads
 from scheduler.main import duties, run_turn
 from storage import keys

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from cli.embedded.servers import Addresses
-from models.settings import settings
+from common.settings import settings
 from storage.s3 import PAGE, Storage, StorageError
 from tests.storage.between import Between, between_us_and
 from tests.storage.scripted import Reply, Scripted, failure

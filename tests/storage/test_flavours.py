@@ -7,7 +7,7 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
-from models.settings import Settings
+from common.settings import Settings
 from scheduler import results
 from storage import keys, s3
 from storage.s3 import Storage, StorageError

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from moto.server import ThreadedMotoServer
 
-from models.settings import Settings
+from common.settings import Settings
 from storage.s3 import Storage, StorageError
 from tests.storage.contract import Contract
 

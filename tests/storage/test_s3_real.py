@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from cli.embedded.servers import Addresses
-from models.settings import settings
+from common.settings import settings
 from storage import s3
 from storage.s3 import Storage, StorageError
 from tests.storage.contract import BODY, Contract

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.embedded.servers import Addresses
-from models.settings import settings
+from common.settings import settings
 from storage.s3 import PART_BYTES, Storage, StorageError
 from storage.sums import Sums, chunks_of, sums_of
 from tests.storage.between import Between, between_us_and

@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 from uuid import UUID
 
-from models import audit as books
+from models.credits import audit as books
 from models.db import transaction
 from storage.s3 import StorageError, storage
 from tests.sweep.far import Generation

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.embedded.servers import Addresses, servers
-from models.settings import Settings
+from common.settings import Settings
 from tests.conftest import FAST, environment
 from tests.sweep.boundary import Call, Fault
 from tests.sweep.house import House, house, template

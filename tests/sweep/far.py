@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from models import callbacks
+from models.jobs import callbacks
 from tests.far_side import book as plain_book
 from tests.far_side import queue_faults
 from tests.far_side.fal import FalFarSide

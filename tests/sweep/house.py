@@ -19,11 +19,13 @@ import redis
 from starlette.testclient import TestClient
 
 from cli.embedded.servers import Addresses, free_ports
-from models import catalogue, db, providers
-from models.catalogue import Entry
+from common.settings import settings
+from models import db
+from models.catalogue import entries as catalogue
+from models.catalogue import providers
+from models.catalogue.entries import Entry
+from models.catalogue.providers import ProviderEntry
 from models.db import transaction
-from models.providers import ProviderEntry
-from models.settings import settings
 from storage.s3 import storage
 from tests.conftest import environment
 from tests.far_side import deployment
@@ -200,7 +202,7 @@ def forget_rests() -> None:
 
 def template(addresses: Addresses) -> None:
     """The database that all others are copies of."""
-    from models import setup
+    from models.schema import prepare as setup
 
     with environment({**addresses.environment(), "ENVIRONMENT": "test"}):
         setup.prepare()

@@ -8,9 +8,11 @@ import base64
 from functools import partial
 from typing import Any
 
-from models import runs, subscriptions, webhooks
+from common.settings import settings
+from models.accounts import subscriptions
 from models.db import transaction
-from models.settings import settings
+from models.events import endpoints as webhooks
+from models.jobs import steps as runs
 from tests.far_side.queue_server import png
 
 MONTH = 32 * 86_400
@@ -209,7 +211,7 @@ def purged(run: Any) -> None:
 
 def reaped(run: Any) -> None:
     """An object that is nobody's lies beside a result; the reaper takes the one and leaves the other."""
-    from models import fleet
+    from models.fleet import processes as fleet
     from storage import keys
     from storage.s3 import storage
 

@@ -11,8 +11,13 @@ from uuid import UUID, uuid4
 from uuid_utils.compat import uuid7
 
 from common import uptime
-from models import accounts, credits, db, fleet, keys, lines
+from models import db
+from models.access import api_keys as keys
+from models.accounts import accounts
+from models.credits import ledger as credits
 from models.db import transaction
+from models.events import sending as lines
+from models.fleet import processes as fleet
 from scheduler.main import duties
 from tests.sweep.boundary import Killed
 from tests.sweep.house import House, forget_rests

@@ -12,11 +12,13 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from models import callbacks, cancel, provider_keys, runs, words
+from common.errors import TooManyCalls
+from common.settings import settings
+from models.catalogue import provider_keys
 from models.db import transaction
-from models.errors import TooManyCalls
-from models.runs import Claim
-from models.settings import settings
+from models.jobs import callbacks, cancel, words
+from models.jobs import steps as runs
+from models.jobs.steps import Claim
 from scheduler import jobs as duties
 from storage import keys
 from storage.s3 import Storage, StorageError, storage

@@ -11,11 +11,13 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from models import callbacks, cancel, parked, provider_keys
+from common.errors import Busy, NotFound
+from common.settings import settings
+from models.catalogue import provider_keys
+from models.catalogue.providers import ProviderLimits
 from models.db import transaction
-from models.errors import Busy, NotFound
-from models.providers import ProviderLimits
-from models.settings import settings
+from models.jobs import callbacks, cancel
+from models.jobs import reconcile as parked
 from scheduler import jobs as duties
 from storage.s3 import Storage, StorageError, storage
 from tests.conftest import environment
@@ -297,7 +299,7 @@ def test_a_database_that_stumbles_when_the_limit_has_come_is_no_answer(house: An
         with transaction() as conn:
             conn.execute("update attempts set started_at = app_now() - interval '2 hours'")
         due(job_id)
-        with patch("models.callbacks.calls", side_effect=Busy("locked")):
+        with patch("models.jobs.callbacks.calls", side_effect=Busy("locked")):
             advance(job_id)
         assert outcome() == (None, None)
         house.script["*"] = {}
@@ -369,7 +371,7 @@ def test_a_call_back_that_cannot_be_judged_yet_is_kept_and_read_again(runner: An
 def test_a_fault_of_ours_between_the_store_and_the_end_loses_no_answer(painter: Any) -> None:
     job_id = placed(account(amount=5), deployment.routed("dall-e", DALL_E))
     with worker() as advance:
-        with patch("models.prices.credits_for", side_effect=OverflowError("a fault of ours")):
+        with patch("models.catalogue.prices.credits_for", side_effect=OverflowError("a fault of ours")):
             advance(job_id)
         assert one("select phase from attempts") == ("delivered",)
         steps(advance, job_id)
@@ -405,7 +407,7 @@ def test_a_moving_picture_is_a_film_also_at_the_second_look(runner: Any) -> None
 def test_a_stored_result_that_is_gone_is_no_success_however_late(painter: Any) -> None:
     job_id = placed(who := account(amount=5), deployment.routed("dall-e", DALL_E))
     with worker() as advance:
-        with patch("models.ending.end", side_effect=Busy("locked")):
+        with patch("models.jobs.end.end", side_effect=Busy("locked")):
             advance(job_id)
         [output] = one("select delivered from attempts")[0]["outputs"]
         storage().delete_many([output["asset"]["key"]])
@@ -422,7 +424,7 @@ def test_a_stored_result_that_is_gone_is_asked_for_again(runner: Any) -> None:
     with worker() as advance:
         advance(job_id)
         due(job_id)
-        with patch("models.ending.end", side_effect=Busy("locked")):
+        with patch("models.jobs.end.end", side_effect=Busy("locked")):
             advance(job_id)
         [output] = one("select delivered from attempts")[0]["outputs"]
         storage().delete_many([output["asset"]["key"]])
@@ -587,9 +589,9 @@ def test_a_slot_that_was_taken_on_another_route_is_given_back(painter: Any, tmp_
         job_id = placed(account(amount=5), offer)
         told: dict[str, Any] = {"return_value": False} if fault == "stale" else {"side_effect": Busy("locked")}
         with worker() as advance:
-            with patch("models.runs.reroute", **told):
+            with patch("models.jobs.steps.reroute", **told):
                 if fault == "stale":
-                    with patch("models.ending.put_back", return_value=None):
+                    with patch("models.jobs.end.put_back", return_value=None):
                         advance(job_id)
                 else:
                     advance(job_id)

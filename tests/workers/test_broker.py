@@ -11,8 +11,8 @@ import redis
 from dramatiq.brokers.redis import RedisBroker
 from uuid_utils.compat import uuid7
 
-from models.dispatch import Ring
-from models.settings import settings
+from common.settings import settings
+from models.jobs.dispatch import Ring
 from tests.support import eventually
 from workers.broker import make_broker
 from workers.enqueue import ACTOR, NAMESPACE, WAKE, Sender

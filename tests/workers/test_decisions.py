@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.runs import Claim, LiveAttempt
+from models.jobs.steps import Claim, LiveAttempt
 from workers.decisions import Next, back_off_seconds, measured_quantity_milli, next_step
 
 CLAIM = Claim(

@@ -7,11 +7,12 @@ import psycopg
 import pytest
 
 from common import uptime
-from models import lines, webhooks
+from common.sealing import seal
+from common.settings import settings
 from models.db import transaction
-from models.lines import Line, Outcome, Parcel
-from models.sealing import seal
-from models.settings import settings
+from models.events import endpoints as webhooks
+from models.events import sending as lines
+from models.events.sending import Line, Outcome, Parcel
 from tests.receivers import Receiver, receivers, sending, tell
 from tests.support import account, eventually, one, rows
 from workers.deliver import Held, send, serve

@@ -7,8 +7,8 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from cli.embedded.servers import Addresses
-from models import uploads
 from models.db import transaction
+from models.files import uploads
 from storage import keys
 from storage.s3 import storage
 from tests.common.far import Far, dripping, far, moved, ok

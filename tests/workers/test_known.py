@@ -9,9 +9,9 @@ from unittest.mock import patch
 import psycopg
 import pytest
 
-from models import callbacks
+from common.settings import settings
 from models.db import transaction
-from models.settings import settings
+from models.jobs import callbacks
 from storage import keys
 from storage.s3 import storage
 from tests.far_side import deployment

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from models import cancel, runs
 from models.db import transaction
+from models.jobs import cancel
+from models.jobs import steps as runs
 from scheduler import jobs as duties
 from tests.conftest import environment
 from tests.support import account, claimed, eventually, model, one, placed, rows

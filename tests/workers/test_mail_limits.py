@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from models.lines import Parcel
+from models.events.sending import Parcel
 from tests.conftest import environment
 from tests.receivers import receivers, sending
 from tests.support import eventually, one

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from cli.embedded.servers import Addresses
-from models.providers import ProviderLimits
+from models.catalogue.providers import ProviderLimits
 from workers import pressure
 from workers.pressure import Denied, Granted, Pressure, Report
 

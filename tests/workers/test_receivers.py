@@ -8,8 +8,8 @@ import pytest
 import standardwebhooks
 import svix.webhooks
 
-from models.lines import Parcel
-from models.webhooks import new_secret
+from models.events.endpoints import new_secret
+from models.events.sending import Parcel
 from tests.receivers import receivers
 from workers.receivers import EXCERPT_CHARACTERS, SCHEDULE, deliver, line_pause, pause_after, retry_after_seconds
 

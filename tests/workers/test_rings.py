@@ -12,10 +12,10 @@ import pytest
 import redis
 
 from cli.redis_check import check_redis
-from models import facts
+from common.settings import settings
 from models.db import transaction
-from models.dispatch import Ring
-from models.settings import settings
+from models.jobs import facts
+from models.jobs.dispatch import Ring
 from scheduler import jobs as job_duties
 from scheduler import upkeep
 from tests.conftest import environment

@@ -3,11 +3,11 @@
 import pytest
 from pydantic import SecretStr
 
-from models import provider_keys, providers
+from common.errors import InvalidInput, NotFound
+from common.settings import settings
+from models.catalogue import provider_keys, providers
+from models.catalogue.providers import ProviderEntry
 from models.db import transaction
-from models.errors import InvalidInput, NotFound
-from models.providers import ProviderEntry
-from models.settings import settings
 from tests.support import account
 from workers.providers.base import Endpoint, ProviderError
 from workers.providers.registry import ADAPTERS

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.providers import ProviderLimits
+from models.catalogue.providers import ProviderLimits
 from workers.pressure import Denied, Granted, ProviderState, Report
 from workers.providers.base import OutcomeUnknown, ProviderError
 from workers.routing import Go, Wait, choose, report_of, route_after, take

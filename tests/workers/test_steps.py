@@ -8,9 +8,10 @@ from uuid import UUID
 
 import pytest
 
-from models import callbacks, uploads
+from models.catalogue.providers import ProviderLimits
 from models.db import transaction
-from models.providers import ProviderLimits
+from models.files import uploads
+from models.jobs import callbacks
 from scheduler import jobs as duties
 from scheduler import results as result_duties
 from storage import keys

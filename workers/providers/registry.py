@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from models.settings import settings
+from common.settings import settings
 from workers.providers.base import Endpoint, Provider
 from workers.providers.cog import Cog
 from workers.providers.fal import Fal

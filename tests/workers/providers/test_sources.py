@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from models.providers import ProviderEntry
+from models.catalogue.providers import ProviderEntry
 from tests.common.far import Far, far, moved, ok
 from workers.providers import fetching
 from workers.providers.base import (

@@ -1,0 +1,75 @@
+"""Who may do what. Pure: every check is here, and every route says which of them it needs."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+from uuid import UUID
+
+from common.errors import Forbidden
+
+Scope = Literal["generate", "read", "write", "delete", "admin"]
+Role = Literal["user", "pro", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+ROLES: tuple[Role, ...] = get_args(Role)
+# What each scope is for, as the documentation says it.
+MEANING: dict[Scope, str] = {
+    "generate": "order, cancel and repeat jobs",
+    "read": "look at jobs, results, credits and settings",
+    "write": "make and change keys, webhooks and settings",
+    "delete": "delete results, files and settings",
+    "admin": "act as an operator; only for users whose role is admin",
+}
+
+
+class Rate(NamedTuple):
+    """How often the keys of a line, and those that they made, may ask in a minute. `line_id` is the line's first key."""
+
+    line_id: UUID
+    per_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a request acts for, and what it may do. `key_id` is None for a person who signed in."""
+
+    account_id: UUID
+    user_id: UUID
+    key_id: UUID | None
+    scopes: frozenset[str]
+    role: Role
+    models: frozenset[str] | None = None  # the key's allow-list; None: all
+    rates: tuple[Rate, ...] = ()  # of the key's line, and of the keys that made it
+    monthly_credits: int | None = None  # the key's budget
+
+
+def scopes_of(role: Role) -> frozenset[str]:
+    """What somebody who signed in may do: all, but only an admin what admins do."""
+    return frozenset(SCOPES if role == "admin" else set(SCOPES) - {"admin"})
+
+
+def check(who: Caller, scope: Scope) -> None:
+    """Raises Forbidden where the caller lacks the scope; admin needs the role besides."""
+    if scope not in who.scopes:
+        raise Forbidden(f"this needs the scope {scope!r}: {MEANING[scope]}", needed=scope)
+    if scope == "admin" and who.role != "admin":
+        raise Forbidden("this needs the role 'admin'", needed="admin")
+
+
+def check_model(who: Caller, model_id: str) -> None:
+    """Raises Forbidden where the key is for other models."""
+    if who.models is not None and model_id not in who.models:
+        raise Forbidden(f"this key is not for the model {model_id!r}", param="model", needed=model_id)
+
+
+def below(role: Role, other: Role) -> bool:
+    """Whether a role is less than another."""
+    return ROLES.index(role) < ROLES.index(other)
+
+
+def premium(role: Role) -> bool:
+    """Whether premium content may be read (spec D6, D10)."""
+    return role in {"pro", "admin"}
+
+
+def daily_texts_left(limit: int | None, used: int) -> int | None:
+    """How many text generations the day still has (spec D4); None: without limit."""
+    return None if limit is None else max(0, limit - used)

@@ -1,0 +1,345 @@
+"""The catalogue: what clients can order, loaded from TOML, kept in versions that jobs refer to."""
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import orjson
+from jsonschema_rs import Draft202012Validator, ValidationError
+from psycopg import Connection
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Limit
+from pydantic import ValidationError as SchemaError
+from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, PrimaryKeyConstraint, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from common.errors import InvalidInput
+from common.settings import MAX_HOURS
+from models.accounts.plans import STANDARD_PLANS
+from models.catalogue.prices import PriceRule, Terms, misfits
+from models.catalogue.providers import BUILT_IN, ProviderEntry
+from models.catalogue.providers import apply as apply_providers
+from models.columns import created_at, in_list
+
+STANDARD_FILE = Path(__file__).with_name("catalogue.toml")
+KINDS = ("image", "video", "speech", "text")
+MOST_MISTAKES = 20  # of a file, told at once
+FILE_FORMATS = ("image", "audio", "video", "file")  # of a text in an input schema: it names a file, not itself
+MAX_PIXELS = 16_777_216  # per picture, unless the model says less
+
+
+class CatalogueModel(SQLModel, table=True):
+    """One version of one model. A change makes a new version; jobs keep the one they were ordered from."""
+
+    __tablename__ = "models"
+    __table_args__ = (
+        PrimaryKeyConstraint("id", "version"),
+        CheckConstraint(in_list("kind", *KINDS), name="kind"),
+        CheckConstraint("version > 0", name="version"),
+        Index("ix_models_current", "id", unique=True, postgresql_where=text("current")),
+    )
+
+    id: str = Field(sa_type=Text, nullable=False)
+    version: int = Field(sa_type=Integer, nullable=False)
+    current: bool = Field(sa_type=Boolean, nullable=False)
+    kind: str = Field(sa_type=Text, nullable=False)
+    entry: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    created_at: datetime = created_at()
+
+
+class Route(BaseModel):
+    """Where a model is generated: a provider, its name for the model, and options that only the operator sets."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    provider: str
+    model: str
+    options: dict[str, Any] = {}
+
+
+class Entry(BaseModel):
+    """One model as the catalogue file has it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Limit(pattern=r"^[a-z0-9][a-z0-9._/-]{0,99}$")
+    name: str
+    description: str = ""
+    kind: Literal["image", "video", "speech", "text"]
+    input_schema: dict[str, Any]
+    price: PriceRule
+    routes: list[Route] = Limit(min_length=1)
+    queue: Literal["interactive", "batch"] = "interactive"
+    slots: int | None = Limit(
+        None, ge=1, le=1_000_000, description="At most so many of this model at once per account."
+    )
+    timeout_seconds: int = Limit(600, ge=1, le=86_400)
+    typical_seconds: int = Limit(5, ge=0)
+    max_attempts: int = Limit(3, ge=1, le=20)
+    result_hours: int | None = Limit(None, ge=1, le=MAX_HOURS)
+    on_cancel: Literal["refund", "charge", "keep"] = Limit(
+        "refund",
+        description="A result that comes too late for a cancel: dropped and refunded, dropped and charged, or kept.",
+    )
+    max_pixels: int = Limit(MAX_PIXELS, ge=1)
+
+    def model_post_init(self, _context: Any, /) -> None:
+        if self.input_schema.get("type") != "object" or self.input_schema.get("additionalProperties") is not False:
+            raise ValueError("input_schema must be an object with additionalProperties = false")
+        Draft202012Validator(self.input_schema)  # refuses a schema that is none
+
+    def file_fields(self) -> dict[str, str]:
+        """The fields of the input that name a file: an address, a `data:` URI or an upload; with the format of each."""
+        properties: dict[str, dict[str, Any]] = self.input_schema.get("properties", {})
+        return {
+            name: rule["format"]
+            for name, rule in properties.items()
+            if rule.get("type") == "string" and rule.get("format") in FILE_FORMATS
+        }
+
+
+class Offer:
+    """A current model, ready to take orders: its entry, its version and its compiled schema."""
+
+    __slots__ = ("_defaults", "_validator", "entry", "file_fields", "version")
+
+    def __init__(self, entry: Entry, version: int) -> None:
+        self.entry = entry
+        self.version = version
+        self.file_fields = entry.file_fields()
+        self._validator = Draft202012Validator(entry.input_schema)
+        properties = entry.input_schema.get("properties", {})
+        self._defaults = {name: rule["default"] for name, rule in properties.items() if "default" in rule}
+
+    def checked(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The input with its defaults filled in. Raises InvalidInput that names the field, the limit and the size."""
+        filled = {**self._defaults, **values}
+        if not self._validator.is_valid(filled):
+            raise _invalid(next(iter(self._validator.iter_errors(filled))))
+        width, height = filled.get("width"), filled.get("height")
+        if isinstance(width, int) and isinstance(height, int) and width * height > self.entry.max_pixels:
+            raise InvalidInput(
+                f"width x height is {width * height} pixels; {self.entry.id} makes at most {self.entry.max_pixels}",
+                param="input.width",
+                limit=self.entry.max_pixels,
+                size=width * height,
+            )
+        return filled
+
+
+def _invalid(error: ValidationError) -> InvalidInput:
+    """Say what is wrong in one sentence, without repeating a long value."""
+    path = ".".join(["input", *(str(part) for part in error.instance_path)])
+    kind = error.kind
+    value, extra = error.instance, dict[str, Any]()
+    rule = kind.as_dict() if hasattr(kind, "as_dict") else {}
+    message = error.message
+    if "limit" in rule:
+        size = len(value) if isinstance(value, str | list) else value
+        extra = {"limit": rule["limit"], "size": size}
+        what = "characters" if isinstance(value, str) else "items" if isinstance(value, list) else ""
+        message = f"is {size} {what}".rstrip() + f"; the limit is {rule['limit']}"
+    elif "unexpected" in rule:
+        path = f"{path}.{rule['unexpected'][0]}"
+        message = "is not a field of this model"
+    elif "property" in rule:
+        path = f"{path}.{rule['property']}"
+        message = "is required"
+    elif len(message) > 300:
+        message = message[:300] + "…"
+    return InvalidInput(f"{path} {message}", param=path, **extra)
+
+
+class File(NamedTuple):
+    """A catalogue file that has been read and found good."""
+
+    models: list[Entry]
+    providers: list[ProviderEntry]
+
+
+def read_file(path: Path) -> File:
+    """Read a catalogue file. Raises ValueError that names the model or provider and the field, for all that is wrong.
+
+    A file stands by itself: the providers that its routes name are in it, or built in.
+    """
+    raw = tomllib.loads(path.read_text())
+    wrong = [
+        f"{name}: unknown; there are [models.…] and [providers.…]" for name in raw.keys() - {"models", "providers"}
+    ]
+    providers = _parsed(raw, "providers", "name", ProviderEntry, wrong)
+    models = _parsed(raw, "models", "id", Entry, wrong)
+    known = {BUILT_IN, *raw.get("providers", {})}
+    wrong += [
+        f"models.{entry.id}.routes.{at}.provider: there is no [providers.{route.provider}]"
+        for entry in models
+        for at, route in enumerate(entry.routes)
+        if route.provider not in known
+    ]
+    wrong += _unpriceable(models, {plan.id: plan for plan in STANDARD_PLANS})
+    if not raw.get("models"):
+        wrong.append("no [models.…] in it")
+    if wrong:
+        raise ValueError("\n".join([f"{path}:", *(f"  {each}" for each in wrong[:MOST_MISTAKES])]))
+    return File(models, providers)
+
+
+def _unpriceable(entries: Iterable[Entry], plans: Mapping[str, Terms]) -> list[str]:
+    return [
+        f"models.{entry.id}.{each}" for entry in entries for each in misfits(entry.price, entry.input_schema, plans)
+    ]
+
+
+class _PlanTerms(NamedTuple):
+    """What a plan in the database says on prices."""
+
+    credit_price_usd_micros: int
+    markup_bp: int
+
+
+def _check_prices(conn: Connection[Any], entries: Iterable[Entry]) -> None:
+    """Raises InvalidInput where an entry's price does not fit one of the plans as they are now."""
+    rows = conn.execute("select id, credit_price_usd_micros, markup_bp from plans order by position, id").fetchall()
+    wrong = _unpriceable(entries, {row[0]: _PlanTerms(*row[1:]) for row in rows})
+    if wrong:
+        raise InvalidInput("\n".join(wrong[:MOST_MISTAKES]), param=wrong[0].partition(":")[0])
+
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def _parsed(raw: Mapping[str, Any], section: str, key: str, kind: type[T], wrong: list[str]) -> list[T]:
+    """The entries of a section; what is wrong with them is added to `wrong`, without the values: one may be a secret."""
+    found = []
+    for name, body in raw.get(section, {}).items():
+        try:
+            found.append(kind.model_validate({**body, key: name} if isinstance(body, dict) else body))
+        except SchemaError as error:
+            for each in error.errors(include_url=False, include_context=False, include_input=False):
+                place = ".".join([section, name, *map(str, each["loc"])])
+                missing = each["type"] == "missing"
+                why = _MISSING.get(str(each["loc"][-1]), "is missing") if missing else each["msg"]
+                wrong.append(f"{place}: {why.removeprefix('Value error, ')}")
+        except (ValueError, ValidationError) as error:  # of the input_schema
+            wrong.append(f"{section}.{name}: {str(error).splitlines()[0][:300]}")
+    return found
+
+
+_MISSING = {"price": "is missing: a model without a price cannot be ordered, so it is not loaded"}
+
+
+class Change(NamedTuple):
+    """What applying a file would change: a model or provider that is new, changed or retired, and its fields.
+
+    Fields are (path, before, after); of what is new or retired there are none.
+    """
+
+    section: str  # models or providers
+    name: str
+    change: str
+    fields: list[tuple[str, Any, Any]]
+
+
+def field_changes(before: Any, after: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    """The leaves in which two JSON values differ, by their path; None: not there."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        names = [*before, *(name for name in after if name not in before)]
+        steps: Iterable[tuple[Any, Any, Any]] = ((name, before.get(name), after.get(name)) for name in names)
+    elif isinstance(before, list) and isinstance(after, list) and before and after:
+        steps = ((at, *pair) for at, pair in enumerate(zip_longest(before, after)))
+    else:
+        return [] if before == after else [(path, before, after)]
+    return [
+        change
+        for name, old, new in steps
+        for change in field_changes(old, new, f"{path}.{name}" if path else str(name))
+    ]
+
+
+def compare(conn: Connection[Any], file: File, *, retire_missing: bool = False) -> list[Change]:
+    """What `apply` would change, field by field. Raises InvalidInput as `apply` does."""
+    _check_prices(conn, file.models)
+    stored: dict[str, dict[str, Any]] = {
+        "providers": dict(conn.execute("select name, entry from providers").fetchall()),
+        "models": dict(conn.execute("select id, entry from models where current").fetchall()),
+    }
+    given: dict[str, dict[str, Any]] = {
+        "providers": {each.name: each.model_dump(mode="json", exclude={"name"}) for each in file.providers},
+        "models": {each.id: each.model_dump(mode="json") for each in file.models},
+    }
+    found = []
+    for section, bodies in given.items():
+        for name, body in bodies.items():
+            before = stored[section].get(name)
+            if before is None:
+                found.append(Change(section, name, "new", []))
+            elif before != body:
+                found.append(Change(section, name, "changed", field_changes(before, body)))
+    if retire_missing:
+        found += [Change("models", name, "retired", []) for name in sorted(stored["models"].keys() - given["models"])]
+    return found
+
+
+def apply(
+    conn: Connection[Any],
+    entries: Sequence[Entry],
+    providers: Sequence[ProviderEntry] = (),
+    *,
+    retire_missing: bool = False,
+) -> dict[str, str]:
+    """Make these the current models, and write these providers. Old versions stay: jobs refer to them.
+
+    Returns what happened to each model: "new", "changed" or "retired", and to each `providers.NAME`. Raises InvalidInput
+    that names the model and the field, where a price cannot be kept on one of the plans.
+    """
+    _check_prices(conn, entries)
+    changes = {f"providers.{name}": change for name, change in apply_providers(conn, providers).items()}
+    current = {
+        row[0]: row[1] for row in conn.execute("select id, entry from models where current for update").fetchall()
+    }
+    for entry in entries:
+        body = entry.model_dump(mode="json")
+        if entry.id in current and current[entry.id] == body:
+            continue
+        changes[entry.id] = "changed" if entry.id in current else "new"
+        conn.execute("update models set current = false where id = %s and current", [entry.id])
+        conn.execute(
+            """insert into models (id, version, current, kind, entry)
+               select %s, coalesce(max(version), 0) + 1, true, %s, %s::jsonb from models where id = %s""",
+            [entry.id, entry.kind, orjson.dumps(body).decode(), entry.id],
+        )
+    if retire_missing:
+        for model_id in current.keys() - {entry.id for entry in entries}:
+            conn.execute("update models set current = false where id = %s and current", [model_id])
+            changes[model_id] = "retired"
+    return changes
+
+
+class Version(NamedTuple):
+    """One version of a model, and what it changed of the one before."""
+
+    version: int
+    current: bool
+    created_at: datetime
+    entry: dict[str, Any]
+    fields: list[tuple[str, Any, Any]]
+
+
+def versions(conn: Connection[Any], model_id: str) -> list[Version]:
+    """All versions of a model, oldest first."""
+    rows = conn.execute(
+        "select version, current, created_at, entry from models where id = %s order by version", [model_id]
+    ).fetchall()
+    before = [None, *(row[3] for row in rows)]
+    return [
+        Version._make((*row, field_changes(old, row[3]) if old else [])) for old, row in zip(before, rows, strict=False)
+    ]
+
+
+def offers(conn: Connection[Any]) -> dict[str, Offer]:
+    """The current models by id."""
+    rows = conn.execute("select entry, version from models where current order by id").fetchall()
+    return {row[0]["id"]: Offer(Entry.model_validate(row[0]), row[1]) for row in rows}

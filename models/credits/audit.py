@@ -1,0 +1,252 @@
+"""The proof of the ledger: each rule is a query that finds what breaks it. No rows: the books are in order."""
+
+from typing import Any, NamedTuple
+
+from psycopg import Connection
+
+from common.settings import settings
+
+
+class Rule(NamedTuple):
+    """What must hold, and the query for the rows that break it."""
+
+    name: str
+    meaning: str
+    query: str
+
+
+class Finding(NamedTuple):
+    """A broken rule, with up to 20 of the rows that break it."""
+
+    rule: str
+    meaning: str
+    rows: list[dict[str, Any]]
+
+
+RULES = (
+    Rule(
+        "entries_sum_to_balances",
+        "an account's available and reserved credits are the sums of its ledger entries",
+        """select a.id as account_id, a.available, coalesce(e.available, 0) as entries_available,
+                  a.reserved, coalesce(e.reserved, 0) as entries_reserved
+             from accounts a left join (
+               select account_id,
+                      sum(case when to_bucket = 'available' then amount when from_bucket = 'available' then -amount else 0 end) as available,
+                      sum(case when to_bucket = 'reserved' then amount when from_bucket = 'reserved' then -amount else 0 end) as reserved
+                 from ledger_entries group by account_id) e on e.account_id = a.id
+            where a.available <> coalesce(e.available, 0) or a.reserved <> coalesce(e.reserved, 0)""",
+    ),
+    Rule(
+        "balances_after_follow_each_other",
+        "each entry's balances after are those of the entry before, moved by its amount",
+        """select id, account_id, kind, amount, available_after, reserved_after from (
+             select *, coalesce(lag(available_after) over w, 0) as available_before,
+                       coalesce(lag(reserved_after) over w, 0) as reserved_before
+               from ledger_entries window w as (partition by account_id order by id)) e
+            where available_after <> available_before + case when to_bucket = 'available' then amount when from_bucket = 'available' then -amount else 0 end
+               or reserved_after <> reserved_before + case when to_bucket = 'reserved' then amount when from_bucket = 'reserved' then -amount else 0 end""",
+    ),
+    Rule(
+        "grants_sum_to_available",
+        "what remains of an account's grants is what it has available",
+        """select a.id as account_id, a.available, coalesce(sum(g.remaining), 0)::bigint as remaining
+             from accounts a left join grants g on g.account_id = a.id
+            group by a.id having a.available <> coalesce(sum(g.remaining), 0)""",
+    ),
+    Rule(
+        "open_reservations_sum_to_reserved",
+        "an account's open reservations are what it has reserved",
+        """select a.id as account_id, a.reserved, coalesce(sum(v.amount), 0)::bigint as open
+             from accounts a left join reservations v on v.account_id = a.id and v.resolution is null
+            group by a.id having a.reserved <> coalesce(sum(v.amount), 0)""",
+    ),
+    Rule(
+        "reservations_equal_their_grants",
+        "a reservation is the sum of what it took from grants, and so is what it settled",
+        """select v.job_id, v.amount, v.settled, coalesce(sum(l.amount), 0)::bigint as taken, sum(l.settled)::bigint as grants_settled
+             from reservations v left join reservation_grants l on l.job_id = v.job_id
+            group by v.job_id having v.amount <> coalesce(sum(l.amount), 0)
+                or (v.resolution is not null and v.settled <> coalesce(sum(l.settled), 0))
+                or (v.resolution is null and count(l.settled) > 0)""",
+    ),
+    Rule(
+        "resolved_reservations_settle_each_grant",
+        "what was taken from a grant is settled, be it with 0, once its reservation is resolved, so that nothing counts as held for ever",
+        """select v.job_id, v.resolution, l.grant_id, l.amount
+             from reservations v join reservation_grants l on l.job_id = v.job_id
+            where v.resolution is not null and l.settled is null""",
+    ),
+    Rule(
+        "grants_are_accounted_for",
+        "a grant's credits remain, are held or spent by jobs, have expired or were revoked (a debt that it paid included)",
+        """select g.id as grant_id, g.amount, g.remaining, coalesce(l.used, 0) as used, coalesce(e.gone, 0) as gone
+             from grants g
+             left join (select grant_id, sum(coalesce(settled, amount)) as used from reservation_grants group by grant_id) l
+               on l.grant_id = g.id
+             left join (select grant_id, sum(amount) as gone from ledger_entries
+                         where kind in ('expire', 'revoke') group by grant_id) e on e.grant_id = g.id
+            where g.amount <> g.remaining + coalesce(l.used, 0) + coalesce(e.gone, 0)""",
+    ),
+    Rule(
+        "debts_are_spent_credits_of_revoked_grants",
+        "an account owes what was spent of grants that were taken back, less what its other grants have paid of it",
+        """select a.id as account_id, a.debt, coalesce(x.owed, 0) as owed
+             from accounts a left join (
+               select g.account_id,
+                      sum(case when g.revoked_at is null then -coalesce(e.paid, 0) else coalesce(l.spent, 0) end) as owed
+                 from grants g
+                 left join (select grant_id, sum(settled) as spent from reservation_grants group by grant_id) l
+                   on l.grant_id = g.id
+                 left join (select grant_id, sum(amount) as paid from ledger_entries where kind = 'revoke' group by grant_id) e
+                   on e.grant_id = g.id
+                group by g.account_id) x on x.account_id = a.id
+            where a.debt <> coalesce(x.owed, 0)""",
+    ),
+    Rule(
+        "keys_spend_what_their_jobs_hold_or_cost",
+        "what a key with a budget has spent in a month is what the jobs that its line, or a key that it made, ordered in that month hold, or have cost",
+        # Months before this one may be forgotten; what is kept of them is right.
+        """select key_id, month, s.credits as spent, c.credits as of_jobs
+             from key_spending s full join (
+               select l.key_id, date_trunc('month', j.created_at at time zone 'UTC')::date as month,
+                      sum(v.amount - coalesce(v.refunded, 0))::bigint as credits
+                 from jobs j join reservations v on v.job_id = j.id join api_keys k on k.id = j.api_key_id
+                cross join lateral unnest(k.lineage || coalesce(k.line_id, k.id)) as l(key_id) group by 1, 2
+             ) c using (key_id, month) left join api_keys k on k.id = key_id
+            where coalesce(s.credits, 0) <> coalesce(c.credits, 0)
+              and (s.credits is not null
+                   or (k.monthly_credits is not null and month >= date_trunc('month', app_now() at time zone 'UTC')::date))""",
+    ),
+    Rule(
+        "reservations_are_resolved_once",
+        "an ended job's reservation is resolved as the job says, a living job's is open, and the entries agree",
+        """select j.id as job_id, j.ended, j.price_credits, v.amount, v.resolution, v.settled, v.refunded, e.reserves, e.settles, e.refunds
+             from jobs j left join reservations v on v.job_id = j.id
+             left join lateral (
+               select coalesce(sum(amount) filter (where kind = 'reserve'), 0) as reserves,
+                      coalesce(sum(amount) filter (where kind = 'settle'), 0) as settles,
+                      coalesce(sum(amount) filter (where kind = 'refund'), 0) as refunds
+                 from ledger_entries where job_id = j.id) e on true
+            where v.job_id is null or v.amount <> j.price_credits or e.reserves <> v.amount
+               or (j.ended is null) <> (v.resolution is null) or j.resolution is distinct from v.resolution
+               or e.settles <> coalesce(v.settled, 0) or e.refunds <> coalesce(v.refunded, 0)
+               or coalesce(j.charged_credits, 0) <> coalesce(v.settled, 0)""",
+    ),
+    Rule(
+        "living_jobs_have_runs",
+        "every job that has not ended has its run, and no other has",
+        """select coalesce(j.id, r.job_id) as job_id, j.ended from jobs j full join job_runs r on r.job_id = j.id
+            where (j.ended is null) <> (r.job_id is not null) or r.account_id <> j.account_id""",
+    ),
+    Rule(
+        "nothing_is_made_or_lost",
+        "all credits ever issued are available, reserved, spent, expired or revoked",
+        """select issued, available, reserved, spent, expired, revoked from (
+             select coalesce(sum(amount) filter (where from_bucket = 'issued'), 0) as issued,
+                    coalesce(sum(amount) filter (where to_bucket = 'spent'), 0) as spent,
+                    coalesce(sum(amount) filter (where to_bucket = 'expired'), 0) as expired,
+                    coalesce(sum(amount) filter (where to_bucket = 'revoked'), 0) as revoked,
+                    (select coalesce(sum(available), 0) from accounts) as available,
+                    (select coalesce(sum(reserved), 0) from accounts) as reserved
+               from ledger_entries) x
+            where issued <> available + reserved + spent + expired + revoked""",
+    ),
+    Rule(
+        "grants_were_issued",
+        "every grant has its one entry, of its amount",
+        """select g.id as grant_id, g.amount, e.amount as entry from grants g
+             left join ledger_entries e on e.grant_id = g.id and e.kind = 'grant' where e.amount is distinct from g.amount""",
+    ),
+    Rule(
+        "slots_are_counted",
+        "an account's slots in use are its dispatched jobs",
+        """select a.id as account_id, a.slots_in_use, count(r.job_id) as dispatched
+             from accounts a left join job_runs r on r.account_id = a.id and r.dispatched
+            group by a.id having a.slots_in_use <> count(r.job_id)""",
+    ),
+    Rule(
+        "what_comes_is_counted",
+        "what an account is taken to expect is what its living jobs are",
+        """select a.id as account_id, a.expected_bytes, coalesce(sum(r.expected_bytes), 0)::bigint as of_jobs
+             from accounts a left join job_runs r on r.account_id = a.id
+            group by a.id having a.expected_bytes <> coalesce(sum(r.expected_bytes), 0)""",
+    ),
+    Rule(
+        "storage_is_counted",
+        "an account's storage use is its stored results and uploads",
+        """select a.id as account_id, a.storage_bytes, coalesce(sum(s.bytes), 0)::bigint as stored
+             from accounts a
+             left join (select account_id, size_bytes + thumbnail_bytes as bytes from assets where status = 'stored'
+                        union all select account_id, size_bytes from uploads where status = 'stored') s
+               on s.account_id = a.id
+            group by a.id having a.storage_bytes <> coalesce(sum(s.bytes), 0)""",
+    ),
+    Rule(
+        "results_belong_to_successes",
+        "only jobs that succeeded have results, and every result's job succeeded",
+        """select s.job_id, j.ended from assets s join jobs j on j.id = s.job_id where j.ended is distinct from 'succeeded'""",
+    ),
+    Rule(
+        "attempts_end_with_their_job",
+        "an ended job has no live attempt",
+        """select a.job_id, a.number, a.phase, j.ended from attempts a join jobs j on j.id = a.job_id
+            where a.ended_at is null and j.ended is not null""",
+    ),
+    Rule(
+        "events_have_no_gaps",
+        "an account's events are numbered from the oldest kept to its counter without a gap or a repeat",
+        """select a.id as account_id, a.event_number, count(e.number) as events, min(e.number) as first, max(e.number) as last
+             from accounts a left join events e on e.account_id = a.id
+            group by a.id having a.event_number <> coalesce(max(e.number), a.event_number)
+                or count(distinct e.number) <> count(e.number)
+                or (count(e.number) > 0 and count(e.number) <> max(e.number) - min(e.number) + 1)""",
+    ),
+    Rule(
+        "webhooks_are_known_to_their_account",
+        "an account is marked as having webhooks exactly if it has one that is on, so that no event passes one by",
+        """select a.id as account_id, a.has_webhooks from accounts a
+            where a.has_webhooks <> exists (select 1 from webhook_endpoints e where e.account_id = a.id and e.enabled)""",
+    ),
+    Rule(
+        "waiting_deliveries_have_a_line_that_wakes",
+        "what waits to be delivered is on a line that a sender will find",
+        """select d.line_id, count(*) as waiting from deliveries d left join delivery_lines l on l.id = d.line_id
+            where d.status = 'pending' and l.wake_at is null group by d.line_id""",
+    ),
+    Rule(
+        "each_job_ends_with_one_event",
+        "a job has one event that it was queued, and one of its end if it has ended",
+        """select e.job_id, count(*) filter (where e.type = 'job.queued') as queued,
+                  count(*) filter (where e.type in ('job.succeeded', 'job.failed', 'job.canceled')) as ends, j.ended
+             from events e join jobs j on j.id = e.job_id group by e.job_id, j.ended
+           having count(*) filter (where e.type = 'job.queued') > 1
+               or count(*) filter (where e.type in ('job.succeeded', 'job.failed', 'job.canceled'))
+                  <> case when j.ended is null then 0 else 1 end""",
+    ),
+)
+
+
+def audit(conn: Connection[Any]) -> list[Finding]:
+    """Check every rule in one snapshot. Empty: every credit is accounted for."""
+    conn.execute("set transaction isolation level repeatable read, read only")
+    conn.execute("set local statement_timeout = '600s'")
+    for plan in ("seqscan", "hashjoin", "mergejoin"):  # see models.db.conninfo
+        conn.execute(f"set local enable_{plan} = on")
+    findings = []
+    for rule in RULES:
+        cursor = conn.execute(f"select * from ({rule.query}) broken limit 20")
+        rows = cursor.fetchall()
+        if rows:
+            names = [column.name for column in cursor.description or ()]
+            findings.append(Finding(rule.name, rule.meaning, [dict(zip(names, row, strict=True)) for row in rows]))
+    return findings
+
+
+def stuck(conn: Connection[Any]) -> list[dict[str, Any]]:
+    """Jobs that nothing will move: due for longer than ten pauses. For `doctor`; the books may still be in order."""
+    rows = conn.execute(
+        """select job_id, status, wake_at from job_runs
+            where wake_at < app_now() - make_interval(secs => %s) order by wake_at limit 20""",
+        [10 * settings().ring_again_seconds],
+    ).fetchall()
+    return [dict(zip(("job_id", "status", "wake_at"), row, strict=True)) for row in rows]

@@ -1,0 +1,166 @@
+"""In-app notifications, and which events are also told by mail. Both are written with their event."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID, uuid5
+
+import orjson
+from psycopg import Connection
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+from uuid_utils.compat import uuid7
+
+from common.errors import NotFound
+from common.settings import settings
+from models.columns import created_at, moment
+from models.events import deliveries
+
+MAX_TITLE = 200
+MAX_BODY = 4000
+
+
+class Notice(NamedTuple):
+    """How an event is put to a person: texts with the event's own data in braces, and whether mail goes out too."""
+
+    title: str
+    body: str
+    mail: bool
+
+
+NOTICES: Mapping[str, Notice] = {
+    "subscription.expired": Notice(
+        "Your subscription has expired", "Your plan {plan} has ended. Your account is on {now} now.", True
+    ),
+    "payment.succeeded": Notice("Payment received", "Thank you. Your payment of {paid} was received.", True),
+    "course.completed": Notice("Course completed", "You have completed {course}.", True),
+    "announcement": Notice("{title}", "{body}", False),
+    "webhook.disabled": Notice(
+        "A webhook was switched off",
+        "Deliveries to {url} were stopped: {reason}. Switch it on again once it works.",
+        True,
+    ),
+}
+
+
+class Notification(SQLModel, table=True):
+    """One notification of an account, made with the event of that number."""
+
+    __tablename__ = "notifications"
+    __table_args__ = (
+        CheckConstraint(f"length(title) <= {MAX_TITLE} and length(body) <= {MAX_BODY}", name="size"),
+        Index(None, "account_id", text("id desc")),
+        Index("ix_notifications_unread", "account_id", postgresql_where=text("read_at is null")),
+        Index(None, "created_at"),
+    )
+
+    id: UUID = Field(primary_key=True)
+    account_id: UUID = Field(foreign_key="accounts.id", nullable=False)
+    event_number: int = Field(sa_type=BigInteger, nullable=False)
+    kind: str = Field(sa_type=Text, nullable=False)
+    title: str = Field(sa_type=Text, nullable=False)
+    body: str = Field(sa_type=Text, nullable=False)
+    data: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    read_at: datetime | None = moment()
+    created_at: datetime = created_at()
+
+
+class Shown(NamedTuple):
+    """A notification as its owner sees it."""
+
+    id: UUID
+    kind: str
+    title: str
+    body: str
+    data: dict[str, Any]
+    event_number: int
+    read_at: datetime | None
+    created_at: datetime
+
+
+_SHOWN = ", ".join(Shown._fields)
+
+
+class _Known(dict[str, Any]):
+    """What an event does not say is left out of the text."""
+
+    def __missing__(self, key: str) -> str:
+        return "–"
+
+
+def texts(kind: str, data: Mapping[str, Any]) -> tuple[str, str]:
+    """Title and text of a notice."""
+    notice, known = NOTICES[kind], _Known(data)
+    return notice.title.format_map(known)[:MAX_TITLE], notice.body.format_map(known)[:MAX_BODY]
+
+
+def follow(conn: Connection[Any], account_id: UUID, number: int, kind: str, data: Mapping[str, Any]) -> None:
+    """Notify of an event that has just been told, where its kind is one that people are notified of."""
+    notice = NOTICES.get(kind)
+    if notice is None:
+        return
+    title, body = texts(kind, data)
+    conn.execute(
+        """insert into notifications (id, account_id, event_number, kind, title, body, data)
+           values (%s, %s, %s, %s, %s, %s, %s::jsonb)""",
+        [uuid7(), account_id, number, kind, title, body, orjson.dumps(dict(data)).decode()],
+    )
+    if notice.mail and settings().smtp_url and _address(conn, account_id):
+        deliveries.send(conn, account_id, uuid5(account_id, "mail"), kind, data, number=number)
+
+
+def _address(conn: Connection[Any], account_id: UUID) -> str | None:
+    row = conn.execute(
+        "select u.email from users u join accounts a on a.user_id = u.id where a.id = %s", [account_id]
+    ).fetchone()
+    return row[0] if row else None
+
+
+def listed(
+    conn: Connection[Any], account_id: UUID, *, unread: bool = False, before: UUID | None = None, limit: int = 20
+) -> list[Shown]:
+    """The account's notifications, newest first."""
+    rows = conn.execute(
+        f"""select {_SHOWN} from notifications
+             where account_id = %s and (%s::uuid is null or id < %s) and (read_at is null or not %s)
+             order by id desc limit %s""",
+        [account_id, before, before, unread, limit],
+    ).fetchall()
+    return [Shown(*row) for row in rows]
+
+
+def unread(conn: Connection[Any], account_id: UUID) -> int:
+    """How many are unread, counted to 1,000."""
+    row = conn.execute(
+        """select count(*) from (
+             select 1 from notifications where account_id = %s and read_at is null limit 1000) x""",
+        [account_id],
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def read(conn: Connection[Any], account_id: UUID, notification_id: UUID) -> None:
+    """Mark one as read; again is fine. Raises NotFound."""
+    if not conn.execute(
+        "update notifications set read_at = coalesce(read_at, app_now()) where id = %s and account_id = %s",
+        [notification_id, account_id],
+    ).rowcount:
+        raise NotFound(f"no notification {notification_id}", param="id")
+
+
+def read_all(conn: Connection[Any], account_id: UUID) -> int:
+    """Mark all as read. Returns how many were not."""
+    return conn.execute(
+        "update notifications set read_at = app_now() where account_id = %s and read_at is null", [account_id]
+    ).rowcount
+
+
+def forget(conn: Connection[Any], limit: int) -> int:
+    """Delete notifications that are older than they are kept. Returns how many."""
+    return conn.execute(
+        """delete from notifications where id in (
+             select id from notifications where created_at < app_now() - make_interval(days => %s)
+              order by created_at limit %s)""",
+        [settings().notification_days, limit],
+    ).rowcount

@@ -1,0 +1,148 @@
+"""Results: found by clients, expired by the scheduler, purged once no signed link can reach them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from psycopg import Connection
+
+from common.errors import NotFound, ResultGone
+from common.settings import settings
+from models import db
+from models.events import deliveries
+from models.files.sweeping import Purgeable, Swept
+
+
+class Result(NamedTuple):
+    """A stored object, as needed to serve it."""
+
+    id: UUID
+    job_id: UUID | None  # None: a client's upload
+    key: str
+    thumbnail_key: str | None
+    media_type: str
+    size_bytes: int
+    sha256: bytes
+
+
+def find_result(conn: Connection[Any], asset_id: UUID) -> Result:
+    """A result or an upload that can be served. Raises ResultGone from the moment its time has passed, whether swept or not."""
+    row = conn.execute(
+        """select id, job_id, key, thumbnail_key, media_type, size_bytes, sha256, status, expires_at,
+                  expires_at <= app_now() from assets where id = %s""",
+        [asset_id],
+    ).fetchone()
+    if row is None:  # an upload's address, then; results are asked for far more often
+        row = conn.execute(
+            """select id, null, key, null, media_type, size_bytes, sha256, status, expires_at, expires_at <= app_now()
+                 from uploads where id = %s""",
+            [asset_id],
+        ).fetchone()
+    if row is None:
+        raise NotFound("there is no such file")
+    status, expires_at, past = row[7:]
+    if status == "deleted":
+        raise ResultGone("this file was deleted", reason="deleted")
+    if status == "expired" or past:
+        when = expires_at.isoformat(timespec="seconds")
+        raise ResultGone(f"this file expired at {when}", reason="expired", expired_at=when)
+    return Result(row[0], row[1], row[2], row[3], row[4], row[5], bytes(row[6]))
+
+
+_DUE = """status = 'stored' and expires_at <= app_now() and not (account_id = any(%(without)s))
+              and (%(only)s::uuid is null or account_id = %(only)s)"""
+
+
+def expire(conn: Connection[Any], limit: int, only: UUID | None = None, without: Sequence[UUID] = ()) -> Swept:
+    """Mark results whose time has passed, give their storage back, and tell one event per account; of one account, or of
+    all but some. Accounts that are locked are named, and left for another sweep.
+    """
+    conn.execute("set local enable_hashjoin = on")  # see models.db.conninfo: thousands of rows, and a bounded batch
+    row = conn.execute(
+        f"""with due as materialized (
+             select id, account_id from assets where {_DUE} order by expires_at limit %(limit)s
+           ), free as materialized (
+             select a.id from accounts a where a.id = any(array(select distinct account_id from due))
+              order by a.id for no key update skip locked
+           ), gone as (
+             update assets s set status = 'expired', expired_at = app_now() from due join free on free.id = due.account_id
+              where s.id = due.id and s.status = 'stored' and s.expires_at <= app_now()
+             returning s.account_id, s.size_bytes + s.thumbnail_bytes as bytes
+           ), sums as (
+             select account_id, sum(bytes)::bigint as bytes, count(*) as results from gone group by account_id
+           ), a as (
+             update accounts a set storage_bytes = a.storage_bytes - s.bytes, event_number = a.event_number + 1
+               from sums s where a.id = s.account_id returning a.id, a.event_number, a.has_webhooks, s.results, s.bytes
+           ), told as (
+             insert into events (account_id, number, type, data)
+             select id, event_number, 'assets.expired', jsonb_build_object('results', results, 'bytes', bytes) from a
+           )
+           select coalesce(sum(results), 0)::bigint, array_agg(account_id),
+                  coalesce((select jsonb_object_agg(id, event_number) from a where has_webhooks), '{{}}'),
+                  (select count(*) from due),
+                  array(select account_id from due except select id from free) from sums""",
+        {"limit": limit, "only": only, "without": list(without)},
+    ).fetchone()
+    if row is None:
+        return Swept(0)
+    if row[0]:
+        if row[2]:
+            deliveries.deliver_range(
+                conn, {UUID(account_id): (number - 1, number) for account_id, number in row[2].items()}
+            )
+        db.told(conn, row[1])
+    return Swept(int(row[0]), row[3], row[4])
+
+
+def accounts_due(conn: Connection[Any], limit: int, without: Sequence[UUID]) -> list[UUID]:
+    """The accounts, but some, of the results that have been due for longest."""
+    rows = conn.execute(
+        f"select distinct account_id from (select account_id from assets where {_DUE} order by expires_at limit %(limit)s) x",
+        {"limit": limit, "only": None, "without": list(without)},
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def to_purge(conn: Connection[Any], limit: int, after: tuple[datetime, UUID] | None = None) -> list[Purgeable]:
+    """Results out of reach, with the keys of their objects: expired for longer than any signed link lives; those behind a
+    place in their line.
+    """
+    at, number = after or (None, None)
+    rows = conn.execute(
+        """select id, key, thumbnail_key, expired_at from assets
+            where status <> 'stored' and purged_at is null
+              and expired_at <= app_now() - make_interval(secs => %s)
+              and expired_at >= coalesce(%s::timestamptz, '-infinity')
+              and (%s::uuid is null or (expired_at, id) > (%s::timestamptz, %s::uuid))
+            order by expired_at, id limit %s""",
+        [settings().signed_link_seconds, at, number, at, number, limit],
+    ).fetchall()
+    return [Purgeable(row[0], [key for key in row[1:3] if key], row[3]) for row in rows]
+
+
+def purged(conn: Connection[Any], asset_ids: Sequence[UUID]) -> int:
+    """Confirm that the objects of these results are gone."""
+    return conn.execute(
+        "update assets set purged_at = app_now() where id = any(%s) and purged_at is null", [list(asset_ids)]
+    ).rowcount
+
+
+def strays(conn: Connection[Any], objects: Sequence[tuple[str, UUID, int]]) -> list[str]:
+    """Which of these objects, given as (key, job, attempt), are nobody's result and no live attempt's.
+
+    All objects of a live attempt are spared, whoever holds the job and whatever its row names: a worker may have put one
+    and not have written so yet.
+    """
+    if not objects:
+        return []
+    document = [{"key": key, "job_id": job_id, "number": number} for key, job_id, number in objects]
+    rows = conn.execute(
+        """select o.key from jsonb_to_recordset(%s::jsonb) as o(key text, job_id uuid, number bigint)
+            where not exists (select 1 from assets a where a.job_id = o.job_id and o.key in (a.key, a.thumbnail_key))
+              and not exists (select 1 from attempts l where l.job_id = o.job_id and l.number = o.number
+                                                         and l.ended_at is null)""",
+        [orjson.dumps(document).decode()],
+    ).fetchall()
+    return [row[0] for row in rows]

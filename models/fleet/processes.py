@@ -1,0 +1,143 @@
+"""What operators see of the processes: workers' heartbeats and the scheduler's duties."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from psycopg import Connection
+from sqlalchemy import Column, Integer, Text
+from sqlmodel import Field, SQLModel
+
+from models.columns import UTC_TIME, created_at, moment
+
+
+class WorkerProcess(SQLModel, table=True):
+    """A worker process, by its own word a few seconds ago. A process whose threads have died still speaks, and says so."""
+
+    __tablename__ = "worker_processes"
+
+    id: str = Field(primary_key=True, sa_type=Text)  # host:pid:random
+    queues: str = Field(sa_type=Text, nullable=False)
+    threads: int = Field(sa_type=Integer, nullable=False)
+    threads_alive: int = Field(sa_type=Integer, nullable=False)
+    busy: int = Field(sa_type=Integer, nullable=False)
+    started_at: datetime = created_at()
+    seen_at: datetime = Field(sa_column=Column(UTC_TIME, nullable=False))
+
+
+class Duty(SQLModel, table=True):
+    """A scheduler's duty: when it is due next and how it went. Whoever moves `next_at` has the turn."""
+
+    __tablename__ = "duties"
+
+    name: str = Field(primary_key=True, sa_type=Text)
+    next_at: datetime = Field(sa_column=Column(UTC_TIME, nullable=False))
+    started_at: datetime | None = moment()
+    finished_at: datetime | None = moment()
+    done: int = Field(default=0, sa_type=Integer, nullable=False, sa_column_kwargs={"server_default": "0"})
+    error: str | None = Field(default=None, sa_type=Text, nullable=True)
+    cursor: str | None = Field(default=None, sa_type=Text, nullable=True)  # where a long walk goes on
+
+
+def report_worker(
+    conn: Connection[Any], worker_id: str, queues: str, threads: int, threads_alive: int, busy: int
+) -> None:
+    """Say that a worker process is there, and how many of its threads are."""
+    conn.execute(
+        """insert into worker_processes (id, queues, threads, threads_alive, busy, seen_at)
+           values (%s, %s, %s, %s, %s, app_now())
+           on conflict (id) do update set threads_alive = excluded.threads_alive, busy = excluded.busy,
+                                          seen_at = excluded.seen_at""",
+        [worker_id, queues, threads, threads_alive, busy],
+    )
+
+
+def forget_worker(conn: Connection[Any], worker_id: str) -> None:
+    """A worker process has ended in good order."""
+    conn.execute("delete from worker_processes where id = %s", [worker_id])
+
+
+def take_turn(conn: Connection[Any], name: str, every_seconds: float) -> bool:
+    """Whether this process has the duty's turn. The first call of a new duty has it; so has whoever finds it further
+    ahead than it ever lies, because the clock was set back.
+    """
+    row = conn.execute(
+        """insert into duties (name, next_at, started_at) values (%s, app_now() + make_interval(secs => %s), app_now())
+           on conflict (name) do update set next_at = excluded.next_at, started_at = excluded.started_at
+            where duties.next_at <= app_now() or duties.next_at > app_now() + 2 * make_interval(secs => %s + 60)
+        returning 1""",
+        [name, every_seconds, every_seconds],
+    ).fetchone()
+    return row is not None
+
+
+def end_turn(conn: Connection[Any], name: str, done: int, error: str | None, *, again: bool = False) -> None:
+    """Note how a turn went. `again`: there is more to do at once, whoever does it."""
+    conn.execute(
+        """update duties set finished_at = app_now(), done = %s, error = %s,
+                  next_at = case when %s then app_now() else next_at end where name = %s""",
+        [done, error, again, name],
+    )
+
+
+def note_turn(conn: Connection[Any], name: str, every_seconds: float, done: int, error: str | None) -> None:
+    """Note how a duty goes that has no turns, so that it can be seen."""
+    conn.execute(
+        """insert into duties (name, next_at, started_at, finished_at, done, error)
+           values (%(name)s, app_now() + make_interval(secs => %(every)s), app_now(), app_now(), %(done)s, %(error)s)
+           on conflict (name) do update set next_at = excluded.next_at, started_at = excluded.started_at,
+                  finished_at = excluded.finished_at, done = excluded.done, error = excluded.error""",
+        {"name": name, "every": every_seconds, "done": done, "error": error},
+    )
+
+
+def cursor(conn: Connection[Any], name: str) -> str | None:
+    """Where a duty's long walk goes on."""
+    row = conn.execute("select cursor from duties where name = %s", [name]).fetchone()
+    return row[0] if row else None
+
+
+def set_cursor(conn: Connection[Any], name: str, value: str | None) -> None:
+    conn.execute("update duties set cursor = %s where name = %s", [value, name])
+
+
+def place(conn: Connection[Any], name: str) -> tuple[datetime, UUID] | None:
+    """Where a duty's walk goes on, in a line ordered by a time and an id."""
+    text = cursor(conn, name)
+    if text is None:
+        return None
+    at, number = orjson.loads(text)
+    return datetime.fromisoformat(at), UUID(number)
+
+
+def set_place(conn: Connection[Any], name: str, last: tuple[datetime, UUID] | None) -> None:
+    """The walk goes on behind this; None: from the beginning."""
+    set_cursor(conn, name, orjson.dumps(last).decode() if last else None)
+
+
+def forget_silent_workers(conn: Connection[Any], after_seconds: float) -> int:
+    """Drop worker processes that have not been heard of for so long: they were killed."""
+    return conn.execute(
+        "delete from worker_processes where seen_at < app_now() - make_interval(secs => %s)", [after_seconds]
+    ).rowcount
+
+
+def workers(conn: Connection[Any]) -> list[dict[str, Any]]:
+    """The worker processes, newest first, with the seconds since each was heard of."""
+    names = ["id", "queues", "threads", "threads_alive", "busy", "started_at", "silent_seconds"]
+    rows = conn.execute(
+        """select id, queues, threads, threads_alive, busy, started_at,
+                  extract(epoch from app_now() - seen_at)::float from worker_processes order by started_at desc"""
+    ).fetchall()
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def duties(conn: Connection[Any]) -> list[dict[str, Any]]:
+    """The scheduler's duties: how the last turn went, and by how many seconds the next one is overdue."""
+    names = ["name", "started_at", "finished_at", "done", "error", "overdue_seconds"]
+    rows = conn.execute(
+        """select name, started_at, finished_at, done, error,
+                  greatest(0, extract(epoch from app_now() - next_at))::float from duties order by name"""
+    ).fetchall()
+    return [dict(zip(names, row, strict=True)) for row in rows]

@@ -1,0 +1,106 @@
+"""What becomes of the things of a user who is deleted. The ledger stays: it is the books, and names nobody."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import Connection
+
+from common.settings import settings
+from models.events.endpoints import keep_flag
+from models.jobs.cancel import cancel
+from models.jobs.dispatch import Ring
+
+MAX_JOBS = 100  # per transaction: a webhook's sender waits 15 s, and each cancel is about 2 ms; a duty does the rest
+MAX_FILES = 5000
+GRACE_SECONDS = 60  # an API process may know the user for a few seconds more, and take an order
+
+# An account's files whose time has not come, found by index.
+_RESULTS = """jobs j join assets s on s.job_id = j.id
+               where j.account_id = %s and j.ended = 'succeeded' and s.status = 'stored' and s.expires_at > app_now()"""
+_UPLOADS = "account_id = %s and status = 'stored' and expires_at > app_now()"
+
+
+def shut_out(conn: Connection[Any], account_id: UUID) -> None:
+    """Erase what somebody who is banned or deleted has left with us that opens doors elsewhere: their keys at providers.
+    Attempts under way keep theirs until they end, since only with it can they be asked for or called off.
+    """
+    conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
+    conn.execute("delete from provider_keys where account_id = %s", [account_id])
+
+
+def leave(conn: Connection[Any], account_id: UUID) -> list[Ring]:
+    """Revoke an account's keys, erase those at providers, switch its webhooks off, cancel its jobs, expire its files as ON_USER_DELETED says; a
+    bounded number of each.
+
+    Returns the jobs to ring after the commit. Run again, it goes on where it stopped.
+    """
+    shut_out(conn, account_id)
+    conn.execute(
+        "update api_keys set revoked_at = app_now() where account_id = %s and revoked_at is null", [account_id]
+    )
+    # Nobody is told any more; notifications are theirs alone.
+    conn.execute(
+        """update webhook_endpoints set enabled = false, disabled_reason = 'the user was deleted'
+            where account_id = %s and enabled""",
+        [account_id],
+    )
+    keep_flag(conn, account_id)
+    conn.execute("delete from notifications where account_id = %s", [account_id])
+    conn.execute("delete from answered_requests where account_id = %s", [account_id])  # they may hold secrets
+    # What has no slot goes first: a cancel that frees a slot would give it to a job that is to be canceled too.
+    jobs = conn.execute(
+        """select job_id from job_runs where account_id = %s and cancel_requested_at is null
+            order by dispatched, job_id limit %s""",
+        [account_id, MAX_JOBS],
+    ).fetchall()
+    rings = [ring for (job_id,) in jobs for ring in cancel(conn, job_id).rings]
+    if settings().on_user_deleted == "expire":
+        conn.execute(
+            f"update uploads set expires_at = app_now() where id in (select id from uploads where {_UPLOADS} limit %s)",
+            [account_id, MAX_FILES],
+        )
+        # Their time has come: reads answer 410 at once, and the sweep gives the storage back and deletes the objects.
+        conn.execute(
+            f"update assets set expires_at = app_now() where id in (select s.id from {_RESULTS} limit %s)",
+            [account_id, MAX_FILES],
+        )
+    return rings
+
+
+class Leaver(NamedTuple):
+    """A user who is deleted and may have left something; `deleted_at` and `user_id` are its place in the line."""
+
+    user_id: UUID
+    account_id: UUID
+    deleted_at: datetime
+
+
+def leavers(
+    conn: Connection[Any], limit: int, *, after: tuple[datetime, UUID] | None = None, without: Sequence[UUID] = ()
+) -> list[Leaver]:
+    """The next leavers, but those with some accounts. Picked without a lock."""
+    at, number = after or (None, None)
+    rows = conn.execute(
+        """select u.id, a.id, u.deleted_at from users u join accounts a on a.user_id = u.id
+            where u.deleted_at is not null and u.left_at is null and not (a.id = any(%s))
+              and (%s::uuid is null or (u.deleted_at, u.id) > (%s::timestamptz, %s::uuid))
+            order by u.deleted_at, u.id limit %s""",
+        [list(without), number, at, number, limit],
+    ).fetchall()
+    return [Leaver(*row) for row in rows]
+
+
+def confirm_left(conn: Connection[Any], user_id: UUID, account_id: UUID) -> bool:
+    """Note that nothing is left of a user: no living job, no file that should be gone, and no process knows them."""
+    return bool(
+        conn.execute(
+            f"""update users set left_at = app_now()
+                where id = %s and left_at is null and deleted_at < app_now() - make_interval(secs => %s)
+                  and not exists (select 1 from job_runs where account_id = %s)
+                  and (%s or not exists (select 1 from {_RESULTS})
+                             and not exists (select 1 from uploads where {_UPLOADS}))""",
+            [user_id, GRACE_SECONDS, account_id, settings().on_user_deleted == "keep", account_id, account_id],
+        ).rowcount
+    )

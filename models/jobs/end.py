@@ -1,0 +1,246 @@
+"""How a living job leaves its claim: it ends and its credits are resolved, or it is put back for another try.
+
+Lock order: account, then the job's run and what hangs on it, then inserts. Everything an end changes, the credits it
+moves, the events it tells and the slot it frees included, is one transaction, guarded by the claim's token.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from common.settings import settings
+from models.columns import MAX_INTEGER, MAX_MEASURED, within
+from models.credits import ledger as credits
+from models.jobs import words
+from models.jobs.dispatch import Ring, dispatch
+
+
+def _bound(made: object, most: int, *names: str, least: int = 0) -> None:
+    """Bring measured fields within what their columns hold, where they are made, so that no end can fail on one."""
+    for name in names:
+        value = getattr(made, name)
+        if value is not None:
+            object.__setattr__(made, name, within(value, most, least))
+
+
+@dataclass(frozen=True, slots=True)
+class NewAsset:
+    """A stored object that becomes a result when its job succeeds."""
+
+    id: UUID
+    index: int
+    key: str
+    media_type: str
+    size_bytes: int
+    sha256: bytes
+    width: int | None = None
+    height: int | None = None
+    duration_ms: int | None = None
+    thumbnail_key: str | None = None
+    thumbnail_bytes: int = 0
+    kinds: tuple[str, ...] = ()  # of models that it will do for, besides that of its type
+
+    def __post_init__(self) -> None:
+        _bound(self, MAX_INTEGER, "width", "height", "duration_ms")
+        _bound(self, MAX_MEASURED, "thumbnail_bytes")
+        _bound(self, MAX_MEASURED, "size_bytes", least=1)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnd:
+    """What became of the live attempt, as far as is known."""
+
+    number: int
+    phase: str  # done, failed or abandoned
+    error_code: str | None = None
+    error_message: str | None = None
+    charged: bool | None = None
+    cost_usd_micros: int | None = None
+    usage: dict[str, int] | None = None
+    refused: bool = False  # the call was turned away, which says nothing of another under the same key
+
+    def __post_init__(self) -> None:
+        _bound(self, MAX_MEASURED, "cost_usd_micros")
+        if self.usage:
+            object.__setattr__(self, "usage", {name: within(value) for name, value in self.usage.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A job's end. `cost_credits` is what it really cost; the reservation is the ceiling, the rest is the house's loss."""
+
+    ended: str  # succeeded, failed or canceled
+    cost_credits: int = 0
+    error_code: str | None = None
+    error_message: str | None = None
+    assets: Sequence[NewAsset] = ()
+    result_hours: int | None = None
+    attempt: AttemptEnd | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _bound(self, MAX_MEASURED, "cost_credits")
+
+
+class Ended(NamedTuple):
+    """What an end did: how the job ended, the jobs to ring, and the account's newest event number."""
+
+    ended: str
+    rings: list[Ring]
+    event_number: int
+
+
+class Unread(Exception):
+    """A provider's call back lies unread: what was decided without it is void. The job was let go, and is due at once."""
+
+    def __init__(self, ring: Ring) -> None:
+        super().__init__("a call back lies unread")
+        self.ring = ring
+
+
+class NeedsTransaction(Exception):
+    """The end takes several statements (a grant it holds credits of has lapsed or was revoked): nothing was done."""
+
+
+def end(
+    conn: Connection[Any],
+    account_id: UUID,
+    job_id: UUID,
+    ending: Ending,
+    *,
+    token: int | None,
+    on_cancel: str = "refund",
+) -> Ended | None:
+    """End a job. None where the claim is stale or the job has ended already: nothing was done.
+
+    `token` is the claim's; None skips that guard, for ends that hold the account's lock and need no claim (cancel of a
+    job that has not started). A success or failure that meets a cancel request becomes the cancel that `on_cancel` says.
+    On a connection in autocommit it is one statement and so a transaction of its own; raises NeedsTransaction where that
+    is not enough.
+    """
+    alone = conn.autocommit
+    values = _values(account_id, job_id, ending, token, on_cancel, alone=alone)
+    row = conn.execute(_END, values).fetchone()
+    assert row is not None  # noqa: S101 - a function's one row
+    if row[0] == "lapsed" and not alone:
+        credits.expire_lapsed(conn, [account_id])
+        row = conn.execute(_END, values).fetchone()
+        assert row is not None  # noqa: S101
+    outcome, ended, event_number, rings, revoked = row
+    if outcome == "stale":
+        return None
+    if outcome != "ended":
+        raise NeedsTransaction(outcome)
+    for grant_id, spent, returned in revoked or []:
+        credits.follow_revoked(conn, account_id, UUID(grant_id), spent=spent, returned=returned)
+    return Ended(ended, [Ring(UUID(job), queue) for job, queue in rings or []], event_number)
+
+
+_END = f"select outcome, ended, event_number, rings, revoked from end_job({', '.join(['%s'] * 21)})"
+
+
+def _values(
+    account_id: UUID, job_id: UUID, ending: Ending, token: int | None, on_cancel: str, *, alone: bool
+) -> list[Any]:
+    attempt, code, message = ending.attempt, ending.error_code, ending.error_message
+    if code is not None:  # the job and its event are the customer's to read; the attempt keeps what was really said
+        code, message = words.failure(code, message)
+    return [
+        account_id, job_id, token, alone, ending.ended, ending.cost_credits, on_cancel, code, message, ending.result_hours or settings().result_hours, settings().grant_grace_hours,
+        settings().ring_again_seconds,
+        *(
+            (attempt.number, attempt.phase, attempt.error_code, attempt.error_message, attempt.charged,
+             attempt.cost_usd_micros, Jsonb(attempt.usage) if attempt.usage else None)
+            if attempt else [None] * 7
+        ),
+        Jsonb([_asset(asset) for asset in ending.assets]) if ending.assets else None, Jsonb(ending.extra),
+    ]  # fmt: skip
+
+
+def _asset(a: NewAsset) -> dict[str, Any]:
+    return {
+        "id": a.id, "index": a.index, "key": a.key, "media_type": a.media_type, "size_bytes": a.size_bytes,
+        "sha256": a.sha256.hex(), "width": a.width, "height": a.height, "duration_ms": a.duration_ms,
+        "thumbnail_key": a.thumbnail_key, "thumbnail_bytes": a.thumbnail_bytes,
+    }  # fmt: skip
+
+
+def end_blindly(
+    conn: Connection[Any], account_id: UUID, job_id: UUID, ending: Ending, *, token: int, on_cancel: str = "refund"
+) -> Ended | Unread | None:
+    """End a job for want of an answer, unless there is one, called back since the claim: then let go of it instead.
+
+    None: the claim is stale. In a transaction of its own.
+    """
+    conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
+    row = conn.execute(
+        """update job_runs r set lease_owner = null, wake_at = app_now(), rings = 0
+            where r.job_id = %s and r.token = %s and (r.called_back or exists (
+                  select 1 from attempts a where a.job_id = r.job_id and a.ended_at is null and a.phase = 'delivered'))
+           returning r.queue""",
+        [job_id, token],
+    ).fetchone()
+    if row is not None:
+        return Unread(Ring(job_id, row[0]))
+    return end(conn, account_id, job_id, ending, token=token, on_cancel=on_cancel)
+
+
+def put_back(
+    conn: Connection[Any],
+    account_id: UUID,
+    job_id: UUID,
+    *,
+    token: int,
+    after_seconds: float,
+    reason: str,
+    attempt: AttemptEnd | None,
+    spends_attempt: bool,
+    next_route: int = 0,
+    held_back: bool = False,
+) -> Ended | None:
+    """Put a running job back into its account's line, due after a pause, and free its slot. None: the claim is stale.
+
+    A provider's limit spends no attempt. Without `attempt` the claim's own was never called: it is taken off the record,
+    and if there was none before it the time limit has not begun. `held_back`: the provider has no room, so that the
+    account's other jobs of this model need not be tried before this one. A job that is to be canceled is not put back: it
+    ends here, refunded. No pause goes past the time limit.
+    """
+    locked = conn.execute("select event_number from accounts where id = %s for no key update", [account_id]).fetchone()
+    run = conn.execute(
+        "select cancel_requested_at is not null from job_runs where job_id = %s and token = %s for update",
+        [job_id, token],
+    ).fetchone()
+    if locked is None or run is None:
+        return None
+    if attempt is None:
+        conn.execute("delete from attempts where job_id = %s and phase = 'intent'", [job_id])
+        conn.execute(
+            """update job_runs set attempts = attempts - 1, attempts_spent = attempts_spent - 1,
+                      deadline_at = case when attempts > 1 then deadline_at end where job_id = %s""",
+            [job_id],
+        )
+    if run[0]:
+        return end(conn, account_id, job_id, Ending("canceled", attempt=attempt), token=token)
+    if attempt is not None:
+        conn.execute(
+            """update attempts set phase = %s, ended_at = app_now(), error_code = %s, error_message = %s, charged = %s,
+                      cost_usd_micros = %s, delivered = null, own_key = null where job_id = %s and number = %s""",
+            [
+                attempt.phase, attempt.error_code, attempt.error_message, attempt.charged, attempt.cost_usd_micros,
+                job_id, attempt.number,
+            ],
+        )  # fmt: skip
+    conn.execute(
+        """update job_runs set status = 'queued', lease_owner = null, dispatched = false, requeued = true, rings = 0,
+                  token = token + 1,
+                  progress = null, reason = %s, attempts_spent = attempts_spent - %s, next_route = %s, held_back = %s,
+                  wake_at = greatest(app_now(), least(app_now() + make_interval(secs => %s), deadline_at))
+            where job_id = %s""",
+        [reason, 0 if spends_attempt or attempt is None else 1, next_route, held_back, after_seconds, job_id],
+    )
+    conn.execute("update accounts set slots_in_use = slots_in_use - 1 where id = %s", [account_id])
+    return Ended("queued", dispatch(conn, account_id), locked[0])

@@ -1,0 +1,263 @@
+"""Reads: jobs, balances, ledger pages and queues, as plain rows."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import Connection
+
+from common.settings import settings
+from models.credits import ledger as credits
+
+
+class JobRow(NamedTuple):
+    """A job as clients see it, from `jobs`, its run while it lives, and its assets."""
+
+    id: UUID
+    account_id: UUID
+    model_id: str
+    input: dict[str, Any]
+    queue: str
+    retry_of: UUID | None
+    price_credits: int
+    charged_credits: int | None
+    created_at: datetime
+    started_at: datetime | None
+    ended: str | None
+    ended_at: datetime | None
+    attempts: int
+    error_code: str | None
+    error_message: str | None
+    run_status: str | None
+    dispatched: bool | None
+    wake_at: datetime | None
+    progress: int | None
+    reason: str | None
+    cancel_requested: bool
+    ahead: int | None  # jobs of the account before this one in its line, counted to 1,000
+    slots: int
+    slots_in_use: int
+    typical_seconds: int
+    event_number: int  # of the account's newest event in the same snapshot
+    assets: list[dict[str, Any]]
+
+
+_JOB = """
+select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_credits, j.charged_credits, j.created_at,
+       coalesce(j.started_at, r.started_at), j.ended, j.ended_at, coalesce(j.attempts, r.attempts), j.error_code,
+       j.error_message, r.status, r.dispatched, r.wake_at, r.progress, r.reason, r.cancel_requested_at is not null,
+       case when not r.dispatched then (
+         select count(*) from (
+           select 1 from job_runs w where w.account_id = r.account_id and not w.dispatched and w.wake_at is null
+              and ((w.requeued, w.priority) > (r.requeued, r.priority)
+                   or (w.requeued, w.priority) = (r.requeued, r.priority) and w.job_id < r.job_id) limit 1000) x) end,
+       p.slots, a.slots_in_use, (m.entry->>'typical_seconds')::int, a.event_number,
+       case when j.ended = 'succeeded' then (
+         select jsonb_agg(jsonb_build_object(
+           'id', s.id, 'index', s.index, 'media_type', s.media_type, 'size_bytes', s.size_bytes,
+           'sha256', encode(s.sha256, 'hex'), 'width', s.width, 'height', s.height, 'duration_ms', s.duration_ms,
+           'thumbnail', s.thumbnail_key is not null, 'expires_at', s.expires_at,
+           'status', case when s.status = 'stored' and s.expires_at <= app_now() then 'expired' else s.status end)
+           order by s.index) from assets s where s.job_id = j.id) end
+  from jobs j join accounts a on a.id = j.account_id join plans p on p.id = a.plan_id
+  join models m on m.id = j.model_id and m.version = j.model_version
+  left join job_runs r on r.job_id = j.live_id
+"""
+
+
+def _rows(conn: Connection[Any], tail: str, values: Sequence[Any]) -> list[JobRow]:
+    return [JobRow._make((*row[:-1], row[-1] or [])) for row in conn.execute(_JOB + tail, values).fetchall()]
+
+
+def jobs_by_id(conn: Connection[Any], ids: Sequence[UUID]) -> dict[UUID, JobRow]:
+    """The jobs with these ids, of any account; the caller compares the account."""
+    return {row.id: row for row in _rows(conn, " where j.id = any(%s)", [list(ids)])}
+
+
+def webhook(conn: Connection[Any], job_id: UUID) -> dict[str, Any] | None:
+    """The address that a job brought, as models.events.endpoints.for_job keeps it."""
+    row = conn.execute("select webhook from jobs where id = %s", [job_id]).fetchone()
+    return row[0] if row else None
+
+
+def job_of_key(conn: Connection[Any], account_id: UUID, key: str, body_hash: bytes) -> UUID | None:
+    """The job that this very request was accepted as before, under its idempotency key."""
+    row = conn.execute(
+        """select job_id from idempotency_keys where account_id = %s and key = %s and body_hash = %s
+              and created_at > app_now() - make_interval(hours => %s)""",
+        [account_id, key, body_hash, settings().idempotency_key_hours],
+    ).fetchone()
+    return row[0] if row else None
+
+
+def list_jobs(
+    conn: Connection[Any],
+    account_id: UUID | None,
+    *,
+    before: UUID | None = None,
+    status: str | None = None,
+    model_id: str | None = None,
+    limit: int = 20,
+) -> list[JobRow]:
+    """An account's jobs (None: everybody's), newest first, from the job before `before`."""
+    where, values = ["true"], list[Any]()
+    if account_id is not None:
+        where.append("j.account_id = %s")
+        values.append(account_id)
+    if before is not None:
+        where.append("j.id < %s")
+        values.append(before)
+    if model_id is not None:
+        where.append("j.model_id = %s")
+        values.append(model_id)
+    if status in {"succeeded", "failed", "canceled"}:
+        where.append("j.ended = %s")
+        values.append(status)
+    elif status is not None:
+        # A living job's status is in its run; `reconciling` is running to a client.
+        where.append("j.live_id in (select job_id from job_runs where status = any(%s)")
+        values.append(["queued"] if status == "queued" else ["running", "reconciling"])
+        if account_id is not None:
+            where[-1] += " and account_id = %s"
+            values.append(account_id)
+        where[-1] += ")"
+    return _rows(conn, f" where {' and '.join(where)} order by j.id desc limit %s", [*values, limit])
+
+
+class Balance(NamedTuple):
+    """An account's credits and plan."""
+
+    available: int
+    reserved: int
+    debt: int
+    plan_id: str
+    storage_bytes: int
+    storage_quota_bytes: int
+    slots: int
+    slots_in_use: int
+
+
+def balance(conn: Connection[Any], account_id: UUID) -> Balance:
+    """What is really usable. Lapsed grants are expired first, unless somebody holds the account: a look waits for nobody,
+    and then they are only not counted.
+    """
+    lapsed = conn.execute(
+        "select 1 from grants where account_id = %s and open and expires_at <= app_now() limit 1", [account_id]
+    ).fetchone()
+    if (
+        lapsed
+        and conn.execute("select 1 from accounts where id = %s for no key update skip locked", [account_id]).fetchone()
+    ):
+        credits.expire_lapsed(conn, [account_id])
+    row = conn.execute(
+        """select a.available - (select coalesce(sum(g.remaining), 0)::bigint from grants g
+                                  where g.account_id = a.id and g.open and g.expires_at <= app_now()), a.reserved, a.debt, a.plan_id, a.storage_bytes, p.storage_quota_bytes, p.slots, a.slots_in_use
+             from accounts a join plans p on p.id = a.plan_id where a.id = %s""",
+        [account_id],
+    ).fetchone()
+    assert row is not None  # noqa: S101 - a key's account is held by a foreign key
+    return Balance(*row)
+
+
+def balances(conn: Connection[Any], account_ids: Sequence[UUID]) -> list[dict[str, int]]:
+    """Available, reserved and debt of these accounts, in order, with the number of the newest event they include."""
+    names = ("available", "reserved", "debt", "event_number")
+    rows = conn.execute(
+        f"select id, {', '.join(names)} from accounts where id = any(%s)", [list(account_ids)]
+    ).fetchall()
+    found = {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
+    return [dict(found[account_id]) for account_id in account_ids]
+
+
+MAX_GRANTS = 100  # in one answer
+
+
+def open_grants(conn: Connection[Any], account_id: UUID) -> tuple[list[dict[str, Any]], int]:
+    """Grants with credits left, in the order of use; and how many more there are than are listed."""
+    rows = conn.execute(
+        f"""select id, kind, amount, remaining, expires_at, count(*) over () from grants where account_id = %s and open
+               and (expires_at is null or expires_at > app_now()) order by expires_at, id limit {MAX_GRANTS}""",
+        [account_id],
+    ).fetchall()
+    shown = [dict(zip(("id", "kind", "amount", "remaining", "expires_at"), row[:5], strict=True)) for row in rows]
+    return shown, rows[0][5] - len(rows) if rows else 0
+
+
+def ledger(conn: Connection[Any], account_id: UUID, *, before: int | None, limit: int) -> list[dict[str, Any]]:
+    """Ledger entries, newest first, from the one before `before`."""
+    names = [
+        "id",
+        "kind",
+        "amount",
+        "from_bucket",
+        "to_bucket",
+        "job_id",
+        "grant_id",
+        "available_after",
+        "reserved_after",
+        "created_at",
+    ]
+    rows = conn.execute(
+        f"""select {", ".join(names)} from ledger_entries where account_id = %s and id < %s order by id desc limit %s""",
+        [account_id, before if before is not None else 2**63 - 1, limit],
+    ).fetchall()
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+class QueueRow(NamedTuple):
+    """One queue as an operator sees it."""
+
+    queue: str
+    depth: int  # dispatched and not claimed
+    in_flight: int  # claimed, or at a provider
+    waiting: int  # for a slot
+    delayed: int  # for a retry
+    reconciling: int
+    oldest_seconds: float  # of the jobs not yet started
+
+
+def queues(conn: Connection[Any]) -> list[QueueRow]:
+    """Depth, in flight, waiting and oldest age per queue, from the living jobs."""
+    rows = conn.execute(
+        """select q.queue,
+                  count(*) filter (where r.status = 'queued' and r.dispatched),
+                  count(*) filter (where r.status = 'running'),
+                  count(*) filter (where not r.dispatched and r.wake_at is null),
+                  count(*) filter (where not r.dispatched and r.wake_at is not null),
+                  count(*) filter (where r.status = 'reconciling'),
+                  coalesce(extract(epoch from app_now() - min(r.created_at) filter (where r.started_at is null)), 0)::float
+             from unnest(array['interactive', 'batch']) as q(queue) left join job_runs r on r.queue = q.queue
+            group by 1 order by 1 desc"""
+    ).fetchall()
+    return [QueueRow(*row) for row in rows]
+
+
+def attempts(conn: Connection[Any], job_id: UUID) -> list[dict[str, Any]]:
+    """A job's attempts, oldest first, for operators."""
+    names = [
+        "number",
+        "token",
+        "provider",
+        "phase",
+        "provider_job_id",
+        "started_at",
+        "ended_at",
+        "error_code",
+        "error_message",
+        "charged",
+        "cost_usd_micros",
+    ]
+    rows = conn.execute(
+        f"select {', '.join(names)} from attempts where job_id = %s order by number", [job_id]
+    ).fetchall()
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def entries_of_job(conn: Connection[Any], job_id: UUID) -> list[dict[str, Any]]:
+    """A job's ledger entries, oldest first."""
+    names = ["id", "kind", "amount", "from_bucket", "to_bucket", "available_after", "reserved_after", "created_at"]
+    rows = conn.execute(
+        f"select {', '.join(names)} from ledger_entries where job_id = %s order by id", [job_id]
+    ).fetchall()
+    return [dict(zip(names, row, strict=True)) for row in rows]

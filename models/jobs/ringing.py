@@ -1,0 +1,47 @@
+"""Which jobs are due and held by nobody, and that they were rung, or were not."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import Connection
+
+from common.settings import settings
+
+
+class Due(NamedTuple):
+    """A dispatched job that is due. `again`: a message of it was sent before, and nobody has claimed it since."""
+
+    job_id: UUID
+    queue: str
+    token: int
+    again: bool
+
+
+def due(conn: Connection[Any], limit: int) -> list[Due]:
+    """Dispatched jobs that are due and that nobody holds: a poll, or a message that was lost or waits in a long line.
+
+    Each is rung again with growing pauses until somebody claims it; `rings` above 0 says that it is due.
+    """
+    rows = conn.execute(
+        """with due as materialized (
+             select job_id from job_runs where wake_at <= app_now() and lease_owner is null and dispatched
+              order by wake_at limit %s for update skip locked
+           )
+           update job_runs r set rings = r.rings + 1,
+                  wake_at = app_now() + make_interval(secs => %s * power(2, least(r.rings, 2)))
+             from due where r.job_id = due.job_id
+           returning r.job_id, r.queue, r.token, r.status = 'queued' or r.rings > 1""",
+        [limit, settings().ring_again_seconds],
+    ).fetchall()
+    return [Due(*row) for row in rows]
+
+
+def not_rung(conn: Connection[Any], jobs: Sequence[Due], after_seconds: float) -> None:
+    """Take a ring back that could not be sent: it does not count, and the pause after it does not grow."""
+    conn.execute(
+        """update job_runs r set rings = greatest(r.rings - 1, 0), wake_at = app_now() + make_interval(secs => %s)
+             from unnest(%s::uuid[], %s::bigint[]) as d(job_id, token)
+            where r.job_id = d.job_id and r.token = d.token and r.lease_owner is null and r.dispatched""",
+        [after_seconds, [each.job_id for each in jobs], [each.token for each in jobs]],
+    )

@@ -1,0 +1,305 @@
+"""The steps of a living job. Each names the job and the token of the claim it works under (DESIGN section 3)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from psycopg import Connection
+
+from common import uptime
+from common.settings import settings
+from models.catalogue.entries import Entry
+from models.jobs.dispatch import Ring
+
+
+class LiveAttempt(NamedTuple):
+    """The attempt that a claimed job is in the middle of. Ages are those at the claim."""
+
+    number: int
+    route: int
+    provider: str
+    phase: str
+    provider_job_id: str | None = None
+    own_key: bytes | None = None  # sealed; see Attempt
+    delivered: Mapping[str, Any] | None = None  # workers.delivered
+    age_seconds: float = 0.0
+    delivered_age_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A time-limited right to do a job's next step. `token` fences whoever held it before."""
+
+    job_id: UUID
+    account_id: UUID
+    token: int
+    owner: str
+    entry: Entry
+    input: Mapping[str, Any]
+    queue: str
+    attempts: int
+    attempts_spent: int
+    cancel_requested: bool
+    seconds_left: float  # until the model's time limit, at the claim
+    price_credits: int
+    quantity_milli: int
+    rate: tuple[int, int]
+    begins: bool  # the live attempt was written down by this claim: its provider has not been called yet
+    live: LiveAttempt | None
+    claimed_at: float = 0.0  # common.uptime.seconds() before the claim was asked for
+    now: float = 0.0  # the database's time at the claim, in seconds since 1970
+    exhausted: bool = False  # its last attempt failed, and no other is to follow
+
+
+# The job, its model and its live attempt are read in the statement that claims, and a new attempt is written down in it,
+# so that a step costs one round trip. A job without a live attempt begins one, unless it is to be stopped, or its last
+# attempt failed in a way that no other would mend (next_route below 0): what follows the claim is then the call.
+#
+# A statement that waits for the run's lock sees the run as it is then, but the attempts as they were before. Whoever
+# changes both raises the token, so a run with another token than before is left alone: it is rung again.
+_CLAIM = """
+with o as materialized (
+  select r.* from job_runs r
+   where r.job_id = %(job)s and r.dispatched and r.lease_owner is null
+     and (r.status = 'queued' or r.rings > 0 or r.wake_at <= app_now())
+     and r.token = (select t.token from job_runs t where t.job_id = %(job)s)
+     for update
+), c as (
+  update job_runs r
+     set status = case r.status when 'queued' then 'running' else r.status end,
+         token = r.token + 1, lease_owner = %(owner)s, rings = 0, called_back = false,
+         wake_at = app_now() + make_interval(secs => %(lease)s),
+         started_at = coalesce(r.started_at, app_now()),
+         deadline_at = coalesce(r.deadline_at, app_now() + make_interval(secs => (m.entry->>'timeout_seconds')::float)),
+         attempts = r.attempts + {begins}::int, attempts_spent = r.attempts_spent + {begins}::int, held_back = false
+    from o join jobs j on j.id = o.job_id join models m on m.id = j.model_id and m.version = j.model_version
+         left join attempts a on a.job_id = j.id and a.ended_at is null
+   where r.job_id = o.job_id
+  returning r.account_id, r.token, m.entry, j.input, r.queue, r.attempts, r.attempts_spent,
+            r.cancel_requested_at is not null as cancel_requested,
+            extract(epoch from r.deadline_at - app_now())::float as seconds_left,
+            j.price_credits, j.quantity_milli, j.price_numerator, j.price_denominator, {begins} as begins,
+            least(r.next_route, jsonb_array_length(m.entry->'routes') - 1) as next_route, a.number, a.route, a.provider,
+            a.phase, a.provider_job_id, a.own_key, a.delivered,
+            extract(epoch from app_now() - a.started_at)::float as age,
+            coalesce(extract(epoch from app_now() - a.delivered_at), 0)::float as delivered_age
+), begun as (
+  insert into attempts (job_id, number, token, provider, route, phase)
+  select %(job)s, attempts, token, entry->'routes'->next_route->>'provider', next_route, 'intent' from c where begins
+  returning number, route, provider, phase
+)
+select c.account_id, c.token, c.entry, c.input, c.queue, c.attempts, c.attempts_spent, c.cancel_requested, c.seconds_left,
+       c.price_credits, c.quantity_milli, c.price_numerator, c.price_denominator, c.begins,
+       coalesce(b.number, c.number), coalesce(b.route, c.route), coalesce(b.provider, c.provider),
+       coalesce(b.phase, c.phase), c.provider_job_id, c.own_key, c.delivered, coalesce(c.age, 0), c.delivered_age,
+       extract(epoch from app_now())::float, c.next_route < 0 or c.attempts_spent >= (c.entry->>'max_attempts')::int
+  from c left join begun b on true
+""".format(
+    begins="(a.number is null and o.cancel_requested_at is null and coalesce(o.deadline_at > app_now(), true) "
+    "and o.next_route >= 0 and o.attempts_spent < (m.entry->>'max_attempts')::int)"
+)
+
+
+def claim(conn: Connection[Any], job_id: UUID, owner: str) -> Claim | None:
+    """Take the job's next step, if one is due and nobody has it. None: a late or repeated message; there is nothing to do."""
+    before = uptime.seconds()
+    values = {"job": job_id, "owner": owner, "lease": settings().lease_seconds}
+    row = conn.execute(_CLAIM, values).fetchone()
+    if row is None:
+        return None
+    (account_id, token, entry, given, queue, attempts, spent, cancel, left, price, quantity, num, den, begins) = row[
+        :14
+    ]
+    return Claim(
+        job_id, account_id, token, owner, _entry(entry), given, queue, attempts, spent, cancel, left, price, quantity,
+        (num, den), begins, LiveAttempt(*row[14:23]) if row[14] is not None else None, before, row[23], row[24],
+    )  # fmt: skip
+
+
+_entries: dict[bytes, Entry] = {}
+
+
+def _entry(body: Mapping[str, Any]) -> Entry:
+    """The entry of a model version, parsed once per process: versions never change."""
+    key = orjson.dumps(body)
+    if key not in _entries:
+        if len(_entries) > 1000:
+            _entries.clear()
+        _entries[key] = Entry.model_validate(body)
+    return _entries[key]
+
+
+def reroute(conn: Connection[Any], claim: Claim, number: int, route: int) -> bool:
+    """The attempt goes by another route than the claim wrote down: the provider there has no room. False: stale."""
+    return bool(
+        conn.execute(
+            """update attempts a set route = %s, provider = %s from job_runs r
+                where r.job_id = %s and r.token = %s and r.lease_owner = %s and a.job_id = r.job_id and a.number = %s""",
+            [route, claim.entry.routes[route].provider, claim.job_id, claim.token, claim.owner, number],
+        ).rowcount
+    )
+
+
+# When a job that lets go is due: at once if there is something to be done that the claim did not know of, a call back or
+# a cancel; else after so many seconds, and at its time limit.
+WAKE = """case when r.called_back or r.cancel_requested_at is not null and not %(knew)s then app_now()
+               when r.deadline_at <= app_now() then app_now() + make_interval(secs => %(after)s)
+               else least(app_now() + make_interval(secs => %(after)s), r.deadline_at) end"""
+
+
+def wait(
+    conn: Connection[Any], claim: Claim, *, after_seconds: float, reason: str | None, progress: int | None = None
+) -> bool:
+    """Let go of a job whose attempt goes on: it waits for its next look without a worker. False: the claim is stale.
+
+    A job that was called back about meanwhile is due at once. None waits past its time limit before that has come.
+    """
+    return bool(
+        conn.execute(
+            f"""update job_runs r set status = 'running', lease_owner = null, reason = %(reason)s, rings = 0,
+                       progress = coalesce(%(progress)s, progress), wake_at = {WAKE}
+                 where job_id = %(job)s and token = %(token)s and lease_owner = %(owner)s""",
+            {
+                "reason": reason, "progress": progress, "after": after_seconds, "knew": claim.cancel_requested,
+                "job": claim.job_id, "token": claim.token, "owner": claim.owner,
+            },
+        ).rowcount
+    )  # fmt: skip
+
+
+def wait_unknown(conn: Connection[Any], claim: Claim, number: int, *, after_seconds: float, reason: str) -> bool:
+    """The provider's answer was lost and it cannot be asked now: the job is reconciling. False: the claim is stale.
+
+    What is known of the attempt is never overwritten by this.
+    """
+    return bool(
+        conn.execute(
+            """with r as (update job_runs set status = 'reconciling', lease_owner = null, reason = %s, rings = 0,
+                                 wake_at = app_now() + make_interval(secs => case when called_back
+                                   or cancel_requested_at is not null and not %s then 0 else %s end)
+                           where job_id = %s and token = %s and lease_owner = %s returning job_id)
+               update attempts a set phase = 'unknown' from r
+                where a.job_id = r.job_id and a.number = %s and a.phase in ('intent', 'unknown')""",
+            [reason, claim.cancel_requested, after_seconds, claim.job_id, claim.token, claim.owner, number],
+        ).rowcount
+    )
+
+
+def last_error(conn: Connection[Any], job_id: UUID) -> tuple[str, str]:
+    """Why the newest attempt of a job failed: code and message."""
+    row = conn.execute(
+        "select error_code, error_message from attempts where job_id = %s order by number desc limit 1", [job_id]
+    ).fetchone()
+    return (row[0] or "failed", row[1] or "the attempt failed") if row else ("failed", "no attempt was made")
+
+
+def extend(conn: Connection[Any], leases: Sequence[tuple[UUID, int, str]]) -> dict[tuple[UUID, int], bool]:
+    """Keep leases, given as (job, token, owner), alive. Returns those still held, by job and token, and whether their job is
+    to be canceled.
+    """
+    if not leases:
+        return {}
+    rows = conn.execute(
+        """update job_runs r set wake_at = app_now() + make_interval(secs => %s)
+             from unnest(%s::uuid[], %s::bigint[], %s::text[]) as held(job_id, token, owner)
+            where r.job_id = held.job_id and r.token = held.token and r.lease_owner = held.owner
+           returning r.job_id, r.token, r.cancel_requested_at is not null""",
+        [settings().lease_seconds, *map(list, zip(*leases, strict=True))],
+    ).fetchall()
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+def cancel_requests(conn: Connection[Any], job_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these jobs are to be canceled."""
+    rows = conn.execute(
+        "select job_id from job_runs where job_id = any(%s) and cancel_requested_at is not null", [list(job_ids)]
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
+def release(conn: Connection[Any], claim: Claim) -> Ring | None:
+    """Give a step back undone (the worker is stopping). It is due at once; the claim's token is spent."""
+    row = conn.execute(
+        """update job_runs set lease_owner = null, wake_at = app_now() where job_id = %s and token = %s
+              and lease_owner = %s returning queue""",
+        [claim.job_id, claim.token, claim.owner],
+    ).fetchone()
+    return Ring(claim.job_id, row[0]) if row else None
+
+
+def give_back(conn: Connection[Any], job_id: UUID, owner: str, *, after_seconds: float = 0.0) -> Ring | None:
+    """Give back a claim before its call: its answer was lost, so that nobody works under it, or it must not be made now.
+    An attempt that the claim began is taken off the record, and if it was the first the time limit has not begun.
+    """
+    row = conn.execute(
+        """with r as (
+             select job_id, token, queue from job_runs where job_id = %s and lease_owner = %s for update
+           ), undone as (
+             delete from attempts a using r
+              where a.job_id = r.job_id and a.token = r.token and a.phase = 'intent' returning a.job_id
+           )
+           update job_runs j set lease_owner = null, token = j.token + 1, rings = 0,
+                  wake_at = greatest(app_now(), least(app_now() + make_interval(secs => %s), j.deadline_at)),
+                  deadline_at = case when j.attempts > 1 or not exists (select 1 from undone) then j.deadline_at end,
+                  attempts = j.attempts - (select count(*) from undone),
+                  attempts_spent = j.attempts_spent - (select count(*) from undone)
+             from r where j.job_id = r.job_id returning j.queue""",
+        [job_id, owner, after_seconds],
+    ).fetchone()
+    return Ring(job_id, row[0]) if row else None
+
+
+def lapsed(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -> list[tuple[UUID, UUID, int, int]]:
+    """Jobs whose worker has stopped speaking, but those: (job, account, token, rescues). Picked without a lock."""
+    rows: list[tuple[UUID, UUID, int, int]] = conn.execute(
+        """select job_id, account_id, token, rescues from job_runs
+            where wake_at <= app_now() and lease_owner is not null and not (job_id = any(%s)) order by wake_at limit %s""",
+        [list(without), limit],
+    ).fetchall()
+    return rows
+
+
+def rescue(conn: Connection[Any], job_id: UUID, token: int) -> Ring | None:
+    """Take a lapsed lease away. The token grows, so its old holder can change nothing more. None: it was not lapsed."""
+    row = conn.execute(
+        """update job_runs set lease_owner = null, token = token + 1, rescues = rescues + 1, rings = 1,
+                  wake_at = app_now() + make_interval(secs => %s)
+            where job_id = %s and token = %s and lease_owner is not null and wake_at <= app_now() returning queue""",
+        [settings().ring_again_seconds, job_id, token],
+    ).fetchone()
+    return Ring(job_id, row[0]) if row else None
+
+
+def accounts_to_dispatch(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -> list[UUID]:
+    """Accounts with a retry that has come due, but those. Picked without a lock."""
+    rows = conn.execute(
+        """select distinct account_id from (
+             select account_id from job_runs where wake_at <= app_now() and not dispatched and not (account_id = any(%s))
+              order by wake_at limit %s) x""",
+        [list(without), limit],
+    ).fetchall()
+    return sorted(row[0] for row in rows)
+
+
+def accounts_with_room(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -> list[UUID]:
+    """Accounts with a free slot and a waiting job, but those: none, unless a plan has grown meanwhile."""
+    rows = conn.execute(
+        """select a.id from accounts a join plans p on p.id = a.plan_id
+            where a.slots_in_use < p.slots and not (a.id = any(%s))
+              and exists (select 1 from job_runs r where r.account_id = a.id and not r.dispatched and r.wake_at is null)
+            order by a.id limit %s""",
+        [list(without), limit],
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def join_line(conn: Connection[Any], account_id: UUID) -> int:
+    """Put the account's retries that are due into its line; returns how many. The caller holds the account's lock, and
+    dispatches.
+    """
+    return conn.execute(
+        "update job_runs set wake_at = null where account_id = %s and not dispatched and wake_at <= app_now()",
+        [account_id],
+    ).rowcount

@@ -1,0 +1,22 @@
+"""Make a database ready: schema, partitions, plans, catalogue. Safe to run again, and by several at once."""
+
+from pathlib import Path
+
+from models.accounts import plans
+from models.catalogue import entries as catalogue
+from models.db import transaction
+from models.events import log as events
+from models.schema import migrations
+
+
+def prepare(catalogue_file: Path | None = None) -> dict[str, str]:
+    """Returns what changed in the catalogue. Without a file, the standard catalogue is loaded only into an empty one."""
+    migrations.upgrade()
+    with transaction() as conn:
+        conn.execute("select pg_advisory_xact_lock(727275)")  # one at a time
+        events.make_partitions(conn)
+        plans.apply_standard(conn)
+        if catalogue_file is None and conn.execute("select 1 from models limit 1").fetchone():
+            return {}
+        file = catalogue.read_file(catalogue_file or catalogue.STANDARD_FILE)
+        return catalogue.apply(conn, file.models, file.providers)

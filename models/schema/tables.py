@@ -1,0 +1,63 @@
+"""Every table, imported once, so that the metadata is whole (migrations, tests)."""
+
+from models.access.api_keys import ApiKey, KeySpending
+from models.access.audit_log import Act
+from models.accounts.accounts import Account, User
+from models.accounts.plans import Plan
+from models.accounts.subscriptions import Subscription
+from models.catalogue.entries import CatalogueModel
+from models.catalogue.provider_keys import ProviderKey
+from models.catalogue.providers import ProviderRow
+from models.columns import metadata
+from models.credits.ledger import Grant, LedgerEntry, Reservation, ReservationGrant
+from models.events.announcements import Announcement
+from models.events.deliveries import Delivery, DeliveryLine
+from models.events.endpoints import WebhookEndpoint, WebhookSecret
+from models.events.log import Event
+from models.events.notifications import Notification
+from models.files.uploads import Upload
+from models.fleet.clock import ClockJump
+from models.fleet.processes import Duty, WorkerProcess
+from models.identity.inbound import InboundEvent
+from models.jobs.answered import AnsweredRequest
+from models.jobs.callbacks import ProviderCallback
+from models.jobs.tables import Asset, Attempt, IdempotencyKey, Job, JobRun
+from models.probes import Probe
+
+__all__ = [
+    "Account",
+    "Act",
+    "Announcement",
+    "AnsweredRequest",
+    "ApiKey",
+    "Asset",
+    "Attempt",
+    "CatalogueModel",
+    "ClockJump",
+    "Delivery",
+    "DeliveryLine",
+    "Duty",
+    "Event",
+    "Grant",
+    "IdempotencyKey",
+    "InboundEvent",
+    "Job",
+    "JobRun",
+    "KeySpending",
+    "LedgerEntry",
+    "Notification",
+    "Plan",
+    "Probe",
+    "ProviderCallback",
+    "ProviderKey",
+    "ProviderRow",
+    "Reservation",
+    "ReservationGrant",
+    "Subscription",
+    "Upload",
+    "User",
+    "WebhookEndpoint",
+    "WebhookSecret",
+    "WorkerProcess",
+    "metadata",
+]
