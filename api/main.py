@@ -13,39 +13,28 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import (
-    admin,
-    catalogue,
-    clerk,
-    credits,
-    docs,
-    events,
-    files,
-    hooks,
-    jobs,
-    keys,
-    notifications,
-    problems,
-    provider_keys,
-    schemas,
-    uploads,
-    webhooks,
-)
-from api.auth import KeyRing, need_of
-from api.grouping import Grouper
-from api.heads import Heads, with_head
-from api.intake import Intake
-from api.lean import LeanRoute, answer
-from api.limits import Limits
-from api.live import Live
-from api.places import Places
-from api.rates import Rates
+from api import docs
+from api import results as files
+from api.auth.keyring import KeyRing, need_of
+from api.edge import problems
+from api.edge.heads import Heads, with_head
+from api.edge.rate_limits import Rates
+from api.edge.request_limits import Limits
+from api.edge.serving import serve
+from api.hooks import clerk
+from api.hooks import providers as hooks
+from api.intake.rooms import Rooms
+from api.intake.submits import Intake
+from api.live.hub import Live
+from api.live.redis_wakes import follow
 from api.readiness import Readiness
-from api.rooms import Rooms
-from api.serving import serve
+from api.routes.fast_routes import LeanRoute, answer
+from api.routes.grouping import Grouper
+from api.routes.places import Places
+from api.routes.walls import Wall, WalledRoute
 from api.tasks import keep
-from api.wakes import follow
-from api.walls import Wall, WalledRoute
+from api.v1 import admin, catalogue, credits, events, jobs, keys, notifications, provider_keys, schemas, webhooks
+from api.v1 import files as uploads
 from common import scratch
 from common.errors import Unavailable
 from common.settings import settings

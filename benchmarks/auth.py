@@ -35,8 +35,8 @@ def measure(stand: Stand, report: Report) -> None:
 
 
 async def _permitted_us(secret: str) -> float:
-    from api.auth import KeyRing, permitted
-    from api.rates import Rates
+    from api.auth.keyring import KeyRing, permitted
+    from api.edge.rate_limits import Rates
 
     state = SimpleNamespace(keys=KeyRing(), rates=Rates())
     request: Any = SimpleNamespace(

@@ -9,7 +9,7 @@ import uvicorn
 from fastapi import Depends, FastAPI, Header, HTTPException
 from sqlmodel import Session, select
 
-from api import schemas
+from api.v1 import schemas
 from common.links import url_of
 from models.access import api_keys as keys
 from models.access.api_keys import ApiKey

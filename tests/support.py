@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx
 from uuid_utils.compat import uuid7
 
-from api import receiving
+from api.intake import receiving
 from cli.embedded.processes import Processes
 from models.access import api_keys as keys
 from models.accounts import accounts

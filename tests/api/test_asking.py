@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from api.asking import UNKNOWN, address_of, network_of
+from api.edge.addresses import UNKNOWN, address_of, network_of
 from cli.embedded.servers import free_ports
 from common.settings import Settings
 from models.access import api_keys as keys

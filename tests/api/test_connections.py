@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.door import Door, Room, room_of
-from api.pace import Pace
+from api.edge.door import Door, Room, room_of
+from api.edge.pace import Pace
 from cli.embedded.processes import ROOT
 from common.peers import peer_of, plain
 from common.settings import Settings

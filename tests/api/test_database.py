@@ -14,8 +14,8 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from api import main
-from api import notifications as route
 from api.main import make_app
+from api.v1 import notifications as route
 from cli.main import app as command
 from common.errors import Busy, DatabaseAway, Unavailable
 from models import db, failures
@@ -190,7 +190,7 @@ def test_storage_that_is_away_and_a_disk_that_is_full_are_503(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("api.receiving.incoming.spool", full)
+        patch.setattr("api.intake.receiving.incoming.spool", full)
         answer = http.post("/v1/files", files={"file": ("a.png", picture())})
         assert (answer.status_code, answer.json()["retryable"]) == (503, True)
     with environment({"S3_ENDPOINT_URL": "http://127.0.0.1:1"}):

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from api.files import asset_of, byte_range
+from api.results import asset_of, byte_range
 from common.errors import NotFound
 from common.links import SIGNATURE_BYTES, signature_of
 

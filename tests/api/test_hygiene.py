@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from api.limits import security_headers
+from api.edge.request_limits import security_headers
 from api.main import make_app
 from common.settings import settings
 from models.access import api_keys as keys

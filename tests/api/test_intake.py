@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.intake import Intake
+from api.intake.submits import Intake
 from models.jobs.submit import Accepted, Order
 from tests.conftest import environment
 from tests.proxies import Proxy, proxy

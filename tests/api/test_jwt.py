@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from api import jwks
-from api import jwt as tokens
-from api.auth import KeyRing
+from api.auth import jwks
+from api.auth import jwt as tokens
+from api.auth.keyring import KeyRing
 from api.main import make_app
 from cli.embedded.processes import Processes
 from cli.embedded.servers import free_ports

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api import jobs as routes
 from api.main import make_app
+from api.v1 import jobs as routes
 from common.settings import settings
 from models.access import api_keys as keys
 from models.access.scopes import SCOPES

@@ -16,10 +16,10 @@ import uvloop
 from fastapi import FastAPI
 from starlette.responses import PlainTextResponse
 
-from api import docs, protocol
-from api.door import Door, Room
-from api.limits import Limits
-from api.pace import (
+from api import docs
+from api.edge import protocol
+from api.edge.door import Door, Room
+from api.edge.pace import (
     AHEAD_SECONDS,
     HEALTH_SECONDS,
     MAX_REGULARS,
@@ -32,8 +32,9 @@ from api.pace import (
     know,
     weigh,
 )
-from api.protocol import Protocol
-from api.serving import Server
+from api.edge.protocol import Protocol
+from api.edge.request_limits import Limits
+from api.edge.serving import Server
 from tests.api.test_connections import port_of
 from tests.storage.samples import wave_file
 from tests.strangers import REQUEST, Stranger

@@ -14,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 from uuid_utils.compat import uuid7
 
-from api.live import PAGE
+from api.live.hub import PAGE
 from api.main import PUBLIC, make_app, needs_of
 from models.access import api_keys as keys
 from models.access import audit_log as acts
@@ -446,7 +446,7 @@ def callers_of_lists() -> Iterator[tuple[str, str, ast.FunctionDef | ast.AsyncFu
 
 def test_no_check_reads_a_list() -> None:
     """What a check is about it reads by id; only what shows a list may call one: GET routes, and streams page by page."""
-    shown = {("api/live.py", "_read_group"), ("api/live.py", "_read_past")}
+    shown = {("api/live/hub.py", "_read_group"), ("api/live/hub.py", "_read_past")}
     wrong, right = [], 0
     for module, called, function in callers_of_lists():
         gets = any(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI
 
 from api import main
 from api.main import make_app
-from api.places import Place, Places
+from api.routes.places import Place, Places
 from common.errors import Overloaded
 
 

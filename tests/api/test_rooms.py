@@ -11,8 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
+from api.intake.rooms import FORM_BYTES, Rooms
 from api.main import make_app
-from api.rooms import FORM_BYTES, Rooms
 from common.errors import Overloaded, TooManyUploads
 from models.db import transaction
 from storage import media

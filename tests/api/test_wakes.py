@@ -8,9 +8,9 @@ import orjson
 import pytest
 import redis.asyncio
 
-from api.live import Live, nowhere
+from api.live.hub import Live, nowhere
+from api.live.redis_wakes import follow, understood
 from api.tasks import keep
-from api.wakes import follow, understood
 from common.errors import Unavailable
 from common.settings import settings
 from models.credits import ledger as credits

@@ -12,7 +12,7 @@ import pytest
 import pytest_socket
 import redis
 
-from api.rates import Rates
+from api.edge.rate_limits import Rates
 from cli.embedded import servers
 from cli.embedded.servers import Addresses, free_ports
 from cli.redis_check import check_redis

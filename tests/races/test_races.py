@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from api.intake import Intake
+from api.intake.submits import Intake
 from common.errors import Busy, DomainError, Forbidden, NotCancelable
 from models import db
 from models.access import api_keys as keys

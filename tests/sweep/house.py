@@ -146,7 +146,8 @@ def _offer(far: FarSides) -> None:
 @contextmanager
 def _api() -> Iterator[TestClient]:
     """The API's application, which never counts or looks by itself while runs go on."""
-    from api import auth, main
+    from api import main
+    from api.auth import keyring as auth
 
     with ExitStack() as stack:
         if hasattr(auth, "COUNT_SECONDS"):

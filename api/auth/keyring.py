@@ -1,0 +1,167 @@
+"""Who asks, and whether they may: a bearer API key or a JWT, looked up once every few seconds per process. A key is
+compared by its hash, never by its text.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from api.auth.jwt import Tokens
+from api.edge.addresses import address_of
+from api.edge.pace import know
+from api.edge.rate_limits import Rates
+from api.routes.grouping import Grouper
+from common.errors import NotAuthenticated
+from common.settings import settings
+from models.access import api_keys as keys
+from models.access import scopes as access
+from models.access.audit_log import By
+from models.access.scopes import Caller, Scope
+from models.db import transaction
+from models.identity.people import Visitor
+
+log = logging.getLogger(__name__)
+
+MAX_CACHED = 10_000
+COUNT_SECONDS = 10.0
+NO_KEY = "this API key is not valid, has expired, or was revoked"
+
+
+class KeyRing:
+    """Answers whose key a request carries. What cannot be a key is refused without asking anybody, and once an address has
+    failed too often, so is what this process has not known as a key: guessing costs no queries.
+    """
+
+    def __init__(self, rates: Rates | None = None) -> None:
+        self._rates = rates or Rates()
+        self._worked: dict[bytes, None] = {}  # keys that were good when they were last looked up, oldest first
+        self._known: dict[bytes, tuple[float, Caller | None]] = {}
+        self._lookups: Grouper[bytes, Caller | None] = Grouper(_look_up, name="keys")
+        self._tokens = Tokens()
+        self._uses: Counter[UUID] = Counter()
+        self._counting: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to write down how often keys are used."""
+        self._counting = asyncio.create_task(self._count())
+
+    async def caller(self, request: Request) -> Caller:
+        """The caller of a request. Raises NotAuthenticated, and RateLimited where too many were of this address."""
+        header = request.headers.get("authorization", "")
+        scheme, _, secret = header.partition(" ")
+        secret = secret.strip()
+        if scheme.lower() == "bearer" and secret.count(".") == 2:
+            person = await self._tokens.person(secret)
+            scopes = access.scopes_of(person.role)
+            return Caller(person.account_id, person.user_id, None, scopes, person.role)
+        if scheme.lower() != "bearer" or not secret or len(secret) > 200:
+            raise NotAuthenticated("send an API key or a token: Authorization: Bearer hr_…")
+        if not keys.looks_like_a_key(secret):
+            raise NotAuthenticated(NO_KEY)
+        who = await self._holder(request, keys.hash_of(secret))
+        if who is None:
+            raise NotAuthenticated(NO_KEY)
+        if who.key_id is not None:
+            self._uses[who.key_id] += 1
+        return who
+
+    async def _holder(self, request: Request, hashed: bytes) -> Caller | None:
+        known = self._known.get(hashed)
+        if known is not None and known[0] >= time.monotonic():
+            return known[1]
+        if hashed in self._worked:  # who has a key is not locked out by others who guess from the same address
+            return await self._looked_up(hashed)
+        async with self._rates.may_fail(request):
+            who = await self._looked_up(hashed)
+            if who is None:
+                await self._rates.failed(request)
+            return who
+
+    async def _looked_up(self, hashed: bytes) -> Caller | None:
+        begun = time.monotonic()  # what was read then is known for so long, however long the reading took
+        found = await self._lookups.ask(hashed)
+        if len(self._known) >= MAX_CACHED:
+            self._known.clear()
+        self._known[hashed] = (begun + settings().key_cache_seconds, found)
+        self._worked.pop(hashed, None)
+        if found is not None:
+            self._worked[hashed] = None
+            if len(self._worked) > MAX_CACHED:
+                del self._worked[next(iter(self._worked))]
+        return found
+
+    async def _count(self) -> None:
+        while True:
+            await asyncio.sleep(COUNT_SECONDS)
+            await run_in_threadpool(self._write_uses)
+
+    def _write_uses(self) -> None:
+        uses, self._uses = self._uses, Counter()
+        try:
+            with transaction() as conn:
+                keys.used(conn, uses)
+        except Exception as error:  # noqa: BLE001 - a count that is lost harms nobody
+            log.warning("could not count the uses of keys: %s", error)
+
+    async def close(self) -> None:
+        if self._counting is not None:
+            self._counting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._counting
+        await run_in_threadpool(self._write_uses)
+        self._lookups.close()
+        self._tokens.close()
+
+
+def _look_up(hashes: Sequence[bytes]) -> list[Caller | None]:
+    with transaction() as conn:
+        return keys.callers(conn, list(hashes))
+
+
+async def permitted(request: Request, scope: Scope) -> Caller:
+    """The caller, who has this scope and has not asked too often. Raises NotAuthenticated, Forbidden, RateLimited."""
+    state, known = request.app.state, request.scope.get("headrace.caller")
+    if known is not None and known[1] == scope:
+        asked_before: Caller = known[0]
+        return asked_before  # of the same request, which counts once
+    who: Caller = await state.keys.caller(request)
+    know(request.scope)
+    await state.rates.asked(request, who)  # before anything is refused: a refusal counts as well
+    access.check(who, scope)
+    request.scope["headrace.caller"] = (who, scope)
+    return who
+
+
+def needs(scope: Scope) -> Callable[[Request], Coroutine[Any, Any, Caller]]:
+    """A FastAPI dependency: the caller, who has this scope. Async on purpose: a synchronous one would hop to the thread
+    pool. `need` tells the document, and the test that walks it, what the route needs.
+    """
+
+    async def dependency(request: Request) -> Caller:
+        return await permitted(request, scope)
+
+    dependency.need = scope  # type: ignore[attr-defined]
+    return dependency
+
+
+def need_of(calls: Iterable[Any]) -> Scope | None:
+    """The scope that one of a route's functions says it needs. None: none of them says."""
+    return next((call.need for call in calls if hasattr(call, "need")), None)
+
+
+def visitor_of(who: Caller) -> Visitor:
+    """A caller, as who stays for longer than a request."""
+    return Visitor(who.account_id, who.key_id, who.role)
+
+
+def by(who: Caller, request: Request) -> By:
+    """Who acts, for the audit log."""
+    return By(str(who.user_id), who.key_id, address_of(request.scope))

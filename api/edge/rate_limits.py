@@ -1,0 +1,140 @@
+"""Rate limits per key, account and address, counted in Redis for all API processes (the `limits` package).
+
+Nothing is counted where no limit is set: a submit then costs no round trip more. While Redis is away each process counts
+for itself, so that limits become looser, never absent, and nobody is locked out.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.util import WindowStats
+from starlette.requests import Request
+
+from api.edge.addresses import network_of
+from common.errors import RateLimited
+from common.redis_client import async_redis_client
+from common.settings import settings
+from models.access.scopes import Caller
+
+log = logging.getLogger(__name__)
+
+AWAY_SECONDS = 2.0  # after a failure Redis is not asked for so long
+TIMEOUT_SECONDS = 0.5
+FOUND_OUT_AT_ONCE = 20  # requests of one address of which it is not known yet who asks
+FAILED, LEFT = "headrace.failed", "headrace.rate-left"  # in a request's scope: counted already; of the nearest limit
+
+
+@dataclass(slots=True)
+class _Gate:
+    turn: asyncio.Semaphore
+    users: int = 0
+    inside: int = 0
+
+
+class Rates:
+    """Counts requests, for one event loop."""
+
+    def __init__(self) -> None:
+        client = async_redis_client(
+            settings().redis_url, timeout_seconds=TIMEOUT_SECONDS, connect_seconds=TIMEOUT_SECONDS
+        )
+        shared = RedisStorage(
+            "async+redis://", implementation="redispy", key_prefix="headrace:rates",
+            connection_pool=client.connection_pool,  # type: ignore[arg-type]  # what it hands on to redis-py
+        )  # fmt: skip
+        self._shared = SlidingWindowCounterRateLimiter(shared)
+        self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._away_until = 0.0
+        self._gates: dict[str, _Gate] = {}
+
+    async def asked(self, request: Request, who: Caller) -> None:
+        """Count a request of a caller. Raises RateLimited."""
+        chosen = settings()
+        for rate in who.rates:  # of the keys that made this one as well: who makes keys may not ask more often
+            await self._hit(request, f"key:{rate.line_id}", rate.per_minute, "this key")
+        if chosen.account_per_minute is not None:
+            await self._hit(request, f"account:{who.account_id}", chosen.account_per_minute, "this account")
+        if chosen.address_per_minute is not None:
+            await self._hit(request, f"address:{network_of(request.scope)}", chosen.address_per_minute, "this address")
+
+    async def failed(self, request: Request) -> None:
+        """Count a request that was refused for who asked it, once: keys are not to be guessed, nor what a key may do.
+        Raises RateLimited.
+        """
+        if not request.scope.get(FAILED):
+            request.scope[FAILED] = True
+            await self._hit(request, _failures(request), settings().failed_auth_per_minute, "this address")
+
+    @asynccontextmanager
+    async def may_fail(self, request: Request) -> AsyncIterator[None]:
+        """For the block, in which it is found out who asks, and a failure is counted: raises RateLimited where one more
+        would be too many. Of one address a few are found out at once, so that none comes in between.
+        """
+        name, per_minute = _failures(request), settings().failed_auth_per_minute
+        gate = self._gates.setdefault(name, _Gate(asyncio.Semaphore(min(per_minute, FOUND_OUT_AT_ONCE))))
+        gate.users += 1
+        try:
+            async with gate.turn:
+                gate.inside += 1
+                try:
+                    item = RateLimitItemPerMinute(per_minute)
+                    allowed, stats = await self._asked(item, name, hit=False, cost=gate.inside)
+                    if not allowed:
+                        raise _refusal(request, per_minute, stats, "this address")
+                    yield
+                finally:
+                    gate.inside -= 1
+        finally:
+            gate.users -= 1
+            if not gate.users:
+                self._gates.pop(name, None)
+
+    async def _hit(self, request: Request, name: str, per_minute: int, whose: str) -> None:
+        allowed, stats = await self._asked(RateLimitItemPerMinute(per_minute), name, hit=True)
+        refusal = _refusal(request, per_minute, stats, whose)
+        if not allowed:
+            raise refusal
+
+    async def _asked(
+        self, item: RateLimitItemPerMinute, name: str, *, hit: bool, cost: int = 1
+    ) -> tuple[bool, WindowStats]:
+        if time.monotonic() >= self._away_until:
+            try:
+                return await _answer(self._shared, item, name, hit=hit, cost=cost)
+            except Exception as error:  # noqa: BLE001 - whatever Redis' client raises
+                self._away_until = time.monotonic() + AWAY_SECONDS
+                log.warning("rate limits are counted by this process alone: %s", type(error).__name__)
+        return await _answer(self._own, item, name, hit=hit, cost=cost)
+
+
+def _refusal(request: Request, per_minute: int, stats: WindowStats, whose: str) -> RateLimited:
+    """The answer where this limit is reached. Its figures are told with any answer, if no other limit is nearer."""
+    reset, left = max(1, math.ceil(stats.reset_time - time.time())), max(0, stats.remaining)
+    if left <= request.scope.get(LEFT, left):
+        request.scope[LEFT] = left
+        request.scope["rate_headers"] = [
+            (b"ratelimit-limit", str(per_minute).encode()),
+            (b"ratelimit-remaining", str(left).encode()),
+            (b"ratelimit-reset", str(reset).encode()),
+        ]
+    detail = f"{whose} may ask {per_minute} times a minute; ask again in {reset} s"
+    return RateLimited(detail, limit=per_minute, retry_after=reset)
+
+
+async def _answer(
+    limiter: SlidingWindowCounterRateLimiter, item: RateLimitItemPerMinute, name: str, *, hit: bool, cost: int
+) -> tuple[bool, WindowStats]:
+    allowed = await (limiter.hit if hit else limiter.test)(item, name, cost=cost)
+    return allowed, await limiter.get_window_stats(item, name)
+
+
+def _failures(request: Request) -> str:
+    return f"failed:{network_of(request.scope)}"

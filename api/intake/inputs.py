@@ -1,0 +1,75 @@
+"""Files in a job's input, at submit: checked, and `data:` URIs stored, so that a job's row stays small.
+
+An address is looked at but not resolved or fetched: that takes time, and its answer may be another one later.
+"""
+
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+
+from api.intake.receiving import in_thread, made, same_as
+from api.intake.rooms import Rooms
+from api.routes.places import Place
+from api.routes.walls import Wall
+from common import guard
+from common.errors import InvalidInput, NotFound, RefusedAddress, UnusableFile
+from common.settings import settings
+from models.catalogue.entries import Offer
+from models.db import transaction
+from models.files import uploads
+from models.files.uploads import NewUpload
+from storage import incoming
+
+
+async def accepted(request: Request, account_id: UUID, offer: Offer, values: dict[str, Any]) -> dict[str, Any]:
+    """The input with its files made sure of. Raises RefusedAddress, UnusableFile, NotFound, InvalidInput: each names the field."""
+    if not offer.file_fields:
+        return values
+    values = dict(values)
+    for field, wanted in offer.file_fields.items():
+        given = values.get(field)
+        if isinstance(given, str):
+            values[field] = await _accepted(request, account_id, f"input.{field}", wanted, given)
+    return values
+
+
+async def _accepted(request: Request, account_id: UUID, param: str, wanted: str, given: str) -> str:
+    wall: Wall = request.app.state.wall
+    place: Place = request.app.state.places.ordinary
+    if given[:5].lower() == "data:":
+        rooms: Rooms = request.app.state.rooms
+        async with rooms.of_data(account_id, len(given), settings().decode_wait_seconds):
+            found = await in_thread(
+                request, incoming.data_uri_bytes("data:" + given[5:]), account_id, param=param, wanted=wanted,
+                known=partial(same_as, account_id, wanted, param),
+            )  # fmt: skip
+        if isinstance(found, NewUpload):
+            found = await wall.run(account_id, partial(place.run, partial(made, found)))
+        return uploads.id_text(found.id)
+    if (upload_id := uploads.id_of(given)) is not None:
+        await wall.run(account_id, partial(place.run, partial(_use, account_id, upload_id, param, wanted)), locks=False)
+        return uploads.id_text(upload_id)
+    if not given.lower().startswith(("http://", "https://")):
+        raise InvalidInput(
+            f"{param} must be an http(s) address, a data: URI or the id of an uploaded file", param=param
+        )
+    try:
+        guard.check(given, settings().allow_private_addresses)
+    except guard.Refused as error:
+        raise RefusedAddress(f"{param}: {error.message}", param=param) from error
+    return given
+
+
+def _use(account_id: UUID, upload_id: UUID, param: str, wanted: str) -> None:
+    try:
+        with transaction() as conn:
+            found = uploads.use(conn, account_id, upload_id)
+    except NotFound as error:
+        raise NotFound(error.detail, param=param) from None
+    if not incoming.fits(wanted, found.media_type):
+        raise UnusableFile(
+            f"{param} takes a file of kind {wanted}; {uploads.id_text(upload_id)} is {found.media_type}",
+            param=param, reason="unwanted_file",
+        )  # fmt: skip

@@ -1,0 +1,399 @@
+"""What the listeners of this process hear: events read from Postgres once per account and wake, whatever their number.
+
+Everything here belongs to the event loop; only the reads run in a thread. Redis wakes (`api.live.redis_wakes`); without it the
+accounts that have listeners are looked at each second, all in one query, so a lost wake delays and never loses.
+
+An account's feed hands events on in the order of their numbers. A listener first reads for itself what it has missed;
+once it has reached its feed's number it is attached, in the same turn of the loop, so that nothing falls between.
+
+What is past is read by another thread than what has just been told, a few pages at a time, and a job's past by its own
+index: who catches up on a million events keeps nobody from hearing the next one.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from api.routes.grouping import Grouper
+from api.v1.views import event_frame, live_frame, reset_frame
+from common.errors import NotAuthenticated, TooManyListeners, Unavailable
+from common.settings import settings
+from models.db import transaction
+from models.events import log as events
+from models.events.log import Page, Told
+from models.identity import people
+from models.identity.people import Visitor
+
+log = logging.getLogger(__name__)
+
+PAGE = 500  # events per read and account
+PAST_BATCH = 10  # pages of the past that are read at once
+LOOK_SECONDS = 1.0  # between looks at Postgres while Redis is away
+DOOR_LOOKS = 2  # turns between looks at who may still listen
+SLOW_LOOKS = 5  # and while it is there, every so many: a wake may be lost
+REMEMBERED_ENDS = 500  # per account: what was live of these jobs comes too late
+HEARTBEAT = b":\n\n"
+ENDS = frozenset({"job.succeeded", "job.failed", "job.canceled"})
+
+Wanted = tuple[UUID, int | None]
+Past = tuple[UUID, int | None, UUID | None]  # account, after which number, of which job; None: all of the account's
+
+
+class Listener:
+    """One stream: a bounded line of frames. `over` says why there will be no more: ended, slow, stopping or revoked."""
+
+    __slots__ = ("_limit", "_wake", "account_id", "after", "cut", "frames", "job_id", "over", "quiet", "visitor")
+
+    def __init__(
+        self, account_id: UUID, job_id: UUID | None, visitor: Visitor | None, after: int | None, *, quiet: bool
+    ) -> None:
+        self.account_id = account_id
+        self.visitor = visitor  # who listens, as long as they may; None: the process itself
+        self.job_id = job_id  # None: all of the account's events
+        self.after = after  # None: from now on
+        self.quiet = quiet  # only waits for the end of its job
+        self.frames: deque[bytes] = deque()
+        self.over: str | None = None
+        self.cut: Callable[[], object] | None = None  # ends a stream that waits for its reader
+        self._limit = settings().listener_backlog
+        self._wake: asyncio.Future[None] | None = None
+
+    def push(self, frame: bytes) -> None:
+        """Add a frame; a reader that has let too many pile up is cut off, and can resume."""
+        if self.over or self.quiet:
+            return
+        if len(self.frames) >= self._limit:
+            self.finish("slow")
+            return
+        self.frames.append(frame)
+        self._rouse()
+
+    def finish(self, why: str) -> None:
+        """No more frames after those that wait; who may not listen any more does not get these either."""
+        if self.over is None:
+            self.over = why
+            if why == "revoked":
+                self.frames.clear()
+            self._rouse()
+            if why in {"slow", "revoked"} and self.cut is not None:
+                self.cut()
+
+    async def take(self) -> bytes:
+        """All frames that wait, at least one; empty once the stream is over."""
+        while not self.frames and self.over is None:
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
+        taken = b"".join(self.frames)
+        self.frames.clear()
+        return taken
+
+    def _rouse(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+
+class _Feed:
+    """One account's events, on their way to its listeners."""
+
+    def __init__(self, account_id: UUID) -> None:
+        self.account_id = account_id
+        self.number = 0  # of the newest event handed on
+        self.listeners: set[Listener] = set()  # all, those that still read for themselves included
+        self.attached: dict[UUID | None, set[Listener]] = {}  # by job; None: all events
+        self.dirty = False
+        self.reading = False
+        self.late: list[tuple[UUID, bytes]] = []  # live frames that wait for the read under way
+        self.ended: dict[UUID, None] = {}
+
+    def attach(self, listener: Listener) -> None:
+        if not self.attached:
+            self.number = listener.after or 0
+        self.attached.setdefault(listener.job_id, set()).add(listener)
+
+    def drop(self, listener: Listener) -> None:
+        self.listeners.discard(listener)
+        group = self.attached.get(listener.job_id, set())
+        group.discard(listener)
+        if not group:
+            self.attached.pop(listener.job_id, None)
+
+    def hand_on(self, event: Told) -> None:
+        self.number = event.number
+        frame = event_frame(event)
+        for listener in self._concerned(event.job_id):
+            if listener.after is None or event.number > listener.after:
+                listener.push(frame)
+        if event.type in ENDS and event.job_id is not None:
+            for listener in self.attached.get(event.job_id, ()):
+                listener.finish("ended")
+            self.ended[event.job_id] = None
+            if len(self.ended) > REMEMBERED_ENDS:
+                del self.ended[next(iter(self.ended))]
+
+    def hand_on_live(self, job_id: UUID, frame: bytes) -> None:
+        if job_id not in self.ended:
+            for listener in self._concerned(job_id):
+                listener.push(frame)
+
+    def reset(self, current: int) -> None:
+        self.number = current
+        for group in self.attached.values():
+            for listener in group:
+                listener.push(reset_frame(current))
+
+    def _concerned(self, job_id: UUID | None) -> list[Listener]:
+        concerned = list(self.attached.get(None, ()))
+        if job_id is not None:
+            concerned.extend(self.attached.get(job_id, ()))
+        return concerned
+
+
+class Live:
+    """All listeners of this process."""
+
+    def __init__(self) -> None:
+        self._feeds: dict[UUID, _Feed] = {}
+        self._open = 0  # listeners
+        self._reads: Grouper[Wanted, Page] = Grouper(_read_group, name="events")
+        self._past: Grouper[Past, Page] = Grouper(_read_past, max_batch=PAST_BATCH, name="past-events")
+        self._looks: Grouper[list[UUID], dict[UUID, int]] = Grouper(_look_group, name="event-looks")
+        self._doors: Grouper[list[Visitor], set[Visitor]] = Grouper(_still_let_in, name="event-doors")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self.redis_is_there = False
+        self.dropped = 0  # things on the live channel that were no word of ours
+        self.wanted = asyncio.Event()  # set while there are listeners
+
+    def __len__(self) -> int:
+        return self._open
+
+    # Listeners come and go
+
+    def listen(
+        self, account_id: UUID, *, job_id: UUID | None = None, visitor: Visitor | None = None, after: int | None = None,
+        quiet: bool = False,
+    ) -> Listener:  # fmt: skip
+        """A new listener, which then has to `catch_up`, and to `leave`. Raises TooManyListeners."""
+        if self._stopping:
+            raise Unavailable("this process is stopping; connect again")
+        most = settings().listeners_max
+        if self._open >= most:
+            raise Unavailable(f"this process has {most} streams open, which is the limit; connect again soon")
+        feed = self._feeds.get(account_id)
+        limit = settings().listeners_per_account
+        if feed is not None and len(feed.listeners) >= limit:
+            raise TooManyListeners(f"the account has {limit} streams open, which is the limit; close one", limit=limit)
+        if feed is None:
+            feed = self._feeds[account_id] = _Feed(account_id)
+        listener = Listener(account_id, job_id, visitor, after, quiet=quiet)
+        feed.listeners.add(listener)
+        self._open += 1
+        self.wanted.set()
+        return listener
+
+    async def catch_up(self, listener: Listener, write: Callable[[bytes], Awaitable[object]]) -> None:
+        """Write what the listener has missed, and attach it to its feed: from then on `take` has what comes."""
+        feed = self._feeds[listener.account_id]
+        behind = True
+        while listener.over is None:
+            caught_up = listener.after is not None and not behind
+            if caught_up and (not feed.attached or (listener.after or 0) >= feed.number):
+                feed.attach(listener)
+                self.wake(feed.account_id)  # what was committed since the read, and its wake passed by
+                return
+            page = await self.read(listener.account_id, listener.after, job_id=listener.job_id)
+            behind = len(page.events) == PAGE
+            if page.missing:
+                behind = False
+                await write(reset_frame(page.current))
+            elif page.events:
+                await self._write(listener, page.events, write)
+            # What follows a job's last event is not the job's: there is nothing to read up to the account's newest.
+            reached = page.events and not page.missing and (behind or listener.job_id is None)
+            listener.after = page.events[-1].number if reached else page.current
+
+    async def _write(
+        self, listener: Listener, missed: Sequence[Told], write: Callable[[bytes], Awaitable[object]]
+    ) -> None:
+        if not listener.quiet:
+            await write(b"".join(map(event_frame, missed)))
+        if listener.job_id is not None and any(event.type in ENDS for event in missed):
+            listener.finish("ended")
+
+    def leave(self, listener: Listener) -> None:
+        """Let a listener go."""
+        feed = self._feeds.get(listener.account_id)
+        if feed is not None and listener in feed.listeners:
+            self._open -= 1
+            feed.drop(listener)
+            if not feed.listeners:
+                del self._feeds[listener.account_id]
+                if not self._feeds:
+                    self.wanted.clear()
+
+    async def read(self, account_id: UUID, after: int | None, *, job_id: UUID | None = None) -> Page:
+        """What is past: an account's events after a number, or those of one of its jobs, at most PAGE."""
+        return await self._past.ask((account_id, after, job_id))
+
+    # What wakes
+
+    def wake(self, account_id: UUID) -> None:
+        """There are events of this account to read."""
+        feed = self._feeds.get(account_id)
+        if feed is None or not feed.attached:
+            return
+        feed.dirty = True
+        if not feed.reading:
+            feed.reading = True
+            self._spawn(self._follow(feed))
+
+    def wake_all(self) -> None:
+        """Read for every listener: nobody knows what was told meanwhile."""
+        for account_id in list(self._feeds):
+            self.wake(account_id)
+
+    def hear(self, account_id: UUID, kind: str, job_id: UUID, data: dict[str, Any]) -> None:
+        """Something live, which is not kept: it goes on behind the events that are being read."""
+        feed = self._feeds.get(account_id)
+        if feed is None or not feed.attached:
+            return
+        frame = live_frame(kind, job_id, data)
+        if feed.reading:
+            if len(feed.late) < settings().listener_backlog:  # what is only live may be missed
+                feed.late.append((job_id, frame))
+        else:
+            feed.hand_on_live(job_id, frame)
+
+    async def _follow(self, feed: _Feed) -> None:
+        try:
+            while feed.dirty and feed.attached:
+                feed.dirty = False
+                page = await self._reads.ask((feed.account_id, feed.number))
+                if page.missing and page.current != feed.number:
+                    feed.reset(page.current)
+                    continue
+                for event in page.events:
+                    if event.number > feed.number:
+                        feed.hand_on(event)
+                feed.dirty = feed.dirty or len(page.events) == PAGE
+        except Exception as error:  # noqa: BLE001 - the next look at Postgres finds what is missing
+            log.warning("events could not be read, trying again soon: %s", error)
+        finally:
+            feed.reading = False
+            late, feed.late = feed.late, []
+            for job_id, frame in late:
+                feed.hand_on_live(job_id, frame)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # What runs all the time
+
+    async def run(self) -> None:
+        """Look at Postgres, and send heartbeats, until cancelled. Both cost nothing while nobody listens."""
+        turn = 0
+        beats = max(1, round(settings().heartbeat_seconds / LOOK_SECONDS))
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            turn += 1
+            if not self._feeds:
+                continue
+            self._beat(turn % beats, beats)
+            if turn % DOOR_LOOKS == 0:
+                self._spawn(self.look_at_doors())
+            if not self.redis_is_there or turn % SLOW_LOOKS == 0:
+                await self.look()
+
+    def _beat(self, turn: int, beats: int) -> None:
+        # A part of the listeners at each turn: all at once would hold up the loop, and with it everybody's events.
+        for feed in self._feeds.values():
+            for listener in feed.listeners:
+                if id(listener) // 16 % beats == turn and not listener.frames:
+                    listener.push(HEARTBEAT)
+
+    async def look(self) -> None:
+        """Ask Postgres, in one query, which accounts with listeners have newer events."""
+        try:
+            newest = await self._looks.ask(list(self._feeds))
+        except Exception as error:  # noqa: BLE001 - looked at again in a second
+            log.warning("could not look for events, trying again soon: %s", error)
+            return
+        for account_id, number in newest.items():
+            feed = self._feeds.get(account_id)
+            if feed is not None and number != feed.number:
+                self.wake(account_id)
+
+    async def look_at_doors(self) -> None:
+        """Ask Postgres, in one query, who of those that listen would still be let in, and end the streams of the others."""
+        inside = {each.visitor for feed in self._feeds.values() for each in feed.listeners if each.visitor}
+        try:
+            welcome = await self._doors.ask(list(inside))
+        except Exception as error:  # noqa: BLE001 - looked at again in two seconds
+            log.warning("could not look who may listen, trying again soon: %s", error)
+            return
+        strangers = inside - welcome
+        for feed in self._feeds.values():
+            for listener in feed.listeners:
+                if listener.visitor in strangers:
+                    listener.finish("revoked")
+
+    async def let_in(self, visitor: Visitor) -> None:
+        """What a token says, or this process remembers, may be seconds old. Raises NotAuthenticated."""
+        if not await self._doors.ask([visitor]):
+            raise NotAuthenticated("the key or the user of this stream may not listen any more")
+
+    def stop(self) -> None:
+        """End all streams, so that the process can: their clients connect to another one and resume."""
+        self._stopping = True
+        for feed in self._feeds.values():
+            for listener in feed.listeners:
+                listener.finish("stopping")
+
+    def close(self) -> None:
+        self._reads.close()
+        self._past.close()
+        self._looks.close()
+        self._doors.close()
+
+    # Waiting for one job
+
+    async def ended(self, listener: Listener, seconds: float) -> None:
+        """Wait until the job of a quiet listener has ended, or the time is over."""
+        try:
+            await asyncio.wait_for(listener.take(), seconds)
+        except TimeoutError:
+            return
+
+
+async def nowhere(_frame: bytes) -> None:
+    """Where a quiet listener writes."""
+
+
+def _read_group(wanted: Sequence[Wanted]) -> list[Page]:
+    with transaction() as conn:
+        return events.after(conn, wanted, PAGE)
+
+
+def _read_past(wanted: Sequence[Past]) -> list[Page]:
+    with transaction() as conn:
+        of_all = events.after(conn, [(account, number) for account, number, job in wanted if job is None], PAGE)
+        of_jobs = events.of_jobs(conn, [(account, number, job) for account, number, job in wanted if job], PAGE)
+    all_, jobs = iter(of_all), iter(of_jobs)
+    return [next(all_ if job is None else jobs) for _, _, job in wanted]
+
+
+def _look_group(wanted: Sequence[list[UUID]]) -> list[dict[UUID, int]]:
+    with transaction() as conn:
+        return [events.numbers(conn, accounts) for accounts in wanted]
+
+
+def _still_let_in(wanted: Sequence[list[Visitor]]) -> list[set[Visitor]]:
+    everybody = list({visitor for each in wanted for visitor in each})
+    with transaction() as conn:
+        welcome = people.still_let_in(conn, everybody)
+    return [welcome.intersection(each) for each in wanted]

@@ -1,0 +1,65 @@
+"""`Prefer: wait=N`: an answer that waits for its job's end, without a thread."""
+
+import logging
+import re
+import time
+
+from starlette.requests import Request
+
+from api.auth.keyring import visitor_of
+from api.live.hub import Live, nowhere
+from common.errors import DomainError
+from common.settings import settings
+from models.jobs.reads import JobRow
+
+log = logging.getLogger(__name__)
+
+
+def preferred_wait(request: Request) -> float:
+    """Seconds that a client would wait (RFC 7240), capped; 0 where it says nothing of it."""
+    for header in request.headers.getlist("prefer"):
+        for preference in header.split(","):
+            name, _, value = preference.partition(";")[0].partition("=")
+            if name.strip().lower() == "wait" and re.fullmatch('"?[0-9]{1,6}"?', value.strip()):
+                return min(float(value.strip().strip('"')), settings().prefer_wait_seconds)
+    return 0.0
+
+
+async def waited(request: Request, row: JobRow) -> tuple[JobRow, dict[str, str]]:
+    """The job once it has ended, or as it stands when the client's patience is over. Holds no thread.
+
+    What was ordered is ordered: whatever hinders the waiting (too many streams, a process that stops, a database that is
+    away), the job is answered as it is known. To wait is a preference.
+    """
+    seconds = preferred_wait(request)
+    if not seconds:
+        return row, {}
+    headers = {"preference-applied": f"wait={seconds:g}"}
+    if row.ended:
+        return row, headers
+    try:
+        return await _ended(request, row, seconds), headers
+    except DomainError as error:
+        log.info("job %s is not waited for: %s", row.id, error.detail)
+    except Exception:
+        log.exception("job %s is not waited for", row.id)
+    return row, {}
+
+
+async def _ended(request: Request, row: JobRow, seconds: float) -> JobRow:
+    live: Live = request.app.state.live
+    who, _ = request.scope["headrace.caller"]
+    listener = live.listen(row.account_id, job_id=row.id, visitor=visitor_of(who), quiet=True)
+    try:
+        end = time.monotonic() + seconds
+        await live.catch_up(listener, nowhere)
+        # Attached first and read then: an end between the two is seen by the one or the other.
+        row = await request.app.state.reads.ask(row.id) or row
+        if row.ended is None:
+            await live.ended(listener, max(0.0, end - time.monotonic()))
+            if listener.over == "revoked":
+                return row  # whoever may not look any more sees what they would have seen without waiting
+            row = await request.app.state.reads.ask(row.id) or row
+        return row
+    finally:
+        live.leave(listener)

@@ -1,0 +1,136 @@
+"""The wall between tenants: whoever holds one account's lock, requests of the others do not wait for it.
+
+A request that needs a lock tries for a moment. If it is not had, the connection is given back, and the request tries
+again a little later, until its time is over (503). Of one account one request tries at a time, the others wait for their
+turn without thread and connection; and of all that try again, few have a connection at once. Submits have a wall of their
+own (`api.intake.submits`).
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Hashable
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
+from typing import Any, ClassVar, TypeVar
+
+from anyio import CapacityLimiter
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth.keyring import need_of, permitted
+from api.routes.places import go_to, placed
+from common.errors import Busy, Overloaded
+from common.settings import settings
+from models.db import MOMENT_MILLISECONDS, patience
+
+Done = TypeVar("Done")
+
+WAIT_SECONDS = 2.0  # from arrival until the last try begins
+PAUSE_SECONDS = (0.05, 0.15)  # between tries
+MAX_WAITING = 100  # requests of one account
+MAX_WAITING_IN_ALL = 1000
+
+
+def share_of_waiters() -> int:
+    """How many of a process's connections may wait for locks that are known to be held, in each of the two walls."""
+    return max(1, settings().database_pool_size // 4)
+
+
+@dataclass(slots=True)
+class _Line:
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
+
+
+class Wall:
+    """For one event loop."""
+
+    def __init__(self) -> None:
+        self._lines: dict[Hashable, _Line] = {}
+        self._again = CapacityLimiter(share_of_waiters())
+        self._waiting = 0
+
+    async def run(self, name: Hashable, work: Callable[[], Awaitable[Done]], *, locks: bool = True) -> Done:
+        """Do what may need a lock of `name`'s, an account as a rule. `work` is one transaction, in a thread that inherits
+        the context, and is done again if it raises Busy. Without `locks` it seldom needs one: it tries before its turn.
+
+        Raises Busy, or Overloaded where too many wait.
+        """
+        if not locks:
+            with suppress(Busy):
+                return await _tried(work)
+        line = self._lines.setdefault(name, _Line())
+        if line.waiting >= MAX_WAITING or self._waiting >= MAX_WAITING_IN_ALL:
+            raise Overloaded("too many requests wait for this account already; try again soon")
+        line.waiting += 1
+        self._waiting += 1
+        try:
+            return await self._in_turn(line, work)
+        finally:
+            line.waiting -= 1
+            self._waiting -= 1
+            if not line.waiting:
+                self._lines.pop(name, None)
+
+    async def _in_turn(self, line: _Line, work: Callable[[], Awaitable[Done]]) -> Done:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + WAIT_SECONDS
+        try:
+            async with asyncio.timeout_at(end):
+                await line.turn.acquire()
+        except TimeoutError:
+            raise Busy("another request holds this account; try again soon") from None
+        try:
+            first = True
+            while True:
+                try:
+                    async with nullcontext() if first else self._again:
+                        return await _tried(work)
+                except Busy:
+                    if loop.time() >= end:
+                        raise
+                first = False
+                await asyncio.sleep(random.uniform(*PAUSE_SECONDS))  # noqa: S311 - spreads tries, guards nothing
+        finally:
+            line.turn.release()
+
+
+async def _tried(work: Callable[[], Awaitable[Done]]) -> Done:
+    with patience(MOMENT_MILLISECONDS):
+        return await work()
+
+
+class WalledRoute(APIRoute):
+    """A route whose endpoint is synchronous, behind the wall. Its endpoint does one transaction, so that it can be done
+    again. Who asks is found out first, so that a stranger's body is not read. Its thread is one of its place's.
+    """
+
+    place: ClassVar[str] = "ordinary"
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **rest: Any) -> None:
+        super().__init__(path, endpoint if iscoroutinefunction(endpoint) else placed(endpoint), **rest)
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        handler = super().get_route_handler()
+        need = need_of(each.call for each in self.dependant.dependencies)
+        locks = not (self.methods or set()) <= {"GET", "HEAD"}
+
+        async def walled(request: Request) -> Response:
+            places = request.app.state.places
+            go_to(places.open if need is None else getattr(places, self.place))
+            if need is None:
+                found: Response = await handler(request)
+                return found
+            who = await permitted(request, need)
+            answered: Response = await request.app.state.wall.run(who.account_id, lambda: handler(request), locks=locks)
+            return answered
+
+        return walled
+
+
+class AdminRoute(WalledRoute):
+    """One for operators: what they look at is large, and must not take everybody's threads and connections."""
+
+    place = "admin"

@@ -1,0 +1,165 @@
+"""/v1/admin: what operators may do over HTTP. Needs the scope and the role `admin`; every act is in the audit log."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth.keyring import by, needs
+from api.routes.once import Key, asked, once
+from api.routes.walls import AdminRoute
+from models.access import audit_log as acts
+from models.access.scopes import Caller, Role
+from models.accounts import accounts
+from models.db import certain, transaction
+from models.events import announcements
+from models.events.notifications import MAX_BODY, MAX_TITLE
+
+router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
+
+
+class ShownUser(BaseModel):
+    """A user."""
+
+    id: UUID
+    account_id: UUID
+    issuer: str
+    subject: str
+    email: str | None
+    role: Role
+    plan: str
+    created_at: datetime
+
+
+class UserPage(BaseModel):
+    """A page of users."""
+
+    data: list[ShownUser]
+    next_cursor: UUID | None
+
+
+class RoleChange(BaseModel):
+    """The role that a user gets."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Role
+
+
+class NewAnnouncement(BaseModel):
+    """What everybody should know, or everybody on a plan."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Annotated[str, Field(min_length=1, max_length=MAX_TITLE)]
+    body: Annotated[str, Field(min_length=1, max_length=MAX_BODY)]
+    plan: Annotated[str | None, Field(max_length=100, description="Only accounts on this plan.")] = None
+
+
+class ShownAnnouncement(BaseModel):
+    """An announcement, and how many accounts have been told so far."""
+
+    id: UUID
+    title: str
+    body: str
+    plan_id: str | None
+    told: int
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class AnnouncementPage(BaseModel):
+    """A page of announcements."""
+
+    data: list[ShownAnnouncement]
+    next_cursor: UUID | None
+
+
+class ShownAct(BaseModel):
+    """One act: who, what, when, from where."""
+
+    id: int
+    at: datetime
+    actor: str
+    key_id: UUID | None
+    action: str
+    subject: str
+    details: dict[str, Any]
+    address: str | None
+
+
+class ActPage(BaseModel):
+    """A page of the audit log."""
+
+    data: list[ShownAct]
+    next_cursor: int | None
+
+
+@router.get("/users", summary="List users")
+def list_users(
+    _who: Annotated[Caller, Depends(needs("admin"))],
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    cursor: Annotated[UUID | None, Query()] = None,
+    email: Annotated[str | None, Query(max_length=320, description="Exactly this address.")] = None,
+) -> UserPage:
+    """Newest first."""
+    with transaction() as conn:
+        found = accounts.users(conn, before=cursor, email=email, limit=limit + 1)
+    page = [ShownUser(**each._asdict()) for each in found[:limit]]
+    return UserPage(data=page, next_cursor=page[-1].id if len(found) > limit else None)
+
+
+@router.patch("/users/{user_id}", summary="Change a user's role")
+def change_role(
+    user_id: UUID, body: RoleChange, request: Request, who: Annotated[Caller, Depends(needs("admin"))]
+) -> ShownUser:
+    """Takes effect everywhere within five seconds."""
+    with certain() as conn:
+        accounts.change_role(conn, by(who, request), user_id, body.role)
+        user = accounts.user(conn, user_id)
+    return ShownUser(**user._asdict())
+
+
+@router.post(
+    "/announcements", status_code=202, response_model=ShownAnnouncement, summary="Announce something to everybody"
+)
+def announce(
+    body: NewAnnouncement, request: Request, who: Annotated[Caller, Depends(needs("admin"))],
+    idempotency_key: Key = None,
+) -> Response:  # fmt: skip
+    """Becomes a notification and an event of every account that is open now, or on the plan, within a while."""
+    return once(
+        who, idempotency_key, asked(request, body),
+        lambda conn: announcements.create(conn, by(who, request), body.title, body.body, body.plan)._asdict(), status=202,
+    )  # fmt: skip
+
+
+@router.get("/announcements", summary="List announcements")
+def list_announcements(
+    _who: Annotated[Caller, Depends(needs("admin"))],
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[UUID | None, Query()] = None,
+) -> AnnouncementPage:
+    """Newest first."""
+    with transaction() as conn:
+        found = announcements.listed(conn, before=cursor, limit=limit + 1)
+    page = [ShownAnnouncement(**each._asdict()) for each in found[:limit]]
+    return AnnouncementPage(data=page, next_cursor=page[-1].id if len(found) > limit else None)
+
+
+@router.get("/acts", summary="Read the audit log")
+def list_acts(
+    _who: Annotated[Caller, Depends(needs("admin"))],
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    cursor: Annotated[int | None, Query(ge=1, le=2**62)] = None,
+    subject: Annotated[str | None, Query(max_length=100)] = None,
+) -> ActPage:
+    """Newest first."""
+    with transaction() as conn:
+        found = acts.listed(conn, before=cursor, subject=subject, limit=limit + 1)
+    page = [ShownAct(**each._asdict()) for each in found[:limit]]
+    return ActPage(data=page, next_cursor=page[-1].id if len(found) > limit else None)

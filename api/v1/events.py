@@ -1,0 +1,228 @@
+"""/v1/events: what happened, as a stream or page by page, and tokens for browsers."""
+
+import base64
+import hashlib
+import hmac
+import re
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth.keyring import needs, permitted, visitor_of
+from api.edge.pace import know
+from api.live.hub import ENDS, PAGE, Live
+from api.live.sse import EventStream, wants_stream
+from api.routes.cursors import id_of
+from api.routes.fast_routes import LeanRoute, answer, handled_by
+from api.v1 import schemas
+from api.v1.views import event_view, job_view, reset_frame, reset_view, state_frame
+from common.errors import InvalidRequest, NotAuthenticated, NotFound
+from common.settings import settings
+from models.access.scopes import ROLES, Caller
+from models.db import transaction
+from models.identity.people import Visitor
+from models.jobs import reads as reading
+from models.jobs.reads import JobRow
+
+router = APIRouter(tags=["events"], route_class=LeanRoute)
+token_router = APIRouter(tags=["events"])
+
+MAX_NUMBER = 2**62
+NO_CONTENT = 204  # tells EventSource not to connect again
+
+
+# Who listens
+
+
+NO_KEY = UUID(int=0)
+BODY_BYTES = 16 + 16 + 1 + 8  # account, key, role, until when
+
+
+def make_token(who: Caller, expires_at: float) -> str:
+    """A token that opens streams for an account until a time, without its key."""
+    role = ROLES.index(who.role).to_bytes(1, "big")
+    body = who.account_id.bytes + (who.key_id or NO_KEY).bytes + role + int(expires_at).to_bytes(8, "big")
+    return base64.urlsafe_b64encode(body + _signature(body)).rstrip(b"=").decode()
+
+
+def _signature(body: bytes) -> bytes:
+    secret = settings().secret_key.get_secret_value().encode()
+    return hmac.digest(secret, b"headrace stream token\n" + body, hashlib.sha256)
+
+
+def read_token(token: str, now: float) -> Visitor:
+    """Whom a stream token speaks for, if they may still listen. Raises NotAuthenticated."""
+    try:
+        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except ValueError:
+        raw = b""
+    body = raw[:BODY_BYTES]
+    if len(raw) != BODY_BYTES + 32 or not hmac.compare_digest(raw[BODY_BYTES:], _signature(body)):
+        raise NotAuthenticated("this stream token is not one that this API gave out")
+    if int.from_bytes(body[33:], "big") <= now:
+        raise NotAuthenticated("this stream token has expired; ask POST /v1/events/token for a new one")
+    key_id = UUID(bytes=body[16:32])
+    return Visitor(UUID(bytes=body[:16]), None if key_id == NO_KEY else key_id, ROLES[body[32]])
+
+
+async def listener_of(request: Request) -> Visitor:
+    """The caller of a stream: a key as everywhere, or a token, because EventSource cannot send headers. A stream may last
+    for hours, so who opens one is looked up then, and not remembered.
+    """
+    token = request.query_params.get("token")
+    if token is not None and "authorization" not in request.headers:
+        visitor = read_token(token[:200], time.time())
+        know(request.scope)
+    else:
+        visitor = visitor_of(await permitted(request, "read"))
+    await _live(request).let_in(visitor)
+    return visitor
+
+
+@token_router.post(
+    "/v1/events/token", response_model=schemas.StreamToken, status_code=201, summary="Get a token for a stream"
+)
+async def create_token(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
+    """For `new EventSource("/v1/events?token=…")` in a browser. It opens streams, nothing else, for a minute; a stream
+    that is open stays open.
+    """
+    expires_at = int(time.time()) + settings().stream_token_seconds
+    body = {"token": make_token(who, expires_at), "expires_at": datetime.fromtimestamp(expires_at, UTC)}
+    return answer(body, 201, {"cache-control": "no-store"})
+
+
+# What happened
+
+
+def _after(request: Request) -> int | None:
+    """Where a client wants to go on: `Last-Event-ID`, which a browser sends by itself, before `after`."""
+    for name, text in (
+        ("Last-Event-ID", request.headers.get("last-event-id")),
+        ("after", request.query_params.get("after")),
+    ):
+        if text:
+            if not re.fullmatch("[0-9]{1,19}", text) or int(text) > MAX_NUMBER:
+                raise InvalidRequest(f"{name} must be an event's number", param=name)
+            return int(text)
+    return None
+
+
+def _live(request: Request) -> Live:
+    live: Live = request.app.state.live
+    return live
+
+
+async def _events(request: Request) -> Response:
+    if wants_stream(request):
+        listening = await listener_of(request)
+        after = _after(request)
+        first = b""
+        if after is None:
+            with_balance = await request.app.state.balances.ask(listening.account_id)
+            after = with_balance.pop("event_number")
+            first = state_frame("balance", with_balance, after)
+        listener = _live(request).listen(listening.account_id, visitor=listening, after=after)
+        return EventStream(_live(request), listener, first)
+    who = await permitted(request, "read")
+    after = _after(request) or 0
+    limit = request.query_params.get("limit", "100")
+    if not re.fullmatch("[0-9]{1,4}", limit) or not 1 <= int(limit) <= PAGE:
+        raise InvalidRequest(f"limit must be between 1 and {PAGE}", param="limit")
+    page = await _live(request).read(who.account_id, after)
+    if page.missing:
+        return answer({"data": [reset_view(page.current)], "current": page.current, "next_after": page.current})
+    shown = page.events[: int(limit)]
+    following = shown[-1].number if shown else page.current
+    return answer({"data": [event_view(event) for event in shown], "current": page.current, "next_after": following})
+
+
+@router.get(
+    "/v1/events",
+    response_model=schemas.EventPage,
+    summary="Hear what happens",
+    responses={429: {"model": schemas.Problem, "description": "Too many streams are open."}},
+)
+@handled_by(_events, need="read")
+def get_events(
+    after: Annotated[int | None, Query(ge=0, description="The number of the last event that you know.")] = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE)] = 100,
+    token: Annotated[str | None, Query(description="A stream token, instead of a key. Streams only.")] = None,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> None:
+    """With `Accept: text/event-stream` a stream of all that happens in the account: jobs, credits, subscription. It
+    resumes after `Last-Event-ID` (or `after`) without a gap or a repeat; without either it begins with the `balance`
+    and goes on from now. Otherwise the events after a number, oldest first, as JSON. Where they are not kept any more a
+    `reset` stands for them: look at everything anew, and go on from its number.
+    """
+
+
+async def _job_events(request: Request) -> Response:
+    who = await listener_of(request)
+    job_id = id_of(request.path_params["job_id"], "job")
+    after = _after(request)
+    row: JobRow | None = await request.app.state.reads.ask(job_id)
+    if row is None or row.account_id != who.account_id:
+        raise NotFound(f"no job {job_id}", param="id")
+    first = b""
+    if after is not None and row.ended:
+        known = await _knows_the_end(_live(request), row, after)
+        if known:
+            return Response(status_code=NO_CONTENT)
+        if known is None:  # the end may be among what is not kept: nothing that follows would tell it
+            after, first = None, reset_frame(row.event_number)
+    if after is None:
+        after = row.event_number
+        first += state_frame("job", job_view(row), after)
+    live = _live(request)
+    listener = live.listen(who.account_id, job_id=job_id, visitor=who, after=after)
+    if first and row.ended:
+        listener.finish("ended")
+    return EventStream(live, listener, first)
+
+
+async def _knows_the_end(live: Live, row: JobRow, after: int) -> bool | None:
+    """Whether an ended job's last event is one that the client has: it tells no more, whoever connects again. None: nobody
+    can say, since that is not kept any more, nor all of what followed what the client has.
+    """
+    read = 0
+    while True:  # a job may have more events than a page holds, and its end is the last of them
+        page = await live.read(row.account_id, read, job_id=row.id)
+        end = next((event.number for event in page.events if event.type in ENDS), None)
+        if end is not None:
+            return end <= after
+        if len(page.events) < PAGE:
+            break
+        read = page.events[-1].number
+    return None if (await live.read(row.account_id, after)).missing else True
+
+
+@router.get(
+    "/v1/jobs/{job_id}/events",
+    response_class=Response,
+    summary="Follow a job",
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "The job, then its events until it has ended."},
+        204: {"description": "The job has ended and you have its last event."},
+        429: {"model": schemas.Problem, "description": "Too many streams are open."},
+    },
+)
+@handled_by(_job_events, need="read")
+def get_job_events(
+    job_id: UUID,
+    after: Annotated[int | None, Query(ge=0)] = None,
+    token: Annotated[str | None, Query(description="A stream token, instead of a key.")] = None,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> None:
+    """Server-sent events: the job as it stands, then what happens to it; the stream ends with the job."""
+
+
+def read_balances(account_ids: Sequence[UUID]) -> list[dict[str, int]]:
+    """Balances with the event number they are at, for `Grouper`."""
+    with transaction() as conn:
+        return reading.balances(conn, account_ids)

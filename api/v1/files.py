@@ -1,0 +1,160 @@
+"""/v1/files: files of clients, as inputs of jobs. Sent as a form, streamed to disk; or small ones as a `data:` URI."""
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import IO, Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth.keyring import needs, permitted
+from api.intake.receiving import in_thread, room_on_disk, without_stray
+from api.intake.rooms import Rooms
+from api.routes.fast_routes import LeanRoute, answer, handled_by, read_body
+from api.routes.once import Key, asked, key_of, made_answer, once
+from api.routes.texts import check_form
+from api.routes.walls import Wall, WalledRoute
+from api.v1 import schemas
+from api.v1.views import upload_view
+from common.errors import InvalidRequest, NotFound
+from common.settings import settings
+from models.access.scopes import Caller
+from models.db import certain, transaction
+from models.files import uploads
+from models.files.uploads import NewUpload
+from models.jobs import answered
+from storage import incoming
+
+lean_router = APIRouter(prefix="/v1/files", tags=["files"], route_class=LeanRoute)
+router = APIRouter(prefix="/v1/files", tags=["files"], route_class=WalledRoute)
+
+FIELD_BYTES = 4096  # of a form's other fields, which are let through and not looked at
+READ_BYTES = 256 * 1024
+LOCATION = "/v1/files/{id}"
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                }
+            },
+            "application/json": {"schema": schemas.FileData.model_json_schema()},
+        },
+    }
+}
+
+
+async def _create(request: Request) -> Response:
+    who = await permitted(request, "generate")
+    key = key_of(request)
+    rooms: Rooms = request.app.state.rooms
+    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        async with rooms.of_form(request, who.account_id):
+            return await _of_form(request, who, key)
+    body, _ = await read_body(request, schemas.FileData)
+    async with rooms.of_data(who.account_id, len(body.data), settings().decode_wait_seconds):
+        return await _received(request, who, key, incoming.data_uri_bytes(body.data), "data")
+
+
+async def _of_form(request: Request, who: Caller, key: str | None) -> Response:
+    with room_on_disk():  # more than a mebibyte of a form goes to disk as well, in files without a name
+        async with request.form(max_files=1, max_fields=8, max_part_size=FIELD_BYTES) as form:
+            check_form(form)
+            part = form.get("file")
+            if not isinstance(part, UploadFile):
+                raise InvalidRequest("the form has no file in its field `file`", param="file")
+            return await _received(request, who, key, _parts(part.file), "file")
+
+
+async def _received(request: Request, who: Caller, key: str | None, chunks: Iterable[bytes], param: str) -> Response:
+    def asked_for(digest: bytes) -> bytes:
+        return asked(request, {"sha256": digest.hex()})
+
+    def earlier(digest: bytes) -> dict[str, Any] | None:
+        """The answer to this very request before: its bytes are not stored again, nor is room looked for."""
+        if key is None:
+            return None
+        with transaction() as conn:
+            return answered.find(conn, who.account_id, key, asked_for(digest))
+
+    new = await in_thread(request, chunks, who.account_id, param=param, known=earlier)
+    if not isinstance(new, NewUpload):
+        return made_answer(new, status=201, location=LOCATION, replayed=True)
+
+    def make() -> Response:
+        with without_stray(new):
+            return once(
+                who, key, asked_for(new.sha256), lambda conn: upload_view(uploads.create(conn, new)),
+                status=201, location=LOCATION,
+            )  # fmt: skip
+
+    wall: Wall = request.app.state.wall
+    return await wall.run(who.account_id, partial(request.app.state.places.ordinary.run, make))
+
+
+def _parts(file: IO[bytes]) -> Iterator[bytes]:
+    while part := file.read(READ_BYTES):
+        yield part
+
+
+@lean_router.post(
+    "", status_code=201, response_model=schemas.File, summary="Upload a file", openapi_extra=BODY
+)  # fmt: skip
+@handled_by(_create, need="generate")
+def create_file(idempotency_key: Key = None) -> None:
+    """A picture, sound or film for the input of a job, as a form with the field `file`, or small ones as JSON with a
+    `data:` URI. What it is, its bytes say. It counts as storage, and is kept for 24 hours after its last use.
+    """
+
+
+@router.get("", response_model=schemas.FilePage, summary="List uploaded files")
+def list_files(
+    who: Annotated[Caller, Depends(needs("read"))],
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> Response:
+    """Your own files that are still there, newest first."""
+    before = _read_cursor(cursor) if cursor is not None else None
+    with transaction() as conn:
+        rows = uploads.page(conn, who.account_id, before=before, limit=limit + 1)
+    following = base64.urlsafe_b64encode(rows[limit - 1].id.bytes).rstrip(b"=").decode() if len(rows) > limit else None
+    return answer({"data": [upload_view(row) for row in rows[:limit]], "next_cursor": following})
+
+
+def _read_cursor(text: str) -> UUID:
+    try:
+        return UUID(bytes=base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError):
+        raise InvalidRequest("cursor is not one that this API gave out", param="cursor") from None
+
+
+@router.get("/{file_id}", response_model=schemas.File, summary="Look at an uploaded file")
+def get_file(file_id: str, who: Annotated[Caller, Depends(needs("read"))]) -> Response:
+    """What it is, where it can be fetched, and until when it is kept."""
+    with transaction() as conn:
+        found = uploads.find(conn, who.account_id, _file_id(file_id))
+    return answer(upload_view(found))
+
+
+@router.delete("/{file_id}", status_code=204, summary="Delete an uploaded file")
+def delete_file(file_id: str, who: Annotated[Caller, Depends(needs("delete"))]) -> Response:
+    """Gone at once for everybody; jobs that wait with it as their input will fail, and be refunded."""
+    with certain() as conn:
+        uploads.delete(conn, who.account_id, _file_id(file_id))
+    return Response(status_code=204)
+
+
+def _file_id(text: str) -> UUID:
+    found = uploads.id_of(text)
+    if found is None:
+        raise NotFound(f"no file {text[:40]!r}", param="id")
+    return found

@@ -1,0 +1,255 @@
+"""/v1/jobs: order, look at, list, cancel, order again."""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query
+from starlette.requests import Request
+from starlette.responses import Response
+from uuid_utils.compat import uuid7
+
+from api.auth.keyring import needs, permitted
+from api.intake import inputs
+from api.live.prefer_wait import waited
+from api.routes.cursors import id_of
+from api.routes.fast_routes import LeanRoute, answer, handled_by, read_body
+from api.routes.grouping import Grouper
+from api.routes.once import MAX_KEY_CHARACTERS, key_of
+from api.routes.places import Place
+from api.routes.walls import WalledRoute
+from api.v1 import schemas
+from api.v1.views import job_view
+from common.errors import DomainError, InvalidInput, InvalidRequest, JobNotEnded, NotFound, UnknownModel
+from common.settings import settings
+from models.access import scopes as access
+from models.access.scopes import Caller
+from models.catalogue.entries import Offer
+from models.db import certain, transaction
+from models.events import endpoints as webhooks
+from models.jobs import cancel as canceling
+from models.jobs import reads as reading
+from models.jobs.reads import JobRow
+from models.jobs.submit import Accepted, Order, body_hash
+from workers.enqueue import ring
+
+lean_router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=LeanRoute)
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=WalledRoute)
+
+
+def offer_of(request: Request, model_id: str) -> Offer:
+    """The model that a client names. Raises UnknownModel."""
+    offer: Offer | None = request.app.state.catalogue.get(model_id)
+    if offer is None:
+        raise UnknownModel(f"there is no model {model_id!r}; see GET /v1/models", param="model")
+    return offer
+
+
+async def _create(request: Request) -> Response:
+    who = await permitted(request, "generate")
+    order, body = await read_body(request, schemas.JobRequest)
+    key = key_of(request)
+    asked = body_hash(body) if key else b""
+
+    async def wanted() -> Order:
+        access.check_model(who, order.model)
+        offer = offer_of(request, order.model)
+        values = await inputs.accepted(request, who.account_id, offer, offer.checked(order.input))
+        return Order(
+            uuid7(), who.account_id, offer, values, priority=order.priority, queue=order.queue, api_key_id=who.key_id,
+            key_budget=who.monthly_credits, idempotency_key=key, body_hash=asked, webhook=webhook_of(who, order),
+        )  # fmt: skip
+
+    return await _ordered(request, who, key, asked, wanted)
+
+
+def webhook_of(who: Caller, order: schemas.JobRequest) -> dict[str, Any] | None:
+    """The address that an order brings, checked. Raises InvalidInput."""
+    if order.webhook is None:
+        if order.webhook_events is not None:
+            raise InvalidInput("webhook_events needs a webhook to send them to", param="webhook_events")
+        return None
+    return webhooks.for_job(who.account_id, order.webhook, order.webhook_events)
+
+
+async def _ordered(
+    request: Request, who: Caller, key: str | None, asked: bytes, wanted: Callable[[], Awaitable[Order]]
+) -> Response:
+    """Submit, and answer with the job: a new one from what is known already, a repeated one as it stands now.
+
+    After the commit nothing may turn the answer into an error. Nor may a repeated request fail because what it once named
+    (a model, a file) is gone: its job was accepted.
+    """
+    place: Place = request.app.state.places.ordinary
+    try:
+        order = await wanted()
+    except DomainError:
+        earlier = await place.run(partial(_earlier, who.account_id, key, asked)) if key else None
+        if earlier is None:
+            raise
+        return await _answered(request, await request.app.state.reads.ask(earlier), replayed=True)
+    accepted: Accepted = await request.app.state.intake.submit(order)
+    if accepted.created_at is None:
+        return await _answered(request, await request.app.state.reads.ask(accepted.job_id), replayed=True)
+    return await _answered(request, new_row(order, accepted, accepted.created_at), replayed=False)
+
+
+async def _answered(request: Request, row: JobRow, *, replayed: bool) -> Response:
+    headers = {"location": f"/v1/jobs/{row.id}"} | ({"idempotent-replayed": "true"} if replayed else {})
+    row, applied = await waited(request, row)
+    return answer(job_view(row), 201, headers | applied)
+
+
+def _earlier(account_id: UUID, key: str, asked: bytes) -> UUID | None:
+    with transaction() as conn:
+        return reading.job_of_key(conn, account_id, key, asked)
+
+
+def new_row(order: Order, accepted: Accepted, created_at: datetime) -> JobRow:
+    """A job as it is at its commit, without reading it back. Its place in a line is not known here."""
+    return JobRow(
+        id=order.job_id, account_id=order.account_id, model_id=order.offer.entry.id, input=dict(order.input),
+        queue=accepted.queue, retry_of=order.retry_of, price_credits=accepted.price_credits, charged_credits=None,
+        created_at=created_at, started_at=None, ended=None, ended_at=None, attempts=0, error_code=None,
+        error_message=None, run_status="queued", dispatched=accepted.dispatched, wake_at=None, progress=None, reason=None,
+        cancel_requested=False, ahead=None, slots=accepted.slots, slots_in_use=accepted.slots_in_use,
+        typical_seconds=order.offer.entry.typical_seconds, event_number=0, assets=[],
+    )  # fmt: skip
+
+
+@lean_router.post("", status_code=201, response_model=schemas.Job, summary="Order a job")
+@handled_by(_create, need="generate")
+def create_job(
+    body: schemas.JobRequest,
+    idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)] = None,
+) -> None:
+    """Checks the input, reserves the credits and queues the job. With an `Idempotency-Key` the same request, sent again
+    within 24 hours, answers with the same job (and `Idempotent-Replayed: true`); another request with it is refused.
+    """
+
+
+async def _get(request: Request) -> Response:
+    who = await permitted(request, "read")
+    job_id = id_of(request.path_params["job_id"], "job")
+    row: JobRow | None = await request.app.state.reads.ask(job_id)
+    if row is None or row.account_id != who.account_id:
+        raise NotFound(f"no job {job_id}", param="id")
+    row, headers = await waited(request, row)
+    return answer(job_view(row), headers=headers)
+
+
+@lean_router.get("/{job_id}", response_model=schemas.Job, summary="Look at a job")
+@handled_by(_get, need="read")
+def get_job(job_id: UUID) -> None:
+    """The job's status, where it stands while it waits, and its results once it has succeeded."""
+
+
+def read_group(ids: Sequence[UUID]) -> list[JobRow | None]:
+    """Jobs by id, for `Grouper`: reads that arrive together are one query."""
+    with transaction() as conn:
+        found = reading.jobs_by_id(conn, ids)
+    return [found.get(job_id) for job_id in ids]
+
+
+Reads = Grouper[UUID, JobRow | None]
+
+
+@router.get("", response_model=schemas.JobPage, summary="List jobs")
+def list_jobs(
+    who: Annotated[Caller, Depends(needs("read"))],
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+    status: Annotated[schemas.Status | None, Query()] = None,
+    model: Annotated[str | None, Query(max_length=100)] = None,
+) -> Response:
+    """Your own jobs, newest first."""
+    before = _read_cursor(cursor) if cursor is not None else None
+    limit = min(limit, settings().page_size_max)
+    with transaction() as conn:
+        rows = reading.list_jobs(conn, who.account_id, before=before, status=status, model_id=model, limit=limit + 1)
+    page = rows[:limit]
+    following = base64.urlsafe_b64encode(page[-1].id.bytes).rstrip(b"=").decode() if len(rows) > limit else None
+    return answer({"data": [job_view(row) for row in page], "next_cursor": following})
+
+
+def _read_cursor(text: str) -> UUID:
+    try:
+        return UUID(bytes=base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError):
+        raise InvalidRequest("cursor is not one that this API gave out", param="cursor") from None
+
+
+@router.post("/{job_id}/cancel", response_model=schemas.Job, summary="Cancel a job")
+def cancel_job(job_id: str, who: Annotated[Caller, Depends(needs("generate"))]) -> Response:
+    """A job that has not started is canceled and refunded at once. A running one is asked to stop: `cancel_requested`
+    is true until it has, and its model decides whether it is refunded.
+    """
+    wanted = id_of(job_id, "job")
+    with certain() as conn:
+        canceled = canceling.cancel(conn, wanted, account_id=who.account_id)
+        row = reading.jobs_by_id(conn, [wanted])[wanted]  # here, since nothing may fail after the commit
+    ring(canceled.rings)
+    return answer(job_view(row))
+
+
+def _webhook(job_id: UUID) -> dict[str, Any] | None:
+    with transaction() as conn:
+        return reading.webhook(conn, job_id)
+
+
+async def _retry(request: Request) -> Response:
+    who = await permitted(request, "generate")
+    job_id = id_of(request.path_params["job_id"], "job")
+    key = key_of(request)
+    asked = body_hash({"retry_of": str(job_id)}) if key else b""
+
+    async def wanted() -> Order:
+        row: JobRow | None = await request.app.state.reads.ask(job_id)
+        if row is None or row.account_id != who.account_id:
+            raise NotFound(f"no job {job_id}", param="id")
+        if row.ended is None:
+            raise JobNotEnded("only a job that has ended can be ordered again", param="id")
+        access.check_model(who, row.model_id)
+        offer = offer_of(request, row.model_id)
+        values = await inputs.accepted(request, who.account_id, offer, offer.checked(row.input))
+        return Order(
+            uuid7(), who.account_id, offer, values, queue=row.queue, api_key_id=who.key_id,
+            key_budget=who.monthly_credits, idempotency_key=key, body_hash=asked, retry_of=job_id,
+            webhook=await request.app.state.places.ordinary.run(partial(_webhook, job_id)),
+        )  # fmt: skip
+
+    return await _ordered(request, who, key, asked, wanted)
+
+
+@lean_router.post("/{job_id}/retry", status_code=201, response_model=schemas.Job, summary="Order an ended job again")
+@handled_by(_retry, need="generate")
+def retry_job(
+    job_id: UUID, idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)] = None
+) -> None:
+    """A new job with the same input, at today's price; `retry_of` names the old one, which stays as it ended. With an
+    `Idempotency-Key` it is ordered once, as with `POST /v1/jobs`.
+    """
+
+
+def examples() -> dict[str, Any]:
+    """A job as the OpenAPI document shows it."""
+    job_id = "01a1fd03-f4e4-7365-bf9d-4827335166ca"
+    return {
+        "id": job_id, "status": "succeeded", "model": "sketch-image",
+        "input": {"prompt": "a harbour at dawn", "width": 768, "height": 768, "seed": 7, "count": 1, "format": "png"},
+        "queue": "interactive", "retry_of": None, "credits": {"reserved": 1, "charged": 1}, "progress": 100,
+        "waiting": None, "cancel_requested": False, "attempts": 1, "error": None,
+        "outputs": [
+            {
+                "id": "01a1fd04-0a12-7c55-9b1f-3d0a5c2e7f10", "url": "https://api.example.com/files/AaH9BAoSfFWbHz0KXC5_EA",
+                "thumbnail_url": "https://api.example.com/files/AaH9BAoSfFWbHz0KXC5_EA?thumbnail=1",
+                "media_type": "image/png", "size_bytes": 823144, "sha256": "9f86d081884c7d65" * 4, "width": 768,
+                "height": 768, "duration_seconds": None, "status": "stored", "expires_at": "2026-11-22T07:30:58Z",
+            }
+        ],
+        "created_at": "2026-11-21T07:30:57Z", "started_at": "2026-11-21T07:30:57Z", "ended_at": "2026-11-21T07:30:58Z",
+    }  # fmt: skip

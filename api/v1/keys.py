@@ -1,0 +1,130 @@
+"""/v1/keys: an account's API keys."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from psycopg import Connection
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth.keyring import by, needs
+from api.routes.once import Key, asked, once
+from api.routes.walls import WalledRoute
+from api.v1.schemas import Moment
+from common.settings import settings
+from models.access import api_keys as verbs
+from models.access import audit_log as acts
+from models.access import minting
+from models.access.scopes import Caller, Scope
+from models.db import certain, transaction
+
+router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=WalledRoute)
+
+
+class NewKey(BaseModel):
+    """A key to make."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$", examples=["render farm"])
+    scopes: list[Scope] = Field(list(verbs.DEFAULT_SCOPES), min_length=1, max_length=5)
+    models: list[str] | None = Field(None, description="Only these models may be ordered.", max_length=verbs.MAX_MODELS)
+    per_minute: int | None = Field(None, strict=True, ge=1, le=1_000_000, description="Requests per minute.")
+    monthly_credits: int | None = Field(
+        None, strict=True, ge=0, le=2**53, description="What its jobs may cost in a calendar month (UTC)."
+    )
+    expires_at: Moment | None = None
+
+
+class MadeKey(BaseModel):
+    """A new key. The secret is shown now and never again."""
+
+    id: UUID
+    secret: str = Field(examples=["hr_…"])
+
+
+class ShownKey(BaseModel):
+    """A key as it is listed."""
+
+    id: UUID
+    name: str
+    prefix: str
+    scopes: list[str]
+    models: list[str] | None
+    per_minute: int | None
+    monthly_credits: int | None
+    spent_this_month: int
+    uses: int = Field(description="Counted about every ten seconds.")
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    line_id: UUID = Field(description="The first of the keys that rotation made of one another: they share a budget.")
+    made_by: UUID | None = Field(description="The key that made it, whose budget is its too.")
+
+
+class Rotation(BaseModel):
+    """How to rotate."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap_hours: int | None = Field(None, strict=True, ge=0, le=720, description="How long the old key still works.")
+
+
+@router.get("", summary="List keys")
+def list_keys(
+    who: Annotated[Caller, Depends(needs("read"))],
+    revoked_before: Annotated[
+        UUID | None, Query(description="Only revoked keys, from the one before this: the next page.")
+    ] = None,
+) -> list[ShownKey]:
+    """Newest first: all that are not revoked, and the newest 1,000 of the revoked ones."""
+    with transaction() as conn:
+        found = verbs.listed(conn, who.account_id, revoked_before=revoked_before)
+    return [ShownKey(**each._asdict()) for each in found]
+
+
+@router.post("", status_code=201, response_model=MadeKey, summary="Make a key")
+def make_key(
+    body: NewKey, request: Request, who: Annotated[Caller, Depends(needs("write"))], idempotency_key: Key = None
+) -> Response:
+    """A key can do no more than who makes it, in any respect: what is not asked for is as the maker has it, and what it
+    spends and asks counts for the maker too. It ends with a maker that is revoked.
+    """
+
+    def make(conn: Connection[Any]) -> dict[str, Any]:
+        key_id, secret = minting.mint(conn, who, verbs.NewKey(**body.model_dump()))
+        acts.record(conn, by(who, request), "key.create", str(key_id), name=body.name, scopes=body.scopes)
+        return {"id": key_id, "secret": secret}
+
+    return once(who, idempotency_key, asked(request, body, by=who), make, status=201)
+
+
+@router.post("/{key_id}/rotate", status_code=201, response_model=MadeKey, summary="Rotate a key")
+def rotate_key(
+    key_id: UUID, body: Rotation, request: Request, who: Annotated[Caller, Depends(needs("write"))],
+    idempotency_key: Key = None,
+) -> Response:  # fmt: skip
+    """A new key that may do the same, with the same budget and end; the old one works for `overlap_hours` more. For the
+    key itself, and for who could have made it.
+    """
+    hours = settings().key_rotation_hours if body.overlap_hours is None else body.overlap_hours
+
+    def rotate(conn: Connection[Any]) -> dict[str, Any]:
+        new_id, secret = minting.rotate(conn, who, key_id, hours)
+        acts.record(conn, by(who, request), "key.rotate", str(key_id), new=str(new_id), overlap_hours=hours)
+        return {"id": new_id, "secret": secret}
+
+    return once(who, idempotency_key, asked(request, body, by=who), rotate, status=201)
+
+
+@router.delete("/{key_id}", status_code=204, summary="Revoke a key")
+def revoke_key(key_id: UUID, request: Request, who: Annotated[Caller, Depends(needs("delete"))]) -> Response:
+    """It and what it has made are refused everywhere within five seconds. Revoking it again changes nothing."""
+    with certain() as conn:
+        verbs.revoke(conn, key_id, account_id=who.account_id)
+        acts.record(conn, by(who, request), "key.revoke", str(key_id))
+    return Response(status_code=204)

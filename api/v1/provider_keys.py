@@ -1,0 +1,62 @@
+"""An account's own keys at providers (spec C1): its jobs then run under them."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, Path
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from starlette.responses import Response
+
+from api.auth.keyring import needs
+from api.routes.walls import WalledRoute
+from models.access.scopes import Caller
+from models.catalogue import provider_keys
+from models.db import certain, transaction
+
+router = APIRouter(tags=["provider keys"], route_class=WalledRoute)
+
+Name = Annotated[str, Path(description="The provider's name in the catalogue.", max_length=50)]
+
+
+class NewKey(BaseModel):
+    """A key to keep."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    key: SecretStr = Field(
+        min_length=8,
+        max_length=provider_keys.MAX_CHARACTERS,
+        description="The key itself. Encrypted at rest, never shown again.",
+    )
+
+
+class ShownKey(BaseModel):
+    """What is shown of a key."""
+
+    provider: str
+    hint: str = Field(description="Its last four characters.")
+    created_at: datetime
+
+
+@router.get("/v1/provider-keys", summary="List your keys at providers")
+def list_keys(who: Annotated[Caller, Depends(needs("read"))]) -> list[ShownKey]:
+    with transaction() as conn:
+        found = provider_keys.shown(conn, who.account_id)
+    return [ShownKey(**each._asdict()) for each in found]
+
+
+@router.put("/v1/provider-keys/{provider}", summary="Set your key at a provider", status_code=204)
+def set_key(
+    who: Annotated[Caller, Depends(needs("write"))], provider: Name, body: Annotated[NewKey, Body()]
+) -> Response:
+    """Replaces the one before."""
+    with certain() as conn:
+        provider_keys.save(conn, who.account_id, provider, body.key)
+    return Response(status_code=204)
+
+
+@router.delete("/v1/provider-keys/{provider}", summary="Forget your key at a provider", status_code=204)
+def remove_key(who: Annotated[Caller, Depends(needs("delete"))], provider: Name) -> Response:
+    with certain() as conn:
+        provider_keys.remove(conn, who.account_id, provider)
+    return Response(status_code=204)

@@ -1,0 +1,291 @@
+"""/v1/webhooks: where an account's events are told, the log of it, and sending again."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Depends, Query
+from psycopg import Connection
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth.keyring import needs
+from api.routes.cursors import cursor_of, id_of, read_cursor
+from api.routes.fast_routes import answer
+from api.routes.once import Key, asked, once
+from api.routes.walls import WalledRoute
+from api.v1.schemas import Moment
+from models.access.scopes import Caller
+from models.db import certain, transaction
+from models.events import deliveries
+from models.events import endpoints as webhooks
+from models.events.endpoints import EVENT_TYPES, MAX_DESCRIPTION_CHARACTERS, MAX_URL_CHARACTERS
+
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=WalledRoute)
+
+Reader = Annotated[Caller, Depends(needs("read"))]
+Writer = Annotated[Caller, Depends(needs("write"))]
+Deleter = Annotated[Caller, Depends(needs("delete"))]
+TEST = "webhook.test"
+
+
+def _known(kind: str) -> str:
+    if kind not in EVENT_TYPES:
+        raise ValueError(f"there is no event {kind[:40]!r}; there are {', '.join(EVENT_TYPES)}")
+    return kind
+
+
+Url = Annotated[str, Field(max_length=MAX_URL_CHARACTERS, description="http or https, at a public address.")]
+Events = Annotated[
+    list[Annotated[str, AfterValidator(_known)]], Field(max_length=32, description="Only these; empty: all.")
+]
+Description = Annotated[
+    str, StringConstraints(max_length=MAX_DESCRIPTION_CHARACTERS, pattern=r"^[^\x00]*$"), Field(description="For you.")
+]
+
+
+class NewWebhook(BaseModel):
+    """An address to tell events to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Url
+    events: Events = []
+    description: Description = ""
+
+
+class WebhookChange(BaseModel):
+    """What to change. `enabled: true` switches a webhook on again that was switched off."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Url | None = None
+    events: Events | None = None
+    description: Description | None = None
+    enabled: bool | None = None
+
+
+class Webhook(BaseModel):
+    """An address that events are told to."""
+
+    id: UUID
+    url: str
+    description: str
+    events: list[str]
+    enabled: bool
+    disabled_reason: str | None
+    failing_since: datetime | None
+    previous_secret_until: datetime | None
+    created_at: datetime
+
+
+class WebhookWithSecret(Webhook):
+    """With its secret, which is shown this once."""
+
+    secret: str
+
+
+class WebhookList(BaseModel):
+    """All of the account's, oldest first."""
+
+    data: list[Webhook]
+
+
+class DefaultSecret(BaseModel):
+    """What signs deliveries to addresses that jobs bring."""
+
+    key: str
+
+
+class Attempt(BaseModel):
+    """One attempt. `status` is null where no answer came; `error` says why."""
+
+    at: datetime
+    url: Annotated[str | None, Field(description="Where it was sent.")] = None
+    status: int | None
+    milliseconds: int
+    error: str | None
+    response: Annotated[str | None, Field(description="The answer's first 1,024 characters.")]
+
+
+class DeliveryView(BaseModel):
+    """One event for one receiver. Its id is the `webhook-id` header of every attempt; the body of the request is
+    `{"type": event_type, "timestamp": event_at, "data": {…data, "job_id", "number": event_number}}`.
+    """
+
+    id: UUID
+    webhook_id: UUID | None
+    url: Annotated[str | None, Field(description="Where a job brought the address.")]
+    event_number: int | None
+    event_type: str
+    event_at: datetime
+    job_id: UUID | None
+    data: dict[str, Any]
+    status: Literal["pending", "delivered", "failed", "disabled"]
+    attempts: int
+    next_at: datetime | None
+    delivered_at: datetime | None
+    log: list[Attempt]
+    created_at: datetime
+
+
+class DeliveryPage(BaseModel):
+    """Deliveries, newest first."""
+
+    data: list[DeliveryView]
+    next_cursor: str | None
+
+
+class Again(BaseModel):
+    """Which deliveries to send again: of this time, those that did not arrive, or all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: Moment
+    until: Moment | None = None
+    which: Literal["failed", "all"] = "failed"
+
+
+class Count(BaseModel):
+    """How many. At most 10,000 in one call: call again until it is less."""
+
+    count: int
+
+
+class Sent(BaseModel):
+    """The delivery to look for in the log."""
+
+    delivery_id: UUID
+
+
+def webhook_id_of(text: str) -> UUID | None:
+    """A webhook's id; `default` stands for the addresses that jobs bring."""
+    return None if text == "default" else id_of(text, "webhook")
+
+
+def delivery_view(row: deliveries.Logged) -> dict[str, Any]:
+    """A delivery as it is answered."""
+    shown = row._asdict()
+    return {"id": shown.pop("id"), "webhook_id": shown.pop("endpoint_id"), **shown}
+
+
+@router.get("/default/secret", summary="The secret that signs webhooks of single jobs")
+def default_secret(who: Writer) -> DefaultSecret:
+    with certain() as conn:
+        return DefaultSecret(key=webhooks.default_secrets(conn, who.account_id)[0])
+
+
+@router.post("/default/rotate", response_model=DefaultSecret, summary="Replace that secret")
+def rotate_default(who: Writer, request: Request, idempotency_key: Key = None) -> Response:
+    """The old one signs besides the new one for a day, so that you can change over without a gap."""
+    return once(
+        who, idempotency_key, asked(request), lambda conn: {"key": webhooks.rotate_default(conn, who.account_id)}
+    )
+
+
+@router.post("", status_code=201, response_model=WebhookWithSecret, summary="Add a webhook")
+def create(who: Writer, request: Request, body: Annotated[NewWebhook, Body()], idempotency_key: Key = None) -> Response:
+    """Keep the `secret`: it is not shown again."""
+
+    def make(conn: Connection[Any]) -> dict[str, Any]:
+        made, secret = webhooks.create(conn, who.account_id, body.url, body.events, body.description)
+        return {**made._asdict(), "secret": secret}
+
+    return once(who, idempotency_key, asked(request, body), make, status=201, location="/v1/webhooks/{id}")
+
+
+@router.get("", response_model=WebhookList, summary="List webhooks")
+def list_webhooks(who: Reader) -> Response:
+    with transaction() as conn:
+        return answer({"data": [each._asdict() for each in webhooks.listed(conn, who.account_id)]})
+
+
+@router.get("/{webhook_id}", response_model=Webhook, summary="Look at a webhook")
+def get(who: Reader, webhook_id: str) -> Response:
+    with transaction() as conn:
+        return answer(webhooks.find(conn, who.account_id, id_of(webhook_id, "webhook"))._asdict())
+
+
+@router.patch("/{webhook_id}", response_model=Webhook, summary="Change a webhook")
+def change(who: Writer, webhook_id: str, body: Annotated[WebhookChange, Body()]) -> Response:
+    with certain() as conn:
+        return answer(
+            webhooks.change(conn, who.account_id, id_of(webhook_id, "webhook"), **body.model_dump())._asdict()
+        )
+
+
+@router.delete("/{webhook_id}", status_code=204, summary="Remove a webhook")
+def remove(who: Deleter, webhook_id: str) -> Response:
+    with certain() as conn:
+        webhooks.remove(conn, who.account_id, id_of(webhook_id, "webhook"))
+    return Response(status_code=204)
+
+
+@router.post("/{webhook_id}/rotate", response_model=WebhookWithSecret, summary="Replace a webhook's secret")
+def rotate(who: Writer, request: Request, webhook_id: str, idempotency_key: Key = None) -> Response:
+    """The old secret signs besides the new one for a day: each delivery then carries two signatures."""
+    wanted = id_of(webhook_id, "webhook")
+
+    def replace(conn: Connection[Any]) -> dict[str, Any]:
+        made, secret = webhooks.rotate(conn, who.account_id, wanted)
+        return {**made._asdict(), "secret": secret}
+
+    return once(who, idempotency_key, asked(request), replace)
+
+
+@router.post("/{webhook_id}/test", status_code=202, response_model=Sent, summary="Send a test event")
+def send_test(who: Writer, request: Request, webhook_id: str, idempotency_key: Key = None) -> Response:
+    """Sends `webhook.test`, whatever the webhook's filter; see the log for what came of it."""
+    wanted = id_of(webhook_id, "webhook")
+
+    def send(conn: Connection[Any]) -> dict[str, Any]:
+        webhooks.count_test(conn, who.account_id, wanted)
+        message = {"message": "It works."}
+        return {"delivery_id": deliveries.send(conn, who.account_id, wanted, TEST, message, endpoint_id=wanted)}
+
+    return once(who, idempotency_key, asked(request), send, status=202)
+
+
+@router.get("/{webhook_id}/deliveries", response_model=DeliveryPage, summary="The log of deliveries")
+def log(
+    who: Reader,
+    webhook_id: str,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    status: Annotated[Literal["pending", "delivered", "failed", "disabled"] | None, Query()] = None,
+) -> Response:
+    """Newest first, with each attempt's answer and time. `default` in place of an id: those of single jobs' webhooks."""
+    wanted, before = webhook_id_of(webhook_id), read_cursor(cursor) if cursor is not None else None
+    with transaction() as conn:
+        rows = deliveries.logged(conn, who.account_id, wanted, status=status, before=before, limit=limit + 1)
+    following = cursor_of(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None
+    return answer({"data": [delivery_view(row) for row in rows[:limit]], "next_cursor": following})
+
+
+@router.post(
+    "/{webhook_id}/deliveries/{delivery_id}/redeliver", response_model=DeliveryView, summary="Send a delivery again"
+)
+def redeliver(
+    who: Writer, request: Request, webhook_id: str, delivery_id: str, idempotency_key: Key = None
+) -> Response:
+    """At once, and with all its attempts before it again. The `webhook-id` stays the same."""
+    wanted, delivery = webhook_id_of(webhook_id), id_of(delivery_id, "delivery")
+    return once(
+        who, idempotency_key, asked(request),
+        lambda conn: delivery_view(deliveries.redeliver(conn, who.account_id, wanted, delivery)),
+    )  # fmt: skip
+
+
+@router.post("/{webhook_id}/redeliver", response_model=Count, summary="Send a time's deliveries again")
+def redeliver_range(
+    who: Writer, request: Request, webhook_id: str, body: Annotated[Again, Body()], idempotency_key: Key = None
+) -> Response:
+    """For after an outage: everything from `since` on that did not arrive. `default`: of single jobs' webhooks."""
+    wanted, all_ = webhook_id_of(webhook_id), body.which == "all"
+    return once(
+        who, idempotency_key, asked(request, body),
+        lambda conn: {
+            "count": deliveries.redeliver_range(conn, who.account_id, wanted, body.since, body.until, all_=all_)
+        },
+    )  # fmt: skip
