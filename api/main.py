@@ -39,7 +39,7 @@ from common import scratch
 from common.errors import Unavailable
 from common.settings import settings
 from models import db, starting
-from workers import enqueue
+from workers import doorbell as enqueue
 
 ROUTERS = (
     events.router,

@@ -17,7 +17,7 @@ from models.db import transaction
 from models.jobs import submit
 from models.jobs.dispatch import Ring
 from models.jobs.submit import Accepted, Order
-from workers import enqueue
+from workers import doorbell as enqueue
 
 LISTENERS = 2000
 JOBS = 200

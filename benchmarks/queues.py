@@ -18,7 +18,7 @@ from models.catalogue import entries as catalogue
 from models.db import transaction
 from models.jobs.dispatch import Ring
 from models.jobs.submit import Accepted, Order, submit
-from workers.enqueue import ring
+from workers.doorbell import ring
 
 JOBS = 3000
 TASKS = 6000

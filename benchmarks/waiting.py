@@ -8,7 +8,7 @@ from benchmarks.queues import _alive, _place
 from benchmarks.stand import Report, Stand, _entry, cpu_seconds, memory_mb
 from models.catalogue import entries as catalogue
 from models.db import transaction
-from workers.enqueue import ring
+from workers.doorbell import ring
 
 JOBS = 10_000
 POLL_SECONDS = 60.0

@@ -7,7 +7,7 @@ from typing import NoReturn
 import typer
 from rich.markup import escape
 
-from cli import catalogue, client, identity, local, operate, parked, report
+from cli.commands import catalogue, client, identity, local, operate, parked, report
 from cli.output import errors
 from common import first, logs
 from common.errors import DatabaseAway, DomainError
@@ -15,7 +15,8 @@ from common.redact import redacted
 from common.settings import WrongSettings
 from models import db
 from storage.errors import StorageError
-from workers import enqueue, pressure
+from workers import doorbell as enqueue
+from workers.calls import limits as pressure
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 for part in (local, client, identity, operate, parked, report):

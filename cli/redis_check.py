@@ -6,7 +6,7 @@ import redis
 
 from common.redis_client import redis_client
 from common.settings import settings
-from workers.enqueue import LIVE, NAMESPACE, WAKE
+from workers.doorbell import LIVE, NAMESPACE, WAKE
 
 PROBE = "doctor"
 

@@ -15,10 +15,11 @@ from common.settings import settings
 from models import db, starting
 from models.db import transaction
 from models.fleet import processes as fleet
-from scheduler import accounts, jobs, results, upkeep, uploads
-from scheduler.clock import Watch
+from scheduler.duties import accounts, jobs, results, uploads
+from scheduler.duties import retention as upkeep
+from scheduler.duties.clock import Watch
 from scheduler.turns import Did
-from workers import enqueue
+from workers import doorbell as enqueue
 
 log = logging.getLogger("scheduler")
 

@@ -18,7 +18,8 @@ from models import db
 from models.schema import prepare as setup
 from storage import s3
 from tests.support import OWN_SECRET, System
-from workers import enqueue, pressure
+from workers import doorbell as enqueue
+from workers.calls import limits as pressure
 
 os.environ["COLUMNS"] = "200"  # tables and sentences of the command line are not broken, wherever the tests run
 _numbers = itertools.count(1)

@@ -13,7 +13,7 @@ import orjson
 from models.db import transaction
 from models.events import log as events
 from tests.conftest import environment
-from workers.deliver import Sender
+from workers.deliver.main import Sender
 
 PIECE = 65_536
 

@@ -15,7 +15,7 @@ from dramatiq.errors import ConnectionClosed
 
 from common.redis_client import redis_client
 from common.settings import settings
-from workers.enqueue import NAMESPACE, WAKE
+from workers.doorbell import NAMESPACE, WAKE
 
 IDLE_SECONDS = 1  # the longest wait for a token; below the socket's time-out, and short enough to stop by
 SOCKET_SECONDS = 15.0

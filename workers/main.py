@@ -20,10 +20,11 @@ from common import scratch
 from common.settings import settings
 from models import db, starting
 from models.jobs.tables import QUEUES
-from workers import enqueue, pressure
-from workers.advance import Advance
+from workers import doorbell as enqueue
 from workers.broker import make_broker
-from workers.leases import Keeper
+from workers.calls import limits as pressure
+from workers.steps.advance import Advance
+from workers.steps.leases import Keeper
 from workers.watch import dead_threads, until_stopped_or_dead
 
 log = logging.getLogger("workers")

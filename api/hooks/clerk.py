@@ -18,7 +18,7 @@ from common.settings import settings, webhook_key
 from models.db import certain
 from models.identity import clerk
 from models.identity.clerk import SOURCE
-from workers.enqueue import ring
+from workers.doorbell import ring
 
 router = APIRouter(tags=["hooks"])
 

@@ -12,7 +12,7 @@ from api.routes.walls import Wall
 from common.errors import BodyTooLarge
 from models.db import certain
 from models.jobs import callbacks
-from workers.enqueue import ring
+from workers.doorbell import ring
 
 router = APIRouter(tags=["hooks"])
 

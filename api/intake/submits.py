@@ -14,7 +14,7 @@ from models.db import CommitUnknown, certain
 from models.jobs import submit
 from models.jobs.dispatch import Ring
 from models.jobs.submit import Accepted, Answer, Locked, Order
-from workers.enqueue import ring
+from workers.doorbell import ring
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import redis
 from api.live.hub import Live
 from common.redis_client import async_redis_client
 from common.settings import settings
-from workers.enqueue import LIVE, LIVE_KINDS
+from workers.doorbell import LIVE, LIVE_KINDS
 
 log = logging.getLogger(__name__)
 

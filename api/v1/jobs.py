@@ -35,7 +35,7 @@ from models.jobs import cancel as canceling
 from models.jobs import reads as reading
 from models.jobs.reads import JobRow
 from models.jobs.submit import Accepted, Order, body_hash
-from workers.enqueue import ring
+from workers.doorbell import ring
 
 lean_router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=LeanRoute)
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=WalledRoute)

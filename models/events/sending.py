@@ -23,7 +23,7 @@ from models.events import log as events
 LOG_ENTRIES = 20  # kept of one delivery
 LOG_CHARACTERS = 4096  # of each text in an entry
 GIVE_UP_BATCH = 1000
-MAX_ATTEMPTS = 10  # the pauses between them: workers.receivers.SCHEDULE
+MAX_ATTEMPTS = 10  # the pauses between them: workers.deliver.post.SCHEDULE
 MAX_LOST = 100  # deliveries of one line that are given up in one look, because their senders died of each of them
 LOST = "its sender was stopped before it could write down the answer"
 

@@ -23,7 +23,7 @@ class LiveAttempt(NamedTuple):
     phase: str
     provider_job_id: str | None = None
     own_key: bytes | None = None  # sealed; see Attempt
-    delivered: Mapping[str, Any] | None = None  # workers.delivered
+    delivered: Mapping[str, Any] | None = None  # workers.steps.delivered
     age_seconds: float = 0.0
     delivered_age_seconds: float = 0.0
 

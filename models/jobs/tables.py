@@ -215,7 +215,7 @@ class Attempt(SQLModel, table=True):
     charged: bool | None = Field(default=None, sa_type=Boolean, nullable=True)
     cost_usd_micros: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
     usage: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
-    delivered: dict[str, Any] | None = Field(  # workers.delivered
+    delivered: dict[str, Any] | None = Field(  # workers.steps.delivered
         default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)
     )
     delivered_at: datetime | None = moment()

@@ -26,8 +26,8 @@ from models.files.uploads import NewUpload
 from models.identity import clerk
 from models.jobs import end as ending
 from models.jobs.end import AttemptEnd, Ending, NewAsset
-from scheduler import accounts as account_duties
-from scheduler import results as result_duties
+from scheduler.duties import accounts as account_duties
+from scheduler.duties import results as result_duties
 from tests.conftest import environment
 from tests.support import assert_books_are_clean, claimed, key_of, model, one, placed, rows
 

@@ -294,7 +294,7 @@ def test_who_waits_while_nothing_can_be_read_is_answered_with_the_job(
 def test_a_cancel_whose_bell_cannot_be_rung_is_done(
     http: TestClient, who: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from workers import enqueue
+    from workers import doorbell as enqueue
 
     def broken(*_args: object, **_kwargs: object) -> bool:
         raise OSError("no bell")

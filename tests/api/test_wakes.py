@@ -17,7 +17,7 @@ from models.credits import ledger as credits
 from models.db import transaction
 from tests.conftest import environment
 from tests.support import account
-from workers.enqueue import LIVE
+from workers.doorbell import LIVE
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cli import catalogue as command
+from cli.commands import catalogue as command
 from cli.main import app
 from models.catalogue.entries import STANDARD_FILE
 from models.catalogue.providers import providers

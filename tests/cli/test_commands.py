@@ -16,8 +16,8 @@ from models.catalogue.providers import ProviderLimits
 from models.db import transaction
 from models.events import deliveries
 from tests.support import System, account, balance, claimed, key_of, model, one, placed
-from workers import pressure
-from workers.pressure import Report
+from workers.calls import limits as pressure
+from workers.calls.limits import Report
 
 ROOT = Path(__file__).resolve().parents[2]
 

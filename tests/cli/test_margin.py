@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from cli.commands.report import MOST_PICTURES, series
 from cli.main import app
-from cli.report import MOST_PICTURES, series
 from models.credits.margin import MarginRow
 from models.jobs.end import Ending
 from tests.models.test_margin import done, ordered, tried

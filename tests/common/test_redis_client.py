@@ -22,7 +22,8 @@ from models.jobs.dispatch import Ring
 from tests.conftest import environment
 from tests.support import eventually
 from tests.tls import papers, tls
-from workers import enqueue, pressure
+from workers import doorbell as enqueue
+from workers.calls import limits as pressure
 
 PASSWORD = "p@ss/word:%"
 QUOTED = "p%40ss%2Fword%3A%25"

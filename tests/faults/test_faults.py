@@ -16,7 +16,7 @@ import redis
 from common.settings import settings
 from models.db import transaction
 from scheduler import main as scheduler
-from scheduler import results as result_duties
+from scheduler.duties import results as result_duties
 from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment
@@ -25,7 +25,7 @@ from tests.far_side.book import Book
 from tests.far_side.openai import OpenAIFarSide
 from tests.proxies import Mode, proxy
 from tests.support import System, account, assert_books_are_clean, balance, eventually, model, one, rows
-from workers.advance import FAULT_POINTS
+from workers.steps.advance import FAULT_POINTS
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 

@@ -28,7 +28,7 @@ def fill():
 fill()  # before anything has looked for a folder
 from starlette.testclient import TestClient
 from api.main import make_app
-from cli.operate import _doctor_temporary
+from cli.commands.operate import _doctor_temporary
 try:
     print(_doctor_temporary())
 except RuntimeError as error:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from models.accounts import subscriptions
 from models.db import transaction
-from scheduler import results as result_duties
+from scheduler.duties import results as result_duties
 from storage.s3 import storage
 from tests.conftest import environment
 from tests.support import System, account, assert_books_are_clean, balance, ended, eventually, model, one, rows

@@ -24,7 +24,7 @@ from models.jobs.dispatch import Ring
 from tests.conftest import environment
 from tests.listening import Listening, Wire
 from tests.support import System, account, assert_books_are_clean, eventually, key_of, model, one, placed
-from workers import enqueue
+from workers import doorbell as enqueue
 
 pytestmark = pytest.mark.timeout(180)
 BEATS = {"HEARTBEAT_SECONDS": "1"}

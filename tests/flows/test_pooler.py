@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from cli.operate import _doctor_database
+from cli.commands.operate import _doctor_database
 from tests.conftest import environment
 from tests.poolers import needs_pgbouncer, pgbouncer
 from tests.support import System, account, assert_books_are_clean, balance, ended, eventually, model

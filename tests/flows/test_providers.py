@@ -217,7 +217,7 @@ def test_a_lost_answer_parks_the_job_until_an_operator_decides(system: System, f
 
         def decide(job_id: Any, *, again: bool) -> bool:
             from common.errors import NotFound
-            from workers.enqueue import ring
+            from workers.doorbell import ring
 
             try:
                 with transaction() as conn:

@@ -13,7 +13,7 @@ import pytest
 import api.main
 import cli.main
 import scheduler.main
-import workers.deliver
+import workers.deliver.main
 import workers.main
 from common.foreign import is_foreign
 from tests.common.test_places import DATABASES, MAIL, REDIS, SECRET, WEB
@@ -29,7 +29,7 @@ NONSENSE = {
 }  # fmt: skip
 PROCESSES: dict[str, Callable[[], None]] = {
     "api": api.main.main, "worker": lambda: workers.main.main([]), "scheduler": scheduler.main.main,
-    "deliver": lambda: workers.deliver.main([]),
+    "deliver": lambda: workers.deliver.main.main([]),
 }  # fmt: skip
 COMMANDS = [["queues"], ["audit"], ["jobs"], ["account", "x"], ["migrate"], ["margin"], ["catalogue", "show", "x"]]
 CASES = [(name, value.replace("{}", SECRET)) for name, values in NONSENSE.items() for value in values]

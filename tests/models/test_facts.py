@@ -9,7 +9,7 @@ from models.jobs import steps as runs
 from models.jobs.end import AttemptEnd, Ending, Unread
 from models.jobs.facts import NOWHERE, Told
 from models.jobs.steps import Claim
-from scheduler import jobs as duties
+from scheduler.duties import jobs as duties
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, placed
 
 pytestmark = pytest.mark.usefixtures("database")

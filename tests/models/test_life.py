@@ -8,7 +8,7 @@ from models.jobs import cancel, facts
 from models.jobs import end as ending
 from models.jobs import steps as runs
 from models.jobs.end import AttemptEnd, Ending
-from scheduler import jobs as duties
+from scheduler.duties import jobs as duties
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, placed, rows
 
 pytestmark = pytest.mark.usefixtures("database")

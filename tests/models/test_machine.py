@@ -35,9 +35,9 @@ from models.jobs import steps as runs
 from models.jobs.dispatch import dispatch
 from models.jobs.end import AttemptEnd, Ending, NewAsset
 from models.jobs.submit import Accepted
-from scheduler import accounts as account_duties
-from scheduler import jobs as duties
-from scheduler import results as result_duties
+from scheduler.duties import accounts as account_duties
+from scheduler.duties import jobs as duties
+from scheduler.duties import results as result_duties
 from tests.conftest import environment, fresh_database
 from tests.models.books import Books, Paid
 from tests.support import account, assert_books_are_clean, model, one, order, place, rows

@@ -13,7 +13,7 @@ from common.errors import InvalidRequest
 from models.accounts import subscriptions
 from models.accounts.subscriptions import MAX_MONTHS, month_after, months_between
 from models.db import transaction
-from scheduler import accounts as duties
+from scheduler.duties import accounts as duties
 from tests.models.test_budgets import at
 from tests.support import account, assert_books_are_clean, balance, one, rows
 

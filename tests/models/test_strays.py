@@ -10,7 +10,7 @@ from models.jobs import end as ending
 from models.jobs import steps as runs
 from models.jobs.end import AttemptEnd, Ending
 from models.jobs.steps import Claim
-from scheduler import jobs as duties
+from scheduler.duties import jobs as duties
 from tests.support import account, claimed, model, placed
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -7,7 +7,7 @@ from models.db import transaction
 from models.jobs import submit
 from models.jobs.end import Ending, end
 from models.jobs.submit import EXPECTED_BYTES, Accepted, Locked
-from scheduler import upkeep
+from scheduler.duties import retention as upkeep
 from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, rows
 

@@ -8,8 +8,8 @@ import pytest
 from common.errors import InvalidRequest, NotFound
 from models.accounts import subscriptions
 from models.db import transaction
-from scheduler import accounts as duties
-from scheduler import upkeep
+from scheduler.duties import accounts as duties
+from scheduler.duties import retention as upkeep
 from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, balance, one, rows
 

@@ -26,8 +26,8 @@ from models.jobs import end as ending
 from models.jobs import steps as runs
 from models.jobs.end import AttemptEnd, Ending
 from models.jobs.submit import Accepted
-from scheduler import accounts as account_duties
-from scheduler import jobs as job_duties
+from scheduler.duties import accounts as account_duties
+from scheduler.duties import jobs as job_duties
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, placed, rows
 
 

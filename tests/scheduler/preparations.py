@@ -25,16 +25,16 @@ from models.identity import inbound
 from models.jobs import callbacks
 from models.jobs import end as ending
 from models.jobs.end import AttemptEnd, Ending, NewAsset
-from scheduler import results as result_duties
-from scheduler import upkeep
-from scheduler import uploads as upload_duties
+from scheduler.duties import results as result_duties
+from scheduler.duties import retention as upkeep
+from scheduler.duties import uploads as upload_duties
 from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment
 from tests.files import picture
 from tests.receivers import tell
 from tests.support import account, claimed, key_of, model, one, placed, rows, uploaded
-from workers.enqueue import NAMESPACE
+from workers.doorbell import NAMESPACE
 
 LATE = {"CLOCK_OFFSET_SECONDS": str(30 * 3600)}
 

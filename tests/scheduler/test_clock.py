@@ -12,9 +12,9 @@ from common.settings import settings
 from models.db import transaction
 from models.jobs import facts
 from models.jobs import steps as runs
-from scheduler import jobs as job_duties
 from scheduler import main as scheduler
-from scheduler.clock import Watch
+from scheduler.duties import jobs as job_duties
+from scheduler.duties.clock import Watch
 from scheduler.main import run_turn
 from tests.conftest import environment
 from tests.receivers import receivers, sending, tell

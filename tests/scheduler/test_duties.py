@@ -14,10 +14,10 @@ from models.events import log as events
 from models.files.results import find_result
 from models.fleet import processes as fleet
 from models.identity import inbound
-from scheduler import accounts as account_duties
 from scheduler import main as scheduler
-from scheduler import results as result_duties
-from scheduler import upkeep
+from scheduler.duties import accounts as account_duties
+from scheduler.duties import results as result_duties
+from scheduler.duties import retention as upkeep
 from scheduler.main import Duty, duties, run_turn
 from storage import keys
 from storage.s3 import storage

@@ -17,7 +17,7 @@ from models.events import deliveries
 from models.events import endpoints as webhooks
 from models.events import sending as lines
 from models.schema.tables import metadata
-from scheduler import upkeep
+from scheduler.duties import retention as upkeep
 from tests.conftest import environment
 from tests.receivers import receivers
 from tests.support import account, one, rows

@@ -18,11 +18,11 @@ from models.credits import ledger as credits
 from models.db import transaction
 from models.events import announcements
 from models.fleet import processes as fleet
-from scheduler import accounts as account_duties
-from scheduler import jobs as job_duties
 from scheduler import main as scheduler
-from scheduler import results as result_duties
-from scheduler import uploads as upload_duties
+from scheduler.duties import accounts as account_duties
+from scheduler.duties import jobs as job_duties
+from scheduler.duties import results as result_duties
+from scheduler.duties import uploads as upload_duties
 from scheduler.main import Duty, run_turn
 from scheduler.turns import Aside, Did, each
 from tests.conftest import environment

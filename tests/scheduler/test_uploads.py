@@ -11,7 +11,7 @@ from models.db import transaction
 from models.files import uploads
 from models.jobs import end as ending
 from models.jobs.end import Ending
-from scheduler import uploads as duties_of_uploads
+from scheduler.duties import uploads as duties_of_uploads
 from scheduler.main import duties, run_turn
 from storage import keys
 from storage.s3 import storage

@@ -8,7 +8,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from common.settings import Settings
-from scheduler import results
+from scheduler.duties import results
 from storage import keys, s3
 from storage.s3 import Storage, StorageError
 from tests.storage.contract import BODY, Contract

@@ -36,7 +36,8 @@ from tests.sweep.far import SECRET, FarSides
 from tests.sweep.kinds import KINDS
 from tests.workers.test_mail import Box
 from tests.workers.test_mail import server as mail_server
-from workers import enqueue, pressure
+from workers import doorbell as enqueue
+from workers.calls import limits as pressure
 from workers.providers.sketch.book import Book
 
 PAUSE_SECONDS = 0.003  # what our own code waits for here, instead of the time it wanted

@@ -21,9 +21,9 @@ from models.fleet import processes as fleet
 from scheduler.main import duties
 from tests.sweep.boundary import Killed
 from tests.sweep.house import House, forget_rests
-from workers import deliver
-from workers.advance import Advance
-from workers.leases import Keeper
+from workers.deliver import main as deliver
+from workers.steps.advance import Advance
+from workers.steps.leases import Keeper
 
 log = logging.getLogger(__name__)
 

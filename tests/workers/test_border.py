@@ -19,7 +19,7 @@ from models.db import transaction
 from models.jobs import callbacks, cancel, words
 from models.jobs import steps as runs
 from models.jobs.steps import Claim
-from scheduler import jobs as duties
+from scheduler.duties import jobs as duties
 from storage import keys
 from storage.s3 import Storage, StorageError, storage
 from tests.far_side import deployment
@@ -28,9 +28,9 @@ from tests.far_side.replicate import signed
 from tests.far_side.server import Answer, Ask, as_json
 from tests.support import account, assert_books_are_clean, balance, claimed, one, placed, rows
 from tests.workers.steps import HOUR, SECRET, worker
-from workers.advance import Advance
-from workers.asking import Asking
-from workers.leases import Hold, LeaseLost
+from workers.calls.call import Asking
+from workers.steps.advance import Advance
+from workers.steps.leases import Hold, LeaseLost
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -156,9 +156,13 @@ def test_what_only_this_process_has_is_brought_away_when_it_cannot_be_read(paint
     """A fault of ours in measuring: the bytes are in the row, or in the bucket as they came, before it is let go."""
     offer = deployment.routed("dall-e", DALL_E)
     job_id = placed(account(amount=5), offer)
-    limit = patch("workers.collect.DATA_BYTES", 10) if size == "large" else patch("workers.collect.DATA_BYTES", 65536)
+    limit = (
+        patch("workers.steps.collect.DATA_BYTES", 10)
+        if size == "large"
+        else patch("workers.steps.collect.DATA_BYTES", 65536)
+    )
     with worker() as advance:
-        with limit, patch("workers.collect.measure_picture", side_effect=OverflowError("a fault of ours")):
+        with limit, patch("workers.steps.collect.measure_picture", side_effect=OverflowError("a fault of ours")):
             advance(job_id)
         [output] = one("select delivered from attempts")[0]["outputs"]
         assert ("data" in output) == (size == "small")
@@ -174,7 +178,7 @@ def test_a_full_disk_while_collecting_is_waited_for(painter: Any) -> None:
     job_id = placed(account(amount=5), offer)
     full = OSError(28, "No space left on device")
     with worker() as advance:
-        with patch("workers.collect._spool", side_effect=full):
+        with patch("workers.steps.collect._spool", side_effect=full):
             advance(job_id)
         assert one("select phase from attempts") == ("delivered",)
         steps(advance, job_id)
@@ -242,7 +246,7 @@ def test_a_killed_collector_leaves_all_that_the_next_one_needs(painter: Any) -> 
         """Nobody catches it, as nobody catches a kill."""
 
     with worker() as advance:
-        with patch("workers.collecting.Collector.collect", side_effect=Killed), pytest.raises(Killed):
+        with patch("workers.steps.collecting.Collector.collect", side_effect=Killed), pytest.raises(Killed):
             advance(job_id)
         rescued(job_id)
         steps(advance, job_id)
@@ -501,7 +505,9 @@ def test_a_cancel_that_meets_a_delivered_result_is_what_the_model_says(
     painter.script["*"] = {"answer": "url"}
     job_id = placed(who := account(amount=5), deployment.routed("dall-e", DALL_E, on_cancel=policy))
     with worker() as advance:
-        with patch("workers.collecting.Collector.collect", side_effect=StorageError("S3 is away", retryable=True)):
+        with patch(
+            "workers.steps.collecting.Collector.collect", side_effect=StorageError("S3 is away", retryable=True)
+        ):
             advance(job_id)
         with transaction() as conn:
             assert not cancel.cancel(conn, job_id).ended

@@ -18,7 +18,7 @@ from models.catalogue.providers import ProviderLimits
 from models.db import transaction
 from models.jobs import callbacks, cancel
 from models.jobs import reconcile as parked
-from scheduler import jobs as duties
+from scheduler.duties import jobs as duties
 from storage.s3 import Storage, StorageError, storage
 from tests.conftest import environment
 from tests.far_side import deployment
@@ -30,13 +30,13 @@ from tests.far_side.server import Ask
 from tests.support import SCHEMA, account, assert_books_are_clean, balance, claimed, eventually, one, placed, rows
 from tests.workers.steps import HOUR, SECRET, SETTINGS, with_hook, worker
 from tests.workers.test_border import DALL_E, FLUX, due, once, outcome, rescued, steps
-from workers.advance import Advance
-from workers.asking import Asking
-from workers.leases import Hold, Keeper
-from workers.pressure import pressure
+from workers.calls.call import Asking
+from workers.calls.limits import pressure
 from workers.providers.base import ProviderError, Unjudged
 from workers.providers.http import Http
 from workers.providers.replicate import Replicate
+from workers.steps.advance import Advance
+from workers.steps.leases import Hold, Keeper
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -175,7 +175,7 @@ def test_a_file_that_cannot_be_had_when_a_lost_answer_is_asked_for_says_nothing_
 ) -> None:
     job_id = placed(account(amount=5), deployment.routed("own", OWN))
     house.faults.add("lose", method="POST")
-    from workers.inputs import UnusableInput
+    from workers.calls.inputs import UnusableInput
 
     error = UnusableInput("storage_failed", "away", field="image", retryable=True)
     if why != "S3 is away":
@@ -184,7 +184,7 @@ def test_a_file_that_cannot_be_had_when_a_lost_answer_is_asked_for_says_nothing_
         advance(job_id)
         assert one("select phase from attempts") == ("unknown",)
         due(job_id)
-        with patch("workers.inputs.gather", side_effect=error):
+        with patch("workers.calls.inputs.gather", side_effect=error):
             advance(job_id)
         assert rows("select phase from attempts") == [("unknown",)]
         steps(advance, job_id)
@@ -472,7 +472,7 @@ def test_what_was_written_down_and_cannot_be_read_any_more_ends_at_its_limit(pai
     painter.script["*"] = {"answer": "url"}
     job_id = placed(who := account(amount=5), deployment.routed("dall-e", DALL_E))
     with worker() as advance:
-        with patch("workers.collecting.Collector.collect", side_effect=StorageError("away", retryable=True)):
+        with patch("workers.steps.collecting.Collector.collect", side_effect=StorageError("away", retryable=True)):
             advance(job_id)
         with transaction() as conn:
             conn.execute("""update attempts set delivered = '{"outputs": [{"address": "nowhere"}]}'""")
@@ -500,9 +500,9 @@ def test_a_result_that_can_be_asked_for_again_holds_no_thread_while_s3_is_away(r
         with (
             patch.object(Storage, "put_bytes", side_effect=away),
             patch.object(Storage, "put_file", side_effect=away),
-            patch("workers.collect.DATA_BYTES", 10),
-            patch("workers.collecting.HOLD_PAUSE_SECONDS", 0.0),
-            patch("workers.collecting.log.warning", side_effect=[None] * 5 + [Endless]),
+            patch("workers.steps.collect.DATA_BYTES", 10),
+            patch("workers.steps.collecting.HOLD_PAUSE_SECONDS", 0.0),
+            patch("workers.steps.collecting.log.warning", side_effect=[None] * 5 + [Endless]),
         ):
             advance(job_id)
         assert outcome() == (None, None)
@@ -518,8 +518,8 @@ def test_a_worker_that_stops_while_s3_is_away_leaves_its_answer_in_the_row(paint
         with (
             patch.object(Storage, "put_bytes", side_effect=away),
             patch.object(Storage, "put_file", side_effect=away),
-            patch("workers.collect.DATA_BYTES", 10),
-            patch("workers.collecting.time.sleep", side_effect=lambda _s: advance._keeper.stopping.set()),
+            patch("workers.steps.collect.DATA_BYTES", 10),
+            patch("workers.steps.collecting.time.sleep", side_effect=lambda _s: advance._keeper.stopping.set()),
         ):
             advance(job_id)
         assert one("select phase from attempts") == ("delivered",)

@@ -15,7 +15,7 @@ from common.settings import settings
 from models.jobs.dispatch import Ring
 from tests.support import eventually
 from workers.broker import make_broker
-from workers.enqueue import ACTOR, NAMESPACE, WAKE, Sender
+from workers.doorbell import ACTOR, NAMESPACE, WAKE, Sender
 
 pytestmark = pytest.mark.usefixtures("database")
 

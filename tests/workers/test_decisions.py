@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.jobs.steps import Claim, LiveAttempt
-from workers.decisions import Next, back_off_seconds, measured_quantity_milli, next_step
+from workers.steps.decisions import Next, back_off_seconds, measured_quantity_milli, next_step
 
 CLAIM = Claim(
     job_id=uuid4(), account_id=uuid4(), token=1, owner="w", entry=SimpleNamespace(), input={}, queue="interactive",

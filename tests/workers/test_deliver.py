@@ -15,8 +15,8 @@ from models.events import sending as lines
 from models.events.sending import Line, Outcome, Parcel
 from tests.receivers import Receiver, receivers, sending, tell
 from tests.support import account, eventually, one, rows
-from workers.deliver import Held, send, serve
-from workers.receivers import SCHEDULE
+from workers.deliver.main import Held, send, serve
+from workers.deliver.post import SCHEDULE
 
 pytestmark = pytest.mark.usefixtures("database")
 

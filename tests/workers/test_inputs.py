@@ -16,7 +16,7 @@ from tests.conftest import environment
 from tests.files import huge_png, picture
 from tests.storage.between import between_us_and
 from tests.support import SCHEMA, account, claimed, model, placed, uploaded
-from workers.inputs import UnusableInput, gather, plain
+from workers.calls.inputs import UnusableInput, gather, plain
 
 pytestmark = pytest.mark.usefixtures("database")
 

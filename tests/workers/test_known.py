@@ -20,8 +20,8 @@ from tests.outages import set_read_only
 from tests.support import account, assert_books_are_clean, one, placed
 from tests.workers.steps import HOUR, SECRET, worker
 from tests.workers.test_border import DALL_E, FLUX, due, once, outcome, rescued
-from workers.advance import Advance
 from workers.providers.openai import OpenAI
+from workers.steps.advance import Advance
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -37,7 +37,7 @@ def test_an_answer_is_held_until_the_database_takes_it(painter: Any, answer: str
         set_read_only(url, on=False)
 
     painter.hook = once(lambda: set_read_only(url, on=True))
-    with worker() as advance, patch("workers.persist.time", SimpleNamespace(sleep=pause)):
+    with worker() as advance, patch("workers.steps.persist.time", SimpleNamespace(sleep=pause)):
         advance(job_id)
         assert pauses, "the database took everything at once"
         if outcome() != ("succeeded", None):  # what was known is written, and the end is decided again
@@ -73,14 +73,14 @@ def test_a_worker_whose_end_comes_too_late_leaves_the_result_where_it_is(painter
     job_id = placed(who := account(amount=5), deployment.routed("dall-e", DALL_E))
 
     def another_ends(advance: Advance) -> None:
-        with patch("workers.collecting.reached"):
+        with patch("workers.steps.collecting.reached"):
             rescued(job_id)
             advance(job_id)
         assert outcome() == ("succeeded", None)
 
     with worker() as advance:
         first = once_at("uploaded", lambda: another_ends(advance))
-        with patch("workers.collecting.reached", first):
+        with patch("workers.steps.collecting.reached", first):
             advance(job_id)
     stored = [item.key for item in storage().list_page(f"{keys.RESULTS}{who}/", None, 10)]
     assert stored == [one("select key from assets")[0]]

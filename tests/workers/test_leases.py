@@ -7,10 +7,10 @@ import pytest
 from models.db import transaction
 from models.jobs import cancel
 from models.jobs import steps as runs
-from scheduler import jobs as duties
+from scheduler.duties import jobs as duties
 from tests.conftest import environment
 from tests.support import account, claimed, eventually, model, one, placed, rows
-from workers.leases import Keeper
+from workers.steps.leases import Keeper
 
 
 @pytest.fixture

@@ -141,7 +141,7 @@ def test_people_without_an_address_and_events_that_are_no_news_get_no_mail() -> 
 
 
 def test_starttls_is_insisted_on() -> None:
-    from workers import mail
+    from workers.deliver import mail
 
     with mailing("smtp+starttls") as port, server(Box(), port):
         with pytest.raises(smtplib.SMTPNotSupportedError):

@@ -16,8 +16,8 @@ from tests.conftest import environment
 from tests.receivers import receivers, sending
 from tests.support import eventually, one
 from tests.workers.test_mail import Box, mailing, reader, server, tell_payment
-from workers import mail
-from workers import receivers as sender
+from workers.deliver import mail
+from workers.deliver import post as sender
 
 pytestmark = pytest.mark.usefixtures("database")
 

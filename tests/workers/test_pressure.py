@@ -14,8 +14,8 @@ import redis
 
 from cli.embedded.servers import Addresses
 from models.catalogue.providers import ProviderLimits
-from workers import pressure
-from workers.pressure import Denied, Granted, Pressure, Report
+from workers.calls import limits as pressure
+from workers.calls.limits import Denied, Granted, Pressure, Report
 
 NONE = ProviderLimits()
 BREAKER = ProviderLimits(faults=3, window_seconds=60, rest_seconds=10, rest_max_seconds=35)

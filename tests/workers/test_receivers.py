@@ -11,7 +11,7 @@ import svix.webhooks
 from models.events.endpoints import new_secret
 from models.events.sending import Parcel
 from tests.receivers import receivers
-from workers.receivers import EXCERPT_CHARACTERS, SCHEDULE, deliver, line_pause, pause_after, retry_after_seconds
+from workers.deliver.post import EXCERPT_CHARACTERS, SCHEDULE, deliver, line_pause, pause_after, retry_after_seconds
 
 
 def parcel(address: str, *secrets: str, attempts: int = 0) -> Parcel:

@@ -16,13 +16,13 @@ from common.settings import settings
 from models.db import transaction
 from models.jobs import facts
 from models.jobs.dispatch import Ring
-from scheduler import jobs as job_duties
-from scheduler import upkeep
+from scheduler.duties import jobs as job_duties
+from scheduler.duties import retention as upkeep
 from tests.conftest import environment
 from tests.support import account, claimed, eventually, model, one, placed
-from workers import enqueue
+from workers import doorbell as enqueue
 from workers.broker import make_broker
-from workers.enqueue import NAMESPACE, Sender
+from workers.doorbell import NAMESPACE, Sender
 
 pytestmark = pytest.mark.usefixtures("database")
 

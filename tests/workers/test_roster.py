@@ -9,9 +9,9 @@ from models.catalogue import provider_keys, providers
 from models.catalogue.providers import ProviderEntry
 from models.db import transaction
 from tests.support import account
+from workers.calls.roster import Roster
 from workers.providers.base import Endpoint, ProviderError
 from workers.providers.registry import ADAPTERS
-from workers.roster import Roster
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.catalogue.providers import ProviderLimits
-from workers.pressure import Denied, Granted, ProviderState, Report
+from workers.calls.limits import Denied, Granted, ProviderState, Report
+from workers.calls.routing import Go, Wait, choose, report_of, route_after, take
 from workers.providers.base import OutcomeUnknown, ProviderError
-from workers.routing import Go, Wait, choose, report_of, route_after, take
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from models.catalogue.providers import ProviderLimits
 from models.db import transaction
 from models.files import uploads
 from models.jobs import callbacks
-from scheduler import jobs as duties
-from scheduler import results as result_duties
+from scheduler.duties import jobs as duties
+from scheduler.duties import results as result_duties
 from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment
@@ -24,7 +24,7 @@ from tests.far_side.server import Ask
 from tests.files import picture
 from tests.support import SCHEMA, account, assert_books_are_clean, balance, eventually, one, placed, rows, uploaded
 from tests.workers.steps import HOUR, SECRET, SETTINGS, with_hook, worker
-from workers.pressure import pressure
+from workers.calls.limits import pressure
 
 pytestmark = pytest.mark.usefixtures("database")
 

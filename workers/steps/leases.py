@@ -14,8 +14,8 @@ from models.fleet import processes as fleet
 from models.jobs import steps as runs
 from models.jobs.rescues import Slot
 from models.jobs.steps import Claim
-from workers.enqueue import ring
-from workers.persist import persist
+from workers.doorbell import ring
+from workers.steps.persist import persist
 
 log = logging.getLogger(__name__)
 

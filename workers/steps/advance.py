@@ -1,7 +1,7 @@
 """The life of a job, one step at a time (DESIGN sections 3 and 12).
 
 `advance` looks at the job's row, does what is next, and commits; it could be killed after any line. What is decided
-is decided in `workers.decisions`, which touches nothing; what is written is written by `workers.records`.
+is decided in `workers.steps.decisions`, which touches nothing; what is written is written by `workers.steps.records`.
 """
 
 import logging
@@ -18,9 +18,12 @@ from models.fleet.clock import Pace
 from models.jobs import steps as runs
 from models.jobs.end import AttemptEnd, Ending
 from models.jobs.steps import Claim
-from workers.asking import Asking, key_of, live_of
-from workers.collecting import Collecting
-from workers.decisions import (
+from workers.calls.call import Asking, key_of, live_of
+from workers.calls.routing import Wait
+from workers.doorbell import say
+from workers.providers.base import Done, Outcome, OutcomeUnknown, Pending, Provider, ProviderError, Request
+from workers.steps.collecting import Collecting
+from workers.steps.decisions import (
     Next,
     has_met_a_limit,
     is_quiet,
@@ -31,13 +34,10 @@ from workers.decisions import (
     says_nothing,
     unknown_pause,
 )
-from workers.delivered import Delivered
-from workers.enqueue import say
-from workers.leases import Hold, Keeper, LeaseLost, NotCalled
-from workers.persist import is_passing, persist
-from workers.providers.base import Done, Outcome, OutcomeUnknown, Pending, Provider, ProviderError, Request
-from workers.records import Records
-from workers.routing import Wait
+from workers.steps.delivered import Delivered
+from workers.steps.leases import Hold, Keeper, LeaseLost, NotCalled
+from workers.steps.persist import is_passing, persist
+from workers.steps.records import Records
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from models.jobs import rescues, ringing
 from models.jobs import steps as runs
 from models.jobs.dispatch import Ring, dispatch
 from scheduler.turns import Aside, Did, Patience, each
-from workers import enqueue
-from workers.enqueue import ring
-from workers.pressure import pressure
+from workers import doorbell as enqueue
+from workers.calls.limits import pressure
+from workers.doorbell import ring
 
 _retries, _rooms, _lapsed = Aside(), Aside(), Aside()
 

@@ -15,7 +15,7 @@ from models.fleet import processes as fleet
 from models.identity import erasure as leaving
 from models.identity.erasure import Leaver
 from scheduler.turns import Aside, Did, Patience, each
-from workers.enqueue import ring
+from workers.doorbell import ring
 
 _lapsed, _periods, _run_out, _leavers = Aside(), Aside(), Aside(), Aside()
 

@@ -8,8 +8,8 @@ import typer
 from cli.output import JsonFlag, fail, show
 from models.db import transaction
 from models.jobs import reconcile as verbs
-from workers.enqueue import ring
-from workers.pressure import pressure
+from workers.calls.limits import pressure
+from workers.doorbell import ring
 
 app = typer.Typer()
 

@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from common import first, scratch, uptime
+from common import scratch, uptime
 from common.errors import Busy, Unavailable
 from common.faultpoints import reached
 from common.settings import settings
@@ -28,7 +28,7 @@ from models import db, starting
 from models.db import CommitUnknown, transaction
 from models.events import sending as lines
 from models.events.sending import Line, Outcome, Parcel
-from workers import receivers
+from workers.deliver import post as receivers
 
 log = logging.getLogger("deliver")
 
@@ -212,8 +212,3 @@ def _serve(argv: list[str] | None) -> None:
     log.info("sender %s has %d threads", sender.name, options.threads)
     sender.run(stopping)
     db.close()
-
-
-if __name__ == "__main__":
-    first.stand_in()
-    main()

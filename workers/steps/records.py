@@ -21,13 +21,13 @@ from models.jobs import steps as runs
 from models.jobs.end import AttemptEnd, Ended, Ending, NeedsTransaction, Unread
 from models.jobs.facts import Told
 from models.jobs.steps import Claim
-from workers.asking import Asking, live_of
-from workers.decisions import again_by, back_off_seconds
-from workers.delivered import Delivered
-from workers.enqueue import ring, say, tell_soon
-from workers.leases import Hold
-from workers.persist import is_passing, persist
+from workers.calls.call import Asking, live_of
+from workers.doorbell import ring, say, tell_soon
 from workers.providers.base import Pending, ProviderError, storable
+from workers.steps.decisions import again_by, back_off_seconds
+from workers.steps.delivered import Delivered
+from workers.steps.leases import Hold
+from workers.steps.persist import is_passing, persist
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,10 @@ from models.db import single
 from models.jobs import callbacks
 from models.jobs.rescues import Slot
 from models.jobs.steps import Claim, LiveAttempt
-from workers import inputs, routing
-from workers.leases import Hold, LeaseLost
-from workers.pressure import Report, pressure
+from workers.calls import inputs, routing
+from workers.calls.limits import Report, pressure
+from workers.calls.roster import Roster
+from workers.calls.routing import Choice, Go
 from workers.providers.base import (
     Callback,
     Done,
@@ -30,8 +31,7 @@ from workers.providers.base import (
     Request,
     Unjudged,
 )
-from workers.roster import Roster
-from workers.routing import Choice, Go
+from workers.steps.leases import Hold, LeaseLost
 
 log = logging.getLogger(__name__)
 

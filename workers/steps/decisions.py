@@ -8,8 +8,8 @@ from common.settings import settings
 from models.jobs.end import NewAsset
 from models.jobs.steps import Claim
 from storage.media import kind_of
+from workers.calls.routing import route_after
 from workers.providers.base import ProviderError
-from workers.routing import route_after
 
 
 class Next(StrEnum):

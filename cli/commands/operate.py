@@ -33,8 +33,8 @@ from models.jobs import reads as reading
 from models.jobs.submit import Accepted, Order
 from models.schema import prepare as setup
 from storage.s3 import StorageError, storage
-from workers import pressure
-from workers.enqueue import ring
+from workers.calls import limits as pressure
+from workers.doorbell import ring
 
 app = typer.Typer()
 JobId = Annotated[UUID, typer.Argument(help="A job's id.")]

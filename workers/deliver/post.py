@@ -19,7 +19,7 @@ import orjson
 from common.guard import Answer, Refused, open_url
 from common.settings import settings
 from models.events.sending import Outcome, Parcel
-from workers import mail
+from workers.deliver import mail
 
 log = logging.getLogger(__name__)
 

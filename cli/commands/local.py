@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 
-from cli.client import Api, follow
+from cli.commands.client import Api, follow
 from cli.embedded.locked import private_folder, write_private
 from cli.embedded.processes import Processes, fresh_environment, supervise
 from cli.embedded.servers import free_ports, servers

@@ -18,7 +18,7 @@ from models.identity import inbound
 from models.jobs import callbacks
 from models.jobs import tables as jobs
 from models.jobs.tables import QUEUES
-from workers import enqueue
+from workers import doorbell as enqueue
 
 log = logging.getLogger(__name__)
 

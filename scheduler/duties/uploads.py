@@ -5,8 +5,8 @@ from typing import Any
 from psycopg import Connection
 
 from models.files import uploads
-from scheduler.results import reap
-from scheduler.sweeps import Expiry, expire, purge
+from scheduler.duties.results import reap
+from scheduler.duties.sweeps import Expiry, expire, purge
 from scheduler.turns import Aside, Did
 from storage import keys
 

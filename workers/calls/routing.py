@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from models.catalogue.providers import ProviderLimits
-from workers.pressure import Denied, Granted, ProviderState, Report
+from workers.calls.limits import Denied, Granted, ProviderState, Report
 from workers.providers.base import OutcomeUnknown, ProviderError
 
 MIN_WAIT_SECONDS = 0.1  # sooner than that a job need not come back

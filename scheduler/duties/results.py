@@ -12,7 +12,7 @@ from common.settings import settings
 from models.db import transaction
 from models.files import results
 from models.fleet import processes as fleet
-from scheduler.sweeps import Expiry, expire, purge
+from scheduler.duties.sweeps import Expiry, expire, purge
 from scheduler.turns import Aside, Did
 from storage import keys
 from storage.s3 import StorageError, storage

@@ -1,0 +1,3 @@
+from common.first import run
+
+run("workers.deliver.main")
