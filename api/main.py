@@ -13,16 +13,14 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import docs
-from api import results as files
+from api import docs, results
 from api.auth.keyring import KeyRing, need_of
 from api.edge import problems
 from api.edge.heads import Heads, with_head
 from api.edge.rate_limits import Rates
 from api.edge.request_limits import Limits
 from api.edge.serving import serve
-from api.hooks import clerk
-from api.hooks import providers as hooks
+from api.hooks import clerk, providers
 from api.intake.rooms import Rooms
 from api.intake.submits import Intake
 from api.live.hub import Live
@@ -39,7 +37,7 @@ from common import scratch
 from common.errors import Unavailable
 from common.settings import settings
 from models import db, starting
-from workers import doorbell as enqueue
+from workers import doorbell
 
 ROUTERS = (
     events.router,
@@ -49,7 +47,7 @@ ROUTERS = (
     catalogue.lean_router,
     catalogue.router,
     credits.router,
-    files.router,
+    results.router,
     uploads.lean_router,
     uploads.router,
     keys.router,
@@ -57,7 +55,7 @@ ROUTERS = (
     webhooks.router,
     notifications.router,
     admin.router,
-    hooks.router,
+    providers.router,
     clerk.router,
 )
 
@@ -117,7 +115,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.live.close()
     app.state.readiness.close()
     await app.state.keys.close()
-    enqueue.close()
+    doorbell.close()
     db.close()
 
 
@@ -253,5 +251,5 @@ def main() -> None:
 
 
 def _serve() -> None:
-    files.prepare()
+    results.prepare()
     serve(make_app())

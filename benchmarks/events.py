@@ -12,12 +12,12 @@ import httpx
 from uuid_utils.compat import uuid7
 
 from benchmarks.stand import Report, Stand, cpu_seconds, memory_mb
-from models.catalogue import entries as catalogue
+from models.catalogue import entries
 from models.db import transaction
 from models.jobs import submit
 from models.jobs.dispatch import Ring
 from models.jobs.submit import Accepted, Order
-from workers import doorbell as enqueue
+from workers import doorbell
 
 LISTENERS = 2000
 JOBS = 200
@@ -106,7 +106,7 @@ def _listening(place: Stand, keys: list[str], listeners: int) -> Iterator[Any]:
 def _run(jobs: int, per_second: int) -> dict[int, int]:
     """Order jobs, from here and not through the API under test, and wait for their ends. Returns the account's numbers."""
     with transaction() as conn:
-        offer = catalogue.offers(conn)["bench"]
+        offer = entries.offers(conn)["bench"]
         accounts = [row[0] for row in conn.execute("select id from accounts order by id").fetchall()]
     begun = time.monotonic()
     for number in range(jobs):
@@ -116,7 +116,7 @@ def _run(jobs: int, per_second: int) -> dict[int, int]:
         with transaction() as conn:
             answer = submit.submit(conn, [order], wait=True)[0]
         assert isinstance(answer, Accepted), answer
-        enqueue.ring([Ring(order.job_id, answer.queue)], told=[account])
+        doorbell.ring([Ring(order.job_id, answer.queue)], told=[account])
     end = time.monotonic() + 120
     while time.monotonic() < end:
         with transaction() as conn:

@@ -11,7 +11,7 @@ from sqlmodel import Session, select
 
 from api.v1 import schemas
 from common.links import url_of
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.access.api_keys import ApiKey
 from models.accounts.accounts import Account
 from models.accounts.plans import Plan
@@ -28,7 +28,7 @@ def database() -> Any:
 
 
 def who(session: Annotated[Session, Depends(database)], authorization: Annotated[str, Header()]) -> UUID:
-    hashed = keys.hash_of(authorization.removeprefix("Bearer "))
+    hashed = api_keys.hash_of(authorization.removeprefix("Bearer "))
     if hashed not in _known:
         _known[hashed] = session.exec(select(ApiKey).where(ApiKey.hash == hashed)).one().account_id
     return _known[hashed]

@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 from benchmarks.stand import Report, Stand
 from common.settings import settings
 from models import connecting, db
-from models.catalogue import entries as catalogue
+from models.catalogue import entries
 from models.connecting import Linked
 from models.db import single, transaction
 from models.jobs import submit
@@ -77,7 +77,7 @@ def _alter(statements: list[str]) -> None:
 def _run() -> dict[str, float]:
     with transaction() as conn:
         accounts: list[UUID] = [row[0] for row in conn.execute("select id from accounts order by id").fetchall()]
-        offer = catalogue.offers(conn)["bench"]
+        offer = entries.offers(conn)["bench"]
 
     def submits(count: int) -> Callable[[int], None]:
         def act(number: int) -> None:

@@ -14,7 +14,7 @@ import httpx
 from uuid_utils.compat import uuid7
 
 from benchmarks.stand import Report, Stand, memory_mb
-from models.catalogue import entries as catalogue
+from models.catalogue import entries
 from models.db import transaction
 from models.jobs.dispatch import Ring
 from models.jobs.submit import Accepted, Order, submit
@@ -28,7 +28,7 @@ def _place(count: int, model: str = "bench") -> list[Ring]:
     """Submit through the verb, in batches; the messages are sent afterwards."""
     rings: list[Ring] = []
     with transaction() as conn:
-        offer = catalogue.offers(conn)[model]
+        offer = entries.offers(conn)[model]
         accounts: list[UUID] = [row[0] for row in conn.execute("select id from accounts order by id").fetchall()]
     for begin in range(0, count, 100):
         orders = [
@@ -135,14 +135,14 @@ def _memory(stand: Stand, report: Report) -> None:
     with transaction() as conn:
         entry = _entry("bench-large", instant=False, size_bytes=200_000_000)
         video = entry.model_copy(update={"routes": [entry.routes[0].model_copy(update={"model": "video"})]})
-        catalogue.apply(conn, [video])
+        entries.apply(conn, [video])
         small = entry.model_copy(
             update={
                 "id": "bench-film",
                 "routes": [entry.routes[0].model_copy(update={"model": "video", "options": {}})],
             }
         )
-        catalogue.apply(conn, [small])
+        entries.apply(conn, [small])
     pid = stand.processes.pid("worker")
     for model in ("bench-film", "bench-film", "bench-large"):
         if model == "bench-large":

@@ -21,11 +21,11 @@ from cli.embedded.servers import free_ports, servers
 from common.scratch import scratch_folder
 from common.settings import settings
 from models import db
-from models.access import api_keys as keys
-from models.catalogue import entries as catalogue
+from models.access import api_keys
+from models.catalogue import entries
 from models.catalogue.entries import Entry
 from models.db import transaction
-from models.schema import prepare as setup
+from models.schema import prepare
 
 RESULTS = Path(__file__).parent / "results"
 ACCOUNTS = 64
@@ -80,15 +80,15 @@ class Stand:
         with psycopg.connect(admin, autocommit=True) as conn:
             conn.execute(f"drop database if exists {database} with (force)")
             conn.execute(f"create database {database}")
-        setup.prepare()
+        prepare.prepare()
         with transaction() as conn:
             conn.execute(
                 "insert into plans values ('bench', 'Bench', 9, 0, 'once', 0, 1000000, 0, 1000000000000, 1000000000)"
             )
             conn.execute(_ACCOUNTS, [ACCOUNTS])
-            catalogue.apply(conn, [_entry("bench"), _entry("bench-slow", delay_seconds=0.5)])
+            entries.apply(conn, [_entry("bench"), _entry("bench-slow", delay_seconds=0.5)])
             secrets = [
-                keys.create(conn, row[0], keys.NewKey("bench"))[1]
+                api_keys.create(conn, row[0], api_keys.NewKey("bench"))[1]
                 for row in conn.execute("select id from accounts order by id").fetchall()
             ]
         if stored_jobs:

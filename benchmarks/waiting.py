@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.queues import _alive, _place
 from benchmarks.stand import Report, Stand, _entry, cpu_seconds, memory_mb
-from models.catalogue import entries as catalogue
+from models.catalogue import entries
 from models.db import transaction
 from workers.doorbell import ring
 
@@ -20,7 +20,7 @@ def measure(stand: Stand, report: Report) -> None:
     stand.fresh()
     with transaction() as conn:
         entry = _entry("bench-polled", instant=True, pending=True, ready_seconds=3600, poll_after_seconds=POLL_SECONDS)
-        catalogue.apply(conn, [entry])
+        entries.apply(conn, [entry])
     book = {"SKETCH_BOOK": str(stand.folder / "polled.db")}
     stand.start("worker", "scheduler", arguments="--threads 8", extra=book)
     time.sleep(2)

@@ -15,8 +15,8 @@ from common.redact import redacted
 from common.settings import WrongSettings
 from models import db
 from storage.errors import StorageError
-from workers import doorbell as enqueue
-from workers.calls import limits as pressure
+from workers import doorbell
+from workers.calls import limits
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 for part in (local, client, identity, operate, parked, report):
@@ -40,8 +40,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
-        enqueue.close()
-        pressure.close()
+        doorbell.close()
+        limits.close()
         db.close()
 
 

@@ -14,12 +14,11 @@ from common.faultpoints import reached
 from common.settings import settings
 from models import db, starting
 from models.db import transaction
-from models.fleet import processes as fleet
-from scheduler.duties import accounts, jobs, results, uploads
-from scheduler.duties import retention as upkeep
+from models.fleet import processes
+from scheduler.duties import accounts, jobs, results, retention, uploads
 from scheduler.duties.clock import Watch
 from scheduler.turns import Did
-from workers import doorbell as enqueue
+from workers import doorbell
 
 log = logging.getLogger("scheduler")
 
@@ -48,8 +47,8 @@ def duties() -> tuple[Duty, ...]:
         Duty("retry_due", tick, jobs.retry_due, 200, turns=False, steady=False),
         Duty("rescue", 1, jobs.rescue, 200, turns=False),
         Duty("fill_slots", 30, jobs.fill_slots, 200, steady=False),
-        Duty("mend_wakes", 60, upkeep.mend_wakes, 500, steady=False),
-        Duty("mend_messages", 60, upkeep.mend_messages, 1, turns=False, steady=False),
+        Duty("mend_wakes", 60, retention.mend_wakes, 500, steady=False),
+        Duty("mend_messages", 60, retention.mend_messages, 1, turns=False, steady=False),
         Duty("expire_results", 5, results.expire_results, 5000),
         Duty("purge_results", 10, results.purge_results, 1000),
         Duty("reap_strays", 60, results.reap_strays, 1000),
@@ -63,18 +62,18 @@ def duties() -> tuple[Duty, ...]:
         Duty("expire_subscriptions", 30, accounts.expire_subscriptions, 200),
         Duty("clear_deleted", 10, accounts.clear_deleted, 50),
         Duty("announce", 2, accounts.announce, 100, steady=False),
-        Duty("make_partitions", 3600, upkeep.make_partitions, 1, steady=False),
-        Duty("drop_partitions", 3600, upkeep.drop_partitions, 100),
-        Duty("forget_inbound", 3600, upkeep.forget_inbound, 1000),
-        Duty("forget_keys", 300, upkeep.forget_keys, 5000),
-        Duty("forget_callbacks", 60, upkeep.forget_callbacks, 1000),
-        Duty("forget_notifications", 3600, upkeep.forget_notifications, 5000),
-        Duty("forget_workers", 60, upkeep.forget_workers, 1000),
-        Duty("forget_lines", 3600, upkeep.forget_lines, 1000),
-        Duty("forget_api_keys", 3600, upkeep.forget_api_keys, 1000),
-        Duty("forget_uploads", 3600, upkeep.forget_uploads, 1000),
-        Duty("forget_acts", 3600, upkeep.forget_acts, 1000),
-        Duty("audit", 3600, upkeep.audit, 1, steady=False),
+        Duty("make_partitions", 3600, retention.make_partitions, 1, steady=False),
+        Duty("drop_partitions", 3600, retention.drop_partitions, 100),
+        Duty("forget_inbound", 3600, retention.forget_inbound, 1000),
+        Duty("forget_keys", 300, retention.forget_keys, 5000),
+        Duty("forget_callbacks", 60, retention.forget_callbacks, 1000),
+        Duty("forget_notifications", 3600, retention.forget_notifications, 5000),
+        Duty("forget_workers", 60, retention.forget_workers, 1000),
+        Duty("forget_lines", 3600, retention.forget_lines, 1000),
+        Duty("forget_api_keys", 3600, retention.forget_api_keys, 1000),
+        Duty("forget_uploads", 3600, retention.forget_uploads, 1000),
+        Duty("forget_acts", 3600, retention.forget_acts, 1000),
+        Duty("audit", 3600, retention.audit, 1, steady=False),
     )
 
 
@@ -86,7 +85,7 @@ def run_turn(duty: Duty, watch: Watch | None = None) -> Did:
         return Did(0)
     if duty.turns:
         with transaction() as conn:
-            if not fleet.take_turn(conn, duty.name, duty.every_seconds):
+            if not processes.take_turn(conn, duty.name, duty.every_seconds):
                 return Did(0)
     reached(f"{duty.name}:begun")
     done, errors, more = 0, list[str](), False
@@ -105,7 +104,7 @@ def run_turn(duty: Duty, watch: Watch | None = None) -> Did:
         more = False
     if duty.turns:
         with transaction() as conn:
-            fleet.end_turn(conn, duty.name, done, told_error(errors), again=more)
+            processes.end_turn(conn, duty.name, done, told_error(errors), again=more)
     return Did(done, more=more, errors=errors)
 
 
@@ -126,7 +125,7 @@ def _serve(duty: Duty, stopping: threading.Event, watch: Watch) -> None:
             if not duty.turns and (did.errors or time.monotonic() - noted_at > NOTE_SECONDS):
                 noted_at = time.monotonic()
                 with transaction() as conn:
-                    fleet.note_turn(conn, duty.name, NOTE_SECONDS + duty.every_seconds, did, told_error(did.errors))
+                    processes.note_turn(conn, duty.name, NOTE_SECONDS + duty.every_seconds, did, told_error(did.errors))
         except Exception:
             log.exception("duty %s could not be begun; trying again", duty.name)
         if not did.more:
@@ -151,7 +150,7 @@ def run(stopping: threading.Event) -> None:
     stopping.set()
     for thread in threads:
         thread.join(timeout=10)
-    enqueue.close()
+    doorbell.close()
     db.close()
     if dead:
         raise RuntimeError(f"the thread of duty {dead[0]} has died; the process ends, to be started again")

@@ -15,11 +15,11 @@ from cli.embedded.processes import Processes
 from cli.embedded.servers import Addresses, free_ports, servers
 from common.settings import settings
 from models import db
-from models.schema import prepare as setup
+from models.schema import prepare
 from storage import s3
 from tests.support import OWN_SECRET, System
-from workers import doorbell as enqueue
-from workers.calls import limits as pressure
+from workers import doorbell
+from workers.calls import limits
 
 os.environ["COLUMNS"] = "200"  # tables and sentences of the command line are not broken, wherever the tests run
 _numbers = itertools.count(1)
@@ -36,8 +36,8 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 def forget() -> None:
     """Drop what this process remembers of servers and settings."""
     db.close()
-    enqueue.close()
-    pressure.close()
+    doorbell.close()
+    limits.close()
     s3.close()
     settings.cache_clear()
 
@@ -72,7 +72,7 @@ def prepared(addresses: Addresses) -> Iterator[None]:
     with psycopg.connect(_admin(addresses), autocommit=True) as conn:
         conn.execute(f"create database {PREPARED}")
     with environment({**addresses.environment(), "DATABASE_URL": url, "ENVIRONMENT": "test", "SECRET_KEY": OWN_SECRET}):
-        setup.prepare()
+        prepare.prepare()
         db.close()
         yield
     # Only servers that others go on using are left as they were found; ours end with us, or have been ended by a test.

@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 
 from models.db import transaction
-from models.events import log as events
+from models.events import events
 from tests.conftest import environment
 from workers.deliver.main import Sender
 

@@ -11,17 +11,15 @@ from uuid_utils.compat import uuid7
 
 from api.intake import receiving
 from cli.embedded.processes import Processes
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.accounts import accounts
-from models.catalogue import entries as catalogue
+from models.catalogue import entries
 from models.catalogue.entries import Entry, Offer
 from models.catalogue.prices import PriceRule
-from models.credits import audit
-from models.credits import ledger as credits
+from models.credits import audit, ledger
 from models.db import transaction
 from models.files.uploads import Found, NewUpload
-from models.jobs import steps as runs
-from models.jobs import submit
+from models.jobs import steps, submit
 from models.jobs.steps import Claim
 from models.jobs.submit import Accepted, Answer, Order
 from workers.providers.sketch.book import Book
@@ -47,14 +45,14 @@ def account(*, amount: int = 0, plan: str = "free") -> UUID:
         account_id, _ = accounts.open_account(conn, issuer="test", subject=str(uuid7()), default_plan="starter")
         conn.execute("update accounts set plan_id = %s where id = %s", [plan, account_id])
         if amount:
-            credits.grant(conn, account_id, kind="gift", amount=amount, ref="test")
+            ledger.grant(conn, account_id, kind="gift", amount=amount, ref="test")
     return account_id
 
 
 def key_of(account_id: UUID) -> str:
     """An API key of an account."""
     with transaction() as conn:
-        return keys.create(conn, account_id, keys.NewKey("test"))[1]
+        return api_keys.create(conn, account_id, api_keys.NewKey("test"))[1]
 
 
 def model(
@@ -74,8 +72,8 @@ def model(
         }
     )  # fmt: skip
     with transaction() as conn:
-        catalogue.apply(conn, [entry])
-        return catalogue.offers(conn)[name]
+        entries.apply(conn, [entry])
+        return entries.offers(conn)[name]
 
 
 def order(account_id: UUID, offer: Offer, values: dict[str, Any] | None = None, **fields: Any) -> Order:
@@ -106,7 +104,7 @@ def uploaded(account_id: UUID, chunks: Iterable[bytes]) -> Found:
 def claimed(job_id: UUID, owner: str = "tester") -> Claim:
     """Claim a job that must be claimable."""
     with transaction() as conn:
-        claim = runs.claim(conn, job_id, owner)
+        claim = steps.claim(conn, job_id, owner)
     assert claim is not None
     return claim
 

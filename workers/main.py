@@ -20,9 +20,9 @@ from common import scratch
 from common.settings import settings
 from models import db, starting
 from models.jobs.tables import QUEUES
-from workers import doorbell as enqueue
+from workers import doorbell
 from workers.broker import make_broker
-from workers.calls import limits as pressure
+from workers.calls import limits
 from workers.steps.advance import Advance
 from workers.steps.leases import Keeper
 from workers.watch import dead_threads, until_stopped_or_dead
@@ -76,7 +76,7 @@ def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
     keeper = Keeper(worker_id, ",".join(queues), threads)
     step = Advance(worker_id, keeper)
 
-    @dramatiq.actor(actor_name=enqueue.ACTOR, queue_name=queues[0], broker=broker)
+    @dramatiq.actor(actor_name=doorbell.ACTOR, queue_name=queues[0], broker=broker)
     def advance(job_id: str) -> None:
         try:
             step(UUID(job_id))
@@ -96,8 +96,8 @@ def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
     keeper.stopping.set()  # no call is begun any more
     stop(worker, keeper)
     keeper.stop()
-    enqueue.close()
-    pressure.close()
+    doorbell.close()
+    limits.close()
     broker.client.close()
     db.close()
     if died:

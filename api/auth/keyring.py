@@ -21,7 +21,7 @@ from api.edge.rate_limits import Rates
 from api.routes.grouping import Grouper
 from common.errors import NotAuthenticated
 from common.settings import settings
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.access import scopes as access
 from models.access.audit_log import By
 from models.access.scopes import Caller, Scope
@@ -64,9 +64,9 @@ class KeyRing:
             return Caller(person.account_id, person.user_id, None, scopes, person.role)
         if scheme.lower() != "bearer" or not secret or len(secret) > 200:
             raise NotAuthenticated("send an API key or a token: Authorization: Bearer hr_…")
-        if not keys.looks_like_a_key(secret):
+        if not api_keys.looks_like_a_key(secret):
             raise NotAuthenticated(NO_KEY)
-        who = await self._holder(request, keys.hash_of(secret))
+        who = await self._holder(request, api_keys.hash_of(secret))
         if who is None:
             raise NotAuthenticated(NO_KEY)
         if who.key_id is not None:
@@ -107,7 +107,7 @@ class KeyRing:
         uses, self._uses = self._uses, Counter()
         try:
             with transaction() as conn:
-                keys.used(conn, uses)
+                api_keys.used(conn, uses)
         except Exception as error:  # noqa: BLE001 - a count that is lost harms nobody
             log.warning("could not count the uses of keys: %s", error)
 
@@ -123,7 +123,7 @@ class KeyRing:
 
 def _look_up(hashes: Sequence[bytes]) -> list[Caller | None]:
     with transaction() as conn:
-        return keys.callers(conn, list(hashes))
+        return api_keys.callers(conn, list(hashes))
 
 
 async def permitted(request: Request, scope: Scope) -> Caller:

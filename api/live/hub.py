@@ -22,8 +22,8 @@ from api.v1.views import event_frame, live_frame, reset_frame
 from common.errors import NotAuthenticated, TooManyListeners, Unavailable
 from common.settings import settings
 from models.db import transaction
-from models.events import log as events
-from models.events.log import Page, Told
+from models.events import events
+from models.events.events import Page, Told
 from models.identity import people
 from models.identity.people import Visitor
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from api.auth.keyring import by, needs
 from api.routes.once import Key, asked, once
 from api.routes.walls import AdminRoute
-from models.access import audit_log as acts
+from models.access import audit_log
 from models.access.scopes import Caller, Role
 from models.accounts import accounts
 from models.db import certain, transaction
@@ -160,6 +160,6 @@ def list_acts(
 ) -> ActPage:
     """Newest first."""
     with transaction() as conn:
-        found = acts.listed(conn, before=cursor, subject=subject, limit=limit + 1)
+        found = audit_log.listed(conn, before=cursor, subject=subject, limit=limit + 1)
     page = [ShownAct(**each._asdict()) for each in found[:limit]]
     return ActPage(data=page, next_cursor=page[-1].id if len(found) > limit else None)

@@ -26,7 +26,7 @@ from models.accounts.plans import Plan
 from models.catalogue import prices
 from models.catalogue.entries import Offer, offers
 from models.db import certain, session, transaction
-from models.jobs import reads as reading
+from models.jobs import reads
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=WalledRoute)
@@ -122,7 +122,7 @@ async def _quote(request: Request) -> Response:
 def _price(who: Caller, offer: Offer, values: dict[str, object]) -> dict[str, object]:
     rule = offer.entry.price
     with certain() as conn:
-        balance = reading.balance(conn, who.account_id)
+        balance = reads.balance(conn, who.account_id)
     with session() as opened:
         plan = opened.get_one(Plan, balance.plan_id)
     price = prices.quote(rule, values, plan)

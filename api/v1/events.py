@@ -27,7 +27,7 @@ from common.settings import settings
 from models.access.scopes import ROLES, Caller
 from models.db import transaction
 from models.identity.people import Visitor
-from models.jobs import reads as reading
+from models.jobs import reads
 from models.jobs.reads import JobRow
 
 router = APIRouter(tags=["events"], route_class=LeanRoute)
@@ -225,4 +225,4 @@ def get_job_events(
 def read_balances(account_ids: Sequence[UUID]) -> list[dict[str, int]]:
     """Balances with the event number they are at, for `Grouper`."""
     with transaction() as conn:
-        return reading.balances(conn, account_ids)
+        return reads.balances(conn, account_ids)

@@ -26,13 +26,12 @@ from api.v1 import schemas
 from api.v1.views import job_view
 from common.errors import DomainError, InvalidInput, InvalidRequest, JobNotEnded, NotFound, UnknownModel
 from common.settings import settings
-from models.access import scopes as access
+from models.access import scopes
 from models.access.scopes import Caller
 from models.catalogue.entries import Offer
 from models.db import certain, transaction
-from models.events import endpoints as webhooks
-from models.jobs import cancel as canceling
-from models.jobs import reads as reading
+from models.events import endpoints
+from models.jobs import cancel, reads
 from models.jobs.reads import JobRow
 from models.jobs.submit import Accepted, Order, body_hash
 from workers.doorbell import ring
@@ -56,7 +55,7 @@ async def _create(request: Request) -> Response:
     asked = body_hash(body) if key else b""
 
     async def wanted() -> Order:
-        access.check_model(who, order.model)
+        scopes.check_model(who, order.model)
         offer = offer_of(request, order.model)
         values = await inputs.accepted(request, who.account_id, offer, offer.checked(order.input))
         return Order(
@@ -73,7 +72,7 @@ def webhook_of(who: Caller, order: schemas.JobRequest) -> dict[str, Any] | None:
         if order.webhook_events is not None:
             raise InvalidInput("webhook_events needs a webhook to send them to", param="webhook_events")
         return None
-    return webhooks.for_job(who.account_id, order.webhook, order.webhook_events)
+    return endpoints.for_job(who.account_id, order.webhook, order.webhook_events)
 
 
 async def _ordered(
@@ -106,7 +105,7 @@ async def _answered(request: Request, row: JobRow, *, replayed: bool) -> Respons
 
 def _earlier(account_id: UUID, key: str, asked: bytes) -> UUID | None:
     with transaction() as conn:
-        return reading.job_of_key(conn, account_id, key, asked)
+        return reads.job_of_key(conn, account_id, key, asked)
 
 
 def new_row(order: Order, accepted: Accepted, created_at: datetime) -> JobRow:
@@ -151,7 +150,7 @@ def get_job(job_id: UUID) -> None:
 def read_group(ids: Sequence[UUID]) -> list[JobRow | None]:
     """Jobs by id, for `Grouper`: reads that arrive together are one query."""
     with transaction() as conn:
-        found = reading.jobs_by_id(conn, ids)
+        found = reads.jobs_by_id(conn, ids)
     return [found.get(job_id) for job_id in ids]
 
 
@@ -170,7 +169,7 @@ def list_jobs(
     before = _read_cursor(cursor) if cursor is not None else None
     limit = min(limit, settings().page_size_max)
     with transaction() as conn:
-        rows = reading.list_jobs(conn, who.account_id, before=before, status=status, model_id=model, limit=limit + 1)
+        rows = reads.list_jobs(conn, who.account_id, before=before, status=status, model_id=model, limit=limit + 1)
     page = rows[:limit]
     following = base64.urlsafe_b64encode(page[-1].id.bytes).rstrip(b"=").decode() if len(rows) > limit else None
     return answer({"data": [job_view(row) for row in page], "next_cursor": following})
@@ -190,15 +189,15 @@ def cancel_job(job_id: str, who: Annotated[Caller, Depends(needs("generate"))]) 
     """
     wanted = id_of(job_id, "job")
     with certain() as conn:
-        canceled = canceling.cancel(conn, wanted, account_id=who.account_id)
-        row = reading.jobs_by_id(conn, [wanted])[wanted]  # here, since nothing may fail after the commit
+        canceled = cancel.cancel(conn, wanted, account_id=who.account_id)
+        row = reads.jobs_by_id(conn, [wanted])[wanted]  # here, since nothing may fail after the commit
     ring(canceled.rings)
     return answer(job_view(row))
 
 
 def _webhook(job_id: UUID) -> dict[str, Any] | None:
     with transaction() as conn:
-        return reading.webhook(conn, job_id)
+        return reads.webhook(conn, job_id)
 
 
 async def _retry(request: Request) -> Response:
@@ -213,7 +212,7 @@ async def _retry(request: Request) -> Response:
             raise NotFound(f"no job {job_id}", param="id")
         if row.ended is None:
             raise JobNotEnded("only a job that has ended can be ordered again", param="id")
-        access.check_model(who, row.model_id)
+        scopes.check_model(who, row.model_id)
         offer = offer_of(request, row.model_id)
         values = await inputs.accepted(request, who.account_id, offer, offer.checked(row.input))
         return Order(

@@ -15,9 +15,7 @@ from api.routes.once import Key, asked, once
 from api.routes.walls import WalledRoute
 from api.v1.schemas import Moment
 from common.settings import settings
-from models.access import api_keys as verbs
-from models.access import audit_log as acts
-from models.access import minting
+from models.access import api_keys, audit_log, minting
 from models.access.scopes import Caller, Scope
 from models.db import certain, transaction
 
@@ -30,8 +28,10 @@ class NewKey(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$", examples=["render farm"])
-    scopes: list[Scope] = Field(list(verbs.DEFAULT_SCOPES), min_length=1, max_length=5)
-    models: list[str] | None = Field(None, description="Only these models may be ordered.", max_length=verbs.MAX_MODELS)
+    scopes: list[Scope] = Field(list(api_keys.DEFAULT_SCOPES), min_length=1, max_length=5)
+    models: list[str] | None = Field(
+        None, description="Only these models may be ordered.", max_length=api_keys.MAX_MODELS
+    )
     per_minute: int | None = Field(None, strict=True, ge=1, le=1_000_000, description="Requests per minute.")
     monthly_credits: int | None = Field(
         None, strict=True, ge=0, le=2**53, description="What its jobs may cost in a calendar month (UTC)."
@@ -83,7 +83,7 @@ def list_keys(
 ) -> list[ShownKey]:
     """Newest first: all that are not revoked, and the newest 1,000 of the revoked ones."""
     with transaction() as conn:
-        found = verbs.listed(conn, who.account_id, revoked_before=revoked_before)
+        found = api_keys.listed(conn, who.account_id, revoked_before=revoked_before)
     return [ShownKey(**each._asdict()) for each in found]
 
 
@@ -96,8 +96,8 @@ def make_key(
     """
 
     def make(conn: Connection[Any]) -> dict[str, Any]:
-        key_id, secret = minting.mint(conn, who, verbs.NewKey(**body.model_dump()))
-        acts.record(conn, by(who, request), "key.create", str(key_id), name=body.name, scopes=body.scopes)
+        key_id, secret = minting.mint(conn, who, api_keys.NewKey(**body.model_dump()))
+        audit_log.record(conn, by(who, request), "key.create", str(key_id), name=body.name, scopes=body.scopes)
         return {"id": key_id, "secret": secret}
 
     return once(who, idempotency_key, asked(request, body, by=who), make, status=201)
@@ -115,7 +115,7 @@ def rotate_key(
 
     def rotate(conn: Connection[Any]) -> dict[str, Any]:
         new_id, secret = minting.rotate(conn, who, key_id, hours)
-        acts.record(conn, by(who, request), "key.rotate", str(key_id), new=str(new_id), overlap_hours=hours)
+        audit_log.record(conn, by(who, request), "key.rotate", str(key_id), new=str(new_id), overlap_hours=hours)
         return {"id": new_id, "secret": secret}
 
     return once(who, idempotency_key, asked(request, body, by=who), rotate, status=201)
@@ -125,6 +125,6 @@ def rotate_key(
 def revoke_key(key_id: UUID, request: Request, who: Annotated[Caller, Depends(needs("delete"))]) -> Response:
     """It and what it has made are refused everywhere within five seconds. Revoking it again changes nothing."""
     with certain() as conn:
-        verbs.revoke(conn, key_id, account_id=who.account_id)
-        acts.record(conn, by(who, request), "key.revoke", str(key_id))
+        api_keys.revoke(conn, key_id, account_id=who.account_id)
+        audit_log.record(conn, by(who, request), "key.revoke", str(key_id))
     return Response(status_code=204)

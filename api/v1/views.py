@@ -10,7 +10,7 @@ import orjson
 from common.links import url_of
 from models.accounts.plans import Plan
 from models.catalogue.entries import Offer
-from models.events.log import Told
+from models.events.events import Told
 from models.files.uploads import Found, id_text
 from models.jobs import words
 from models.jobs.reads import JobRow

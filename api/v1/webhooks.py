@@ -18,8 +18,7 @@ from api.routes.walls import WalledRoute
 from api.v1.schemas import Moment
 from models.access.scopes import Caller
 from models.db import certain, transaction
-from models.events import deliveries
-from models.events import endpoints as webhooks
+from models.events import deliveries, endpoints
 from models.events.endpoints import EVENT_TYPES, MAX_DESCRIPTION_CHARACTERS, MAX_URL_CHARACTERS
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=WalledRoute)
@@ -173,14 +172,14 @@ def delivery_view(row: deliveries.Logged) -> dict[str, Any]:
 @router.get("/default/secret", summary="The secret that signs webhooks of single jobs")
 def default_secret(who: Writer) -> DefaultSecret:
     with certain() as conn:
-        return DefaultSecret(key=webhooks.default_secrets(conn, who.account_id)[0])
+        return DefaultSecret(key=endpoints.default_secrets(conn, who.account_id)[0])
 
 
 @router.post("/default/rotate", response_model=DefaultSecret, summary="Replace that secret")
 def rotate_default(who: Writer, request: Request, idempotency_key: Key = None) -> Response:
     """The old one signs besides the new one for a day, so that you can change over without a gap."""
     return once(
-        who, idempotency_key, asked(request), lambda conn: {"key": webhooks.rotate_default(conn, who.account_id)}
+        who, idempotency_key, asked(request), lambda conn: {"key": endpoints.rotate_default(conn, who.account_id)}
     )
 
 
@@ -189,7 +188,7 @@ def create(who: Writer, request: Request, body: Annotated[NewWebhook, Body()], i
     """Keep the `secret`: it is not shown again."""
 
     def make(conn: Connection[Any]) -> dict[str, Any]:
-        made, secret = webhooks.create(conn, who.account_id, body.url, body.events, body.description)
+        made, secret = endpoints.create(conn, who.account_id, body.url, body.events, body.description)
         return {**made._asdict(), "secret": secret}
 
     return once(who, idempotency_key, asked(request, body), make, status=201, location="/v1/webhooks/{id}")
@@ -198,27 +197,27 @@ def create(who: Writer, request: Request, body: Annotated[NewWebhook, Body()], i
 @router.get("", response_model=WebhookList, summary="List webhooks")
 def list_webhooks(who: Reader) -> Response:
     with transaction() as conn:
-        return answer({"data": [each._asdict() for each in webhooks.listed(conn, who.account_id)]})
+        return answer({"data": [each._asdict() for each in endpoints.listed(conn, who.account_id)]})
 
 
 @router.get("/{webhook_id}", response_model=Webhook, summary="Look at a webhook")
 def get(who: Reader, webhook_id: str) -> Response:
     with transaction() as conn:
-        return answer(webhooks.find(conn, who.account_id, id_of(webhook_id, "webhook"))._asdict())
+        return answer(endpoints.find(conn, who.account_id, id_of(webhook_id, "webhook"))._asdict())
 
 
 @router.patch("/{webhook_id}", response_model=Webhook, summary="Change a webhook")
 def change(who: Writer, webhook_id: str, body: Annotated[WebhookChange, Body()]) -> Response:
     with certain() as conn:
         return answer(
-            webhooks.change(conn, who.account_id, id_of(webhook_id, "webhook"), **body.model_dump())._asdict()
+            endpoints.change(conn, who.account_id, id_of(webhook_id, "webhook"), **body.model_dump())._asdict()
         )
 
 
 @router.delete("/{webhook_id}", status_code=204, summary="Remove a webhook")
 def remove(who: Deleter, webhook_id: str) -> Response:
     with certain() as conn:
-        webhooks.remove(conn, who.account_id, id_of(webhook_id, "webhook"))
+        endpoints.remove(conn, who.account_id, id_of(webhook_id, "webhook"))
     return Response(status_code=204)
 
 
@@ -228,7 +227,7 @@ def rotate(who: Writer, request: Request, webhook_id: str, idempotency_key: Key 
     wanted = id_of(webhook_id, "webhook")
 
     def replace(conn: Connection[Any]) -> dict[str, Any]:
-        made, secret = webhooks.rotate(conn, who.account_id, wanted)
+        made, secret = endpoints.rotate(conn, who.account_id, wanted)
         return {**made._asdict(), "secret": secret}
 
     return once(who, idempotency_key, asked(request), replace)
@@ -240,7 +239,7 @@ def send_test(who: Writer, request: Request, webhook_id: str, idempotency_key: K
     wanted = id_of(webhook_id, "webhook")
 
     def send(conn: Connection[Any]) -> dict[str, Any]:
-        webhooks.count_test(conn, who.account_id, wanted)
+        endpoints.count_test(conn, who.account_id, wanted)
         message = {"message": "It works."}
         return {"delivery_id": deliveries.send(conn, who.account_id, wanted, TEST, message, endpoint_id=wanted)}
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.output import JsonFlag, console, fail, print_json, show
-from models.catalogue import entries as catalogue
+from models.catalogue import entries
 from models.catalogue.entries import Change, Entry
 from models.catalogue.prices import PriceRule
 from models.catalogue.providers import ProviderEntry
@@ -35,11 +35,11 @@ def apply(
     Jobs keep the model versions they were ordered from. Without a terminal nothing is asked.
     """
     try:
-        wanted = catalogue.read_file(file or catalogue.STANDARD_FILE)
+        wanted = entries.read_file(file or entries.STANDARD_FILE)
     except (OSError, ValueError) as error:
         raise fail(f"the catalogue was not loaded: {error}") from None
     with transaction() as conn:
-        changes = catalogue.compare(conn, wanted, retire_missing=retire_missing)
+        changes = entries.compare(conn, wanted, retire_missing=retire_missing)
     if not as_json:
         _show_changes(changes)
     applied = bool(changes) and not dry_run
@@ -48,9 +48,9 @@ def apply(
         applied = False
     if applied:
         with transaction() as conn:
-            if catalogue.compare(conn, wanted, retire_missing=retire_missing) != changes:
+            if entries.compare(conn, wanted, retire_missing=retire_missing) != changes:
                 raise fail("the catalogue has changed meanwhile: look again")
-            catalogue.apply(conn, wanted.models, wanted.providers, retire_missing=retire_missing)
+            entries.apply(conn, wanted.models, wanted.providers, retire_missing=retire_missing)
     if as_json:
         print_json({"changes": [_change(each) for each in changes], "applied": applied})
     elif changes:
@@ -64,7 +64,7 @@ def show_current(
 ) -> None:
     """Show the current models with their prices and routes, and the providers with their limits."""
     with transaction() as conn:
-        offers = catalogue.offers(conn)
+        offers = entries.offers(conn)
         providers = all_providers(conn)
     if model is not None:
         if model not in offers:
@@ -92,7 +92,7 @@ def versions(
 ) -> None:
     """List a model's versions, oldest first, and what each changed of the one before."""
     with transaction() as conn:
-        found = catalogue.versions(conn, model)
+        found = entries.versions(conn, model)
     if not found:
         raise fail(f"there was never a model {model}")
     if as_json:

@@ -8,8 +8,7 @@ from uuid import UUID
 import typer
 
 from cli.output import JsonFlag, fail, show
-from models.access import api_keys
-from models.access import audit_log as acts
+from models.access import api_keys, audit_log
 from models.access import scopes as access
 from models.access.audit_log import By
 from models.accounts import accounts
@@ -48,13 +47,13 @@ def keys(
                 datetime.now(UTC) + timedelta(days=days) if days else None,
             )  # fmt: skip
             key_id, secret = api_keys.create(conn, account_id, wanted)
-            acts.record(conn, operator(), "key.create", str(key_id), name=name, scopes=wanted.scopes)
+            audit_log.record(conn, operator(), "key.create", str(key_id), name=name, scopes=wanted.scopes)
         elif rotate:
             key_id, secret = api_keys.rotate(conn, account_id, rotate, overlap_hours)
-            acts.record(conn, operator(), "key.rotate", str(rotate), new=str(key_id), overlap_hours=overlap_hours)
+            audit_log.record(conn, operator(), "key.rotate", str(rotate), new=str(key_id), overlap_hours=overlap_hours)
         elif revoke:
             api_keys.revoke(conn, revoke, account_id=account_id)
-            acts.record(conn, operator(), "key.revoke", str(revoke))
+            audit_log.record(conn, operator(), "key.revoke", str(revoke))
             show([{"key_id": revoke, "revoked": True}], as_json=as_json)
             return
         else:
@@ -120,5 +119,5 @@ def list_acts(
 ) -> None:
     """Read the audit log: who did what, when and from where."""
     with transaction() as conn:
-        found = acts.listed(conn, subject=subject, limit=limit)
+        found = audit_log.listed(conn, subject=subject, limit=limit)
     show([each._asdict() for each in found], as_json=as_json, empty="nothing was done")

@@ -20,12 +20,12 @@ from cli.output import JsonFlag, console, fail, print_json, show
 from common.env_files import OWN_FILE, STATE
 from common.settings import environment, settings
 from models import db
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.accounts import accounts
-from models.credits import audit as books
+from models.credits import audit
 from models.credits import ledger as credits
 from models.db import transaction
-from models.schema import prepare as setup
+from models.schema import prepare
 
 app = typer.Typer()
 StateOption = Annotated[
@@ -66,7 +66,7 @@ def _system(state: Path, given: Mapping[str, str], own: Mapping[str, str]) -> It
             os.environ.update(chosen)
             settings.cache_clear()
             try:
-                setup.prepare()
+                prepare.prepare()
                 yield chosen
             finally:
                 db.close()
@@ -164,12 +164,12 @@ def demo(
         finally:
             processes.stop()
         with transaction() as conn:
-            findings = books.audit(conn)
+            findings = audit.audit(conn)
     broken = [finding._asdict() for finding in findings]
     if as_json:
         print_json({**report, "account": account_id, "audit_clean": not findings, "findings": broken})
     else:
-        clean = f"[green]all {len(books.RULES)} rules hold: every credit is accounted for[/]"
+        clean = f"[green]all {len(audit.RULES)} rules hold: every credit is accounted for[/]"
         console.print(f"\naudit: {clean if not findings else f'[red]{broken}[/]'}")
         console.print(f"done in {time.monotonic() - started:.1f} s; the results are in [bold]{results}/[/]")
     if findings or not report["as_expected"]:
@@ -182,7 +182,7 @@ def _open_account() -> tuple[Any, str]:
             conn, issuer="demo", subject=f"demo-{time.time_ns()}", default_plan="free", email="demo@example.com"
         )
         credits.grant(conn, account_id, kind="gift", amount=30, ref="demo")
-        return account_id, keys.create(conn, account_id, keys.NewKey("demo"))[1]
+        return account_id, api_keys.create(conn, account_id, api_keys.NewKey("demo"))[1]
 
 
 def _order(api: Api, results: Path) -> dict[str, Any]:

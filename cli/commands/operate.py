@@ -22,16 +22,14 @@ from models.catalogue import entries as catalogue
 from models.catalogue.providers import providers as all_providers
 from models.connecting import Linked
 from models.credits import audit as books
-from models.credits import ledger as credits
+from models.credits import ledger
 from models.db import transaction
-from models.events import log as events
-from models.events import sending as lines
-from models.fleet import processes as fleet
+from models.events import events, sending
+from models.fleet import processes
 from models.jobs import cancel as canceling
-from models.jobs import dispatch, submit
-from models.jobs import reads as reading
+from models.jobs import dispatch, reads, submit
 from models.jobs.submit import Accepted, Order
-from models.schema import prepare as setup
+from models.schema import prepare
 from storage.s3 import StorageError, storage
 from workers.calls import limits as pressure
 from workers.doorbell import ring
@@ -44,7 +42,7 @@ Account = Annotated[UUID, typer.Option("--account", "-a", help="An account's id.
 @app.command()
 def migrate(as_json: bool = JsonFlag) -> None:
     """Bring the schema up to date; load the plans, and the standard catalogue into an empty one."""
-    changes = setup.prepare()
+    changes = prepare.prepare()
     show([{"model": name, "change": change} for name, change in changes.items()], as_json=as_json, empty="up to date")
 
 
@@ -59,7 +57,7 @@ def account(
         account_id, new = accounts.open_account(
             conn, issuer="local", subject=subject, default_plan=settings().default_plan, email=email
         )
-        balance = reading.balance(conn, account_id)
+        balance = reads.balance(conn, account_id)
     show([{"account": account_id, "new": new, **balance._asdict()}], as_json=as_json)
 
 
@@ -74,14 +72,14 @@ def grant(
     as_json: bool = JsonFlag,
 ) -> None:
     """Give an account credits."""
-    if kind not in credits.GRANT_KINDS:
-        raise fail(f"kind is one of {', '.join(credits.GRANT_KINDS)}")
+    if kind not in ledger.GRANT_KINDS:
+        raise fail(f"kind is one of {', '.join(ledger.GRANT_KINDS)}")
     expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
     with transaction() as conn:
-        grant_id = credits.grant(
+        grant_id = ledger.grant(
             conn, account_id, kind=kind, amount=amount, ref=ref or f"cli:{uuid7()}", expires_at=expires_at, job_id=job
         )
-        balance = reading.balance(conn, account_id)
+        balance = reads.balance(conn, account_id)
     show([{"grant": grant_id, "new": grant_id is not None, "available": balance.available}], as_json=as_json)
 
 
@@ -96,7 +94,7 @@ def subscribe(
     with transaction() as conn:
         subscription_id = subscriptions.subscribe(conn, account_id, plan, interval)
         rings = dispatch.dispatch(conn, account_id)
-        balance = reading.balance(conn, account_id)
+        balance = reads.balance(conn, account_id)
     ring(rings)
     show([{"subscription": subscription_id, "plan": balance.plan_id, "available": balance.available}], as_json=as_json)
 
@@ -111,7 +109,7 @@ def jobs(
 ) -> None:
     """List jobs, newest first."""
     with transaction() as conn:
-        rows = reading.list_jobs(conn, account_id, status=status, model_id=model, limit=limit)
+        rows = reads.list_jobs(conn, account_id, status=status, model_id=model, limit=limit)
     if as_json:
         print_json([{"account": row.account_id, **job_view(row)} for row in rows])
         return
@@ -133,11 +131,11 @@ def jobs(
 def job(job_id: JobId, as_json: bool = JsonFlag) -> None:
     """Look into one job: what it is, its attempts and its ledger entries."""
     with transaction() as conn:
-        row = reading.jobs_by_id(conn, [job_id]).get(job_id)
+        row = reads.jobs_by_id(conn, [job_id]).get(job_id)
         if row is None:
             raise fail(f"no job {job_id}")
-        attempts = reading.attempts(conn, job_id)
-        entries = reading.entries_of_job(conn, job_id)
+        attempts = reads.attempts(conn, job_id)
+        entries = reads.entries_of_job(conn, job_id)
     if as_json:
         print_json({"account": row.account_id, **job_view(row), "provider_attempts": attempts, "entries": entries})
         return
@@ -155,7 +153,7 @@ def queues(
     """Depth, in flight, waiting and oldest age per queue, and the workers that serve them."""
     if as_json or not watch:
         with transaction() as conn:
-            rows, workers = [row._asdict() for row in reading.queues(conn)], fleet.workers(conn)
+            rows, workers = [row._asdict() for row in reads.queues(conn)], processes.workers(conn)
         providers = _provider_rows()
         if as_json:
             print_json({"queues": rows, "workers": workers, "providers": providers})
@@ -167,7 +165,7 @@ def queues(
     with Live(console=console, refresh_per_second=4) as live:
         while True:
             with transaction() as conn:
-                live.update(_queue_table([row._asdict() for row in reading.queues(conn)]))
+                live.update(_queue_table([row._asdict() for row in reads.queues(conn)]))
             time.sleep(1)
 
 
@@ -199,7 +197,7 @@ def _queue_table(rows: list[dict[str, Any]]) -> Table:
 def retry(job_id: JobId, as_json: bool = JsonFlag) -> None:
     """Order an ended job again, as a new job that names it (`retry_of`), at today's price."""
     with transaction() as conn:
-        row = reading.jobs_by_id(conn, [job_id]).get(job_id)
+        row = reads.jobs_by_id(conn, [job_id]).get(job_id)
         if row is None:
             raise fail(f"no job {job_id}")
         if row.ended is None:
@@ -214,7 +212,7 @@ def retry(job_id: JobId, as_json: bool = JsonFlag) -> None:
             offer.checked(row.input),
             queue=row.queue,
             retry_of=job_id,
-            webhook=reading.webhook(conn, job_id),
+            webhook=reads.webhook(conn, job_id),
         )
         answer = submit.submit(conn, [order], wait=True)[0]
     if not isinstance(answer, Accepted):
@@ -324,7 +322,7 @@ def _doctor_temporary() -> str:
 
 def _doctor_workers() -> str:
     with transaction() as conn:
-        workers = fleet.workers(conn)
+        workers = processes.workers(conn)
     alive = [worker for worker in workers if worker["silent_seconds"] < settings().lease_seconds]
     if not alive:
         raise RuntimeError("no worker has been heard of: start `python -m workers`")
@@ -336,7 +334,7 @@ def _doctor_workers() -> str:
 
 def _doctor_duties() -> str:
     with transaction() as conn:
-        duties = fleet.duties(conn)
+        duties = processes.duties(conn)
     if not duties:
         raise RuntimeError("no duty was ever done: start `python -m scheduler`")
     wrong = [duty for duty in duties if duty["error"] or duty["overdue_seconds"] > 120]
@@ -365,7 +363,7 @@ def _doctor_stuck() -> str:
 
 def _doctor_deliveries() -> str:
     with transaction() as conn:
-        late, seconds = lines.overdue(conn)
+        late, seconds = sending.overdue(conn)
     if seconds > 60:
         raise RuntimeError(
             f"{late} receivers are due, one for {seconds:.0f} s: is `python -m workers.deliver` running?"

@@ -7,7 +7,7 @@ import typer
 
 from cli.output import JsonFlag, fail, show
 from models.db import transaction
-from models.jobs import reconcile as verbs
+from models.jobs import reconcile
 from workers.calls.limits import pressure
 from workers.doorbell import ring
 
@@ -26,11 +26,11 @@ def parked(
     job_id = again or give_up
     if job_id is None:
         with transaction() as conn:
-            found = verbs.parked(conn)
+            found = reconcile.parked(conn)
         show([each._asdict() for each in found], as_json=as_json, empty="no parked jobs")
         return
     with transaction() as conn:
-        done = verbs.decide(conn, job_id, again=again is not None)
+        done = reconcile.decide(conn, job_id, again=again is not None)
     ring(done.ended.rings, told=[done.account_id])
     if done.slot is not None:
         pressure().release(*done.slot)

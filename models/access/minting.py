@@ -12,7 +12,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.errors import Forbidden, NotAuthenticated, NotFound
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.access.api_keys import NewKey, Origin, Standing
 from models.access.scopes import Caller, Role, scopes_of
 from models.identity import people
@@ -43,7 +43,7 @@ def mint(conn: Connection[Any], who: Caller, wanted: NewKey) -> tuple[UUID, str]
     Raises Forbidden that names the field in which it would be more than its maker, and what `keys.create` does.
     """
     maker = _maker(conn, who)
-    return keys.create(conn, who.account_id, at_most(maker, wanted), origin=_origin(maker))
+    return api_keys.create(conn, who.account_id, at_most(maker, wanted), origin=_origin(maker))
 
 
 def rotate(conn: Connection[Any], who: Caller, key_id: UUID, overlap_hours: int) -> tuple[UUID, str]:
@@ -51,18 +51,18 @@ def rotate(conn: Connection[Any], who: Caller, key_id: UUID, overlap_hours: int)
     caller's own key, or one that the caller could have made. Raises Forbidden, NotFound.
     """
     maker = _maker(conn, who)
-    target = keys.standing(conn, who.account_id, key_id)
+    target = api_keys.standing(conn, who.account_id, key_id)
     if target is None:
         raise NotFound(f"no key {key_id}", param="id")
     check_rotation(maker, target)
-    return keys.rotate(conn, who.account_id, key_id, overlap_hours, ends_by=maker.ends_at())
+    return api_keys.rotate(conn, who.account_id, key_id, overlap_hours, ends_by=maker.ends_at())
 
 
 def _maker(conn: Connection[Any], who: Caller) -> Maker:
     role = people.active(conn, who.account_id)
     if who.key_id is None:
         return Maker(role, None)
-    key = keys.standing(conn, who.account_id, who.key_id)
+    key = api_keys.standing(conn, who.account_id, who.key_id)
     if key is None:
         raise NotAuthenticated("this API key is not valid, has expired, or was revoked")
     return Maker(role, key)

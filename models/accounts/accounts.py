@@ -10,13 +10,11 @@ from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
 from common.errors import NotFound
-from models.access import api_keys as keys
-from models.access import audit_log as acts
-from models.access import scopes as access
+from models.access import api_keys, audit_log, scopes
 from models.access.audit_log import By
 from models.access.scopes import Role
 from models.columns import counter, created_at, in_list, moment
-from models.credits import ledger as credits
+from models.credits import ledger
 
 
 class User(SQLModel, table=True):
@@ -121,12 +119,12 @@ def change_role(conn: Connection[Any], by: By, user_id: UUID, role: Role) -> Non
         raise NotFound(f"no user {user_id}", param="id")
     if row[0] != role:
         conn.execute("update users set role = %s where id = %s", [role, user_id])
-        acts.record(conn, by, "user.role", str(user_id), before=row[0], after=role)
+        audit_log.record(conn, by, "user.role", str(user_id), before=row[0], after=role)
     account = conn.execute("select id from accounts where user_id = %s", [user_id]).fetchone()
-    if account is not None and access.below(role, row[0]):
+    if account is not None and scopes.below(role, row[0]):
         # Under the lock: a key that is being made with the old role is there then, and one made later sees the new role.
-        keys.lock_account(conn, account[0])
-        keys.revoke_beyond(conn, account[0], access.scopes_of(role))
+        api_keys.lock_account(conn, account[0])
+        api_keys.revoke_beyond(conn, account[0], scopes.scopes_of(role))
 
 
 def open_account(
@@ -155,5 +153,5 @@ def open_account(
     account_id = uuid7()
     conn.execute("insert into accounts (id, user_id, plan_id) values (%s, %s, %s)", [account_id, user_id, default_plan])
     if plan[1] == "once" and plan[0]:
-        credits.grant(conn, account_id, kind="signup", amount=plan[0], ref="signup")
+        ledger.grant(conn, account_id, kind="signup", amount=plan[0], ref="signup")
     return account_id, True

@@ -18,8 +18,8 @@ from uuid_utils.compat import uuid7
 from common.errors import InvalidRequest, NotFound
 from common.settings import settings
 from models.columns import UTC_TIME, created_at, in_list, moment
-from models.credits import ledger as credits
-from models.events import log as events
+from models.credits import ledger
+from models.events import events
 
 INTERVALS = {"monthly": 1, "yearly": 12}
 MAX_MONTHS = 1200  # a hundred years from the start, far within what a date can hold
@@ -152,7 +152,7 @@ def grant_due_period(conn: Connection[Any], subscription_id: UUID) -> bool:
     period_end = month_after(started_at, period + 1)
     missed = period_end <= now
     if not missed and amount:
-        credits.grant(
+        ledger.grant(
             conn, account_id, kind="plan", amount=amount, ref=f"plan:{subscription_id}:{period}", expires_at=period_end
         )
     conn.execute(

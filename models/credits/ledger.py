@@ -25,7 +25,7 @@ from uuid_utils.compat import uuid7
 from common.errors import InvalidRequest, NotFound
 from common.settings import settings
 from models.columns import created_at, in_list, moment
-from models.events import log as events
+from models.events import events
 
 MAX_GRANT = 10**15  # credits: however many grants an account gets, their sum fits its column
 GRANT_KINDS = ("signup", "plan", "purchase", "gift", "goodwill")

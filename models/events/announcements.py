@@ -17,10 +17,10 @@ from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
 from common.errors import InvalidInput
-from models.access import audit_log as acts
+from models.access import audit_log
 from models.access.audit_log import By
 from models.columns import counter, created_at, moment
-from models.events import log as events
+from models.events import events
 from models.events.notifications import MAX_BODY, MAX_TITLE
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def create(conn: Connection[Any], by: By, title: str, body: str, plan: str | Non
         [uuid7(), title, body, plan],
     ).fetchone()
     assert row is not None  # noqa: S101 - inserted
-    acts.record(conn, by, "announcement.create", str(row[0]), title=title, plan=plan)
+    audit_log.record(conn, by, "announcement.create", str(row[0]), title=title, plan=plan)
     return Shown(*row)
 
 

@@ -26,7 +26,7 @@ from sqlmodel import Field, SQLModel
 
 from common.errors import EndpointDisabled, NotFound
 from models.columns import NOW, UTC_TIME, counter, created_at, in_list, moment
-from models.events import endpoints as webhooks
+from models.events import endpoints
 
 STATUSES = ("pending", "delivered", "failed", "disabled")
 MAX_REDELIVER = 10_000  # per call
@@ -176,7 +176,7 @@ def logged(
 ) -> list[Logged]:
     """An endpoint's deliveries (None: those of addresses that jobs brought), newest first. Raises NotFound."""
     if endpoint_id is not None:
-        webhooks.find(conn, account_id, endpoint_id)
+        endpoints.find(conn, account_id, endpoint_id)
     where, values = ["account_id = %s", "channel = 'webhook'"], list[Any]([account_id])
     if endpoint_id is None:
         where.append("endpoint_id is null")
@@ -187,7 +187,7 @@ def logged(
         where.append(f"status = '{status}'")  # as it is, so that the index of just these can serve
     if status == "pending":
         where.append("line_id = any(%s)")
-        values.append([endpoint_id] if endpoint_id is not None else webhooks.job_lines(account_id))
+        values.append([endpoint_id] if endpoint_id is not None else endpoints.job_lines(account_id))
     if before is not None:
         where.append("(created_at, id) < (%s, %s)")
         values += before
@@ -249,7 +249,7 @@ def redeliver_range(
 
 def must_be_on(conn: Connection[Any], account_id: UUID, endpoint_id: UUID | None) -> None:
     """Raises NotFound, EndpointDisabled."""
-    if endpoint_id is not None and not webhooks.find(conn, account_id, endpoint_id).enabled:
+    if endpoint_id is not None and not endpoints.find(conn, account_id, endpoint_id).enabled:
         raise EndpointDisabled("this endpoint is switched off; switch it on first", param="id")
 
 

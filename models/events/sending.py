@@ -17,8 +17,7 @@ from psycopg import Connection
 
 from common.links import url_of
 from common.settings import settings
-from models.events import endpoints as webhooks
-from models.events import log as events
+from models.events import endpoints, events
 
 LOG_ENTRIES = 20  # kept of one delivery
 LOG_CHARACTERS = 4096  # of each text in an entry
@@ -133,11 +132,11 @@ def take(conn: Connection[Any], line: Line) -> Parcel | None:
             return None
         if begun > fields["attempts"] and not _count_lost(conn, fields, begun):
             continue
-        secrets = webhooks.opened(secret, previous)
+        secrets = endpoints.opened(secret, previous)
         if fields["channel"] == "email":
             address = _mail_address(conn, fields["account_id"])
         elif fields["endpoint_id"] is None:
-            secrets = webhooks.default_secrets(conn, fields["account_id"])
+            secrets = endpoints.default_secrets(conn, fields["account_id"])
         parcel = Parcel(**fields, address=address, secrets=secrets)
         _begin(conn, line, parcel)
         _add_results(conn, parcel)
@@ -350,7 +349,7 @@ def _note_health(conn: Connection[Any], parcel: Parcel, outcome: Outcome, reason
             [reason, parcel.endpoint_id],
         ).fetchone()
         if row:
-            webhooks.keep_flag(conn, parcel.account_id)
+            endpoints.keep_flag(conn, parcel.account_id)
             told = {"webhook_id": str(parcel.endpoint_id), "url": row[0], "reason": reason}
             events.add(conn, parcel.account_id, "webhook.disabled", told)
     elif outcome.delivered:

@@ -19,7 +19,7 @@ from sqlmodel import Field, SQLModel
 from common import uptime
 from common.settings import settings
 from models.columns import UTC_TIME, created_at
-from models.events import sending as lines
+from models.events import sending
 
 KEPT = 1000  # jumps that are remembered
 LONGEST_WAKE_SECONDS = 3600.0  # no pause of a living job is longer than this, or than the settings say
@@ -151,7 +151,7 @@ def shift_lines(conn: Connection[Any], by_seconds: float, at: float) -> int:
     """After the clock was set back: lines of deliveries, and what waits on them, wake when they would have. Returns how
     many lines.
     """
-    lease = lines.lease_seconds()
+    lease = sending.lease_seconds()
     values = {"by": by_seconds, "at": at, "lease": lease}
     conn.execute(
         """update deliveries d set next_at = greatest(d.next_at + make_interval(secs => %(by)s), to_timestamp(%(at)s))
@@ -185,6 +185,6 @@ def mend_wakes(conn: Connection[Any], limit: int) -> int:
                   + make_interval(secs => case when l.leased_by is null then 0 else %(lease)s end)
              from (select id from delivery_lines where wake_at > app_now() + make_interval(secs => %(longest)s)
                     order by wake_at limit %(limit)s for update skip locked) far where l.id = far.id""",
-            {"lease": lines.lease_seconds(), "longest": LONGEST_LINE_SECONDS, "limit": limit},
+            {"lease": sending.lease_seconds(), "longest": LONGEST_LINE_SECONDS, "limit": limit},
         ).rowcount
     )

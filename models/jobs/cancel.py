@@ -9,7 +9,7 @@ from psycopg import Connection
 from common.errors import NotCancelable, NotFound
 from models import db
 from models.jobs.dispatch import Ring
-from models.jobs.end import Ending, end
+from models.jobs.ending import Ending, end
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
--- End a job and resolve its credits (models/jobs/end.py). One function, because an end is a hot path of a dozen small
+-- End a job and resolve its credits (models/jobs/ending.py). One function, because an end is a hot path of a dozen small
 -- statements: their plans are kept, and it costs one round trip. Lock order: account, run, inserts.
 --
 -- outcome: 'ended'; 'stale', where nothing was done; 'lapsed' or 'revoked', where nothing was done either, because a

@@ -16,7 +16,7 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from models.jobs.end import AttemptEnd
+from models.jobs.ending import AttemptEnd
 from models.jobs.steps import WAKE, Claim
 
 NOWHERE = -1  # as next_route: no further attempt would mend it

@@ -7,7 +7,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.errors import NotFound
-from models.jobs.end import AttemptEnd, Ending, end, put_back
+from models.jobs.ending import AttemptEnd, Ending, end, put_back
 from models.jobs.rescues import GivenUp, slot_of
 
 

@@ -8,7 +8,7 @@ from psycopg import Connection
 from common.settings import settings
 from models.catalogue import provider_keys
 from models.catalogue.providers import BUILT_IN
-from models.jobs.end import AttemptEnd, Ended, Ending, end
+from models.jobs.ending import AttemptEnd, Ended, Ending, end
 
 
 class Slot(NamedTuple):

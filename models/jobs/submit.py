@@ -31,7 +31,7 @@ from models.access.budgets import Budgets
 from models.access.scopes import daily_texts_left
 from models.catalogue import prices
 from models.catalogue.entries import Offer
-from models.credits import ledger as credits
+from models.credits import ledger
 from models.events import deliveries
 
 # What a job of each kind is taken to bring until it has ended. A mean of what providers send: what really lands is counted
@@ -172,7 +172,7 @@ def _lock_accounts(conn: Connection[Any], ids: list[UUID], *, wait: bool) -> dic
             accounts[account_id].grants.append([grant_id, remaining])
     if lapsed:
         # Rare, and what is left must be known before anything is refused: expire, then read again.
-        credits.expire_lapsed(conn, sorted(accounts))
+        ledger.expire_lapsed(conn, sorted(accounts))
         return _lock_accounts(conn, sorted(accounts), wait=True)
     return accounts
 
@@ -286,7 +286,7 @@ def _decide(
             "event_number": account.event_number, "webhook": order.webhook, "key": order.idempotency_key, "body_hash": order.body_hash.hex(),
         }
     )  # fmt: skip
-    if credits.is_low(account.available + price, account.available):
+    if ledger.is_low(account.available + price, account.available):
         account.event_number += 1
         data = {"available": account.available, "limit": settings().low_credits}
         writes.low.append({"account_id": order.account_id, "number": account.event_number, "data": data})
@@ -354,7 +354,7 @@ def _count(order: Order, counts: _Counts, price: int) -> None:
 
 
 def _take(job_id: UUID, account: _Account, price: int, writes: _Writes) -> None:
-    for lot in credits.allocate(((grant_id, remaining) for grant_id, remaining in account.grants), price):
+    for lot in ledger.allocate(((grant_id, remaining) for grant_id, remaining in account.grants), price):
         grant = next(each for each in account.grants if each[0] == lot.grant_id)
         grant[1] -= lot.amount
         writes.grants[lot.grant_id] = grant[1]

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from models.accounts import plans
-from models.catalogue import entries as catalogue
+from models.catalogue import entries
 from models.db import transaction
-from models.events import log as events
+from models.events import events
 from models.schema import migrations
 
 
@@ -18,5 +18,5 @@ def prepare(catalogue_file: Path | None = None) -> dict[str, str]:
         plans.apply_standard(conn)
         if catalogue_file is None and conn.execute("select 1 from models limit 1").fetchone():
             return {}
-        file = catalogue.read_file(catalogue_file or catalogue.STANDARD_FILE)
-        return catalogue.apply(conn, file.models, file.providers)
+        file = entries.read_file(catalogue_file or entries.STANDARD_FILE)
+        return entries.apply(conn, file.models, file.providers)

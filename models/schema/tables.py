@@ -13,7 +13,7 @@ from models.credits.ledger import Grant, LedgerEntry, Reservation, ReservationGr
 from models.events.announcements import Announcement
 from models.events.deliveries import Delivery, DeliveryLine
 from models.events.endpoints import WebhookEndpoint, WebhookSecret
-from models.events.log import Event
+from models.events.events import Event
 from models.events.notifications import Notification
 from models.files.uploads import Upload
 from models.fleet.clock import ClockJump

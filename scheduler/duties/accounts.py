@@ -8,11 +8,11 @@ from psycopg import Connection
 
 from common.settings import settings
 from models.accounts import subscriptions
-from models.credits import ledger as credits
+from models.credits import ledger
 from models.db import transaction
 from models.events import announcements
-from models.fleet import processes as fleet
-from models.identity import erasure as leaving
+from models.fleet import processes
+from models.identity import erasure
 from models.identity.erasure import Leaver
 from scheduler.turns import Aside, Did, Patience, each
 from workers.doorbell import ring
@@ -25,10 +25,10 @@ def expire_grants(batch: int) -> Did:
 
     def act(account_id: UUID, patience: Patience) -> int:
         with patience.locked(account_id) as conn:
-            return credits.expire_lapsed(conn, [account_id])
+            return ledger.expire_lapsed(conn, [account_id])
 
     with transaction() as conn:
-        accounts = credits.accounts_with_lapsed(conn, batch, without=_lapsed.ids())
+        accounts = ledger.accounts_with_lapsed(conn, batch, without=_lapsed.ids())
     return each(_lapsed, accounts, act, of=lambda account_id: account_id)
 
 
@@ -63,20 +63,20 @@ def clear_deleted(batch: int) -> Did:
 
     def act(leaver: Leaver, patience: Patience) -> int:
         with patience.locked(leaver.account_id) as conn:
-            rings = leaving.leave(conn, leaver.account_id)
-            if leaving.confirm_left(conn, leaver.user_id, leaver.account_id):
+            rings = erasure.leave(conn, leaver.account_id)
+            if erasure.confirm_left(conn, leaver.user_id, leaver.account_id):
                 left.append(leaver.user_id)
         ring(rings)
         return 1
 
     with transaction() as conn:
-        after = fleet.place(conn, "clear_deleted")
-        leavers = leaving.leavers(conn, batch, after=after, without=_leavers.ids())
+        after = processes.place(conn, "clear_deleted")
+        leavers = erasure.leavers(conn, batch, after=after, without=_leavers.ids())
     did = each(_leavers, leavers, act, of=lambda leaver: leaver.account_id)
     # Who has jobs that run on is looked at again in the next walk, and keeps nobody waiting in this one.
     full = len(leavers) >= batch
     with transaction() as conn:
-        fleet.set_place(conn, "clear_deleted", (leavers[-1].deleted_at, leavers[-1].user_id) if full else None)
+        processes.set_place(conn, "clear_deleted", (leavers[-1].deleted_at, leavers[-1].user_id) if full else None)
     return Did(len(left), more=full, errors=did.errors)
 
 

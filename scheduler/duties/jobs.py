@@ -5,11 +5,10 @@ from uuid import UUID
 
 from common.settings import settings
 from models.db import transaction
-from models.jobs import rescues, ringing
-from models.jobs import steps as runs
+from models.jobs import rescues, ringing, steps
 from models.jobs.dispatch import Ring, dispatch
 from scheduler.turns import Aside, Did, Patience, each
-from workers import doorbell as enqueue
+from workers import doorbell
 from workers.calls.limits import pressure
 from workers.doorbell import ring
 
@@ -20,13 +19,13 @@ def ring_due(batch: int) -> Did:
     """Ring jobs that are due and that nobody holds: polls, and messages that were lost. While Redis is away nothing is
     counted, so that all that is due is rung as soon as it is back.
     """
-    if enqueue.resting():
+    if doorbell.resting():
         return Did(0)
     with transaction() as conn:
         due = ringing.due(conn, batch)
-    if due and not enqueue.ring_due(due):
+    if due and not doorbell.ring_due(due):
         with transaction() as conn:
-            ringing.not_rung(conn, due, enqueue.REST_SECONDS)
+            ringing.not_rung(conn, due, doorbell.REST_SECONDS)
         return Did(0)
     return Did(len(due), more=len(due) >= batch)
 
@@ -34,21 +33,21 @@ def ring_due(batch: int) -> Did:
 def retry_due(batch: int) -> Did:
     """Put retries whose pause is over at the head of their account's line."""
     with transaction() as conn:
-        accounts = runs.accounts_to_dispatch(conn, batch, without=_retries.ids())
+        accounts = steps.accounts_to_dispatch(conn, batch, without=_retries.ids())
     return _dispatch(_retries, accounts)
 
 
 def fill_slots(batch: int) -> Did:
     """Give free slots to waiting jobs: a plan may have grown since they were queued."""
     with transaction() as conn:
-        accounts = runs.accounts_with_room(conn, batch, without=_rooms.ids())
+        accounts = steps.accounts_with_room(conn, batch, without=_rooms.ids())
     return _dispatch(_rooms, accounts)
 
 
 def _dispatch(aside: Aside, accounts: Sequence[UUID]) -> Did:
     def act(account_id: UUID, patience: Patience) -> int:
         with patience.locked(account_id) as conn:
-            joined = runs.join_line(conn, account_id)
+            joined = steps.join_line(conn, account_id)
             rings = dispatch(conn, account_id)
         ring(rings)
         sent.extend(rings)
@@ -68,12 +67,12 @@ def rescue(batch: int) -> Did:
             _give_up(account_id, job_id, token)
             return 1
         with transaction() as conn:
-            rung = runs.rescue(conn, job_id, token)
+            rung = steps.rescue(conn, job_id, token)
         ring([rung] if rung else [])
         return 1
 
     with transaction() as conn:
-        lapsed = runs.lapsed(conn, batch, without=_lapsed.ids())
+        lapsed = steps.lapsed(conn, batch, without=_lapsed.ids())
     return each(_lapsed, lapsed, act, of=lambda job: job[0])
 
 

@@ -11,7 +11,7 @@ from common.faultpoints import reached
 from common.settings import settings
 from models.db import transaction
 from models.files import results
-from models.fleet import processes as fleet
+from models.fleet import processes
 from scheduler.duties.sweeps import Expiry, expire, purge
 from scheduler.turns import Aside, Did
 from storage import keys
@@ -46,7 +46,7 @@ def _stray_results(conn: Connection[Any], found: list[str]) -> list[str]:
 def reap(duty: str, prefix: str, batch: int, strays: Callable[[Connection[Any], list[str]], list[str]]) -> int:
     """Look at one page of objects and delete those that are old enough and nobody's; the next turn goes on from there."""
     with transaction() as conn:
-        after = fleet.cursor(conn, duty)
+        after = processes.cursor(conn, duty)
     try:
         page = storage().list_page(prefix, after, batch)
     except StorageError as error:
@@ -58,7 +58,7 @@ def reap(duty: str, prefix: str, batch: int, strays: Callable[[Connection[Any], 
         storage().delete_many(found)
     reached(f"{duty}:deleted")
     with transaction() as conn:
-        fleet.set_cursor(conn, duty, page[-1].key if len(page) == batch else None)
+        processes.set_cursor(conn, duty, page[-1].key if len(page) == batch else None)
     return len(found)
 
 

@@ -4,21 +4,16 @@ import logging
 
 from common.errors import Busy
 from common.settings import settings
-from models.access import api_keys as keys
-from models.access import audit_log as acts
+from models.access import api_keys, audit_log
 from models.credits import audit as books
 from models.db import transaction
-from models.events import log as events
-from models.events import notifications
-from models.events import sending as lines
+from models.events import events, notifications, sending
 from models.files import uploads
-from models.fleet import clock
-from models.fleet import processes as fleet
+from models.fleet import clock, processes
 from models.identity import inbound
-from models.jobs import callbacks
-from models.jobs import tables as jobs
+from models.jobs import callbacks, tables
 from models.jobs.tables import QUEUES
-from workers import doorbell as enqueue
+from workers import doorbell
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +47,7 @@ _lost: dict[str, set[bytes]] = {}  # by queue: messages that were in no line at 
 def mend_messages(_batch: int) -> int:
     """Delete messages that no worker will ever see, so that their jobs are rung anew."""
     for queue in QUEUES:
-        _lost[queue] = enqueue.forget_lost(queue, _lost.get(queue, ()))
+        _lost[queue] = doorbell.forget_lost(queue, _lost.get(queue, ()))
     return 0
 
 
@@ -65,7 +60,7 @@ def forget_inbound(batch: int) -> int:
 def forget_keys(batch: int) -> int:
     """Delete idempotency keys that are older than they are kept."""
     with transaction() as conn:
-        return jobs.forget_idempotency_keys(conn, batch)
+        return tables.forget_idempotency_keys(conn, batch)
 
 
 def forget_callbacks(batch: int) -> int:
@@ -83,19 +78,19 @@ def forget_notifications(batch: int) -> int:
 def forget_workers(_batch: int) -> int:
     """Drop worker processes that were killed."""
     with transaction() as conn:
-        return fleet.forget_silent_workers(conn, settings().lease_seconds * 10)
+        return processes.forget_silent_workers(conn, settings().lease_seconds * 10)
 
 
 def forget_lines(batch: int) -> int:
     """Drop lines of deliveries that nothing has been sent on for long: of endpoints that are gone, mostly."""
     with transaction() as conn:
-        return lines.forget(conn, batch)
+        return sending.forget(conn, batch)
 
 
 def forget_api_keys(batch: int) -> int:
     """Delete API keys that were revoked, or expired, long ago."""
     with transaction() as conn:
-        return keys.forget(conn, batch)
+        return api_keys.forget(conn, batch)
 
 
 def forget_uploads(batch: int) -> int:
@@ -107,7 +102,7 @@ def forget_uploads(batch: int) -> int:
 def forget_acts(batch: int) -> int:
     """Delete acts that are older than they are kept."""
     with transaction() as conn:
-        return acts.forget(conn, batch)
+        return audit_log.forget(conn, batch)
 
 
 def audit(_batch: int) -> int:

@@ -11,7 +11,7 @@ from common.errors import Busy, Unavailable
 from common.faultpoints import reached
 from models.db import CommitUnknown, transaction
 from models.files.sweeping import Purgeable, Swept
-from models.fleet import processes as fleet
+from models.fleet import processes
 from scheduler.turns import Aside, Did, Patience, each, log
 from storage.s3 import storage
 
@@ -62,13 +62,13 @@ def purge(
     no other waiting; from the beginning again once the end is reached.
     """
     with transaction() as conn:
-        due = pick(conn, batch, fleet.place(conn, duty))
+        due = pick(conn, batch, processes.place(conn, duty))
     failed = storage().delete_many([key for item in due for key in item.keys]) if due else {}
     reached(f"{duty}:deleted")
     gone = [item.id for item in due if not any(key in failed for key in item.keys)]
     full = len(due) >= batch
     with transaction() as conn:
         done = confirm(conn, gone) if gone else 0
-        fleet.set_place(conn, duty, (due[-1].expired_at, due[-1].id) if full else None)
+        processes.set_place(conn, duty, (due[-1].expired_at, due[-1].id) if full else None)
     errors = [f"{len(due) - len(gone)} objects cannot be deleted: {next(iter(failed))}"[:200]] if failed else []
     return Did(done, more=full, errors=errors)

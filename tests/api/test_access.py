@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from api.main import OPEN_ROUTES, PUBLIC, make_app, needs_of
 from common.settings import settings
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.access.scopes import SCOPES
 from models.db import transaction
 from models.events import announcements
@@ -41,7 +41,7 @@ def http(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]
 
 def secret_of(who: Any, **fields: Any) -> str:
     with transaction() as conn:
-        return keys.create(conn, who, keys.NewKey("test", **fields))[1]
+        return api_keys.create(conn, who, api_keys.NewKey("test", **fields))[1]
 
 
 def filled(path: str, things: dict[str, Any]) -> str:
@@ -63,7 +63,7 @@ def theirs() -> dict[str, Any]:
         conn.execute(
             "update jobs set input = jsonb_build_object('prompt', %s::text) where id = %s", [SECRET_PROMPT, job]
         )
-        key_id, _ = keys.create(conn, who, keys.NewKey("the owner's own key"))
+        key_id, _ = api_keys.create(conn, who, api_keys.NewKey("the owner's own key"))
         user = conn.execute("select user_id from accounts where id = %s", [who]).fetchone()
     assert user is not None
     return {"account": who, "job_id": job, "key_id": key_id, "user_id": user[0], "provider": "router"}
@@ -81,8 +81,8 @@ def test_nobody_gets_in_and_learns_nothing(
     owner = theirs["account"]
     revoked, expired = secret_of(owner), secret_of(owner, expires_at=datetime.now(UTC) - timedelta(seconds=1))
     with transaction() as conn:
-        conn.execute("update api_keys set revoked_at = app_now() where hash = %s", [keys.hash_of(revoked)])
-    wrong = keys.make_secret()
+        conn.execute("update api_keys set revoked_at = app_now() where hash = %s", [api_keys.hash_of(revoked)])
+    wrong = api_keys.make_secret()
     for key in (None, revoked, expired, wrong, "nonsense", "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0."):
         answer = call(http, path, method, key, theirs)
         assert answer.status_code == 401, (key, answer.text)
@@ -188,7 +188,7 @@ def test_a_key_hands_out_no_more_than_it_has(http: TestClient) -> None:
     shown = http.get("/v1/keys", headers=little).json()[0]
     assert (shown["scopes"], shown["models"]) == (["read"], ["one"])  # the allow-list is handed on
     assert made.json()["secret"] not in http.get("/v1/keys", headers=little).text
-    assert keys.looks_like_a_key(made.json()["secret"])
+    assert api_keys.looks_like_a_key(made.json()["secret"])
 
 
 def escalations(http: TestClient, who: Any, better: Any) -> dict[str, int]:
@@ -206,7 +206,7 @@ def test_a_better_key_is_out_of_reach_however_many_newer_ones_there_are(http: Te
     who = account()
     with transaction() as conn:
         conn.execute("update users set role = 'admin'")
-        better = keys.create(conn, who, keys.NewKey("boss", scopes=SCOPES))[0]
+        better = api_keys.create(conn, who, api_keys.NewKey("boss", scopes=SCOPES))[0]
     plant_revoked(who, newer)
     assert escalations(http, who, better) == {"rotate": 403, "mint": 403, "revoke": 403}
     assert rows("select 1 from api_keys where name not in ('planted', 'test', 'boss')") == []

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from api.edge.addresses import UNKNOWN, address_of, network_of
 from cli.embedded.servers import free_ports
 from common.settings import Settings
-from models.access import api_keys as keys
+from models.access import api_keys
 from tests.support import account, eventually, key_of, one
 
 
@@ -71,7 +71,7 @@ def served(proxies: str) -> Iterator[str]:
 def failures(url: str, forwarded: list[str]) -> list[int]:
     return [
         httpx.get(
-            f"{url}/v1/credits", headers={"authorization": f"Bearer {keys.make_secret()}", "x-forwarded-for": each}
+            f"{url}/v1/credits", headers={"authorization": f"Bearer {api_keys.make_secret()}", "x-forwarded-for": each}
         ).status_code
         for each in forwarded
     ]

@@ -12,7 +12,7 @@ import pytest
 from api.main import OPEN_ROUTES, make_app
 from cli.embedded.processes import Processes
 from cli.embedded.servers import Addresses, free_ports
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.db import transaction
 from tests.conftest import environment, fresh_database
 from tests.support import System, account
@@ -101,7 +101,7 @@ def test_no_route_waits_for_the_body_of_somebody_without_a_key(url: str, way: st
 
 def test_a_key_that_may_not_is_refused_before_its_body_as_well(url: str) -> None:
     with transaction() as conn:
-        secret = keys.create(conn, account(), keys.NewKey("reads", scopes=["read"]))[1]
+        secret = api_keys.create(conn, account(), api_keys.NewKey("reads", scopes=["read"]))[1]
     head = {"authorization": f"Bearer {secret}", "transfer-encoding": "chunked", "content-type": "application/json"}
     needs = {
         (method, path): operation["x-scope"]

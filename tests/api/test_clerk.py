@@ -24,10 +24,10 @@ from models.files import uploads
 from models.files.results import find_result
 from models.files.uploads import NewUpload
 from models.identity import clerk
-from models.jobs import end as ending
-from models.jobs.end import AttemptEnd, Ending, NewAsset
+from models.jobs import ending
+from models.jobs.ending import AttemptEnd, Ending, NewAsset
 from scheduler.duties import accounts as account_duties
-from scheduler.duties import results as result_duties
+from scheduler.duties import results
 from tests.conftest import environment
 from tests.support import assert_books_are_clean, claimed, key_of, model, one, placed, rows
 
@@ -316,7 +316,7 @@ def test_deletion_cancels_jobs_revokes_keys_expires_results_by_policy_and_keeps_
                 find_result(conn, asset_id)
     with transaction() as conn:
         assert uploads.expire(conn, 100).done == (0 if policy == "keep" else 1)
-    assert result_duties.expire_results(100) == (0 if policy == "keep" else 1)
+    assert results.expire_results(100) == (0 if policy == "keep" else 1)
     assert rows("select id, kind, amount from ledger_entries order by id")[: len(before)] == before
     assert one("select available, reserved, slots_in_use from accounts") == (9, 0, 0)
     assert one("select email, first_name, last_name from users") == (None, None, None)

@@ -15,12 +15,12 @@ from starlette.testclient import TestClient
 from api.main import make_app, needs_of
 from common.errors import Unavailable
 from models import db
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.access.scopes import SCOPES
 from models.catalogue import provider_keys, providers
 from models.catalogue.providers import ProviderEntry
 from models.db import CommitUnknown, certain, transaction
-from models.events import endpoints as webhooks
+from models.events import endpoints
 from models.jobs.callbacks import token_of
 from tests.commits import FATES, CommitProxy, Fate, proxied
 from tests.conftest import environment
@@ -60,8 +60,8 @@ class World:
             from models.jobs.cancel import cancel
 
             cancel(conn, self.ended)
-            self.key_id, _ = keys.create(conn, self.who, keys.NewKey("old"))
-            self.hook = webhooks.create(conn, self.who, "https://example.com/hook", [])[0].id
+            self.key_id, _ = api_keys.create(conn, self.who, api_keys.NewKey("old"))
+            self.hook = endpoints.create(conn, self.who, "https://example.com/hook", [])[0].id
             providers.apply(conn, [ProviderEntry(name="router", adapter="openai", base_url="http://127.0.0.1:1/v1")])
             provider_keys.save(conn, self.who, "router", provider_keys.SecretStr("sk-before-it-all"))
             self.user = conn.execute("update users set role = 'admin' returning id").fetchone()[0]  # type: ignore[index]
@@ -71,7 +71,7 @@ class World:
                    values (%s, %s, 1, 'announcement', 'a', 'b', '{}')""",
                 [self.notice, self.who],
             )
-            self.secret = keys.create(conn, self.who, keys.NewKey("asks", scopes=SCOPES))[1]
+            self.secret = api_keys.create(conn, self.who, api_keys.NewKey("asks", scopes=SCOPES))[1]
 
     def count(self, statement: str, *values: Any) -> int:
         number: int = one(statement, *values)[0]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.intake import submits as intakes
+from api.intake import submits
 from api.intake.submits import Intake
 from api.routes.grouping import Grouper
 from common.errors import Busy, DatabaseAway, DomainError, Overloaded, Unavailable
@@ -141,7 +141,7 @@ async def submitted(intake: Intake, orders: Sequence[Order]) -> list[Any]:
 
 def test_a_batch_that_fails_while_the_database_is_away_is_tried_once(database: str, offers: list[Order]) -> None:
     tries = []
-    whole = intakes.certain
+    whole = submits.certain
 
     def counted() -> Any:
         tries.append(1)
@@ -151,7 +151,7 @@ def test_a_batch_that_fails_while_the_database_is_away_is_tried_once(database: s
         return await submitted(Intake(), offers)
 
     with environment({"DATABASE_URL": "postgresql://app@127.0.0.1:1/none"}), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intakes, "certain", counted)
+        patch.setattr(submits, "certain", counted)
         found = run(work)
     assert [type(each) for each in found] == [DatabaseAway] * 8
     assert all(each.retryable for each in found)
@@ -171,7 +171,7 @@ def test_one_bad_order_harms_no_other(offers: list[Order]) -> None:
 
 
 def test_orders_for_an_account_that_is_held_are_bounded(offers: list[Order], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intakes, "MAX_LANE", 3)
+    monkeypatch.setattr(submits, "MAX_LANE", 3)
     who = offers[0].account_id
     mine = [order(who, offers[0].offer) for _ in range(20)]
 
@@ -196,7 +196,7 @@ def test_a_bell_that_cannot_be_rung_turns_no_order_into_an_error(
     def broken(*_args: object, **_kwargs: object) -> bool:
         raise RuntimeError("no bell")
 
-    monkeypatch.setattr(intakes, "ring", broken)
+    monkeypatch.setattr(submits, "ring", broken)
     held = threading.Event()
     free = threading.Event()
 

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from api.edge.request_limits import security_headers
 from api.main import make_app
 from common.settings import settings
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.catalogue import provider_keys, providers
 from models.catalogue.providers import ProviderEntry
 from models.db import transaction
@@ -60,7 +60,7 @@ def test_no_secret_is_in_any_log(system: System) -> None:
         providers.apply(conn, [ProviderEntry(name="router", adapter="openai", base_url="http://127.0.0.1:1/v1")])
         provider_keys.save(conn, who, "router", SecretStr("sk-a-users-own-secret"))
     key = key_of(who)
-    bogus = keys.make_secret()
+    bogus = api_keys.make_secret()
     system.start("api", "worker", "scheduler")
     with system.client(who) as http:
         http.headers["authorization"] = f"Bearer {key}"

@@ -27,7 +27,7 @@ from cli.embedded.servers import free_ports
 from common.guard import Refused
 from common.settings import Settings
 from models import db
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.db import transaction
 from models.identity.people import Identity
 from tests.api.issuer import Issuer, b64, ec_key, public_jwk, rsa_key
@@ -247,7 +247,7 @@ def test_the_banned_and_the_deleted_are_refused_with_token_and_key(http, issuer,
     assert (status(http, token), status(http, secret)) == (401, 401)
     assert state in ask(http, token).json()["detail"]
     with transaction() as conn:
-        assert keys.callers(conn, [keys.hash_of(secret)]) == [None]
+        assert api_keys.callers(conn, [api_keys.hash_of(secret)]) == [None]
 
 
 # --- keys: rotation, an issuer that is away or wrong ---

@@ -10,8 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.main import make_app
-from models.access import api_keys as keys
-from models.catalogue import entries as catalogue
+from models.access import api_keys
+from models.catalogue import entries
 from models.catalogue.entries import Entry
 from models.db import transaction
 from models.jobs import submit
@@ -36,7 +36,7 @@ def http(database: str) -> Iterator[TestClient]:
 
 def head(who: Any, **fields: Any) -> dict[str, str]:
     with transaction() as conn:
-        return {"authorization": f"Bearer {keys.create(conn, who, keys.NewKey('test', **fields))[1]}"}
+        return {"authorization": f"Bearer {api_keys.create(conn, who, api_keys.NewKey('test', **fields))[1]}"}
 
 
 def test_a_keys_rate_is_told_in_headers_and_enforced(http: TestClient) -> None:
@@ -74,20 +74,20 @@ def test_guessing_keys_is_slowed_and_does_not_lock_out_who_has_one(database: str
 
 
 def unknown() -> dict[str, str]:
-    return {"authorization": f"Bearer {keys.make_secret()}"}
+    return {"authorization": f"Bearer {api_keys.make_secret()}"}
 
 
 @pytest.fixture
 def lookups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many keys each question to the database was about."""
     asked: list[int] = []
-    real = keys.callers
+    real = api_keys.callers
 
     def counted(conn: Any, hashes: list[bytes]) -> Any:
         asked.append(len(hashes))
         return real(conn, hashes)
 
-    monkeypatch.setattr(keys, "callers", counted)
+    monkeypatch.setattr(api_keys, "callers", counted)
     return asked
 
 
@@ -95,7 +95,7 @@ def test_unknown_keys_cost_no_query_past_the_limit_and_what_is_no_key_costs_none
     database: str, lookups: list[int]
 ) -> None:
     with environment({"FAILED_AUTH_PER_MINUTE": "5"}), TestClient(make_app()) as http:
-        for text in ("hr_" + "a" * 38, "nonsense", "x" * 300, keys.make_secret()[:-1]):
+        for text in ("hr_" + "a" * 38, "nonsense", "x" * 300, api_keys.make_secret()[:-1]):
             assert http.get("/v1/credits", headers={"authorization": f"Bearer {text}"}).status_code == 401
         assert lookups == []
         assert http.get("/v1/credits", headers=unknown()).status_code == 401
@@ -221,7 +221,7 @@ def text_model() -> None:
         }
     )  # fmt: skip
     with transaction() as conn:
-        catalogue.apply(conn, [entry])
+        entries.apply(conn, [entry])
 
 
 def test_the_free_plan_has_five_texts_a_day_and_counts_only_todays(http: TestClient) -> None:
@@ -235,7 +235,7 @@ def test_the_free_plan_has_five_texts_a_day_and_counts_only_todays(http: TestCli
     assert http.post("/v1/jobs", json={"model": "picture", "input": {}}, headers=head(who)).status_code == 201
     with environment({"CLOCK_OFFSET_SECONDS": "86400"}):
         with transaction() as conn:
-            offer = catalogue.offers(conn)["words"]
+            offer = entries.offers(conn)["words"]
         assert isinstance(place(order(who, offer))[0], submit.Accepted)
 
 
@@ -243,8 +243,8 @@ def test_a_batch_of_submits_counts_its_own_texts_and_budget() -> None:
     text_model()
     who = account(amount=50, plan="free")
     with transaction() as conn:
-        offer = catalogue.offers(conn)["words"]
-        key_id, _ = keys.create(conn, who, keys.NewKey("test", monthly_credits=3))
+        offer = entries.offers(conn)["words"]
+        key_id, _ = api_keys.create(conn, who, api_keys.NewKey("test", monthly_credits=3))
     answers = place(*(order(who, offer, api_key_id=key_id, key_budget=3) for _ in range(4)))
     assert [type(each).__name__ for each in answers] == ["Accepted"] * 3 + ["BudgetExceeded"]
     answers = place(*(order(who, offer) for _ in range(4)))
@@ -272,12 +272,12 @@ def test_uses_are_counted_without_a_write_per_request(database: str) -> None:
 
 @pytest.mark.parametrize("text", ["hr_", "hr_" + "a" * 38, "sk_" + "a" * 38, "", "hr_ü" + "a" * 37])
 def test_a_text_that_is_no_key_is_known_offline(text: str) -> None:
-    assert not keys.looks_like_a_key(text)
+    assert not api_keys.looks_like_a_key(text)
 
 
 def test_a_key_with_one_letter_changed_is_known_offline() -> None:
-    secret = keys.make_secret()
-    assert keys.looks_like_a_key(secret)
+    secret = api_keys.make_secret()
+    assert api_keys.looks_like_a_key(secret)
     for place_of in range(3, len(secret)):
         other = "A" if secret[place_of] != "A" else "B"
-        assert not keys.looks_like_a_key(secret[:place_of] + other + secret[place_of + 1 :])
+        assert not api_keys.looks_like_a_key(secret[:place_of] + other + secret[place_of + 1 :])

@@ -13,11 +13,10 @@ from starlette.testclient import TestClient
 from api.main import make_app
 from api.v1 import jobs as routes
 from common.settings import settings
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.access.scopes import SCOPES
 from models.db import transaction
-from models.jobs import answered
-from models.jobs import tables as jobs
+from models.jobs import answered, tables
 from models.jobs.cancel import cancel
 from tests.conftest import environment
 from tests.files import picture
@@ -40,7 +39,7 @@ def http(database: str, who: Any) -> Iterator[TestClient]:
     model("quick")
     with transaction() as conn:
         conn.execute("update users set role = 'admin'")
-        secret = keys.create(conn, who, keys.NewKey("asks", scopes=SCOPES))[1]
+        secret = api_keys.create(conn, who, api_keys.NewKey("asks", scopes=SCOPES))[1]
     with TestClient(make_app(), raise_server_exceptions=False) as client:
         client.headers["authorization"] = f"Bearer {secret}"
         yield client
@@ -137,7 +136,7 @@ def test_another_route_or_another_account_is_another_request(http: TestClient, w
     assert http.post("/v1/keys", json={"name": "x"}, headers=head).status_code == 201
     assert http.post(f"/v1/webhooks/{made}/test", headers=head).json()["code"] == "idempotency_mismatch"
     with transaction() as conn:
-        secret = keys.create(conn, account(), keys.NewKey("theirs"))[1]
+        secret = api_keys.create(conn, account(), api_keys.NewKey("theirs"))[1]
     theirs = http.post("/v1/keys", json={"name": "x"}, headers={**head, "authorization": f"Bearer {secret}"})
     assert theirs.status_code == 201
 
@@ -206,10 +205,10 @@ def test_a_renewed_key_has_its_age_from_its_renewal() -> None:
         third = ordered(2)
         assert (third.replayed, third.job_id) == (True, second.job_id)
         with transaction() as conn:
-            assert jobs.forget_idempotency_keys(conn, 100) == 0
+            assert tables.forget_idempotency_keys(conn, 100) == 0
     with environment({"CLOCK_OFFSET_SECONDS": str(51 * 3600)}), transaction() as conn:
-        assert jobs.forget_idempotency_keys(conn, 100) == 1
-        assert jobs.forget_idempotency_keys(conn, 100) == 0
+        assert tables.forget_idempotency_keys(conn, 100) == 1
+        assert tables.forget_idempotency_keys(conn, 100) == 0
 
 
 def test_a_kept_answer_has_an_age_and_is_renewed_with_it(http: TestClient, who: Any) -> None:
@@ -224,7 +223,7 @@ def test_a_kept_answer_has_an_age_and_is_renewed_with_it(http: TestClient, who: 
     with transaction() as conn:
         assert answered.forget(conn, 100) == 0
         conn.execute("update answered_requests set created_at = created_at - interval '25 hours'")
-        assert jobs.forget_idempotency_keys(conn, 100) == 1
+        assert tables.forget_idempotency_keys(conn, 100) == 1
     assert rows("select 1 from answered_requests") == []
 
 
@@ -242,7 +241,7 @@ def test_a_key_that_is_renewed_while_it_is_swept_stays(table: str) -> None:
 
     def sweep() -> int:
         with transaction() as conn:
-            return jobs.forget_idempotency_keys(conn, 100)
+            return tables.forget_idempotency_keys(conn, 100)
 
     with ThreadPoolExecutor(1) as thread:
         with transaction() as conn:
@@ -294,14 +293,14 @@ def test_who_waits_while_nothing_can_be_read_is_answered_with_the_job(
 def test_a_cancel_whose_bell_cannot_be_rung_is_done(
     http: TestClient, who: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from workers import doorbell as enqueue
+    from workers import doorbell
 
     def broken(*_args: object, **_kwargs: object) -> bool:
         raise OSError("no bell")
 
-    monkeypatch.setattr(enqueue.Sender, "ring", broken)
+    monkeypatch.setattr(doorbell.Sender, "ring", broken)
     job = placed(who, model())
     answer = http.post(f"/v1/jobs/{job}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (200, "canceled")
     assert balance(who) == (20, 0)
-    assert routes.ring is enqueue.ring
+    assert routes.ring is doorbell.ring

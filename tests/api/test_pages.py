@@ -16,15 +16,14 @@ from uuid_utils.compat import uuid7
 
 from api.live.hub import PAGE
 from api.main import PUBLIC, make_app, needs_of
-from models.access import api_keys as keys
-from models.access import audit_log as acts
+from models.access import api_keys, audit_log
 from models.access.audit_log import By
 from models.access.scopes import SCOPES
 from models.catalogue import provider_keys, providers
 from models.catalogue.providers import ProviderEntry
-from models.credits import ledger as credits
+from models.credits import ledger
 from models.db import transaction
-from models.events import endpoints as webhooks
+from models.events import endpoints
 from models.jobs import reads as reading
 from tests.conftest import environment
 from tests.models.test_credits import finish
@@ -78,7 +77,7 @@ class World:
             conn.execute(
                 "update users set role = 'admin' where id = (select user_id from accounts where id = %s)", [self.who]
             )
-            self.key_id, self.secret = keys.create(conn, self.who, keys.NewKey("asks", scopes=SCOPES))
+            self.key_id, self.secret = api_keys.create(conn, self.who, api_keys.NewKey("asks", scopes=SCOPES))
         self.head = {"authorization": f"Bearer {self.secret}"}
 
     def insert(self, statement: str, count: int, *more: Any) -> None:
@@ -94,7 +93,7 @@ def jobs(world: World, count: int) -> None:
 def grants(world: World, count: int) -> None:
     with transaction() as conn:
         for number in range(count):
-            credits.grant(conn, world.who, kind="gift", amount=1, ref=f"planted {number}")
+            ledger.grant(conn, world.who, kind="gift", amount=1, ref=f"planted {number}")
 
 
 def files(world: World, count: int) -> None:
@@ -119,7 +118,7 @@ def notifications(world: World, count: int) -> None:
 def hooks(world: World, count: int) -> None:
     with transaction() as conn:
         for number in range(count):
-            webhooks.create(conn, world.who, f"https://example.com/{number}", [])
+            endpoints.create(conn, world.who, f"https://example.com/{number}", [])
 
 
 def deliveries(world: World, count: int) -> None:
@@ -192,7 +191,7 @@ def announced(world: World, count: int) -> None:
 def acted(_world: World, count: int) -> None:
     with transaction() as conn:
         for number in range(count):
-            acts.record(conn, By("tester"), "planted", str(number))
+            audit_log.record(conn, By("tester"), "planted", str(number))
 
 
 # path: how to plant one row, the largest page (None: the list is whole), and how many rows there are in all.
@@ -205,7 +204,7 @@ PLANTS: dict[str, tuple[Callable[[World, int], None], int | None, str]] = {
     "/v1/webhooks": (hooks, None, "webhook_endpoints"),
     "/v1/webhooks/{webhook_id}/deliveries": (deliveries, 100, "deliveries"),
     "/v1/events": (events, PAGE, "events where account_id = '{who}'"),
-    "/v1/keys": (revoked_keys, keys.LISTED_REVOKED, "api_keys"),
+    "/v1/keys": (revoked_keys, api_keys.LISTED_REVOKED, "api_keys"),
     "/v1/provider-keys": (own_keys, None, "provider_keys"),
     "/v1/models": (models, None, "models where current"),
     "/v1/plans": (plans, None, "plans"),
@@ -284,7 +283,7 @@ def things_of(world: World) -> dict[str, Any]:
     own_keys(world, 1)
     deliveries(world, 1)
     with transaction() as conn:
-        better = keys.create(conn, world.who, keys.NewKey("boss", scopes=SCOPES))[0]
+        better = api_keys.create(conn, world.who, api_keys.NewKey("boss", scopes=SCOPES))[0]
     return {
         "job_id": one("select id from jobs where account_id = %s", world.who)[0],
         "file_id": one("select id from uploads where account_id = %s", world.who)[0],
@@ -320,14 +319,16 @@ def test_every_route_by_an_id_answers_the_same_about_the_oldest_of_more_than_a_p
         things = things_of(world)
         with transaction() as conn:
             others = {
-                "reads and writes": keys.create(conn, world.who, keys.NewKey("little", scopes=["read", "write"]))[1],
-                "deletes": keys.create(conn, world.who, keys.NewKey("little", scopes=["delete"]))[1],
-                "a stranger": keys.create(conn, account(), keys.NewKey("all", scopes=SCOPES))[1],
+                "reads and writes": api_keys.create(
+                    conn, world.who, api_keys.NewKey("little", scopes=["read", "write"])
+                )[1],
+                "deletes": api_keys.create(conn, world.who, api_keys.NewKey("little", scopes=["delete"]))[1],
+                "a stranger": api_keys.create(conn, account(), api_keys.NewKey("all", scopes=SCOPES))[1],
             }
         if newer:
             for plant, largest in ((jobs, 100), (files, 100), (notifications, 100), (users, 100), (acted, 100)):
                 plant(world, largest + 1)
-            revoked_keys(world, keys.LISTED_REVOKED + 1)
+            revoked_keys(world, api_keys.LISTED_REVOKED + 1)
             deliveries(world, 101)
             events(world, PAGE + 1)
         found.append(statuses(http, world, things, others))

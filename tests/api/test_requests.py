@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.main import make_app
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.db import transaction
 from tests.support import account, assert_books_are_clean, balance, key_of, model, one, placed, rows
 
@@ -104,8 +104,8 @@ def test_a_missing_or_wrong_key_is_401(http, header) -> None:
 
 def test_a_revoked_key_is_refused(http, who) -> None:
     with transaction() as conn:
-        key_id, secret = keys.create(conn, who, keys.NewKey("short-lived"))
-        keys.revoke(conn, key_id)
+        key_id, secret = api_keys.create(conn, who, api_keys.NewKey("short-lived"))
+        api_keys.revoke(conn, key_id)
     assert http.get("/v1/credits", headers={"authorization": f"Bearer {secret}"}).status_code == 401
     assert secret.encode() not in one("select hash from api_keys where id = %s", key_id)[0]
 

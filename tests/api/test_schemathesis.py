@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.access.scopes import SCOPES
 from models.db import transaction
 from tests.support import System, account
@@ -25,7 +25,7 @@ positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 402, 403, 404, 40
 def test_the_document_holds_for_whatever_is_sent(system: System, tmp_path: Path) -> None:
     who = account(amount=1000)
     with transaction() as conn:
-        secret = keys.create(conn, who, keys.NewKey("schemathesis", scopes=SCOPES))[1]
+        secret = api_keys.create(conn, who, api_keys.NewKey("schemathesis", scopes=SCOPES))[1]
         conn.execute("update users set role = 'admin'")
     system.start("api", "scheduler", api={"FAILED_AUTH_PER_MINUTE": "1000000"})
     (tmp_path / "schemathesis.toml").write_text(CONFIG)

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from api.main import make_app
 from api.routes import texts
 from common.errors import InvalidInput
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.access.scopes import SCOPES
 from models.db import transaction
 from tests.files import picture
@@ -67,7 +67,7 @@ def http(database: str) -> Iterator[TestClient]:
     who = account(amount=9)
     with transaction() as conn:
         conn.execute("update users set role = 'admin'")
-        secret = keys.create(conn, who, keys.NewKey("walks", scopes=SCOPES))[1]
+        secret = api_keys.create(conn, who, api_keys.NewKey("walks", scopes=SCOPES))[1]
     with TestClient(make_app(), raise_server_exceptions=False) as client:
         client.headers["authorization"] = f"Bearer {secret}"
         yield client

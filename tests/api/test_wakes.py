@@ -13,7 +13,7 @@ from api.live.redis_wakes import follow, understood
 from api.tasks import keep
 from common.errors import Unavailable
 from common.settings import settings
-from models.credits import ledger as credits
+from models.credits import ledger
 from models.db import transaction
 from tests.conftest import environment
 from tests.support import account
@@ -74,7 +74,7 @@ def test_nonsense_on_the_live_channel_ends_no_listening() -> None:
         assert not following.done()
         assert live.dropped >= len(NONSENSE)
         with transaction() as conn:
-            credits.grant(conn, who, kind="gift", amount=1, ref="a")
+            ledger.grant(conn, who, kind="gift", amount=1, ref="a")
         async with asyncio.timeout(0.9):  # sooner than by looking
             assert b"credits.granted" in await listener.take()
         following.cancel()

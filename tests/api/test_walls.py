@@ -16,10 +16,10 @@ from api.routes import walls
 from api.routes.walls import Wall
 from common.errors import Busy, Overloaded
 from models import db
-from models.access import api_keys as keys
-from models.credits import ledger as credits
+from models.access import api_keys
+from models.credits import ledger
 from models.db import transaction
-from models.events import endpoints as webhooks
+from models.events import endpoints
 from tests.files import picture
 from tests.support import System, account, assert_books_are_clean, eventually, model, one, placed
 
@@ -44,8 +44,8 @@ class Tenant:
         self.who = account(amount=50, plan="pro")
         self.jobs = [placed(self.who, model("slow")) for _ in range(WAITING // 2)]
         with transaction() as conn:
-            self.hook = webhooks.create(conn, self.who, "https://example.com/", [])[0].id
-            self.spare = [keys.create(conn, self.who, keys.NewKey("spare"))[0] for _ in range(WAITING)]
+            self.hook = endpoints.create(conn, self.who, "https://example.com/", [])[0].id
+            self.spare = [api_keys.create(conn, self.who, api_keys.NewKey("spare"))[0] for _ in range(WAITING)]
         self.http = system.client(self.who)
 
     def request(self, verb: str, n: int) -> httpx.Response:
@@ -103,7 +103,7 @@ def test_an_account_that_is_held_keeps_nobody_else_waiting(tenant: Callable[[], 
     theirs, mine = tenant(), tenant()
     with transaction() as conn:
         past = datetime.now(UTC) - timedelta(hours=1)
-        credits.grant(conn, theirs.who, kind="gift", amount=1, ref="lapsed", expires_at=past)
+        ledger.grant(conn, theirs.who, kind="gift", amount=1, ref="lapsed", expires_at=past)
     answers: list[httpx.Response] = []
     threads = [
         threading.Thread(target=lambda n=n: answers.append(theirs.request(verb, n)), daemon=True)
@@ -243,11 +243,11 @@ def test_a_rotation_that_waits_for_the_account_does_not_stop_a_submit_with_that_
     """A submit holds the account and refers to its key; a rotation held the key and waited for the account."""
     who = account(amount=9)
     with transaction() as conn:
-        key_id, _ = keys.create(conn, who, keys.NewKey("spends", monthly_credits=5))
+        key_id, _ = api_keys.create(conn, who, api_keys.NewKey("spends", monthly_credits=5))
 
     def rotate() -> None:
         with transaction() as conn:
-            keys.rotate(conn, who, key_id, 1)
+            api_keys.rotate(conn, who, key_id, 1)
 
     with ThreadPoolExecutor(1) as thread:
         with transaction() as conn:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cli.commands import catalogue as command
+from cli.commands import catalogue
 from cli.main import app
 from models.catalogue.entries import STANDARD_FILE
 from models.catalogue.providers import providers
@@ -69,7 +69,7 @@ def test_without_a_terminal_nothing_is_asked(changed: str) -> None:
 
 
 def test_at_a_terminal_a_no_changes_nothing_and_a_yes_applies(changed: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_at_terminal", lambda: True)
+    monkeypatch.setattr(catalogue, "_at_terminal", lambda: True)
     assert "not applied" in words("apply", changed, answer="n\n")
     assert run("show", "dall-e-3")["models"][0]["version"] == 1
     assert "not applied" not in words("apply", changed, answer="y\n")
@@ -82,7 +82,7 @@ def test_what_changes_while_a_person_thinks_is_not_overwritten(changed: str, mon
             conn.execute("update models set current = false where id = 'dall-e-2'")
         return False
 
-    monkeypatch.setattr(command, "_at_terminal", think)
+    monkeypatch.setattr(catalogue, "_at_terminal", think)
     assert "changed meanwhile" in words("apply", changed, status=1)
     assert run("show", "dall-e-3")["models"][0]["version"] == 1
 

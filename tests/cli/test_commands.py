@@ -16,7 +16,7 @@ from models.catalogue.providers import ProviderLimits
 from models.db import transaction
 from models.events import deliveries
 from tests.support import System, account, balance, claimed, key_of, model, one, placed
-from workers.calls import limits as pressure
+from workers.calls import limits
 from workers.calls.limits import Report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,7 +175,7 @@ def test_a_provider_that_keeps_failing_is_seen() -> None:
     checks = {check["check"]: check for check in run("doctor", status=1)}
     assert checks["providers"] == {"check": "providers", "ok": True, "says": "none of 1 is resting"}
     for _ in range(5):
-        pressure.pressure().report("sketch", ProviderLimits(), "m", Report.FAULT, account="a")
+        limits.pressure().report("sketch", ProviderLimits(), "m", Report.FAULT, account="a")
     checks = {check["check"]: check for check in run("doctor", status=1)}
     assert "sketch keeps failing" in checks["providers"]["says"]
     found = run("queues")["providers"][0]

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from cli.commands.report import MOST_PICTURES, series
 from cli.main import app
 from models.credits.margin import MarginRow
-from models.jobs.end import Ending
+from models.jobs.ending import Ending
 from tests.models.test_margin import done, ordered, tried
 from tests.support import account, model
 

@@ -22,8 +22,8 @@ from models.jobs.dispatch import Ring
 from tests.conftest import environment
 from tests.support import eventually
 from tests.tls import papers, tls
-from workers import doorbell as enqueue
-from workers.calls import limits as pressure
+from workers import doorbell
+from workers.calls import limits
 
 PASSWORD = "p@ss/word:%"
 QUOTED = "p%40ss%2Fword%3A%25"
@@ -50,14 +50,14 @@ def works(url: str) -> None:
     """All that is done with Redis is done there."""
     with environment({"REDIS_URL": url}):
         check_redis()
-        assert pressure.pressure().states({}) == {}
+        assert limits.pressure().states({}) == {}
 
         async def counted() -> None:
             limiter = Rates()._shared
             assert await limiter.storage.check()
             client = async_redis_client(url)
             channel = client.pubsub()
-            await channel.subscribe(enqueue.LIVE)
+            await channel.subscribe(doorbell.LIVE)
             assert await channel.get_message(timeout=5)
             await channel.aclose()
             await client.aclose()
@@ -160,12 +160,12 @@ def test_who_may_not_publish_rings_all_the_same_and_is_told(stack: Addresses) ->
             url = f"redis://mute:{QUOTED}@127.0.0.1:{place.port}/0"
             with environment({"REDIS_URL": url}), pytest.raises(RuntimeError, match="does not let us publish"):
                 check_redis()
-            sender = enqueue.Sender(url)
+            sender = doorbell.Sender(url)
 
             assert sender.ring([Ring(uuid4(), "interactive")], told=[uuid4()])
             assert (sender.lost, sender.unsaid) == (0, 1)
             sender.close()
-            assert admin.llen(f"{enqueue.NAMESPACE}:interactive") >= 1
+            assert admin.llen(f"{doorbell.NAMESPACE}:interactive") >= 1
         finally:
             admin.execute_command("ACL", "DELUSER", "mute")
             admin.flushall()

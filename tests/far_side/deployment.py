@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from models.catalogue import entries as catalogue
-from models.catalogue import providers
+from models.catalogue import entries, providers
 from models.catalogue.entries import Entry, Offer
 from models.catalogue.providers import ProviderEntry
 from models.db import transaction
@@ -31,5 +30,5 @@ def routed(name: str, *routes: dict[str, Any], **fields: Any) -> Offer:
         }
     )  # fmt: skip
     with transaction() as conn:
-        catalogue.apply(conn, [entry])
-        return catalogue.offers(conn)[name]
+        entries.apply(conn, [entry])
+        return entries.offers(conn)[name]

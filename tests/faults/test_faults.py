@@ -15,8 +15,8 @@ import redis
 
 from common.settings import settings
 from models.db import transaction
-from scheduler import main as scheduler
-from scheduler.duties import results as result_duties
+from scheduler import main
+from scheduler.duties import results
 from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment
@@ -103,7 +103,7 @@ def reap() -> None:
     """Reap strays now, then compare: objects and results are the same set."""
     with environment({"STRAY_SECONDS": "0"}):
         for _ in range(10):
-            if result_duties.reap_strays(1000) == 0:
+            if results.reap_strays(1000) == 0:
                 break
         jobs = {row[0] for row in rows("select id from jobs")}
         stored = {
@@ -198,7 +198,7 @@ def test_an_api_killed_between_commit_and_enqueue_loses_no_job(system: System, t
     assert balance(who)[0] == 99
 
 
-@pytest.mark.parametrize("duty", [duty.name for duty in scheduler.duties()])
+@pytest.mark.parametrize("duty", [duty.name for duty in main.duties()])
 def test_a_scheduler_killed_in_any_duty_leaves_nothing_half_done(system: System, tmp_path: Path, duty: str) -> None:
     make_models()
     who, killed = account(amount=100, plan="studio"), []
@@ -213,11 +213,11 @@ def test_a_scheduler_killed_in_any_duty_leaves_nothing_half_done(system: System,
     eventually(died, seconds=30, what=f"the kill in {duty}")
     until_all_ended(system, killed)
     assert_all_is_well(system, accepted)
-    for each in scheduler.duties():
+    for each in main.duties():
         if each.name not in {"ring_due", "retry_due", "rescue", "audit"}:
             with transaction() as conn:
                 conn.execute("update duties set next_at = app_now() where name = %s", [each.name])
-            scheduler.run_turn(each)
+            main.run_turn(each)
             assert each.function(each.batch) == 0, f"{each.name} found something to do the second time"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from models.catalogue import entries as catalogue
+from models.catalogue import entries
 from models.catalogue.entries import Entry
 from models.db import transaction
 from tests.conftest import environment
@@ -44,7 +44,7 @@ def painter(system: System, tmp_path: Path) -> Iterator[OpenAIFarSide]:
     with environment({deployment.KEY_VARIABLE: deployment.KEY}), far.running():
         deployment.provider("painter", "openai", far.url)
         with transaction() as conn:
-            catalogue.apply(conn, [Entry.model_validate(entry)])
+            entries.apply(conn, [Entry.model_validate(entry)])
         yield far
         system.stop()
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from models.accounts import subscriptions
 from models.db import transaction
-from scheduler.duties import results as result_duties
+from scheduler.duties import results
 from storage.s3 import storage
 from tests.conftest import environment
 from tests.support import System, account, assert_books_are_clean, balance, ended, eventually, model, one, rows
@@ -194,7 +194,7 @@ def test_results_and_subscriptions_expire(running: System) -> None:
             assert http.get(url).status_code == 410
             assert http.get(f"/v1/jobs/{done['id']}").json()["outputs"][0]["status"] == "expired"
             assert one("select storage_bytes from accounts where id = %s", who) == (0,)
-            assert result_duties.expire_results(100) == result_duties.purge_results(100) == 0
+            assert results.expire_results(100) == results.purge_results(100) == 0
             running.processes.stop("scheduler")
             running.processes.stop("api")
         much_later = {"CLOCK_OFFSET_SECONDS": str(32 * 86_400)}

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from models.db import transaction
-from models.events import endpoints as webhooks
+from models.events import endpoints
 from tests.conftest import environment
 from tests.far_side import deployment
 from tests.far_side.book import Book
@@ -44,7 +44,7 @@ def _heard(system: System, there: Receiver, status: int) -> str:
     """All that a customer can hear of such a job."""
     who = account(amount=10)
     with transaction() as conn:
-        webhooks.create(conn, who, there.url, [])
+        endpoints.create(conn, who, there.url, [])
     with system.client(who) as http:
         headers = {"authorization": http.headers["authorization"]}
         with Listening(f"{system.url}/v1/events", headers) as stream:

@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from models.credits import ledger as credits
+from models.credits import ledger
 from models.db import transaction
 from tests.listening import Listening
 from tests.support import System, account, assert_books_are_clean, ended, eventually, key_of, model, one
@@ -36,7 +36,7 @@ def test_an_account_hears_its_jobs_and_its_balance_at_once(running: System) -> N
         job = http.post("/v1/jobs", json={"model": "sketch-image", "input": {"prompt": "a lake", "count": 2}}).json()
         eventually(lambda: "job.succeeded" in heard.kinds(), what="the end")
         with transaction() as conn:
-            credits.grant(conn, who, kind="gift", amount=5, ref="more")
+            ledger.grant(conn, who, kind="gift", amount=5, ref="more")
         eventually(lambda: "credits.granted" in heard.kinds(), seconds=2, what="the grant")
         eventually(lambda: heard.heartbeats > 0, seconds=4, what="a heartbeat")
         assert heard.kinds() == [
@@ -96,7 +96,7 @@ def test_nobody_hears_or_sees_anothers_events(running: System) -> None:
             http.post("/v1/jobs", json={"model": "sketch-image", "input": {"prompt": "y"}})
             eventually(lambda: current(mine) >= 7, what="the end of my jobs")
             with transaction() as conn:
-                credits.grant(conn, theirs, kind="gift", amount=1, ref="theirs")
+                ledger.grant(conn, theirs, kind="gift", amount=1, ref="theirs")
             eventually(lambda: "credits.granted" in heard.kinds(), what="their grant")
         assert heard.kinds() == ["balance", "credits.granted"]
         assert other.get("/v1/events").json()["current"] == current(theirs)
@@ -162,7 +162,7 @@ def test_what_is_not_kept_any_more_is_answered_with_a_reset(running: System) -> 
     who = account(amount=50)
     for number in range(5):
         with transaction() as conn:
-            credits.grant(conn, who, kind="gift", amount=1, ref=f"gift {number}")
+            ledger.grant(conn, who, kind="gift", amount=1, ref=f"gift {number}")
     newest = current(who)
     with transaction() as conn:
         conn.execute("delete from events where account_id = %s and number <= 3", [who])
@@ -177,7 +177,7 @@ def test_what_is_not_kept_any_more_is_answered_with_a_reset(running: System) -> 
     with Listening(f"{running.url}/v1/events", headers_of(who), after=1) as heard:
         eventually(lambda: bool(heard.frames), what="the reset")
         with transaction() as conn:
-            credits.grant(conn, who, kind="gift", amount=1, ref="after")
+            ledger.grant(conn, who, kind="gift", amount=1, ref="after")
         eventually(lambda: len(heard.frames) == 2, what="what comes after")
     assert [(frame["event"], int(frame["id"])) for frame in heard.frames] == [
         ("reset", newest),
@@ -191,7 +191,7 @@ def test_the_stream_of_a_job_whose_end_is_not_kept_any_more_begins_anew_and_ends
         job_id = http.post("/v1/jobs", json={"model": "sketch-image", "input": {"prompt": "a lake"}}).json()["id"]
         ended(http, job_id)
     with transaction() as conn:
-        credits.grant(conn, who, kind="gift", amount=1, ref="after")
+        ledger.grant(conn, who, kind="gift", amount=1, ref="after")
     newest = current(who)
     with transaction() as conn:
         conn.execute("delete from events where account_id = %s and number < %s", [who, newest])

@@ -17,14 +17,14 @@ from cli.embedded.locked import stop, wait_ready
 from cli.embedded.servers import free_ports
 from common.settings import settings
 from models.catalogue.entries import Offer
-from models.credits import ledger as credits
+from models.credits import ledger
 from models.db import transaction
-from models.events import log as events
+from models.events import events
 from models.jobs.dispatch import Ring
 from tests.conftest import environment
 from tests.listening import Listening, Wire
 from tests.support import System, account, assert_books_are_clean, eventually, key_of, model, one, placed
-from workers import doorbell as enqueue
+from workers import doorbell
 
 pytestmark = pytest.mark.timeout(180)
 BEATS = {"HEARTBEAT_SECONDS": "1"}
@@ -42,7 +42,7 @@ def current(account_id: UUID) -> int:
 def grant(account_id: UUID, ref: str) -> float:
     """An event at once. Returns when it was committed."""
     with transaction() as conn:
-        credits.grant(conn, account_id, kind="gift", amount=1, ref=ref)
+        ledger.grant(conn, account_id, kind="gift", amount=1, ref=ref)
     return time.monotonic()
 
 
@@ -55,7 +55,7 @@ def jobs_all_the_while(account_id: UUID, offer: Offer, every: float = 0.1) -> It
     def order() -> None:
         while not over.wait(every):
             ordered.append(placed(account_id, offer))
-            enqueue.ring([Ring(ordered[-1], "interactive")], told=[account_id])
+            doorbell.ring([Ring(ordered[-1], "interactive")], told=[account_id])
 
     thread = threading.Thread(target=order)
     thread.start()
@@ -82,7 +82,7 @@ def test_listeners_go_on_across_a_stop_and_a_crash_of_the_api(system: System) ->
     begin, url, headers = current(who), f"{system.url}/v1/events", headers_of(who)
     with Listening(url, headers) as one_, Listening(url, headers) as two, jobs_all_the_while(who, quick):
         long = placed(who, slow)
-        enqueue.ring([Ring(long, "interactive")], told=[who])
+        doorbell.ring([Ring(long, "interactive")], told=[who])
         with Listening(f"{system.url}/v1/jobs/{long}/events", headers) as follower:
             time.sleep(1)
             system.processes.stop("api")  # waits for the process: streams must not hold it up

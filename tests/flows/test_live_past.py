@@ -7,7 +7,7 @@ from uuid import UUID
 
 import httpx
 
-from models.credits import ledger as credits
+from models.credits import ledger
 from models.db import transaction
 from tests.listening import Listening
 from tests.support import System, account, ended, key_of, one
@@ -64,7 +64,7 @@ def test_the_stream_of_an_old_job_reads_its_own_events_and_no_others(system: Sys
         delays = []
         for number in range(15):
             with transaction() as conn:
-                credits.grant(conn, other, kind="gift", amount=1, ref=str(number))
+                ledger.grant(conn, other, kind="gift", amount=1, ref=str(number))
             told = time.monotonic()
             while len(there.numbers()) <= number:
                 assert time.monotonic() - told < 10

@@ -197,7 +197,7 @@ def test_a_users_own_key_is_used_for_their_jobs_alone(system: System, far: FarSi
 
 
 def test_a_lost_answer_parks_the_job_until_an_operator_decides(system: System, far: FarSides) -> None:
-    from models.jobs import reconcile as parked
+    from models.jobs import reconcile
 
     deployment.routed("dall-e", PAINTER)
     far.openai.faults.add("lose", times=2)
@@ -206,9 +206,9 @@ def test_a_lost_answer_parks_the_job_until_an_operator_decides(system: System, f
     with system.client(who) as http:
         jobs = [http.post("/v1/jobs", json={"model": "dall-e", "input": {}}).json()["id"] for _ in range(2)]
 
-        def waiting() -> list[parked.Parked]:
+        def waiting() -> list[reconcile.Parked]:
             with transaction() as conn:
-                return parked.parked(conn)
+                return reconcile.parked(conn)
 
         eventually(lambda: len(waiting()) == 2, what="two parked jobs")
         shown = http.get(f"/v1/jobs/{jobs[0]}").json()
@@ -221,7 +221,7 @@ def test_a_lost_answer_parks_the_job_until_an_operator_decides(system: System, f
 
             try:
                 with transaction() as conn:
-                    ring(parked.decide(conn, job_id, again=again).ended.rings)
+                    ring(reconcile.decide(conn, job_id, again=again).ended.rings)
             except NotFound:
                 return False  # a worker looks at it just now
             return True

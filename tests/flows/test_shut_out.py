@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from common.errors import NotAuthenticated
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.access.audit_log import By
 from models.access.scopes import SCOPES
 from models.accounts import accounts
@@ -75,7 +75,7 @@ def test_whoever_is_shut_out_is_out_everywhere_within_five_seconds(system: Syste
     who = one("select id from accounts")[0]
     with transaction() as conn:
         conn.execute("update users set role = 'admin'")
-        secret = keys.create(conn, who, keys.NewKey("boss", scopes=SCOPES))[1]
+        secret = api_keys.create(conn, who, api_keys.NewKey("boss", scopes=SCOPES))[1]
         providers.apply(conn, [ProviderEntry(name="router", adapter="openai", base_url="http://127.0.0.1:1/v1")])
     save_provider_key(who)
     eventually(lambda: status(url, jwt, "/v1/admin/users") == 200, what="the new role")
@@ -111,13 +111,13 @@ def test_what_a_revoked_key_has_made_is_out_with_it_streams_included(system: Sys
     system.start("api")
     who = account()
     with transaction() as conn:
-        parent, secret = keys.create(conn, who, keys.NewKey("parent"))
+        parent, secret = api_keys.create(conn, who, api_keys.NewKey("parent"))
     head = {"authorization": f"Bearer {secret}"}
     child = httpx.post(f"{system.url}/v1/keys", json={"name": "child"}, headers=head).json()["secret"]
     with Listening(f"{system.url}/v1/events", {"authorization": f"Bearer {child}"}, again=False, silence=30) as heard:
         eventually(lambda: bool(heard.frames), what="the stream")
         with transaction() as conn:
-            keys.revoke(conn, parent)
+            api_keys.revoke(conn, parent)
         assert heard.over.wait(SECONDS), "the stream outlives the key that made its own"
     eventually(lambda: status(system.url, child) == 401, seconds=SECONDS, what="the refusal")
 
@@ -141,7 +141,7 @@ def test_a_key_that_may_only_order_may_wait_for_what_it_orders(system: System) -
     model("never")
     system.start("api")
     with transaction() as conn:
-        secret = keys.create(conn, account(amount=5), keys.NewKey("orders", scopes=["generate"]))[1]
+        secret = api_keys.create(conn, account(amount=5), api_keys.NewKey("orders", scopes=["generate"]))[1]
     head = {"authorization": f"Bearer {secret}", "prefer": "wait=5"}
     begun = time.monotonic()
     answer = httpx.post(f"{system.url}/v1/jobs", json={"model": "never", "input": {}}, headers=head, timeout=30)

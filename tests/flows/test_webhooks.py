@@ -11,8 +11,7 @@ import standardwebhooks
 import svix.webhooks
 
 from models.db import transaction
-from models.events import deliveries
-from models.events import endpoints as webhooks
+from models.events import deliveries, endpoints
 from tests.conftest import environment
 from tests.receivers import Receiver, receivers, sending, tell
 from tests.support import System, account, assert_books_are_clean, ended, eventually, model, one, order, place, rows
@@ -22,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 def endpoint(account_id: UUID, there: Receiver, *events: str) -> tuple[UUID, str]:
     with transaction() as conn:
-        made, secret = webhooks.create(conn, account_id, there.url, events)
+        made, secret = endpoints.create(conn, account_id, there.url, events)
     return made.id, secret
 
 
@@ -70,7 +69,7 @@ def test_during_a_rotation_each_delivery_verifies_with_both_secrets_and_after_it
         endpoint_id, old = endpoint(who, there)
         with sending():
             with transaction() as conn:
-                _, new = webhooks.rotate(conn, who, endpoint_id)
+                _, new = endpoints.rotate(conn, who, endpoint_id)
             tell(who)
             eventually(lambda: len(there.got) == 1)
             time.sleep(6)
@@ -180,7 +179,7 @@ def test_gone_disables_at_once_and_failing_for_days_in_the_end_both_with_a_notic
         tell(who)
         assert len(states(off[0])) == 5
         with transaction() as conn:
-            assert webhooks.change(conn, who, off[0], enabled=True).disabled_reason is None
+            assert endpoints.change(conn, who, off[0], enabled=True).disabled_reason is None
 
 
 def test_retry_after_is_honoured_for_all_that_waits_for_that_receiver() -> None:
@@ -243,7 +242,7 @@ def test_accounts_without_endpoints_write_no_deliveries_and_others_do_not_hear_o
         tell(quiet, 3)
         assert rows("select account_id, event_type from deliveries") == [(loud, "job.queued")]
         with transaction() as conn:
-            webhooks.remove(conn, loud, endpoint_id)
+            endpoints.remove(conn, loud, endpoint_id)
         place(order(loud, offer))
         assert len(rows("select 1 from deliveries")) == 1
         with sending():

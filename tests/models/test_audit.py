@@ -5,7 +5,7 @@ import pytest
 
 from models.credits import audit
 from models.db import transaction
-from models.jobs.end import Ending, end
+from models.jobs.ending import Ending, end
 from tests.support import account, assert_books_are_clean, claimed, model, placed
 
 pytestmark = pytest.mark.usefixtures("database")

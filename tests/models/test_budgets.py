@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.credits import audit
 from models.db import transaction
-from models.events import log as events
+from models.events import events
 from models.jobs import cancel, submit
 from models.jobs.submit import first_id_of
 from tests.conftest import environment
@@ -37,7 +37,7 @@ def spent() -> dict[str, int]:
 
 def key(who: UUID, budget: int = 10) -> UUID:
     with transaction() as conn:
-        return keys.create(conn, who, keys.NewKey("test", monthly_credits=budget))[0]
+        return api_keys.create(conn, who, api_keys.NewKey("test", monthly_credits=budget))[0]
 
 
 LAST_OF_MARCH = datetime(2031, 3, 31, 23, 0, tzinfo=UTC)
@@ -72,7 +72,7 @@ def test_a_month_is_utcs_whatever_the_sessions_time_zone() -> None:
         with transaction() as conn:
             conn.execute("set local time zone 'Pacific/Kiritimati'")
             answer = submit.submit(conn, [order(who, offer, api_key_id=key_id, key_budget=10)], wait=True)[0]
-            assert keys.listed(conn, who)[0].spent_this_month == 4
+            assert api_keys.listed(conn, who)[0].spent_this_month == 4
         assert spent() == {"2031-03-01": 4}
         with transaction() as conn:
             conn.execute("set local time zone 'Pacific/Kiritimati'")
@@ -106,7 +106,7 @@ def test_the_audit_finds_what_a_key_has_spent_in_the_wrong_month() -> None:
 def test_a_key_without_a_budget_is_not_counted_and_breaks_no_rule() -> None:
     who, offer = account(amount=50), model(price={"credits": 4})
     with transaction() as conn:
-        key_id, _ = keys.create(conn, who, keys.NewKey("test"))
+        key_id, _ = api_keys.create(conn, who, api_keys.NewKey("test"))
     finish(placed(who, offer, api_key_id=key_id), "failed")
     placed(who, offer, api_key_id=key_id)
     assert spent() == {}

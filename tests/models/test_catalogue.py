@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from common.errors import InvalidInput
-from models.catalogue import entries as catalogue
+from models.catalogue import entries
 from models.db import transaction
 from tests.support import account, model, one, placed, rows
 
-STANDARD = {entry.id: catalogue.Offer(entry, 1) for entry in catalogue.read_file(catalogue.STANDARD_FILE).models}
+STANDARD = {entry.id: entries.Offer(entry, 1) for entry in entries.read_file(entries.STANDARD_FILE).models}
 
 
 @pytest.mark.usefixtures("database")
@@ -26,9 +26,9 @@ def test_a_change_makes_a_version_and_jobs_keep_theirs() -> None:
 def test_a_model_that_left_the_file_is_retired_only_if_asked() -> None:
     entry = STANDARD["sketch-image"].entry
     with transaction() as conn:
-        assert catalogue.apply(conn, [entry]) == {}
-        assert "sketch-video" in catalogue.apply(conn, [entry], retire_missing=True)
-        assert list(catalogue.offers(conn)) == ["sketch-image"]
+        assert entries.apply(conn, [entry]) == {}
+        assert "sketch-video" in entries.apply(conn, [entry], retire_missing=True)
+        assert list(entries.offers(conn)) == ["sketch-image"]
 
 
 @pytest.mark.parametrize("text", [
@@ -40,7 +40,7 @@ def test_a_bad_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "catalogue.toml"
     path.write_text(text)
     with pytest.raises(ValueError):
-        catalogue.read_file(path)
+        entries.read_file(path)
 
 
 @pytest.mark.parametrize(("name", "values", "param", "words"), [
@@ -68,7 +68,7 @@ def test_a_wrong_input_names_the_field_and_the_limit(
 def test_too_many_pixels_are_refused_though_each_side_is_allowed() -> None:
     entry = STANDARD["sketch-image"].entry.model_copy(update={"max_pixels": 1000})
     with pytest.raises(InvalidInput, match="pixels"):
-        catalogue.Offer(entry, 1).checked({"prompt": "x", "width": 100, "height": 100})
+        entries.Offer(entry, 1).checked({"prompt": "x", "width": 100, "height": 100})
 
 
 def test_defaults_are_filled_in() -> None:
@@ -91,17 +91,17 @@ def test_a_price_that_cannot_be_kept_is_refused_by_its_model_and_field(tmp_path:
         LARGE.format(price='unit = "token", credits = 3, quantity_field = "n"', maximum=", maximum = 9999999999")
     )
     with pytest.raises(ValueError, match=r"models\.big\.price\.quantity_field: the input_schema allows more than"):
-        catalogue.read_file(path)
+        entries.read_file(path)
 
 
 @pytest.mark.usefixtures("database")
 def test_prices_are_checked_against_the_plans_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "catalogue.toml"
     path.write_text(LARGE.format(price='unit = "token", cost_usd_micros = 999999937, per = 1000000', maximum=""))
-    file = catalogue.read_file(path)  # nothing is wrong on the standard plans
+    file = entries.read_file(path)  # nothing is wrong on the standard plans
     with transaction() as conn:
         conn.execute("update plans set credit_price_usd_micros = 1000000, markup_bp = 8501 where id = 'pro'")
-    for act in (lambda conn: catalogue.apply(conn, file.models), lambda conn: catalogue.compare(conn, file)):
+    for act in (lambda conn: entries.apply(conn, file.models), lambda conn: entries.compare(conn, file)):
         with (
             pytest.raises(InvalidInput, match=r"models\.big\.price\.cost_usd_micros: on plan pro"),
             transaction() as conn,
@@ -114,4 +114,4 @@ def test_prices_are_checked_against_the_plans_as_they_are(tmp_path: Path) -> Non
 def test_numbers_that_would_stop_every_end_are_refused(field: dict[str, int]) -> None:
     body = STANDARD["sketch-image"].entry.model_dump() | field
     with pytest.raises(ValueError, match=next(iter(field))):
-        catalogue.Entry.model_validate(body)
+        entries.Entry.model_validate(body)

@@ -12,8 +12,7 @@ import pytest
 from common.errors import Busy, DatabaseAway
 from models import connecting, db
 from models.db import apart, certain, patience, session, single, transaction, transaction_on
-from models.schema import migrations
-from models.schema import prepare as setup
+from models.schema import migrations, prepare
 from tests.conftest import environment
 from tests.poolers import needs_pgbouncer, pgbouncer
 from tests.proxies import unix_socket
@@ -108,7 +107,7 @@ def test_nobody_waits_for_ever_where_all_server_processes_are_taken(
 def test_a_schema_is_made_and_compared_behind_a_pooler(database: str, kind: tuple[str, str]) -> None:
     with behind(database, kind):
         migrations.downgrade()
-        setup.prepare()
+        prepare.prepare()
         assert migrations.differences() == []
 
 
@@ -120,7 +119,7 @@ def test_options_and_a_search_path_are_kept_beside_ours(database: str, more: str
     with psycopg.connect(database, autocommit=True) as conn:
         conn.execute("create schema app")
     with environment({"DATABASE_URL": database.replace("postgresql://", "postgresql+psycopg2://") + more}):
-        setup.prepare()
+        prepare.prepare()
         assert shown() == WANTED
         assert (one("show work_mem"), one("select current_schema()")) == (("5MB",), ("app",))
         assert one("select count(*) from app.plans") == one("select count(*) from plans")
@@ -133,7 +132,7 @@ def test_a_search_path_is_kept_behind_a_pooler(database: str, kind: tuple[str, s
     with psycopg.connect(database, autocommit=True) as conn:
         conn.execute("create schema app")
     with behind(database, kind, "?search_path=app,pg_catalog&options=-c work_mem=5MB"):
-        setup.prepare()
+        prepare.prepare()
         assert (one("show work_mem"), one("select current_schema()")) == (("5MB",), ("app",))
         assert rows("select id from app.plans") == rows("select id from plans")
 

@@ -7,12 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
-from models.credits import ledger as credits
+from models.credits import ledger
 from models.credits.ledger import allocate
 from models.db import transaction
-from models.jobs import cancel
-from models.jobs import end as ending
-from models.jobs.end import Ending
+from models.jobs import cancel, ending
+from models.jobs.ending import Ending
 from models.jobs.submit import Accepted
 from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, placed, rows
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("database")
 def give(account_id, amount, ref, hours=None, kind="gift"):
     expires = datetime.now(UTC) + timedelta(hours=hours) if hours is not None else None
     with transaction() as conn:
-        return credits.grant(conn, account_id, kind=kind, amount=amount, ref=ref, expires_at=expires)
+        return ledger.grant(conn, account_id, kind=kind, amount=amount, ref=ref, expires_at=expires)
 
 
 def later(hours):
@@ -142,7 +141,7 @@ def test_a_revoked_grant_becomes_debt_and_stops_new_jobs() -> None:
     finish(placed(who, offer), cost=4)
     held = placed(who, offer)
     with transaction() as conn:
-        assert credits.revoke(conn, grant_id) == 4
+        assert ledger.revoke(conn, grant_id) == 4
     assert balance(who) == (0, 4)
     assert place(order(who, offer))[0].code == "account_in_debt"
     finish(held, cost=3)  # what it spends is owed too, what it returns is revoked
@@ -160,8 +159,8 @@ def test_expiring_twice_does_nothing_the_second_time() -> None:
     give(who, 3, "a", -1)
     give(who, 4, "b", -1)
     with transaction() as conn:
-        assert credits.expire_lapsed(conn, [who]) == 2
-        assert credits.expire_lapsed(conn, [who]) == 0
+        assert ledger.expire_lapsed(conn, [who]) == 2
+        assert ledger.expire_lapsed(conn, [who]) == 0
     assert balance(who) == (0, 0)
     assert_books_are_clean()
 
@@ -224,7 +223,7 @@ def test_a_job_that_held_an_expired_grant_and_a_revoked_one_extends_only_the_fir
     lapse(expired)
     lapse(revoked)
     with transaction() as conn:
-        credits.revoke(conn, revoked)
+        ledger.revoke(conn, revoked)
     before = one("select expires_at from grants where id = %s", revoked)
     finish(job_id, "failed")
     assert one("select expires_at from grants where id = %s", revoked) == before

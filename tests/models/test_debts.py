@@ -5,12 +5,10 @@ from uuid import UUID
 import pytest
 
 from common.errors import AccountBlocked
-from models.credits import audit
-from models.credits import ledger as credits
+from models.credits import audit, ledger
 from models.db import transaction
-from models.jobs import cancel
-from models.jobs import end as ending
-from models.jobs.end import Ending
+from models.jobs import cancel, ending
+from models.jobs.ending import Ending
 from tests.models.test_credits import finish, give
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, placed, rows
 
@@ -19,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 def revoke(grant_id: UUID) -> int:
     with transaction() as conn:
-        return credits.revoke(conn, grant_id)
+        return ledger.revoke(conn, grant_id)
 
 
 def debt(who: UUID) -> int:
@@ -88,7 +86,7 @@ def test_what_came_back_and_expired_then_is_not_owed() -> None:
         conn.execute("update grants set expires_at = app_now() where id = %s", [grant_id])
     with transaction() as conn:
         conn.execute("select 1 from accounts where id = %s for no key update", [who])
-        assert credits.expire_lapsed(conn, [who]) == 1
+        assert ledger.expire_lapsed(conn, [who]) == 1
     assert revoke(grant_id) == 1
     assert (balance(who), debt(who)) == ((0, 0), 1)
     assert_books_are_clean()
@@ -135,7 +133,7 @@ def test_a_grant_that_paid_a_debt_and_then_expired_still_owes_only_what_it_paid(
         conn.execute("update grants set expires_at = app_now() where id = %s", [paying])
     with transaction() as conn:
         conn.execute("select 1 from accounts where id = %s for no key update", [who])
-        assert credits.expire_lapsed(conn, [who]) == 1
+        assert ledger.expire_lapsed(conn, [who]) == 1
     assert revoke(paying) == 6
     assert (balance(who), debt(who)) == ((0, 0), 6)
     assert_books_are_clean()
@@ -145,7 +143,7 @@ def test_a_goodwill_grant_pays_a_debt_and_its_correction_brings_it_back() -> Non
     who, _ = owing(6)
     job_id = one("select id from jobs")[0]
     with transaction() as conn:
-        goodwill = credits.grant(conn, who, kind="goodwill", amount=6, ref="sorry", job_id=job_id)
+        goodwill = ledger.grant(conn, who, kind="goodwill", amount=6, ref="sorry", job_id=job_id)
     assert (balance(who), debt(who)) == ((0, 0), 0)
     assert goodwill is not None
     assert revoke(goodwill) == 6

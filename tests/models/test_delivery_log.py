@@ -5,8 +5,7 @@ from uuid import UUID
 import pytest
 
 from models.db import transaction
-from models.events import deliveries
-from models.events import endpoints as webhooks
+from models.events import deliveries, endpoints
 from tests.receivers import receivers
 from tests.support import account
 
@@ -18,7 +17,7 @@ def many(who: UUID, endpoint_id: UUID, url: str) -> None:
     with transaction() as conn:
         for column, value, line in (
             ("endpoint_id", endpoint_id, endpoint_id),
-            ("url", url, webhooks.job_lines(who)[3]),
+            ("url", url, endpoints.job_lines(who)[3]),
         ):
             conn.execute(
                 f"""insert into deliveries (id, line_id, account_id, channel, {column}, event_type, data, event_at,
@@ -37,7 +36,7 @@ def test_the_few_that_did_not_arrive_are_found_without_reading_those_that_did(st
     with receivers(1) as [there]:
         who = account()
         with transaction() as conn:
-            endpoint_id = webhooks.create(conn, who, there.url, ())[0].id
+            endpoint_id = endpoints.create(conn, who, there.url, ())[0].id
         many(who, endpoint_id, there.url)
         for wanted in (endpoint_id, None):
             with transaction() as conn:

@@ -8,8 +8,8 @@ from uuid_utils.compat import uuid7
 from models.db import single, transaction
 from models.files import uploads
 from models.files.uploads import NewUpload
-from models.jobs import end as ending
-from models.jobs.end import AttemptEnd, Ending, NewAsset
+from models.jobs import ending
+from models.jobs.ending import AttemptEnd, Ending, NewAsset
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, placed, rows
 
 pytestmark = pytest.mark.usefixtures("database")

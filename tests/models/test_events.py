@@ -8,11 +8,11 @@ from uuid_utils.compat import uuid7
 
 from models import db
 from models.accounts import subscriptions
-from models.credits import ledger as credits
+from models.credits import ledger
 from models.db import transaction
-from models.events import log as events
-from models.jobs import end as ending
-from models.jobs.end import Ending, NewAsset
+from models.events import events
+from models.jobs import ending
+from models.jobs.ending import Ending, NewAsset
 from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, claimed, model, placed, rows
 
@@ -38,7 +38,7 @@ def told(account_id: UUID, since: int = 0) -> list[str]:
 
 def grant(who: UUID, amount: int) -> None:
     with transaction() as conn:
-        credits.grant(conn, who, kind="gift", amount=amount, ref=str(uuid7()))
+        ledger.grant(conn, who, kind="gift", amount=amount, ref=str(uuid7()))
 
 
 def test_few_credits_are_told_once_and_again_after_there_were_enough() -> None:
@@ -58,16 +58,16 @@ def test_few_credits_are_told_once_and_again_after_there_were_enough() -> None:
 def test_credits_that_expire_or_are_taken_back_are_told_and_may_be_the_last() -> None:
     who = account()
     with transaction() as conn:
-        credits.grant(conn, who, kind="gift", amount=30, ref="soon gone")
+        ledger.grant(conn, who, kind="gift", amount=30, ref="soon gone")
         conn.execute("update grants set expires_at = app_now() where account_id = %s", [who])
     with transaction() as conn:
         conn.execute("select 1 from accounts where id = %s for no key update", [who])
-        credits.expire_lapsed(conn, [who])
+        ledger.expire_lapsed(conn, [who])
     assert told(who, 1) == ["credits.expired", "credits.low"]
     with transaction() as conn:
-        made = credits.grant(conn, who, kind="gift", amount=30, ref="a mistake")
+        made = ledger.grant(conn, who, kind="gift", amount=30, ref="a mistake")
         assert made is not None
-        credits.revoke(conn, made)
+        ledger.revoke(conn, made)
     assert told(who, 3) == ["credits.granted", "credits.revoked", "credits.low"]
     assert_books_are_clean()
 
@@ -128,11 +128,11 @@ def test_who_listens_hears_of_accounts_after_the_commit_and_never_of_what_was_ro
     heard.clear()
     with transaction() as conn:
         for who in (one, two):
-            credits.grant(conn, who, kind="gift", amount=1, ref="both")
+            ledger.grant(conn, who, kind="gift", amount=1, ref="both")
         assert heard == []
     assert heard == [{one, two}]
     with pytest.raises(ZeroDivisionError), transaction() as conn:
-        credits.grant(conn, one, kind="gift", amount=1, ref="never")
+        ledger.grant(conn, one, kind="gift", amount=1, ref="never")
         raise ZeroDivisionError
     with transaction() as conn:
         conn.execute("select 1")

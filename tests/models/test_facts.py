@@ -3,13 +3,11 @@
 import pytest
 
 from models.db import transaction
-from models.jobs import end as ending
-from models.jobs import facts
-from models.jobs import steps as runs
-from models.jobs.end import AttemptEnd, Ending, Unread
+from models.jobs import ending, facts, steps
+from models.jobs.ending import AttemptEnd, Ending, Unread
 from models.jobs.facts import NOWHERE, Told
 from models.jobs.steps import Claim
-from scheduler.duties import jobs as duties
+from scheduler.duties import jobs
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, placed
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -21,7 +19,7 @@ def lose(claim: Claim) -> Claim:
     """The claim's lease lapses, and another worker takes the job over."""
     with transaction() as conn:
         conn.execute("update job_runs set wake_at = app_now() - interval '1 s'")
-    assert duties.rescue(10)
+    assert jobs.rescue(10)
     return claimed(claim.job_id, "another")
 
 
@@ -56,8 +54,8 @@ def test_a_late_fact_takes_the_job_from_whoever_decides_on_less(what: str) -> No
     assert row == (holder.token + 1, None, 0, True, "running")
     assert one("select phase from attempts") == (what,)
     with transaction() as conn:
-        assert not runs.wait_unknown(conn, holder, 1, after_seconds=1, reason="no answer")
-        assert not runs.wait(conn, holder, after_seconds=1, reason=None)
+        assert not steps.wait_unknown(conn, holder, 1, after_seconds=1, reason="no answer")
+        assert not steps.wait(conn, holder, after_seconds=1, reason=None)
         given_up = Ending("failed", error_code="outcome_unknown", attempt=AttemptEnd(1, "abandoned"))
         assert ending.end_blindly(conn, holder.account_id, holder.job_id, given_up, token=holder.token) is None
     assert one("select phase from attempts") == (what,)
@@ -83,13 +81,13 @@ def test_a_word_on_an_attempt_that_is_over_only_books_its_cost(what: str) -> Non
             conn, first.account_id, first.job_id, token=first.token, after_seconds=0, reason="x", attempt=put_back,
             spends_attempt=False,
         )  # fmt: skip
-    assert duties.retry_due(10)
+    assert jobs.retry_due(10)
     second = claimed(first.job_id)
     assert second.live is not None
     assert second.live.number == 2
     assert tell(what, first) is Told.OLD
     with transaction() as conn:
-        assert runs.extend(conn, [(second.job_id, second.token, second.owner)]) != {}, (
+        assert steps.extend(conn, [(second.job_id, second.token, second.owner)]) != {}, (
             "the second attempt's claim holds"
         )
     cost = 7 if what == "delivered" else None
@@ -100,7 +98,7 @@ def test_what_is_known_is_never_overwritten_by_what_is_not() -> None:
     claim = begun()
     assert tell("delivered", claim) is Told.MINE
     with transaction() as conn:
-        runs.wait_unknown(conn, claim, 1, after_seconds=1, reason="no answer")
+        steps.wait_unknown(conn, claim, 1, after_seconds=1, reason="no answer")
     assert one("select phase, delivered is not null from attempts") == ("delivered", True)
 
 
@@ -111,7 +109,7 @@ def test_an_id_that_cannot_be_asked_about_just_now_is_still_known() -> None:
         conn.execute("update job_runs set wake_at = app_now()")
     again = claimed(first.job_id)
     with transaction() as conn:
-        runs.wait_unknown(conn, again, 1, after_seconds=1, reason="no answer")
+        steps.wait_unknown(conn, again, 1, after_seconds=1, reason="no answer")
     assert one("select phase, provider_job_id from attempts") == ("accepted", "p")
 
 
@@ -152,7 +150,7 @@ def test_a_late_failure_that_nothing_would_mend_ends_the_job_with_its_words() ->
     third = claimed(first.job_id)
     assert (third.begins, third.live) == (False, None)
     with transaction() as conn:
-        assert runs.last_error(conn, first.job_id) == ("moderated", "not this")
+        assert steps.last_error(conn, first.job_id) == ("moderated", "not this")
 
 
 def test_no_attempt_begins_past_the_last_one() -> None:
@@ -178,8 +176,8 @@ def test_a_claim_is_given_back_by_its_own_name_only_and_its_attempt_was_none() -
     job_id = placed(who, model())
     claimed(job_id, "worker#1")
     with transaction() as conn:
-        assert runs.give_back(conn, job_id, "worker#2") is None
-        ring = runs.give_back(conn, job_id, "worker#1")
+        assert steps.give_back(conn, job_id, "worker#2") is None
+        ring = steps.give_back(conn, job_id, "worker#1")
     assert ring is not None
     assert one("select attempts, attempts_spent, deadline_at, lease_owner from job_runs") == (0, 0, None, None)
     assert one("select count(*) from attempts") == (0,)
@@ -200,7 +198,7 @@ def test_the_time_limit_begins_with_the_first_call_and_not_in_front_of_a_full_pr
     assert one("select deadline_at from job_runs") == (None,)
     with transaction() as conn:
         conn.execute("update job_runs set created_at = created_at - interval '1 day'")
-    assert duties.retry_due(10)
+    assert jobs.retry_due(10)
     assert claimed(job_id).begins
 
 
@@ -215,7 +213,7 @@ def test_no_pause_goes_past_the_time_limit(way: str) -> None:
                 attempt=AttemptEnd(1, "failed", "limited"), spends_attempt=False,
             )  # fmt: skip
         elif way == "wait":
-            runs.wait(conn, claim, after_seconds=day, reason=None)
+            steps.wait(conn, claim, after_seconds=day, reason=None)
         else:
             facts.accept(conn, claim, 1, provider_job_id="p", after_seconds=day, progress=None)
     assert one("select wake_at <= deadline_at, wake_at > app_now() from job_runs") == (True, True)
@@ -244,7 +242,7 @@ def test_new_jobs_are_not_fed_one_by_one_into_a_provider_that_has_no_room() -> N
     assert ended.rings == []
     with transaction() as conn:
         conn.execute("update job_runs set wake_at = app_now() where job_id = %s", [first])
-    assert duties.retry_due(10)
+    assert jobs.retry_due(10)
     claim = claimed(first)
     with transaction() as conn:
         ended = ending.end(conn, who, first, Ending("succeeded", attempt=AttemptEnd(1, "done")), token=claim.token)

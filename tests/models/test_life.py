@@ -4,11 +4,9 @@ import pytest
 
 from common.errors import NotCancelable, NotFound
 from models.db import transaction
-from models.jobs import cancel, facts
-from models.jobs import end as ending
-from models.jobs import steps as runs
-from models.jobs.end import AttemptEnd, Ending
-from scheduler.duties import jobs as duties
+from models.jobs import cancel, ending, facts, steps
+from models.jobs.ending import AttemptEnd, Ending
+from scheduler.duties import jobs
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, placed, rows
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -35,14 +33,14 @@ def test_a_claimed_job_cannot_be_claimed_again() -> None:
     claim = claimed(job_id)
     assert claim.token == 1
     with transaction() as conn:
-        assert runs.claim(conn, job_id, "another") is None
+        assert steps.claim(conn, job_id, "another") is None
 
 
 def test_a_job_that_waits_for_a_slot_cannot_be_claimed_and_takes_the_slot_that_comes_free() -> None:
     who, offer = account(amount=9, plan="free"), model()
     first, second, third = (placed(who, offer) for _ in range(3))
     with transaction() as conn:
-        assert runs.claim(conn, third, "tester") is None
+        assert steps.claim(conn, third, "tester") is None
     done = end(claimed(first), cost_credits=1)
     assert [ring.job_id for ring in done.rings] == [third]
     assert claimed(third).token == 1
@@ -68,18 +66,18 @@ def test_a_stale_claim_can_change_nothing() -> None:
     stale = claimed(job_id)
     with transaction() as conn:
         conn.execute("update job_runs set wake_at = app_now() - interval '1 second'")
-    assert duties.rescue(10) == 1
+    assert jobs.rescue(10) == 1
     fresh = claimed(job_id, "another")
     assert fresh.token > stale.token
     assert end(stale, cost_credits=1) is None
     assert end(stale, "failed", error_code="x") is None
     assert put_back(stale) is None
     with transaction() as conn:
-        assert runs.extend(conn, [(job_id, stale.token, stale.owner)]) == {}
-        assert runs.release(conn, stale) is None
-        assert not runs.wait(conn, stale, after_seconds=1, reason=None)
-        assert not runs.wait_unknown(conn, stale, 1, after_seconds=1, reason="x")
-        assert runs.give_back(conn, job_id, stale.owner) is None
+        assert steps.extend(conn, [(job_id, stale.token, stale.owner)]) == {}
+        assert steps.release(conn, stale) is None
+        assert not steps.wait(conn, stale, after_seconds=1, reason=None)
+        assert not steps.wait_unknown(conn, stale, 1, after_seconds=1, reason="x")
+        assert steps.give_back(conn, job_id, stale.owner) is None
     assert end(fresh, cost_credits=1).ended == "succeeded"
     assert_books_are_clean()
 
@@ -89,7 +87,7 @@ def test_who_was_rescued_from_can_change_nothing_before_the_next_claim_either() 
     stale = claimed(job_id)
     with transaction() as conn:
         conn.execute("update job_runs set wake_at = app_now() - interval '1 second'")
-    assert duties.rescue(10) == 1
+    assert jobs.rescue(10) == 1
     before = one("select token, status, rescues, wake_at from job_runs")
     assert end(stale, cost_credits=1) is None
     assert end(stale, "failed", error_code="x") is None
@@ -106,7 +104,7 @@ def test_a_job_rescued_too_often_fails_and_is_refunded() -> None:
         claimed(job_id)
         with transaction() as conn:
             conn.execute("update job_runs set wake_at = app_now() - interval '1 second'")
-        assert duties.rescue(10) == 1
+        assert jobs.rescue(10) == 1
     assert one("select ended, error_code from jobs") == ("failed", "worker_lost")
     assert one("select phase from attempts") == ("abandoned",)
     assert balance(who) == (5, 0)
@@ -119,7 +117,7 @@ def test_a_retry_gives_its_slot_up_and_goes_to_the_head_of_the_line_when_due() -
     claim = claimed(first)
     done = put_back(claim)
     assert [ring.job_id for ring in done.rings] == [third]
-    assert duties.retry_due(10) == 0  # due, but no slot is free
+    assert jobs.retry_due(10) == 0  # due, but no slot is free
     done = end(claimed(third), cost_credits=1)
     assert [ring.job_id for ring in done.rings] == [first]
     assert claimed(first).attempts_spent == 2
@@ -131,7 +129,7 @@ def test_a_providers_limit_spends_no_attempt() -> None:
     job_id = placed(account(amount=5), model())
     claim = claimed(job_id)
     put_back(claim, spends=False)
-    assert duties.retry_due(10) == 1
+    assert jobs.retry_due(10) == 1
     again = claimed(job_id)
     assert (again.attempts, again.attempts_spent, again.live.number) == (2, 1, 2)
 
@@ -143,7 +141,7 @@ def test_canceling_before_the_start_refunds_at_once() -> None:
         assert cancel.cancel(conn, job_id).ended
     assert balance(who) == (5, 0)
     with transaction() as conn:
-        assert runs.claim(conn, job_id, "late") is None
+        assert steps.claim(conn, job_id, "late") is None
         assert cancel.cancel(conn, job_id).ended  # again: nothing changes
     assert_books_are_clean()
 
@@ -186,10 +184,10 @@ def test_a_polled_job_keeps_its_slot_and_holds_no_lease() -> None:
     assert told is facts.Told.MINE
     assert one("select status, lease_owner, dispatched, progress from job_runs") == ("running", None, True, 40)
     with transaction() as conn:
-        assert runs.claim(conn, job_id, "early") is None
+        assert steps.claim(conn, job_id, "early") is None
         conn.execute("update job_runs set wake_at = app_now()")
-    assert duties.ring_due(10) == 1
-    assert duties.ring_due(10) == 0  # rung: not again before its pause
+    assert jobs.ring_due(10) == 1
+    assert jobs.ring_due(10) == 0  # rung: not again before its pause
     again = claimed(job_id)
     assert again.live.provider_job_id == "p"
 

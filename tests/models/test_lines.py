@@ -5,8 +5,7 @@ from uuid import UUID
 import pytest
 
 from models.db import transaction
-from models.events import endpoints as webhooks
-from models.events import sending as lines
+from models.events import endpoints, sending
 from models.events.sending import Line, Outcome, Parcel
 from tests.conftest import environment
 from tests.receivers import tell
@@ -21,21 +20,21 @@ AFTER_THE_LEASE = {"CLOCK_OFFSET_SECONDS": "3600"}
 
 def endpoint(who: UUID) -> UUID:
     with transaction() as conn:
-        return webhooks.create(conn, who, "https://example.com/hook", [])[0].id
+        return endpoints.create(conn, who, "https://example.com/hook", [])[0].id
 
 
 def taken(sender: str) -> tuple[Line, Parcel]:
     """A line that is due, with what is due on it."""
     with transaction() as conn:
-        [(line, _)] = lines.claim(conn, sender, 1, suspects=1)
-        parcel = lines.take(conn, line)
+        [(line, _)] = sending.claim(conn, sender, 1, suspects=1)
+        parcel = sending.take(conn, line)
     assert parcel is not None
     return line, parcel
 
 
 def record(line: Line, parcel: Parcel, outcome: Outcome) -> bool:
     with transaction() as conn:
-        return lines.record(conn, line, parcel, outcome)
+        return sending.record(conn, line, parcel, outcome)
 
 
 def state() -> tuple[object, ...]:
@@ -72,8 +71,8 @@ def test_a_sender_that_lost_its_lease_neither_takes_more_nor_lets_go_for_another
         taken("quick")
         before = one("select leased_by, token, wake_at from delivery_lines")
         with transaction() as conn:
-            assert lines.take(conn, stale) is None
-            lines.release(conn, stale)
+            assert sending.take(conn, stale) is None
+            sending.release(conn, stale)
         assert one("select leased_by, token, wake_at from delivery_lines") == before
         assert before[0] == "quick"
 
@@ -83,4 +82,4 @@ def test_a_lease_that_has_not_lapsed_is_not_taken() -> None:
     tell(who, 2)
     taken("first")
     with transaction() as conn:
-        assert lines.claim(conn, "second", 5, suspects=5) == []
+        assert sending.claim(conn, "second", 5, suspects=5) == []

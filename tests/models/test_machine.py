@@ -24,20 +24,17 @@ from cli.embedded.servers import Addresses
 from common.errors import NotCancelable
 from common.settings import settings as our_settings
 from models import db
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.accounts import subscriptions
-from models.credits import ledger as credits
+from models.credits import ledger
 from models.db import transaction
-from models.events import log as events
-from models.jobs import cancel
-from models.jobs import end as ending
-from models.jobs import steps as runs
+from models.events import events
+from models.jobs import cancel, ending, steps
 from models.jobs.dispatch import dispatch
-from models.jobs.end import AttemptEnd, Ending, NewAsset
+from models.jobs.ending import AttemptEnd, Ending, NewAsset
 from models.jobs.submit import Accepted
-from scheduler.duties import accounts as account_duties
+from scheduler.duties import accounts, results
 from scheduler.duties import jobs as duties
-from scheduler.duties import results as result_duties
 from tests.conftest import environment, fresh_database
 from tests.models.books import Books, Paid
 from tests.support import account, assert_books_are_clean, model, one, order, place, rows
@@ -81,7 +78,9 @@ class Life(RuleBasedStateMachine):
         self.steps = 0
         self.orders: dict[tuple[UUID, str], tuple[int, UUID, datetime]] = {}  # by idempotency key
         with transaction() as conn:
-            self.keys = [keys.create(conn, each, keys.NewKey("k", monthly_credits=BUDGET))[0] for each in self.owners]
+            self.keys = [
+                api_keys.create(conn, each, api_keys.NewKey("k", monthly_credits=BUDGET))[0] for each in self.owners
+            ]
         for each in range(2):  # so that hardly a run begins without something to order
             self.grant(each, 12, 30, None)
 
@@ -110,7 +109,7 @@ class Life(RuleBasedStateMachine):
         owner = self.owners[who]
         expires = self.now() + timedelta(hours=hours) if hours else None
         with transaction() as conn:
-            given = credits.grant(
+            given = ledger.grant(
                 conn, owner, kind="goodwill" if goodwill else "gift", amount=amount, ref=str(uuid4()),
                 expires_at=expires, job_id=goodwill,
             )  # fmt: skip
@@ -122,7 +121,7 @@ class Life(RuleBasedStateMachine):
         books = self.books[self.owners[who]]
         newest = sorted(books.lots, reverse=True)
         with transaction() as conn:
-            assert credits.revoke(conn, newest[which % len(newest)]) == books.revoke(newest[which % len(newest)])
+            assert ledger.revoke(conn, newest[which % len(newest)]) == books.revoke(newest[which % len(newest)])
 
     @rule(who=who, plan=st.sampled_from(PLANS), interval=st.sampled_from(["monthly", "monthly", "yearly"]))
     def subscribe(self, who: int, plan: str, interval: str) -> None:
@@ -204,7 +203,7 @@ class Life(RuleBasedStateMachine):
         if job is None:
             return None
         with transaction() as conn:
-            claim = runs.claim(conn, job, "worker")
+            claim = steps.claim(conn, job, "worker")
         return (claim, claim.live.number if claim.live else None) if claim else None
 
     @rule(who=who, what=st.integers(0, 1), by_key=st.booleans(), cost=st.integers(1, 5))
@@ -278,15 +277,15 @@ class Life(RuleBasedStateMachine):
     def run_a_duty(self, duty: str) -> None:
         now = self.now()
         if duty == "grants":
-            account_duties.expire_grants(MANY)
+            accounts.expire_grants(MANY)
             for books in self.books.values():
                 books.expire(now)
         elif duty == "periods":
-            account_duties.grant_periods(MANY)
+            accounts.grant_periods(MANY)
             for owner in self.owners:
                 self._grant_period(owner, now)
         elif duty == "subscriptions":
-            account_duties.expire_subscriptions(MANY)
+            accounts.expire_subscriptions(MANY)
             for books in self.books.values():
                 books.sweep_subscription(now, "free")
         elif duty == "rescue":
@@ -294,7 +293,7 @@ class Life(RuleBasedStateMachine):
         elif duty == "retry":
             duties.retry_due(MANY)
         else:
-            result_duties.expire_results(MANY)
+            results.expire_results(MANY)
 
     def _lose_the_workers(self, now: datetime) -> None:
         with transaction() as conn:

@@ -10,10 +10,8 @@ from common.errors import InvalidInput
 from models.catalogue.entries import Offer
 from models.credits.margin import MAX_SPAN, MarginRow, margin
 from models.db import transaction
-from models.jobs import end as ending
-from models.jobs import steps as runs
-from models.jobs import submit
-from models.jobs.end import AttemptEnd, Ending
+from models.jobs import ending, steps, submit
+from models.jobs.ending import AttemptEnd, Ending
 from models.jobs.submit import Accepted, Order
 from tests.support import account, claimed, model
 
@@ -46,7 +44,7 @@ def tried(job_id: UUID, last: Ending | None, *ends: AttemptEnd) -> None:
                     conn, held.account_id, job_id, token=held.token, after_seconds=0, reason="r", attempt=end,
                     spends_attempt=True,
                 )  # fmt: skip
-                runs.join_line(conn, held.account_id)
+                steps.join_line(conn, held.account_id)
                 ending.dispatch(conn, held.account_id)
 
 

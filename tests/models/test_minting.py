@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
 from common.errors import Forbidden, NotAuthenticated, NotFound
-from models.access import api_keys as keys
-from models.access import minting
-from models.access import scopes as access
+from models.access import api_keys, minting, scopes
 from models.access.api_keys import NewKey, Origin, Standing
 from models.access.audit_log import By
 from models.access.minting import Maker
@@ -33,7 +31,7 @@ MODELS = st.none() | st.sets(st.sampled_from("abc"), min_size=1)
 SOME_SCOPES = st.sets(st.sampled_from(SCOPES), min_size=1)
 ENDS = st.none() | st.integers(1, 5).map(lambda days: NOW + days * DAY)
 WISHES = st.builds(NewKey, st.just("x"), SOME_SCOPES, MODELS, RATES, CREDITS, ENDS)
-ROLES: st.SearchStrategy[Role] = st.sampled_from(access.ROLES)
+ROLES: st.SearchStrategy[Role] = st.sampled_from(scopes.ROLES)
 
 
 def within(value: Any, limit: Any) -> bool:
@@ -42,7 +40,7 @@ def within(value: Any, limit: Any) -> bool:
 
 def is_at_most(key: NewKey, maker: Maker) -> bool:
     """Said a second time, as plainly as can be."""
-    if not set(key.scopes) <= access.scopes_of(maker.role):
+    if not set(key.scopes) <= scopes.scopes_of(maker.role):
         return False
     if maker.key is None:
         return True
@@ -116,7 +114,7 @@ def caller(account_id: UUID, key_id: UUID | None) -> Caller:
 
 def made(account_id: UUID, **fields: Any) -> UUID:
     with transaction() as conn:
-        return keys.create(conn, account_id, NewKey("test", **fields))[0]
+        return api_keys.create(conn, account_id, NewKey("test", **fields))[0]
 
 
 def mint(account_id: UUID, maker: UUID | None, **fields: Any) -> UUID:
@@ -131,13 +129,13 @@ def rotate(account_id: UUID, maker: UUID | None, target: UUID, hours: int = 24) 
 
 def revoke(key_id: UUID) -> None:
     with transaction() as conn:
-        keys.revoke(conn, key_id)
+        api_keys.revoke(conn, key_id)
 
 
 def works(*key_ids: UUID) -> list[bool]:
     with transaction() as conn:
         hashes = [bytes(one("select hash from api_keys where id = %s", each)[0]) for each in key_ids]
-        return [each is not None for each in keys.callers(conn, hashes)]
+        return [each is not None for each in api_keys.callers(conn, hashes)]
 
 
 LIMITED: dict[str, Any] = {
@@ -212,7 +210,7 @@ def test_rotation_brings_no_fresh_budget_and_keeps_the_end(who: UUID) -> None:
     assert rows("select key_id, credits from key_spending") == [(old, 8)]
     assert {row[0] for row in rows("select expires_at from api_keys")} == {ends}
     with transaction() as conn:
-        assert {each.spent_this_month for each in keys.listed(conn, who)} == {8}
+        assert {each.spent_this_month for each in api_keys.listed(conn, who)} == {8}
     assert_books_are_clean()
 
 
@@ -265,9 +263,9 @@ def test_a_keys_rate_is_that_of_its_line_and_of_those_above_it(who: UUID) -> Non
     child = mint(who, top, per_minute=3)
     new = rotate(who, child, child)
     with transaction() as conn:
-        found = keys.callers(conn, [bytes(one("select hash from api_keys where id = %s", new)[0])])[0]
+        found = api_keys.callers(conn, [bytes(one("select hash from api_keys where id = %s", new)[0])])[0]
     assert found is not None
-    assert sorted(found.rates) == sorted([access.Rate(top, 10), access.Rate(child, 3)])
+    assert sorted(found.rates) == sorted([scopes.Rate(top, 10), scopes.Rate(child, 3)])
 
 
 def test_the_first_key_of_a_line_and_keys_whose_lines_have_paid_are_not_forgotten(who: UUID) -> None:
@@ -278,11 +276,11 @@ def test_the_first_key_of_a_line_and_keys_whose_lines_have_paid_are_not_forgotte
     finish(placed(who, offer, api_key_id=later, key_budget=10), cost=4)
     with transaction() as conn:
         conn.execute("update api_keys set retires_at = app_now() - interval '1 year' where retires_at is not null")
-        assert keys.forget(conn, 100) == 0
+        assert api_keys.forget(conn, 100) == 0
     revoke(successor)
     with transaction() as conn:
         conn.execute("update api_keys set revoked_at = app_now() - interval '1 year' where revoked_at is not null")
-        assert keys.forget(conn, 100) == 2  # the successor, and then nothing needs the line's first
+        assert api_keys.forget(conn, 100) == 2  # the successor, and then nothing needs the line's first
         assert {row[0] for row in conn.execute("select id from api_keys").fetchall()} == {spender, later, last}
     assert_books_are_clean()
 
@@ -377,12 +375,12 @@ def test_a_visitor_is_let_in_again_only_as_what_they_were(who: UUID) -> None:
 
 def test_a_list_shows_every_key_that_works_however_many_were_revoked_since(who: UUID) -> None:
     old = made(who)
-    plant_revoked(who, keys.LISTED_REVOKED + 1)
+    plant_revoked(who, api_keys.LISTED_REVOKED + 1)
     with transaction() as conn:
-        shown = keys.listed(conn, who)
-        assert len(shown) == keys.LISTED_REVOKED + 1
+        shown = api_keys.listed(conn, who)
+        assert len(shown) == api_keys.LISTED_REVOKED + 1
         assert shown[-1].id == old
-        rest = keys.listed(conn, who, revoked_before=shown[-2].id)
+        rest = api_keys.listed(conn, who, revoked_before=shown[-2].id)
     assert len(rest) == 1
     assert rest[0].revoked_at is not None
 

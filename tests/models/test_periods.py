@@ -13,7 +13,7 @@ from common.errors import InvalidRequest
 from models.accounts import subscriptions
 from models.accounts.subscriptions import MAX_MONTHS, month_after, months_between
 from models.db import transaction
-from scheduler.duties import accounts as duties
+from scheduler.duties import accounts
 from tests.models.test_budgets import at
 from tests.support import account, assert_books_are_clean, balance, one, rows
 
@@ -87,8 +87,8 @@ def test_each_period_has_its_own_month_and_missed_ones_are_not_granted_late() ->
     with at(JANUARY_31):
         subscribe(who, interval="yearly")
     with at(datetime(2031, 5, 2, tzinfo=UTC)):  # no scheduler ran for three months
-        assert [duties.grant_periods(100) for _ in range(4)] == [1, 1, 1, 0]
-        duties.expire_grants(100)
+        assert [accounts.grant_periods(100) for _ in range(4)] == [1, 1, 1, 0]
+        accounts.expire_grants(100)
         assert balance(who) == (250, 0)
         granted = rows("select ref, expires_at from grants order by expires_at")
         assert [ref.rpartition(":")[2] for ref, _ in granted] == [
@@ -124,9 +124,9 @@ def test_renewing_what_has_run_out_unseen_starts_anew(plan: str) -> None:
         with transaction() as conn:
             assert one("select count(*) from grants where expires_at > app_now()") == (1,)
             assert conn.execute("select 1 from subscriptions where next_grant_at < app_now()").fetchone() is None
-        duties.expire_grants(100)
+        accounts.expire_grants(100)
         assert balance(who) == ({"creator": 250, "pro": 500}[plan], 0)
-        assert duties.expire_subscriptions(100) == 0
+        assert accounts.expire_subscriptions(100) == 0
         assert_books_are_clean()
 
 

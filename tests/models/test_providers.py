@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from models.catalogue import entries as catalogue
+from models.catalogue import entries
 from models.catalogue.providers import ProviderEntry, ProviderLimits, providers
 from models.db import transaction
 from tests.support import one
@@ -57,38 +57,38 @@ def test_a_route_to_an_unknown_provider_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text(MODEL % "p")
     with pytest.raises(ValueError, match=re.escape("models.x.routes.0.provider: there is no [providers.p]")):
-        catalogue.read_file(path)
+        entries.read_file(path)
     path.write_text(MODEL % "sketch")
-    assert catalogue.read_file(path).providers == []
+    assert entries.read_file(path).providers == []
     path.write_text(MODEL % "p" + '[providers.p]\nadapter = "cog"\nbase_url = "http://127.0.0.1:5000"\n')
-    assert catalogue.read_file(path).providers[0].adapter == "cog"
+    assert entries.read_file(path).providers[0].adapter == "cog"
 
 
 @pytest.mark.usefixtures("database")
 def test_providers_are_written_with_the_models_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text(MODEL % "p" + '[providers.p]\nadapter = "http"\nper_minute = 9\n')
-    file = catalogue.read_file(path)
+    file = entries.read_file(path)
     with pytest.raises(RuntimeError), transaction() as conn:
-        catalogue.apply(conn, file.models, file.providers)
+        entries.apply(conn, file.models, file.providers)
         raise RuntimeError
     with transaction() as conn:
         assert list(providers(conn)) == ["sketch"]
-        assert catalogue.apply(conn, file.models, file.providers) == {"providers.p": "new", "x": "new"}
+        assert entries.apply(conn, file.models, file.providers) == {"providers.p": "new", "x": "new"}
     with transaction() as conn:
-        assert catalogue.apply(conn, file.models, file.providers) == {}
+        assert entries.apply(conn, file.models, file.providers) == {}
         assert providers(conn)["p"] == file.providers[0]
         changed = file.providers[0].model_copy(update={"per_minute": 10})
-        assert catalogue.apply(conn, file.models, [changed]) == {"providers.p": "changed"}
-        assert catalogue.apply(conn, file.models) == {}  # one that left the file stays: jobs under way name it
+        assert entries.apply(conn, file.models, [changed]) == {"providers.p": "changed"}
+        assert entries.apply(conn, file.models) == {}  # one that left the file stays: jobs under way name it
         assert providers(conn)["p"].limits.per_minute == 10
     assert one("select count(*) from providers") == (1,)
 
 
 def test_the_standard_file_stands_with_all_its_providers_uncommented(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
-    path.write_text(re.sub(r"^#:(?: |$)", "", catalogue.STANDARD_FILE.read_text(), flags=re.MULTILINE))
-    file = catalogue.read_file(path)
+    path.write_text(re.sub(r"^#:(?: |$)", "", entries.STANDARD_FILE.read_text(), flags=re.MULTILINE))
+    file = entries.read_file(path)
     assert {each.name for each in file.providers} == {"openai", "openrouter", "replicate", "fal"}
     assert {each.kind for each in file.models} == {"image", "video", "speech", "text"}
     used = {route.provider for each in file.models for route in each.routes}
@@ -96,7 +96,7 @@ def test_the_standard_file_stands_with_all_its_providers_uncommented(tmp_path: P
 
 
 def test_the_standard_file_as_it_is_needs_no_provider_and_has_the_prices_of_the_spec() -> None:
-    file = catalogue.read_file(catalogue.STANDARD_FILE)
+    file = entries.read_file(entries.STANDARD_FILE)
     assert file.providers == []
     fixed = {each.id: each.price.credits for each in file.models}
     prices = [fixed[name] for name in ("dall-e-3", "stable-diffusion", "dall-e-2", "flux-schnell")]

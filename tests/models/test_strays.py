@@ -6,11 +6,10 @@ import pytest
 
 from models.db import transaction
 from models.files import results
-from models.jobs import end as ending
-from models.jobs import steps as runs
-from models.jobs.end import AttemptEnd, Ending
+from models.jobs import ending, steps
+from models.jobs.ending import AttemptEnd, Ending
 from models.jobs.steps import Claim
-from scheduler.duties import jobs as duties
+from scheduler.duties import jobs
 from tests.support import account, claimed, model, placed
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -30,7 +29,7 @@ def test_what_an_attempt_has_stored_is_spared_whoever_has_the_job() -> None:
     claim = begun()
     assert strays(claim.job_id) == ["second"]
     with transaction() as conn:
-        assert runs.wait(conn, claim, after_seconds=60, reason="its result is not here yet")
+        assert steps.wait(conn, claim, after_seconds=60, reason="its result is not here yet")
     assert strays(claim.job_id) == ["second"], "nobody has it just now"
 
 
@@ -41,7 +40,7 @@ def test_what_an_attempt_has_stored_is_nobodys_once_it_is_over_though_the_job_go
             conn, claim.account_id, claim.job_id, token=claim.token, after_seconds=0, reason="once more",
             attempt=AttemptEnd(1, "failed", "broken"), spends_attempt=True,
         )  # fmt: skip
-    assert duties.retry_due(10)
+    assert jobs.retry_due(10)
     second = claimed(claim.job_id)
     assert strays(claim.job_id) == ["first"]
     with transaction() as conn:

@@ -5,9 +5,9 @@ import pytest
 from models.catalogue.prices import Rate, credits_for
 from models.db import transaction
 from models.jobs import submit
-from models.jobs.end import Ending, end
+from models.jobs.ending import Ending, end
 from models.jobs.submit import EXPECTED_BYTES, Accepted, Locked
-from scheduler.duties import retention as upkeep
+from scheduler.duties import retention
 from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, rows
 
@@ -67,7 +67,7 @@ def test_a_key_that_was_used_again_after_its_time_is_as_young_as_its_new_order()
     with transaction() as conn:
         conn.execute("update idempotency_keys set created_at = app_now() - interval '25 hours'")
     second = place(order(who, offer, idempotency_key="k", body_hash=b"y"))[0]
-    assert upkeep.forget_keys(100) == 0, "the sweep took the new order's key for the old one's"
+    assert retention.forget_keys(100) == 0, "the sweep took the new order's key for the old one's"
     third = place(order(who, offer, idempotency_key="k", body_hash=b"y"))[0]
     assert (third.job_id, third.replayed) == (second.job_id, True)
     assert one("select count(*) from jobs") == (2,)

@@ -8,8 +8,7 @@ import pytest
 from common.errors import InvalidRequest, NotFound
 from models.accounts import subscriptions
 from models.db import transaction
-from scheduler.duties import accounts as duties
-from scheduler.duties import retention as upkeep
+from scheduler.duties import accounts, retention
 from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, balance, one, rows
 
@@ -26,7 +25,7 @@ def subscribe(account_id, plan="creator", interval="monthly"):
 def later(days: float) -> Iterator[None]:
     """So many days from now, with the months that the scheduler has made by then."""
     with environment({"CLOCK_OFFSET_SECONDS": str(round(days * DAY))}):
-        upkeep.make_partitions(1)
+        retention.make_partitions(1)
         yield
 
 
@@ -44,9 +43,9 @@ def test_each_month_of_a_year_is_granted_once_however_often_the_duty_runs() -> N
     subscribe(who, interval="yearly")
     for month in range(1, 4):
         with later(31 * month):
-            assert duties.grant_periods(100) == 1
-            assert duties.grant_periods(100) == 0
-            duties.expire_grants(100)
+            assert accounts.grant_periods(100) == 1
+            assert accounts.grant_periods(100) == 0
+            accounts.expire_grants(100)
             assert balance(who) == (250, 0)  # the month before has expired
     assert_books_are_clean()
 
@@ -55,12 +54,12 @@ def test_months_that_passed_while_nobody_looked_are_not_granted_late() -> None:
     who = account()
     subscribe(who, interval="yearly")
     with later(3 * 31 + 1):  # two months have passed whole
-        assert duties.grant_periods(1) == 1
-        assert duties.grant_periods(1) == 1
+        assert accounts.grant_periods(1) == 1
+        assert accounts.grant_periods(1) == 1
         assert rows("select amount from grants where kind = 'plan'") == [(250,)], "a month that is over was granted"
-        assert duties.grant_periods(1) == 1
-        assert duties.grant_periods(1) == 0
-        duties.expire_grants(100)
+        assert accounts.grant_periods(1) == 1
+        assert accounts.grant_periods(1) == 0
+        accounts.expire_grants(100)
         assert balance(who) == (250, 0)
         told = rows(
             "select data->'period', data->'granted' from events where type = 'subscription.period' order by number"
@@ -75,12 +74,12 @@ def test_months_that_passed_while_nobody_looked_are_not_granted_late() -> None:
 def test_what_has_run_out_becomes_expired_and_the_account_free() -> None:
     who = account()
     subscribe(who, "pro")
-    assert duties.expire_subscriptions(100) == 0
+    assert accounts.expire_subscriptions(100) == 0
     with later(32):
-        assert duties.grant_periods(100) == 0
-        assert duties.expire_subscriptions(100) == 1
-        assert duties.expire_subscriptions(100) == 0
-        duties.expire_grants(100)
+        assert accounts.grant_periods(100) == 0
+        assert accounts.expire_subscriptions(100) == 1
+        assert accounts.expire_subscriptions(100) == 0
+        accounts.expire_grants(100)
         assert balance(who) == (0, 0)
     assert one("select plan_id from accounts where id = %s", who) == ("free",)
     assert one("select status from subscriptions") == ("expired",)

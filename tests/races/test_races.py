@@ -14,17 +14,15 @@ import pytest
 from api.intake.submits import Intake
 from common.errors import Busy, DomainError, Forbidden, NotCancelable
 from models import db
-from models.access import api_keys as keys
-from models.access import minting
+from models.access import api_keys, minting
 from models.access.audit_log import By
 from models.access.scopes import SCOPES, Caller
 from models.accounts import accounts
-from models.credits import ledger as credits
+from models.credits import ledger
 from models.db import transaction
-from models.jobs import cancel
-from models.jobs import end as ending
+from models.jobs import cancel, ending
 from models.jobs import steps as runs
-from models.jobs.end import AttemptEnd, Ending
+from models.jobs.ending import AttemptEnd, Ending
 from models.jobs.submit import Accepted
 from scheduler.duties import accounts as account_duties
 from scheduler.duties import jobs as job_duties
@@ -98,7 +96,7 @@ def test_100_submits_with_one_idempotency_key_give_one_job_and_one_answer() -> N
 
 def key(who: UUID, **fields: Any) -> UUID:
     with transaction() as conn:
-        return keys.create(conn, who, keys.NewKey("test", **fields))[0]
+        return api_keys.create(conn, who, api_keys.NewKey("test", **fields))[0]
 
 
 def child(who: UUID, maker: UUID) -> UUID | DomainError:
@@ -106,7 +104,7 @@ def child(who: UUID, maker: UUID) -> UUID | DomainError:
     caller = Caller(who, who, maker, frozenset(SCOPES), "user")
     try:
         with transaction() as conn:
-            return minting.mint(conn, caller, keys.NewKey("child"))[0]
+            return minting.mint(conn, caller, api_keys.NewKey("child"))[0]
     except DomainError as refused:
         return refused
 
@@ -118,7 +116,7 @@ def test_a_parent_and_its_children_that_race_for_the_last_credit_get_it_once() -
     placed_before = [placed(who, offer, api_key_id=parent, key_budget=10) for _ in range(9)]
     family = [parent, *(made for made in (child(who, parent) for _ in range(7)) if isinstance(made, UUID))]
     with transaction() as conn:
-        family.append(keys.rotate(conn, who, family[1], 24)[0])
+        family.append(api_keys.rotate(conn, who, family[1], 24)[0])
     assert (len(placed_before), len(family)) == (9, 9)
     orders = [order(who, offer, api_key_id=each, key_budget=10) for each in family]
     answers = together(3, lambda part: submit_all(orders[part::3]) if part else place(*orders[part::3]))
@@ -138,7 +136,7 @@ def test_no_child_outlives_a_revocation_that_its_making_races_with() -> None:
         def act(number: int, parent: UUID = parent) -> Any:
             if number == 2:
                 with transaction() as conn:
-                    keys.revoke(conn, parent)
+                    api_keys.revoke(conn, parent)
                 return None
             return child(who, parent)
 
@@ -167,7 +165,7 @@ def test_no_child_has_more_than_a_budget_that_is_lowered_while_it_is_made() -> N
         assert sum(isinstance(each, Accepted) for each in accepted) == 3
         with transaction() as conn:
             for each in (*made, parent):
-                keys.revoke(conn, each)
+                api_keys.revoke(conn, each)
     assert_books_are_clean()
 
 
@@ -186,7 +184,7 @@ def test_no_admins_key_is_left_of_a_demotion_that_its_making_races_with() -> Non
                         accounts.change_role(conn, By("tester"), user, "user")
                     else:
                         minting.mint(
-                            conn, Caller(who, user, None, frozenset(SCOPES), "admin"), keys.NewKey("x", SCOPES)
+                            conn, Caller(who, user, None, frozenset(SCOPES), "admin"), api_keys.NewKey("x", SCOPES)
                         )
             except Forbidden:
                 return
@@ -374,7 +372,7 @@ def _grant(owner: Any, rng: random.Random) -> None:
         lifetime = rng.choice([None, 0.2, 60])
         row = conn.execute("select app_now() + make_interval(secs => %s)", [lifetime]).fetchone()
         assert row is not None
-        credits.grant(
+        ledger.grant(
             conn,
             owner,
             kind="gift",

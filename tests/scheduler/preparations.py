@@ -15,19 +15,14 @@ from uuid_utils.compat import uuid7
 from common.settings import settings
 from models.access.audit_log import By
 from models.accounts import subscriptions
-from models.credits import ledger as credits
+from models.credits import ledger
 from models.db import transaction
-from models.events import announcements, deliveries
-from models.events import endpoints as webhooks
-from models.events import log as events
-from models.fleet import processes as fleet
+from models.events import announcements, deliveries, endpoints, events
+from models.fleet import processes
 from models.identity import inbound
-from models.jobs import callbacks
-from models.jobs import end as ending
-from models.jobs.end import AttemptEnd, Ending, NewAsset
-from scheduler.duties import results as result_duties
-from scheduler.duties import retention as upkeep
-from scheduler.duties import uploads as upload_duties
+from models.jobs import callbacks, ending
+from models.jobs.ending import AttemptEnd, Ending, NewAsset
+from scheduler.duties import results, retention, uploads
 from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment
@@ -117,7 +112,7 @@ def _results() -> None:
 def _expired_results() -> None:
     _results()
     with environment(LATE):
-        assert result_duties.expire_results(10) == 2
+        assert results.expire_results(10) == 2
     _change("update assets set expired_at = expired_at - interval '1 hour'")
 
 
@@ -135,7 +130,7 @@ def _uploads() -> None:
 def _expired_uploads() -> None:
     _uploads()
     with environment(LATE):
-        assert upload_duties.expire_uploads(10) == 1
+        assert uploads.expire_uploads(10) == 1
     _change("update uploads set expired_at = expired_at - interval '1 hour'")
 
 
@@ -156,7 +151,7 @@ def _an_open_upload() -> None:
 
 def _a_grant_for_an_hour() -> None:
     with transaction() as conn:
-        credits.grant(
+        ledger.grant(
             conn, account(), kind="gift", amount=3, ref="short", expires_at=datetime.now(UTC) + timedelta(hours=1)
         )
 
@@ -220,7 +215,7 @@ def _an_old_notification() -> None:
 
 def _a_worker_that_was_killed() -> None:
     with transaction() as conn:
-        fleet.report_worker(conn, "host:1:abc", "interactive", 8, 8, 0)
+        processes.report_worker(conn, "host:1:abc", "interactive", 8, 8, 0)
 
 
 def _a_wake_far_ahead() -> None:
@@ -232,7 +227,7 @@ def _a_lost_message() -> Between:
     """It is deleted at the second look: at the first it may be on its way."""
     client, messages = redis.Redis.from_url(settings().redis_url), f"{NAMESPACE}:interactive.msgs"
     client.hset(messages, "lost", b"a message that is in no line")
-    upkeep.mend_messages(1)
+    retention.mend_messages(1)
     assert client.hexists(messages, "lost"), "it may be on its way"
 
     def between() -> None:
@@ -244,7 +239,7 @@ def _a_lost_message() -> Between:
 
 def _an_old_line() -> None:
     with transaction() as conn:
-        made = webhooks.create(conn, who := account(), "https://example.com/hook", ())[0].id
+        made = endpoints.create(conn, who := account(), "https://example.com/hook", ())[0].id
         deliveries.send(conn, who, made, "webhook.test", {}, endpoint_id=made)
     _change("update deliveries set status = 'delivered', next_at = null, delivered_at = app_now()")
     _change("update delivery_lines set wake_at = null, used_at = app_now() - interval '31 days'")

@@ -10,10 +10,9 @@ import pytest
 
 from common.settings import settings
 from models.db import transaction
-from models.jobs import facts
-from models.jobs import steps as runs
-from scheduler import main as scheduler
-from scheduler.duties import jobs as job_duties
+from models.jobs import facts, steps
+from scheduler import main
+from scheduler.duties import jobs
 from scheduler.duties.clock import Watch
 from scheduler.main import run_turn
 from tests.conftest import environment
@@ -33,8 +32,8 @@ def jumped(seconds: int) -> Iterator[None]:
         yield
 
 
-def duty(name: str) -> scheduler.Duty:
-    return next(each for each in scheduler.duties() if each.name == name)
+def duty(name: str) -> main.Duty:
+    return next(each for each in main.duties() if each.name == name)
 
 
 def polled(offer: object, after_seconds: float = 30) -> UUID:
@@ -103,7 +102,7 @@ def test_nothing_is_taken_away_or_ended_for_one_lease_after_a_jump() -> None:
                 run_turn(duty(name), watch)
                 assert rows("select 1 from duties where name = %s", name) == []
             with transaction() as conn:  # the worker renews its lease, by the new clock
-                assert runs.extend(conn, [(claim.job_id, claim.token, claim.owner)])
+                assert steps.extend(conn, [(claim.job_id, claim.token, claim.owner)])
             eventually(watch.settled, seconds=6, what="a settled clock")
             eventually(lambda: run_turn(duty("rescue"), watch) == 1, seconds=6, what="the rescue of a lost one")
 
@@ -122,7 +121,7 @@ def test_a_wake_that_lies_hours_ahead_is_mended_though_nobody_saw_the_jump() -> 
     assert run_turn(duty("mend_wakes")) == 2
     assert left(job_id)[0] <= 0
     assert left(held.job_id)[0] == pytest.approx(settings().lease_seconds, abs=5)
-    assert job_duties.ring_due(10) == 1
+    assert jobs.ring_due(10) == 1
     with transaction() as conn:
         conn.execute("update duties set next_at = app_now()")
     assert run_turn(duty("mend_wakes")) == 0

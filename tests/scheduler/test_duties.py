@@ -8,16 +8,12 @@ from uuid_utils.compat import uuid7
 
 from common.errors import InvalidInput, ResultGone
 from models.db import transaction
-from models.events import deliveries
-from models.events import endpoints as webhooks
-from models.events import log as events
+from models.events import deliveries, endpoints, events
 from models.files.results import find_result
-from models.fleet import processes as fleet
+from models.fleet import processes
 from models.identity import inbound
-from scheduler import main as scheduler
-from scheduler.duties import accounts as account_duties
-from scheduler.duties import results as result_duties
-from scheduler.duties import retention as upkeep
+from scheduler import main
+from scheduler.duties import accounts, results, retention
 from scheduler.main import Duty, duties, run_turn
 from storage import keys
 from storage.s3 import storage
@@ -31,9 +27,9 @@ pytestmark = pytest.mark.usefixtures("database")
 def test_results_expire_in_bounded_batches_with_one_event_per_account_and_batch() -> None:
     who = account(amount=9)
     stored(who, 5)
-    assert result_duties.expire_results(100) == 0
+    assert results.expire_results(100) == 0
     with environment(LATE):
-        assert [result_duties.expire_results(2) for _ in range(4)] == [2, 2, 1, 0]
+        assert [results.expire_results(2) for _ in range(4)] == [2, 2, 1, 0]
         assert one("select storage_bytes from accounts where id = %s", who) == (0,)
         assert [row[0] for row in rows("select data->>'results' from events where type = 'assets.expired'")] == [
             "2",
@@ -46,12 +42,12 @@ def test_results_expire_in_bounded_batches_with_one_event_per_account_and_batch(
 def test_the_expiry_of_results_reaches_the_webhooks_that_want_it() -> None:
     who, quiet = account(amount=9), account(amount=9)
     with transaction() as conn:
-        wanted, _ = webhooks.create(conn, who, "https://example.com/expired", ["assets.expired"])
-        webhooks.create(conn, who, "https://example.com/other", ["job.failed"])
+        wanted, _ = endpoints.create(conn, who, "https://example.com/expired", ["assets.expired"])
+        endpoints.create(conn, who, "https://example.com/other", ["job.failed"])
     for each in (who, quiet):
         stored(each, 2)
     with environment(LATE):
-        assert result_duties.expire_results(100) == 4
+        assert results.expire_results(100) == 4
         assert rows("select account_id, endpoint_id, event_type, data from deliveries") == [
             (who, wanted.id, "assets.expired", {"results": 2, "bytes": 12})
         ]
@@ -72,12 +68,12 @@ def test_objects_are_deleted_after_the_longest_signed_link_and_then_confirmed() 
     stored(account(amount=9))
     key = one("select key from assets")[0]
     with environment({**LATE, "SIGNED_LINK_SECONDS": "900"}):
-        result_duties.expire_results(10)
-        assert result_duties.purge_results(10) == 0
+        results.expire_results(10)
+        assert results.purge_results(10) == 0
         with transaction() as conn:
             conn.execute("update assets set expired_at = app_now() - interval '16 minutes'")
-        assert result_duties.purge_results(10) == 1
-        assert result_duties.purge_results(10) == 0
+        assert results.purge_results(10) == 1
+        assert results.purge_results(10) == 0
     assert storage().list_page(key, None, 1) == []
     assert one("select purged_at is not null from assets") == (True,)
 
@@ -92,8 +88,8 @@ def test_strays_are_reaped_page_by_page_and_results_are_left() -> None:
     run_turn(next(duty for duty in duties() if duty.name == "reap_strays"))  # makes the duty's row, for its cursor
     assert storage().list_page(strays[0], None, 1), "too young to be reaped"
     with environment({"STRAY_SECONDS": "0"}):
-        while one("select cursor from duties where name = 'reap_strays'")[0] or result_duties.reap_strays(2):
-            result_duties.reap_strays(2)
+        while one("select cursor from duties where name = 'reap_strays'")[0] or results.reap_strays(2):
+            results.reap_strays(2)
     known = {row[0] for row in rows("select key from assets")}
     left = {item.key for item in storage().list_page(f"{keys.RESULTS}{who}/", None, 100)}
     assert left == known
@@ -104,7 +100,7 @@ def test_one_turn_at_a_time_whoever_asks() -> None:
 
         def take(_: int) -> bool:
             with transaction() as conn:
-                return fleet.take_turn(conn, "some_duty", 60)
+                return processes.take_turn(conn, "some_duty", 60)
 
         assert sum(pool.map(take, range(8))) == 1
 
@@ -113,7 +109,7 @@ def test_every_duty_has_a_preparation() -> None:
     assert set(PREPARATIONS) == {duty.name for duty in duties()}
 
 
-@pytest.mark.parametrize("name", [duty.name for duty in scheduler.duties()])
+@pytest.mark.parametrize("name", [duty.name for duty in main.duties()])
 def test_every_duty_does_something_the_first_time_and_nothing_the_second(name: str) -> None:
     between = PREPARATIONS[name]()
     duty = next(each for each in duties() if each.name == name)
@@ -137,7 +133,7 @@ def test_every_duty_does_something_the_first_time_and_nothing_the_second(name: s
 def test_two_schedulers_at_once_do_each_thing_once() -> None:
     stored(account(amount=60), 20)
     with environment(LATE), ThreadPoolExecutor(4) as pool:
-        assert sum(pool.map(lambda _: result_duties.expire_results(100), range(4))) == 20
+        assert sum(pool.map(lambda _: results.expire_results(100), range(4))) == 20
         assert_books_are_clean()
 
 
@@ -162,7 +158,7 @@ def test_a_backlog_of_several_batches_is_done_in_one_turn() -> None:
 
 
 def test_a_backlog_without_end_lets_go_after_so_many_batches() -> None:
-    assert run_turn(Duty("endless", 60, lambda batch: batch, 10)) == 10 * scheduler.MAX_BATCHES
+    assert run_turn(Duty("endless", 60, lambda batch: batch, 10)) == 10 * main.MAX_BATCHES
 
 
 def test_the_audit_duty_says_which_rule_is_broken() -> None:
@@ -170,12 +166,12 @@ def test_the_audit_duty_says_which_rule_is_broken() -> None:
     with transaction() as conn:
         conn.execute("update accounts set available = available + 1")
     with pytest.raises(RuntimeError, match="entries_sum_to_balances"):
-        upkeep.audit(1)
+        retention.audit(1)
 
 
 def test_a_scheduler_stops_when_asked() -> None:
     stopping = threading.Event()
-    thread = threading.Thread(target=scheduler.run, args=(stopping,))
+    thread = threading.Thread(target=main.run, args=(stopping,))
     thread.start()
     stopping.set()
     thread.join(timeout=15)
@@ -197,7 +193,7 @@ def test_old_months_go_whole_and_what_still_waits_stays() -> None:
         line = deliveries.send(conn, who, uuid7(), "announcement", {})
         conn.execute("update deliveries set created_at = app_now() - interval '5 months' where id = %s", [line])
     assert_books_are_clean()
-    assert upkeep.drop_partitions(1) == 1
+    assert retention.drop_partitions(1) == 1
     tables = {row[0] for row in rows("select relname from pg_class where relname = any(%s)", [old, recent, past])}
     assert tables == {recent, past}
     with transaction() as conn:
@@ -208,8 +204,8 @@ def test_old_months_go_whole_and_what_still_waits_stays() -> None:
     with transaction() as conn:
         conn.execute("update deliveries set status = 'failed', next_at = null")
         conn.execute("update delivery_lines set wake_at = null")
-    assert upkeep.drop_partitions(1) == 1
-    assert upkeep.drop_partitions(1) == 0
+    assert retention.drop_partitions(1) == 1
+    assert retention.drop_partitions(1) == 0
     assert_books_are_clean()
 
 
@@ -217,10 +213,10 @@ def test_months_are_not_dropped_while_a_long_reading_holds_them_and_nobody_waits
     old = past_month("events", 5)
     with transaction() as reading:
         reading.execute("select count(*) from events")
-        assert upkeep.drop_partitions(1) == 0
+        assert retention.drop_partitions(1) == 0
         assert rows("select relname from pg_class where relname = %s", old) == [(old,)]
         account(amount=1)  # tells an event
-    assert upkeep.drop_partitions(1) == 1
+    assert retention.drop_partitions(1) == 1
     assert rows("select 1 from pg_class where relname = %s", old) == []
 
 
@@ -229,7 +225,7 @@ def test_what_other_services_told_us_is_kept_for_a_while() -> None:
         for number in range(5):
             inbound.store(conn, "clerk", f"msg_{number}", "user.updated", {})
         conn.execute("update inbound_events set received_at = app_now() - interval '91 days' where event_id < 'msg_3'")
-    assert [upkeep.forget_inbound(2) for _ in range(3)] == [2, 1, 0]
+    assert [retention.forget_inbound(2) for _ in range(3)] == [2, 1, 0]
     assert [row[0] for row in rows("select event_id from inbound_events order by id")] == ["msg_3", "msg_4"]
 
 
@@ -241,7 +237,7 @@ def test_an_announcement_reaches_each_account_once_in_batches() -> None:
     everybody = [account() for _ in range(5)]
     announced()
     later = account()
-    assert [account_duties.announce(2) for _ in range(4)] == [2, 2, 1, 0]
+    assert [accounts.announce(2) for _ in range(4)] == [2, 2, 1, 0]
     assert told_of("announcement") == ["New"] * 5
     assert one("select count(distinct account_id) from notifications where account_id = any(%s)", everybody) == (5,)
     assert rows("select 1 from notifications where account_id = %s", later) == []
@@ -259,7 +255,7 @@ def test_an_announcement_may_be_for_one_plan_and_not_for_those_who_left() -> Non
                  (select user_id from accounts where id = %s)""", [gone],
         )  # fmt: skip
     announced(plan="studio")
-    assert account_duties.announce(10) == 1
+    assert accounts.announce(10) == 1
     assert rows("select account_id from notifications") == [(wanted,)]
 
 
@@ -268,8 +264,8 @@ def test_two_schedulers_announce_to_each_account_once() -> None:
         account()
     announced()
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: account_duties.announce(3), range(16)))
-    while account_duties.announce(3):
+        list(pool.map(lambda _: accounts.announce(3), range(16)))
+    while accounts.announce(3):
         pass
     assert told_of("announcement") == ["New"] * 12
     assert_books_are_clean()

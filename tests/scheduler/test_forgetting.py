@@ -8,16 +8,13 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from common.errors import EndpointDisabled, NotFound, RateLimited
-from models.access import api_keys as keys
-from models.access import audit_log as acts
+from models.access import api_keys, audit_log
 from models.access.api_keys import NewKey
 from models.access.audit_log import By
 from models.db import transaction
-from models.events import deliveries
-from models.events import endpoints as webhooks
-from models.events import sending as lines
+from models.events import deliveries, endpoints, sending
 from models.schema.tables import metadata
-from scheduler.duties import retention as upkeep
+from scheduler.duties import retention
 from tests.conftest import environment
 from tests.receivers import receivers
 from tests.support import account, one, rows
@@ -43,24 +40,24 @@ def test_lines_of_deliveries_are_forgotten_once_nothing_was_sent_on_them_for_lon
         who = account()
         for _ in range(3):
             with transaction() as conn:
-                made = webhooks.create(conn, who, there.url, ())[0].id
+                made = endpoints.create(conn, who, there.url, ())[0].id
                 deliveries.send(conn, who, made, "webhook.test", {}, endpoint_id=made)
-                webhooks.remove(conn, who, made)
+                endpoints.remove(conn, who, made)
         with transaction() as conn:
-            for line, _ in lines.claim(conn, "tester", 3, suspects=3):
-                lines.take(conn, line)
+            for line, _ in sending.claim(conn, "tester", 3, suspects=3):
+                sending.take(conn, line)
         days_ago("delivery_lines", "used_at", 29)
-        assert upkeep.forget_lines(10) == 0
+        assert retention.forget_lines(10) == 0
         days_ago("delivery_lines", "used_at", 31)
         with transaction() as conn:
             kept = deliveries.send(conn, who, one("select id from delivery_lines limit 1")[0], "webhook.test", {})
-        assert [upkeep.forget_lines(1) for _ in range(3)] == [1, 1, 0]
+        assert [retention.forget_lines(1) for _ in range(3)] == [1, 1, 0]
         assert one("select l.id = d.line_id from delivery_lines l, deliveries d where d.id = %s", kept) == (True,)
 
 
 def made_keys(who: UUID, count: int) -> list[UUID]:
     with transaction() as conn:
-        return [keys.create(conn, who, NewKey(f"key {number}"))[0] for number in range(count)]
+        return [api_keys.create(conn, who, NewKey(f"key {number}"))[0] for number in range(count)]
 
 
 def test_keys_that_were_revoked_or_expired_long_ago_are_forgotten_and_those_with_a_budget_stay() -> None:
@@ -69,20 +66,20 @@ def test_keys_that_were_revoked_or_expired_long_ago_are_forgotten_and_those_with
         conn.execute("update api_keys set revoked_at = app_now() where id = any(%s)", [[revoked, spent]])
         conn.execute("insert into key_spending (key_id, month, credits) values (%s, '2026-01-01', 5)", [spent])
     days_ago("api_keys", "revoked_at", 89, "revoked_at is not null")
-    assert upkeep.forget_api_keys(10) == 0
+    assert retention.forget_api_keys(10) == 0
     days_ago("api_keys", "revoked_at", 91, "revoked_at is not null")
     days_ago("api_keys", "expires_at", 91, f"id = '{expired}'")
-    assert upkeep.forget_api_keys(10) == 2
+    assert retention.forget_api_keys(10) == 2
     assert {row[0] for row in rows("select id from api_keys")} == {spent, used}
 
 
 def test_who_makes_and_revokes_keys_without_end_keeps_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "MAX_REVOKED", 5)
+    monkeypatch.setattr(api_keys, "MAX_REVOKED", 5)
     who = account()
     for _ in range(12):
         made = made_keys(who, 1)[0]
         with transaction() as conn:
-            keys.revoke(conn, made, account_id=who)
+            api_keys.revoke(conn, made, account_id=who)
     assert len(rows("select 1 from api_keys")) == 6  # and the one that has just been revoked
     assert one("select max(created_at) from api_keys where revoked_at is not null")[0] is not None
 
@@ -99,38 +96,38 @@ def test_rows_of_uploads_go_once_their_objects_are_gone_for_long() -> None:
             )
         conn.execute("update uploads set purged_at = null where key = 'uploads/2'")
     days_ago("uploads", "purged_at", 31, "purged_at is not null")
-    assert [upkeep.forget_uploads(1) for _ in range(3)] == [1, 1, 0]
+    assert [retention.forget_uploads(1) for _ in range(3)] == [1, 1, 0]
     assert rows("select key from uploads") == [("uploads/2",)]
 
 
 def test_acts_are_kept_for_the_days_set_and_the_table_keeps_them_for_a_year_whatever_is_asked() -> None:
     with transaction() as conn:
         for number in range(3):
-            acts.record(conn, By("tester"), "test", str(number))
+            audit_log.record(conn, By("tester"), "test", str(number))
     with pytest.raises(psycopg.errors.RestrictViolation), transaction() as conn:
         conn.execute("delete from acts")
     with pytest.raises(psycopg.errors.RestrictViolation), transaction() as conn:
         conn.execute("update acts set subject = 'other'")
-    assert upkeep.forget_acts(10) == 0
+    assert retention.forget_acts(10) == 0
     with environment({"CLOCK_OFFSET_SECONDS": str(400 * 86400)}):
-        assert upkeep.forget_acts(10) == 0
+        assert retention.forget_acts(10) == 0
         with environment({"ACT_DAYS": "365"}):
-            assert [upkeep.forget_acts(2) for _ in range(3)] == [2, 1, 0]
+            assert [retention.forget_acts(2) for _ in range(3)] == [2, 1, 0]
 
 
 def test_a_webhook_is_tested_so_often_an_hour_and_no_more() -> None:
     with receivers(1) as [there]:
         who, other = account(), account()
         with transaction() as conn:
-            made = webhooks.create(conn, who, there.url, ())[0].id
-            for _ in range(webhooks.MAX_TESTS_PER_HOUR):
-                webhooks.count_test(conn, who, made)
+            made = endpoints.create(conn, who, there.url, ())[0].id
+            for _ in range(endpoints.MAX_TESTS_PER_HOUR):
+                endpoints.count_test(conn, who, made)
             with pytest.raises(RateLimited):
-                webhooks.count_test(conn, who, made)
+                endpoints.count_test(conn, who, made)
             with pytest.raises(NotFound):
-                webhooks.count_test(conn, other, made)
+                endpoints.count_test(conn, other, made)
         with environment({"CLOCK_OFFSET_SECONDS": "3700"}), transaction() as conn:
-            webhooks.count_test(conn, who, made)
-            webhooks.change(conn, who, made, enabled=False)
+            endpoints.count_test(conn, who, made)
+            endpoints.change(conn, who, made, enabled=False)
             with pytest.raises(EndpointDisabled):
-                webhooks.count_test(conn, who, made)
+                endpoints.count_test(conn, who, made)

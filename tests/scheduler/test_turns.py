@@ -14,15 +14,13 @@ from common.errors import Unavailable
 from common.settings import settings
 from models.access.audit_log import By
 from models.accounts import subscriptions
-from models.credits import ledger as credits
+from models.credits import ledger
 from models.db import transaction
 from models.events import announcements
-from models.fleet import processes as fleet
-from scheduler import main as scheduler
+from models.fleet import processes
+from scheduler import main
 from scheduler.duties import accounts as account_duties
-from scheduler.duties import jobs as job_duties
-from scheduler.duties import results as result_duties
-from scheduler.duties import uploads as upload_duties
+from scheduler.duties import jobs, results, uploads
 from scheduler.main import Duty, run_turn
 from scheduler.turns import Aside, Did, each
 from tests.conftest import environment
@@ -57,7 +55,7 @@ def lapsing(count: int) -> list[UUID]:
     found = [account() for _ in range(count)]
     with transaction() as conn:
         for number, who in enumerate(found):
-            grant_id = credits.grant(conn, who, kind="gift", amount=5, ref="g")
+            grant_id = ledger.grant(conn, who, kind="gift", amount=5, ref="g")
             conn.execute(
                 "update grants set expires_at = app_now() + make_interval(secs => %s) where id = %s",
                 [3600 + number, grant_id],
@@ -70,7 +68,7 @@ def available(who: UUID) -> int:
 
 
 def duty(name: str, batch: int | None = None) -> Duty:
-    found = next(each for each in scheduler.duties() if each.name == name)
+    found = next(each for each in main.duties() if each.name == name)
     return found if batch is None else found._replace(batch=batch)
 
 
@@ -142,7 +140,7 @@ def test_each_missed_period_is_told_at_its_own_number_and_none_is_granted_late()
         )
         assert ends == (True,)
         with transaction() as conn:
-            credits.expire_lapsed(conn, [who])
+            ledger.expire_lapsed(conn, [who])
         assert available(who) == amount
         assert_books_are_clean()
 
@@ -197,7 +195,7 @@ def test_results_of_others_expire_beside_an_account_that_is_locked_or_fails(trou
         with trouble(first):  # type: ignore[operator]
             run_turn(duty("expire_results", 3))
             assert rows("select distinct account_id from assets where status = 'expired'") == [(second,)]
-        eventually(lambda: result_duties.expire_results(100) == 4, what="the first's turn")
+        eventually(lambda: results.expire_results(100) == 4, what="the first's turn")
         assert_books_are_clean()
 
 
@@ -214,7 +212,7 @@ def test_uploads_of_others_expire_beside_an_account_that_is_locked() -> None:
     with environment(LATE), locked(first):
         run_turn(duty("expire_uploads", 3))
         assert rows("select distinct account_id from uploads where status = 'expired'") == [(second,)]
-        assert upload_duties.expire_uploads(3) == 0
+        assert uploads.expire_uploads(3) == 0
 
 
 def refused(*object_keys: str) -> Reply:
@@ -225,7 +223,7 @@ def refused(*object_keys: str) -> Reply:
 def test_objects_that_cannot_be_deleted_keep_no_other_waiting() -> None:
     stored(account(amount=20), 9)
     with environment({**LATE, "SIGNED_LINK_SECONDS": "1"}):
-        result_duties.expire_results(100)
+        results.expire_results(100)
         with transaction() as conn:
             conn.execute("update assets set expired_at = app_now() - interval '1 hour'")
         stuck = [row[0] for row in rows("select key from assets order by id limit 6")]
@@ -235,7 +233,7 @@ def test_objects_that_cannot_be_deleted_keep_no_other_waiting() -> None:
                 run_turn(duty("purge_results", 2))
         assert [row[0] for row in rows("select key from assets where purged_at is null order by id")] == stuck
         assert "cannot be deleted" in str(error_of("purge_results"))
-        assert result_duties.purge_results(100) == 6  # they can, now
+        assert results.purge_results(100) == 6  # they can, now
 
 
 def test_a_full_turn_goes_on_at_once_and_one_that_is_not_waits() -> None:
@@ -248,7 +246,7 @@ def test_a_full_turn_goes_on_at_once_and_one_that_is_not_waits() -> None:
 
     busy = Duty("busy", 3600, work, 1)
     stopping = threading.Event()
-    thread = threading.Thread(target=scheduler._serve, args=(busy, stopping, scheduler.Watch()))
+    thread = threading.Thread(target=main._serve, args=(busy, stopping, main.Watch()))
     thread.start()
     try:
         eventually(lambda: left[0] == 0, what="a backlog of fifty turns")
@@ -260,11 +258,11 @@ def test_a_full_turn_goes_on_at_once_and_one_that_is_not_waits() -> None:
 
 def test_a_turn_that_lies_further_ahead_than_it_can_is_taken() -> None:
     with transaction() as conn:
-        assert fleet.take_turn(conn, "some_duty", 60)
+        assert processes.take_turn(conn, "some_duty", 60)
         conn.execute("update duties set next_at = app_now() + interval '2 hours'")  # the clock was set back
     with transaction() as conn:
-        assert fleet.take_turn(conn, "some_duty", 60)
-        assert not fleet.take_turn(conn, "some_duty", 60)
+        assert processes.take_turn(conn, "some_duty", 60)
+        assert not processes.take_turn(conn, "some_duty", 60)
 
 
 def test_an_error_of_a_duty_without_turns_is_seen() -> None:
@@ -273,7 +271,7 @@ def test_an_error_of_a_duty_without_turns_is_seen() -> None:
 
     stopping = threading.Event()
     thread = threading.Thread(
-        target=scheduler._serve, args=(Duty("quick", 0.05, work, 10, turns=False), stopping, scheduler.Watch())
+        target=main._serve, args=(Duty("quick", 0.05, work, 10, turns=False), stopping, main.Watch())
     )
     thread.start()
     eventually(lambda: rows("select error from duties") == [("one of two failed",)])
@@ -286,9 +284,9 @@ def test_a_scheduler_whose_thread_has_died_ends(monkeypatch: pytest.MonkeyPatch)
     def dies(_batch: int) -> int:
         raise SystemExit  # nothing catches it, as nothing catches a thread that is killed
 
-    monkeypatch.setattr(scheduler, "duties", lambda: (Duty("dies", 0.05, dies, 1, turns=False),))
+    monkeypatch.setattr(main, "duties", lambda: (Duty("dies", 0.05, dies, 1, turns=False),))
     with pytest.raises(RuntimeError, match="duty dies has died"):
-        scheduler.run(threading.Event())
+        main.run(threading.Event())
 
 
 def test_a_database_that_is_away_is_not_waited_for_item_by_item() -> None:
@@ -326,7 +324,7 @@ def test_retries_of_others_are_put_back_beside_accounts_that_are_locked() -> Non
     with locked(first):
         run_turn(duty("retry_due", 1))
         assert one("select dispatched from job_runs where job_id = %s", free) == (True,)
-    eventually(lambda: job_duties.retry_due(10) == 1, what="the first's retry")
+    eventually(lambda: jobs.retry_due(10) == 1, what="the first's retry")
 
 
 def test_a_job_that_cannot_be_given_up_keeps_no_other_from_its_rescue() -> None:
@@ -345,7 +343,7 @@ def test_a_job_that_cannot_be_given_up_keeps_no_other_from_its_rescue() -> None:
         did = run_turn(duty("rescue", 1))
     assert "broken" in did.errors[0]
     assert one("select lease_owner from job_runs where job_id = %s", saved) == (None,)
-    eventually(lambda: job_duties.rescue(10) == 1, what="the end of the other")
+    eventually(lambda: jobs.rescue(10) == 1, what="the end of the other")
     assert_books_are_clean()
 
 

@@ -9,8 +9,8 @@ from uuid_utils.compat import uuid7
 from common.errors import NotFound
 from models.db import transaction
 from models.files import uploads
-from models.jobs import end as ending
-from models.jobs.end import Ending
+from models.jobs import ending
+from models.jobs.ending import Ending
 from scheduler.duties import uploads as duties_of_uploads
 from scheduler.main import duties, run_turn
 from storage import keys

@@ -36,8 +36,8 @@ from tests.sweep.far import SECRET, FarSides
 from tests.sweep.kinds import KINDS
 from tests.workers.test_mail import Box
 from tests.workers.test_mail import server as mail_server
-from workers import doorbell as enqueue
-from workers.calls import limits as pressure
+from workers import doorbell
+from workers.calls import limits
 from workers.providers.sketch.book import Book
 
 PAUSE_SECONDS = 0.003  # what our own code waits for here, instead of the time it wanted
@@ -148,11 +148,11 @@ def _offer(far: FarSides) -> None:
 def _api() -> Iterator[TestClient]:
     """The API's application, which never counts or looks by itself while runs go on."""
     from api import main
-    from api.auth import keyring as auth
+    from api.auth import keyring
 
     with ExitStack() as stack:
-        if hasattr(auth, "COUNT_SECONDS"):
-            stack.enter_context(patch.object(auth, "COUNT_SECONDS", 1e6))
+        if hasattr(keyring, "COUNT_SECONDS"):
+            stack.enter_context(patch.object(keyring, "COUNT_SECONDS", 1e6))
         client = TestClient(main.make_app(), raise_server_exceptions=False)
         yield stack.enter_context(client)
 
@@ -198,16 +198,16 @@ def _tracked(made: House) -> Iterator[None]:
 
 def forget_rests() -> None:
     """A process that was just started has not heard of anything that is away."""
-    enqueue.close()
-    pressure.close()
+    doorbell.close()
+    limits.close()
 
 
 def template(addresses: Addresses) -> None:
     """The database that all others are copies of."""
-    from models.schema import prepare as setup
+    from models.schema import prepare
 
     with environment({**addresses.environment(), "ENVIRONMENT": "test"}):
-        setup.prepare()
+        prepare.prepare()
         db.close()
         with psycopg.connect(addresses.database_url.rpartition("/")[0] + "/postgres", autocommit=True) as conn:
             conn.execute("alter database headrace rename to prepared")

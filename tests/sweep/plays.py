@@ -11,8 +11,8 @@ from typing import Any
 from common.settings import settings
 from models.accounts import subscriptions
 from models.db import transaction
-from models.events import endpoints as webhooks
-from models.jobs import steps as runs
+from models.events import endpoints
+from models.jobs import steps
 from tests.far_side.queue_server import png
 
 MONTH = 32 * 86_400
@@ -150,7 +150,7 @@ def rescued_too_often(run: Any) -> None:
 def lose_worker(run: Any) -> None:
     job = run.submit()
     with run.house.boundary.unseen(), transaction() as conn:
-        runs.claim(conn, job, "a worker that is no more")
+        steps.claim(conn, job, "a worker that is no more")
     run.due()
 
 
@@ -211,7 +211,7 @@ def purged(run: Any) -> None:
 
 def reaped(run: Any) -> None:
     """An object that is nobody's lies beside a result; the reaper takes the one and leaves the other."""
-    from models.fleet import processes as fleet
+    from models.fleet import processes
     from storage import keys
     from storage.s3 import storage
 
@@ -222,8 +222,8 @@ def reaped(run: Any) -> None:
         storage().put_bytes(stray, b"nobody's", "image/png")
         assert keys.parse(stray)
         with transaction() as conn:
-            fleet.take_turn(conn, "reap_strays", 0)
-            fleet.set_cursor(conn, "reap_strays", f"results/{run.account_id}/")
+            processes.take_turn(conn, "reap_strays", 0)
+            processes.set_cursor(conn, "reap_strays", f"results/{run.account_id}/")
     run.duty("reap_strays")
 
 
@@ -264,7 +264,7 @@ def pass_months(run: Any, count: int) -> None:
 def told_endpoint(run: Any) -> None:
     """An endpoint of the account's is told all that happens."""
     with run.house.boundary.unseen(), transaction() as conn:
-        webhooks.create(conn, run.account_id, run.house.receiver.url, [])
+        endpoints.create(conn, run.account_id, run.house.receiver.url, [])
     run.submit(seen=True)
     run.work()
     run.deliver()

@@ -12,16 +12,16 @@ from uuid_utils.compat import uuid7
 
 from common import uptime
 from models import db
-from models.access import api_keys as keys
+from models.access import api_keys
 from models.accounts import accounts
-from models.credits import ledger as credits
+from models.credits import ledger
 from models.db import transaction
-from models.events import sending as lines
-from models.fleet import processes as fleet
+from models.events import sending
+from models.fleet import processes
 from scheduler.main import duties
 from tests.sweep.boundary import Killed
 from tests.sweep.house import House, forget_rests
-from workers.deliver import main as deliver
+from workers.deliver import main
 from workers.steps.advance import Advance
 from workers.steps.leases import Keeper
 
@@ -68,8 +68,8 @@ class Run:
         with self.house.boundary.unseen(), transaction() as conn:
             self.account_id, _ = accounts.open_account(conn, issuer="sweep", subject=self.tag, default_plan="starter")
             conn.execute("update accounts set plan_id = 'studio' where id = %s", [self.account_id])
-            credits.grant(conn, self.account_id, kind="gift", amount=self.kind.credits, ref="sweep")
-            self.key = keys.create(conn, self.account_id, keys.NewKey("sweep"))[1]
+            ledger.grant(conn, self.account_id, kind="gift", amount=self.kind.credits, ref="sweep")
+            self.key = api_keys.create(conn, self.account_id, api_keys.NewKey("sweep"))[1]
         self.worker = self._worker()
 
     # Steps
@@ -141,12 +141,12 @@ class Run:
 
         def claim() -> None:
             with transaction() as conn:
-                claimed.extend(lines.claim(conn, "sender", BATCH, suspects=BATCH))
+                claimed.extend(sending.claim(conn, "sender", BATCH, suspects=BATCH))
 
         self._step("sender", claim, seen=seen)
         for line, _ in claimed:
-            held = deliver.Held(line, uptime.seconds())
-            self._step("sender", lambda held=held: deliver.serve(held, NEVER_STOPS), seen=seen)
+            held = main.Held(line, uptime.seconds())
+            self._step("sender", lambda held=held: main.serve(held, NEVER_STOPS), seen=seen)
 
     def _step(self, process: str, act: Callable[[], object], *, seen: bool = True) -> None:
         """One step of a process. A process that is killed in it is followed by another."""
@@ -279,9 +279,9 @@ class Run:
             if prefix not in self.house.boundary.folders:
                 continue
             with transaction() as conn:
-                fleet.take_turn(conn, name, 0)
+                processes.take_turn(conn, name, 0)
                 # With its slash: SeaweedFS would take the folder's bare name for all that is in it.
-                fleet.set_cursor(conn, name, f"{prefix}/{self.account_id}/")
+                processes.set_cursor(conn, name, f"{prefix}/{self.account_id}/")
             duty_of(name)(1000)
 
     def problem(self, rule: str, seen: str) -> None:

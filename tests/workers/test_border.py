@@ -19,7 +19,7 @@ from models.db import transaction
 from models.jobs import callbacks, cancel, words
 from models.jobs import steps as runs
 from models.jobs.steps import Claim
-from scheduler.duties import jobs as duties
+from scheduler.duties import jobs
 from storage import keys
 from storage.s3 import Storage, StorageError, storage
 from tests.far_side import deployment
@@ -49,7 +49,7 @@ def steps(advance: Advance, job_id: UUID, most: int = 8) -> None:
     for _ in range(most):
         if one("select ended from jobs where id = %s", job_id) != (None,):
             return
-        duties.retry_due(10)
+        jobs.retry_due(10)
         due(job_id)
         advance(job_id)
     assert one("select ended from jobs where id = %s", job_id) != (None,), rows("select * from job_runs")

@@ -16,13 +16,11 @@ from common.settings import settings
 from models.catalogue import provider_keys
 from models.catalogue.providers import ProviderLimits
 from models.db import transaction
-from models.jobs import callbacks, cancel
-from models.jobs import reconcile as parked
-from scheduler.duties import jobs as duties
+from models.jobs import callbacks, cancel, reconcile
+from scheduler.duties import jobs
 from storage.s3 import Storage, StorageError, storage
 from tests.conftest import environment
-from tests.far_side import deployment
-from tests.far_side import http as operators
+from tests.far_side import deployment, http
 from tests.far_side.http import HttpFarSide
 from tests.far_side.queue_faults import Book
 from tests.far_side.replicate import signed
@@ -57,7 +55,7 @@ def house(tmp_path: Path) -> Iterator[Any]:
             self.hook(ask)
             return answer
 
-    settings_ = {**SETTINGS, "WEBHOOK_SECRET": operators.SECRET}
+    settings_ = {**SETTINGS, "WEBHOOK_SECRET": http.SECRET}
     with environment(settings_), Hooked(Book(tmp_path / "house.db")).running() as far:
         deployment.provider("house", "http", far.url, options={"secret": "WEBHOOK_SECRET"})
         yield far
@@ -239,9 +237,9 @@ def test_a_clock_that_jumped_between_two_claims_ends_nothing(runner: Any, state:
     with worker() as advance:
         advance(job_id)
         if state == "put back":
-            duties.retry_due(10)
+            jobs.retry_due(10)
         with environment({"CLOCK_OFFSET_SECONDS": "7200"}):
-            duties.retry_due(10)
+            jobs.retry_due(10)
             due(job_id)
             advance(job_id)
             assert outcome() == (None, None)
@@ -316,7 +314,7 @@ def test_a_call_that_lies_unread_is_read_before_an_operators_word_counts(runner:
         called_back(runner, job_id)
         for again in (True, False):
             with pytest.raises(NotFound), transaction() as conn:
-                parked.decide(conn, job_id, again=again)
+                reconcile.decide(conn, job_id, again=again)
         steps(advance, job_id)
     assert outcome() == ("succeeded", None)
     assert len(runner.book.generations()) == 1
@@ -407,7 +405,7 @@ def test_a_moving_picture_is_a_film_also_at_the_second_look(runner: Any) -> None
 def test_a_stored_result_that_is_gone_is_no_success_however_late(painter: Any) -> None:
     job_id = placed(who := account(amount=5), deployment.routed("dall-e", DALL_E))
     with worker() as advance:
-        with patch("models.jobs.end.end", side_effect=Busy("locked")):
+        with patch("models.jobs.ending.end", side_effect=Busy("locked")):
             advance(job_id)
         [output] = one("select delivered from attempts")[0]["outputs"]
         storage().delete_many([output["asset"]["key"]])
@@ -424,7 +422,7 @@ def test_a_stored_result_that_is_gone_is_asked_for_again(runner: Any) -> None:
     with worker() as advance:
         advance(job_id)
         due(job_id)
-        with patch("models.jobs.end.end", side_effect=Busy("locked")):
+        with patch("models.jobs.ending.end", side_effect=Busy("locked")):
             advance(job_id)
         [output] = one("select delivered from attempts")[0]["outputs"]
         storage().delete_many([output["asset"]["key"]])
@@ -591,7 +589,7 @@ def test_a_slot_that_was_taken_on_another_route_is_given_back(painter: Any, tmp_
         with worker() as advance:
             with patch("models.jobs.steps.reroute", **told):
                 if fault == "stale":
-                    with patch("models.jobs.end.put_back", return_value=None):
+                    with patch("models.jobs.ending.put_back", return_value=None):
                         advance(job_id)
                 else:
                     advance(job_id)

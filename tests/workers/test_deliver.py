@@ -10,7 +10,7 @@ from common import uptime
 from common.sealing import seal
 from common.settings import settings
 from models.db import transaction
-from models.events import endpoints as webhooks
+from models.events import endpoints
 from models.events import sending as lines
 from models.events.sending import Line, Outcome, Parcel
 from tests.receivers import Receiver, receivers, sending, tell
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 def endpoint(account_id: UUID, there: Receiver) -> UUID:
     with transaction() as conn:
-        return webhooks.create(conn, account_id, there.url, ())[0].id
+        return endpoints.create(conn, account_id, there.url, ())[0].id
 
 
 def claim(sender: str = "tester") -> Line:
@@ -57,7 +57,7 @@ def test_whatever_is_wrong_with_a_delivery_its_attempts_are_counted_and_end() ->
         who = account()
         endpoint_id = endpoint(who, there)
         with transaction() as conn:  # a secret that cannot sign
-            conn.execute("update webhook_endpoints set secret = %s", [seal(webhooks.PURPOSE, "whsec_abc")])
+            conn.execute("update webhook_endpoints set secret = %s", [seal(endpoints.PURPOSE, "whsec_abc")])
         tell(who)
         with sending():
             eventually(lambda: one("select status from deliveries") == ("failed",), what="the end of its attempts")

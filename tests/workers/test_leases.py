@@ -5,9 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from models.db import transaction
-from models.jobs import cancel
-from models.jobs import steps as runs
-from scheduler.duties import jobs as duties
+from models.jobs import cancel, steps
+from scheduler.duties import jobs
 from tests.conftest import environment
 from tests.support import account, claimed, eventually, model, one, placed, rows
 from workers.steps.leases import Keeper
@@ -29,7 +28,7 @@ def let_it_lapse() -> None:
     for _ in range(100):
         with transaction() as conn:
             conn.execute("update job_runs set wake_at = app_now() - interval '1 second'")
-        if duties.rescue(10) and one("select lease_owner from job_runs") == (None,):
+        if jobs.rescue(10) and one("select lease_owner from job_runs") == (None,):
             return
     raise AssertionError("the keeper was quicker a hundred times")
 
@@ -60,7 +59,7 @@ def test_a_lease_is_kept_for_as_long_as_the_step_takes(keeper: Keeper) -> None:
         eventually(lambda: one("select wake_at > %s + interval '1 second' from job_runs", ends)[0], what="two renewals")
         assert not hold.lost
         with transaction() as conn:
-            assert runs.claim(conn, job_id, "another") is None
+            assert steps.claim(conn, job_id, "another") is None
 
 
 def test_a_cancel_is_heard_of_in_mid_step_and_not_only_when_the_lease_is_renewed(database: str) -> None:

@@ -80,7 +80,7 @@ def reader(address: str | None = "ada@example.com"):
 
 
 def tell_payment(who, **data: Any) -> None:
-    from models.events import log as events
+    from models.events import events
 
     with transaction() as conn:
         conn.execute("select 1 from accounts where id = %s for no key update", [who])

@@ -16,8 +16,7 @@ from tests.conftest import environment
 from tests.receivers import receivers, sending
 from tests.support import eventually, one
 from tests.workers.test_mail import Box, mailing, reader, server, tell_payment
-from workers.deliver import mail
-from workers.deliver import post as sender
+from workers.deliver import mail, post
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -129,7 +128,7 @@ def test_a_slow_mail_server_is_asked_as_often_as_the_schedule_says_and_no_more()
         tell_payment(reader(), paid="€5")
         with sending():
             eventually(lambda: one("select status from deliveries") == ("failed",), what="the last attempt")
-    assert one("select attempts from deliveries") == (len(sender.SCHEDULE) + 1,)
+    assert one("select attempts from deliveries") == (len(post.SCHEDULE) + 1,)
 
 
 @pytest.mark.parametrize("address", [
@@ -150,6 +149,6 @@ def test_an_odd_address_ends_in_an_attempt_that_counts(address: str) -> None:
 
 def test_any_error_of_a_delivery_is_an_outcome() -> None:
     with patch.object(mail, "send", side_effect=TypeError("a fault of ours")):
-        outcome = sender.deliver(parcel(), 0)
+        outcome = post.deliver(parcel(), 0)
     assert (outcome.delivered, outcome.again_after is None) == (False, False)
     assert outcome.entry["error"]

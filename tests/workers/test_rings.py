@@ -17,10 +17,10 @@ from models.db import transaction
 from models.jobs import facts
 from models.jobs.dispatch import Ring
 from scheduler.duties import jobs as job_duties
-from scheduler.duties import retention as upkeep
+from scheduler.duties import retention
 from tests.conftest import environment
 from tests.support import account, claimed, eventually, model, one, placed
-from workers import doorbell as enqueue
+from workers import doorbell
 from workers.broker import make_broker
 from workers.doorbell import NAMESPACE, Sender
 
@@ -54,7 +54,7 @@ def poll_of(job_id: UUID, after_seconds: float = 0) -> None:
 def test_messages_of_a_job_are_not_heaped_up_while_no_worker_runs(client: redis.Redis) -> None:
     offer, who = model(), account(amount=9, plan="studio")
     jobs = [placed(who, offer) for _ in range(2)]
-    enqueue.ring([Ring(job_id, "interactive") for job_id in jobs])  # as the API did
+    doorbell.ring([Ring(job_id, "interactive") for job_id in jobs])  # as the API did
     poll_of(jobs[1])
     for _ in range(40):
         due_now()
@@ -81,11 +81,11 @@ def test_messages_lost_on_their_way_are_found_and_their_jobs_rung_anew(client: r
         due_now()
         job_duties.ring_due(10)
     client.delete(f"{NAMESPACE}:interactive")  # taken out of the line, and then nothing
-    upkeep.mend_messages(1)
+    retention.mend_messages(1)
     due_now()
     job_duties.ring_due(10)
     assert waiting(client) == 0
-    upkeep.mend_messages(1)
+    retention.mend_messages(1)
     due_now()
     job_duties.ring_due(10)
     assert waiting(client) == 1
@@ -100,7 +100,7 @@ def test_the_pause_between_rings_does_not_grow_while_redis_is_away(client: redis
             assert job_duties.ring_due(10) == 0  # it rests, and nothing is counted
     rings, seconds = one("select rings, extract(epoch from wake_at - app_now())::float from job_runs")
     assert rings == 0
-    assert seconds <= enqueue.REST_SECONDS
+    assert seconds <= doorbell.REST_SECONDS
     eventually(lambda: job_duties.ring_due(10) == 1, seconds=3, what="a ring once it is back")
     assert waiting(client) == 1
 
@@ -129,15 +129,15 @@ def user(client: redis.Redis, *rules: str) -> Iterator[str]:
 
 def test_a_redis_that_lets_nobody_publish_still_rings(client: redis.Redis) -> None:
     with user(client, "-publish"):
-        assert enqueue.ring([Ring(account(), "interactive")], told=[account()])
-        assert enqueue.ring((), told=[account()])
-        assert not enqueue.resting()
+        assert doorbell.ring([Ring(account(), "interactive")], told=[account()])
+        assert doorbell.ring((), told=[account()])
+        assert not doorbell.resting()
     assert waiting(client) == 1
 
 
 def test_a_ring_that_is_refused_in_part_leaves_nothing_behind(client: redis.Redis) -> None:
     with user(client, "-rpush"):
-        assert not enqueue.ring([Ring(account(), "interactive")])
+        assert not doorbell.ring([Ring(account(), "interactive")])
     assert client.hlen(f"{NAMESPACE}:interactive.msgs") == 0
 
 
@@ -169,7 +169,7 @@ def test_jobs_run_again_once_redis_has_memory_again(client: redis.Redis) -> None
     heard: list[str] = []
     broker = make_broker()
 
-    @dramatiq.actor(actor_name=enqueue.ACTOR, queue_name="interactive", broker=broker)
+    @dramatiq.actor(actor_name=doorbell.ACTOR, queue_name="interactive", broker=broker)
     def advance(job_id: str) -> None:
         heard.append(job_id)
 
@@ -182,7 +182,7 @@ def test_jobs_run_again_once_redis_has_memory_again(client: redis.Redis) -> None
         with full(client):
             assert not sender.ring([Ring(account(), "interactive")])
             time.sleep(1.5)  # what waits is asked for, and refused
-        time.sleep(enqueue.REST_SECONDS)
+        time.sleep(doorbell.REST_SECONDS)
         assert sender.ring([Ring(account(), "interactive") for _ in range(10)])
         eventually(lambda: len(heard) == 20, what="the rest")
     finally:
@@ -193,12 +193,12 @@ def test_jobs_run_again_once_redis_has_memory_again(client: redis.Redis) -> None
 
 def test_the_thread_that_says_what_is_live_is_there_again_if_it_has_died() -> None:
     who = account()
-    enqueue.tell_soon(who)
-    thread = enqueue._sayer
+    doorbell.tell_soon(who)
+    thread = doorbell._sayer
     assert thread is not None
-    enqueue._sayer = threading.Thread(target=lambda: None)  # one that runs no more
-    enqueue.tell_soon(who)
-    assert enqueue._sayer.is_alive()
+    doorbell._sayer = threading.Thread(target=lambda: None)  # one that runs no more
+    doorbell.tell_soon(who)
+    assert doorbell._sayer.is_alive()
 
 
 def test_a_job_that_is_locked_is_not_waited_for_by_the_ringing() -> None:

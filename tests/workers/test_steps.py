@@ -12,8 +12,7 @@ from models.catalogue.providers import ProviderLimits
 from models.db import transaction
 from models.files import uploads
 from models.jobs import callbacks
-from scheduler.duties import jobs as duties
-from scheduler.duties import results as result_duties
+from scheduler.duties import jobs, results
 from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment
@@ -56,7 +55,7 @@ def test_a_call_back_that_comes_while_a_worker_holds_the_job_makes_it_due_when_i
     with worker() as advance:
         advance(job_id)
         assert one("select ended from jobs") == (None,)
-        assert duties.ring_due(10) == 1, "the call was forgotten: the job waits for its poll"
+        assert jobs.ring_due(10) == 1, "the call was forgotten: the job waits for its poll"
         advance(job_id)
     assert one("select ended from jobs") == ("succeeded",)
     assert runner.book.calls("/predictions/", "GET") == []
@@ -105,7 +104,7 @@ def test_the_reaper_leaves_what_a_worker_has_stored_for_a_job_under_way(painter:
             assert last.wait(20)
             eventually(lambda: objects(who) != set(), what="the first of two results")
             before = objects(who)
-            result_duties.reap_strays(1000)
+            results.reap_strays(1000)
             assert objects(who) == before, "the reaper took a result under way"
         finally:
             go_on.set()

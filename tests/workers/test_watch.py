@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cli.embedded.processes import Processes, supervise
 from tests.support import eventually
-from workers import main as workers
+from workers import main
 
 pytestmark = [
     pytest.mark.usefixtures("database"),
@@ -34,7 +34,7 @@ def test_a_worker_whose_thread_has_died_ends_with_an_error(kind: str) -> None:
 
     def run() -> None:
         try:
-            workers.run(2, ["interactive"], stopping)
+            main.run(2, ["interactive"], stopping)
         except RuntimeError as error:
             ended.append(error)
 

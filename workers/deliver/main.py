@@ -26,9 +26,9 @@ from common.faultpoints import reached
 from common.settings import settings
 from models import db, starting
 from models.db import CommitUnknown, transaction
-from models.events import sending as lines
+from models.events import sending
 from models.events.sending import Line, Outcome, Parcel
-from workers.deliver import post as receivers
+from workers.deliver import post
 
 log = logging.getLogger("deliver")
 
@@ -51,7 +51,7 @@ class Held:
         """Whether the line is held, looked at just before something is sent: the process may have been stopped since it
         took the delivery.
         """
-        if uptime.seconds() - self.renewed_at > lines.lease_seconds() / 2:
+        if uptime.seconds() - self.renewed_at > sending.lease_seconds() / 2:
             renew([self])
         return not self.lost.is_set()
 
@@ -60,7 +60,7 @@ def renew(held: Sequence[Held]) -> None:
     """Keep these lines' leases alive, and note those that are lost."""
     now = uptime.seconds()
     with transaction() as conn:
-        kept = lines.extend(conn, [each.line for each in held])
+        kept = sending.extend(conn, [each.line for each in held])
     for each in held:
         if each.line.id in kept:
             each.renewed_at = now
@@ -111,7 +111,7 @@ class Sender:
         suspects = max(1, self._threads // 2) - sum(suspect for _, suspect in self._busy.values())
         now = uptime.seconds()
         with transaction() as conn:
-            claimed = lines.claim(conn, self.name, free, suspects=min(free, max(0, suspects)))
+            claimed = sending.claim(conn, self.name, free, suspects=min(free, max(0, suspects)))
         for line, suspect in claimed:
             held = Held(line, now)
             future = self._pool.submit(serve, held, stopping)
@@ -120,7 +120,7 @@ class Sender:
         return len(claimed) == free
 
     def _keep(self, over: threading.Event) -> None:
-        while not over.wait(lines.lease_seconds() / 4):
+        while not over.wait(sending.lease_seconds() / 4):
             try:
                 busy = [held for future, (held, _) in list(self._busy.items()) if not future.done()]
                 if busy:
@@ -153,7 +153,7 @@ def send(held: Held, parcel: Parcel, failures: int) -> Outcome | None:
     if not held.sure():
         return None
     reached("deliver:before")
-    outcome = receivers.deliver(parcel, failures)
+    outcome = post.deliver(parcel, failures)
     reached("deliver:sent")
     return outcome
 
@@ -161,7 +161,7 @@ def send(held: Held, parcel: Parcel, failures: int) -> Outcome | None:
 def _first(held: Held) -> tuple[Parcel | None, int]:
     held.renewed_at, line = uptime.seconds(), held.line
     with transaction() as conn:
-        return lines.take(conn, line), lines.failures(conn, line)
+        return sending.take(conn, line), sending.failures(conn, line)
 
 
 def _recorded(held: Held, parcel: Parcel, outcome: Outcome, stopping: threading.Event, *, over: bool) -> Parcel | None:
@@ -186,12 +186,12 @@ def _recorded(held: Held, parcel: Parcel, outcome: Outcome, stopping: threading.
 
 def _record(line: Line, parcel: Parcel, outcome: Outcome, *, over: bool) -> Parcel | None:
     with transaction() as conn:
-        if not lines.record(conn, line, parcel, outcome):
+        if not sending.record(conn, line, parcel, outcome):
             return None
         if over:
-            lines.release(conn, line)
+            sending.release(conn, line)
             return None
-        return lines.take(conn, line)
+        return sending.take(conn, line)
 
 
 def main(argv: list[str] | None = None) -> None:

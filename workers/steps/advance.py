@@ -15,8 +15,8 @@ from common.faultpoints import reached
 from common.settings import settings
 from models.db import single
 from models.fleet.clock import Pace
-from models.jobs import steps as runs
-from models.jobs.end import AttemptEnd, Ending
+from models.jobs import steps
+from models.jobs.ending import AttemptEnd, Ending
 from models.jobs.steps import Claim
 from workers.calls.call import Asking, key_of, live_of
 from workers.calls.routing import Wait
@@ -72,7 +72,7 @@ class Advance:
         owner = self._keeper.owner()
         try:
             with single() as conn:
-                claim = runs.claim(conn, job_id, owner)
+                claim = steps.claim(conn, job_id, owner)
         except Exception:
             self._keeper.doubt(job_id, owner)
             raise
@@ -88,7 +88,7 @@ class Advance:
             except Exception:
                 log.exception("job %s: a step failed unexpectedly; it is let go", job_id)
                 seconds = self._records.back_off(3)
-                persist(lambda conn: runs.wait(conn, claim, after_seconds=seconds, reason="a step failed"))
+                persist(lambda conn: steps.wait(conn, claim, after_seconds=seconds, reason="a step failed"))
 
     def _step(self, hold: Hold) -> None:
         if has_met_a_limit(hold.claim) and not self._pace.is_even():
@@ -107,7 +107,7 @@ class Advance:
                 self._stop(hold)
             case Next.FAIL:
                 with single() as conn:
-                    code, message = runs.last_error(conn, hold.claim.job_id)
+                    code, message = steps.last_error(conn, hold.claim.job_id)
                 self._records.end(hold, Ending("failed", error_code=code, error_message=message))
 
     # Beginning
@@ -155,7 +155,7 @@ class Advance:
             return False
         if choice.route != live.route:
             with single() as conn:
-                rerouted = runs.reroute(conn, claim, live.number, choice.route)
+                rerouted = steps.reroute(conn, claim, live.number, choice.route)
             if not rerouted:
                 self._asking.left(hold)
                 raise LeaseLost("another worker has the job, or it was canceled")

@@ -19,7 +19,7 @@ from uuid_utils.compat import uuid7
 
 from common.scratch import scratch_file
 from common.settings import settings
-from models.jobs.end import NewAsset
+from models.jobs.ending import NewAsset
 from storage import keys
 from storage.media import Media, UnusableResult, is_picture, kind_of, kinds_of, measure, measure_picture
 from storage.s3 import StorageError, storage

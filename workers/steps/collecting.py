@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from common.faultpoints import reached
 from models.catalogue import prices
-from models.jobs.end import AttemptEnd, Ending, NewAsset
+from models.jobs.ending import AttemptEnd, Ending, NewAsset
 from models.jobs.facts import Told
 from storage.media import UnusableResult
 from workers.calls.call import Asking, live_of

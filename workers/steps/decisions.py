@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from common import uptime
 from common.settings import settings
-from models.jobs.end import NewAsset
+from models.jobs.ending import NewAsset
 from models.jobs.steps import Claim
 from storage.media import kind_of
 from workers.calls.routing import route_after

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Self
 from uuid import UUID
 
-from models.jobs.end import NewAsset
+from models.jobs.ending import NewAsset
 from storage.s3 import storage
 from workers.providers.base import Done, Output
 

@@ -10,8 +10,8 @@ from uuid import UUID
 from common import uptime
 from common.settings import settings
 from models.db import transaction
-from models.fleet import processes as fleet
-from models.jobs import steps as runs
+from models.fleet import processes
+from models.jobs import steps
 from models.jobs.rescues import Slot
 from models.jobs.steps import Claim
 from workers.doorbell import ring
@@ -66,7 +66,7 @@ class Hold:
 
     def _extend(self) -> None:
         claim, before = self.claim, uptime.seconds()
-        held = persist(lambda conn: runs.extend(conn, [(claim.job_id, claim.token, claim.owner)]))
+        held = persist(lambda conn: steps.extend(conn, [(claim.job_id, claim.token, claim.owner)]))
         self.keep(before, held.get((claim.job_id, claim.token)))
 
     def keep(self, asked_at: float, canceled: bool | None) -> None:
@@ -108,10 +108,10 @@ class Keeper:
                 with transaction() as conn:
                     # No call is begun any more: an attempt that was not called leaves nothing to be asked about.
                     uncalled = claim.begins and not hold.called
-                    rung = runs.give_back(conn, claim.job_id, claim.owner) if uncalled else runs.release(conn, claim)
+                    rung = steps.give_back(conn, claim.job_id, claim.owner) if uncalled else steps.release(conn, claim)
                 ring([rung] if rung else [])
             with transaction() as conn:
-                fleet.forget_worker(conn, self._worker_id)
+                processes.forget_worker(conn, self._worker_id)
         except Exception:
             log.warning("what is held is not given back; it is rescued when its lease has lapsed", exc_info=True)
 
@@ -172,14 +172,16 @@ class Keeper:
     def _extend(self, holds: list[Hold]) -> None:
         before = uptime.seconds()
         with transaction() as conn:
-            fleet.report_worker(conn, self._worker_id, self._queues, self._threads, self.threads_alive(), len(holds))
-            held = runs.extend(conn, [(h.claim.job_id, h.claim.token, h.claim.owner) for h in holds])
+            processes.report_worker(
+                conn, self._worker_id, self._queues, self._threads, self.threads_alive(), len(holds)
+            )
+            held = steps.extend(conn, [(h.claim.job_id, h.claim.token, h.claim.owner) for h in holds])
         for hold in holds:
             hold.keep(before, held.get((hold.claim.job_id, hold.claim.token)))
 
     def _look(self, holds: list[Hold]) -> None:
         with transaction() as conn:
-            canceled = runs.cancel_requests(conn, [hold.claim.job_id for hold in holds])
+            canceled = steps.cancel_requests(conn, [hold.claim.job_id for hold in holds])
         for hold in holds:
             if hold.claim.job_id in canceled:
                 hold.stop.set()
@@ -190,7 +192,7 @@ class Keeper:
             doubtful = dict(self._doubtful)
         for (job_id, owner), since in doubtful.items():
             with transaction() as conn:
-                rung = runs.give_back(conn, job_id, owner)
+                rung = steps.give_back(conn, job_id, owner)
             ring([rung] if rung else [])
             if rung or uptime.seconds() - since > settings().lease_seconds:
                 with self._lock:

@@ -15,10 +15,8 @@ from psycopg import Connection
 from common.faultpoints import reached
 from common.settings import settings
 from models.db import single, transaction
-from models.jobs import end as ending
-from models.jobs import facts, words
-from models.jobs import steps as runs
-from models.jobs.end import AttemptEnd, Ended, Ending, NeedsTransaction, Unread
+from models.jobs import ending, facts, steps, words
+from models.jobs.ending import AttemptEnd, Ended, Ending, NeedsTransaction, Unread
 from models.jobs.facts import Told
 from models.jobs.steps import Claim
 from workers.calls.call import Asking, live_of
@@ -105,19 +103,21 @@ class Records:
         """The attempt goes on without a worker until its next look. False: the claim is not ours any more."""
         claim = hold.claim
         return persist(
-            lambda conn: runs.wait(conn, claim, after_seconds=seconds, reason=_short(reason), progress=progress)
+            lambda conn: steps.wait(conn, claim, after_seconds=seconds, reason=_short(reason), progress=progress)
         )
 
     def unknown(self, hold: Hold, seconds: float, reason: str) -> None:
         """The answer was lost: the job is reconciling."""
         claim, number = hold.claim, live_of(hold).number
-        persist(lambda conn: runs.wait_unknown(conn, claim, number, after_seconds=seconds, reason=_short(reason) or ""))
+        persist(
+            lambda conn: steps.wait_unknown(conn, claim, number, after_seconds=seconds, reason=_short(reason) or "")
+        )
         hold.alone = False
 
     def give_back(self, hold: Hold, seconds: float = 0.0) -> None:
         """The step is not done, and its call was not made."""
         claim = hold.claim
-        rung = persist(lambda conn: runs.give_back(conn, claim.job_id, claim.owner, after_seconds=seconds))
+        rung = persist(lambda conn: steps.give_back(conn, claim.job_id, claim.owner, after_seconds=seconds))
         self._asking.left(hold)
         if rung and not seconds:
             ring([rung])

@@ -11,7 +11,7 @@ from tests.far_side.callbacks import Listener, came
 from tests.far_side.fal import FalFarSide, jwks, signed
 from tests.far_side.queue_server import Answer, Ask, as_json, png
 from tests.workers.providers.test_fal import MODERATED, begun, data, make
-from workers.providers import fal_keys as module
+from workers.providers import fal_keys
 from workers.providers.base import Callback, Done, ProviderError, Unjudged
 from workers.providers.fal import Fal
 from workers.providers.fal_keys import SigningKeys
@@ -83,7 +83,7 @@ class TestSigningKeys:
     @pytest.fixture
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         now = [1000.0]
-        monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(fal_keys.time, "monotonic", lambda: now[0])
         return now
 
     def signed_by(self, keys: SigningKeys, key: Ed25519PrivateKey) -> bool:
@@ -139,13 +139,13 @@ class TestSigningKeys:
         self, fal_side: FalFarSide, clock: list[float], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A server that hangs for ten seconds would otherwise hold every thread, one after another."""
-        keys, fetch = SigningKeys(f"{fal_side.url}/.well-known/jwks.json"), module.fetching.fetch
+        keys, fetch = SigningKeys(f"{fal_side.url}/.well-known/jwks.json"), fal_keys.fetching.fetch
 
         def slow(*args: Any, **more: Any) -> Any:
             clock[0] += 10
             return fetch(*args, **more)
 
-        monkeypatch.setattr(module.fetching, "fetch", slow)
+        monkeypatch.setattr(fal_keys.fetching, "fetch", slow)
         fal_side.faults.add("error", path="jwks")
         for _ in range(3):
             with pytest.raises(Unjudged):

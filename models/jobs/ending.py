@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from common.settings import settings
 from models.columns import MAX_INTEGER, MAX_MEASURED, within
-from models.credits import ledger as credits
+from models.credits import ledger
 from models.jobs import words
 from models.jobs.dispatch import Ring, dispatch
 
@@ -127,7 +127,7 @@ def end(
     row = conn.execute(_END, values).fetchone()
     assert row is not None  # noqa: S101 - a function's one row
     if row[0] == "lapsed" and not alone:
-        credits.expire_lapsed(conn, [account_id])
+        ledger.expire_lapsed(conn, [account_id])
         row = conn.execute(_END, values).fetchone()
         assert row is not None  # noqa: S101
     outcome, ended, event_number, rings, revoked = row
@@ -136,7 +136,7 @@ def end(
     if outcome != "ended":
         raise NeedsTransaction(outcome)
     for grant_id, spent, returned in revoked or []:
-        credits.follow_revoked(conn, account_id, UUID(grant_id), spent=spent, returned=returned)
+        ledger.follow_revoked(conn, account_id, UUID(grant_id), spent=spent, returned=returned)
     return Ended(ended, [Ring(UUID(job), queue) for job, queue in rings or []], event_number)
 
 
