@@ -219,7 +219,7 @@ def hung(between: Between, port: int, path: str) -> Iterator[None]:
 
 def measure_hung(between: Between, port: int, pid: int, key: str, seconds: float) -> bool:
     """The same for a bucket that hangs."""
-    from tests.api.test_serving import stored
+    from tests.api.edge.test_serving import stored
 
     storage().ensure_bucket()
     path = stored().path

@@ -3,7 +3,7 @@
 A decision (wait, put back, end) rests on what the claim read, and names the claim's token. A fact is true whatever has
 been decided since, so it names the attempt's number and the phases in which it is news, and needs no lease. If it comes
 from a worker whose lease was lost, it takes the job from whoever holds it, since what is decided there rests on less.
-Each may be repeated until it is answered, in any order (docs: DESIGN section 12; tests/models/border_model.py).
+Each may be repeated until it is answered, in any order (docs: DESIGN section 12; tests/models/jobs/border_model.py).
 
 Lock order: a fact locks the run and the attempt, never the account.
 """

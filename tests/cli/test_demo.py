@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.cli.test_embedded import processes_of
+from tests.cli.embedded.test_embedded import processes_of
 
 PROGRAM = [sys.executable, "-c", "from cli.main import main; main()", "demo"]
 

@@ -23,7 +23,7 @@ from dotenv import dotenv_values
 from cli.embedded import locked
 from cli.embedded.locked import private_folder
 from cli.embedded.servers import free_ports, servers
-from tests.cli.test_embedded import processes_of
+from tests.cli.embedded.test_embedded import processes_of
 from tests.common.test_first import FIRST, can_be_first
 from tests.support import OWN_SECRET
 from tests.test_repository import PACKAGES

@@ -8,7 +8,7 @@ from models.db import transaction
 from scheduler.main import duties, run_turn
 from tests.conftest import environment
 from tests.faults.test_faults import marker
-from tests.scheduler.preparations import LATE, PREPARATIONS, contents
+from tests.scheduler.duties.preparations import LATE, PREPARATIONS, contents
 from tests.support import System, assert_books_are_clean, eventually, one
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]

@@ -18,7 +18,7 @@ from models.catalogue import provider_keys, providers
 from models.catalogue.providers import ProviderEntry
 from models.db import transaction
 from models.identity import clerk
-from tests.api.issuer import Issuer
+from tests.api.auth.issuer import Issuer
 from tests.listening import Listening
 from tests.support import System, account, eventually, model, one, rows
 

@@ -24,7 +24,7 @@ from scheduler.duties import jobs, results, uploads
 from scheduler.main import Duty, run_turn
 from scheduler.turns import Aside, Did, each
 from tests.conftest import environment
-from tests.scheduler.preparations import LATE, stored
+from tests.scheduler.duties.preparations import LATE, stored
 from tests.storage.scripted import Reply, scripted_s3
 from tests.support import account, assert_books_are_clean, claimed, eventually, model, one, placed, rows
 

@@ -34,8 +34,8 @@ from tests.sweep import hooks_rest, hooks_sql, hooks_web
 from tests.sweep.boundary import Boundary
 from tests.sweep.far import SECRET, FarSides
 from tests.sweep.kinds import KINDS
-from tests.workers.test_mail import Box
-from tests.workers.test_mail import server as mail_server
+from tests.workers.deliver.test_mail import Box
+from tests.workers.deliver.test_mail import server as mail_server
 from workers import doorbell
 from workers.calls import limits
 from workers.providers.sketch.book import Book

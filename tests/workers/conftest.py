@@ -10,7 +10,7 @@ from tests.conftest import environment
 from tests.far_side import deployment
 from tests.far_side.openai import OpenAIFarSide
 from tests.far_side.replicate import ReplicateFarSide
-from tests.workers.steps import SETTINGS, with_hook
+from tests.workers.steps.worker import SETTINGS, with_hook
 
 
 @pytest.fixture

@@ -1,0 +1,468 @@
+"""No list, check or limit is skipped past its page. Generated: from the document, every list is walked with a page and one
+more row; from the code, every query with a limit says what becomes of the rest; and every route by an id answers the same
+however many newer things there are.
+"""
+
+import ast
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from uuid_utils.compat import uuid7
+
+from api.live.hub import PAGE
+from api.main import PUBLIC, make_app, needs_of
+from models.access import api_keys, audit_log
+from models.access.audit_log import By
+from models.access.scopes import SCOPES
+from models.catalogue import provider_keys, providers
+from models.catalogue.providers import ProviderEntry
+from models.credits import ledger
+from models.db import transaction
+from models.events import endpoints
+from models.jobs import reads as reading
+from tests.conftest import environment
+from tests.models.access.test_minting import plant_revoked
+from tests.models.credits.test_ledger import finish
+from tests.support import account, model, one, order, place, placed, rows
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+ROOT = Path(__file__).resolve().parents[3]
+DOCUMENT = make_app().openapi()
+
+
+@pytest.fixture
+def http(database: str) -> Iterator[TestClient]:
+    values = {"FAILED_AUTH_PER_MINUTE": "100000", "WEBHOOK_ENDPOINTS_MAX": "200"}
+    with environment(values), TestClient(make_app(), raise_server_exceptions=False) as client:
+        yield client
+
+
+# --- every list of the document ---
+
+
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in schema:
+        return resolved(DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+    return schema
+
+
+def list_of(path: str) -> str | None:
+    """Where a route's answer has its list: a field, or "" for the answer itself. None: it has none."""
+    content = DOCUMENT["paths"][path].get("get", {}).get("responses", {}).get("200", {}).get("content", {})
+    schema = resolved(content.get("application/json", {}).get("schema", {}))
+    if schema.get("type") == "array":
+        return ""
+    for name, field in schema.get("properties", {}).items():
+        if resolved(field).get("type") == "array" and "$ref" in field["items"]:
+            return name
+    return None
+
+
+LISTS = {path: name for path in DOCUMENT["paths"] if (name := list_of(path)) is not None}
+ONE_JOB = {"/v1/jobs/{job_id}"}  # its results: as many as were ordered, which the catalogue bounds
+
+
+class World:
+    """An account that is an operator's, and its key."""
+
+    def __init__(self) -> None:
+        self.who = account(amount=1000, plan="studio")
+        with transaction() as conn:
+            conn.execute(
+                "update users set role = 'admin' where id = (select user_id from accounts where id = %s)", [self.who]
+            )
+            self.key_id, self.secret = api_keys.create(conn, self.who, api_keys.NewKey("asks", scopes=SCOPES))
+        self.head = {"authorization": f"Bearer {self.secret}"}
+
+    def insert(self, statement: str, count: int, *more: Any) -> None:
+        with transaction() as conn:
+            conn.execute(statement, [self.who, [uuid7() for _ in range(count)], *more])
+
+
+def jobs(world: World, count: int) -> None:
+    offer = model("one")
+    place(*(order(world.who, offer) for _ in range(count)))
+
+
+def grants(world: World, count: int) -> None:
+    with transaction() as conn:
+        for number in range(count):
+            ledger.grant(conn, world.who, kind="gift", amount=1, ref=f"planted {number}")
+
+
+def files(world: World, count: int) -> None:
+    world.insert(
+        """insert into uploads (account_id, id, key, media_type, size_bytes, sha256, expires_at)
+           select %s, id, id::text, 'image/png', 1, sha256(id::text::bytea), app_now() + interval '1 day'
+             from unnest(%s::uuid[]) as x(id)""",
+        count,
+    )
+    with transaction() as conn:
+        conn.execute("update accounts set storage_bytes = storage_bytes + %s where id = %s", [count, world.who])
+
+
+def notifications(world: World, count: int) -> None:
+    world.insert(
+        """insert into notifications (account_id, id, event_number, kind, title, body, data)
+           select %s, id, 1, 'announcement', 'a', 'b', '{}' from unnest(%s::uuid[]) as x(id)""",
+        count,
+    )
+
+
+def hooks(world: World, count: int) -> None:
+    with transaction() as conn:
+        for number in range(count):
+            endpoints.create(conn, world.who, f"https://example.com/{number}", [])
+
+
+def deliveries(world: World, count: int) -> None:
+    hooks(world, 1)
+    hook = one("select id from webhook_endpoints where account_id = %s limit 1", world.who)[0]
+    with transaction() as conn:
+        conn.execute(
+            """insert into deliveries (account_id, id, line_id, channel, endpoint_id, event_type, event_at, data, status)
+               select %s, id, %s, 'webhook', %s, 'job.queued', app_now(), '{}', 'failed' from unnest(%s::uuid[]) as x(id)""",
+            [world.who, hook, hook, [uuid7() for _ in range(count)]],
+        )
+
+
+def events(world: World, count: int) -> None:
+    with transaction() as conn:
+        conn.execute(
+            """with a as (update accounts set event_number = event_number + %s where id = %s returning id, event_number)
+               insert into events (account_id, number, type, data)
+               select a.id, a.event_number - %s + n, 'credits.granted', '{}' from a, generate_series(1, %s) as n""",
+            [count, world.who, count, count],
+        )
+
+
+def revoked_keys(world: World, count: int) -> None:
+    plant_revoked(world.who, count)
+
+
+def own_keys(world: World, count: int) -> None:
+    with transaction() as conn:
+        names = [f"router-{number}" for number in range(count)]
+        providers.apply(
+            conn, [ProviderEntry(name=n, adapter="openai", base_url="http://127.0.0.1:1/v1") for n in names]
+        )
+        for name in names:
+            provider_keys.save(conn, world.who, name, provider_keys.SecretStr("sk-of-the-user"))
+
+
+def models(_world: World, count: int) -> None:
+    for number in range(count):
+        model(f"model-{number}")
+
+
+def plans(_world: World, count: int) -> None:
+    with transaction() as conn:
+        columns = [
+            row[0]
+            for row in conn.execute(
+                "select column_name from information_schema.columns where table_name = 'plans' and column_name <> 'id'"
+            )
+        ]
+        names = ", ".join(columns)
+        conn.execute(
+            f"insert into plans (id, {names}) select 'plan-' || n, {names} from plans, generate_series(1, %s) n where id = 'free'",
+            [count],
+        )
+
+
+def users(_world: World, count: int) -> None:
+    for _ in range(count):
+        account()
+
+
+def announced(world: World, count: int) -> None:
+    world.insert(
+        """insert into announcements (title, body, id) select %s::text, 'b', id from unnest(%s::uuid[]) as x(id)""",
+        count,
+    )
+
+
+def acted(_world: World, count: int) -> None:
+    with transaction() as conn:
+        for number in range(count):
+            audit_log.record(conn, By("tester"), "planted", str(number))
+
+
+# path: how to plant one row, the largest page (None: the list is whole), and how many rows there are in all.
+PLANTS: dict[str, tuple[Callable[[World, int], None], int | None, str]] = {
+    "/v1/jobs": (jobs, 100, "jobs"),
+    "/v1/credits": (grants, None, "grants"),
+    "/v1/credits/entries": (grants, 100, "ledger_entries where account_id = '{who}'"),
+    "/v1/files": (files, 100, "uploads"),
+    "/v1/notifications": (notifications, 100, "notifications"),
+    "/v1/webhooks": (hooks, None, "webhook_endpoints"),
+    "/v1/webhooks/{webhook_id}/deliveries": (deliveries, 100, "deliveries"),
+    "/v1/events": (events, PAGE, "events where account_id = '{who}'"),
+    "/v1/keys": (revoked_keys, api_keys.LISTED_REVOKED, "api_keys"),
+    "/v1/provider-keys": (own_keys, None, "provider_keys"),
+    "/v1/models": (models, None, "models where current"),
+    "/v1/plans": (plans, None, "plans"),
+    "/v1/admin/users": (users, 100, "users"),
+    "/v1/admin/announcements": (announced, 100, "announcements"),
+    "/v1/admin/acts": (acted, 100, "acts"),
+}
+WHOLE = 101  # rows of a list that has no pages
+
+
+def test_every_list_of_the_document_is_walked_here() -> None:
+    assert set(LISTS) - ONE_JOB == set(PLANTS)
+
+
+def pages(http: TestClient, world: World, path: str) -> Iterator[list[dict[str, Any]]]:
+    """Every page of a list, asked for as the document says."""
+    names = {each["name"] for each in DOCUMENT["paths"][path]["get"].get("parameters", ())}
+    largest = PLANTS[path][1]
+    asked: dict[str, Any] = {"limit": largest} if "limit" in names else {}
+    hook = rows("select id from webhook_endpoints limit 1")
+    address = re.sub(r"\{\w+\}", str(hook[0][0]) if hook else "", path)
+    for _ in range(10):
+        answer = http.get(address, headers=world.head, params=asked)
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        found = body if LISTS[path] == "" else body[LISTS[path]]
+        yield found
+        following = None
+        if path == "/v1/events":
+            following = {"after": body["next_after"]} if body["next_after"] < body["current"] else None
+        elif path == "/v1/keys":
+            revoked = [each["id"] for each in found if each["revoked_at"]]
+            following = {"revoked_before": revoked[-1]} if len(revoked) == largest else None
+        elif "cursor" in names:
+            following = {"cursor": body["next_cursor"]} if body["next_cursor"] is not None else None
+        elif path == "/v1/credits":
+            assert (
+                len(found) + body["more_grants"]
+                == one("select count(*) from grants where open and account_id = %s", world.who)[0]
+            )
+        if following is None:
+            return
+        asked = {**asked, **following}
+    raise AssertionError("it has no end")
+
+
+@pytest.mark.parametrize("path", PLANTS)
+def test_every_row_of_a_list_is_found_once_though_there_is_one_more_than_a_page(http: TestClient, path: str) -> None:
+    plant, largest, table = PLANTS[path]
+    world = World()
+    plant(world, (largest or WHOLE) + 1)
+    if path == "/v1/models":
+        http.app.state.catalogue.load()  # type: ignore[attr-defined]
+    walked = list(pages(http, world, path))
+    shown = [str(row.get("id", row.get("number", row.get("provider")))) for page in walked for row in page]
+    assert len(shown) == len(set(shown)), "a row was shown twice"
+    if path == "/v1/credits":
+        assert len(shown) == reading.MAX_GRANTS
+        return  # the rest is counted: see `pages`
+    assert len(walked) == (2 if largest else 1)
+    assert len(shown) == one(f"select count(*) from {table.format(who=world.who)}")[0]
+
+
+# --- every route by an id ---
+
+BY_ID = [
+    (path, method) for path, method, need in needs_of(make_app()) if need != PUBLIC and "{" in path
+]  # fmt: skip
+
+
+def things_of(world: World) -> dict[str, Any]:
+    """One of everything that has an id."""
+    jobs(world, 1)
+    files(world, 1)
+    notifications(world, 1)
+    own_keys(world, 1)
+    deliveries(world, 1)
+    with transaction() as conn:
+        better = api_keys.create(conn, world.who, api_keys.NewKey("boss", scopes=SCOPES))[0]
+    return {
+        "job_id": one("select id from jobs where account_id = %s", world.who)[0],
+        "file_id": one("select id from uploads where account_id = %s", world.who)[0],
+        "notification_id": one("select id from notifications where account_id = %s", world.who)[0],
+        "provider": "router-0",
+        "webhook_id": one("select id from webhook_endpoints where account_id = %s", world.who)[0],
+        "delivery_id": one("select id from deliveries where account_id = %s", world.who)[0],
+        "key_id": better,
+        "user_id": one("select user_id from accounts where id = %s", world.who)[0],
+    }
+
+
+def statuses(http: TestClient, world: World, things: dict[str, Any], others: dict[str, str]) -> dict[str, int]:
+    """What everybody who may not, and then the owner, is answered about the oldest things."""
+    found = {}
+    for path, method in BY_ID:
+        address = re.sub(r"\{(\w+)(:path)?\}", lambda name: str(things.get(name[1], uuid.uuid4())), path)
+        body = {"post": {}, "put": {"key": "sk-another-key"}, "patch": {"role": "admin"}}.get(method)
+        for name, secret in {**others, "owner": world.secret}.items():
+            reads = name in {"owner", "reads and writes"}
+            if (name == "owner" and method == "delete") or (reads and path == "/v1/jobs/{job_id}/events"):
+                continue  # the things of the next routes; a stream without an end
+            head = {"authorization": f"Bearer {secret}"}
+            answer = http.request(method, address, headers=head, **({} if body is None else {"json": body}))
+            found[f"{name}: {method} {path}"] = answer.status_code
+    return found
+
+
+def test_every_route_by_an_id_answers_the_same_about_the_oldest_of_more_than_a_page(http: TestClient) -> None:
+    found = []
+    for newer in (0, 1):
+        world = World()
+        things = things_of(world)
+        with transaction() as conn:
+            others = {
+                "reads and writes": api_keys.create(
+                    conn, world.who, api_keys.NewKey("little", scopes=["read", "write"])
+                )[1],
+                "deletes": api_keys.create(conn, world.who, api_keys.NewKey("little", scopes=["delete"]))[1],
+                "a stranger": api_keys.create(conn, account(), api_keys.NewKey("all", scopes=SCOPES))[1],
+            }
+        if newer:
+            for plant, largest in ((jobs, 100), (files, 100), (notifications, 100), (users, 100), (acted, 100)):
+                plant(world, largest + 1)
+            revoked_keys(world, api_keys.LISTED_REVOKED + 1)
+            deliveries(world, 101)
+            events(world, PAGE + 1)
+        found.append(statuses(http, world, things, others))
+    assert found[0] == found[1]
+    refused = {name: status for name, status in found[1].items() if not name.startswith("owner")}
+    assert refused["reads and writes: post /v1/keys/{key_id}/rotate"] == 403
+    let_in = {name for name, status in refused.items() if name.startswith("a stranger") and status < 400}
+    assert {name for name in let_in if "{provider}" not in name} == set()  # a provider's name is nobody's own
+
+
+def test_the_end_of_a_job_is_told_though_it_has_more_events_than_a_page(http: TestClient) -> None:
+    world = World()
+    job = placed(world.who, model("one"))
+    first = one("select event_number from accounts where id = %s", world.who)[0]
+    events(world, PAGE + 5)
+    with transaction() as conn:
+        conn.execute("update events set job_id = %s where number > %s", [job, first])
+    finish(job, "failed")
+    last = one("select event_number from accounts where id = %s", world.who)[0]
+    head = {**world.head, "accept": "text/event-stream"}
+    with http.stream("GET", f"/v1/jobs/{job}/events", headers={**head, "last-event-id": str(first)}) as answer:
+        assert answer.status_code == 200, "there is more to tell, and the client is told that it has it all"
+        assert b"event: job.failed" in b"".join(answer.iter_bytes())
+    known = http.get(f"/v1/jobs/{job}/events", headers={**head, "last-event-id": str(last)})
+    assert known.status_code == 204
+
+
+# --- every query with a limit ---
+
+LIST, BATCH, ONE, COUNT, EDGE = "list", "batch", "one", "count", "edge"
+# What becomes of the rest. list: looked at, page by page, and never by a check. batch: a duty comes again until nothing is
+# left. one: more than one row says no more. count: "so many or more" is what is told. edge: the rest is what it is about.
+LIMITED = {
+    ("accounts/accounts", "users"): LIST, ("access/audit_log", "listed"): LIST, ("events/announcements", "listed"): LIST,
+    ("events/deliveries", "logged"): LIST, ("events/events", "after"): LIST, ("events/events", "of_jobs"): LIST, ("access/api_keys", "listed"): LIST,
+    ("events/notifications", "listed"): LIST, ("jobs/reads", "ledger"): LIST, ("jobs/reads", "list_jobs"): LIST,
+    ("jobs/reads", "open_grants"): LIST, ("files/uploads", "page"): LIST,
+    ("access/audit_log", "forget"): BATCH, ("events/announcements", "tell"): BATCH, ("events/announcements", "_tell_missed"): BATCH,
+    ("jobs/answered", "forget"): BATCH, ("jobs/callbacks", "forget"): BATCH, ("fleet/clock", "mend_wakes"): BATCH,
+    ("fleet/clock", "shifts"): BATCH, ("credits/ledger", "accounts_with_lapsed"): BATCH, ("identity/inbound", "forget"): BATCH,
+    ("jobs/tables", "forget_idempotency_keys"): BATCH, ("access/api_keys", "forget"): BATCH, ("identity/erasure", "leave"): BATCH,
+    ("identity/erasure", "leavers"): BATCH, ("events/sending", "claim"): BATCH, ("events/sending", "forget"): BATCH, ("events/sending", "_give_up"): BATCH,
+    ("events/notifications", "forget"): BATCH, ("jobs/reconcile", "parked"): BATCH, ("files/results", "expire"): BATCH,
+    ("files/results", "accounts_due"): BATCH, ("files/results", "to_purge"): BATCH, ("jobs/ringing", "due"): BATCH,
+    ("jobs/steps", "lapsed"): BATCH, ("jobs/steps", "accounts_to_dispatch"): BATCH, ("jobs/steps", "accounts_with_room"): BATCH,
+    ("accounts/subscriptions", "due_periods"): BATCH, ("accounts/subscriptions", "run_out"): BATCH, ("files/uploads", "expire"): BATCH,
+    ("files/uploads", "accounts_due"): BATCH, ("files/uploads", "to_purge"): BATCH, ("files/uploads", "forget"): BATCH,
+    ("events/deliveries", "redeliver_range"): BATCH,  # the client comes again, until it is less
+    ("events/sending", "_let_go"): ONE, ("events/sending", "_head"): ONE, ("jobs/reads", "balance"): ONE, ("jobs/steps", "last_error"): ONE,
+    ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("jobs/end_job", ""): ONE, ("jobs/dispatch_account", ""): ONE,
+    ("jobs/reads", ""): COUNT, ("events/notifications", "unread"): COUNT,  # a job's place in its line; the unread ones
+    ("access/api_keys", "create"): EDGE,  # of revoked keys the newest are kept, and the others deleted
+    ("credits/audit", "audit"): EDGE, ("credits/audit", "stuck"): EDGE,  # one row is one too many; twenty are shown
+}  # fmt: skip
+_LIMIT = re.compile(r"\blimit\s+(%[(s]|\{|\d|:|\$)|\boffset\s+[\d{%]|fetch (first|next)", re.IGNORECASE)
+_SQL = re.compile(r"\b(select|update|delete|where)\b", re.IGNORECASE)
+
+
+def _module(path: Path) -> str:
+    """As `jobs/submit`."""
+    return str(path.relative_to(ROOT / "models").with_suffix(""))
+
+
+def limited() -> set[tuple[str, str]]:
+    """Every function of the models, and every SQL function, that has a query with a limit."""
+    found = set()
+    for path in (ROOT / "models").rglob("*.py"):
+        if "versions" in path.parts:
+            continue
+        tree = ast.parse(path.read_text())
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        for node in ast.walk(tree):
+            text = (
+                node.value
+                if isinstance(node, ast.Constant)
+                else ast.unparse(node)
+                if isinstance(node, ast.JoinedStr)
+                else ""
+            )
+            if isinstance(text, str) and _LIMIT.search(text) and _SQL.search(text):
+                inside = [each.name for each in functions if each.lineno <= node.lineno <= (each.end_lineno or 0)]
+                found.add((_module(path), inside[0] if inside else ""))
+    for path in (ROOT / "models").rglob("*.sql"):
+        if _LIMIT.search(path.read_text()):
+            found.add((_module(path), ""))
+    return found
+
+
+def test_every_query_with_a_limit_says_what_becomes_of_the_rest() -> None:
+    found = limited()
+    assert found - set(LIMITED) == set(), "new: say what becomes of the rows past its limit"
+    assert set(LIMITED) - found == set(), "gone"
+
+
+def callers_of_lists() -> Iterator[tuple[str, str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Each function outside the command line that calls a list: the module, the list, the function."""
+    lists = {each for each, kind in LIMITED.items() if kind == LIST}
+    for package in ("api", "workers", "scheduler", "models"):
+        for path in (ROOT / package).rglob("*.py"):
+            tree = ast.parse(path.read_text())
+            names = {
+                alias.name: f"{node.module.removeprefix('models.').replace('.', '/')}/{alias.name}"
+                for node in ast.walk(tree)
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("models.") and node.module
+                for alias in node.names
+            }
+            for function in ast.walk(tree):
+                if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                    continue
+                for call in ast.walk(function):
+                    if not isinstance(call, ast.Call):
+                        continue
+                    if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name):
+                        called = (names.get(call.func.value.id, ""), call.func.attr)
+                    elif isinstance(call.func, ast.Name) and package == "models":
+                        called = (_module(path), call.func.id)
+                    else:
+                        continue
+                    if called in lists:
+                        yield str(path.relative_to(ROOT)), ".".join(called), function
+
+
+def test_no_check_reads_a_list() -> None:
+    """What a check is about it reads by id; only what shows a list may call one: GET routes, and streams page by page."""
+    shown = {("api/live/hub.py", "_read_group"), ("api/live/hub.py", "_read_past")}
+    wrong, right = [], 0
+    for module, called, function in callers_of_lists():
+        gets = any(
+            isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute) and each.func.attr == "get"
+            for each in function.decorator_list
+        )
+        if gets or (module, function.name) in shown:
+            right += 1
+        else:
+            wrong.append(f"{module}: {function.name} calls {called}")
+    assert wrong == []
+    assert right > 8

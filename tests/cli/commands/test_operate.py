@@ -1,0 +1,183 @@
+"""The command line: every command prints JSON with --json, and says what is wrong without a stack trace."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from models.catalogue.providers import ProviderLimits
+from models.db import transaction
+from models.events import deliveries
+from tests.support import System, account, balance, claimed, key_of, model, one, placed
+from workers.calls import limits
+from workers.calls.limits import Report
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def run(*arguments: str, status: int = 0) -> Any:
+    """A command's JSON."""
+    done = CliRunner().invoke(app, [*arguments, "--json"])
+    assert done.exit_code == status, done.output
+    return json.loads(done.stdout)
+
+
+def table(*arguments: str) -> str:
+    done = CliRunner().invoke(app, list(arguments))
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def shell(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """A command as a person runs it."""
+    return subprocess.run(
+        [sys.executable, "-c", "from cli.main import main; main()", *arguments],
+        capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def test_every_command_has_help_and_json() -> None:
+    groups = [([], app), *(([group.name], group.typer_instance) for group in app.registered_groups)]
+    for path, command in [(path, command) for path, each in groups for command in each.registered_commands]:
+        name = (command.name or command.callback.__name__).replace("_", "-")
+        text = table(*path, name, "--help")
+        assert "--json" in text, name
+        assert (command.callback.__doc__ or "").strip()
+
+
+@pytest.mark.usefixtures("database")
+def test_an_account_gets_credits_a_key_and_a_plan() -> None:
+    opened = run("account", "ada", "--email", "ada@example.com")[0]
+    assert (opened["new"], opened["available"]) == (True, 10)
+    assert run("account", "ada")[0]["new"] is False
+    who = opened["account"]
+    assert run("grant", "25", "-a", who, "--ref", "r")[0] == {
+        "grant": one("select id::text from grants where ref = 'r'")[0],
+        "new": True,
+        "available": 35,
+    }
+    assert run("grant", "25", "-a", who, "--ref", "r")[0]["new"] is False
+    assert run("subscribe", "creator", "-a", who)[0]["available"] == 285
+    assert run("keys", "-a", who) == []
+    key = run("keys", "-a", who, "--name", "laptop", "--scopes", "read,generate")[0]
+    assert key["secret"].startswith("hr_")
+    assert run("keys", "-a", who, "--revoke", key["key_id"])[0]["revoked"]
+
+
+@pytest.mark.usefixtures("database")
+def test_jobs_are_looked_into_canceled_and_ordered_again() -> None:
+    who = account(amount=9)
+    job = str(placed(who, model()))
+    assert run("jobs", "--status", "queued")[0]["id"] == job
+    assert run("job", job)["entries"][0]["kind"] == "reserve"
+    assert run("queues")["queues"][0]["depth"] == 1
+    assert run("cancel", job)[0]["canceled"]
+    again = run("retry", job)[0]
+    assert again["retry_of"] == job
+    assert balance(who) == (8, 1)
+    for arguments in (("jobs",), ("job", job), ("queues",), ("audit",)):
+        assert table(*arguments)
+    failed = CliRunner().invoke(app, ["retry", again["job"]])
+    assert failed.exit_code == 1
+    assert "has not ended" in failed.output
+
+
+@pytest.mark.usefixtures("database")
+def test_the_audit_exits_with_1_and_names_the_rows() -> None:
+    who = account(amount=9)
+    assert run("audit") == {"clean": True, "findings": []}
+    with transaction() as conn:
+        conn.execute("update accounts set available = 10")
+    found = run("audit", status=1)["findings"]
+    assert found[0]["rule"] == "entries_sum_to_balances"
+    assert found[0]["rows"][0]["account_id"] == str(who)
+
+
+@pytest.mark.usefixtures("database")
+def test_what_is_wrong_is_said_in_one_line() -> None:
+    nobody = shell("grant", "5", "-a", str(uuid4()))
+    assert (nobody.returncode, "no account" in nobody.stderr, "Traceback" in nobody.stderr) == (1, True, False)
+    away = shell("queues", DATABASE_URL="postgresql://app@127.0.0.1:1/none")
+    assert (away.returncode, "Traceback" in away.stderr) == (1, False)
+    assert "database" in away.stderr
+
+
+def test_doctor_finds_what_is_missing_and_passes_on_a_running_system(system: System) -> None:
+    missing = {check["check"]: check for check in run("doctor", status=1)}
+    assert missing["database"]["ok"]
+    assert missing["redis"]["ok"]
+    assert missing["storage"]["ok"]
+    assert missing["schema"]["ok"]
+    assert "start `python -m workers`" in missing["workers"]["says"]
+    assert "python -m scheduler" in missing["duties"]["says"]
+    system.start("api", "worker", "scheduler")
+    who = account(amount=9)
+    with system.client(who) as http:
+        assert http.get("/readyz").status_code == 200
+    from tests.support import eventually
+
+    eventually(lambda: CliRunner().invoke(app, ["doctor", "--json"]).exit_code == 0, what="a healthy doctor")
+    key = key_of(who)
+    done = shell(
+        "submit", "sketch-image", "prompt=a mill", "width=64", "height=64", "--watch", "--json", HEADRACE_API_KEY=key
+    )
+    job = json.loads(done.stdout[done.stdout.index("{\n") :])
+    assert (job["status"], job["input"]["width"]) == ("succeeded", 64)
+    assert (
+        json.loads(
+            shell("watch", job["id"], "--json", HEADRACE_API_KEY=key).stdout.partition("\n{")[2].join(["{", ""])
+        )["id"]
+        == job["id"]
+    )
+    refused = shell("submit", "sketch-image", HEADRACE_API_KEY=key)
+    assert (refused.returncode, "input.prompt is required" in refused.stderr) == (1, True)
+    assert "API key" in shell("submit", "sketch-image", HEADRACE_API_KEY="").stderr
+
+
+@pytest.mark.usefixtures("database")
+def test_a_claim_of_a_dead_worker_is_not_shown_as_a_worker() -> None:
+    claimed(placed(account(amount=9), model()))
+    assert run("queues")["workers"] == []
+    assert run("queues")["queues"][0]["in_flight"] == 1
+
+
+@pytest.mark.usefixtures("database")
+def test_deliveries_that_nobody_sends_are_seen() -> None:
+    who = account()
+    with transaction() as conn:
+        deliveries.send(conn, who, uuid4(), "announcement", {})
+    assert {each["check"]: each["ok"] for each in run("doctor", status=1)}["deliveries"]
+    with transaction() as conn:
+        conn.execute("update delivery_lines set wake_at = app_now() - interval '5 minutes'")
+    late = {each["check"]: each for each in run("doctor", status=1)}["deliveries"]
+    assert not late["ok"]
+    assert "python -m workers.deliver" in late["says"]
+
+
+@pytest.mark.usefixtures("database")
+def test_an_announcement_is_made_and_listed() -> None:
+    assert run("announce") == []
+    made = run("announce", "New models", "Try them.")[0]
+    assert (made["title"], made["told"]) == ("New models", 0)
+    assert [each["id"] for each in run("announce")] == [made["id"]]
+    assert "plan" in shell("announce", "x", "y", "--plan", "nonsense").stderr
+
+
+@pytest.mark.usefixtures("database")
+def test_a_provider_that_keeps_failing_is_seen() -> None:
+    checks = {check["check"]: check for check in run("doctor", status=1)}
+    assert checks["providers"] == {"check": "providers", "ok": True, "says": "none of 1 is resting"}
+    for _ in range(5):
+        limits.pressure().report("sketch", ProviderLimits(), "m", Report.FAULT, account="a")
+    checks = {check["check"]: check for check in run("doctor", status=1)}
+    assert "sketch keeps failing" in checks["providers"]["says"]
+    found = run("queues")["providers"][0]
+    assert (found["provider"], 0 < found["resting_seconds"] <= 30) == ("sketch", True)
+    assert "sketch" in table("queues")
