@@ -18,14 +18,6 @@ TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf
 FILES = ("swagger-ui-bundle.js", "swagger-ui.css", "redoc.standalone.js", "start.js", "pages.css")
 KEPT = {"cache-control": "public, max-age=3600"}
 MAKERS_LOGO = b"https://cdn.redoc.ly/redoc/logo-mini.svg"  # redoc would fetch it for each reader
-PATHS = ("/docs", "/redoc")
-
-# Redoc looks for words in a worker that it makes of its own text (blob:), and fills style elements that were empty when
-# they were added: they are allowed by the hash of nothing. Pictures in styles are data.
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; "
-    "worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 
 _HEAD = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from api import docs, results
 from api.auth.keyring import KeyRing, need_of
 from api.edge import problems
+from api.edge.grouping import Grouper
 from api.edge.heads import Heads, with_head
 from api.edge.rate_limits import Rates
 from api.edge.request_limits import Limits
@@ -27,7 +28,6 @@ from api.live.hub import Live
 from api.live.redis_wakes import follow
 from api.readiness import Readiness
 from api.routes.fast_routes import LeanRoute, answer
-from api.routes.grouping import Grouper
 from api.routes.places import Places
 from api.routes.walls import Wall, WalledRoute
 from api.tasks import keep

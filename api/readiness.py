@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 
 from common.errors import Unavailable
-from models import failures, probes
+from models import failures
 from models.connecting import Linked
 from models.db import apart, transaction_on
+from models.fleet import probes
 
 PROBE_SECONDS = 3.0  # more than its own time-outs take
 FRESH_SECONDS = 1.0

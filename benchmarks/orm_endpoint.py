@@ -14,7 +14,7 @@ from common.links import url_of
 from models.access import api_keys
 from models.access.api_keys import ApiKey
 from models.accounts.accounts import Account
-from models.accounts.plans import Plan
+from models.catalogue.plans import Plan
 from models.db import engine
 from models.jobs.tables import Asset, Job, JobRun
 

@@ -23,8 +23,8 @@ from models.jobs.tables import QUEUES
 from workers import doorbell
 from workers.broker import make_broker
 from workers.calls import limits
+from workers.leases import Keeper
 from workers.steps.advance import Advance
-from workers.steps.leases import Keeper
 from workers.watch import dead_threads, until_stopped_or_dead
 
 log = logging.getLogger("workers")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jwt
 
 from api.auth.jwks import Keys
-from api.routes.grouping import Grouper
+from api.edge.grouping import Grouper
 from common.errors import NotAuthenticated, NotFound, Unavailable
 from common.settings import settings
 from models.db import certain, transaction

@@ -16,9 +16,9 @@ from starlette.requests import Request
 
 from api.auth.jwt import Tokens
 from api.edge.addresses import address_of
+from api.edge.grouping import Grouper
 from api.edge.pace import know
 from api.edge.rate_limits import Rates
-from api.routes.grouping import Grouper
 from common.errors import NotAuthenticated
 from common.settings import settings
 from models.access import api_keys

@@ -11,6 +11,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 from common.settings import settings
 
+ABORT = "headrace.abort"  # in a request's scope: cuts its connection without waiting for a reader that does not read
+
 
 class Flow(FlowControl):
     """Uvicorn's, which reads no more while bytes wait unparsed, and knows since when a peer has taken nothing."""

@@ -45,10 +45,9 @@ from api.edge.faults import (
     Refused,
     Stop,
 )
-from api.edge.flow import Flow, give_up_cut_lines
+from api.edge.flow import ABORT, Flow, give_up_cut_lines
 from api.edge.pace import HOLD_SECONDS, KNOWN, MOST_HELD, PACE
 from api.edge.request_limits import FORM_BYTES, written_refusal
-from api.live.sse import ABORT
 from common.peers import peer_of, plain
 from common.settings import settings
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
-from api.routes.grouping import Grouper
+from api.edge.grouping import Grouper
 from api.routes.walls import share_of_waiters
 from common.errors import Busy, Overloaded, Unavailable
 from common.faultpoints import reached

@@ -17,8 +17,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-from api.routes.grouping import Grouper
-from api.v1.views import event_frame, live_frame, reset_frame
+from api.edge.grouping import Grouper
+from api.live.frames import event_frame, live_frame, reset_frame
 from common.errors import NotAuthenticated, TooManyListeners, Unavailable
 from common.settings import settings
 from models.db import transaction

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from api.edge.flow import ABORT
 from api.live.hub import Listener, Live
 from common.settings import settings
 
@@ -21,7 +22,6 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),  # nginx would hold frames back until its buffer is full
 ]
 PREAMBLE = b"retry: %d\n\n" % RETRY_MS
-ABORT = "headrace.abort"  # in a request's scope: cuts its connection without waiting for a reader that does not read
 
 
 class EventStream(Response):

@@ -22,9 +22,9 @@ from api.v1.views import model_view, plan_view
 from common.errors import NotFound
 from common.settings import settings
 from models.access.scopes import Caller
-from models.accounts.plans import Plan
 from models.catalogue import prices
 from models.catalogue.entries import Offer, offers
+from models.catalogue.plans import Plan
 from models.db import certain, session, transaction
 from models.jobs import reads
 

@@ -16,12 +16,13 @@ from starlette.responses import Response
 
 from api.auth.keyring import needs, permitted, visitor_of
 from api.edge.pace import know
+from api.live.frames import event_view, reset_frame, reset_view, state_frame
 from api.live.hub import ENDS, PAGE, Live
 from api.live.sse import EventStream, wants_stream
 from api.routes.cursors import id_of
 from api.routes.fast_routes import LeanRoute, answer, handled_by
 from api.v1 import schemas
-from api.v1.views import event_view, job_view, reset_frame, reset_view, state_frame
+from api.v1.views import job_view
 from common.errors import InvalidRequest, NotAuthenticated, NotFound
 from common.settings import settings
 from models.access.scopes import ROLES, Caller

@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.keyring import needs, permitted
+from api.edge.texts import check_form
 from api.intake.receiving import in_thread, room_on_disk, without_stray
 from api.intake.rooms import Rooms
 from api.routes.fast_routes import LeanRoute, answer, handled_by, read_body
 from api.routes.once import Key, asked, key_of, made_answer, once
-from api.routes.texts import check_form
 from api.routes.walls import Wall, WalledRoute
 from api.v1 import schemas
 from api.v1.views import upload_view

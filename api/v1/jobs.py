@@ -14,11 +14,11 @@ from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
 from api.auth.keyring import needs, permitted
+from api.edge.grouping import Grouper
 from api.intake import inputs
 from api.live.prefer_wait import waited
 from api.routes.cursors import id_of
 from api.routes.fast_routes import LeanRoute, answer, handled_by, read_body
-from api.routes.grouping import Grouper
 from api.routes.once import MAX_KEY_CHARACTERS, key_of
 from api.routes.places import Place
 from api.routes.walls import WalledRoute

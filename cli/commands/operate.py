@@ -16,7 +16,7 @@ from cli.redis_check import check_redis
 from common import scratch
 from common.redact import redacted
 from common.settings import settings
-from models import db, probes
+from models import db
 from models.accounts import accounts, subscriptions
 from models.catalogue import entries as catalogue
 from models.catalogue.providers import providers as all_providers
@@ -25,7 +25,7 @@ from models.credits import audit as books
 from models.credits import ledger
 from models.db import transaction
 from models.events import events, sending
-from models.fleet import processes
+from models.fleet import probes, processes
 from models.jobs import cancel as canceling
 from models.jobs import dispatch, reads, submit
 from models.jobs.submit import Accepted, Order

@@ -12,10 +12,9 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.errors import Forbidden, NotAuthenticated, NotFound
-from models.access import api_keys
+from models.access import api_keys, holders
 from models.access.api_keys import NewKey, Origin, Standing
 from models.access.scopes import Caller, Role, scopes_of
-from models.identity import people
 
 Limit = TypeVar("Limit", int, datetime)
 
@@ -59,7 +58,7 @@ def rotate(conn: Connection[Any], who: Caller, key_id: UUID, overlap_hours: int)
 
 
 def _maker(conn: Connection[Any], who: Caller) -> Maker:
-    role = people.active(conn, who.account_id)
+    role = holders.find_current_role(conn, who.account_id)
     if who.key_id is None:
         return Maker(role, None)
     key = api_keys.standing(conn, who.account_id, who.key_id)

@@ -19,7 +19,7 @@ from sqlmodel import Field, SQLModel
 
 from common.errors import InvalidInput
 from common.settings import MAX_HOURS
-from models.accounts.plans import STANDARD_PLANS
+from models.catalogue.plans import STANDARD_PLANS
 from models.catalogue.prices import PriceRule, Terms, misfits
 from models.catalogue.providers import BUILT_IN, ProviderEntry
 from models.catalogue.providers import apply as apply_providers

@@ -11,8 +11,8 @@ from sqlmodel import Field, SQLModel
 
 from common.errors import InvalidInput, NotFound
 from common.sealing import seal, unseal
+from models.access import holders
 from models.columns import created_at
-from models.identity import people
 
 MAX_CHARACTERS = 4096
 PURPOSE = "provider keys"
@@ -49,7 +49,7 @@ def save(conn: Connection[Any], account_id: UUID, provider: str, secret: SecretS
         )
     if conn.execute("select 1 from providers where name = %s", [provider]).fetchone() is None:
         raise NotFound(f"there is no provider {provider!r}", param="provider")
-    people.active(conn, account_id)
+    holders.find_current_role(conn, account_id)
     conn.execute(
         """insert into provider_keys (account_id, provider, secret, hint) values (%s, %s, %s, %s)
            on conflict (account_id, provider) do update

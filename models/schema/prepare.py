@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from models.accounts import plans
-from models.catalogue import entries
+from models.catalogue import entries, plans
 from models.db import transaction
 from models.events import events
 from models.schema import migrations

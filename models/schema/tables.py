@@ -3,9 +3,9 @@
 from models.access.api_keys import ApiKey, KeySpending
 from models.access.audit_log import Act
 from models.accounts.accounts import Account, User
-from models.accounts.plans import Plan
 from models.accounts.subscriptions import Subscription
 from models.catalogue.entries import CatalogueModel
+from models.catalogue.plans import Plan
 from models.catalogue.provider_keys import ProviderKey
 from models.catalogue.providers import ProviderRow
 from models.columns import metadata
@@ -16,13 +16,13 @@ from models.events.endpoints import WebhookEndpoint, WebhookSecret
 from models.events.events import Event
 from models.events.notifications import Notification
 from models.files.uploads import Upload
-from models.fleet.clock import ClockJump
+from models.fleet.probes import Probe
 from models.fleet.processes import Duty, WorkerProcess
 from models.identity.inbound import InboundEvent
 from models.jobs.answered import AnsweredRequest
 from models.jobs.callbacks import ProviderCallback
+from models.jobs.clock import ClockJump
 from models.jobs.tables import Asset, Attempt, IdempotencyKey, Job, JobRun
-from models.probes import Probe
 
 __all__ = [
     "Account",

@@ -2,7 +2,7 @@
 
 Leases and limits are points in the database's time. When that is set by hand, or by a machine that takes over, all of
 them are wrong at once: every worker would seem lost, every job late. So a scheduler that sees it jump moves what can be
-moved (models/fleet/clock.py), and for one lease takes nothing away and ends nothing: within a quarter of it every living
+moved (models/jobs/clock.py), and for one lease takes nothing away and ends nothing: within a quarter of it every living
 worker has renewed what it holds.
 """
 
@@ -13,7 +13,7 @@ from uuid import UUID
 from common import uptime
 from common.settings import settings
 from models.db import transaction
-from models.fleet import clock
+from models.jobs import clock
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from models.credits import audit as books
 from models.db import transaction
 from models.events import events, notifications, sending
 from models.files import uploads
-from models.fleet import clock, processes
+from models.fleet import processes
 from models.identity import inbound
-from models.jobs import callbacks, tables
+from models.jobs import callbacks, clock, tables
 from models.jobs.tables import QUEUES
 from workers import doorbell
 

@@ -11,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api import docs
+from api.edge.request_limits import DOCS_PATHS
 from api.main import make_app
 from tests import browser
 from tests.browser import Page
@@ -73,7 +74,7 @@ def test_a_redirect_does_not_leave_for_a_path_that_looks_like_a_host(http: TestC
         assert place.startswith(f"{PUBLIC}/")
 
 
-@pytest.mark.parametrize("path", docs.PATHS)
+@pytest.mark.parametrize("path", DOCS_PATHS)
 def test_the_pages_have_a_policy_that_allows_only_their_own_files(http: TestClient, path: str) -> None:
     page = http.get(path)
     assert page.status_code == 200

@@ -22,8 +22,8 @@ from scheduler.main import duties
 from tests.sweep.boundary import Killed
 from tests.sweep.house import House, forget_rests
 from workers.deliver import main
+from workers.leases import Keeper
 from workers.steps.advance import Advance
-from workers.steps.leases import Keeper
 
 log = logging.getLogger(__name__)
 

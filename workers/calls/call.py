@@ -18,6 +18,7 @@ from workers.calls import inputs, routing
 from workers.calls.limits import Report, pressure
 from workers.calls.roster import Roster
 from workers.calls.routing import Choice, Go
+from workers.leases import Hold, LeaseLost
 from workers.providers.base import (
     Callback,
     Done,
@@ -31,7 +32,6 @@ from workers.providers.base import (
     Request,
     Unjudged,
 )
-from workers.steps.leases import Hold, LeaseLost
 
 log = logging.getLogger(__name__)
 

@@ -14,13 +14,15 @@ from common import uptime
 from common.faultpoints import reached
 from common.settings import settings
 from models.db import single
-from models.fleet.clock import Pace
 from models.jobs import steps
+from models.jobs.clock import Pace
 from models.jobs.ending import AttemptEnd, Ending
 from models.jobs.steps import Claim
 from workers.calls.call import Asking, key_of, live_of
 from workers.calls.routing import Wait
 from workers.doorbell import say
+from workers.leases import Hold, Keeper, LeaseLost, NotCalled
+from workers.persist import is_passing, persist
 from workers.providers.base import Done, Outcome, OutcomeUnknown, Pending, Provider, ProviderError, Request
 from workers.steps.collecting import Collecting
 from workers.steps.decisions import (
@@ -35,8 +37,6 @@ from workers.steps.decisions import (
     unknown_pause,
 )
 from workers.steps.delivered import Delivered
-from workers.steps.leases import Hold, Keeper, LeaseLost, NotCalled
-from workers.steps.persist import is_passing, persist
 from workers.steps.records import Records
 
 log = logging.getLogger(__name__)

@@ -23,10 +23,10 @@ from models.jobs.ending import NewAsset
 from storage import keys
 from storage.media import Media, UnusableResult, is_picture, kind_of, kinds_of, measure, measure_picture
 from storage.s3 import StorageError, storage
+from workers.leases import Hold, LeaseLost
 from workers.providers.base import NotFetched, Output
 from workers.steps.decisions import fetching_seconds
 from workers.steps.delivered import DATA_BYTES, Collectable, staged
-from workers.steps.leases import Hold, LeaseLost
 
 log = logging.getLogger(__name__)
 

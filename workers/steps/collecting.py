@@ -15,12 +15,12 @@ from models.jobs.ending import AttemptEnd, Ending, NewAsset
 from models.jobs.facts import Told
 from storage.media import UnusableResult
 from workers.calls.call import Asking, live_of
+from workers.leases import Hold, LeaseLost
+from workers.persist import is_passing
 from workers.providers.base import Done, OutcomeUnknown, ProviderError, storable
 from workers.steps.collect import Collector
 from workers.steps.decisions import collecting_is_over, held_too_long, measured_quantity_milli
 from workers.steps.delivered import Delivered, read
-from workers.steps.leases import Hold, LeaseLost
-from workers.steps.persist import is_passing
 from workers.steps.records import Records
 
 log = logging.getLogger(__name__)

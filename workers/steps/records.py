@@ -21,11 +21,11 @@ from models.jobs.facts import Told
 from models.jobs.steps import Claim
 from workers.calls.call import Asking, live_of
 from workers.doorbell import ring, say, tell_soon
+from workers.leases import Hold
+from workers.persist import is_passing, persist
 from workers.providers.base import Pending, ProviderError, storable
 from workers.steps.decisions import again_by, back_off_seconds
 from workers.steps.delivered import Delivered
-from workers.steps.leases import Hold
-from workers.steps.persist import is_passing, persist
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from common.errors import InvalidInput
-from models.accounts.plans import STANDARD_PLANS, Plan
+from models.catalogue.plans import STANDARD_PLANS, Plan
 from models.catalogue.prices import (
     MAX_QUANTITY_MILLI,
     MAX_STORED,

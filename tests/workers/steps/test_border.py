@@ -29,8 +29,8 @@ from tests.far_side.server import Answer, Ask, as_json
 from tests.support import account, assert_books_are_clean, balance, claimed, one, placed, rows
 from tests.workers.steps.worker import HOUR, SECRET, worker
 from workers.calls.call import Asking
+from workers.leases import Hold, LeaseLost
 from workers.steps.advance import Advance
-from workers.steps.leases import Hold, LeaseLost
 
 pytestmark = pytest.mark.usefixtures("database")
 

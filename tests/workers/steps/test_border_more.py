@@ -30,11 +30,11 @@ from tests.workers.steps.test_border import DALL_E, FLUX, due, once, outcome, re
 from tests.workers.steps.worker import HOUR, SECRET, SETTINGS, with_hook, worker
 from workers.calls.call import Asking
 from workers.calls.limits import pressure
+from workers.leases import Hold, Keeper
 from workers.providers.base import ProviderError, Unjudged
 from workers.providers.http import Http
 from workers.providers.replicate import Replicate
 from workers.steps.advance import Advance
-from workers.steps.leases import Hold, Keeper
 
 pytestmark = pytest.mark.usefixtures("database")
 

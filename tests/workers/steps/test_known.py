@@ -37,7 +37,7 @@ def test_an_answer_is_held_until_the_database_takes_it(painter: Any, answer: str
         set_read_only(url, on=False)
 
     painter.hook = once(lambda: set_read_only(url, on=True))
-    with worker() as advance, patch("workers.steps.persist.time", SimpleNamespace(sleep=pause)):
+    with worker() as advance, patch("workers.persist.time", SimpleNamespace(sleep=pause)):
         advance(job_id)
         assert pauses, "the database took everything at once"
         if outcome() != ("succeeded", None):  # what was known is written, and the end is decided again

@@ -9,10 +9,10 @@ from unittest.mock import patch
 from tests.far_side import deployment
 from tests.far_side.book import Book
 from tests.far_side.server import Answer, Ask, FarSide
+from workers.leases import Keeper
 from workers.providers.base import Endpoint
 from workers.providers.registry import ADAPTERS
 from workers.steps.advance import Advance
-from workers.steps.leases import Keeper
 
 SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS1mYXItc2lkZSEh"
 SETTINGS = {

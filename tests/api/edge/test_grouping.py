@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from api.edge.grouping import Grouper
 from api.intake import submits
 from api.intake.submits import Intake
-from api.routes.grouping import Grouper
 from common.errors import Busy, DatabaseAway, DomainError, Overloaded, Unavailable
 from models.db import transaction
 from models.jobs.submit import Accepted, Order

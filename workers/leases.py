@@ -15,7 +15,7 @@ from models.jobs import steps
 from models.jobs.rescues import Slot
 from models.jobs.steps import Claim
 from workers.doorbell import ring
-from workers.steps.persist import persist
+from workers.persist import persist
 
 log = logging.getLogger(__name__)
 

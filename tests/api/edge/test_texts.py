@@ -10,8 +10,8 @@ import orjson
 import pytest
 from starlette.testclient import TestClient
 
+from api.edge import texts
 from api.main import make_app
-from api.routes import texts
 from common.errors import InvalidInput
 from models.access import api_keys
 from models.access.scopes import SCOPES

@@ -9,7 +9,7 @@ from models.jobs import cancel, steps
 from scheduler.duties import jobs
 from tests.conftest import environment
 from tests.support import account, claimed, eventually, model, one, placed, rows
-from workers.steps.leases import Keeper
+from workers.leases import Keeper
 
 
 @pytest.fixture

@@ -1,0 +1,64 @@
+"""Events as clients read them: in lists, and as frames of streams. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from common.links import url_of
+from models.events.events import Told
+from models.jobs import words
+
+
+def event_view(event: Told) -> dict[str, Any]:
+    """An event, as GET /v1/events answers and as its frame carries it."""
+    data = event.data
+    if "error" in data:  # of a job that failed before this was told in our own words
+        code, message = words.failure(data["error"]["code"], data["error"]["message"])
+        data = {**data, "error": {"code": code, "message": message}}
+    if event.type == "job.output":
+        # Only what is the same for all time is stored with an event; addresses are made here.
+        output = dict(data["output"])
+        asset_id = UUID(output["id"])
+        thumbnail = url_of(asset_id, thumbnail=True) if output.pop("thumbnail") else None
+        data = {"output": {**output, "url": url_of(asset_id), "thumbnail_url": thumbnail}}
+    return {
+        "number": event.number,
+        "type": event.type,
+        "job_id": event.job_id,
+        "created_at": event.created_at,
+        "data": data,
+    }
+
+
+def reset_view(current: int) -> dict[str, Any]:
+    """What stands for events that are not kept any more: look at everything anew, and go on from this number."""
+    return {"number": current, "type": "reset", "job_id": None, "created_at": None, "data": {}}
+
+
+def event_frame(event: Told) -> bytes:
+    """An event on a stream."""
+    return _frame(event.type, event_view(event), event.number)
+
+
+def reset_frame(current: int) -> bytes:
+    """A reset on a stream."""
+    return _frame("reset", reset_view(current), current)
+
+
+def live_frame(kind: str, job_id: UUID, data: Mapping[str, Any]) -> bytes:
+    """What is only live: it has no number, and is not told again."""
+    return _frame(kind, {"number": None, "type": kind, "job_id": job_id, "created_at": None, "data": data}, None)
+
+
+def state_frame(kind: str, state: Mapping[str, Any], number: int) -> bytes:
+    """How things stand at the event of this number: the first frame of a stream that does not resume."""
+    return _frame(
+        kind, {"number": number, "type": kind, "job_id": state.get("id"), "created_at": None, "data": state}, number
+    )
+
+
+def _frame(kind: str, body: Mapping[str, Any], number: int | None) -> bytes:
+    head = b"" if number is None else b"id: %d\n" % number
+    return head + b"event: " + kind.encode() + b"\ndata: " + orjson.dumps(body) + b"\n\n"
