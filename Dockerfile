@@ -5,7 +5,7 @@ RUN useradd --create-home --uid 1000 headrace
 WORKDIR /srv/headrace
 COPY requirements.txt ./
 RUN pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY api ./api
 COPY workers ./workers
 COPY scheduler ./scheduler

@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help setup demo up test tools check audit-deps faults sweep mutants bench clean
+.PHONY: help setup demo up test tools lint check hooks audit-deps faults sweep mutants bench clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,12 +39,17 @@ test: $(DEV) ## the tests, on real servers
 tools: ## Chromium, nginx, Caddy, PgBouncer: tests that need one are left out without it (needs root)
 	@bash deploy/install_tools.sh
 
-check: $(DEV) ## lint, format, types, layers, migrations
+lint: $(DEV) ## lint, format, types, layers: the first part of check
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+
+check: lint ## lint, and migrations: up, down, up
 	@$(BIN)/python -m cli.check_migrations
+
+hooks: ## let git run `make lint` before each commit of this clone
+	@git config core.hooksPath deploy/hooks
 
 audit-deps: $(DEV) ## known vulnerabilities of what production imports (asks PyPI)
 	@$(BIN)/pip-audit --requirement requirements.txt --no-deps --disable-pip

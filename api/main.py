@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -134,7 +135,7 @@ def make_app() -> FastAPI:
     """The application. Settings are read when it starts."""
     app = FastAPI(
         title="Headrace",
-        version="0.1.0",
+        version=version("headrace"),
         description="Order generated images, video and speech; pay with credits; fetch the results.",
         lifespan=_lifespan,
         responses=PROBLEMS,
