@@ -15,8 +15,8 @@ from benchmarks.stand import Report, Stand, cpu_seconds, memory_mb
 from models.catalogue import entries
 from models.db import transaction
 from models.jobs import submit
+from models.jobs.admission import Accepted, Order
 from models.jobs.dispatch import Ring
-from models.jobs.submit import Accepted, Order
 from workers import doorbell
 
 LISTENERS = 2000

@@ -22,7 +22,7 @@ from models.catalogue import entries
 from models.connecting import Linked
 from models.db import single, transaction
 from models.jobs import submit
-from models.jobs.submit import Order
+from models.jobs.admission import Order
 from tests.poolers import pgbouncer
 
 ROUNDS, SECONDS = 5, 1.5

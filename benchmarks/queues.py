@@ -16,8 +16,9 @@ from uuid_utils.compat import uuid7
 from benchmarks.stand import Report, Stand, memory_mb
 from models.catalogue import entries
 from models.db import transaction
+from models.jobs.admission import Accepted, Order
 from models.jobs.dispatch import Ring
-from models.jobs.submit import Accepted, Order, submit
+from models.jobs.submit import submit
 from workers.doorbell import ring
 
 JOBS = 3000

@@ -20,8 +20,8 @@ from models.credits import audit, ledger
 from models.db import transaction
 from models.files.uploads import Found, NewUpload
 from models.jobs import steps, submit
+from models.jobs.admission import Accepted, Answer, Order
 from models.jobs.steps import Claim
-from models.jobs.submit import Accepted, Answer, Order
 from workers.providers.sketch.book import Book
 
 OWN_SECRET = "2f8b61d04c9ae7735d10b3a8f6e24c9107bd5e38"  # what production takes for a secret

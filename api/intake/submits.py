@@ -12,8 +12,8 @@ from common.errors import Busy, Overloaded, Unavailable
 from common.faultpoints import reached
 from models.db import CommitUnknown, certain
 from models.jobs import submit
+from models.jobs.admission import Accepted, Answer, Locked, Order
 from models.jobs.dispatch import Ring
-from models.jobs.submit import Accepted, Answer, Locked, Order
 from workers.doorbell import ring
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from common.errors import InvalidRequest
 from models.access.scopes import Caller
 from models.db import certain
 from models.jobs import answered
-from models.jobs.submit import body_hash
+from models.jobs.admission import body_hash
 
 MAX_KEY_CHARACTERS = 255
 

@@ -32,8 +32,8 @@ from models.catalogue.entries import Offer
 from models.db import certain, transaction
 from models.events import endpoints
 from models.jobs import cancel, reads
+from models.jobs.admission import Accepted, Order, body_hash
 from models.jobs.reads import JobRow
-from models.jobs.submit import Accepted, Order, body_hash
 from workers.doorbell import ring
 
 lean_router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=LeanRoute)

@@ -28,7 +28,7 @@ from models.events import events, sending
 from models.fleet import probes, processes
 from models.jobs import cancel as canceling
 from models.jobs import dispatch, reads, submit
-from models.jobs.submit import Accepted, Order
+from models.jobs.admission import Accepted, Order
 from models.schema import prepare
 from storage.s3 import StorageError, storage
 from workers.calls import limits as pressure

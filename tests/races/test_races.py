@@ -22,8 +22,8 @@ from models.credits import ledger
 from models.db import transaction
 from models.jobs import cancel, ending
 from models.jobs import steps as runs
+from models.jobs.admission import Accepted
 from models.jobs.ending import AttemptEnd, Ending
-from models.jobs.submit import Accepted
 from scheduler.duties import accounts as account_duties
 from scheduler.duties import jobs as job_duties
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, placed, rows

@@ -13,7 +13,7 @@ from api.intake import submits
 from api.intake.submits import Intake
 from common.errors import Busy, DatabaseAway, DomainError, Overloaded, Unavailable
 from models.db import transaction
-from models.jobs.submit import Accepted, Order
+from models.jobs.admission import Accepted, Order
 from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, eventually, model, one, order
 

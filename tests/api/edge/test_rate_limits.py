@@ -14,7 +14,7 @@ from models.access import api_keys
 from models.catalogue import entries
 from models.catalogue.entries import Entry
 from models.db import transaction
-from models.jobs import submit
+from models.jobs import admission
 from models.jobs.submit import first_id_of
 from tests.conftest import environment
 from tests.support import SCHEMA, account, assert_books_are_clean, key_of, model, one, order, place
@@ -236,7 +236,7 @@ def test_the_free_plan_has_five_texts_a_day_and_counts_only_todays(http: TestCli
     with environment({"CLOCK_OFFSET_SECONDS": "86400"}):
         with transaction() as conn:
             offer = entries.offers(conn)["words"]
-        assert isinstance(place(order(who, offer))[0], submit.Accepted)
+        assert isinstance(place(order(who, offer))[0], admission.Accepted)
 
 
 def test_a_batch_of_submits_counts_its_own_texts_and_budget() -> None:

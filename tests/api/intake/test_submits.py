@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from api.intake.submits import Intake
-from models.jobs.submit import Accepted, Order
+from models.jobs.admission import Accepted, Order
 from tests.conftest import environment
 from tests.proxies import Proxy, proxy
 from tests.support import account, assert_books_are_clean, balance, model, one, order, rows

@@ -11,8 +11,8 @@ from models.credits import ledger
 from models.credits.ledger import allocate
 from models.db import transaction
 from models.jobs import cancel, ending
+from models.jobs.admission import Accepted
 from models.jobs.ending import Ending
-from models.jobs.submit import Accepted
 from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, placed, rows
 

@@ -30,9 +30,9 @@ from models.credits import ledger
 from models.db import transaction
 from models.events import events
 from models.jobs import cancel, ending, steps
+from models.jobs.admission import Accepted
 from models.jobs.dispatch import dispatch
 from models.jobs.ending import AttemptEnd, Ending, NewAsset
-from models.jobs.submit import Accepted
 from scheduler.duties import accounts, results
 from scheduler.duties import jobs as duties
 from tests.conftest import environment, fresh_database

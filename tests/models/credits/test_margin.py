@@ -11,8 +11,8 @@ from models.catalogue.entries import Offer
 from models.credits.margin import MAX_SPAN, MarginRow, margin
 from models.db import transaction
 from models.jobs import ending, steps, submit
+from models.jobs.admission import Accepted, Order
 from models.jobs.ending import AttemptEnd, Ending
-from models.jobs.submit import Accepted, Order
 from tests.support import account, claimed, model
 
 SINCE, UNTIL = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)

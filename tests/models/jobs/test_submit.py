@@ -5,8 +5,8 @@ import pytest
 from models.catalogue.prices import Rate, credits_for
 from models.db import transaction
 from models.jobs import submit
+from models.jobs.admission import EXPECTED_BYTES, Accepted, Locked
 from models.jobs.ending import Ending, end
-from models.jobs.submit import EXPECTED_BYTES, Accepted, Locked
 from scheduler.duties import retention
 from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, rows
