@@ -52,4 +52,4 @@ def within(value: float, most: int = MAX_MEASURED, least: int = 0) -> int:
 
 def in_list(column: str, *values: str) -> str:
     """The text of a CHECK that a column holds one of these words."""
-    return f"{column} in ({', '.join(repr(v) for v in values)})"
+    return f"{column} in ({', '.join(repr(str(v)) for v in values)})"

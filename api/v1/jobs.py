@@ -34,6 +34,7 @@ from models.events import endpoints
 from models.jobs import cancel, reads
 from models.jobs.admission import Accepted, Order, body_hash
 from models.jobs.reads import JobRow
+from models.jobs.states import RunStatus
 from workers.doorbell import ring
 
 lean_router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=LeanRoute)
@@ -114,7 +115,7 @@ def new_row(order: Order, accepted: Accepted, created_at: datetime) -> JobRow:
         id=order.job_id, account_id=order.account_id, model_id=order.offer.entry.id, input=dict(order.input),
         queue=accepted.queue, retry_of=order.retry_of, price_credits=accepted.price_credits, charged_credits=None,
         created_at=created_at, started_at=None, ended=None, ended_at=None, attempts=0, error_code=None,
-        error_message=None, run_status="queued", dispatched=accepted.dispatched, wake_at=None, progress=None, reason=None,
+        error_message=None, run_status=RunStatus.QUEUED, dispatched=accepted.dispatched, wake_at=None, progress=None, reason=None,
         cancel_requested=False, ahead=None, slots=accepted.slots, slots_in_use=accepted.slots_in_use,
         typical_seconds=order.offer.entry.typical_seconds, event_number=0, assets=[],
     )  # fmt: skip

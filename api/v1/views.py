@@ -7,16 +7,18 @@ from uuid import UUID
 from common.links import url_of
 from models.catalogue.entries import Offer
 from models.catalogue.plans import Plan
+from models.files.states import AssetStatus
 from models.files.uploads import Found, id_text
 from models.jobs import words
 from models.jobs.reads import JobRow
+from models.jobs.states import JobEnd, JobStatus, RunStatus
 
 
-def status_of(row: JobRow) -> str:
+def status_of(row: JobRow) -> JobStatus:
     """A job's status as clients know it; `reconciling` is running, with the reason."""
     if row.ended:
-        return row.ended
-    return "queued" if row.run_status == "queued" else "running"
+        return JobStatus(row.ended)
+    return JobStatus.QUEUED if row.run_status == RunStatus.QUEUED else JobStatus.RUNNING
 
 
 def job_view(row: JobRow) -> dict[str, Any]:
@@ -29,7 +31,7 @@ def job_view(row: JobRow) -> dict[str, Any]:
         "queue": row.queue,
         "retry_of": row.retry_of,
         "credits": {"reserved": row.price_credits, "charged": row.charged_credits},
-        "progress": 100 if row.ended == "succeeded" else row.progress,
+        "progress": 100 if row.ended == JobEnd.SUCCEEDED else row.progress,
         "waiting": _waiting(row),
         "cancel_requested": row.cancel_requested,
         "attempts": row.attempts,
@@ -52,7 +54,7 @@ def _waiting(row: JobRow) -> dict[str, Any] | None:
     """Where a job stands, why it waits, and how long that may take."""
     if row.ended:
         return None
-    if row.run_status != "queued":
+    if row.run_status != RunStatus.QUEUED:
         return {"position": None, "reason": words.waiting(row.reason), "estimate_seconds": None} if row.reason else None
     if row.dispatched:
         return {"position": 0, "reason": "waiting for a worker", "estimate_seconds": row.typical_seconds}
@@ -73,7 +75,7 @@ def _waiting(row: JobRow) -> dict[str, Any] | None:
 
 def _output(asset: dict[str, Any]) -> dict[str, Any]:
     asset_id = UUID(asset["id"])
-    stored = asset["status"] == "stored"
+    stored = asset["status"] == AssetStatus.STORED
     return {
         "id": asset_id,
         "url": url_of(asset_id),

@@ -29,6 +29,7 @@ from models.fleet import probes, processes
 from models.jobs import cancel as canceling
 from models.jobs import dispatch, reads, submit
 from models.jobs.admission import Accepted, Order
+from models.jobs.states import JobStatus
 from models.schema import prepare
 from storage.s3 import StorageError, storage
 from workers.calls import limits as pressure
@@ -102,7 +103,7 @@ def subscribe(
 @app.command()
 def jobs(
     account_id: Annotated[UUID | None, typer.Option("--account", "-a")] = None,
-    status: Annotated[str | None, typer.Option(help="queued, running, succeeded, failed or canceled")] = None,
+    status: Annotated[JobStatus | None, typer.Option(help="Only jobs that stand so.")] = None,
     model: Annotated[str | None, typer.Option()] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
     as_json: bool = JsonFlag,

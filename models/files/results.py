@@ -12,6 +12,7 @@ from common.errors import NotFound, ResultGone
 from common.settings import settings
 from models import db
 from models.events import deliveries
+from models.files.states import AssetStatus
 from models.files.sweeping import Purgeable, Swept
 
 
@@ -43,9 +44,9 @@ def find_result(conn: Connection[Any], asset_id: UUID) -> Result:
     if row is None:
         raise NotFound("there is no such file")
     status, expires_at, past = row[7:]
-    if status == "deleted":
+    if status == AssetStatus.DELETED:
         raise ResultGone("this file was deleted", reason="deleted")
-    if status == "expired" or past:
+    if status == AssetStatus.EXPIRED or past:
         when = expires_at.isoformat(timespec="seconds")
         raise ResultGone(f"this file expired at {when}", reason="expired", expired_at=when)
     return Result(row[0], row[1], row[2], row[3], row[4], row[5], bytes(row[6]))

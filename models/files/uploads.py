@@ -13,6 +13,7 @@ from sqlmodel import Field, SQLModel
 from common.errors import NotFound, StorageQuotaExceeded
 from common.settings import settings
 from models.columns import MAX_INTEGER, UTC_TIME, created_at, in_list, moment, within
+from models.files.states import AssetStatus
 from models.files.sweeping import Purgeable, Swept
 
 
@@ -21,7 +22,7 @@ class Upload(SQLModel, table=True):
 
     __tablename__ = "uploads"
     __table_args__ = (
-        CheckConstraint(in_list("status", "stored", "expired", "deleted"), name="status"),
+        CheckConstraint(in_list("status", *AssetStatus), name="status"),
         CheckConstraint("(status = 'stored') = (expired_at is null)", name="expired_at"),
         CheckConstraint("purged_at is null or status <> 'stored'", name="purged_at"),
         CheckConstraint("size_bytes > 0 and length(sha256) = 32", name="bytes"),
@@ -41,7 +42,12 @@ class Upload(SQLModel, table=True):
     width: int | None = Field(default=None, sa_type=Integer, nullable=True)
     height: int | None = Field(default=None, sa_type=Integer, nullable=True)
     duration_ms: int | None = Field(default=None, sa_type=Integer, nullable=True)
-    status: str = Field(default="stored", sa_type=Text, nullable=False, sa_column_kwargs={"server_default": "stored"})
+    status: str = Field(
+        default=AssetStatus.STORED,
+        sa_type=Text,
+        nullable=False,
+        sa_column_kwargs={"server_default": AssetStatus.STORED.value},
+    )
     created_at: datetime = created_at()
     expires_at: datetime = Field(sa_column=Column(UTC_TIME, nullable=False))
     expired_at: datetime | None = moment()

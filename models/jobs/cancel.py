@@ -10,6 +10,7 @@ from common.errors import NotCancelable, NotFound
 from models import db
 from models.jobs.dispatch import Ring
 from models.jobs.ending import Ending, end
+from models.jobs.states import JobEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def cancel(conn: Connection[Any], job_id: UUID, *, account_id: UUID | None = Non
     run = conn.execute("select lease_owner from job_runs where job_id = %s for update", [job_id]).fetchone()
     if run is None:
         ended = conn.execute("select ended from jobs where id = %s", [job_id]).fetchone()
-        if ended and ended[0] == "canceled":
+        if ended and ended[0] == JobEnd.CANCELED:
             return Canceled(ended=True, rings=[])
         raise NotCancelable(f"the job has {ended[0] if ended else 'ended'} already", param="id")
     lease_owner = run[0]
@@ -41,7 +42,7 @@ def cancel(conn: Connection[Any], job_id: UUID, *, account_id: UUID | None = Non
     started = conn.execute("select 1 from attempts where job_id = %s and ended_at is null", [job_id]).fetchone()
     if started is None:
         # No attempt has been written, so no provider was called; a worker that holds the claim finds it stale.
-        done = end(conn, owner, job_id, Ending("canceled"), token=None)
+        done = end(conn, owner, job_id, Ending(JobEnd.CANCELED), token=None)
         db.told(conn, [owner])
         return Canceled(ended=True, rings=done.rings if done else [])
     row = conn.execute(

@@ -17,6 +17,7 @@ from models.columns import MAX_INTEGER, MAX_MEASURED, within
 from models.credits import ledger
 from models.jobs import words
 from models.jobs.dispatch import Ring, dispatch
+from models.jobs.states import AttemptPhase, JobEnd, JobStatus
 
 
 def _bound(made: object, most: int, *names: str, least: int = 0) -> None:
@@ -55,7 +56,7 @@ class AttemptEnd:
     """What became of the live attempt, as far as is known."""
 
     number: int
-    phase: str  # done, failed or abandoned
+    phase: AttemptPhase  # of those that are over
     error_code: str | None = None
     error_message: str | None = None
     charged: bool | None = None
@@ -73,7 +74,7 @@ class AttemptEnd:
 class Ending:
     """A job's end. `cost_credits` is what it really cost; the reservation is the ceiling, the rest is the house's loss."""
 
-    ended: str  # succeeded, failed or canceled
+    ended: JobEnd
     cost_credits: int = 0
     error_code: str | None = None
     error_message: str | None = None
@@ -89,7 +90,7 @@ class Ending:
 class Ended(NamedTuple):
     """What an end did: how the job ended, the jobs to ring, and the account's newest event number."""
 
-    ended: str
+    ended: JobStatus  # queued: put back
     rings: list[Ring]
     event_number: int
 
@@ -137,7 +138,7 @@ def end(
         raise NeedsTransaction(outcome)
     for grant_id, spent, returned in revoked or []:
         ledger.follow_revoked(conn, account_id, UUID(grant_id), spent=spent, returned=returned)
-    return Ended(ended, [Ring(UUID(job), queue) for job, queue in rings or []], event_number)
+    return Ended(JobStatus(ended), [Ring(UUID(job), queue) for job, queue in rings or []], event_number)
 
 
 _END = f"select outcome, ended, event_number, rings, revoked from end_job({', '.join(['%s'] * 21)})"
@@ -224,7 +225,7 @@ def put_back(
             [job_id],
         )
     if run[0]:
-        return end(conn, account_id, job_id, Ending("canceled", attempt=attempt), token=token)
+        return end(conn, account_id, job_id, Ending(JobEnd.CANCELED, attempt=attempt), token=token)
     if attempt is not None:
         conn.execute(
             """update attempts set phase = %s, ended_at = app_now(), error_code = %s, error_message = %s, charged = %s,
@@ -243,4 +244,4 @@ def put_back(
         [reason, 0 if spends_attempt or attempt is None else 1, next_route, held_back, after_seconds, job_id],
     )
     conn.execute("update accounts set slots_in_use = slots_in_use - 1 where id = %s", [account_id])
-    return Ended("queued", dispatch(conn, account_id), locked[0])
+    return Ended(JobStatus.QUEUED, dispatch(conn, account_id), locked[0])

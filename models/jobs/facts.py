@@ -8,7 +8,7 @@ Each may be repeated until it is answered, in any order (docs: DESIGN section 12
 Lock order: a fact locks the run and the attempt, never the account.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,9 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
+from models.columns import in_list
 from models.jobs.ending import AttemptEnd
+from models.jobs.states import PENDING_PHASES, UNANSWERED_PHASES, AttemptPhase
 from models.jobs.steps import WAKE, Claim
 
 NOWHERE = -1  # as next_route: no further attempt would mend it
@@ -53,7 +55,7 @@ def _sql(attempt: str, news: str, *, wake: str = "app_now()", more: str = "") ->
 
 _ACCEPTED = _sql(
     "phase = 'accepted', provider_job_id = %(id)s",
-    "(a.phase in ('intent', 'unknown') or a.phase = 'accepted' and run.mine)",
+    f"({in_list('a.phase', *UNANSWERED_PHASES)} or a.phase = 'accepted' and run.mine)",
     wake=WAKE,
     more=", progress = coalesce(%(progress)s, r.progress)",
 )
@@ -129,14 +131,14 @@ def fail(conn: Connection[Any], claim: Claim, end: AttemptEnd, *, next_route: in
 
     A call that was turned away says nothing against a generation that the provider has accepted by another.
     """
-    phases = ["intent", "unknown"] if end.refused else ["intent", "unknown", "accepted"]
+    phases = UNANSWERED_PHASES if end.refused else PENDING_PHASES
     return _fail(conn, claim, end, phases, next_route, spends_attempt=spends_attempt)
 
 
 def never_called(conn: Connection[Any], claim: Claim, number: int, route: int) -> Told:
     """The worker that wrote the attempt down found its lease lost before its call, and did not make it."""
-    end = AttemptEnd(number, "failed", "never_called", "the call was not made", charged=False)
-    return _fail(conn, claim, end, ["intent", "unknown"], route, spends_attempt=False)
+    end = AttemptEnd(number, AttemptPhase.FAILED, "never_called", "the call was not made", charged=False)
+    return _fail(conn, claim, end, UNANSWERED_PHASES, route, spends_attempt=False)
 
 
 def is_over(conn: Connection[Any], job_id: UUID, number: int) -> bool:
@@ -147,9 +149,15 @@ def is_over(conn: Connection[Any], job_id: UUID, number: int) -> bool:
 
 
 def _fail(
-    conn: Connection[Any], claim: Claim, end: AttemptEnd, phases: list[str], next_route: int, *, spends_attempt: bool
+    conn: Connection[Any],
+    claim: Claim,
+    end: AttemptEnd,
+    phases: Sequence[AttemptPhase],
+    next_route: int,
+    *,
+    spends_attempt: bool,
 ) -> Told:
     return _tell(
-        conn, _FAILED, claim, end.number, keeps=False, phases=phases, code=end.error_code, message=end.error_message,
+        conn, _FAILED, claim, end.number, keeps=False, phases=list(phases), code=end.error_code, message=end.error_message,
         charged=end.charged, cost=end.cost_usd_micros, route=next_route, unspent=0 if spends_attempt else 1,
     )  # fmt: skip

@@ -9,6 +9,7 @@ from psycopg import Connection
 
 from common.settings import settings
 from models.credits import ledger as credits
+from models.jobs.states import RUNS_SEEN_AS, JobEnd, JobStatus
 
 
 class JobRow(NamedTuple):
@@ -111,13 +112,12 @@ def list_jobs(
     if model_id is not None:
         where.append("j.model_id = %s")
         values.append(model_id)
-    if status in {"succeeded", "failed", "canceled"}:
+    if status in set(JobEnd):
         where.append("j.ended = %s")
         values.append(status)
-    elif status is not None:
-        # A living job's status is in its run; `reconciling` is running to a client.
+    elif status is not None:  # a living job's status is in its run
         where.append("j.live_id in (select job_id from job_runs where status = any(%s)")
-        values.append(["queued"] if status == "queued" else ["running", "reconciling"])
+        values.append([*RUNS_SEEN_AS[JobStatus(status)]])
         if account_id is not None:
             where[-1] += " and account_id = %s"
             values.append(account_id)

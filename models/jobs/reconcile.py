@@ -9,6 +9,7 @@ from psycopg import Connection
 from common.errors import NotFound
 from models.jobs.ending import AttemptEnd, Ending, end, put_back
 from models.jobs.rescues import GivenUp, slot_of
+from models.jobs.states import AttemptPhase, JobEnd
 
 
 class Parked(NamedTuple):
@@ -55,13 +56,13 @@ def decide(conn: Connection[Any], job_id: UUID, *, again: bool) -> GivenUp:
         raise NotFound(f"job {job_id} is not parked, or a worker is asking for it just now", param="id")
     token, number, provider, own = run
     why = "an operator gave it up" if not again else "an operator found that it never began"
-    attempt = AttemptEnd(number, "abandoned", "outcome_unknown", why)
+    attempt = AttemptEnd(number, AttemptPhase.ABANDONED, "outcome_unknown", why)
     if again:
         done = put_back(
             conn, owner[0], job_id, token=token, after_seconds=0.0, reason=why, attempt=attempt, spends_attempt=False
         )
     else:
-        ending = Ending("failed", error_code="outcome_unknown", error_message=why, attempt=attempt)
+        ending = Ending(JobEnd.FAILED, error_code="outcome_unknown", error_message=why, attempt=attempt)
         done = end(conn, owner[0], job_id, ending, token=token)
     assert done is not None  # noqa: S101 - both locks are held
     return GivenUp(owner[0], done, slot_of(owner[0], job_id, number, provider, own=own))

@@ -9,6 +9,7 @@ from common.settings import settings
 from models.catalogue import provider_keys
 from models.catalogue.providers import BUILT_IN
 from models.jobs.ending import AttemptEnd, Ended, Ending, end
+from models.jobs.states import AttemptPhase, JobEnd
 
 
 class Slot(NamedTuple):
@@ -57,12 +58,12 @@ def give_up(conn: Connection[Any], account_id: UUID, job_id: UUID, token: int) -
     code, attempt, slot = "worker_lost", None, None
     if live is not None:
         number, phase, provider, own, cost, charged = live
-        if phase == "delivered":
+        if phase == AttemptPhase.DELIVERED:
             code, why = "result_lost", f"the result was there, but {why} while it was collected"
-            attempt = AttemptEnd(number, "failed", code, why, charged=charged, cost_usd_micros=cost)
+            attempt = AttemptEnd(number, AttemptPhase.FAILED, code, why, charged=charged, cost_usd_micros=cost)
         else:
-            attempt = AttemptEnd(number, "abandoned", code, why)
+            attempt = AttemptEnd(number, AttemptPhase.ABANDONED, code, why)
         slot = slot_of(account_id, job_id, number, provider, own=own)
-    ending = Ending("failed", error_code=code, error_message=why, attempt=attempt)
+    ending = Ending(JobEnd.FAILED, error_code=code, error_message=why, attempt=attempt)
     ended = end(conn, account_id, job_id, ending, token=token)
     return GivenUp(account_id, ended, slot) if ended else None

@@ -11,7 +11,9 @@ from psycopg import Connection
 from common import uptime
 from common.settings import settings
 from models.catalogue.entries import Entry
+from models.columns import in_list
 from models.jobs.dispatch import Ring
+from models.jobs.states import UNANSWERED_PHASES, AttemptPhase
 
 
 class LiveAttempt(NamedTuple):
@@ -20,7 +22,7 @@ class LiveAttempt(NamedTuple):
     number: int
     route: int
     provider: str
-    phase: str
+    phase: AttemptPhase
     provider_job_id: str | None = None
     own_key: bytes | None = None  # sealed; see Attempt
     delivered: Mapping[str, Any] | None = None  # workers.steps.delivered
@@ -114,8 +116,12 @@ def claim(conn: Connection[Any], job_id: UUID, owner: str) -> Claim | None:
     ]
     return Claim(
         job_id, account_id, token, owner, _entry(entry), given, queue, attempts, spent, cancel, left, price, quantity,
-        (num, den), begins, LiveAttempt(*row[14:23]) if row[14] is not None else None, before, row[23], row[24],
+        (num, den), begins, _live(row[14:23]) if row[14] is not None else None, before, row[23], row[24],
     )  # fmt: skip
+
+
+def _live(row: tuple[Any, ...]) -> LiveAttempt:
+    return LiveAttempt(*row)._replace(phase=AttemptPhase(row[3]))
 
 
 _entries: dict[bytes, Entry] = {}
@@ -176,12 +182,12 @@ def wait_unknown(conn: Connection[Any], claim: Claim, number: int, *, after_seco
     """
     return bool(
         conn.execute(
-            """with r as (update job_runs set status = 'reconciling', lease_owner = null, reason = %s, rings = 0,
+            f"""with r as (update job_runs set status = 'reconciling', lease_owner = null, reason = %s, rings = 0,
                                  wake_at = app_now() + make_interval(secs => case when called_back
                                    or cancel_requested_at is not null and not %s then 0 else %s end)
                            where job_id = %s and token = %s and lease_owner = %s returning job_id)
                update attempts a set phase = 'unknown' from r
-                where a.job_id = r.job_id and a.number = %s and a.phase in ('intent', 'unknown')""",
+                where a.job_id = r.job_id and a.number = %s and {in_list("a.phase", *UNANSWERED_PHASES)}""",
             [reason, claim.cancel_requested, after_seconds, claim.job_id, claim.token, claim.owner, number],
         ).rowcount
     )

@@ -26,9 +26,10 @@ from sqlmodel import Field, SQLModel
 
 from common.settings import settings
 from models.columns import UTC_TIME, counter, created_at, in_list, moment
+from models.files.states import AssetStatus
 from models.jobs import answered
+from models.jobs.states import LIVE_PHASES, OVER_PHASES, JobEnd, RunStatus
 
-ENDED = ("succeeded", "failed", "canceled")
 QUEUES = ("interactive", "batch")
 
 
@@ -53,7 +54,7 @@ class Job(SQLModel, table=True):
         ),
         UniqueConstraint("live_id"),
         UniqueConstraint("id", "resolution"),
-        CheckConstraint(in_list("ended", *ENDED), name="ended"),
+        CheckConstraint(in_list("ended", *JobEnd), name="ended"),
         CheckConstraint(in_list("queue", *QUEUES), name="queue"),
         CheckConstraint("(ended is null) = (ended_at is null)", name="ended_at"),
         CheckConstraint(
@@ -128,7 +129,7 @@ class JobRun(SQLModel, table=True):
         ForeignKeyConstraint(
             ["job_id"], ["jobs.live_id"], name="fk_job_runs_job_id", deferrable=True, initially="DEFERRED"
         ),
-        CheckConstraint(in_list("status", "queued", "running", "reconciling"), name="status"),
+        CheckConstraint(in_list("status", *RunStatus), name="status"),
         CheckConstraint(in_list("queue", *QUEUES), name="queue"),
         CheckConstraint("status = 'queued' or (dispatched and wake_at is not null and started_at is not null)", name="slot"),
         CheckConstraint("lease_owner is null or status <> 'queued'", name="lease"),
@@ -150,7 +151,12 @@ class JobRun(SQLModel, table=True):
     queue: str = Field(sa_type=Text, nullable=False)
     priority: int = Field(default=0, sa_type=SmallInteger, nullable=False, sa_column_kwargs={"server_default": "0"})
     requeued: bool = Field(default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": "false"})
-    status: str = Field(default="queued", sa_type=Text, nullable=False, sa_column_kwargs={"server_default": "queued"})
+    status: str = Field(
+        default=RunStatus.QUEUED,
+        sa_type=Text,
+        nullable=False,
+        sa_column_kwargs={"server_default": RunStatus.QUEUED.value},
+    )
     dispatched: bool = Field(sa_type=Boolean, nullable=False)
     expected_bytes: int = counter()  # as it was counted for the account at submit
     token: int = counter()
@@ -178,22 +184,16 @@ class JobRun(SQLModel, table=True):
     created_at: datetime = created_at()
 
 
-LIVE_PHASES = ("intent", "unknown", "accepted", "delivered")
-
-
 class Attempt(SQLModel, table=True):
     """One try at a job, written before the provider is called. At most one per job is live: it has no end yet.
 
-    intent: the call may or may not have been made. unknown: the answer was lost and the job is reconciling. accepted: the
-    provider's own id is known. delivered: the provider has answered with the result, which is not ours yet; `delivered`
-    says where it is, what was used and what it cost. done, failed: over. abandoned: given up with its outcome unknown.
+    Its phases are `states.AttemptPhase`. In the phase of that name `delivered` says where the result is, what was used and
+    what it cost.
     """
 
     __tablename__ = "attempts"
     __table_args__ = (
-        CheckConstraint(
-            f"{in_list('phase', *LIVE_PHASES)} or {in_list('phase', 'done', 'failed', 'abandoned')}", name="phase"
-        ),
+        CheckConstraint(f"{in_list('phase', *LIVE_PHASES)} or {in_list('phase', *OVER_PHASES)}", name="phase"),
         CheckConstraint(f"({in_list('phase', *LIVE_PHASES)}) = (ended_at is null)", name="live"),
         CheckConstraint("(phase = 'delivered') = (delivered is not null)", name="delivered"),
         CheckConstraint("phase <> 'accepted' or provider_job_id is not null", name="accepted"),
@@ -229,7 +229,7 @@ class Asset(SQLModel, table=True):
     __tablename__ = "assets"
     __table_args__ = (
         UniqueConstraint("job_id", "index"),
-        CheckConstraint(in_list("status", "stored", "expired", "deleted"), name="status"),
+        CheckConstraint(in_list("status", *AssetStatus), name="status"),
         CheckConstraint("(status = 'stored') = (expired_at is null)", name="expired_at"),
         CheckConstraint("purged_at is null or status <> 'stored'", name="purged_at"),
         CheckConstraint("size_bytes > 0 and thumbnail_bytes >= 0 and length(sha256) = 32", name="bytes"),
@@ -250,7 +250,12 @@ class Asset(SQLModel, table=True):
     duration_ms: int | None = Field(default=None, sa_type=Integer, nullable=True)
     thumbnail_key: str | None = Field(default=None, sa_type=Text, nullable=True)
     thumbnail_bytes: int = counter()
-    status: str = Field(default="stored", sa_type=Text, nullable=False, sa_column_kwargs={"server_default": "stored"})
+    status: str = Field(
+        default=AssetStatus.STORED,
+        sa_type=Text,
+        nullable=False,
+        sa_column_kwargs={"server_default": AssetStatus.STORED.value},
+    )
     created_at: datetime = created_at()
     expires_at: datetime = Field(sa_column=Column(UTC_TIME, nullable=False))
     expired_at: datetime | None = moment()

@@ -17,6 +17,7 @@ from models.db import single
 from models.jobs import steps
 from models.jobs.clock import Pace
 from models.jobs.ending import AttemptEnd, Ending
+from models.jobs.states import UNANSWERED_PHASES, AttemptPhase, JobEnd
 from models.jobs.steps import Claim
 from workers.calls.call import Asking, key_of, live_of
 from workers.calls.routing import Wait
@@ -108,7 +109,7 @@ class Advance:
             case Next.FAIL:
                 with single() as conn:
                     code, message = steps.last_error(conn, hold.claim.job_id)
-                self._records.end(hold, Ending("failed", error_code=code, error_message=message))
+                self._records.end(hold, Ending(JobEnd.FAILED, error_code=code, error_message=message))
 
     # Beginning
 
@@ -268,13 +269,13 @@ class Advance:
             self._unknown(hold, "the provider does not know of the call yet")
             return
         attempt = AttemptEnd(
-            live.number, "failed", "never_began", "the call had not reached the provider", charged=False
+            live.number, AttemptPhase.FAILED, "never_began", "the call had not reached the provider", charged=False
         )
         self._records.put_back(hold, attempt, 0.0, attempt.error_message or "", next_route=live.route)
 
     def _let_go(self, hold: Hold, seconds: float, reason: str) -> None:
         """The question was not asked: it will be."""
-        if hold.claim.live is not None and hold.claim.live.phase in {"intent", "unknown"}:
+        if hold.claim.live is not None and hold.claim.live.phase in UNANSWERED_PHASES:
             self._records.unknown(hold, seconds, reason)
         else:
             self._records.wait(hold, seconds, reason)
@@ -285,19 +286,19 @@ class Advance:
         """
         claim, live = hold.claim, live_of(hold)
         unwanted = is_unwanted(claim)
-        if live.phase == "accepted":
+        if live.phase == AttemptPhase.ACCEPTED:
             self._records.wait(hold, pause or self._records.back_off(1), reason)
             return
         seconds = unknown_pause(claim, self._records.back_off(1))
         if seconds is not None and not unwanted:
             self._records.unknown(hold, seconds, reason)
             return
-        attempt = AttemptEnd(live.number, "abandoned", "outcome_unknown", reason[:1000])
+        attempt = AttemptEnd(live.number, AttemptPhase.ABANDONED, "outcome_unknown", reason[:1000])
         message = "the provider's answer was lost and it could not be asked in time"
         ending = (
-            Ending("canceled", attempt=attempt)
+            Ending(JobEnd.CANCELED, attempt=attempt)
             if unwanted
-            else Ending("failed", error_code="outcome_unknown", error_message=message, attempt=attempt)
+            else Ending(JobEnd.FAILED, error_code="outcome_unknown", error_message=message, attempt=attempt)
         )
         self._records.end(hold, ending, blind=True)
 
@@ -336,7 +337,11 @@ class Advance:
             self._records.wait(hold, self._records.back_off(1), f"its provider could not be asked: {lost}")
             return
         attempt = AttemptEnd(
-            live.number, "abandoned", ending.error_code or "canceled", "stopped at our request", cost_usd_micros=cost
+            live.number,
+            AttemptPhase.ABANDONED,
+            ending.error_code or "canceled",
+            "stopped at our request",
+            cost_usd_micros=cost,
         )
         self._records.end(hold, replace(ending, attempt=attempt), blind=True)
 
@@ -368,6 +373,6 @@ class Advance:
 def _stopped(claim: Claim) -> Ending:
     if claim.cancel_requested:
         charged = claim.live is not None and claim.entry.on_cancel == "charge"
-        return Ending("canceled", cost_credits=claim.price_credits if charged else 0)
+        return Ending(JobEnd.CANCELED, cost_credits=claim.price_credits if charged else 0)
     message = f"not done in {claim.entry.timeout_seconds} seconds"
-    return Ending("failed", error_code="timed_out", error_message=message)
+    return Ending(JobEnd.FAILED, error_code="timed_out", error_message=message)

@@ -13,6 +13,7 @@ from common.faultpoints import reached
 from models.catalogue import prices
 from models.jobs.ending import AttemptEnd, Ending, NewAsset
 from models.jobs.facts import Told
+from models.jobs.states import AttemptPhase, JobEnd
 from storage.media import UnusableResult
 from workers.calls.call import Asking, live_of
 from workers.leases import Hold, LeaseLost
@@ -38,8 +39,8 @@ class Collecting:
     def first(self, hold: Hold, delivered: Delivered) -> None:
         """An answer has come. If it names addresses that nobody could ask for again, these are written down first."""
         alone = delivered.is_alone()
-        hold.alone = alone or live_of(hold).phase != "accepted"
-        if not alone and live_of(hold).phase != "accepted" and not self._write_down(hold, delivered):
+        hold.alone = alone or live_of(hold).phase != AttemptPhase.ACCEPTED
+        if not alone and live_of(hold).phase != AttemptPhase.ACCEPTED and not self._write_down(hold, delivered):
             return
         if not self._is_unwanted(hold, delivered):
             self._collect(hold, delivered, Collector(hold, delivered.outputs, alone=alone))
@@ -64,7 +65,7 @@ class Collecting:
             return False
         live = live_of(hold)
         known_as = live.provider_job_id or delivered.provider_job_id
-        hold.claim = replace(hold.claim, live=live._replace(phase="delivered", provider_job_id=known_as))
+        hold.claim = replace(hold.claim, live=live._replace(phase=AttemptPhase.DELIVERED, provider_job_id=known_as))
         return True
 
     def _is_unwanted(self, hold: Hold, delivered: Delivered) -> bool:
@@ -72,14 +73,14 @@ class Collecting:
         claim = hold.claim
         if not (claim.cancel_requested or hold.stop.is_set()) or claim.entry.on_cancel != "refund":
             return False
-        self._records.end(hold, Ending("canceled", attempt=_done(hold, delivered)), lambda: self._records.deliver(hold, delivered))  # fmt: skip
+        self._records.end(hold, Ending(JobEnd.CANCELED, attempt=_done(hold, delivered)), lambda: self._records.deliver(hold, delivered))  # fmt: skip
         return True
 
     def _collect(self, hold: Hold, delivered: Delivered, collector: Collector, *, asked_again: bool = False) -> None:
         tries = 0
         while True:
             try:
-                if live_of(hold).phase == "delivered":
+                if live_of(hold).phase == AttemptPhase.DELIVERED:
                     collector.check()
                 assets = collector.collect()
             except LeaseLost:
@@ -110,7 +111,7 @@ class Collecting:
             self._later(hold, delivered, collector, error)
         elif held_too_long(hold.claim):
             self._lost(hold, delivered, error)
-        elif live_of(hold).phase == "accepted":  # it can be asked for again
+        elif live_of(hold).phase == AttemptPhase.ACCEPTED:  # it can be asked for again
             self._records.wait(hold, HOLD_PAUSE_SECONDS, f"its result is not stored yet: {error}")
         else:
             return False
@@ -134,13 +135,13 @@ class Collecting:
         False: it was asked before in this step, or cannot be, or does not answer with a result.
         """
         live = live_of(hold)
-        if asked_again or live.phase == "intent":
+        if asked_again or live.phase == AttemptPhase.INTENT:
             return False
         try:
             provider, request = self._asking.provider(live), self._asking.request(hold, begins=False)
             if live.provider_job_id is not None:
                 outcome = self._asking.called_back(hold, provider, request)
-                if not isinstance(outcome, Done) or live.phase == "delivered":
+                if not isinstance(outcome, Done) or live.phase == AttemptPhase.DELIVERED:
                     outcome = self._asking.asked(hold, provider, request)
             elif provider.recovery(request) == "idempotent":
                 outcome = self._asking.repeated(hold, provider)
@@ -167,7 +168,7 @@ class Collecting:
         if error.cut_off:
             if self._asked_again(hold, asked_again=asked_again):
                 return
-            if live_of(hold).phase == "accepted" and not asked_again:
+            if live_of(hold).phase == AttemptPhase.ACCEPTED and not asked_again:
                 self._later(hold, delivered, collector, error)
                 return
         cost = delivered.cost_usd_micros
@@ -183,7 +184,7 @@ class Collecting:
         """The result is there, and could not be collected: it is written down, and collected again later, to a limit."""
         if collector is not None:
             progress = replace(delivered, outputs=collector.outputs)
-            new = live_of(hold).phase != "delivered" or list(delivered.outputs) != collector.outputs
+            new = live_of(hold).phase != AttemptPhase.DELIVERED or list(delivered.outputs) != collector.outputs
             if new and not self._write_down(hold, progress):
                 return
         over, pause = collecting_is_over(hold.claim, fetching=isinstance(error, OutcomeUnknown | UnusableResult))
@@ -202,10 +203,10 @@ class Collecting:
     def _lost(self, hold: Hold, delivered: Delivered, error: Exception) -> None:
         cost, why = delivered.cost_usd_micros, storable(f"the result could not be had: {error}")
         attempt = AttemptEnd(
-            live_of(hold).number, "failed", "result_lost", why, charged=cost != 0, cost_usd_micros=cost,
+            live_of(hold).number, AttemptPhase.FAILED, "result_lost", why, charged=cost != 0, cost_usd_micros=cost,
             usage=dict(delivered.usage),
         )  # fmt: skip
-        self._records.end(hold, Ending("failed", error_code="result_lost", error_message=why, attempt=attempt))
+        self._records.end(hold, Ending(JobEnd.FAILED, error_code="result_lost", error_message=why, attempt=attempt))
 
     def _succeed(self, hold: Hold, delivered: Delivered, assets: list[NewAsset]) -> None:
         claim, stored = hold.claim, replace(delivered, outputs=assets)
@@ -218,7 +219,7 @@ class Collecting:
                 self._later(hold, stored, None, error)
             return
         ending = Ending(
-            "succeeded",
+            JobEnd.SUCCEEDED,
             cost_credits=cost,
             assets=assets,
             result_hours=claim.entry.result_hours,
@@ -230,5 +231,5 @@ class Collecting:
 def _done(hold: Hold, delivered: Delivered) -> AttemptEnd:
     cost = delivered.cost_usd_micros
     return AttemptEnd(
-        live_of(hold).number, "done", charged=bool(cost), cost_usd_micros=cost, usage=dict(delivered.usage)
+        live_of(hold).number, AttemptPhase.DONE, charged=bool(cost), cost_usd_micros=cost, usage=dict(delivered.usage)
     )

@@ -6,6 +6,7 @@ from enum import StrEnum
 from common import uptime
 from common.settings import settings
 from models.jobs.ending import NewAsset
+from models.jobs.states import UNANSWERED_PHASES, AttemptPhase
 from models.jobs.steps import Claim
 from storage.media import kind_of
 from workers.calls.routing import route_after
@@ -29,9 +30,9 @@ def next_step(claim: Claim) -> Next:
     if claim.begins:
         return Next.START
     phase = claim.live.phase if claim.live is not None else None
-    if phase == "delivered":
+    if phase == AttemptPhase.DELIVERED:
         return Next.COLLECT
-    if phase in {"intent", "unknown"}:
+    if phase in UNANSWERED_PHASES:
         return Next.RECOVER
     if claim.cancel_requested:
         return Next.CANCEL
@@ -83,7 +84,7 @@ def says_nothing(claim: Claim, phase: str, error: ProviderError) -> bool:
     """
     if claim.begins:
         return False  # nothing was begun before
-    if phase == "accepted":
+    if phase == AttemptPhase.ACCEPTED:
         # What has just been begun may not be known everywhere at its provider yet.
         return error.limited or (error.code == "unknown_job" and not is_quiet(claim))
     return error.limited or (error.refused_call and (error.retryable or error.elsewhere))

@@ -18,6 +18,7 @@ from models.db import single, transaction
 from models.jobs import ending, facts, steps, words
 from models.jobs.ending import AttemptEnd, Ended, Ending, NeedsTransaction, Unread
 from models.jobs.facts import Told
+from models.jobs.states import AttemptPhase, JobEnd, JobStatus
 from models.jobs.steps import Claim
 from workers.calls.call import Asking, live_of
 from workers.doorbell import ring, say, tell_soon
@@ -139,7 +140,7 @@ class Records:
         if isinstance(ended, Unread):
             ring([ended.ring])
             return None
-        reached("settled" if ending_.ended == "succeeded" else "failed")
+        reached("settled" if ending_.ended == JobEnd.SUCCEEDED else "failed")
         if ended is None:
             log.info("job %s: stale claim %s changed nothing", claim.job_id, claim.token)
             if fact is not None:
@@ -217,7 +218,7 @@ class Records:
         hold.alone = False
         self._asking.left(hold)
         _tell(claim, done)
-        if done.ended == "queued":
+        if done.ended == JobStatus.QUEUED:
             say(
                 claim.account_id,
                 "job.waiting",
@@ -229,7 +230,7 @@ class Records:
         """The attempt has failed: another follows, or the job has failed."""
         claim, live = hold.claim, live_of(hold)
         attempt = AttemptEnd(
-            live.number, "failed", error.code, error.message[:MESSAGE_CHARACTERS], charged=error.charged,
+            live.number, AttemptPhase.FAILED, error.code, error.message[:MESSAGE_CHARACTERS], charged=error.charged,
             cost_usd_micros=error.cost_usd_micros, usage=usage, refused=error.refused_call,
         )  # fmt: skip
         log.log(
@@ -240,7 +241,7 @@ class Records:
         if following is None:
             self.end(
                 hold,
-                Ending("failed", error_code=error.code, error_message=attempt.error_message, attempt=attempt),
+                Ending(JobEnd.FAILED, error_code=error.code, error_message=attempt.error_message, attempt=attempt),
                 lambda: self.fail_late(hold, attempt, None, spends_attempt=True),
             )
             return
