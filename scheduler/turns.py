@@ -12,6 +12,7 @@ from psycopg import Connection
 
 from common.errors import Busy, Unavailable
 from models.db import CommitUnknown, transaction
+from models.locks import lock_account
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Patience:
         try:
             with transaction() as conn:
                 conn.execute(f"set local lock_timeout = '{self._milliseconds}ms'")
-                conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
+                lock_account(conn, account_id)
                 yield conn
         except Busy:
             self._milliseconds = max(LEAST_PATIENCE_MS, self._milliseconds // 2)

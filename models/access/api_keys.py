@@ -40,6 +40,7 @@ from common.errors import InvalidInput, NotFound
 from common.settings import settings
 from models.access.scopes import SCOPES, Caller, Rate, Role, Scope
 from models.columns import counter, created_at, moment
+from models.locks import lock_account
 
 PREFIX = "hr_"
 ALPHABET = string.ascii_letters + string.digits
@@ -193,9 +194,9 @@ def looks_like_a_key(text: str) -> bool:
     return checksum(body[:RANDOM_CHARACTERS]) == body[RANDOM_CHARACTERS:]
 
 
-def lock_account(conn: Connection[Any], account_id: UUID) -> None:
+def _hold(conn: Connection[Any], account_id: UUID) -> None:
     """An account's keys change under its lock. Raises NotFound."""
-    if conn.execute("select 1 from accounts where id = %s for no key update", [account_id]).fetchone() is None:
+    if not lock_account(conn, account_id):
         raise NotFound(f"no account {account_id}")
 
 
@@ -206,7 +207,7 @@ def create(conn: Connection[Any], account_id: UUID, wanted: NewKey, *, origin: O
     Raises NotFound, InvalidInput that names the field and the limit.
     """
     _check(wanted)
-    lock_account(conn, account_id)
+    _hold(conn, account_id)
     row = conn.execute(
         "select count(*) from api_keys where account_id = %s and revoked_at is null", [account_id]
     ).fetchone()
@@ -312,7 +313,7 @@ def rotate(
 
     What the old key has made lives on, with the line. Raises NotFound where there is no such live key.
     """
-    lock_account(conn, account_id)
+    _hold(conn, account_id)
     old = standing(conn, account_id, key_id)
     if old is None:
         raise NotFound(f"no key {key_id}", param="id")
@@ -336,7 +337,7 @@ def revoke(conn: Connection[Any], key_id: UUID, *, account_id: UUID | None = Non
     ).fetchone()
     if row is None:
         raise NotFound(f"no key {key_id}", param="id")
-    lock_account(conn, row[0])  # or one of them might make another meanwhile
+    _hold(conn, row[0])  # or one of them might make another meanwhile
     conn.execute(
         """update api_keys set revoked_at = app_now()
             where account_id = %s and revoked_at is null and (id = %s or %s = any(makers))""",

@@ -15,6 +15,7 @@ from models.access.audit_log import By
 from models.access.scopes import Role
 from models.columns import counter, created_at, in_list, moment
 from models.credits import ledger
+from models.locks import lock_account
 
 
 class User(SQLModel, table=True):
@@ -123,7 +124,7 @@ def change_role(conn: Connection[Any], by: By, user_id: UUID, role: Role) -> Non
     account = conn.execute("select id from accounts where user_id = %s", [user_id]).fetchone()
     if account is not None and scopes.below(role, row[0]):
         # Under the lock: a key that is being made with the old role is there then, and one made later sees the new role.
-        api_keys.lock_account(conn, account[0])
+        lock_account(conn, account[0])
         api_keys.revoke_beyond(conn, account[0], scopes.scopes_of(role))
 
 

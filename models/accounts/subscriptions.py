@@ -20,6 +20,7 @@ from common.settings import settings
 from models.columns import UTC_TIME, created_at, in_list, moment
 from models.credits import ledger
 from models.events import events
+from models.locks import read_locked
 
 INTERVALS = {"monthly": 1, "yearly": 12}
 MAX_MONTHS = 1200  # a hundred years from the start, far within what a date can hold
@@ -82,7 +83,7 @@ def subscribe(conn: Connection[Any], account_id: UUID, plan_id: str, interval: s
     """
     if interval not in INTERVALS:
         raise InvalidRequest(f"interval is one of {', '.join(INTERVALS)}", param="interval")
-    locked = conn.execute("select app_now() from accounts where id = %s for no key update", [account_id]).fetchone()
+    locked = read_locked(conn, account_id, "app_now()")
     if locked is None:
         raise NotFound(f"no account {account_id}")
     now: datetime = locked[0]

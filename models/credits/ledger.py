@@ -26,6 +26,7 @@ from common.errors import InvalidRequest, NotFound
 from common.settings import settings
 from models.columns import created_at, in_list, moment
 from models.events import events
+from models.locks import read_locked
 
 MAX_GRANT = 10**15  # credits: however many grants an account gets, their sum fits its column
 GRANT_KINDS = ("signup", "plan", "purchase", "gift", "goodwill")
@@ -192,8 +193,7 @@ def grant(
     """
     if not 1 <= amount <= MAX_GRANT:
         raise InvalidRequest(f"a grant has 1 to {MAX_GRANT} credits, not {amount}", param="amount")
-    found = conn.execute("select available, reserved, debt from accounts where id = %s for no key update", [account_id])
-    account = found.fetchone()
+    account = read_locked(conn, account_id, "a.available, a.reserved, a.debt")
     if account is None:
         raise NotFound(f"no account {account_id}")
     available, reserved, debt = account
@@ -292,10 +292,9 @@ def _one(conn: Connection[Any], statement: str, values: Sequence[Any]) -> tuple[
 
 
 def _locked_sums(conn: Connection[Any], account_id: UUID) -> tuple[int, int]:
-    available, reserved = _one(
-        conn, "select available, reserved from accounts where id = %s for no key update", [account_id]
-    )
-    return available, reserved
+    sums = read_locked(conn, account_id, "a.available, a.reserved")
+    assert sums is not None  # noqa: S101 - a grant's account is held by a foreign key
+    return sums[0], sums[1]
 
 
 def enter(

@@ -22,6 +22,7 @@ from models.access.audit_log import By
 from models.columns import counter, created_at, moment
 from models.events import events
 from models.events.notifications import MAX_BODY, MAX_TITLE
+from models.locks import lock_accounts
 
 log = logging.getLogger(__name__)
 
@@ -152,11 +153,9 @@ def _tell_missed(conn: Connection[Any], limit: int) -> int:
 
 def _tell_each(conn: Connection[Any], accounts: Sequence[UUID], title: str, body: str) -> list[UUID]:
     """Tell accounts, locked in the order of their ids, as everywhere. Returns those that could not be told now."""
-    locked = conn.execute(
-        "select id from accounts where id = any(%s) order by id for no key update skip locked", [sorted(accounts)]
-    ).fetchall()
-    missed = set(accounts) - {row[0] for row in locked}
-    for (account_id,) in locked:
+    locked = lock_accounts(conn, accounts, skip_locked=True)
+    missed = set(accounts) - locked
+    for account_id in sorted(locked):
         try:
             with conn.transaction():  # a savepoint
                 events.add(conn, account_id, "announcement", {"title": title, "body": body})

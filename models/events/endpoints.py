@@ -23,6 +23,7 @@ from common.errors import EndpointDisabled, EndpointLimit, InvalidInput, NotFoun
 from common.sealing import seal, unseal
 from common.settings import settings
 from models.columns import created_at, moment
+from models.locks import lock_account
 
 MAX_URL_CHARACTERS = 2048
 MAX_DESCRIPTION_CHARACTERS = 200
@@ -135,7 +136,7 @@ def create(
 ) -> tuple[Endpoint, str]:
     """Make an endpoint. Returns it with its secret, which is shown this once. Raises EndpointLimit, InvalidInput."""
     checked_url(url)
-    _lock(conn, account_id)
+    lock_account(conn, account_id)
     count = conn.execute("select count(*) from webhook_endpoints where account_id = %s", [account_id]).fetchone()
     if count and count[0] >= settings().webhook_endpoints_max:
         raise EndpointLimit(f"an account has at most {settings().webhook_endpoints_max} webhook endpoints")
@@ -181,7 +182,7 @@ def change(
     """Change what is given. Switching it on forgets why it was off. Raises NotFound, InvalidInput."""
     if url is not None:
         checked_url(url)
-    _lock(conn, account_id)
+    lock_account(conn, account_id)
     row = conn.execute(
         f"""update webhook_endpoints e set url = coalesce(%(url)s, url), events = coalesce(%(events)s, events),
                    description = coalesce(%(description)s, description), enabled = coalesce(%(enabled)s, enabled),
@@ -202,7 +203,7 @@ def change(
 
 def remove(conn: Connection[Any], account_id: UUID, endpoint_id: UUID) -> None:
     """Forget an endpoint. What waits to be sent there is given up by the sender. Raises NotFound."""
-    _lock(conn, account_id)
+    lock_account(conn, account_id)
     removed = conn.execute("delete from webhook_endpoints where id = %s and account_id = %s", [endpoint_id, account_id])
     if not removed.rowcount:
         raise NotFound(f"no webhook {endpoint_id}", param="id")
@@ -278,7 +279,3 @@ def keep_flag(conn: Connection[Any], account_id: UUID) -> None:
              select 1 from webhook_endpoints e where e.account_id = a.id and e.enabled) where id = %s""",
         [account_id],
     )
-
-
-def _lock(conn: Connection[Any], account_id: UUID) -> None:
-    conn.execute("select 1 from accounts where id = %s for no key update", [account_id])

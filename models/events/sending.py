@@ -18,6 +18,7 @@ from psycopg import Connection
 from common.links import url_of
 from common.settings import settings
 from models.events import endpoints, events
+from models.locks import lock_account
 
 LOG_ENTRIES = 20  # kept of one delivery
 LOG_CHARACTERS = 4096  # of each text in an entry
@@ -213,7 +214,7 @@ def record(conn: Connection[Any], line: Line, parcel: Parcel, outcome: Outcome) 
     """
     reason = _reason_to_disable(conn, parcel, outcome)
     if reason:
-        conn.execute("select 1 from accounts where id = %s for no key update", [parcel.account_id])
+        lock_account(conn, parcel.account_id)
     if not _hold(conn, line):
         return False
     pending = not outcome.delivered and outcome.again_after is not None and not outcome.gone

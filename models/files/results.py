@@ -14,6 +14,7 @@ from models import db
 from models.events import deliveries
 from models.files.states import AssetStatus
 from models.files.sweeping import Purgeable, Swept
+from models.locks import locking
 
 
 class Result(NamedTuple):
@@ -65,8 +66,7 @@ def expire(conn: Connection[Any], limit: int, only: UUID | None = None, without:
         f"""with due as materialized (
              select id, account_id from assets where {_DUE} order by expires_at limit %(limit)s
            ), free as materialized (
-             select a.id from accounts a where a.id = any(array(select distinct account_id from due))
-              order by a.id for no key update skip locked
+             {locking("a.id", which="a.id = any(array(select distinct account_id from due))", skip_locked=True)}
            ), gone as (
              update assets s set status = 'expired', expired_at = app_now() from due join free on free.id = due.account_id
               where s.id = due.id and s.status = 'stored' and s.expires_at <= app_now()

@@ -15,6 +15,7 @@ from common.settings import settings
 from models.columns import MAX_INTEGER, UTC_TIME, created_at, in_list, moment, within
 from models.files.states import AssetStatus
 from models.files.sweeping import Purgeable, Swept
+from models.locks import lock_account, lock_accounts, read_locked
 
 
 class Upload(SQLModel, table=True):
@@ -102,11 +103,13 @@ def id_of(given: str) -> UUID | None:
 
 def check_room(conn: Connection[Any], account_id: UUID, size_bytes: int, *, lock: bool = False) -> None:
     """Raises StorageQuotaExceeded where an account has no room for so many bytes more."""
-    row = conn.execute(
-        f"""select a.storage_bytes, p.storage_quota_bytes from accounts a join plans p on p.id = a.plan_id
-             where a.id = %s {"for no key update of a" if lock else ""}""",
-        [account_id],
-    ).fetchone()
+    columns = "a.storage_bytes, p.storage_quota_bytes"
+    if lock:
+        row = read_locked(conn, account_id, columns, plan=True)
+    else:
+        row = conn.execute(
+            f"select {columns} from accounts a join plans p on p.id = a.plan_id where a.id = %s", [account_id]
+        ).fetchone()
     if row is None:
         raise NotFound("there is no such account")
     used, quota = row
@@ -203,7 +206,7 @@ def page(conn: Connection[Any], account_id: UUID, *, before: UUID | None, limit:
 
 def delete(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> None:
     """Mark an upload deleted and give its storage back; the scheduler deletes the object. Raises NotFound."""
-    conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
+    lock_account(conn, account_id)
     row = conn.execute(
         f"""update uploads set status = 'deleted', expired_at = app_now()
              where id = %s and account_id = %s and {_ALIVE} returning size_bytes""",
@@ -229,10 +232,7 @@ def expire(conn: Connection[Any], limit: int, only: UUID | None = None, without:
     if not due:
         return Swept(0)
     accounts = {row[1] for row in due}
-    locked = conn.execute(
-        "select id from accounts where id = any(%s) order by id for no key update skip locked", [sorted(accounts)]
-    ).fetchall()
-    free = {row[0] for row in locked}
+    free = lock_accounts(conn, accounts, skip_locked=True)
     row = conn.execute(
         """with gone as (
              update uploads set status = 'expired', expired_at = app_now()

@@ -11,6 +11,7 @@ from common.settings import settings
 from models.events.endpoints import keep_flag
 from models.jobs.cancel import cancel
 from models.jobs.dispatch import Ring
+from models.locks import lock_account
 
 MAX_JOBS = 100  # per transaction: a webhook's sender waits 15 s, and each cancel is about 2 ms; a duty does the rest
 MAX_FILES = 5000
@@ -26,7 +27,7 @@ def shut_out(conn: Connection[Any], account_id: UUID) -> None:
     """Erase what somebody who is banned or deleted has left with us that opens doors elsewhere: their keys at providers.
     Attempts under way keep theirs until they end, since only with it can they be asked for or called off.
     """
-    conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
+    lock_account(conn, account_id)
     conn.execute("delete from provider_keys where account_id = %s", [account_id])
 
 

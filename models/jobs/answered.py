@@ -17,6 +17,7 @@ from common.errors import IdempotencyMismatch
 from common.sealing import seal, unseal
 from common.settings import settings
 from models.columns import created_at
+from models.locks import lock_account
 
 PURPOSE = "answers"
 
@@ -39,7 +40,7 @@ def begin(conn: Connection[Any], account_id: UUID, key: str, body_hash: bytes) -
     the second waits here for the first.
     """
     # The account first, as in every order of locks; whatever makes something locks it in any case. A statement of its own.
-    conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
+    lock_account(conn, account_id)
     return find(conn, account_id, key, body_hash)
 
 

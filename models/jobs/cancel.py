@@ -11,6 +11,7 @@ from models import db
 from models.jobs.dispatch import Ring
 from models.jobs.ending import Ending, end
 from models.jobs.states import JobEnd
+from models.locks import lock_account
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ def cancel(conn: Connection[Any], job_id: UUID, *, account_id: UUID | None = Non
     if found is None or (account_id is not None and found[0] != account_id):
         raise NotFound(f"no job {job_id}", param="id")
     owner: UUID = found[0]
-    conn.execute("select 1 from accounts where id = %s for no key update", [owner])
+    lock_account(conn, owner)
     run = conn.execute("select lease_owner from job_runs where job_id = %s for update", [job_id]).fetchone()
     if run is None:
         ended = conn.execute("select ended from jobs where id = %s", [job_id]).fetchone()

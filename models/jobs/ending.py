@@ -18,6 +18,7 @@ from models.credits import ledger
 from models.jobs import words
 from models.jobs.dispatch import Ring, dispatch
 from models.jobs.states import AttemptPhase, JobEnd, JobStatus
+from models.locks import lock_account, read_locked
 
 
 def _bound(made: object, most: int, *names: str, least: int = 0) -> None:
@@ -177,7 +178,7 @@ def end_blindly(
 
     None: the claim is stale. In a transaction of its own.
     """
-    conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
+    lock_account(conn, account_id)
     row = conn.execute(
         """update job_runs r set lease_owner = null, wake_at = app_now(), rings = 0
             where r.job_id = %s and r.token = %s and (r.called_back or exists (
@@ -210,7 +211,7 @@ def put_back(
     account's other jobs of this model need not be tried before this one. A job that is to be canceled is not put back: it
     ends here, refunded. No pause goes past the time limit.
     """
-    locked = conn.execute("select event_number from accounts where id = %s for no key update", [account_id]).fetchone()
+    locked = read_locked(conn, account_id, "a.event_number")
     run = conn.execute(
         "select cancel_requested_at is not null from job_runs where job_id = %s and token = %s for update",
         [job_id, token],

@@ -10,6 +10,7 @@ from psycopg import Connection
 from common.settings import settings
 from models.credits import ledger as credits
 from models.jobs.states import RUNS_SEEN_AS, JobEnd, JobStatus
+from models.locks import lock_accounts
 
 
 class JobRow(NamedTuple):
@@ -145,10 +146,7 @@ def balance(conn: Connection[Any], account_id: UUID) -> Balance:
     lapsed = conn.execute(
         "select 1 from grants where account_id = %s and open and expires_at <= app_now() limit 1", [account_id]
     ).fetchone()
-    if (
-        lapsed
-        and conn.execute("select 1 from accounts where id = %s for no key update skip locked", [account_id]).fetchone()
-    ):
+    if lapsed and lock_accounts(conn, [account_id], skip_locked=True):
         credits.expire_lapsed(conn, [account_id])
     row = conn.execute(
         """select a.available - (select coalesce(sum(g.remaining), 0)::bigint from grants g

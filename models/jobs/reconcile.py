@@ -10,6 +10,7 @@ from common.errors import NotFound
 from models.jobs.ending import AttemptEnd, Ending, end, put_back
 from models.jobs.rescues import GivenUp, slot_of
 from models.jobs.states import AttemptPhase, JobEnd
+from models.locks import lock_account
 
 
 class Parked(NamedTuple):
@@ -44,7 +45,7 @@ def decide(conn: Connection[Any], job_id: UUID, *, again: bool) -> GivenUp:
     """
     owner = conn.execute("select account_id from job_runs where job_id = %s", [job_id]).fetchone()
     if owner is not None:
-        conn.execute("select 1 from accounts where id = %s for no key update", [owner[0]])
+        lock_account(conn, owner[0])
     run = conn.execute(
         """select r.token, a.number, a.provider, a.own_key is not null from job_runs r
              join attempts a on a.job_id = r.job_id and a.ended_at is null

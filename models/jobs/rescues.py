@@ -10,6 +10,7 @@ from models.catalogue import provider_keys
 from models.catalogue.providers import BUILT_IN
 from models.jobs.ending import AttemptEnd, Ended, Ending, end
 from models.jobs.states import AttemptPhase, JobEnd
+from models.locks import lock_account
 
 
 class Slot(NamedTuple):
@@ -41,7 +42,7 @@ def give_up(conn: Connection[Any], account_id: UUID, job_id: UUID, token: int) -
     worker is lost (`result_lost`); of anything else nobody knows (`worker_lost`).
     """
     # The account first, then the run: the lapsed lease is checked again under both locks.
-    conn.execute("select 1 from accounts where id = %s for no key update", [account_id])
+    lock_account(conn, account_id)
     lapsed = conn.execute(
         """select 1 from job_runs where job_id = %s and token = %s and lease_owner is not null
               and wake_at <= app_now() for update""",

@@ -19,6 +19,7 @@ from models.access import budgets
 from models.credits import ledger
 from models.events import deliveries
 from models.jobs.admission import AccountState, Answer, Counts, Locked, Order, Writes, decide
+from models.locks import locking
 
 
 def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False) -> list[Answer]:
@@ -43,12 +44,11 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
     return answers
 
 
-_LOCK = """
-select a.id, a.available, a.reserved, a.debt, a.slots_in_use, a.event_number, a.storage_bytes, a.expected_bytes,
-       p.slots, p.storage_quota_bytes, p.credit_price_usd_micros, p.markup_bp, a.has_webhooks, app_now(),
-       p.daily_text_jobs
-  from accounts a join plans p on p.id = a.plan_id
- where a.id = any(%s) order by a.id for no key update of a"""
+# In the order of AccountState's fields.
+_READ = (
+    "a.id, a.available, a.reserved, a.debt, a.slots_in_use, a.event_number, a.storage_bytes, a.expected_bytes, p.slots,"
+    " p.storage_quota_bytes, p.credit_price_usd_micros, p.markup_bp, a.has_webhooks, app_now(), p.daily_text_jobs"
+)
 # A later statement than the lock: in the same one, the grants would be seen as they were before the lock was had.
 _GRANTS = """
 select account_id, id, remaining, expires_at <= app_now() from grants
@@ -56,9 +56,8 @@ select account_id, id, remaining, expires_at <= app_now() from grants
 
 
 def _lock_accounts(conn: Connection[Any], ids: list[UUID], *, wait: bool) -> dict[UUID, AccountState]:
-    lock = _LOCK if wait else _LOCK + " skip locked"
     with conn.pipeline():
-        locked = conn.execute(lock, [ids])
+        locked = conn.execute(locking(_READ, plan=True, skip_locked=not wait), [ids])
         granted = conn.execute(_GRANTS, [ids])
     accounts = {row[0]: AccountState(*row[1:]) for row in locked.fetchall()}
     lapsed = False
