@@ -85,16 +85,26 @@ def holder() -> psycopg.Connection[tuple[object, ...]]:
     return psycopg.connect(settings().database_url)
 
 
+def waits() -> bool:
+    return bool(rows("select 1 from pg_stat_activity where wait_event_type = 'Lock'"))
+
+
 @pytest.mark.usefixtures("database")
 def test_several_are_locked_in_the_order_of_their_ids_whatever_order_they_are_named_in() -> None:
     first, second, third = sorted(account() for _ in range(3))
-    with holder() as other, transaction() as conn:
+
+    def lock_all() -> set[UUID]:
+        with transaction() as conn:
+            return locks.lock_accounts(conn, [third, second, first])
+
+    with ThreadPoolExecutor(1) as threads, holder() as other:
         locks.lock_account(other, second)
-        conn.execute("set local lock_timeout = '50ms'")
-        with pytest.raises(psycopg.errors.LockNotAvailable), conn.transaction():
-            locks.lock_accounts(conn, [third, second, first])
-        # It was stopped at the second: the third was never taken, so nobody who goes by the same order waits for it.
-        assert locks.lock_accounts(other, [third], skip_locked=True) == {third}
+        late = threads.submit(lock_all)
+        eventually(waits, what="a wait")
+        with transaction() as conn:  # it waits for the second with the first in its hands, and not the third
+            assert locks.lock_accounts(conn, [first, third], skip_locked=True) == {third}
+        other.commit()
+        assert late.result() == {first, second, third}
 
 
 @pytest.mark.usefixtures("database")
@@ -118,7 +128,7 @@ def test_what_is_read_with_the_lock_is_what_was_committed_while_it_was_waited_fo
         locks.lock_account(other, who)
         other.execute("update accounts set storage_bytes = 7")
         late = threads.submit(read)
-        eventually(lambda: bool(rows("select 1 from pg_stat_activity where wait_event_type = 'Lock'")), what="a wait")
+        eventually(waits, what="a wait")
         other.commit()
         assert late.result() == (7, "free")
 
