@@ -286,11 +286,12 @@ def _doctor_database() -> str:
 
 
 def _doctor_schema() -> str:
+    from models.schema.functions import described
     from models.schema.migrations import differences
 
     found = differences()
     if found:
-        raise RuntimeError(f"the schema differs from the code in {len(found)} places: run `headrace migrate`")
+        raise RuntimeError(described(found))
     return "up to date"
 
 
