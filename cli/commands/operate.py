@@ -30,7 +30,7 @@ from models.jobs import cancel as canceling
 from models.jobs import dispatch, reads, submit
 from models.jobs.admission import Accepted, Order
 from models.jobs.states import JobStatus
-from models.schema import prepare
+from models.schema import migrations, prepare
 from storage.s3 import StorageError, storage
 from workers.calls import limits as pressure
 from workers.doorbell import ring
@@ -41,8 +41,17 @@ Account = Annotated[UUID, typer.Option("--account", "-a", help="An account's id.
 
 
 @app.command()
-def migrate(as_json: bool = JsonFlag) -> None:
+def migrate(
+    pre: Annotated[
+        bool,
+        typer.Option("--pre", help="Only what processes of the release before can live with: run it before a deploy."),
+    ] = False,
+    as_json: bool = JsonFlag,
+) -> None:
     """Bring the schema up to date; load the plans, and the standard catalogue into an empty one."""
+    if pre:
+        show([{"schema": migrations.upgrade(before_post=True) or "empty"}], as_json=as_json)
+        return
     changes = prepare.prepare()
     show([{"model": name, "change": change} for name, change in changes.items()], as_json=as_json, empty="up to date")
 
@@ -287,11 +296,12 @@ def _doctor_database() -> str:
 
 
 def _doctor_schema() -> str:
+    from models.schema.functions import described
     from models.schema.migrations import differences
 
     found = differences()
     if found:
-        raise RuntimeError(f"the schema differs from the code in {len(found)} places: run `headrace migrate`")
+        raise RuntimeError(described(found))
     return "up to date"
 
 

@@ -1,4 +1,4 @@
-"""Deliveries: telling one receiver of one event. Written with the event (deliver_events.sql), sent by
+"""Deliveries: telling one receiver of one event. Written with the event (deliver_events_v1.sql), sent by
 `workers.deliver`, kept as the log that customers read.
 """
 
@@ -136,8 +136,12 @@ _LOGGED = ", ".join(Logged._fields)
 def deliver_range(conn: Connection[Any], ranges: Mapping[UUID, tuple[int, int]]) -> None:
     """Write the deliveries of the events that this transaction told, as account → numbers (after, up to)."""
     conn.execute(
-        "select deliver_events(%s::uuid[], %s::bigint[], %s::bigint[])",
-        [list(ranges), [each[0] for each in ranges.values()], [each[1] for each in ranges.values()]],
+        "select deliver_events_v1(p_accounts => %(accounts)s, p_after => %(after)s, p_to => %(to)s)",
+        {
+            "accounts": list(ranges),
+            "after": [each[0] for each in ranges.values()],
+            "to": [each[1] for each in ranges.values()],
+        },
     )
 
 

@@ -142,25 +142,37 @@ def end(
     return Ended(JobStatus(ended), [Ring(UUID(job), queue) for job, queue in rings or []], event_number)
 
 
-_END = f"select outcome, ended, event_number, rings, revoked from end_job({', '.join(['%s'] * 21)})"
+_END = """
+select outcome, ended, event_number, rings, revoked from end_job_v1(
+  p_account => %(account)s, p_job => %(job)s, p_token => %(token)s, p_alone => %(alone)s, p_ended => %(ended)s,
+  p_cost => %(cost)s, p_on_cancel => %(on_cancel)s, p_error_code => %(error_code)s, p_error_message => %(error_message)s,
+  p_result_hours => %(result_hours)s, p_grace_hours => %(grace_hours)s, p_ring_again => %(ring_again)s,
+  p_number => %(number)s, p_phase => %(phase)s, p_attempt_error_code => %(attempt_error_code)s,
+  p_attempt_error_message => %(attempt_error_message)s, p_charged => %(charged)s,
+  p_cost_usd_micros => %(cost_usd_micros)s, p_usage => %(usage)s, p_assets => %(assets)s, p_extra => %(extra)s)"""
 
 
 def _values(
     account_id: UUID, job_id: UUID, ending: Ending, token: int | None, on_cancel: str, *, alone: bool
-) -> list[Any]:
+) -> dict[str, Any]:
     attempt, code, message = ending.attempt, ending.error_code, ending.error_message
     if code is not None:  # the job and its event are the customer's to read; the attempt keeps what was really said
         code, message = words.failure(code, message)
-    return [
-        account_id, job_id, token, alone, ending.ended, ending.cost_credits, on_cancel, code, message, ending.result_hours or settings().result_hours, settings().grant_grace_hours,
-        settings().ring_again_seconds,
-        *(
-            (attempt.number, attempt.phase, attempt.error_code, attempt.error_message, attempt.charged,
-             attempt.cost_usd_micros, Jsonb(attempt.usage) if attempt.usage else None)
-            if attempt else [None] * 7
-        ),
-        Jsonb([_asset(asset) for asset in ending.assets]) if ending.assets else None, Jsonb(ending.extra),
-    ]  # fmt: skip
+    return {
+        "account": account_id, "job": job_id, "token": token, "alone": alone, "ended": ending.ended,
+        "cost": ending.cost_credits, "on_cancel": on_cancel, "error_code": code, "error_message": message,
+        "result_hours": ending.result_hours or settings().result_hours, "grace_hours": settings().grant_grace_hours,
+        "ring_again": settings().ring_again_seconds,
+        "number": attempt.number if attempt else None,
+        "phase": attempt.phase if attempt else None,
+        "attempt_error_code": attempt.error_code if attempt else None,
+        "attempt_error_message": attempt.error_message if attempt else None,
+        "charged": attempt.charged if attempt else None,
+        "cost_usd_micros": attempt.cost_usd_micros if attempt else None,
+        "usage": Jsonb(attempt.usage) if attempt and attempt.usage else None,
+        "assets": Jsonb([_asset(asset) for asset in ending.assets]) if ending.assets else None,
+        "extra": Jsonb(ending.extra),
+    }  # fmt: skip
 
 
 def _asset(a: NewAsset) -> dict[str, Any]:

@@ -192,5 +192,5 @@ class Boundary:
             each.join()
 
 
-WRITING = re.compile(r"\b(insert|update|delete|end_job)\b", re.IGNORECASE)
-FACT = re.compile(r"\b(attempts|end_job)\b", re.IGNORECASE)
+WRITING = re.compile(r"\b(insert|update|delete|end_job_v\d+)\b", re.IGNORECASE)
+FACT = re.compile(r"\b(attempts|end_job_v\d+)\b", re.IGNORECASE)

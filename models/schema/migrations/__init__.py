@@ -1,4 +1,8 @@
-"""Schema migrations: `upgrade`, `downgrade` and `differences`, over any SQLAlchemy connection URL."""
+"""Schema migrations: `upgrade`, `downgrade` and `differences`, over any SQLAlchemy connection URL.
+
+Each version file says with `deploy` when it may run: `pre`, while processes of the release before still work, or `post`,
+once none of them does.
+"""
 
 import re
 from collections.abc import Iterator
@@ -10,15 +14,14 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
 from models import connecting
 from models.db import with_settings
+from models.schema import functions
 from models.schema.tables import metadata
-
-# Hot verbs that are one function each; what they call comes first.
-FUNCTIONS = sorted(Path(__file__).parents[2].rglob("*.sql"), key=lambda path: path.name)
 
 # A month of a partitioned table is made by the scheduler, not by a migration.
 _PARTITION = re.compile(r"^(events|deliveries)_\d{4}_\d{2}")
@@ -51,30 +54,59 @@ def _config(connection: Connection) -> Config:
     return config
 
 
-def upgrade(revision: str = "head") -> None:
-    """Bring the database's schema up to date; does nothing when it is."""
+def upgrade(revision: str = "head", *, before_post: bool = False) -> str | None:
+    """Bring the database's schema up to date; does nothing when it is. Returns its revision.
+
+    `before_post` stops before the first migration that processes of the release before could not live with.
+    """
     with _connection() as connection:
-        command.upgrade(_config(connection), revision)
-        if revision == "head":  # functions have no versions of their own: the newest replaces what is there
-            for path in FUNCTIONS:
-                connection.exec_driver_sql(path.read_text().replace("%", "%%"))
+        config = _config(connection)
+        target = _last_before_post(config, connection) if before_post else revision
+        if target is not None:
+            command.upgrade(config, target)
+        return _put_functions(config, connection)
 
 
 def downgrade(revision: str = "base") -> None:
-    """Take the schema back to an older revision. Loses data."""
+    """Take the schema back to an older revision, its functions included. Loses data."""
     with _connection() as connection:
-        for path in FUNCTIONS:
-            connection.execute(text(f"drop function if exists {path.stem}"))
-        command.downgrade(_config(connection), revision)
+        config = _config(connection)
+        command.downgrade(config, revision)
+        _put_functions(config, connection)
 
 
 def differences() -> list[Any]:
-    """What the tables in the code have that the database has not, or the other way round. Empty: `alembic check` is clean."""
+    """What the tables and functions in the code have that the database has not, or the other way round. Empty:
+    `alembic check` is clean.
+    """
     with _connection() as connection:
         context = MigrationContext.configure(
             connection, opts={"include_object": include_object, "compare_type": True, "compare_server_default": True}
         )
-        return list(compare_metadata(context, metadata))
+        scripts = ScriptDirectory.from_config(_config(connection))
+        wanted = functions.belonging(scripts, scripts.get_current_head())
+        return [
+            *compare_metadata(context, metadata),
+            *functions.differences(connection, wanted, functions.known(scripts)),
+        ]
+
+
+def _put_functions(config: Config, connection: Connection) -> str | None:
+    """Give the database the functions of the revision that it has. Returns that."""
+    scripts = ScriptDirectory.from_config(config)
+    current = MigrationContext.configure(connection).get_current_revision()
+    functions.put(connection, functions.belonging(scripts, current), functions.known(scripts))
+    return current
+
+
+def _last_before_post(config: Config, connection: Connection) -> str | None:
+    """The newest revision that can be had without a post-deploy migration; None: a database without any."""
+    current = MigrationContext.configure(connection).get_current_revision()
+    for script in reversed(list(ScriptDirectory.from_config(config).iterate_revisions("head", current or "base"))):
+        if script.module.deploy == "post":
+            break
+        current = script.revision
+    return current
 
 
 def revision(message: str) -> None:

@@ -10,6 +10,11 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
+# "post" where processes of the release before cannot live with it: it runs once they are gone (CONTRIBUTING.md).
+deploy = "pre"
+# SQL functions that come with this revision, and those that nobody calls any more.
+functions = ()
+retires = ()
 
 
 def upgrade() -> None:

@@ -11,6 +11,8 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+deploy = "pre"
+functions = ("app_now", "refuse_change", "refuse_older_token")
 
 APP_NOW = """
 create function app_now() returns timestamptz language sql stable parallel safe as $$

@@ -11,6 +11,7 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+deploy = "pre"
 
 
 def upgrade() -> None:

@@ -11,6 +11,7 @@ revision = "0009"
 down_revision = "0008"
 branch_labels = None
 depends_on = None
+deploy = "pre"
 
 OLD_LIVE = "phase in ('intent', 'accepted', 'unknown')"
 LIVE = "phase in ('intent', 'unknown', 'accepted', 'delivered')"

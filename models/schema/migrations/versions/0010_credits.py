@@ -10,6 +10,8 @@ revision = "0010"
 down_revision = "0009"
 branch_labels = None
 depends_on = None
+deploy = "pre"
+functions = ("refuse_unsettled",)
 
 # A refunded job's lots said null, which was read as "still held". Those of living jobs stay null.
 SETTLED = """

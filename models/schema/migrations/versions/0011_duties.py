@@ -10,6 +10,7 @@ revision = "0011"
 down_revision = "0010"
 branch_labels = None
 depends_on = None
+deploy = "pre"
 
 FORGOTTEN = (("api_keys", "revoked_at"), ("api_keys", "expires_at"), ("uploads", "purged_at"))
 

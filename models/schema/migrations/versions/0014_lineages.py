@@ -10,6 +10,8 @@ revision = "0014"
 down_revision = "0013"
 branch_labels = None
 depends_on = None
+deploy = "pre"
+functions = ("dispatch_account", "deliver_events", "end_job")
 
 
 def upgrade() -> None:
