@@ -250,7 +250,7 @@ class _Network(httpcore.NetworkBackend):
         host: str,
         port: int,
         timeout: float | None = None,  # noqa: ARG002 - ours is one deadline for all
-        local_address: str | None = None,  # noqa: ARG002
+        local_address: str | None = None,  # noqa: ARG002 - httpcore gives it; we bind to none
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         failure: Exception = httpcore.ConnectError(f"no address of {host}")
@@ -271,14 +271,14 @@ class _Stream(httpcore.NetworkStream):
     def __init__(self, inner: httpcore.NetworkStream, deadline: _Deadline, max_bytes: int) -> None:
         self._inner, self._deadline, self._max_bytes, self._left = inner, deadline, max_bytes, max_bytes
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - as above
         data = self._inner.read(max_bytes, self._deadline.left())
         self._left -= len(data)
         if self._left < 0:
             raise _too_large(self._max_bytes)
         return data
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - as above
         # Not the inner stream's own write: that gives each packet the whole time again.
         sock, view = self._inner.get_extra_info("socket"), memoryview(buffer)
         try:
@@ -297,7 +297,7 @@ class _Stream(httpcore.NetworkStream):
         self,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002
+        timeout: float | None = None,  # noqa: ARG002 - as above
     ) -> httpcore.NetworkStream:
         secured = self._inner.start_tls(ssl_context, server_hostname, self._deadline.left())
         return _Stream(secured, self._deadline, self._max_bytes)

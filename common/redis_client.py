@@ -32,8 +32,8 @@ def redis_client(url: str, *, timeout_seconds: float, connect_seconds: float = 2
     if place.sentinels is None:
         return Redis(**given)
     asked = {**_of_sentinels(place), "socket_timeout": SENTINEL_SECONDS, "retry": Retry(NoBackoff(), 0)}
-    sentinels = Sentinel(list(place.sentinels.hosts), sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
-    found: Redis = sentinels.master_for(place.sentinels.service, redis_class=_Followed, **given)  # type: ignore[no-untyped-call]
+    sentinels = Sentinel(list(place.sentinels.hosts), sentinel_kwargs=asked)  # type: ignore[no-untyped-call]  # redis-py
+    found: Redis = sentinels.master_for(place.sentinels.service, redis_class=_Followed, **given)  # type: ignore[no-untyped-call]  # redis-py
     return found
 
 
@@ -49,7 +49,7 @@ def async_redis_client(url: str, *, connect_seconds: float = 2.0, timeout_second
     if place.sentinels is None:
         return AsyncRedis(**given)
     asked = {**_of_sentinels(place), "socket_timeout": SENTINEL_SECONDS, "retry": AsyncRetry(NoBackoff(), 0)}
-    sentinels = AsyncSentinel(list(place.sentinels.hosts), sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
+    sentinels = AsyncSentinel(list(place.sentinels.hosts), sentinel_kwargs=asked)  # type: ignore[no-untyped-call]  # redis-py
     found: AsyncRedis = sentinels.master_for(place.sentinels.service, redis_class=_AsyncFollowed, **given)
     return found
 

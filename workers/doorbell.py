@@ -116,7 +116,7 @@ class Sender:
                 pipe.lpush(WAKE.format(queue), *([b"1"] * min(len(messages), MAX_WAKE_TOKENS)))
                 pipe.ltrim(WAKE.format(queue), 0, MAX_WAKE_TOKENS - 1)
             if by_queue:
-                pipe.execute_command("EXEC")  # type: ignore[no-untyped-call]
+                pipe.execute_command("EXEC")  # type: ignore[no-untyped-call]  # as above
             if said:
                 pipe.publish(LIVE, orjson.dumps(said))
             answers = pipe.execute(raise_on_error=False)

@@ -148,7 +148,7 @@ def needs(scope: Scope) -> Callable[[Request], Coroutine[Any, Any, Caller]]:
     async def dependency(request: Request) -> Caller:
         return await permitted(request, scope)
 
-    dependency.need = scope  # type: ignore[attr-defined]
+    dependency.need = scope  # type: ignore[attr-defined]  # FastAPI keeps the function, and so what is on it
     return dependency
 
 

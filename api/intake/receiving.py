@@ -87,7 +87,7 @@ def room_on_disk() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        log.error("an upload could not be written to the temporary folder: %s", error)
+        log.error("an upload could not be written to the temporary folder: %s", error)  # noqa: TRY400 - a full disk: its name says it
         raise Unavailable("there is no room for the file just now; try again soon", retry_after=FULL_SECONDS) from None
 
 

@@ -286,7 +286,7 @@ def _doctor_database() -> str:
 
 
 def _doctor_schema() -> str:
-    from models.schema.migrations import differences
+    from models.schema.migrations import differences  # noqa: PLC0415 - Alembic is loaded only where it is used
 
     found = differences()
     if found:

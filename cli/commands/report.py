@@ -98,10 +98,10 @@ def series(rows: Sequence[MarginRow], since: date, days: int) -> dict[str, list[
 
 def _draw(path: Path, since: date, days: int, rows: Sequence[MarginRow]) -> None:
     try:
-        import matplotlib as mpl
+        import matplotlib as mpl  # noqa: PLC0415 - not among what production installs
 
         mpl.use("Agg")  # no window: a server has none
-        import matplotlib.pyplot as plt
+        import matplotlib.pyplot as plt  # noqa: PLC0415 - after the choice of a window, which it reads
     except ImportError:
         raise fail("--plot needs matplotlib: pip install -r requirements-dev.txt") from None
     found = series(rows, since, days) or {"no job": [(0.0, 0.0, 0)] * days}

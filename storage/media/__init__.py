@@ -142,7 +142,7 @@ def _believed(found: dict[str, Any]) -> Media:
         if "unusable" in found:
             code, message = str(found["unusable"]), str(found["message"])[:500]
             if code not in _CODES:
-                raise ValueError(code)
+                raise ValueError(code)  # noqa: TRY301 - refused below, like whatever else no decoder says
             said = "".join(each if each.isprintable() else "\ufffd" for each in message)
             raise UnusableResult(code, said, cut_off=bool(found["cut_off"]))
         facts = found["media"]

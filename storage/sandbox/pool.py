@@ -98,7 +98,7 @@ class Pool:
                     self._nursery = _Nursery(self._module)
                 except (OSError, ValueError) as error:
                     self._rests_until = time.monotonic() + REST_SECONDS
-                    log.error("no process for reading files can be started: %s", error)
+                    log.error("no process for reading files can be started: %s", error)  # noqa: TRY400 - it goes on with the error raised
                     raise SandboxAway("files cannot be read just now") from error
             return self._nursery
 

@@ -85,7 +85,7 @@ def error_of(name: str) -> str | None:
 def test_an_account_that_is_locked_or_fails_keeps_no_other_from_its_turn(trouble: object) -> None:
     bad, good = lapsing(8)[:6], []
     good = [row[0] for row in rows("select id from accounts where not (id = any(%s))", bad)]
-    with environment(LATE), trouble(*bad):  # type: ignore[operator]
+    with environment(LATE), trouble(*bad):
         began = time.monotonic()
         run_turn(duty("expire_grants", 3))  # six fail, and three are picked at once
         assert time.monotonic() - began < 5
@@ -158,7 +158,7 @@ def told() -> set[UUID]:
 def test_an_announcement_goes_on_past_accounts_that_cannot_be_told_and_comes_back_to_them(trouble: object) -> None:
     everybody = sorted(account() for _ in range(9))
     announced()
-    with trouble(*everybody[2:5]):  # type: ignore[operator]
+    with trouble(*everybody[2:5]):
         began = time.monotonic()
         for _ in range(8):
             account_duties.announce(2)
@@ -192,7 +192,7 @@ def test_results_of_others_expire_beside_an_account_that_is_locked_or_fails(trou
     stored(first, 4)
     stored(second, 2)
     with environment(LATE):
-        with trouble(first):  # type: ignore[operator]
+        with trouble(first):
             run_turn(duty("expire_results", 3))
             assert rows("select distinct account_id from assets where status = 'expired'") == [(second,)]
         eventually(lambda: results.expire_results(100) == 4, what="the first's turn")
@@ -305,7 +305,7 @@ def test_a_database_that_is_away_is_not_waited_for_item_by_item() -> None:
 
 
 def retried(who: UUID, offer: object) -> UUID:
-    job_id = placed(who, offer)  # type: ignore[arg-type]
+    job_id = placed(who, offer)
     with transaction() as conn:
         conn.execute(
             "update job_runs set dispatched = false, wake_at = app_now() - interval '1 minute' where job_id = %s",

@@ -197,7 +197,7 @@ def audit() -> list[tuple[str, str, set[UUID]]]:
     return [
         (
             f"audit:{finding.rule}", str(row)[:300],
-            {each for each in (row.get("account_id"), jobs.get(row.get("job_id"))) if each is not None},  # type: ignore[arg-type]
+            {each for each in (row.get("account_id"), jobs.get(row.get("job_id"))) if each is not None},
         )
         for finding in findings for row in finding.rows
     ]  # fmt: skip

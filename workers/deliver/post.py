@@ -80,7 +80,7 @@ def pause_after(attempts: int, retry_after: float | None = None) -> float | None
     """Seconds to the next attempt when `attempts` came before the one that has just failed. None: that was the last."""
     if attempts >= len(SCHEDULE):
         return None
-    pause = SCHEDULE[attempts] * settings().webhook_retry_scale * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+    pause = SCHEDULE[attempts] * settings().webhook_retry_scale * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - it spreads load and keeps no secret
     return max(pause, retry_after or 0.0)
 
 

@@ -257,7 +257,7 @@ def test_every_row_of_a_list_is_found_once_though_there_is_one_more_than_a_page(
     world = World()
     plant(world, (largest or WHOLE) + 1)
     if path == "/v1/models":
-        http.app.state.catalogue.load()  # type: ignore[attr-defined]
+        http.app.state.catalogue.load()
     walked = list(pages(http, world, path))
     shown = [str(row.get("id", row.get("number", row.get("provider")))) for page in walked for row in page]
     assert len(shown) == len(set(shown)), "a row was shown twice"

@@ -10,7 +10,7 @@ from models.access.scopes import SCOPES, Caller
 
 
 def caller(*scopes: str, role: access.Role = "user", **fields: object) -> Caller:
-    return Caller(uuid4(), uuid4(), uuid4(), frozenset(scopes), role, **fields)  # type: ignore[arg-type]
+    return Caller(uuid4(), uuid4(), uuid4(), frozenset(scopes), role, **fields)
 
 
 @pytest.mark.parametrize("scope", SCOPES)
