@@ -23,7 +23,7 @@ import httpcore
 from common.addresses import Refused, Target, nowhere, parse, public_addresses
 from common.encodings import unpacked
 
-__all__ = ["Answer", "Refused", "check", "open_url", "resolved", "system_resolver"]
+__all__ = ["FarAnswer", "Refused", "check", "open_url", "resolved", "system_resolver"]
 
 CONNECT_SECONDS = 5.0  # for one of a host's addresses
 MAX_ADDRESSES = 4  # of a host that are tried
@@ -46,7 +46,7 @@ def check(url: str, allow: Collection[str] = ()) -> Target:
     return parse(url, allow)
 
 
-class Answer:
+class FarAnswer:
     """A far side's answer. Its body may be read once, inside the block: as it was sent (`chunks`, `read`), or unpacked
     (`content`) where the server packed it although it was asked not to.
     """
@@ -99,7 +99,7 @@ def open_url(
     idle_seconds: float = math.inf,
     resolve: Resolver = system_resolver,
     tls: ssl.SSLContext | None = None,
-) -> Iterator[Answer]:
+) -> Iterator[FarAnswer]:
     """Fetch a user's address, for `seconds` in all, from resolving to the body's last byte, redirects included; no single
     wait for the network is longer than `idle_seconds`.
 
@@ -113,7 +113,7 @@ def open_url(
         with _exchange(target, method, headers or {}, body, max_bytes, deadline, resolve, tls) as response:
             place = _location(response) if max_redirects and response.status in REDIRECTS else None
             if place is None:
-                answer = Answer(target.url, response, max_bytes, deadline)
+                answer = FarAnswer(target.url, response, max_bytes, deadline)
                 if not any_status and not 200 <= answer.status <= 299:
                     raise _bad_status(answer.status)
                 yield answer

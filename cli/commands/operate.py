@@ -18,20 +18,19 @@ from common.redact import redacted
 from common.settings import settings
 from models import db
 from models.accounts import accounts, subscriptions
-from models.catalogue import entries as catalogue
+from models.catalogue.entries import offers
 from models.catalogue.providers import providers as all_providers
 from models.connecting import Linked
-from models.credits import audit as books
-from models.credits import ledger
+from models.credits import audit, ledger
 from models.db import transaction
 from models.events import events, sending
 from models.fleet import probes, processes
-from models.jobs import cancel as canceling
 from models.jobs import dispatch, reads, submit
 from models.jobs.admission import Accepted, Order
+from models.jobs.cancel import cancel
 from models.schema import prepare
 from storage.s3 import StorageError, storage
-from workers.calls import limits as pressure
+from workers.calls.limits import pressure
 from workers.doorbell import ring
 
 app = typer.Typer()
@@ -180,7 +179,7 @@ def _provider_rows() -> list[dict[str, Any]]:
             "resting_seconds": state.resting_seconds, "limited_seconds": state.limited_seconds,
             "on_trial": state.half_open,
         }
-        for name, state in (pressure.pressure().states(limits) or {}).items()
+        for name, state in (pressure().states(limits) or {}).items()
     ]  # fmt: skip
 
 
@@ -202,7 +201,7 @@ def retry(job_id: JobId, as_json: bool = JsonFlag) -> None:
             raise fail(f"no job {job_id}")
         if row.ended is None:
             raise fail(f"job {job_id} has not ended; only an ended job can be ordered again")
-        offer = catalogue.offers(conn).get(row.model_id)
+        offer = offers(conn).get(row.model_id)
         if offer is None:
             raise fail(f"model {row.model_id} is no longer offered")
         order = Order(
@@ -222,25 +221,25 @@ def retry(job_id: JobId, as_json: bool = JsonFlag) -> None:
     show([{"job": answer.job_id, "retry_of": job_id, "reserved": answer.price_credits}], as_json=as_json)
 
 
-@app.command()
-def cancel(job_id: JobId, as_json: bool = JsonFlag) -> None:
+@app.command("cancel")
+def cancel_job(job_id: JobId, as_json: bool = JsonFlag) -> None:
     """Cancel a job: refunded at once if it has not started, else asked to stop."""
     with transaction() as conn:
-        canceled = canceling.cancel(conn, job_id)
+        canceled = cancel(conn, job_id)
     ring(canceled.rings)
     show([{"job": job_id, "canceled": canceled.ended, "asked_to_stop": not canceled.ended}], as_json=as_json)
 
 
-@app.command()
-def audit(as_json: bool = JsonFlag) -> None:
+@app.command("audit")
+def prove_books(as_json: bool = JsonFlag) -> None:
     """Prove the books: every credit is accounted for. Exits with 1 and names the rows where it does not hold."""
     with transaction() as conn:
-        findings = books.audit(conn)
+        findings = audit.audit(conn)
     broken = {finding.rule: finding for finding in findings}
     if as_json:
         print_json({"clean": not findings, "findings": [finding._asdict() for finding in findings]})
     else:
-        for rule in books.RULES:
+        for rule in audit.RULES:
             mark = "[red]broken[/]" if rule.name in broken else "[green]holds[/]"
             console.print(f"{mark:<16} {rule.meaning}")
             for row in broken[rule.name].rows if rule.name in broken else []:
@@ -355,7 +354,7 @@ def _doctor_providers() -> str:
 
 def _doctor_stuck() -> str:
     with transaction() as conn:
-        stuck = books.stuck(conn)
+        stuck = audit.stuck(conn)
     if stuck:
         raise RuntimeError(f"job {stuck[0]['job_id']} and {len(stuck) - 1} more are due, and nothing moves them")
     return "none"

@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.settings import settings
-from models.credits import ledger as credits
+from models.credits.ledger import expire_lapsed
 
 
 class JobRow(NamedTuple):
@@ -149,7 +149,7 @@ def balance(conn: Connection[Any], account_id: UUID) -> Balance:
         lapsed
         and conn.execute("select 1 from accounts where id = %s for no key update skip locked", [account_id]).fetchone()
     ):
-        credits.expire_lapsed(conn, [account_id])
+        expire_lapsed(conn, [account_id])
     row = conn.execute(
         """select a.available - (select coalesce(sum(g.remaining), 0)::bigint from grants g
                                   where g.account_id = a.id and g.open and g.expires_at <= app_now()), a.reserved, a.debt, a.plan_id, a.storage_bytes, p.storage_quota_bytes, p.slots, a.slots_in_use

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from api import main
 from api.main import make_app
-from api.v1 import notifications as route
 from cli.main import app as command
 from common.errors import Busy, DatabaseAway, Unavailable
 from models import db, failures
@@ -58,7 +57,7 @@ def raises(conn: Any, state: str) -> Any:
 def test_what_passes_is_503_on_every_kind_of_route(
     http: TestClient, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    monkeypatch.setattr(route.notifications, "read_all", lambda conn, _account: raises(conn, state))
+    monkeypatch.setattr(notifications, "read_all", lambda conn, _account: raises(conn, state))
     monkeypatch.setattr(submit, "submit", lambda conn, _orders, **_more: raises(conn, state))
     monkeypatch.setattr(notifications, "listed", lambda conn, *_args, **_more: raises(conn, state))
     for answer in (
@@ -77,7 +76,7 @@ def test_what_passes_is_503_on_every_kind_of_route(
 def test_a_value_is_the_clients_and_a_fault_is_ours(
     http: TestClient, monkeypatch: pytest.MonkeyPatch, state: str, status: int
 ) -> None:
-    monkeypatch.setattr(route.notifications, "read_all", lambda conn, _account: raises(conn, state))
+    monkeypatch.setattr(notifications, "read_all", lambda conn, _account: raises(conn, state))
     answer = http.post("/v1/notifications/read")
     assert (answer.status_code, answer.json()["retryable"]) == (status, False)
 

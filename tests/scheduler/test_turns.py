@@ -19,8 +19,8 @@ from models.db import transaction
 from models.events import announcements
 from models.fleet import processes
 from scheduler import main
-from scheduler.duties import accounts as account_duties
 from scheduler.duties import jobs, results, uploads
+from scheduler.duties.accounts import announce
 from scheduler.main import Duty, run_turn
 from scheduler.turns import Aside, Did, each
 from tests.conftest import environment
@@ -161,16 +161,16 @@ def test_an_announcement_goes_on_past_accounts_that_cannot_be_told_and_comes_bac
     with trouble(*everybody[2:5]):
         began = time.monotonic()
         for _ in range(8):
-            account_duties.announce(2)
+            announce(2)
         assert time.monotonic() - began < 4
         assert told() == set(everybody) - set(everybody[2:5])
         announced()  # and the next one does not wait for it
         for _ in range(8):
-            account_duties.announce(2)
+            announce(2)
         assert len(rows("select 1 from notifications")) == 12
         assert rows("select 1 from announcements where finished_at is not null") == []
     for _ in range(4):
-        account_duties.announce(2)
+        announce(2)
     assert rows("select account_id, count(*) from notifications group by 1 order by 1") == [(w, 2) for w in everybody]
     assert rows("select told, missed, finished_at is not null from announcements") == [(9, [], True)] * 2
     assert_books_are_clean()
@@ -180,9 +180,9 @@ def test_an_account_that_can_never_be_told_is_given_up_after_a_day() -> None:
     everybody = sorted(account() for _ in range(3))
     announced()
     with broken(everybody[0]):
-        account_duties.announce(10)
+        announce(10)
         with environment(LATE):
-            account_duties.announce(10)
+            announce(10)
     assert one("select told, missed, finished_at is not null from announcements") == (2, [everybody[0]], True)
 
 

@@ -298,7 +298,7 @@ def test_a_cancel_whose_bell_cannot_be_rung_is_done(
     def broken(*_args: object, **_kwargs: object) -> bool:
         raise OSError("no bell")
 
-    monkeypatch.setattr(doorbell.Sender, "ring", broken)
+    monkeypatch.setattr(doorbell.Doorbell, "ring", broken)
     job = placed(who, model())
     answer = http.post(f"/v1/jobs/{job}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (200, "canceled")
