@@ -22,7 +22,7 @@ def redis_client(url: str, *, timeout_seconds: float, connect_seconds: float = 2
     """A client whose commands fail after `timeout_seconds`. redis-py would repeat a command whose answer was lost, and
     a repeated fetch pops messages that nobody then has (research/reliability.md, S2): so no retries.
 
-    Raises places.Unreadable for an address that cannot be read.
+    Raises places.UnreadablePlace for an address that cannot be read.
     """
     place = redis_place(url)
     given = {
@@ -39,7 +39,7 @@ def redis_client(url: str, *, timeout_seconds: float, connect_seconds: float = 2
 
 def async_redis_client(url: str, *, connect_seconds: float = 2.0, timeout_seconds: float | None = None) -> "AsyncRedis":
     """A client for an event loop. For a subscription its reads have no end of their own: whoever waits bounds the wait,
-    and asks for a sign of life. Raises places.Unreadable.
+    and asks for a sign of life. Raises places.UnreadablePlace.
     """
     place = redis_place(url)
     given = {

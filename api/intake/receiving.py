@@ -70,7 +70,7 @@ def prepared(
             upload_id = uuid7()
             key = keys.upload_key(account_id, upload_id, media.extension)
             storage().put_file(key, Path(file.name), media.media_type)
-    except incoming.UnusableFile as error:
+    except incoming.RefusedFile as error:
         raise UnusableFile(error.message, param=param, reason=error.code) from error
     except StorageError as error:
         raise Unavailable("the file could not be stored; try again soon") from error

@@ -35,7 +35,7 @@ from workers.doorbell import ring
 
 app = typer.Typer()
 JobId = Annotated[UUID, typer.Argument(help="A job's id.")]
-Account = Annotated[UUID, typer.Option("--account", "-a", help="An account's id.")]
+AccountId = Annotated[UUID, typer.Option("--account", "-a", help="An account's id.")]
 
 
 @app.command()
@@ -62,7 +62,7 @@ def account(
 
 @app.command()
 def grant(
-    account_id: Account,
+    account_id: AccountId,
     amount: Annotated[int, typer.Argument(help="Credits.", min=1)],
     ref: Annotated[str | None, typer.Option(help="Makes the grant single: the same ref is granted once.")] = None,
     days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1)] = None,
@@ -84,7 +84,7 @@ def grant(
 
 @app.command()
 def subscribe(
-    account_id: Account,
+    account_id: AccountId,
     plan: Annotated[str, typer.Argument(help="A plan's id.")],
     interval: Annotated[str, typer.Option(help="monthly or yearly")] = "monthly",
     as_json: bool = JsonFlag,
