@@ -32,8 +32,7 @@ from api.routes.fast_routes import LeanRoute, answer
 from api.routes.places import Places
 from api.routes.walls import Wall, WalledRoute
 from api.tasks import keep
-from api.v1 import admin, catalogue, credits, events, jobs, keys, notifications, provider_keys, schemas, webhooks
-from api.v1 import files as uploads
+from api.v1 import admin, catalogue, credits, events, files, jobs, keys, notifications, provider_keys, schemas, webhooks
 from common import scratch
 from common.errors import Unavailable
 from common.settings import settings
@@ -49,8 +48,8 @@ ROUTERS = (
     catalogue.router,
     credits.router,
     results.router,
-    uploads.lean_router,
-    uploads.router,
+    files.lean_router,
+    files.router,
     keys.router,
     provider_keys.router,
     webhooks.router,

@@ -54,7 +54,7 @@ def count_one() -> None:
     _client.incr(COUNTER)
 
 
-def _dramatiq():  # type: ignore[no-untyped-def]
+def _dramatiq():  # type: ignore[no-untyped-def]  # it ships no types
     import dramatiq
     from dramatiq.brokers.redis import RedisBroker
 
@@ -83,7 +83,7 @@ def work_dramatiq() -> None:
     time.sleep(600)
 
 
-def _celery():  # type: ignore[no-untyped-def]
+def _celery():  # type: ignore[no-untyped-def]  # it ships no types
     from celery import Celery
 
     app = Celery("bench", broker=REDIS_URL)
@@ -115,7 +115,7 @@ def work_celery() -> None:
     )
 
 
-def _procrastinate():  # type: ignore[no-untyped-def]
+def _procrastinate():  # type: ignore[no-untyped-def]  # it ships no types
     import procrastinate
 
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=os.environ["DATABASE_URL"]))

@@ -31,9 +31,9 @@ def measure(stand: Stand, report: Report) -> None:
         _wait(port)
         own, other = [], []
         for _ in range(ROUNDS):
-            own.append(stand.load(keys[: len(paths)], clients=16, seconds=SECONDS, method="GET", path=paths)["rate"])  # type: ignore[arg-type]
+            own.append(stand.load(keys[: len(paths)], clients=16, seconds=SECONDS, method="GET", path=paths)["rate"])
             stand.port, before = port, stand.port
-            other.append(stand.load(keys[: len(paths)], clients=16, seconds=SECONDS, method="GET", path=paths)["rate"])  # type: ignore[arg-type]
+            other.append(stand.load(keys[: len(paths)], clients=16, seconds=SECONDS, method="GET", path=paths)["rate"])
             stand.port = before
     finally:
         peer.terminate()

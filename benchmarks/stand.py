@@ -136,7 +136,7 @@ class Stand:
     def stop(self) -> None:
         self.processes.stop()
 
-    def load(self, secrets: list[str], *, clients: int, seconds: float, method: str = "POST", path: str = "/v1/jobs",
+    def load(self, secrets: list[str], *, clients: int, seconds: float, method: str = "POST", path: str | list[str] = "/v1/jobs",
              body: str = '{"model":"bench","input":{"prompt":"a harbour at dawn","seed":7}}') -> dict[str, float]:  # fmt: skip
         """Load the API from another process. Returns rate, p50 and p99 in ms, errors."""
         task = {

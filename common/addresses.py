@@ -13,6 +13,8 @@ from urllib.parse import quote, urlsplit
 
 import idna
 
+from common.hosts import Address
+
 log = logging.getLogger(__name__)
 
 MAX_URL_CHARACTERS = 8192  # signed addresses of buckets are long
@@ -46,8 +48,6 @@ _LOCAL_NAMES = (
 )
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-
-Address = IPv4Address | IPv6Address
 
 
 class Refused(Exception):

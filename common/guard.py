@@ -23,7 +23,7 @@ import httpcore
 from common.addresses import Refused, Target, nowhere, parse, public_addresses
 from common.encodings import unpacked
 
-__all__ = ["Answer", "Refused", "check", "open_url", "resolved", "system_resolver"]
+__all__ = ["FarAnswer", "Refused", "check", "open_url", "resolved", "system_resolver"]
 
 CONNECT_SECONDS = 5.0  # for one of a host's addresses
 MAX_ADDRESSES = 4  # of a host that are tried
@@ -46,7 +46,7 @@ def check(url: str, allow: Collection[str] = ()) -> Target:
     return parse(url, allow)
 
 
-class Answer:
+class FarAnswer:
     """A far side's answer. Its body may be read once, inside the block: as it was sent (`chunks`, `read`), or unpacked
     (`content`) where the server packed it although it was asked not to.
     """
@@ -99,7 +99,7 @@ def open_url(
     idle_seconds: float = math.inf,
     resolve: Resolver = system_resolver,
     tls: ssl.SSLContext | None = None,
-) -> Iterator[Answer]:
+) -> Iterator[FarAnswer]:
     """Fetch a user's address, for `seconds` in all, from resolving to the body's last byte, redirects included; no single
     wait for the network is longer than `idle_seconds`.
 
@@ -113,7 +113,7 @@ def open_url(
         with _exchange(target, method, headers or {}, body, max_bytes, deadline, resolve, tls) as response:
             place = _location(response) if max_redirects and response.status in REDIRECTS else None
             if place is None:
-                answer = Answer(target.url, response, max_bytes, deadline)
+                answer = FarAnswer(target.url, response, max_bytes, deadline)
                 if not any_status and not 200 <= answer.status <= 299:
                     raise _bad_status(answer.status)
                 yield answer
@@ -250,7 +250,7 @@ class _Network(httpcore.NetworkBackend):
         host: str,
         port: int,
         timeout: float | None = None,  # noqa: ARG002 - ours is one deadline for all
-        local_address: str | None = None,  # noqa: ARG002
+        local_address: str | None = None,  # noqa: ARG002 - httpcore gives it; we bind to none
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         failure: Exception = httpcore.ConnectError(f"no address of {host}")
@@ -271,14 +271,14 @@ class _Stream(httpcore.NetworkStream):
     def __init__(self, inner: httpcore.NetworkStream, deadline: _Deadline, max_bytes: int) -> None:
         self._inner, self._deadline, self._max_bytes, self._left = inner, deadline, max_bytes, max_bytes
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - as above
         data = self._inner.read(max_bytes, self._deadline.left())
         self._left -= len(data)
         if self._left < 0:
             raise _too_large(self._max_bytes)
         return data
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002 - as above
         # Not the inner stream's own write: that gives each packet the whole time again.
         sock, view = self._inner.get_extra_info("socket"), memoryview(buffer)
         try:
@@ -297,7 +297,7 @@ class _Stream(httpcore.NetworkStream):
         self,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002
+        timeout: float | None = None,  # noqa: ARG002 - as above
     ) -> httpcore.NetworkStream:
         secured = self._inner.start_tls(ssl_context, server_hostname, self._deadline.left())
         return _Stream(secured, self._deadline, self._max_bytes)

@@ -24,7 +24,7 @@ class Formatter(logging.Formatter):
         return redact.redacted(super().format(record))
 
 
-class Handler(logging.StreamHandler[TextIO]):
+class LogHandler(logging.StreamHandler[TextIO]):
     """Writes to standard error. A line that cannot be formatted is told without its values, which logging would show."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
@@ -37,7 +37,7 @@ class Handler(logging.StreamHandler[TextIO]):
 def install(level: int = logging.INFO) -> None:
     """Log to standard error from now on, and say there what nobody catches."""
     redact.forget()
-    handler = Handler()
+    handler = LogHandler()
     handler.setFormatter(Formatter(FORMAT))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)

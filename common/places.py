@@ -31,7 +31,7 @@ _PAIR = re.compile(r"\s*([a-z_]+)\s*=\s*('(?:[^'\\]|\\.)*'|(?!')(?:[^\s\\]|\\.)*
 _NAME = re.compile(r"[a-z_][a-z0-9_.]*", re.IGNORECASE)
 
 
-class Unreadable(ValueError):
+class UnreadablePlace(ValueError):
     """An address of a setting cannot be read. The message names the setting and what to write, not what stood there."""
 
 
@@ -68,7 +68,7 @@ class RedisPlace(NamedTuple):
 
 def database_parameters(address: str) -> dict[str, str]:
     """What libpq is to be told, by its own names, from a URL in any usual spelling (SQLAlchemy's too) or from
-    `host=… dbname=…`. `search_path` becomes an option of the session. Raises Unreadable.
+    `host=… dbname=…`. `search_path` becomes an option of the session. Raises UnreadablePlace.
     """
     text = address.strip()
     scheme, separator, rest = text.partition("://")
@@ -77,7 +77,7 @@ def database_parameters(address: str) -> dict[str, str]:
     elif not separator and "=" in text:
         found = _of_pairs(text)
     else:
-        raise Unreadable(
+        raise UnreadablePlace(
             "DATABASE_URL must begin with postgresql:// (as in postgresql://user:password@host:5432/name), or be "
             "host=… dbname=… pairs"
         )
@@ -93,7 +93,7 @@ def _of_database_url(rest: str) -> dict[str, str]:
     head, _, query = rest.partition("?")
     authority, _, name = head.partition("/")
     if "@" not in authority and ("@" in name or "@" in query.partition("&")[0].partition("=")[0]):
-        raise Unreadable("DATABASE_URL has a / or a ? in its user or password: write them as %2F and %3F")
+        raise UnreadablePlace("DATABASE_URL has a / or a ? in its user or password: write them as %2F and %3F")
     who, _, places = authority.rpartition("@")
     user, _, password = who.partition(":")
     hosts, ports = [], []
@@ -121,7 +121,9 @@ def _of_pairs(text: str) -> dict[str, str]:
     while at < len(text):
         pair = _PAIR.match(text, at)
         if pair is None:
-            raise Unreadable("DATABASE_URL is not host=… dbname=… pairs: put values with spaces between single quotes")
+            raise UnreadablePlace(
+                "DATABASE_URL is not host=… dbname=… pairs: put values with spaces between single quotes"
+            )
         value = pair[2]
         if value.startswith("'"):
             value = value[1:-1]
@@ -134,21 +136,21 @@ def _check_database(found: Mapping[str, str]) -> None:
     for name, value in found.items():
         if name not in DATABASE_PARAMETERS:
             shown = f" called {name[:40]}" if re.fullmatch(r"[a-zA-Z_]+", name) else ""
-            raise Unreadable(f"DATABASE_URL has a parameter{shown} that PostgreSQL's client library does not know")
+            raise UnreadablePlace(f"DATABASE_URL has a parameter{shown} that PostgreSQL's client library does not know")
         if "\0" in value:
-            raise Unreadable("DATABASE_URL has a NUL in it")
+            raise UnreadablePlace("DATABASE_URL has a NUL in it")
     if (mode := found.get("sslmode")) and mode not in SSL_MODES:
-        raise Unreadable(f"DATABASE_URL: sslmode is one of {', '.join(SSL_MODES)}")
+        raise UnreadablePlace(f"DATABASE_URL: sslmode is one of {', '.join(SSL_MODES)}")
     hosts, ports = found.get("host", "").split(","), found.get("port", "").split(",")
     for port in ports:
         _check_port(port, "DATABASE_URL")
     if len(ports) not in {1, len(hosts)}:
-        raise Unreadable("DATABASE_URL has another number of ports than of hosts")
+        raise UnreadablePlace("DATABASE_URL has another number of ports than of hosts")
     session_settings(found.get("options", ""))
 
 
 def session_settings(options: str) -> dict[str, str]:
-    """The settings in a text of options such as `-c search_path=app --work_mem=64MB`, by name. Raises Unreadable."""
+    """The settings in a text of options such as `-c search_path=app --work_mem=64MB`, by name. Raises UnreadablePlace."""
     words = [re.sub(r"\\(.)", r"\1", word) for word in re.findall(r"(?:[^\s\\]|\\.)+", options)]
     found: dict[str, str] = {}
     while words:
@@ -158,11 +160,11 @@ def session_settings(options: str) -> dict[str, str]:
         elif word.startswith(("--", "-c")):
             word = word[2:]
         else:
-            raise Unreadable("DATABASE_URL: options has settings only, each as -c name=value")
+            raise UnreadablePlace("DATABASE_URL: options has settings only, each as -c name=value")
         name, equals, value = word.partition("=")
         name = name.replace("-", "_")
         if not equals or not _NAME.fullmatch(name):
-            raise Unreadable("DATABASE_URL: options has settings only, each as -c name=value")
+            raise UnreadablePlace("DATABASE_URL: options has settings only, each as -c name=value")
         found[name] = value
     return found
 
@@ -179,15 +181,15 @@ def database_is_here(found: Mapping[str, str]) -> bool:
 def redis_place(address: str) -> RedisPlace:
     """`redis://`, `rediss://` (TLS), `unix:///path`, or `redis+sentinel://host:port,host:port/service/db` (`rediss+…`).
 
-    Raises Unreadable.
+    Raises UnreadablePlace.
     """
     scheme, rest = _redis_scheme(address.strip())
     head, _, query = rest.partition("?")
     authority, _, path = head.partition("/")
     if "@" not in authority and "@" in path and scheme != "unix":
-        raise Unreadable("REDIS_URL has a / in its user or password: write it as %2F")
+        raise UnreadablePlace("REDIS_URL has a / in its user or password: write it as %2F")
     if "#" in rest:
-        raise Unreadable("REDIS_URL has a # in it: write it as %23")
+        raise UnreadablePlace("REDIS_URL has a # in it: write it as %23")
     who, _, hosts = authority.rpartition("@")
     user, _, password = who.partition(":")
     options = _redis_options(query)
@@ -201,7 +203,7 @@ def redis_place(address: str) -> RedisPlace:
         host, port = _one_redis(hosts)
     number = options.pop("db", "") or path.strip("/")
     if number and not (number.isascii() and number.isdigit() and len(number) < 6):
-        raise Unreadable("REDIS_URL: what follows the host is the number of a database, such as /0")
+        raise UnreadablePlace("REDIS_URL: what follows the host is the number of a database, such as /0")
     own = {name: value for name, value in options.items() if not name.startswith("sentinel_")}
     return RedisPlace(
         host, port, socket, int(number or 0), unquote(user) or None, unquote(password) or None,
@@ -215,7 +217,7 @@ def _redis_scheme(text: str) -> tuple[str, str]:
     if scheme in {"redis-sentinel", "sentinel"}:
         scheme = "redis+sentinel"
     if not separator or scheme not in {"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"}:
-        raise Unreadable(
+        raise UnreadablePlace(
             "REDIS_URL must begin with redis://, rediss://, unix:// or redis+sentinel:// (as in redis://:password@host:6379/0)"
         )
     return scheme, rest
@@ -226,29 +228,29 @@ def _redis_options(query: str) -> dict[str, str]:
     for name in options:
         if name not in REDIS_PARAMETERS:
             shown = f" called {name[:40]}" if re.fullmatch(r"[a-zA-Z_]+", name) else ""
-            raise Unreadable(f"REDIS_URL has a parameter{shown} that is not known")
+            raise UnreadablePlace(f"REDIS_URL has a parameter{shown} that is not known")
     return options
 
 
 def _one_redis(text: str) -> tuple[str, int]:
     if "," in text:
-        raise Unreadable("REDIS_URL names several hosts: only redis+sentinel:// does")
+        raise UnreadablePlace("REDIS_URL names several hosts: only redis+sentinel:// does")
     host, port = _host_and_port(text, "REDIS_URL")
     _check_port(port or "", "REDIS_URL")
     if not host:
-        raise Unreadable("REDIS_URL names no host")
+        raise UnreadablePlace("REDIS_URL names no host")
     return unquote(host), int(port or REDIS_PORT)
 
 
 def _sentinels(places: str, service: str, options: Mapping[str, str]) -> Sentinels:
     if not service:
-        raise Unreadable("REDIS_URL names no service: redis+sentinel://host:26379,host2:26379/service/0")
+        raise UnreadablePlace("REDIS_URL names no service: redis+sentinel://host:26379,host2:26379/service/0")
     hosts = []
     for place in places.split(","):
         host, port = _host_and_port(place, "REDIS_URL")
         _check_port(port or "", "REDIS_URL")
         if not host:
-            raise Unreadable("REDIS_URL names no sentinel: redis+sentinel://host:26379,host2:26379/service/0")
+            raise UnreadablePlace("REDIS_URL names no sentinel: redis+sentinel://host:26379,host2:26379/service/0")
         hosts.append((unquote(host), int(port or SENTINEL_PORT)))
     return Sentinels(
         tuple(hosts), service, options.get("sentinel_username") or None, options.get("sentinel_password") or None
@@ -259,36 +261,36 @@ def _sentinels(places: str, service: str, options: Mapping[str, str]) -> Sentine
 
 
 def web_address(name: str, address: str, *, bare: bool = True) -> SplitResult:
-    """The parts of an http or https URL that a setting holds. `bare`: without a query. Raises Unreadable."""
+    """The parts of an http or https URL that a setting holds. `bare`: without a query. Raises UnreadablePlace."""
     example = f"{name} must be a URL such as https://host.example.com"
     try:
         parts = urlsplit(address.strip())
         port = parts.port
     except ValueError:
-        raise Unreadable(example) from None
+        raise UnreadablePlace(example) from None
     if (
         parts.scheme not in {"http", "https"}
         or not parts.hostname
         or port == 0
         or re.search(r"[\s\\]", address.strip())
     ):
-        raise Unreadable(example)
+        raise UnreadablePlace(example)
     if "@" in parts.netloc:
-        raise Unreadable(f"{name} must not hold a user name or password")
+        raise UnreadablePlace(f"{name} must not hold a user name or password")
     if bare and (parts.query or parts.fragment):
-        raise Unreadable(f"{name} must end with its path, without ? or #")
+        raise UnreadablePlace(f"{name} must end with its path, without ? or #")
     return parts
 
 
 def mail_server(address: str) -> None:
-    """Raises Unreadable for a SMTP_URL that names no server of a kind that is known."""
+    """Raises UnreadablePlace for a SMTP_URL that names no server of a kind that is known."""
     try:
         parts = urlsplit(address)
         known = parts.scheme in {"smtp", "smtps", "smtp+starttls"} and parts.hostname and parts.port != 0
     except ValueError:
         known = False
     if not known:
-        raise Unreadable(
+        raise UnreadablePlace(
             "SMTP_URL must be smtp://, smtp+starttls:// or smtps://user:password@host:port, with / @ : in the password as %2F %40 %3A"
         )
 
@@ -298,16 +300,16 @@ def _host_and_port(place: str, setting: str) -> tuple[str, str | None]:
     if place.startswith("["):
         host, closed, port = place[1:].partition("]")
         if not closed or (port and not port.startswith(":")):
-            raise Unreadable(f"{setting}: an IPv6 address stands between brackets, as in [::1]:5432")
+            raise UnreadablePlace(f"{setting}: an IPv6 address stands between brackets, as in [::1]:5432")
         return host, port[1:] or None
     if place.count(":") > 1:
-        raise Unreadable(f"{setting}: an IPv6 address stands between brackets, and : in a password is %3A")
+        raise UnreadablePlace(f"{setting}: an IPv6 address stands between brackets, and : in a password is %3A")
     host, _, port = place.partition(":")
     return host, port or None
 
 
 def _check_port(port: str, setting: str) -> None:
     if port and not (port.isascii() and port.isdigit() and 0 < int(port[:9]) < 65536):
-        raise Unreadable(
+        raise UnreadablePlace(
             f"{setting}: the port must be a number from 1 to 65535 (and / @ : in a password are %2F %40 %3A)"
         )

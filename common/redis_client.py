@@ -22,7 +22,7 @@ def redis_client(url: str, *, timeout_seconds: float, connect_seconds: float = 2
     """A client whose commands fail after `timeout_seconds`. redis-py would repeat a command whose answer was lost, and
     a repeated fetch pops messages that nobody then has (research/reliability.md, S2): so no retries.
 
-    Raises places.Unreadable for an address that cannot be read.
+    Raises places.UnreadablePlace for an address that cannot be read.
     """
     place = redis_place(url)
     given = {
@@ -32,14 +32,14 @@ def redis_client(url: str, *, timeout_seconds: float, connect_seconds: float = 2
     if place.sentinels is None:
         return Redis(**given)
     asked = {**_of_sentinels(place), "socket_timeout": SENTINEL_SECONDS, "retry": Retry(NoBackoff(), 0)}
-    sentinels = Sentinel(list(place.sentinels.hosts), sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
-    found: Redis = sentinels.master_for(place.sentinels.service, redis_class=_Followed, **given)  # type: ignore[no-untyped-call]
+    sentinels = Sentinel(list(place.sentinels.hosts), sentinel_kwargs=asked)  # type: ignore[no-untyped-call]  # redis-py
+    found: Redis = sentinels.master_for(place.sentinels.service, redis_class=_Followed, **given)  # type: ignore[no-untyped-call]  # redis-py
     return found
 
 
 def async_redis_client(url: str, *, connect_seconds: float = 2.0, timeout_seconds: float | None = None) -> "AsyncRedis":
     """A client for an event loop. For a subscription its reads have no end of their own: whoever waits bounds the wait,
-    and asks for a sign of life. Raises places.Unreadable.
+    and asks for a sign of life. Raises places.UnreadablePlace.
     """
     place = redis_place(url)
     given = {
@@ -49,7 +49,7 @@ def async_redis_client(url: str, *, connect_seconds: float = 2.0, timeout_second
     if place.sentinels is None:
         return AsyncRedis(**given)
     asked = {**_of_sentinels(place), "socket_timeout": SENTINEL_SECONDS, "retry": AsyncRetry(NoBackoff(), 0)}
-    sentinels = AsyncSentinel(list(place.sentinels.hosts), sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
+    sentinels = AsyncSentinel(list(place.sentinels.hosts), sentinel_kwargs=asked)  # type: ignore[no-untyped-call]  # redis-py
     found: AsyncRedis = sentinels.master_for(place.sentinels.service, redis_class=_AsyncFollowed, **given)
     return found
 

@@ -41,7 +41,7 @@ def scratch_file(suffix: str = "") -> Iterator[IO[bytes]]:
 
     Raises OSError where there is no room for it; so do its `write` and `flush`.
     """
-    file = _within(None, lambda folder: tempfile.NamedTemporaryFile(suffix=suffix, dir=folder))  # noqa: SIM115
+    file = _within(None, lambda folder: tempfile.NamedTemporaryFile(suffix=suffix, dir=folder))  # noqa: SIM115 - the caller closes it
     try:
         yield file
     finally:
@@ -74,7 +74,7 @@ def place() -> Path:
     """The temporary folder of this machine. Not `tempfile.gettempdir`, which writes a file to find out: with a full one it
     finds none, or takes the folder that we happen to be in.
     """
-    return Path(next(filter(None, (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))), "/tmp"))  # noqa: S108
+    return Path(next(filter(None, (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))), "/tmp"))  # noqa: S108 - where the system itself would go
 
 
 def check(least_bytes: int) -> int:

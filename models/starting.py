@@ -26,7 +26,7 @@ def run(name: str, serve: Callable[[], None], *, waits: bool = True) -> None:
         except DatabaseAway as error:
             if not waits:
                 raise
-            log.error("%s waits: %s", name, error)
+            log.error("%s waits: %s", name, error)  # noqa: TRY400 - expected, and it says why
         serve()
     except (WrongSettings, DomainError) as error:
         sys.exit(f"{name} cannot start: {error}")

@@ -73,7 +73,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("forget_api_keys", 3600, retention.forget_api_keys, 1000),
         Duty("forget_uploads", 3600, retention.forget_uploads, 1000),
         Duty("forget_acts", 3600, retention.forget_acts, 1000),
-        Duty("audit", 3600, retention.audit, 1, steady=False),
+        Duty("audit", 3600, retention.prove_books, 1, steady=False),
     )
 
 

@@ -21,7 +21,7 @@ _FILES = {
 }  # how a result's codes are said of a file, and in which words if not in its own
 
 
-class UnusableFile(Exception):
+class RefusedFile(Exception):
     """A file cannot be an input. Codes: empty_file, broken_file, unknown_file, unwanted_file, file_too_large, invalid_data_uri."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -38,22 +38,22 @@ class Spooled(NamedTuple):
 
 
 def spool(chunks: Iterable[bytes], file: IO[bytes], max_bytes: int) -> Spooled:
-    """Write a stream to disk, so that no whole file is in memory. Raises UnusableFile (empty_file, file_too_large)."""
+    """Write a stream to disk, so that no whole file is in memory. Raises RefusedFile (empty_file, file_too_large)."""
     digest, size = hashlib.sha256(), 0
     for chunk in chunks:
         size += len(chunk)
         if size > max_bytes:
-            raise UnusableFile("file_too_large", f"the file has more than {max_bytes} bytes")
+            raise RefusedFile("file_too_large", f"the file has more than {max_bytes} bytes")
         digest.update(chunk)
         file.write(chunk)
     if size == 0:
-        raise UnusableFile("empty_file", "the file is empty")
+        raise RefusedFile("empty_file", "the file is empty")
     file.flush()
     return Spooled(digest.digest(), size)
 
 
 def examine(path: Path, account: Hashable) -> Media:
-    """What a file on disk is. Raises UnusableFile where it is broken, has too many pixels, or is no picture, sound or film;
+    """What a file on disk is. Raises RefusedFile where it is broken, has too many pixels, or is no picture, sound or film;
     SandboxAway where nobody can read it just now.
     """
     try:
@@ -61,9 +61,9 @@ def examine(path: Path, account: Hashable) -> Media:
     except UnusableResult as error:
         # What the bytes were is for those who asked a provider; an address may lead where not everybody may read.
         code, message = _FILES.get(error.code, _FILES["unknown_result"])
-        raise UnusableFile(code, message or error.message) from error
+        raise RefusedFile(code, message or error.message) from error
     if not fits("file", media.media_type) or media.media_type == SVG:  # no provider reads drawings
-        raise UnusableFile("unknown_file", f"only pictures, sounds and films are taken; this is {media.media_type}")
+        raise RefusedFile("unknown_file", f"only pictures, sounds and films are taken; this is {media.media_type}")
     return media
 
 
@@ -76,14 +76,14 @@ def fits(wanted: str, media_type: str) -> bool:
 def data_uri_bytes(uri: str) -> Iterator[bytes]:
     """The bytes of a `data:` URI in base64, piece by piece; the type that it claims is not believed.
 
-    Raises UnusableFile (invalid_data_uri).
+    Raises RefusedFile (invalid_data_uri).
     """
     head = _DATA_URI.match(uri[:1000])
     if head is None:
-        raise UnusableFile("invalid_data_uri", "it must begin like data:image/png;base64,")
+        raise RefusedFile("invalid_data_uri", "it must begin like data:image/png;base64,")
     begin = head.end()
     for place in range(begin, len(uri), PIECE_CHARACTERS):
         try:
             yield base64.b64decode(uri[place : place + PIECE_CHARACTERS], validate=True)
         except (binascii.Error, ValueError):
-            raise UnusableFile("invalid_data_uri", "what follows base64, is not base64") from None
+            raise RefusedFile("invalid_data_uri", "what follows base64, is not base64") from None

@@ -40,7 +40,7 @@ REST_SECONDS = 1.0  # after a failure, so that an absent Redis does not cost eve
 Messages = dict[str, dict[Any, Any]]  # by queue and id
 
 
-class Sender:
+class Doorbell:
     """Rings jobs over one Redis client. Thread-safe; never raises for a Redis that is away."""
 
     def __init__(self, url: str) -> None:
@@ -116,7 +116,7 @@ class Sender:
                 pipe.lpush(WAKE.format(queue), *([b"1"] * min(len(messages), MAX_WAKE_TOKENS)))
                 pipe.ltrim(WAKE.format(queue), 0, MAX_WAKE_TOKENS - 1)
             if by_queue:
-                pipe.execute_command("EXEC")  # type: ignore[no-untyped-call]
+                pipe.execute_command("EXEC")  # type: ignore[no-untyped-call]  # as above
             if said:
                 pipe.publish(LIVE, orjson.dumps(said))
             answers = pipe.execute(raise_on_error=False)
@@ -168,39 +168,39 @@ def _message(ring: Ring, message_id: str) -> bytes:
 
 
 _lock = threading.Lock()
-_senders: dict[str, Sender] = {}
+_doorbells: dict[str, Doorbell] = {}
 
 
 def ring(rings: Iterable[Ring], told: Iterable[UUID] = ()) -> bool:
-    """Ring over this process's sender; see `Sender.ring`. Called after a commit, so it raises nothing at all."""
+    """Ring over this process's sender; see `Doorbell.ring`. Called after a commit, so it raises nothing at all."""
     try:
-        return _sender().ring(rings, told)
+        return _doorbell().ring(rings, told)
     except Exception:
         log.exception("nobody was rung; the scheduler will")
         return False
 
 
 def ring_due(due: Sequence[Due]) -> bool:
-    """See `Sender.ring_due`."""
-    return _sender().ring_due(due)
+    """See `Doorbell.ring_due`."""
+    return _doorbell().ring_due(due)
 
 
 def resting() -> bool:
-    """See `Sender.resting`."""
-    return _sender().resting
+    """See `Doorbell.resting`."""
+    return _doorbell().resting
 
 
 def forget_lost(queue: str, before: Collection[bytes]) -> set[bytes]:
-    """See `Sender.forget_lost`."""
-    return _sender().forget_lost(queue, before)
+    """See `Doorbell.forget_lost`."""
+    return _doorbell().forget_lost(queue, before)
 
 
-def _sender() -> Sender:
+def _doorbell() -> Doorbell:
     url = settings().redis_url
-    sender = _senders.get(url)
+    sender = _doorbells.get(url)
     if sender is None:
         with _lock:
-            sender = _senders.setdefault(url, Sender(url))
+            sender = _doorbells.setdefault(url, Doorbell(url))
     return sender
 
 
@@ -244,7 +244,7 @@ def _say_all() -> None:
         while len(said) < MAX_LIVE and not _sayings.empty():
             said.append(_sayings.get())
         try:
-            _sender().ring((), live=said)
+            _doorbell().ring((), live=said)
         except Exception:
             log.exception("could not say what is live; it is lost")
 
@@ -252,6 +252,6 @@ def _say_all() -> None:
 def close() -> None:
     """Close this process's senders (end of a process, or of a test)."""
     with _lock:
-        for sender in _senders.values():
+        for sender in _doorbells.values():
             sender.close()
-        _senders.clear()
+        _doorbells.clear()

@@ -22,9 +22,8 @@ from api.edge.rate_limits import Rates
 from common.errors import NotAuthenticated
 from common.settings import settings
 from models.access import api_keys
-from models.access import scopes as access
 from models.access.audit_log import By
-from models.access.scopes import Caller, Scope
+from models.access.scopes import Caller, Scope, check, scopes_of
 from models.db import transaction
 from models.identity.people import Visitor
 
@@ -60,7 +59,7 @@ class KeyRing:
         secret = secret.strip()
         if scheme.lower() == "bearer" and secret.count(".") == 2:
             person = await self._tokens.person(secret)
-            scopes = access.scopes_of(person.role)
+            scopes = scopes_of(person.role)
             return Caller(person.account_id, person.user_id, None, scopes, person.role)
         if scheme.lower() != "bearer" or not secret or len(secret) > 200:
             raise NotAuthenticated("send an API key or a token: Authorization: Bearer hr_…")
@@ -135,7 +134,7 @@ async def permitted(request: Request, scope: Scope) -> Caller:
     who: Caller = await state.keys.caller(request)
     know(request.scope)
     await state.rates.asked(request, who)  # before anything is refused: a refusal counts as well
-    access.check(who, scope)
+    check(who, scope)
     request.scope["headrace.caller"] = (who, scope)
     return who
 
@@ -148,7 +147,7 @@ def needs(scope: Scope) -> Callable[[Request], Coroutine[Any, Any, Caller]]:
     async def dependency(request: Request) -> Caller:
         return await permitted(request, scope)
 
-    dependency.need = scope  # type: ignore[attr-defined]
+    dependency.need = scope  # type: ignore[attr-defined]  # FastAPI keeps the function, and so what is on it
     return dependency
 
 

@@ -15,12 +15,12 @@ from common.errors import DatabaseAway, Overloaded, Unavailable
 log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Reply = TypeVar("Reply")
 
 MAX_WAITING = 1000  # about as many as can be answered within their clients' patience
 
 
-class Grouper(Generic[Item, Answer]):
+class Grouper(Generic[Item, Reply]):
     """Runs a synchronous function over batches of items in a thread of its own, for one event loop.
 
     `function` gets the items and returns one answer per item, in order; an answer that is an exception is raised to
@@ -31,10 +31,10 @@ class Grouper(Generic[Item, Answer]):
 
     def __init__(
         self,
-        function: Callable[[Sequence[Item]], Sequence[Answer | Exception]],
+        function: Callable[[Sequence[Item]], Sequence[Reply | Exception]],
         *,
-        rescue: Callable[[Sequence[Item], Exception], Sequence[Answer | Exception]] | None = None,
-        after: Callable[[Sequence[Item], Sequence[Answer | Exception]], None] | None = None,
+        rescue: Callable[[Sequence[Item], Exception], Sequence[Reply | Exception]] | None = None,
+        after: Callable[[Sequence[Item], Sequence[Reply | Exception]], None] | None = None,
         max_batch: int = 100,
         max_waiting: int = MAX_WAITING,
         name: str = "grouper",
@@ -44,19 +44,19 @@ class Grouper(Generic[Item, Answer]):
         self._after = after
         self._max_batch = max_batch
         self._max_waiting = max_waiting
-        self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
+        self._waiting: list[tuple[Item, asyncio.Future[Reply]]] = []
         self._busy = False
         self._closed = False
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
 
-    async def ask(self, item: Item) -> Answer:
+    async def ask(self, item: Item) -> Reply:
         """The answer to one item. Raises Overloaded where too many wait already."""
         if self._closed:
             raise Unavailable("this process is stopping; ask again")
         if len(self._waiting) >= self._max_waiting:
             raise Overloaded(f"{self._max_waiting} requests wait already; try again soon")
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
+        future: asyncio.Future[Reply] = loop.create_future()
         self._waiting.append((item, future))
         if not self._busy:
             self._start(loop)
@@ -72,10 +72,10 @@ class Grouper(Generic[Item, Answer]):
         self._busy = True
         self._pool.submit(self._run, loop, batch)
 
-    def _run(self, loop: asyncio.AbstractEventLoop, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop, batch: list[tuple[Item, asyncio.Future[Reply]]]) -> None:
         items = [item for item, _ in batch]
         away: DatabaseAway | None = None
-        answers: Sequence[Answer | Exception]
+        answers: Sequence[Reply | Exception]
         try:
             answers = self._function(items)
         except DatabaseAway as error:
@@ -93,7 +93,7 @@ class Grouper(Generic[Item, Answer]):
                 log.exception("what follows a batch failed; its answers stand")
         loop.call_soon_threadsafe(self._next, loop, away)
 
-    def _saved(self, items: list[Item], error: Exception) -> Sequence[Answer | Exception]:
+    def _saved(self, items: list[Item], error: Exception) -> Sequence[Reply | Exception]:
         if self._rescue is None:
             return [error] * len(items)
         try:
@@ -112,7 +112,7 @@ class Grouper(Generic[Item, Answer]):
             self._busy = False
 
     @staticmethod
-    def _deliver(batch: list[tuple[Item, asyncio.Future[Answer]]], answers: Sequence[Answer | Exception]) -> None:
+    def _deliver(batch: list[tuple[Item, asyncio.Future[Reply]]], answers: Sequence[Reply | Exception]) -> None:
         for (_, future), answer in zip(batch, answers, strict=True):
             if future.done():  # the client has gone; what was done stays done
                 continue

@@ -124,7 +124,7 @@ class Protocol(HttpToolsProtocol):
         self._stage = Stage.OVER
         super().connection_lost(exc)
         # What points here from there goes now: a thousand of these that wait for the collector stop everybody for 30 ms.
-        self.parser = self._active = self.cycle = None  # type: ignore[assignment]
+        self.parser = self._active = self.cycle = None  # type: ignore[assignment]  # never None while connected
 
     # Reading
 
@@ -280,7 +280,7 @@ class Protocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """A stranger's request begins when its turn has come: until then it costs no task."""
         self._active = cycle
-        scope: dict[str, Any] = cycle.scope  # type: ignore[assignment]
+        scope: dict[str, Any] = cycle.scope  # type: ignore[assignment]  # a TypedDict, to which we add
         peer = self._peer_of(scope)
         wait = self._door.pace.turn_of(scope, peer, PROXIED_COST if self._is_proxied else 1.0)
         if not wait:
@@ -288,7 +288,7 @@ class Protocol(HttpToolsProtocol):
         elif wait == math.inf:
             hold = HOLD_SECONDS if self._door.pace.waiting.total() < MOST_HELD else 0.0
             # A thousand that came together must not be told together, since they come again together.
-            self._wait(hold * random.uniform(0.5, 1.5), peer, partial(self._turn_away, cycle))  # noqa: S311
+            self._wait(hold * random.uniform(0.5, 1.5), peer, partial(self._turn_away, cycle))  # noqa: S311 - it spreads load and keeps no secret
         else:
             self._wait(wait, peer, partial(super()._start_asgi_task, cycle, app))
 

@@ -70,7 +70,7 @@ def prepared(
             upload_id = uuid7()
             key = keys.upload_key(account_id, upload_id, media.extension)
             storage().put_file(key, Path(file.name), media.media_type)
-    except incoming.UnusableFile as error:
+    except incoming.RefusedFile as error:
         raise UnusableFile(error.message, param=param, reason=error.code) from error
     except StorageError as error:
         raise Unavailable("the file could not be stored; try again soon") from error
@@ -87,7 +87,7 @@ def room_on_disk() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        log.error("an upload could not be written to the temporary folder: %s", error)
+        log.error("an upload could not be written to the temporary folder: %s", error)  # noqa: TRY400 - a full disk: its name says it
         raise Unavailable("there is no room for the file just now; try again soon", retry_after=FULL_SECONDS) from None
 
 

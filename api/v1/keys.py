@@ -22,7 +22,7 @@ from models.db import certain, transaction
 router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=WalledRoute)
 
 
-class NewKey(BaseModel):
+class NewApiKey(BaseModel):
     """A key to make."""
 
     model_config = ConfigDict(extra="forbid")
@@ -89,7 +89,7 @@ def list_keys(
 
 @router.post("", status_code=201, response_model=MadeKey, summary="Make a key")
 def make_key(
-    body: NewKey, request: Request, who: Annotated[Caller, Depends(needs("write"))], idempotency_key: Key = None
+    body: NewApiKey, request: Request, who: Annotated[Caller, Depends(needs("write"))], idempotency_key: Key = None
 ) -> Response:
     """A key can do no more than who makes it, in any respect: what is not asked for is as the maker has it, and what it
     spends and asks counts for the maker too. It ends with a maker that is revoked.

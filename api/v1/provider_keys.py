@@ -18,7 +18,7 @@ router = APIRouter(tags=["provider keys"], route_class=WalledRoute)
 Name = Annotated[str, Path(description="The provider's name in the catalogue.", max_length=50)]
 
 
-class NewKey(BaseModel):
+class NewProviderKey(BaseModel):
     """A key to keep."""
 
     model_config = ConfigDict(extra="forbid")
@@ -30,7 +30,7 @@ class NewKey(BaseModel):
     )
 
 
-class ShownKey(BaseModel):
+class ShownProviderKey(BaseModel):
     """What is shown of a key."""
 
     provider: str
@@ -39,15 +39,15 @@ class ShownKey(BaseModel):
 
 
 @router.get("/v1/provider-keys", summary="List your keys at providers")
-def list_keys(who: Annotated[Caller, Depends(needs("read"))]) -> list[ShownKey]:
+def list_keys(who: Annotated[Caller, Depends(needs("read"))]) -> list[ShownProviderKey]:
     with transaction() as conn:
         found = provider_keys.shown(conn, who.account_id)
-    return [ShownKey(**each._asdict()) for each in found]
+    return [ShownProviderKey(**each._asdict()) for each in found]
 
 
 @router.put("/v1/provider-keys/{provider}", summary="Set your key at a provider", status_code=204)
 def set_key(
-    who: Annotated[Caller, Depends(needs("write"))], provider: Name, body: Annotated[NewKey, Body()]
+    who: Annotated[Caller, Depends(needs("write"))], provider: Name, body: Annotated[NewProviderKey, Body()]
 ) -> Response:
     """Replaces the one before."""
     with certain() as conn:

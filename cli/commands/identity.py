@@ -9,8 +9,8 @@ import typer
 
 from cli.output import JsonFlag, fail, show
 from models.access import api_keys, audit_log
-from models.access import scopes as access
 from models.access.audit_log import By
+from models.access.scopes import ROLES
 from models.accounts import accounts
 from models.db import transaction
 from models.events import announcements
@@ -74,9 +74,9 @@ def role(
     as_json: bool = JsonFlag,
 ) -> None:
     """Change a user's role."""
-    chosen = next((each for each in access.ROLES if each == new), None)
+    chosen = next((each for each in ROLES if each == new), None)
     if chosen is None:
-        raise fail(f"role is one of {', '.join(access.ROLES)}")
+        raise fail(f"role is one of {', '.join(ROLES)}")
     with transaction() as conn:
         accounts.change_role(conn, operator(), user_id, chosen)
         found = accounts.user(conn, user_id)

@@ -23,7 +23,7 @@ from models import db
 from models.access import api_keys
 from models.accounts import accounts
 from models.credits import audit
-from models.credits import ledger as credits
+from models.credits.ledger import grant
 from models.db import transaction
 from models.schema import prepare
 
@@ -181,7 +181,7 @@ def _open_account() -> tuple[Any, str]:
         account_id, _ = accounts.open_account(
             conn, issuer="demo", subject=f"demo-{time.time_ns()}", default_plan="free", email="demo@example.com"
         )
-        credits.grant(conn, account_id, kind="gift", amount=30, ref="demo")
+        grant(conn, account_id, kind="gift", amount=30, ref="demo")
         return account_id, api_keys.create(conn, account_id, api_keys.NewKey("demo"))[1]
 
 

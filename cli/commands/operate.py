@@ -18,26 +18,25 @@ from common.redact import redacted
 from common.settings import settings
 from models import db
 from models.accounts import accounts, subscriptions
-from models.catalogue import entries as catalogue
+from models.catalogue.entries import offers
 from models.catalogue.providers import providers as all_providers
 from models.connecting import Linked
-from models.credits import audit as books
-from models.credits import ledger
+from models.credits import audit, ledger
 from models.db import transaction
 from models.events import events, sending
 from models.fleet import probes, processes
-from models.jobs import cancel as canceling
 from models.jobs import dispatch, reads, submit
 from models.jobs.admission import Accepted, Order
+from models.jobs.cancel import cancel
 from models.jobs.states import JobStatus
 from models.schema import migrations, prepare
 from storage.s3 import StorageError, storage
-from workers.calls import limits as pressure
+from workers.calls.limits import pressure
 from workers.doorbell import ring
 
 app = typer.Typer()
 JobId = Annotated[UUID, typer.Argument(help="A job's id.")]
-Account = Annotated[UUID, typer.Option("--account", "-a", help="An account's id.")]
+AccountId = Annotated[UUID, typer.Option("--account", "-a", help="An account's id.")]
 
 
 @app.command()
@@ -73,7 +72,7 @@ def account(
 
 @app.command()
 def grant(
-    account_id: Account,
+    account_id: AccountId,
     amount: Annotated[int, typer.Argument(help="Credits.", min=1)],
     ref: Annotated[str | None, typer.Option(help="Makes the grant single: the same ref is granted once.")] = None,
     days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1)] = None,
@@ -95,7 +94,7 @@ def grant(
 
 @app.command()
 def subscribe(
-    account_id: Account,
+    account_id: AccountId,
     plan: Annotated[str, typer.Argument(help="A plan's id.")],
     interval: Annotated[str, typer.Option(help="monthly or yearly")] = "monthly",
     as_json: bool = JsonFlag,
@@ -190,7 +189,7 @@ def _provider_rows() -> list[dict[str, Any]]:
             "resting_seconds": state.resting_seconds, "limited_seconds": state.limited_seconds,
             "on_trial": state.half_open,
         }
-        for name, state in (pressure.pressure().states(limits) or {}).items()
+        for name, state in (pressure().states(limits) or {}).items()
     ]  # fmt: skip
 
 
@@ -212,7 +211,7 @@ def retry(job_id: JobId, as_json: bool = JsonFlag) -> None:
             raise fail(f"no job {job_id}")
         if row.ended is None:
             raise fail(f"job {job_id} has not ended; only an ended job can be ordered again")
-        offer = catalogue.offers(conn).get(row.model_id)
+        offer = offers(conn).get(row.model_id)
         if offer is None:
             raise fail(f"model {row.model_id} is no longer offered")
         order = Order(
@@ -232,25 +231,25 @@ def retry(job_id: JobId, as_json: bool = JsonFlag) -> None:
     show([{"job": answer.job_id, "retry_of": job_id, "reserved": answer.price_credits}], as_json=as_json)
 
 
-@app.command()
-def cancel(job_id: JobId, as_json: bool = JsonFlag) -> None:
+@app.command("cancel")
+def cancel_job(job_id: JobId, as_json: bool = JsonFlag) -> None:
     """Cancel a job: refunded at once if it has not started, else asked to stop."""
     with transaction() as conn:
-        canceled = canceling.cancel(conn, job_id)
+        canceled = cancel(conn, job_id)
     ring(canceled.rings)
     show([{"job": job_id, "canceled": canceled.ended, "asked_to_stop": not canceled.ended}], as_json=as_json)
 
 
-@app.command()
-def audit(as_json: bool = JsonFlag) -> None:
+@app.command("audit")
+def prove_books(as_json: bool = JsonFlag) -> None:
     """Prove the books: every credit is accounted for. Exits with 1 and names the rows where it does not hold."""
     with transaction() as conn:
-        findings = books.audit(conn)
+        findings = audit.audit(conn)
     broken = {finding.rule: finding for finding in findings}
     if as_json:
         print_json({"clean": not findings, "findings": [finding._asdict() for finding in findings]})
     else:
-        for rule in books.RULES:
+        for rule in audit.RULES:
             mark = "[red]broken[/]" if rule.name in broken else "[green]holds[/]"
             console.print(f"{mark:<16} {rule.meaning}")
             for row in broken[rule.name].rows if rule.name in broken else []:
@@ -296,8 +295,8 @@ def _doctor_database() -> str:
 
 
 def _doctor_schema() -> str:
-    from models.schema.functions import described
-    from models.schema.migrations import differences
+    from models.schema.functions import described  # noqa: PLC0415 - Alembic is loaded only where it is used
+    from models.schema.migrations import differences  # noqa: PLC0415 - Alembic is loaded only where it is used
 
     found = differences()
     if found:
@@ -366,7 +365,7 @@ def _doctor_providers() -> str:
 
 def _doctor_stuck() -> str:
     with transaction() as conn:
-        stuck = books.stuck(conn)
+        stuck = audit.stuck(conn)
     if stuck:
         raise RuntimeError(f"job {stuck[0]['job_id']} and {len(stuck) - 1} more are due, and nothing moves them")
     return "none"

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.output import JsonFlag, console, fail, print_json, show
-from models.credits import margin as margins
-from models.credits.margin import MarginRow
+from models.credits.margin import MarginRow, margin
 from models.db import transaction
 
 app = typer.Typer()
@@ -17,8 +16,8 @@ MOST_PICTURES = 8  # models with a picture of their own; the rest share one
 Point = tuple[float, float, int]  # US dollars charged, US dollars that it cost, credits charged
 
 
-@app.command()
-def margin(
+@app.command("margin")
+def show_margin(
     days: Annotated[int, typer.Option(help="So many UTC days, today included.", min=1, max=400)] = 30,
     by: Annotated[str, typer.Option(help="Any of model, plan, day, with commas; empty: one row.")] = "model,plan,day",
     plot: Annotated[Path | None, typer.Option(help="Draw charged against cost, per day and model, into a PNG.")] = None,
@@ -30,9 +29,9 @@ def margin(
     groups = [name.strip() for name in by.split(",") if name.strip()]
     with transaction() as conn:
         conn.execute("set transaction isolation level repeatable read, read only")
-        rows = margins.margin(conn, since=since, until=until, by=groups)
-        total = margins.margin(conn, since=since, until=until, by=())[0]
-        drawn = margins.margin(conn, since=since, until=until, by=("model", "day")) if plot else []
+        rows = margin(conn, since=since, until=until, by=groups)
+        total = margin(conn, since=since, until=until, by=())[0]
+        drawn = margin(conn, since=since, until=until, by=("model", "day")) if plot else []
     if plot:
         _draw(plot, since.date(), days, drawn)
     if as_json:
@@ -98,10 +97,10 @@ def series(rows: Sequence[MarginRow], since: date, days: int) -> dict[str, list[
 
 def _draw(path: Path, since: date, days: int, rows: Sequence[MarginRow]) -> None:
     try:
-        import matplotlib as mpl
+        import matplotlib as mpl  # noqa: PLC0415 - not among what production installs
 
         mpl.use("Agg")  # no window: a server has none
-        import matplotlib.pyplot as plt
+        import matplotlib.pyplot as plt  # noqa: PLC0415 - after the choice of a window, which it reads
     except ImportError:
         raise fail("--plot needs matplotlib: pip install -r requirements-dev.txt") from None
     found = series(rows, since, days) or {"no job": [(0.0, 0.0, 0)] * days}

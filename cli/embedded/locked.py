@@ -136,18 +136,17 @@ def wait_ready(
     end = time.monotonic() + seconds
     while True:
         code = child.poll()  # before the probe, which something else on this port could answer
-        try:
-            if code is None:
-                probe()
-                return
+        if code is not None:
             raise RuntimeError(f"{name} ended with {code}; the end of {log}:\n{tail(log)}")
+        try:
+            probe()
         except Exception as error:
-            if code is not None:
-                raise
             if time.monotonic() > end:
                 raise RuntimeError(
                     f"{name} is not ready after {seconds:.0f} s ({error}); the end of {log}:\n{tail(log)}"
                 ) from error
+        else:
+            return
         time.sleep(0.03)
 
 

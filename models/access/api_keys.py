@@ -147,7 +147,7 @@ class Standing(NamedTuple):
         return [*self.origin.lineage, self.origin.line_id or self.id]
 
 
-class ShownKey(NamedTuple):
+class KeyRow(NamedTuple):
     """A key as it is listed: never its secret."""
 
     id: UUID
@@ -274,7 +274,7 @@ def _caller(
 
 def listed(
     conn: Connection[Any], account_id: UUID, *, revoked_before: UUID | None = None, limit: int = LISTED_REVOKED
-) -> list[ShownKey]:
+) -> list[KeyRow]:
     """The account's keys, newest first: all that are not revoked, and the newest of the revoked ones. `revoked_before`:
     the next page of these alone. For looking at: a check reads the one row that it is about.
     """
@@ -290,7 +290,7 @@ def listed(
              order by k.id desc""",
         {"account": account_id, "before": revoked_before, "limit": limit},
     ).fetchall()
-    return [ShownKey(*row) for row in rows]
+    return [KeyRow(*row) for row in rows]
 
 
 def standing(conn: Connection[Any], account_id: UUID, key_id: UUID) -> Standing | None:

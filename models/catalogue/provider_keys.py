@@ -30,7 +30,7 @@ class ProviderKey(SQLModel, table=True):
     created_at: datetime = created_at()
 
 
-class Shown(NamedTuple):
+class ProviderKeyRow(NamedTuple):
     """What may be shown of a key."""
 
     provider: str
@@ -95,12 +95,12 @@ def credential(provider: str, account_id: UUID, *, own: bool) -> str:
     return f"{provider}@{account_id}" if own else provider
 
 
-def shown(conn: Connection[Any], account_id: UUID) -> list[Shown]:
+def shown(conn: Connection[Any], account_id: UUID) -> list[ProviderKeyRow]:
     """The account's keys, without their secrets."""
     rows = conn.execute(
         "select provider, hint, created_at from provider_keys where account_id = %s order by provider", [account_id]
     ).fetchall()
-    return [Shown(*row) for row in rows]
+    return [ProviderKeyRow(*row) for row in rows]
 
 
 def remove(conn: Connection[Any], account_id: UUID, provider: str) -> None:

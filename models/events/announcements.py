@@ -52,7 +52,7 @@ class Announcement(SQLModel, table=True):
     finished_at: datetime | None = moment()
 
 
-class Shown(NamedTuple):
+class AnnouncementRow(NamedTuple):
     """An announcement and how far it has come."""
 
     id: UUID
@@ -64,10 +64,10 @@ class Shown(NamedTuple):
     finished_at: datetime | None
 
 
-_SHOWN = ", ".join(Shown._fields)
+_SHOWN = ", ".join(AnnouncementRow._fields)
 
 
-def create(conn: Connection[Any], by: By, title: str, body: str, plan: str | None = None) -> Shown:
+def create(conn: Connection[Any], by: By, title: str, body: str, plan: str | None = None) -> AnnouncementRow:
     """Write an announcement down; the scheduler tells it. Raises InvalidInput."""
     for name, value, limit in (("title", title, MAX_TITLE), ("body", body, MAX_BODY)):
         if not value.strip():
@@ -84,16 +84,16 @@ def create(conn: Connection[Any], by: By, title: str, body: str, plan: str | Non
     ).fetchone()
     assert row is not None  # noqa: S101 - inserted
     audit_log.record(conn, by, "announcement.create", str(row[0]), title=title, plan=plan)
-    return Shown(*row)
+    return AnnouncementRow(*row)
 
 
-def listed(conn: Connection[Any], *, before: UUID | None = None, limit: int = 20) -> list[Shown]:
+def listed(conn: Connection[Any], *, before: UUID | None = None, limit: int = 20) -> list[AnnouncementRow]:
     """Announcements, newest first."""
     rows = conn.execute(
         f"select {_SHOWN} from announcements where %s::uuid is null or id < %s order by id desc limit %s",
         [before, before, limit],
     ).fetchall()
-    return [Shown(*row) for row in rows]
+    return [AnnouncementRow(*row) for row in rows]
 
 
 def tell(conn: Connection[Any], limit: int) -> tuple[int, bool]:

@@ -66,7 +66,7 @@ class Notification(SQLModel, table=True):
     created_at: datetime = created_at()
 
 
-class Shown(NamedTuple):
+class NotificationRow(NamedTuple):
     """A notification as its owner sees it."""
 
     id: UUID
@@ -79,7 +79,7 @@ class Shown(NamedTuple):
     created_at: datetime
 
 
-_SHOWN = ", ".join(Shown._fields)
+_SHOWN = ", ".join(NotificationRow._fields)
 
 
 class _Known(dict[str, Any]):
@@ -119,7 +119,7 @@ def _address(conn: Connection[Any], account_id: UUID) -> str | None:
 
 def listed(
     conn: Connection[Any], account_id: UUID, *, unread: bool = False, before: UUID | None = None, limit: int = 20
-) -> list[Shown]:
+) -> list[NotificationRow]:
     """The account's notifications, newest first."""
     rows = conn.execute(
         f"""select {_SHOWN} from notifications
@@ -127,7 +127,7 @@ def listed(
              order by id desc limit %s""",
         [account_id, before, before, unread, limit],
     ).fetchall()
-    return [Shown(*row) for row in rows]
+    return [NotificationRow(*row) for row in rows]
 
 
 def unread(conn: Connection[Any], account_id: UUID) -> int:

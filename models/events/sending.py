@@ -61,7 +61,7 @@ _TAKEN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SendResult:
     """What became of an attempt. `again_after`: seconds to the next; None with `delivered` false: it has failed for good."""
 
     delivered: bool
@@ -208,7 +208,7 @@ def _add_results(conn: Connection[Any], parcel: Parcel) -> None:
     ]
 
 
-def record(conn: Connection[Any], line: Line, parcel: Parcel, outcome: Outcome) -> bool:
+def record(conn: Connection[Any], line: Line, parcel: Parcel, outcome: SendResult) -> bool:
     """Write down what became of an attempt; again is fine, should a commit's own outcome be unknown. False: the lease had
     lapsed, and another sender decides.
     """
@@ -329,7 +329,7 @@ def _mail_address(conn: Connection[Any], account_id: UUID) -> str | None:
     return row[0] if row else None
 
 
-def _reason_to_disable(conn: Connection[Any], parcel: Parcel, outcome: Outcome) -> str | None:
+def _reason_to_disable(conn: Connection[Any], parcel: Parcel, outcome: SendResult) -> str | None:
     """Why this failure switches its endpoint off, if it does. Read without a lock; the account is locked if so."""
     if parcel.endpoint_id is None or outcome.delivered:
         return None
@@ -342,7 +342,7 @@ def _reason_to_disable(conn: Connection[Any], parcel: Parcel, outcome: Outcome) 
     return f"every delivery has failed for {settings().webhook_disable_hours:g} hours" if row else None
 
 
-def _note_health(conn: Connection[Any], parcel: Parcel, outcome: Outcome, reason: str | None) -> None:
+def _note_health(conn: Connection[Any], parcel: Parcel, outcome: SendResult, reason: str | None) -> None:
     if reason:
         row = conn.execute(
             """update webhook_endpoints set enabled = false, disabled_reason = %s where id = %s and enabled

@@ -26,7 +26,7 @@ class WorkerProcess(SQLModel, table=True):
     seen_at: datetime = Field(sa_column=Column(UTC_TIME, nullable=False))
 
 
-class Duty(SQLModel, table=True):
+class DutyRow(SQLModel, table=True):
     """A scheduler's duty: when it is due next and how it went. Whoever moves `next_at` has the turn."""
 
     __tablename__ = "duties"

@@ -131,7 +131,7 @@ def end(
     if row[0] == "lapsed" and not alone:
         ledger.expire_lapsed(conn, [account_id])
         row = conn.execute(_END, values).fetchone()
-        assert row is not None  # noqa: S101
+        assert row is not None  # noqa: S101 - as above
     outcome, ended, event_number, rings, revoked = row
     if outcome == "stale":
         return None

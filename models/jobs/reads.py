@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.settings import settings
-from models.credits import ledger as credits
+from models.credits.ledger import expire_lapsed
 from models.jobs.states import RUNS_SEEN_AS, JobEnd, JobStatus
 from models.locks import lock_accounts
 
@@ -147,7 +147,7 @@ def balance(conn: Connection[Any], account_id: UUID) -> Balance:
         "select 1 from grants where account_id = %s and open and expires_at <= app_now() limit 1", [account_id]
     ).fetchone()
     if lapsed and lock_accounts(conn, [account_id], skip_locked=True):
-        credits.expire_lapsed(conn, [account_id])
+        expire_lapsed(conn, [account_id])
     row = conn.execute(
         """select a.available - (select coalesce(sum(g.remaining), 0)::bigint from grants g
                                   where g.account_id = a.id and g.open and g.expires_at <= app_now()), a.reserved, a.debt, a.plan_id, a.storage_bytes, p.storage_quota_bytes, p.slots, a.slots_in_use

@@ -17,7 +17,7 @@ from models.events.events import Event
 from models.events.notifications import Notification
 from models.files.uploads import Upload
 from models.fleet.probes import Probe
-from models.fleet.processes import Duty, WorkerProcess
+from models.fleet.processes import DutyRow, WorkerProcess
 from models.identity.inbound import InboundEvent
 from models.jobs.answered import AnsweredRequest
 from models.jobs.callbacks import ProviderCallback
@@ -36,7 +36,7 @@ __all__ = [
     "ClockJump",
     "Delivery",
     "DeliveryLine",
-    "Duty",
+    "DutyRow",
     "Event",
     "Grant",
     "IdempotencyKey",

@@ -5,7 +5,7 @@ import logging
 from common.errors import Busy
 from common.settings import settings
 from models.access import api_keys, audit_log
-from models.credits import audit as books
+from models.credits.audit import audit
 from models.db import transaction
 from models.events import events, notifications, sending
 from models.files import uploads
@@ -105,10 +105,10 @@ def forget_acts(batch: int) -> int:
         return audit_log.forget(conn, batch)
 
 
-def audit(_batch: int) -> int:
+def prove_books(_batch: int) -> int:
     """Prove the books. A broken rule is an error of the duty, shown by `headrace doctor`, and logged."""
     with transaction() as conn:
-        findings = books.audit(conn)
+        findings = audit(conn)
     if findings:
         for finding in findings:
             log.error("audit: %s does not hold: %s", finding.rule, finding.rows)

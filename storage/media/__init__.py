@@ -32,7 +32,7 @@ from storage.media.base import (
 from storage.media.signs import HEAD_BYTES, describe, sniff
 from storage.media.source import Source
 from storage.sandbox import pool
-from storage.sandbox.pool import Died, Limits, SandboxAway
+from storage.sandbox.pool import ChildLimits, Died, SandboxAway
 
 __all__ = [
     "SVG",
@@ -117,7 +117,7 @@ def _in_sandbox(descriptor: int, request: dict[str, Any], account: Hashable) -> 
     """Most files with little memory; what says that it has many pixels with more, one at a time."""
     size = os.fstat(descriptor).st_size
     seconds = min(MOST_CPU_SECONDS, settings().decode_seconds + size // BYTES_A_SECOND)
-    limits = Limits(seconds, COMMON_BYTES, settings().decode_wait_seconds)
+    limits = ChildLimits(seconds, COMMON_BYTES, settings().decode_wait_seconds)
     places = settings().decoders
     readers = pool.pool("storage.media.work", places, max(1, places // 2))
     try:
@@ -142,7 +142,7 @@ def _believed(found: dict[str, Any]) -> Media:
         if "unusable" in found:
             code, message = str(found["unusable"]), str(found["message"])[:500]
             if code not in _CODES:
-                raise ValueError(code)
+                raise ValueError(code)  # noqa: TRY301 - refused below, like whatever else no decoder says
             said = "".join(each if each.isprintable() else "\ufffd" for each in message)
             raise UnusableResult(code, said, cut_off=bool(found["cut_off"]))
         facts = found["media"]

@@ -14,7 +14,7 @@ from PIL import Image
 from storage.media import films, pcm, pictures, sounds, texts, waves
 from storage.media.base import MAX_PIXELS, Larger, Media, UnusableResult, broken, too_large
 from storage.media.signs import HEAD_BYTES, after_tags, sniff
-from storage.media.source import Source, Unread
+from storage.media.source import DiskFailed, Source
 
 OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC})  # no fault of the file's
 
@@ -66,8 +66,8 @@ def reading(kind: str) -> Iterator[None]:
     except MemoryError as error:
         raise too_large("it takes more memory to read than a file may") from error
     except Exception as error:  # decoders raise what they like for broken bytes
-        if isinstance(error, Unread):
+        if isinstance(error, DiskFailed):
             raise
         if isinstance(error, OSError) and error.errno in OURS:
-            raise Unread(error.errno, "the file cannot be read for want of means") from error
+            raise DiskFailed(error.errno, "the file cannot be read for want of means") from error
         raise broken(f"the result cannot be read as {kind}: {type(error).__name__}") from error

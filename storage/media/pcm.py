@@ -9,7 +9,7 @@ _LINEAR = re.compile(r"audio/(?:l(8|16|24)|(?:x-)?pcm)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d{1,7}", re.ASCII)
 
 
-class Claim(NamedTuple):
+class PcmForm(NamedTuple):
     """What a media type says of raw samples. `rate`: None where it does not say."""
 
     bits: int
@@ -17,7 +17,7 @@ class Claim(NamedTuple):
     channels: int
 
 
-def claim(media_type: str | None) -> Claim | None:
+def claim(media_type: str | None) -> PcmForm | None:
     """Of a type such as audio/L16;rate=24000;channels=1 or audio/pcm;rate=24000. None: it is no type of raw samples."""
     essence, *given = (media_type or "")[:200].split(";")
     linear = _LINEAR.fullmatch(essence.strip())
@@ -28,10 +28,10 @@ def claim(media_type: str | None) -> Claim | None:
         name, _, value = each.partition("=")
         if number := _NUMBER.fullmatch(value.strip().strip('"')):
             values[name.strip().lower()] = int(number[0])
-    return Claim(int(linear[1] or values.get("bits", 16)), values.get("rate"), values.get("channels", 1))
+    return PcmForm(int(linear[1] or values.get("bits", 16)), values.get("rate"), values.get("channels", 1))
 
 
-def measure(size: int, raw: Claim) -> Media:
+def measure(size: int, raw: PcmForm) -> Media:
     """Kept as it came. Raises UnusableResult where the claim does not say how fast it is, or is absurd."""
     if raw.rate is None:
         raise broken("raw samples have no header, so their type must say how fast they are: audio/L16;rate=24000")

@@ -52,10 +52,11 @@ class Bounds(NamedTuple):
     scans: int = MAX_SCANS
 
 
+FULL = Bounds(MAX_PIXELS)
 QUICK = Bounds(QUICK_PIXELS, QUICK_STEPS, USUAL_SCANS)
 
 
-def measure(file: BinaryIO, kind: str, bounds: Bounds = Bounds(MAX_PIXELS)) -> Media:
+def measure(file: BinaryIO, kind: str, bounds: Bounds = FULL) -> Media:
     """Type and size as people see it. Whatever Pillow raises is the caller's to name. Raises Larger, before any pixel is
     unpacked, where it is more than `bounds` allow.
     """

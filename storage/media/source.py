@@ -7,7 +7,7 @@ from typing import BinaryIO, cast
 from typing_extensions import Buffer
 
 
-class Unread(OSError):
+class DiskFailed(OSError):
     """Our disk's fault, not the file's."""
 
 
@@ -58,7 +58,7 @@ class _Reader(io.RawIOBase):
         try:
             data = os.pread(self._descriptor, len(wanted), self._place)
         except OSError as error:
-            raise Unread(error.errno, "the file cannot be read from disk") from error
+            raise DiskFailed(error.errno, "the file cannot be read from disk") from error
         wanted[: len(data)] = data
         self._place += len(data)
         return len(data)

@@ -31,7 +31,7 @@ _UNFINISHED = {
 }
 
 
-def measure(source: Source, *, written: bool, raw: pcm.Claim | None = None) -> Media:
+def measure(source: Source, *, written: bool, raw: pcm.PcmForm | None = None) -> Media:
     """`written`: a text was ordered and came as one, so that a page or a drawing is what was asked for."""
     beginning, whole = _beginning(source)
     if beginning is None:

@@ -34,7 +34,7 @@ def main() -> None:
     number, parent, root, module = sys.argv[1:5]
     control = socket.socket(fileno=int(number))
     sys.path.insert(0, root)
-    from storage.sandbox import confine
+    from storage.sandbox import confine  # noqa: PLC0415 - found only now that the path is set
 
     if os.getppid() != int(parent):
         return
@@ -138,7 +138,7 @@ def _become_child(
 ) -> NoReturn:
     code = 70
     try:
-        from storage.sandbox import confine
+        from storage.sandbox import confine  # noqa: PLC0415 - as in main
 
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -45,7 +45,7 @@ class Died(Exception):
         self.reason = reason
 
 
-class Limits(NamedTuple):
+class ChildLimits(NamedTuple):
     """Of one file. `wait_seconds`: for a place. `large`: of these there is one at a time, besides the others."""
 
     cpu_seconds: int
@@ -65,7 +65,7 @@ class Pool:
         self._rests_until = 0.0
         self.owner = os.getpid()
 
-    def run(self, account: Hashable, descriptor: int, request: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    def run(self, account: Hashable, descriptor: int, request: dict[str, Any], limits: ChildLimits) -> dict[str, Any]:
         """What `work` answers. Raises Died, or SandboxAway."""
         try:
             with (self._large if limits.large else self._places).one(account, limits.wait_seconds):
@@ -98,7 +98,7 @@ class Pool:
                     self._nursery = _Nursery(self._module)
                 except (OSError, ValueError) as error:
                     self._rests_until = time.monotonic() + REST_SECONDS
-                    log.error("no process for reading files can be started: %s", error)
+                    log.error("no process for reading files can be started: %s", error)  # noqa: TRY400 - it goes on with the error raised
                     raise SandboxAway("files cannot be read just now") from error
             return self._nursery
 
@@ -143,7 +143,7 @@ class _Nursery:
         self.pid = self._process.pid
         log.info("files are read by process %d and its children; locks besides limits: %s", self.pid, self.locks)
 
-    def ask(self, descriptor: int, request: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    def ask(self, descriptor: int, request: dict[str, Any], limits: ChildLimits) -> dict[str, Any]:
         seconds = limits.cpu_seconds * CLOCK_TO_CPU + CLOCK_SECONDS
         asked = {**request, "cpu_seconds": limits.cpu_seconds, "memory_bytes": limits.memory_bytes, "seconds": seconds}
         ours, theirs = socket.socketpair()

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from api import main
 from api.main import make_app
-from api.v1 import notifications as route
 from cli.main import app as command
 from common.errors import Busy, DatabaseAway, Unavailable
 from models import db, failures
@@ -58,7 +57,7 @@ def raises(conn: Any, state: str) -> Any:
 def test_what_passes_is_503_on_every_kind_of_route(
     http: TestClient, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    monkeypatch.setattr(route.notifications, "read_all", lambda conn, _account: raises(conn, state))
+    monkeypatch.setattr(notifications, "read_all", lambda conn, _account: raises(conn, state))
     monkeypatch.setattr(submit, "submit", lambda conn, _orders, **_more: raises(conn, state))
     monkeypatch.setattr(notifications, "listed", lambda conn, *_args, **_more: raises(conn, state))
     for answer in (
@@ -77,7 +76,7 @@ def test_what_passes_is_503_on_every_kind_of_route(
 def test_a_value_is_the_clients_and_a_fault_is_ours(
     http: TestClient, monkeypatch: pytest.MonkeyPatch, state: str, status: int
 ) -> None:
-    monkeypatch.setattr(route.notifications, "read_all", lambda conn, _account: raises(conn, state))
+    monkeypatch.setattr(notifications, "read_all", lambda conn, _account: raises(conn, state))
     answer = http.post("/v1/notifications/read")
     assert (answer.status_code, answer.json()["retryable"]) == (status, False)
 
@@ -105,7 +104,7 @@ def test_a_database_that_is_read_only_answers_reads_and_refuses_writes_for_now(h
     with transaction() as conn:
         conn.execute(f"alter database {name} set default_transaction_read_only = on")
     db.close()  # whoever connects from now on may only read
-    http.app.state.readiness.forget()  # type: ignore[attr-defined]
+    http.app.state.readiness.forget()
     for method, path, body in WRITES:
         answer = http.request(method, path, json=body)
         assert (path, answer.status_code, answer.json()["retryable"]) == (path, 503, True)
@@ -164,7 +163,7 @@ def test_ready_is_bounded_where_the_database_says_nothing(http: TestClient, monk
     silent = socket.create_server(("127.0.0.1", 0))
     try:
         with environment({"DATABASE_URL": f"postgresql://app@127.0.0.1:{silent.getsockname()[1]}/none"}):
-            http.app.state.readiness.forget()  # type: ignore[attr-defined]
+            http.app.state.readiness.forget()
             answers: list[Any] = []
             threads = [threading.Thread(target=lambda: answers.append(http.get("/readyz"))) for _ in range(10)]
             for thread in threads:
@@ -178,7 +177,7 @@ def test_ready_is_bounded_where_the_database_says_nothing(http: TestClient, monk
 
 def test_a_probe_leaves_nothing(http: TestClient) -> None:
     for _ in range(3):
-        http.app.state.readiness.forget()  # type: ignore[attr-defined]
+        http.app.state.readiness.forget()
         assert http.get("/readyz").status_code == 200
     assert rows("select 1 from probes") == []
 

@@ -19,7 +19,7 @@ PUBLIC = "93.184.216.34"
 
 def refusal(url: str, **options: object) -> Refused:
     options = {"max_bytes": 1000, "seconds": 5, "resolve": lambda _host, _port: [PUBLIC], **options}
-    with pytest.raises(Refused) as caught, open_url(url, **options) as answer:  # type: ignore[arg-type]
+    with pytest.raises(Refused) as caught, open_url(url, **options) as answer:
         answer.read()
     return caught.value
 
@@ -174,7 +174,7 @@ def test_a_host_is_tried_at_its_other_addresses(connected) -> None:
                 raise error
             return real(self, host, *rest)
 
-        httpcore.SyncBackend.connect_tcp = connect  # type: ignore[method-assign]  # the fixture puts it back
+        httpcore.SyncBackend.connect_tcp = connect
         with open_url(
             "http://photos.example/", max_bytes=9, seconds=5, resolve=lambda _host, _port: ["2606:4700::1", PUBLIC]
         ) as answer:

@@ -6,7 +6,7 @@ import pytest
 from common import places
 from common.foreign import drop
 from common.places import (
-    Unreadable,
+    UnreadablePlace,
     database_is_here,
     database_parameters,
     mail_server,
@@ -99,7 +99,7 @@ def test_a_mail_server_that_is_none_is_refused_without_its_password(address: str
 
 def _refused(name: str, read: object, address: str) -> None:
     assert callable(read)
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(UnreadablePlace) as caught:
         read(address.replace("{}", SECRET))
     told = str(caught.value)
     assert told.startswith(name)

@@ -123,7 +123,7 @@ def test_arguments_tracebacks_warnings_and_stacks_are_redacted(capsys: pytest.Ca
     log.info("cannot reach %s", PASSWORD)
     log.info("%(url)s", {"url": PASSWORD})
     try:
-        raise RuntimeError(PASSWORD)
+        raise RuntimeError(PASSWORD)  # noqa: TRY301 - the traceback is what is tested
     except RuntimeError:
         log.exception("it failed")
     with warnings.catch_warnings():

@@ -160,7 +160,7 @@ def test_who_may_not_publish_rings_all_the_same_and_is_told(stack: Addresses) ->
             url = f"redis://mute:{QUOTED}@127.0.0.1:{place.port}/0"
             with environment({"REDIS_URL": url}), pytest.raises(RuntimeError, match="does not let us publish"):
                 check_redis()
-            sender = doorbell.Sender(url)
+            sender = doorbell.Doorbell(url)
 
             assert sender.ring([Ring(uuid4(), "interactive")], told=[uuid4()])
             assert (sender.lost, sender.unsaid) == (0, 1)

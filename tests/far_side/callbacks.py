@@ -58,7 +58,7 @@ class Listener:
 class _Handler(BaseHTTPRequestHandler):
     def __init__(self, listener: Listener, *args: object) -> None:
         self._listener = listener
-        super().__init__(*args)  # type: ignore[arg-type]  # the server's own three
+        super().__init__(*args)
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length") or 0))

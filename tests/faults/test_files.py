@@ -80,20 +80,20 @@ def mutations(draw: st.DrawFn) -> bytes:
 
 @given(data=mutations())
 @fuzzed
-def test_a_changed_file_is_read_or_refused(file: Writer, data: bytes) -> None:  # noqa: F811
+def test_a_changed_file_is_read_or_refused(file: Writer, data: bytes) -> None:  # noqa: F811 - the fixture
     read(file(data))
 
 
 @given(head=st.sampled_from(HEADS), body=st.binary(max_size=2000), times=st.integers(1, 300))
 @fuzzed
 def test_any_bytes_again_and_again_behind_any_sign_are_read_or_refused(
-    file: Writer, head: bytes, body: bytes, times: int  # noqa: F811
+    file: Writer, head: bytes, body: bytes, times: int  # noqa: F811 - the fixture
 ) -> None:  # fmt: skip
     read(file(head + body * times))
 
 
 def test_changed_files_are_read_or_refused_in_the_sandbox_alone(
-    file: Writer, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    file: Writer, monkeypatch: pytest.MonkeyPatch  # noqa: F811 - the fixture
 ) -> None:  # fmt: skip
     """With no quick way round it; what dies there is a word too."""
     monkeypatch.setattr(media, "_quick_picture", lambda *_: None)
@@ -111,7 +111,7 @@ def test_changed_files_are_read_or_refused_in_the_sandbox_alone(
 
 
 @pytest.mark.parametrize("name", hostile.LARGE)
-def test_an_upload_full_of_work_ends_within_its_limits(file: Writer, name: str) -> None:  # noqa: F811
+def test_an_upload_full_of_work_ends_within_its_limits(file: Writer, name: str) -> None:  # noqa: F811 - the fixture
     begin = time.monotonic()
     outcome = read(file(hostile.LARGE[name]()))
     print(f"\n{name}: {outcome} after {time.monotonic() - begin:.1f} s")

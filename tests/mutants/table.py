@@ -48,7 +48,7 @@ def read(folder: Path = FOLDER) -> list[Mutant]:
 
 
 def _entry(path: Path, given: dict[str, object]) -> Mutant:
-    mutant = Mutant(**{**given, "tests": tuple(given.get("tests", ()))})  # type: ignore[arg-type]  # checked below
+    mutant = Mutant(**{**given, "tests": tuple(given.get("tests", ()))})
     texts = (mutant.name, mutant.file, mutant.why, *mutant.tests)
     if not mutant.tests or not all(isinstance(text, str) and text for text in texts):
         raise ValueError(f"{path.name}: {mutant.name}: a text or a test is missing")

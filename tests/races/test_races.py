@@ -21,11 +21,11 @@ from models.accounts import accounts
 from models.credits import ledger
 from models.db import transaction
 from models.jobs import cancel, ending
-from models.jobs import steps as runs
 from models.jobs.admission import Accepted
 from models.jobs.ending import AttemptEnd, Ending
-from scheduler.duties import accounts as account_duties
-from scheduler.duties import jobs as job_duties
+from models.jobs.steps import claim
+from scheduler.duties.accounts import expire_grants
+from scheduler.duties.jobs import rescue
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, placed, rows
 
 
@@ -197,11 +197,11 @@ def test_no_admins_key_is_left_of_a_demotion_that_its_making_races_with() -> Non
 def test_20_repeated_messages_give_one_claim() -> None:
     job_id = placed(account(amount=1), model())
 
-    def claim(number: int) -> Any:
+    def one_claims(number: int) -> Any:
         with transaction() as conn:
-            return runs.claim(conn, job_id, f"worker-{number}")
+            return claim(conn, job_id, f"worker-{number}")
 
-    assert sum(each is not None for each in together(20, claim)) == 1
+    assert sum(each is not None for each in together(20, one_claims)) == 1
 
 
 @pytest.mark.usefixtures("many")
@@ -288,13 +288,13 @@ def test_ends_against_cancels_and_dispatch_under_load_make_no_deadlock() -> None
 
     def finish(job_id: Any) -> None:
         with transaction() as conn:
-            claim = runs.claim(conn, job_id, "worker")
-        if claim is None or claim.live is None:
+            got = claim(conn, job_id, "worker")
+        if got is None or got.live is None:
             return
         with transaction() as conn:
             ending.end(
-                conn, claim.account_id, job_id,
-                Ending("succeeded", cost_credits=1, attempt=AttemptEnd(claim.live.number, "done")), token=claim.token,
+                conn, got.account_id, job_id,
+                Ending("succeeded", cost_credits=1, attempt=AttemptEnd(got.live.number, "done")), token=got.token,
             )  # fmt: skip
 
     def drop(job_id: Any) -> None:
@@ -323,7 +323,7 @@ def test_a_stale_worker_can_neither_settle_nor_fail_a_rescued_job() -> None:
     stale = claimed(job_id)
     with transaction() as conn:
         conn.execute("update job_runs set wake_at = app_now() - interval '1 second'")
-    job_duties.rescue(10)
+    rescue(10)
     fresh = claimed(job_id, "fresh")
 
     def finish(number: int) -> Any:
@@ -356,7 +356,7 @@ def test_submit_cancel_settle_grant_and_expire_at_once_keep_the_books_clean() ->
                 case 2:
                     _grant(owner, rng)
                 case 3:
-                    account_duties.expire_grants(10)
+                    expire_grants(10)
                 case 4:
                     _cancel_some(rng)
                 case _:
@@ -394,8 +394,8 @@ def _cancel_some(rng: random.Random) -> None:
 def _finish_some(rng: random.Random) -> None:
     for (job_id,) in rows("select job_id from job_runs where dispatched order by random() limit 2"):
         with transaction() as conn:
-            claim = runs.claim(conn, job_id, "worker")
-        if claim:
+            got = claim(conn, job_id, "worker")
+        if got:
             what = rng.choice([Ending("succeeded", cost_credits=rng.randint(0, 6)), Ending("failed", error_code="x")])
             with transaction() as conn:
-                ending.end(conn, claim.account_id, job_id, what, token=claim.token)
+                ending.end(conn, got.account_id, job_id, what, token=got.token)

@@ -19,8 +19,8 @@ from models.db import transaction
 from models.events import announcements
 from models.fleet import processes
 from scheduler import main
-from scheduler.duties import accounts as account_duties
 from scheduler.duties import jobs, results, uploads
+from scheduler.duties.accounts import announce
 from scheduler.main import Duty, run_turn
 from scheduler.turns import Aside, Did, each
 from tests.conftest import environment
@@ -85,7 +85,7 @@ def error_of(name: str) -> str | None:
 def test_an_account_that_is_locked_or_fails_keeps_no_other_from_its_turn(trouble: object) -> None:
     bad, good = lapsing(8)[:6], []
     good = [row[0] for row in rows("select id from accounts where not (id = any(%s))", bad)]
-    with environment(LATE), trouble(*bad):  # type: ignore[operator]
+    with environment(LATE), trouble(*bad):
         began = time.monotonic()
         run_turn(duty("expire_grants", 3))  # six fail, and three are picked at once
         assert time.monotonic() - began < 5
@@ -158,19 +158,19 @@ def told() -> set[UUID]:
 def test_an_announcement_goes_on_past_accounts_that_cannot_be_told_and_comes_back_to_them(trouble: object) -> None:
     everybody = sorted(account() for _ in range(9))
     announced()
-    with trouble(*everybody[2:5]):  # type: ignore[operator]
+    with trouble(*everybody[2:5]):
         began = time.monotonic()
         for _ in range(8):
-            account_duties.announce(2)
+            announce(2)
         assert time.monotonic() - began < 4
         assert told() == set(everybody) - set(everybody[2:5])
         announced()  # and the next one does not wait for it
         for _ in range(8):
-            account_duties.announce(2)
+            announce(2)
         assert len(rows("select 1 from notifications")) == 12
         assert rows("select 1 from announcements where finished_at is not null") == []
     for _ in range(4):
-        account_duties.announce(2)
+        announce(2)
     assert rows("select account_id, count(*) from notifications group by 1 order by 1") == [(w, 2) for w in everybody]
     assert rows("select told, missed, finished_at is not null from announcements") == [(9, [], True)] * 2
     assert_books_are_clean()
@@ -180,9 +180,9 @@ def test_an_account_that_can_never_be_told_is_given_up_after_a_day() -> None:
     everybody = sorted(account() for _ in range(3))
     announced()
     with broken(everybody[0]):
-        account_duties.announce(10)
+        announce(10)
         with environment(LATE):
-            account_duties.announce(10)
+            announce(10)
     assert one("select told, missed, finished_at is not null from announcements") == (2, [everybody[0]], True)
 
 
@@ -192,7 +192,7 @@ def test_results_of_others_expire_beside_an_account_that_is_locked_or_fails(trou
     stored(first, 4)
     stored(second, 2)
     with environment(LATE):
-        with trouble(first):  # type: ignore[operator]
+        with trouble(first):
             run_turn(duty("expire_results", 3))
             assert rows("select distinct account_id from assets where status = 'expired'") == [(second,)]
         eventually(lambda: results.expire_results(100) == 4, what="the first's turn")
@@ -305,7 +305,7 @@ def test_a_database_that_is_away_is_not_waited_for_item_by_item() -> None:
 
 
 def retried(who: UUID, offer: object) -> UUID:
-    job_id = placed(who, offer)  # type: ignore[arg-type]
+    job_id = placed(who, offer)
     with transaction() as conn:
         conn.execute(
             "update job_runs set dispatched = false, wake_at = app_now() - interval '1 minute' where job_id = %s",

@@ -71,7 +71,7 @@ class _Flavoured(_Handler):
 def flavoured(target: str, **flavour: str | bool) -> Iterator[Flavour]:
     """An S3 of this flavour, for the time of a block; `url` is its endpoint."""
     with serving() as (server, url):
-        made = Flavour(f"{url}{flavour.get('prefix', '')}", target, **flavour)  # type: ignore[arg-type]
+        made = Flavour(f"{url}{flavour.get('prefix', '')}", target, **flavour)
         server.RequestHandlerClass = type("Handler", (_Flavoured,), {"between": made})
         try:
             yield made

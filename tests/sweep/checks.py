@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 from uuid import UUID
 
-from models.credits import audit as books
+from models.credits.audit import audit
 from models.db import transaction
 from storage.s3 import StorageError, storage
 from tests.sweep.far import Generation
@@ -183,10 +183,10 @@ def _deliveries(run: Run) -> None:
             run.problem("attempt_forgotten", f"delivery {delivery}: {attempts} attempts, {entries} entries")
 
 
-def audit() -> list[tuple[str, str, set[UUID]]]:
+def broken_rules() -> list[tuple[str, str, set[UUID]]]:
     """Each rule that is broken: its name, what is seen, and whose it is."""
     with transaction() as conn:
-        findings = books.audit(conn)
+        findings = audit(conn)
         jobs: dict[UUID, UUID] = {}
         for finding in findings:
             for row in finding.rows:
@@ -197,7 +197,7 @@ def audit() -> list[tuple[str, str, set[UUID]]]:
     return [
         (
             f"audit:{finding.rule}", str(row)[:300],
-            {each for each in (row.get("account_id"), jobs.get(row.get("job_id"))) if each is not None},  # type: ignore[arg-type]
+            {each for each in (row.get("account_id"), jobs.get(row.get("job_id"))) if each is not None},
         )
         for finding in findings for row in finding.rows
     ]  # fmt: skip

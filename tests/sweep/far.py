@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from models.jobs import callbacks
-from tests.far_side import book as plain_book
 from tests.far_side import queue_faults
+from tests.far_side.book import Book
 from tests.far_side.fal import FalFarSide
 from tests.far_side.http import HttpFarSide
 from tests.far_side.http import signed as signed_http
@@ -122,7 +122,7 @@ class FarSides:
         with ExitStack() as stack:
             sides = {}
             for name, kind in MADE.items():
-                book = (plain_book if name in {"openai", "replicate"} else queue_faults).Book(":memory:")
+                book = Book(":memory:") if name in {"openai", "replicate"} else queue_faults.Book(":memory:")
                 sides[name] = stack.enter_context(kind(book, script=SCRIPTS[name]).running())
             yield cls(sides)
 

@@ -112,7 +112,7 @@ def _asks(boundary: Boundary) -> Iterator[None]:
                 raise boundary.killed(boto.ConnectionClosedError(endpoint_url=URL))
             case "refused":
                 answer = {"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}}
-                raise boto.ClientError(answer, operation)  # type: ignore[arg-type]
+                raise boto.ClientError(answer, operation)
         call(self, operation, given)
         raise boto.ConnectionClosedError(endpoint_url=URL)
 

@@ -21,9 +21,8 @@ from starlette.testclient import TestClient
 from cli.embedded.servers import Addresses, free_ports
 from common.settings import settings
 from models import db
-from models.catalogue import entries as catalogue
 from models.catalogue import providers
-from models.catalogue.entries import Entry
+from models.catalogue.entries import Entry, apply
 from models.catalogue.providers import ProviderEntry
 from models.db import transaction
 from storage.s3 import storage
@@ -141,7 +140,7 @@ def _offer(far: FarSides) -> None:
             for name, url, fields in far.providers()
         ]
         providers.apply(conn, entries)
-        catalogue.apply(conn, [Entry.model_validate(kind.entry()) for kind in KINDS.values()])
+        apply(conn, [Entry.model_validate(kind.entry()) for kind in KINDS.values()])
 
 
 @contextmanager

@@ -249,12 +249,12 @@ class Run:
         for name in ("rescue", "retry_due", "ring_due"):
             try:
                 duty_of(name)(BATCH)
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - whatever is raised is what the sweep looks for
                 self.raised.append(f"{name}: {type(error).__name__}: {error}"[:300])
         try:
             for _ in range(2):
                 self.work(seen=False)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - whatever is raised is what the sweep looks for
             self.raised.append(f"worker: {type(error).__name__}: {error}"[:300])
         self.house.change(
             """update delivery_lines set wake_at = app_now() - interval '1 second' where account_id = %s

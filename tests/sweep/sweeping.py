@@ -125,7 +125,7 @@ def _judged(run: Run, faults: tuple[Fault, ...]) -> list[Violation]:
 
 def _audited(runs: list[Run], faults: list[tuple[Fault, ...]]) -> list[Violation]:
     found = []
-    for rule, seen, whose in checks.audit():
+    for rule, seen, whose in checks.broken_rules():
         mine = [(run, fault) for run, fault in zip(runs, faults, strict=True) if run.account_id in whose]
         for run, fault in mine:
             found.append(Violation(run.kind.name, fault, "", rule, seen))

@@ -15,7 +15,7 @@ from common.settings import settings
 from models.jobs.dispatch import Ring
 from tests.support import eventually
 from workers.broker import make_broker
-from workers.doorbell import ACTOR, NAMESPACE, WAKE, Sender
+from workers.doorbell import ACTOR, NAMESPACE, WAKE, Doorbell
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -37,7 +37,7 @@ def rings(count: int) -> list[Ring]:
 def test_a_stock_worker_reads_our_messages_and_leaves_nothing_behind() -> None:
     stock = RedisBroker(url=settings().redis_url, middleware=[], namespace=NAMESPACE)
     heard: list[str] = []
-    worker, sender, sent = listen(stock, heard), Sender(settings().redis_url), rings(200)
+    worker, sender, sent = listen(stock, heard), Doorbell(settings().redis_url), rings(200)
     try:
         assert sender.ring(sent)
         eventually(lambda: len(heard) == 200, what="200 messages")
@@ -52,7 +52,7 @@ def test_a_stock_worker_reads_our_messages_and_leaves_nothing_behind() -> None:
 
 def test_a_lone_message_wakes_an_idle_worker() -> None:
     broker, heard = make_broker(), []
-    worker, sender = listen(broker, heard), Sender(settings().redis_url)
+    worker, sender = listen(broker, heard), Doorbell(settings().redis_url)
     try:
         time.sleep(0.5)
         begin = time.monotonic()
@@ -67,7 +67,7 @@ def test_a_lone_message_wakes_an_idle_worker() -> None:
 
 def test_more_messages_than_threads_and_tokens_are_all_heard() -> None:
     broker, heard = make_broker(), []
-    worker, sender = listen(broker, heard, threads=3), Sender(settings().redis_url)
+    worker, sender = listen(broker, heard, threads=3), Doorbell(settings().redis_url)
     try:
         for _ in range(5):
             sender.ring(rings(200))
@@ -80,7 +80,7 @@ def test_more_messages_than_threads_and_tokens_are_all_heard() -> None:
 
 
 def test_an_absent_redis_is_said_and_not_raised_and_rested_from() -> None:
-    sender = Sender("redis://127.0.0.1:1/0")
+    sender = Doorbell("redis://127.0.0.1:1/0")
     begin = time.monotonic()
     assert not sender.ring(rings(3))
     for _ in range(100):
@@ -93,7 +93,7 @@ def test_an_absent_redis_is_said_and_not_raised_and_rested_from() -> None:
 def test_a_worker_goes_on_after_redis_was_flushed() -> None:
     before = threading.active_count()
     broker, heard = make_broker(), []
-    worker, sender = listen(broker, heard), Sender(settings().redis_url)
+    worker, sender = listen(broker, heard), Doorbell(settings().redis_url)
     try:
         with redis.Redis.from_url(settings().redis_url) as client:
             client.flushall()
@@ -117,7 +117,7 @@ def test_an_absent_redis_is_rested_from_and_not_asked_each_time() -> None:
                     asked.append(listener.accept()[0])
 
         threading.Thread(target=accept, daemon=True).start()
-        sender = Sender(f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
+        sender = Doorbell(f"redis://127.0.0.1:{listener.getsockname()[1]}/0")
         assert not sender.ring(rings(1))
         for _ in range(5):
             assert not sender.ring(rings(1))

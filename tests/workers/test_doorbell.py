@@ -16,13 +16,13 @@ from common.settings import settings
 from models.db import transaction
 from models.jobs import facts
 from models.jobs.dispatch import Ring
-from scheduler.duties import jobs as job_duties
 from scheduler.duties import retention
+from scheduler.duties.jobs import ring_due
 from tests.conftest import environment
 from tests.support import account, claimed, eventually, model, one, placed
 from workers import doorbell
 from workers.broker import make_broker
-from workers.doorbell import NAMESPACE, Sender
+from workers.doorbell import NAMESPACE, Doorbell
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -58,7 +58,7 @@ def test_messages_of_a_job_are_not_heaped_up_while_no_worker_runs(client: redis.
     poll_of(jobs[1])
     for _ in range(40):
         due_now()
-        assert job_duties.ring_due(10) == 2
+        assert ring_due(10) == 2
     assert waiting(client) <= 2 * len(jobs) + 1
     assert client.hlen(f"{NAMESPACE}:interactive.msgs") == waiting(client)
 
@@ -67,11 +67,11 @@ def test_a_job_that_was_claimed_is_rung_at_its_next_poll_though_old_messages_wai
     job_id = placed(account(amount=5), model())
     for _ in range(3):
         due_now()
-        job_duties.ring_due(10)
+        ring_due(10)
     poll_of(job_id)
     before = waiting(client)
     due_now()
-    assert job_duties.ring_due(10) == 1
+    assert ring_due(10) == 1
     assert waiting(client) == before + 1
 
 
@@ -79,15 +79,15 @@ def test_messages_lost_on_their_way_are_found_and_their_jobs_rung_anew(client: r
     placed(account(amount=5), model())
     for _ in range(2):
         due_now()
-        job_duties.ring_due(10)
+        ring_due(10)
     client.delete(f"{NAMESPACE}:interactive")  # taken out of the line, and then nothing
     retention.mend_messages(1)
     due_now()
-    job_duties.ring_due(10)
+    ring_due(10)
     assert waiting(client) == 0
     retention.mend_messages(1)
     due_now()
-    job_duties.ring_due(10)
+    ring_due(10)
     assert waiting(client) == 1
 
 
@@ -96,12 +96,12 @@ def test_the_pause_between_rings_does_not_grow_while_redis_is_away(client: redis
     with environment({"REDIS_URL": "redis://127.0.0.1:1/0"}):
         for _ in range(6):
             due_now()
-            assert job_duties.ring_due(10) == 0
-            assert job_duties.ring_due(10) == 0  # it rests, and nothing is counted
+            assert ring_due(10) == 0
+            assert ring_due(10) == 0  # it rests, and nothing is counted
     rings, seconds = one("select rings, extract(epoch from wake_at - app_now())::float from job_runs")
     assert rings == 0
     assert seconds <= doorbell.REST_SECONDS
-    eventually(lambda: job_duties.ring_due(10) == 1, seconds=3, what="a ring once it is back")
+    eventually(lambda: ring_due(10) == 1, seconds=3, what="a ring once it is back")
     assert waiting(client) == 1
 
 
@@ -109,7 +109,7 @@ def test_pauses_between_rings_are_a_minute_at_most() -> None:
     placed(account(amount=5), model())
     for _ in range(8):
         due_now()
-        job_duties.ring_due(10)
+        ring_due(10)
     assert one("select wake_at < app_now() + interval '61 seconds' from job_runs") == (True,)
 
 
@@ -175,7 +175,7 @@ def test_jobs_run_again_once_redis_has_memory_again(client: redis.Redis) -> None
 
     worker = dramatiq.Worker(broker, worker_threads=2)
     worker.start()
-    sender = Sender(settings().redis_url)
+    sender = Doorbell(settings().redis_url)
     try:
         assert sender.ring([Ring(account(), "interactive") for _ in range(10)])
         eventually(lambda: len(heard) == 10)
@@ -206,4 +206,4 @@ def test_a_job_that_is_locked_is_not_waited_for_by_the_ringing() -> None:
     due_now()
     with psycopg.connect(settings().database_url) as conn:
         conn.execute("select 1 from job_runs for update")
-        assert job_duties.ring_due(10) == 0
+        assert ring_due(10) == 0

@@ -16,7 +16,7 @@ from models.db import transaction
 from models.files import uploads
 from models.jobs.steps import Claim
 from storage import incoming, keys
-from storage.incoming import UnusableFile
+from storage.incoming import RefusedFile
 from storage.media import SandboxAway
 from storage.s3 import StorageError, storage
 from workers.providers.base import InputFile
@@ -25,7 +25,7 @@ from workers.providers.base import InputFile
 class UnusableInput(Exception):
     """A file of the input cannot be had or used. `field` is the input's field.
 
-    Codes: those of `Refused` and `UnusableFile`, file_gone, unwanted_file, storage_failed. Nothing was asked of a
+    Codes: those of `Refused` and `RefusedFile`, file_gone, unwanted_file, storage_failed. Nothing was asked of a
     provider yet, so nothing was charged.
     """
 
@@ -64,7 +64,7 @@ def _one(claim: Claim, field: str, wanted: str, given: str, resolve: Resolver, l
         raise UnusableInput(
             error.code, f"input.{field}: {error.message}", field=field, retryable=error.retryable
         ) from error
-    except UnusableFile as error:
+    except RefusedFile as error:
         raise UnusableInput(error.code, f"input.{field}: {error.message}", field=field) from error
     except StorageError as error:
         if error.missing:

@@ -13,7 +13,7 @@ from workers.providers.base import Endpoint, Provider, ProviderError
 from workers.providers.registry import ADAPTERS
 
 
-class Known(NamedTuple):
+class KnownProvider(NamedTuple):
     """A provider, ready to be asked."""
 
     entry: ProviderEntry
@@ -26,11 +26,11 @@ class Roster:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[str, Known] = {}
+        self._known: dict[str, KnownProvider] = {}
         self._entries: dict[str, ProviderEntry] = {}
         self._read_at = float("-inf")
 
-    def find(self, name: str) -> Known:
+    def find(self, name: str) -> KnownProvider:
         """The provider of this name. Raises ProviderError where there is none."""
         if name == BUILT_IN and name in self._known:
             return self._known[name]  # nothing of it can change
@@ -57,7 +57,7 @@ class Roster:
             return ProviderLimits()
 
 
-def _made(entry: ProviderEntry) -> Known:
+def _made(entry: ProviderEntry) -> KnownProvider:
     found = environment()
     secret = entry.secret(found)
     endpoint = Endpoint(
@@ -66,4 +66,4 @@ def _made(entry: ProviderEntry) -> Known:
         secret.get_secret_value() if secret else None,
         entry.options_with_secrets(found),
     )
-    return Known(entry, ADAPTERS[entry.adapter](endpoint), entry.key is None or secret is not None)
+    return KnownProvider(entry, ADAPTERS[entry.adapter](endpoint), entry.key is None or secret is not None)

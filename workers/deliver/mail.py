@@ -113,7 +113,7 @@ class _Connection(smtplib.SMTP):
         try:
             code, text = self.connect(host, port)
             if code != READY:
-                raise smtplib.SMTPConnectError(code, text)
+                raise smtplib.SMTPConnectError(code, text)  # noqa: TRY301 - whatever fails here, the socket is closed
         except BaseException:
             self.leave()
             raise

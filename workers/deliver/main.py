@@ -27,7 +27,7 @@ from common.settings import settings
 from models import db, starting
 from models.db import CommitUnknown, transaction
 from models.events import sending
-from models.events.sending import Line, Outcome, Parcel
+from models.events.sending import Line, Parcel, SendResult
 from workers.deliver import post
 
 log = logging.getLogger("deliver")
@@ -148,7 +148,7 @@ def _turn(held: Held, stopping: threading.Event) -> None:
         parcel = _recorded(held, parcel, outcome, stopping, over=over)
 
 
-def send(held: Held, parcel: Parcel, failures: int) -> Outcome | None:
+def send(held: Held, parcel: Parcel, failures: int) -> SendResult | None:
     """Send one delivery, if the line is held. None: it is not, and nothing was sent."""
     if not held.sure():
         return None
@@ -164,7 +164,9 @@ def _first(held: Held) -> tuple[Parcel | None, int]:
         return sending.take(conn, line), sending.failures(conn, line)
 
 
-def _recorded(held: Held, parcel: Parcel, outcome: Outcome, stopping: threading.Event, *, over: bool) -> Parcel | None:
+def _recorded(
+    held: Held, parcel: Parcel, outcome: SendResult, stopping: threading.Event, *, over: bool
+) -> Parcel | None:
     """Write down what became of one and take the next, in one transaction; as often as it takes, while the line is held.
     What was written by a commit whose own answer was lost is not written again.
     """
@@ -184,7 +186,7 @@ def _recorded(held: Held, parcel: Parcel, outcome: Outcome, stopping: threading.
             return parcel_after
 
 
-def _record(line: Line, parcel: Parcel, outcome: Outcome, *, over: bool) -> Parcel | None:
+def _record(line: Line, parcel: Parcel, outcome: SendResult, *, over: bool) -> Parcel | None:
     with transaction() as conn:
         if not sending.record(conn, line, parcel, outcome):
             return None

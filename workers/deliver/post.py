@@ -16,9 +16,9 @@ from typing import Any
 
 import orjson
 
-from common.guard import Answer, Refused, open_url
+from common.guard import FarAnswer, Refused, open_url
 from common.settings import settings
-from models.events.sending import Outcome, Parcel
+from models.events.sending import Parcel, SendResult
 from workers.deliver import mail
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ ANSWER_BYTES = 64 * 1024  # read of an answer
 EXCERPT_CHARACTERS = 1024  # kept of it
 
 
-def deliver(parcel: Parcel, failures: int) -> Outcome:
+def deliver(parcel: Parcel, failures: int) -> SendResult:
     """Send one delivery and say what became of it. `failures`: attempts on its line that failed since one arrived.
 
     Never raises: whatever goes wrong, ours or theirs, is an attempt that failed, with the pause that follows.
@@ -44,27 +44,27 @@ def deliver(parcel: Parcel, failures: int) -> Outcome:
     except Exception:
         log.exception("delivery %s could not be tried", parcel.id)
         entry = _entry(parcel, began, None, "internal_error: an unexpected fault of ours; it is tried again", None)
-        return Outcome(False, pause_after(parcel.attempts), line_pause(failures + 1, None), entry)
+        return SendResult(False, pause_after(parcel.attempts), line_pause(failures + 1, None), entry)
 
 
-def _by_mail(parcel: Parcel, failures: int) -> Outcome:
+def _by_mail(parcel: Parcel, failures: int) -> SendResult:
     began = time.monotonic()
     problem, permanent = mail.send(parcel)
     entry = _entry(parcel, began, None, problem, None)
     again = None if permanent else pause_after(parcel.attempts)
-    return Outcome(problem is None, again, 0.0 if problem is None else line_pause(failures + 1, None), entry)
+    return SendResult(problem is None, again, 0.0 if problem is None else line_pause(failures + 1, None), entry)
 
 
-def _by_post(parcel: Parcel, failures: int) -> Outcome:
+def _by_post(parcel: Parcel, failures: int) -> SendResult:
     began = time.monotonic()
     status, error, excerpt, retry_after = _post(parcel)
     entry = _entry(parcel, began, status, error, excerpt)
     if status is not None and 200 <= status <= 299:
-        return Outcome(True, None, 0.0, entry)
+        return SendResult(True, None, 0.0, entry)
     pause = line_pause(failures + 1, retry_after)
     if status == 410:
-        return Outcome(False, None, pause, entry, gone=True)
-    return Outcome(False, pause_after(parcel.attempts, retry_after), pause, entry)
+        return SendResult(False, None, pause, entry, gone=True)
+    return SendResult(False, pause_after(parcel.attempts, retry_after), pause, entry)
 
 
 def _entry(parcel: Parcel, began: float, status: int | None, error: str | None, response: str | None) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def pause_after(attempts: int, retry_after: float | None = None) -> float | None
     """Seconds to the next attempt when `attempts` came before the one that has just failed. None: that was the last."""
     if attempts >= len(SCHEDULE):
         return None
-    pause = SCHEDULE[attempts] * settings().webhook_retry_scale * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+    pause = SCHEDULE[attempts] * settings().webhook_retry_scale * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - it spreads load and keeps no secret
     return max(pause, retry_after or 0.0)
 
 
@@ -159,7 +159,7 @@ def _post(parcel: Parcel) -> tuple[int | None, str | None, str | None, float | N
     return status, problem, excerpt, retry_after
 
 
-def _excerpt(answer: Answer) -> tuple[str, str | None]:
+def _excerpt(answer: FarAnswer) -> tuple[str, str | None]:
     """The beginning of an answer. Its status has arrived, so what goes wrong with its body does not undo that."""
     read, problem = bytearray(), None
     try:

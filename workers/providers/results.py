@@ -1,5 +1,6 @@
 """Outputs from what providers answer with: bytes, `data:` URIs and addresses; and what is none of what was ordered."""
 
+import json
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -222,8 +223,6 @@ def _dumped(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:  # lone surrogates, numbers past 64 bits
-        import json
-
         return json.dumps(value).encode()
 
 

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from api.auth import jwks
-from api.auth import jwt as tokens
+from api.auth.jwt import sign_in
 from api.auth.keyring import KeyRing
 from api.main import make_app
 from cli.embedded.processes import Processes
@@ -256,13 +256,13 @@ def test_the_banned_and_the_deleted_are_refused_with_token_and_key(http, issuer,
 def test_a_verified_token_costs_no_second_fetch_and_no_second_check(http, issuer, monkeypatch) -> None:
     token = issuer.token()
     assert status(http, token) == 200
-    monkeypatch.setattr(tokens.jwt, "decode", None)  # whoever called it now would fail
+    monkeypatch.setattr(jwt, "decode", None)  # whoever called it now would fail
     assert status(http, token) == 200
     assert len(issuer.calls) == 2  # no discovery document, and the keys
 
 
 def test_a_remembered_token_is_refused_once_it_has_expired(http, issuer, monkeypatch) -> None:
-    monkeypatch.setattr(tokens, "SKEW_SECONDS", 0)
+    monkeypatch.setattr("api.auth.jwt.SKEW_SECONDS", 0)
     token = issuer.token(exp=int(time.time()) + 2)
     assert status(http, token) == 200
     time.sleep(2.1)
@@ -289,7 +289,7 @@ def test_tokens_of_unknown_keys_cause_one_fetch_in_ten_seconds(http, issuer) -> 
 def test_a_withdrawn_key_is_refused_as_soon_as_the_keys_are_fetched_again(
     database, issuer, impatient, monkeypatch
 ) -> None:
-    monkeypatch.setattr(tokens, "REMEMBERED_SECONDS", 0.0)
+    monkeypatch.setattr("api.auth.jwt.REMEMBERED_SECONDS", 0.0)
     with environment({"OIDC_ISSUERS": issuer.url, "OIDC_JWKS_SECONDS": "0.2"}), TestClient(make_app()) as http:
         assert status(http, issuer.token()) == 200
         issuer.rotate("one", "two", rsa_key(2))
@@ -301,7 +301,7 @@ def test_a_withdrawn_key_is_refused_as_soon_as_the_keys_are_fetched_again(
 def test_an_issuer_that_is_away_costs_nothing_while_its_keys_are_known(
     database, issuer, impatient, monkeypatch
 ) -> None:
-    monkeypatch.setattr(tokens, "REMEMBERED_SECONDS", 0.0)
+    monkeypatch.setattr("api.auth.jwt.REMEMBERED_SECONDS", 0.0)
     with environment({"OIDC_ISSUERS": issuer.url, "OIDC_JWKS_SECONDS": "0.1"}), TestClient(make_app()) as http:
         assert status(http, issuer.token()) == 200
         issuer.status = 503
@@ -450,7 +450,7 @@ def test_20_threads_that_sign_the_same_people_up_make_each_once(database) -> Non
 
         def go(_: int) -> list[object]:
             gate.wait()
-            return tokens.sign_in([Identity("https://i", f"user_{n % 5}") for n in range(10)])
+            return sign_in([Identity("https://i", f"user_{n % 5}") for n in range(10)])
 
         with ThreadPoolExecutor(20) as pool:
             answers = list(pool.map(go, range(20)))

@@ -159,7 +159,10 @@ def test_lists_page_newest_first_and_filter(http, head, who) -> None:
         if cursor is None:
             break
     assert seen == ids[::-1]
-    names = lambda **query: [job["id"] for job in http.get("/v1/jobs", params=query, headers=head).json()["data"]]  # noqa: E731
+
+    def names(**query: str) -> list[str]:
+        return [job["id"] for job in http.get("/v1/jobs", params=query, headers=head).json()["data"]]
+
     assert names(status="canceled") == ids[:2][::-1]
     assert names(status="queued") == ids[2:][::-1]
     assert names(status="succeeded") == names(model="sketch-video") == []

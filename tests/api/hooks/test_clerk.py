@@ -26,8 +26,8 @@ from models.files.uploads import NewUpload
 from models.identity import clerk
 from models.jobs import ending
 from models.jobs.ending import AttemptEnd, Ending, NewAsset
-from scheduler.duties import accounts as account_duties
 from scheduler.duties import results
+from scheduler.duties.accounts import clear_deleted
 from tests.conftest import environment
 from tests.support import assert_books_are_clean, claimed, key_of, model, one, placed, rows
 
@@ -337,13 +337,13 @@ def test_a_running_job_is_asked_to_cancel_and_the_user_has_left_once_it_ended(co
     late = placed(who, model())  # an API process that still knew the user has taken one more order
     with transaction() as conn:
         conn.execute("update users set deleted_at = deleted_at - interval '2 minutes'")
-    assert account_duties.clear_deleted(10) == 0  # the first job is still alive
+    assert clear_deleted(10) == 0  # the first job is still alive
     assert one("select ended from jobs where id = %s", late) == ("canceled",)
     done = Ending("succeeded", cost_credits=1, attempt=AttemptEnd(1, "done", charged=True))
     with transaction() as conn:
         ending.end(conn, who, job_id, done, token=claim.token)
     assert one("select ended from jobs where id = %s", job_id) == ("canceled",)
-    assert account_duties.clear_deleted(10) == 1
+    assert clear_deleted(10) == 1
     assert_books_are_clean()
 
 
@@ -355,12 +355,12 @@ def test_the_duty_finishes_a_deletion_that_was_too_much_for_one_transaction(conf
         placed(who, offer)
     receive(gone())
     assert one("select count(*) from job_runs") == (5,)
-    assert account_duties.clear_deleted(10) == 0
-    assert account_duties.clear_deleted(10) == 0
+    assert clear_deleted(10) == 0
+    assert clear_deleted(10) == 0
     assert one("select count(*) from job_runs") == (0,)
     with transaction() as conn:
         conn.execute("update users set deleted_at = deleted_at - interval '2 minutes'")
-    assert account_duties.clear_deleted(10) == 1
-    assert account_duties.clear_deleted(10) == 0
+    assert clear_deleted(10) == 1
+    assert clear_deleted(10) == 0
     assert one("select left_at is not null from users") == (True,)
     assert_books_are_clean()

@@ -64,7 +64,7 @@ class World:
             self.hook = endpoints.create(conn, self.who, "https://example.com/hook", [])[0].id
             providers.apply(conn, [ProviderEntry(name="router", adapter="openai", base_url="http://127.0.0.1:1/v1")])
             provider_keys.save(conn, self.who, "router", provider_keys.SecretStr("sk-before-it-all"))
-            self.user = conn.execute("update users set role = 'admin' returning id").fetchone()[0]  # type: ignore[index]
+            self.user = conn.execute("update users set role = 'admin' returning id").fetchone()[0]
             self.notice = uuid4()
             conn.execute(
                 """insert into notifications (id, account_id, event_number, kind, title, body, data)
@@ -159,20 +159,20 @@ NOT_HERE = {"/v1/quotes", "/v1/events/token", "/hooks/clerk"}
 
 def prepared(world: World, name: str) -> None:
     """What only some routes need."""
-    world.upload = world.delivery = world.token = None  # type: ignore[attr-defined]
+    world.upload = world.delivery = world.token = None
     with transaction() as conn:
         if name == "delete an upload":
-            world.upload = uploaded(world.who, [picture()]).id  # type: ignore[attr-defined]
+            world.upload = uploaded(world.who, [picture()]).id
         if name.startswith("send"):
             row = conn.execute(
                 """insert into deliveries (id, line_id, account_id, channel, endpoint_id, event_type, event_at, data, status)
                    values (gen_random_uuid(), %s, %s, 'webhook', %s, 'job.queued', app_now(), '{}', 'failed') returning id""",
                 [world.hook, world.who, world.hook],
             ).fetchone()
-            world.delivery = row and row[0]  # type: ignore[attr-defined]
+            world.delivery = row and row[0]
     if name == "a provider calls":
         claimed(world.job)
-        world.token = token_of(world.job, 1)  # type: ignore[attr-defined]
+        world.token = token_of(world.job, 1)
 
 
 CLERK = {"CLERK_WEBHOOK_SECRET": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "OIDC_ISSUERS": "https://clerk.example"}

@@ -21,10 +21,9 @@ from botocore.config import Config
 from rich.console import Console
 
 from cli.embedded import locked, processes
-from cli.embedded import servers as servers_module
 from cli.embedded.locked import AlreadyRunning, hold, spawn, stop, wait_ready
 from cli.embedded.processes import Processes, supervise
-from cli.embedded.servers import Addresses, free_ports, servers
+from cli.embedded.servers import Addresses, _ports, free_ports, servers
 
 ROOT = Path(__file__).resolve().parents[3]
 SERVERS = ("postgres", "redis", "s3")
@@ -331,7 +330,7 @@ def test_a_port_that_somebody_takes_meanwhile_is_left_to_them(
         (port,) = free_ports(1)
         other.bind(("127.0.0.1", port))
         other.listen()
-        found, chosen = servers_module._ports, [taken]
+        found, chosen = _ports, [taken]
 
         def once_too_late() -> tuple[dict[str, int], int, int]:
             parts, redis_port, database_port = found()
@@ -342,7 +341,7 @@ def test_a_port_that_somebody_takes_meanwhile_is_left_to_them(
                 port if late == "postgres" else database_port,
             )
 
-        monkeypatch.setattr(servers_module, "_ports", once_too_late)
+        monkeypatch.setattr("cli.embedded.servers._ports", once_too_late)
         with servers(tmp_path) as addresses:
             write(addresses)
             assert read(addresses) == ((7,), b"7", b"7")

@@ -20,7 +20,7 @@ class Runner(BaseRunner):
         prompt: str = "x",
         answer: str = "text",
         sleep_seconds: float = 0.0,
-        picture: Path = None,  # type: ignore[assignment]
+        picture: Path = None,
     ) -> Any:
         with File(os.environ["COG_RUNS"]).open("a") as book:
             book.write(f"{prompt}\n")

@@ -54,7 +54,10 @@ def is_at_most(key: NewKey, maker: Maker) -> bool:
     )
 
 
-def keyed(role: Role, may: NewKey, origin: Origin = Origin(), retires: datetime | None = None) -> Maker:
+ANYWHERE = Origin()
+
+
+def keyed(role: Role, may: NewKey, origin: Origin = ANYWHERE, retires: datetime | None = None) -> Maker:
     ends = min((each for each in (may.expires_at, retires) if each), default=None)
     return Maker(role, Standing(uuid7(), may, origin, ends))
 

@@ -34,7 +34,7 @@ from models.jobs.admission import Accepted
 from models.jobs.dispatch import dispatch
 from models.jobs.ending import AttemptEnd, Ending, NewAsset
 from scheduler.duties import accounts, results
-from scheduler.duties import jobs as duties
+from scheduler.duties.jobs import rescue, retry_due
 from tests.conftest import environment, fresh_database
 from tests.models.books import Books, Paid
 from tests.support import account, assert_books_are_clean, model, one, order, place, rows
@@ -291,14 +291,14 @@ class Life(RuleBasedStateMachine):
         elif duty == "rescue":
             self._lose_the_workers(now)
         elif duty == "retry":
-            duties.retry_due(MANY)
+            retry_due(MANY)
         else:
             results.expire_results(MANY)
 
     def _lose_the_workers(self, now: datetime) -> None:
         with transaction() as conn:
             conn.execute("update job_runs set wake_at = app_now() - interval '1 s' where lease_owner is not null")
-        duties.rescue(MANY)
+        rescue(MANY)
         for owner, job_id in rows(
             """select j.account_id, j.id from jobs j join events e on e.job_id = j.id and e.type = 'job.failed'
                 where j.error_code = 'worker_lost' and j.account_id = any(%s) order by e.number""",

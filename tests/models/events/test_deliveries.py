@@ -48,7 +48,7 @@ def test_the_few_that_did_not_arrive_are_found_without_reading_those_that_did(st
 
 def read(conn: object) -> int:
     """Rows of deliveries that this transaction has fetched so far."""
-    row = conn.execute(  # type: ignore[attr-defined]
+    row = conn.execute(
         """select coalesce(sum(pg_stat_get_xact_tuples_fetched(c.oid) + pg_stat_get_xact_tuples_returned(c.oid)), 0)::int
              from pg_class c where c.relname like 'deliveries%'"""
     ).fetchone()

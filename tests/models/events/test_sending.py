@@ -6,15 +6,15 @@ import pytest
 
 from models.db import transaction
 from models.events import endpoints, sending
-from models.events.sending import Line, Outcome, Parcel
+from models.events.sending import Line, Parcel, SendResult
 from tests.conftest import environment
 from tests.receivers import tell
 from tests.support import account, assert_books_are_clean, one
 
 pytestmark = pytest.mark.usefixtures("database")
 
-ARRIVED = Outcome(True, None, 0.0, {"status": 200})
-REFUSED = Outcome(False, 60.0, 60.0, {"status": 500})
+ARRIVED = SendResult(True, None, 0.0, {"status": 200})
+REFUSED = SendResult(False, 60.0, 60.0, {"status": 500})
 AFTER_THE_LEASE = {"CLOCK_OFFSET_SECONDS": "3600"}
 
 
@@ -32,7 +32,7 @@ def taken(sender: str) -> tuple[Line, Parcel]:
     return line, parcel
 
 
-def record(line: Line, parcel: Parcel, outcome: Outcome) -> bool:
+def record(line: Line, parcel: Parcel, outcome: SendResult) -> bool:
     with transaction() as conn:
         return sending.record(conn, line, parcel, outcome)
 
@@ -45,7 +45,7 @@ def state() -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("outcome", [ARRIVED, REFUSED])
-def test_a_sender_that_lost_its_lease_records_nothing(outcome: Outcome) -> None:
+def test_a_sender_that_lost_its_lease_records_nothing(outcome: SendResult) -> None:
     endpoint(who := account())
     tell(who)
     stale = taken("slow")

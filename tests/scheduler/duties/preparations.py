@@ -63,7 +63,9 @@ def past_month(table: str, months: int) -> str:
     )
 
 
-def announced(title: str = "New", body: str = "There is {more}.", plan: str | None = None) -> announcements.Shown:
+def announced(
+    title: str = "New", body: str = "There is {more}.", plan: str | None = None
+) -> announcements.AnnouncementRow:
     """An announcement that nobody has been told of yet."""
     with transaction() as conn:
         return announcements.create(conn, By("tester"), title, body, plan)

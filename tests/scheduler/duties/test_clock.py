@@ -37,7 +37,7 @@ def duty(name: str) -> main.Duty:
 
 
 def polled(offer: object, after_seconds: float = 30) -> UUID:
-    claim = claimed(placed(account(amount=5), offer))  # type: ignore[arg-type]
+    claim = claimed(placed(account(amount=5), offer))
     assert claim.live is not None
     with transaction() as conn:
         facts.accept(

@@ -166,7 +166,7 @@ def test_the_audit_duty_says_which_rule_is_broken() -> None:
     with transaction() as conn:
         conn.execute("update accounts set available = available + 1")
     with pytest.raises(RuntimeError, match="entries_sum_to_balances"):
-        retention.audit(1)
+        retention.prove_books(1)
 
 
 def test_a_scheduler_stops_when_asked() -> None:

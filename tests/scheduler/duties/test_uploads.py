@@ -11,7 +11,7 @@ from models.db import transaction
 from models.files import uploads
 from models.jobs import ending
 from models.jobs.ending import Ending
-from scheduler.duties import uploads as duties_of_uploads
+from scheduler.duties.uploads import expire_uploads, purge_uploads
 from scheduler.main import duties, run_turn
 from storage import keys
 from storage.s3 import storage
@@ -41,9 +41,9 @@ def turn(name: str) -> int:
 def test_uploads_expire_in_bounded_batches_and_give_their_storage_back() -> None:
     who = account()
     stored(who, 5)
-    assert duties_of_uploads.expire_uploads(100) == 0
+    assert expire_uploads(100) == 0
     with environment(LATE):
-        assert [duties_of_uploads.expire_uploads(2) for _ in range(4)] == [2, 2, 1, 0]
+        assert [expire_uploads(2) for _ in range(4)] == [2, 2, 1, 0]
         assert one("select storage_bytes from accounts where id = %s", who) == (0,)
         assert_books_are_clean()
 
@@ -57,11 +57,11 @@ def test_several_schedulers_at_once_expire_each_upload_once() -> None:
 
         def sweep(_n: int) -> int:
             gate.wait()
-            return duties_of_uploads.expire_uploads(100)
+            return expire_uploads(100)
 
         with ThreadPoolExecutor(4) as threads:
             done = sum(threads.map(sweep, range(4)))
-        assert done + duties_of_uploads.expire_uploads(100) == 12
+        assert done + expire_uploads(100) == 12
         assert one("select sum(storage_bytes) from accounts where id = any(%s)", owners) == (0,)
         assert_books_are_clean()
 
@@ -83,13 +83,13 @@ def test_objects_are_deleted_after_the_longest_signed_link_and_then_confirmed_on
     with transaction() as conn:
         uploads.delete(conn, who, deleted.id)
         conn.execute("update uploads set expires_at = app_now() where id = %s", [expired.id])
-    duties_of_uploads.expire_uploads(10)
+    expire_uploads(10)
     with environment({"SIGNED_LINK_SECONDS": "900"}):
-        assert duties_of_uploads.purge_uploads(10) == 0
+        assert purge_uploads(10) == 0
     with transaction() as conn:
         conn.execute("update uploads set expired_at = app_now() - interval '16 minutes' where status <> 'stored'")
-    assert duties_of_uploads.purge_uploads(10) == 2
-    assert duties_of_uploads.purge_uploads(10) == 0
+    assert purge_uploads(10) == 2
+    assert purge_uploads(10) == 0
     assert there(f"{keys.UPLOADS}{who}/") == {living.key}
     assert one("select count(*) from uploads where purged_at is not null") == (2,)
     assert_books_are_clean()

@@ -45,7 +45,7 @@ def allowed(*servers: Far):
 
 def refusal(claim, **options: object) -> UnusableInput:
     with pytest.raises(UnusableInput) as caught:
-        gather(claim, **options)  # type: ignore[arg-type]
+        gather(claim, **options)
     assert not storage().list_page(f"{keys.INPUTS}{claim.account_id}/", None, 10), "nothing was stored"
     return caught.value
 

@@ -14,8 +14,7 @@ import redis
 
 from cli.embedded.servers import Addresses
 from models.catalogue.providers import ProviderLimits
-from workers.calls import limits as pressure
-from workers.calls.limits import Denied, Granted, Pressure, Report
+from workers.calls.limits import PARTS, Denied, Granted, Pressure, Report, close, pressure
 
 NONE = ProviderLimits()
 BREAKER = ProviderLimits(faults=3, window_seconds=60, rest_seconds=10, rest_max_seconds=35)
@@ -292,9 +291,9 @@ def test_without_redis_work_goes_on_without_limits(caplog: pytest.LogCaptureFixt
 
 @pytest.mark.usefixtures("database")
 def test_a_process_has_one_set_of_limits() -> None:
-    assert pressure.pressure() is pressure.pressure()
-    assert pressure.pressure().states({}) == {}
-    pressure.close()
+    assert pressure() is pressure()
+    assert pressure().states({}) == {}
+    close()
 
 
 # Whose faults they are
@@ -425,5 +424,5 @@ def test_giving_back_is_one_call_to_the_server_and_leaves_nothing_that_stays(url
         limiter.acquire("p", ProviderLimits(concurrency=1, per_minute=1), "x")
         limiter.acquire("p", ProviderLimits(concurrency=1, per_minute=1), "y")
         kept = list(client.scan_iter("headrace:provider:*"))
-        assert len(kept) == len(pressure.PARTS)
+        assert len(kept) == len(PARTS)
         assert all(client.ttl(key) > 0 for key in kept)

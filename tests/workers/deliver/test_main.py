@@ -11,8 +11,7 @@ from common.sealing import seal
 from common.settings import settings
 from models.db import transaction
 from models.events import endpoints
-from models.events import sending as lines
-from models.events.sending import Line, Outcome, Parcel
+from models.events.sending import LOST, Line, Parcel, SendResult, claim, extend, record, release, take
 from tests.receivers import Receiver, receivers, sending, tell
 from tests.support import account, eventually, one, rows
 from workers.deliver.main import Held, send, serve
@@ -26,9 +25,9 @@ def endpoint(account_id: UUID, there: Receiver) -> UUID:
         return endpoints.create(conn, account_id, there.url, ())[0].id
 
 
-def claim(sender: str = "tester") -> Line:
+def claim_line(sender: str = "tester") -> Line:
     with transaction() as conn:
-        return lines.claim(conn, sender, 1, suspects=1)[0][0]
+        return claim(conn, sender, 1, suspects=1)[0][0]
 
 
 def taken(there: Receiver) -> tuple[Line, Parcel]:
@@ -36,9 +35,9 @@ def taken(there: Receiver) -> tuple[Line, Parcel]:
     who = account()
     endpoint(who, there)
     tell(who)
-    line = claim()
+    line = claim_line()
     with transaction() as conn:
-        parcel = lines.take(conn, line)
+        parcel = take(conn, line)
     assert parcel is not None
     return line, parcel
 
@@ -48,8 +47,8 @@ def lapse() -> None:
         conn.execute("update delivery_lines set wake_at = app_now() where leased_by is not null")
 
 
-def sent_well(status: int = 200) -> Outcome:
-    return Outcome(True, None, 0.0, {"status": status, "error": None, "response": None, "milliseconds": 1})
+def sent_well(status: int = 200) -> SendResult:
+    return SendResult(True, None, 0.0, {"status": status, "error": None, "response": None, "milliseconds": 1})
 
 
 def test_whatever_is_wrong_with_a_delivery_its_attempts_are_counted_and_end() -> None:
@@ -114,16 +113,16 @@ def test_an_answer_that_cannot_be_written_at_once_is_written_later_and_not_asked
 def test_an_answer_whose_commit_is_uncertain_is_written_once_whatever_became_of_it() -> None:
     with receivers(1) as [there]:
         line, parcel = taken(there)
-        failed = Outcome(False, 0.0, 0.0, {"status": 500, "error": None, "response": None, "milliseconds": 1})
+        failed = SendResult(False, 0.0, 0.0, {"status": 500, "error": None, "response": None, "milliseconds": 1})
         for _ in range(3):  # the first was committed, and its answer was lost
             with transaction() as conn:
-                assert lines.record(conn, line, parcel, failed)
+                assert record(conn, line, parcel, failed)
         assert one("select attempts, status, jsonb_array_length(log) from deliveries") == (1, "pending", 1)
         assert one("select failures from delivery_lines") == (1,)
         with transaction() as conn:
-            lines.release(conn, line)
+            release(conn, line)
         with transaction() as conn:
-            assert not lines.record(conn, line, parcel, failed), "a line that was let go is held no more"
+            assert not record(conn, line, parcel, failed), "a line that was let go is held no more"
 
 
 def test_a_stale_sender_records_nothing() -> None:
@@ -131,22 +130,22 @@ def test_a_stale_sender_records_nothing() -> None:
         who = account()
         endpoint(who, there)
         tell(who)
-        line = claim("first")
+        line = claim_line("first")
         with transaction() as conn:
-            parcel = lines.take(conn, line)
+            parcel = take(conn, line)
         assert parcel is not None
         lapse()
-        second = claim("second")
+        second = claim_line("second")
         before = one("select d::text from deliveries d"), one("select l::text from delivery_lines l")
         with transaction() as conn:
-            assert not lines.record(conn, line, parcel, sent_well())
+            assert not record(conn, line, parcel, sent_well())
         with transaction() as conn:
-            lines.release(conn, line)
-            assert lines.take(conn, line) is None
-            assert lines.extend(conn, [line]) == set()
+            release(conn, line)
+            assert take(conn, line) is None
+            assert extend(conn, [line]) == set()
         assert before == (one("select d::text from deliveries d"), one("select l::text from delivery_lines l"))
         with transaction() as conn:
-            assert lines.extend(conn, [second]) == {second.id}
+            assert extend(conn, [second]) == {second.id}
 
 
 def test_a_lease_is_kept_while_a_receiver_takes_its_time() -> None:
@@ -180,7 +179,7 @@ def test_a_sender_that_lost_its_line_stops_there() -> None:
             return 200
 
         there.behave = behave
-        line = claim()
+        line = claim_line()
         serve(Held(line, uptime.seconds()), threading.Event())
         assert taken.is_set()
         assert len(there.got) == 1
@@ -192,16 +191,16 @@ def test_a_sender_that_slept_after_it_took_a_delivery_looks_at_its_line_before_i
         who = account()
         endpoint(who, there)
         tell(who)
-        held = Held(claim(), uptime.seconds())
+        held = Held(claim_line(), uptime.seconds())
         with transaction() as conn:
-            parcel = lines.take(conn, held.line)
+            parcel = take(conn, held.line)
         assert parcel is not None
         assert send(held, parcel, 0) is not None
         held.renewed_at -= 3600  # the machine was stopped for an hour
         assert send(held, parcel, 0) is not None  # and nobody took the line meanwhile
         held.renewed_at -= 3600
         lapse()
-        claim("other")
+        claim_line("other")
         assert send(held, parcel, 0) is None
         assert len(there.got) == 2
 
@@ -213,15 +212,15 @@ def test_an_attempt_whose_sender_died_counts_and_is_told_in_the_log() -> None:
         tell(who)
         for number in range(len(SCHEDULE) + 1):  # each takes it, and dies of it
             with transaction() as conn:
-                parcel = lines.take(conn, claim(f"sender {number}"))
+                parcel = take(conn, claim_line(f"sender {number}"))
             assert parcel is not None
             assert parcel.attempts == number
             lapse()
         with transaction() as conn:
-            assert lines.take(conn, claim("the last")) is None
+            assert take(conn, claim_line("the last")) is None
         status, attempts, log = one("select status, attempts, log from deliveries")
     assert (status, attempts) == ("failed", len(SCHEDULE) + 1)
-    assert {each["error"] for each in log} == {lines.LOST}
+    assert {each["error"] for each in log} == {LOST}
 
 
 def test_text_that_cannot_be_stored_does_not_keep_an_answer_from_being_written() -> None:
@@ -229,7 +228,7 @@ def test_text_that_cannot_be_stored_does_not_keep_an_answer_from_being_written()
         line, parcel = taken(there)
         entry = {"status": 500, "error": "a\0b\ud800", "response": "x" * 10_000_000, "milliseconds": 1}
         with transaction() as conn:
-            assert lines.record(conn, line, parcel, Outcome(False, 0.0, 0.0, entry))
+            assert record(conn, line, parcel, SendResult(False, 0.0, 0.0, entry))
         kept = one("select log from deliveries")[0][0]
     assert kept["error"].startswith("a")
     assert len(kept["response"]) <= 4096

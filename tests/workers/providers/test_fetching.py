@@ -159,7 +159,7 @@ def test_who_stops_reading_hangs_up() -> None:
     with serving(dripping) as (url, _):
         chunks = fetch(url)
         assert next(chunks) == b"x"
-        chunks.close()  # type: ignore[attr-defined]  # a generator
+        chunks.close()
 
 
 def test_a_redirect_is_followed_and_the_key_stays_with_its_own_server() -> None:

@@ -143,7 +143,7 @@ def test_a_number_that_a_column_cannot_hold_is_left_out_and_loses_no_result(numb
 
 
 def test_numbers_and_names_that_can_be_kept_are() -> None:
-    done = Done([], 2**63 - 1, {BAD: 0, "n" * 500: 7.0, **{f"x{number}": 1 for number in range(100)}})  # type: ignore[dict-item]
+    done = Done([], 2**63 - 1, {BAD: 0, "n" * 500: 7.0, **{f"x{number}": 1 for number in range(100)}})
     assert done.cost_usd_micros == 2**63 - 1
     assert len(done.usage) == 32
     assert list(done.usage)[:2] == [BAD.replace("\x00", "\ufffd").replace("\ud800", "\ufffd").replace("\udfff", "\ufffd"),

@@ -104,7 +104,7 @@ def test_so_many_failures_then_success_whatever_kind(book: Book, kind: str, plac
         except ProviderError:
             ends.append("failed")
     assert ends == ["failed", "failed", "Done"]
-    refused(lambda: sketch.poll(request, sketch.start(request, "another job:1").provider_job_id))  # type: ignore[union-attr]
+    refused(lambda: sketch.poll(request, sketch.start(request, "another job:1").provider_job_id))
 
 
 def test_a_failed_start_fails_again_when_it_is_repeated(book: Book) -> None:

@@ -68,7 +68,7 @@ def provider(adapter: str, address: Callable[[str], str], **options: Any) -> Ite
         try:
             yield made, server
         finally:
-            made.close()  # type: ignore[attr-defined]  # all of these have connections
+            made.close()
 
 
 def generated(made: Provider, given: dict[str, Any]) -> list[bytes]:
@@ -166,7 +166,7 @@ def test_a_question_that_is_redirected_is_not_asked_elsewhere(adapter: str, witn
         for ask in (lambda: made.start(request, "job:1"), lambda: made.poll(request, "p-1")):
             with pytest.raises((NotFetched, ProviderError, Exception)):
                 ask()
-        made.close()  # type: ignore[attr-defined]
+        made.close()
     assert witness.heads == []
 
 

@@ -17,8 +17,7 @@ from common.settings import settings
 from models.catalogue import provider_keys
 from models.db import transaction
 from models.jobs import callbacks, cancel, words
-from models.jobs import steps as runs
-from models.jobs.steps import Claim
+from models.jobs.steps import Claim, claim, rescue, wait_unknown
 from scheduler.duties import jobs
 from storage import keys
 from storage.s3 import Storage, StorageError, storage
@@ -59,7 +58,7 @@ def rescued(job_id: UUID) -> None:
     """The lease lapses, as if its worker had been paused, and is taken away."""
     with transaction() as conn:
         conn.execute("update job_runs set wake_at = app_now() - interval '1 s' where job_id = %s", [job_id])
-        assert runs.rescue(conn, job_id, one("select token from job_runs where job_id = %s", job_id)[0]) is not None
+        assert rescue(conn, job_id, one("select token from job_runs where job_id = %s", job_id)[0]) is not None
 
 
 def outcome() -> tuple[Any, ...]:
@@ -125,11 +124,11 @@ def test_an_answer_that_comes_after_the_lease_was_lost_is_taken_all_the_same(pai
         def take_over() -> None:
             rescued(job_id)
             with transaction() as conn:
-                stranger = runs.claim(conn, job_id, "stranger")
+                stranger = claim(conn, job_id, "stranger")
             assert stranger is not None
             with transaction() as conn:
                 assert stranger.live is not None
-                runs.wait_unknown(conn, stranger, stranger.live.number, after_seconds=HOUR, reason="cannot be asked")
+                wait_unknown(conn, stranger, stranger.live.number, after_seconds=HOUR, reason="cannot be asked")
 
         painter.hook = once(take_over)
         advance(job_id)

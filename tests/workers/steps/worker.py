@@ -25,7 +25,7 @@ HOUR = 3600
 def with_hook(kind: type[FarSide], folder: Path) -> Any:
     """A far side that does something of the test's, `hook`, when its work is done and before it answers."""
 
-    class Hooked(kind):  # type: ignore[misc, valid-type]
+    class Hooked(kind):
         hook: Callable[[Ask], None] = staticmethod(lambda _ask: None)
 
         def answer(self, ask: Ask) -> Answer:

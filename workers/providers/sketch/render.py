@@ -61,7 +61,7 @@ def film(
     `image` is a picture to begin with: bytes, base64 or a data: URI. `go_on` is called before each frame and raises
     when the film should not be made; `progress` takes percent. Raises ProviderError `invalid_input`, `invalid_image`.
     """
-    import av
+    import av  # noqa: PLC0415 - FFmpeg is loaded only where a film is made
 
     width, height = FILM_SIZE
     opening = _opening(values.get("image"))
@@ -140,7 +140,8 @@ def _opening(given: Any) -> NDArray[np.float32] | None:
         raw = given if isinstance(given, bytes) else base64.b64decode(str(given).rpartition(",")[2], validate=True)
         with Image.open(io.BytesIO(raw), formats=("PNG", "JPEG", "WEBP")) as image:
             if image.width * image.height > OWN_PIXELS_LIMIT:
-                raise ValueError(f"it has {image.width * image.height} pixels; the limit is {OWN_PIXELS_LIMIT}")
+                many = f"it has {image.width * image.height} pixels; the limit is {OWN_PIXELS_LIMIT}"
+                raise ValueError(many)  # noqa: TRY301 - said below, like whatever else is no picture
             return np.asarray(image.convert("RGB").resize(FILM_SIZE), dtype=np.float32)
     except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ProviderError("invalid_image", f"input.image cannot be read: {error}", retryable=False) from error

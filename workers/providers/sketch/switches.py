@@ -25,7 +25,7 @@ from typing import Any, Literal, get_args
 
 from workers.providers.base import ProviderError, Recovery
 
-Place = Literal["start", "poll"]
+FailingCall = Literal["start", "poll"]
 _WORDS = {
     "fail": ("retryable", "permanent", "limited"),
     "fail_at": ("start", "poll"),
@@ -74,7 +74,7 @@ class Switches:
         """After how long a generation says it will be ready."""
         return self.ready_seconds if self.pending else self.delay_seconds
 
-    def fails(self, place: Place, key: str, failures_before: int) -> bool:
+    def fails(self, place: FailingCall, key: str, failures_before: int) -> bool:
         """Whether the generation of this key fails here; `failures_before` is how often its job failed already."""
         if self.fail is None or self.fail_at != place:
             return False

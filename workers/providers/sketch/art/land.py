@@ -9,7 +9,7 @@ from workers.providers.sketch.art.canvas import Canvas
 from workers.providers.sketch.art.colours import Palette, mix
 from workers.providers.sketch.art.noise import Floats, Noise, f32, step
 from workers.providers.sketch.art.sky import Sky
-from workers.providers.sketch.art.strips import Maker, Strip, city, columns_of, make_strip, woods
+from workers.providers.sketch.art.strips import Strip, StripMaker, city, columns_of, make_strip, woods
 from workers.providers.sketch.art.water import Water
 
 
@@ -78,7 +78,7 @@ class Land:
         # Each part draws from a generator of its own: strips may then be made at any time.
         sky_rng, ridge_rng, water_rng = rng.spawn(3)
         self._sky = Sky(sky_rng, palette, canvas, horizon, mood)
-        self._makers: list[Maker] = [ridge.strip for ridge in _ridges(ridge_rng, kind, mood, palette, bottom)]
+        self._makers: list[StripMaker] = [ridge.strip for ridge in _ridges(ridge_rng, kind, mood, palette, bottom)]
         if kind == "forest":
             self._makers += woods(palette, bottom)
         elif kind == "city":

@@ -49,13 +49,13 @@ def columns_of(canvas: Canvas) -> int:
     return canvas.width + (int(canvas.margin * canvas.height) + 2 if canvas.margin else 0)
 
 
-Maker = Callable[[np.random.Generator, Canvas], Strip]
+StripMaker = Callable[[np.random.Generator, Canvas], Strip]
 
 
-def woods(palette: Palette, bottom: float) -> list[Maker]:
+def woods(palette: Palette, bottom: float) -> list[StripMaker]:
     """Three rows of conifers, pale and small behind, dark and tall in front."""
     haze = palette.low if not palette.dark else palette.middle
-    makers: list[Maker] = []
+    makers: list[StripMaker] = []
     for number, (tall, base, fog) in enumerate(((0.13, 0.80, 0.62), (0.22, 0.9, 0.3), (0.4, 1.03, 0.0))):
         foot = bottom - (1.03 - base) * (0.9 if bottom > 0.9 else 0.35)
         colour = mix(palette.near, mix(palette.far, haze, 0.5), fog)
@@ -99,10 +99,10 @@ def _trees(rng: np.random.Generator, canvas: Canvas, *, colour: Floats, haze: Fl
     return make_strip(top, f32(cover), f32(colour + (haze - colour) * low), speed)
 
 
-def city(palette: Palette, bottom: float) -> list[Maker]:
+def city(palette: Palette, bottom: float) -> list[StripMaker]:
     """Three rows of houses with lit windows, up to `bottom`."""
     haze = palette.low if not palette.dark else mix(palette.middle, palette.low, 0.35)
-    makers: list[Maker] = []
+    makers: list[StripMaker] = []
     for number, (tall, fog) in enumerate(((0.44, 0.7), (0.33, 0.38), (0.2, 0.06))):
         colour = mix(palette.near, haze, fog)
         makers.append(
