@@ -1,6 +1,5 @@
 """Real servers for all tests, started once; a database of its own for each test that wants one."""
 
-import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -17,12 +16,12 @@ from common.settings import settings
 from models import db
 from models.schema import prepare
 from storage import s3
+from tests.databases import Spare, address, new_database
 from tests.support import OWN_SECRET, System
 from workers import doorbell
 from workers.calls import limits
 
 os.environ["COLUMNS"] = "200"  # tables and sentences of the command line are not broken, wherever the tests run
-_numbers = itertools.count(1)
 
 # Addresses of a stack that runs already, as JSON: set by tests.mutants, whose many short runs would each start one. It is
 # that run's alone for as long as it lasts: tests flush and drop.
@@ -95,22 +94,32 @@ def _admin(addresses: Addresses) -> str:
 @contextmanager
 def fresh_database(stack: Addresses) -> Iterator[str]:
     """A database of one's own with schema, plans and catalogue, for the time of a block."""
-    name = f"t{os.getpid()}_{next(_numbers)}"
-    url = stack.database_url.rpartition("/")[0] + "/" + name
-    with psycopg.connect(_admin(stack), autocommit=True) as conn:
-        conn.execute(f"create database {name} template {PREPARED}")
+    with new_database(_admin(stack), PREPARED) as name, _used(stack, name) as url:
+        yield url
+
+
+@contextmanager
+def _used(stack: Addresses, name: str) -> Iterator[str]:
+    url = address(_admin(stack), name)
     with environment({"DATABASE_URL": url}):
         yield url
-    with psycopg.connect(_admin(stack), autocommit=True) as conn:
-        conn.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture(scope="session")
+def spare(stack: Addresses) -> Iterator[Spare]:
+    """The database that most tests have, one after the other."""
+    lender = Spare(_admin(stack), PREPARED)
+    yield lender
+    if STACK in os.environ:
+        lender.close()
 
 
 @pytest.fixture
-def database(stack: Addresses) -> Iterator[str]:
-    """A fresh database with schema, plans and catalogue, and an empty Redis."""
+def database(stack: Addresses, spare: Spare) -> Iterator[str]:
+    """A database as it was prepared, with schema, plans and catalogue, and an empty Redis."""
     with redis.Redis.from_url(stack.redis_url) as client:
         client.flushall()
-    with fresh_database(stack) as url:
+    with spare.lend() as name, _used(stack, name) as url:
         yield url
 
 
