@@ -275,15 +275,16 @@ def _check(name: str, function: Any) -> dict[str, Any]:
 def _doctor_database() -> str:
     db.reach()
     with transaction() as conn:
-        row = conn.execute("select version(), pg_is_in_recovery(), current_setting('transaction_read_only')").fetchone()
-    assert row is not None  # noqa: S101 - one row
-    if row[1] or row[2] == "on":
-        raise RuntimeError(f"it takes no writes ({'a standby' if row[1] else 'read-only'}): see DATABASE_URL")
+        server = probes.server(conn)
+    if server.is_standby or server.is_read_only:
+        raise RuntimeError(
+            f"it takes no writes ({'a standby' if server.is_standby else 'read-only'}): see DATABASE_URL"
+        )
     with transaction() as conn:
         probes.probe(conn)
         pooled = isinstance(conn, Linked) and conn.behind_pooler
     way = ", behind a pooler: settings go with each transaction, no statement is prepared" if pooled else ""
-    return f"{str(row[0]).split(',')[0]}, a row was written{way}"
+    return f"{server.version.split(',')[0]}, a row was written{way}"
 
 
 def _doctor_schema() -> str:
