@@ -22,8 +22,8 @@ from common.settings import settings
 from models.access.scopes import Caller
 from models.catalogue import plans, prices
 from models.catalogue.entries import Offer, offers
+from models.credits.reads import expire_and_read_balance
 from models.db import certain, session, transaction
-from models.jobs import reads
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=WalledRoute)
@@ -117,7 +117,7 @@ async def _quote(request: Request) -> Response:
 def _price(who: Caller, offer: Offer, values: dict[str, object]) -> dict[str, object]:
     rule = offer.entry.price
     with certain() as conn:
-        balance = reads.balance(conn, who.account_id)
+        balance = expire_and_read_balance(conn, who.account_id)
     with session() as opened:
         plan = plans.find_plan(opened, balance.plan_id)
     price = prices.quote(rule, values, plan)

@@ -23,12 +23,14 @@ from models.catalogue.providers import providers as all_providers
 from models.connecting import Linked
 from models.credits import audit as books
 from models.credits import ledger
+from models.credits.reads import entries_of_job, expire_and_read_balance
 from models.db import transaction
 from models.events import events, sending
 from models.fleet import probes, processes
 from models.jobs import cancel as canceling
 from models.jobs import dispatch, reads, submit
 from models.jobs.admission import Accepted, Order
+from models.jobs.queues import read_queues
 from models.jobs.states import JobStatus
 from models.schema import prepare
 from storage.s3 import StorageError, storage
@@ -58,7 +60,7 @@ def account(
         account_id, new = accounts.open_account(
             conn, issuer="local", subject=subject, default_plan=settings().default_plan, email=email
         )
-        balance = reads.balance(conn, account_id)
+        balance = expire_and_read_balance(conn, account_id)
     show([{"account": account_id, "new": new, **balance._asdict()}], as_json=as_json)
 
 
@@ -80,7 +82,7 @@ def grant(
         grant_id = ledger.grant(
             conn, account_id, kind=kind, amount=amount, ref=ref or f"cli:{uuid7()}", expires_at=expires_at, job_id=job
         )
-        balance = reads.balance(conn, account_id)
+        balance = expire_and_read_balance(conn, account_id)
     show([{"grant": grant_id, "new": grant_id is not None, "available": balance.available}], as_json=as_json)
 
 
@@ -95,7 +97,7 @@ def subscribe(
     with transaction() as conn:
         subscription_id = subscriptions.subscribe(conn, account_id, plan, interval)
         rings = dispatch.dispatch(conn, account_id)
-        balance = reads.balance(conn, account_id)
+        balance = expire_and_read_balance(conn, account_id)
     ring(rings)
     show([{"subscription": subscription_id, "plan": balance.plan_id, "available": balance.available}], as_json=as_json)
 
@@ -136,7 +138,7 @@ def job(job_id: JobId, as_json: bool = JsonFlag) -> None:
         if row is None:
             raise fail(f"no job {job_id}")
         attempts = reads.attempts(conn, job_id)
-        entries = reads.entries_of_job(conn, job_id)
+        entries = entries_of_job(conn, job_id)
     if as_json:
         print_json({"account": row.account_id, **job_view(row), "provider_attempts": attempts, "entries": entries})
         return
@@ -154,7 +156,7 @@ def queues(
     """Depth, in flight, waiting and oldest age per queue, and the workers that serve them."""
     if as_json or not watch:
         with transaction() as conn:
-            rows, workers = [row._asdict() for row in reads.queues(conn)], processes.workers(conn)
+            rows, workers = [row._asdict() for row in read_queues(conn)], processes.workers(conn)
         providers = _provider_rows()
         if as_json:
             print_json({"queues": rows, "workers": workers, "providers": providers})
@@ -166,7 +168,7 @@ def queues(
     with Live(console=console, refresh_per_second=4) as live:
         while True:
             with transaction() as conn:
-                live.update(_queue_table([row._asdict() for row in reads.queues(conn)]))
+                live.update(_queue_table([row._asdict() for row in read_queues(conn)]))
             time.sleep(1)
 
 
