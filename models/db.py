@@ -162,6 +162,14 @@ def certain() -> Iterator[Connection[Any]]:
 
 
 @contextmanager
+def snapshot() -> Iterator[Connection[Any]]:
+    """A transaction that only reads, and in which all statements see the same moment."""
+    with transaction() as conn:
+        conn.execute("set transaction isolation level repeatable read, read only")
+        yield conn
+
+
+@contextmanager
 def patience(milliseconds: int) -> Iterator[None]:
     """For the block, and what it calls in threads, how long transactions wait for a lock before they raise Busy."""
     before = _patience.set(milliseconds)

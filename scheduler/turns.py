@@ -11,7 +11,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.errors import Busy, Unavailable
-from models.db import CommitUnknown, transaction
+from models.db import CommitUnknown, patience, transaction
 from models.locks import lock_account
 
 log = logging.getLogger(__name__)
@@ -76,8 +76,7 @@ class Patience:
     def locked(self, account_id: UUID) -> Iterator[Connection[Any]]:
         """A transaction that holds an account's lock. Raises Busy."""
         try:
-            with transaction() as conn:
-                conn.execute(f"set local lock_timeout = '{self._milliseconds}ms'")
+            with patience(self._milliseconds), transaction() as conn:
                 lock_account(conn, account_id)
                 yield conn
         except Busy:

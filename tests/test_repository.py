@@ -201,3 +201,36 @@ def test_secrets_are_compared_in_constant_time() -> None:
     # Settings are judged when a process starts, and logs redacted as they come: nobody can ask again and again.
     asked = [path for path in SOURCES if path.name not in {"fitness.py", "settings.py", "redact.py"}]
     assert {str(path): found for path in asked if (found := compared(path.read_text()))} == {}
+
+
+EXECUTES = {"execute", "executemany", "exec", "exec_driver_sql", "get_one", "scalars"}
+# Who speaks SQL outside the models, and why. (What is called `pipe` is a pipeline of Redis.)
+SPEAK_SQL = {
+    "workers/providers/sketch/book.py": "the built-in provider's own SQLite file: a provider knows no database of ours",
+    "cli/embedded/servers.py": "makes the database, before there is one to make a transaction in",
+}
+
+
+def executed(text: str) -> list[str]:
+    """The calls in a source that execute a statement."""
+    return [
+        ast.unparse(node)[:100]
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in EXECUTES
+        and ast.unparse(node.func.value) != "pipe"
+    ]
+
+
+def test_only_the_models_execute_sql() -> None:
+    assert executed("conn.execute('select 1')")
+    assert executed("with session() as opened: opened.exec(select(Plan)).all()")
+    assert not executed("pipe.execute()")
+    paths = {path: str(path.relative_to(ROOT)) for path in SOURCES}
+    found = {
+        name: said
+        for path, name in paths.items()
+        if not name.startswith("models/") and (said := executed(path.read_text()))
+    }
+    assert found.keys() == SPEAK_SQL.keys(), found

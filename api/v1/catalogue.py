@@ -8,7 +8,6 @@ from functools import partial
 
 import orjson
 from fastapi import APIRouter
-from sqlmodel import col, select
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,14 +18,12 @@ from api.routes.walls import WalledRoute
 from api.v1 import schemas
 from api.v1.jobs import offer_of
 from api.v1.views import model_view, plan_view
-from common.errors import NotFound
 from common.settings import settings
 from models.access.scopes import Caller
-from models.catalogue import prices
+from models.catalogue import plans, prices
 from models.catalogue.entries import Offer, offers
-from models.catalogue.plans import Plan
+from models.credits.reads import expire_and_read_balance
 from models.db import certain, session, transaction
-from models.jobs import reads
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=WalledRoute)
@@ -97,17 +94,15 @@ async def get_model(model_id: str, request: Request) -> Response:
 def list_plans() -> Response:
     """All plans."""
     with session() as opened:
-        plans = opened.exec(select(Plan).order_by(col(Plan.position))).all()
-    return answer({"data": [plan_view(plan) for plan in plans]})
+        found = plans.list_plans(opened)
+    return answer({"data": [plan_view(plan) for plan in found]})
 
 
 @router.get("/plans/{plan_id}", response_model=schemas.PlanView, summary="Look at a plan")
 def get_plan(plan_id: str) -> Response:
     """One plan."""
     with session() as opened:
-        plan = opened.get(Plan, plan_id)
-    if plan is None:
-        raise NotFound(f"no plan {plan_id[:40]!r}", param="plan_id")
+        plan = plans.find_plan(opened, plan_id)
     return answer(plan_view(plan))
 
 
@@ -122,9 +117,9 @@ async def _quote(request: Request) -> Response:
 def _price(who: Caller, offer: Offer, values: dict[str, object]) -> dict[str, object]:
     rule = offer.entry.price
     with certain() as conn:
-        balance = reads.balance(conn, who.account_id)
+        balance = expire_and_read_balance(conn, who.account_id)
     with session() as opened:
-        plan = opened.get_one(Plan, balance.plan_id)
+        plan = plans.find_plan(opened, balance.plan_id)
     price = prices.quote(rule, values, plan)
     return {
         "model": offer.entry.id, "credits": price.credits, "unit": rule.unit, "quantity": price.quantity_milli / 1000,

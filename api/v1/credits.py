@@ -12,8 +12,8 @@ from api.routes.walls import WalledRoute
 from api.v1 import schemas
 from common.errors import InvalidRequest
 from models.access.scopes import Caller
+from models.credits import reads
 from models.db import certain, transaction
-from models.jobs import reads
 
 router = APIRouter(prefix="/v1/credits", tags=["credits"], route_class=WalledRoute)
 
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/credits", tags=["credits"], route_class=WalledRou
 def get_credits(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
     """What is really usable now: grants whose time has passed are expired before this is answered."""
     with certain() as conn:
-        balance = reads.balance(conn, who.account_id)
+        balance = reads.expire_and_read_balance(conn, who.account_id)
         grants, more = reads.open_grants(conn, who.account_id)
     body = balance._asdict()
     return answer({"plan": body.pop("plan_id"), **body, "grants": grants, "more_grants": more})
@@ -38,7 +38,7 @@ def list_entries(
     if cursor is not None and not re.fullmatch("[0-9]{1,18}", cursor):
         raise InvalidRequest("cursor is not one that this API gave out", param="cursor")
     with transaction() as conn:
-        entries = reads.ledger(conn, who.account_id, before=int(cursor) if cursor else None, limit=limit + 1)
+        entries = reads.ledger_page(conn, who.account_id, before=int(cursor) if cursor else None, limit=limit + 1)
     page = entries[:limit]
     following = str(page[-1]["id"]) if len(entries) > limit else None
     return answer({"data": page, "next_cursor": following})

@@ -26,9 +26,9 @@ from api.v1.views import job_view
 from common.errors import InvalidRequest, NotAuthenticated, NotFound
 from common.settings import settings
 from models.access.scopes import ROLES, Caller
+from models.credits.reads import balances
 from models.db import transaction
 from models.identity.people import Visitor
-from models.jobs import reads
 from models.jobs.reads import JobRow
 
 router = APIRouter(tags=["events"], route_class=LeanRoute)
@@ -226,4 +226,4 @@ def get_job_events(
 def read_balances(account_ids: Sequence[UUID]) -> list[dict[str, int]]:
     """Balances with the event number they are at, for `Grouper`."""
     with transaction() as conn:
-        return reads.balances(conn, account_ids)
+        return balances(conn, account_ids)

@@ -22,12 +22,14 @@ from models.catalogue.entries import offers
 from models.catalogue.providers import providers as all_providers
 from models.connecting import Linked
 from models.credits import audit, ledger
+from models.credits.reads import entries_of_job, expire_and_read_balance
 from models.db import transaction
 from models.events import events, sending
 from models.fleet import probes, processes
 from models.jobs import dispatch, reads, submit
 from models.jobs.admission import Accepted, Order
 from models.jobs.cancel import cancel
+from models.jobs.queues import read_queues
 from models.jobs.states import JobStatus
 from models.schema import migrations, prepare
 from storage.s3 import StorageError, storage
@@ -66,7 +68,7 @@ def account(
         account_id, new = accounts.open_account(
             conn, issuer="local", subject=subject, default_plan=settings().default_plan, email=email
         )
-        balance = reads.balance(conn, account_id)
+        balance = expire_and_read_balance(conn, account_id)
     show([{"account": account_id, "new": new, **balance._asdict()}], as_json=as_json)
 
 
@@ -88,7 +90,7 @@ def grant(
         grant_id = ledger.grant(
             conn, account_id, kind=kind, amount=amount, ref=ref or f"cli:{uuid7()}", expires_at=expires_at, job_id=job
         )
-        balance = reads.balance(conn, account_id)
+        balance = expire_and_read_balance(conn, account_id)
     show([{"grant": grant_id, "new": grant_id is not None, "available": balance.available}], as_json=as_json)
 
 
@@ -103,7 +105,7 @@ def subscribe(
     with transaction() as conn:
         subscription_id = subscriptions.subscribe(conn, account_id, plan, interval)
         rings = dispatch.dispatch(conn, account_id)
-        balance = reads.balance(conn, account_id)
+        balance = expire_and_read_balance(conn, account_id)
     ring(rings)
     show([{"subscription": subscription_id, "plan": balance.plan_id, "available": balance.available}], as_json=as_json)
 
@@ -144,7 +146,7 @@ def job(job_id: JobId, as_json: bool = JsonFlag) -> None:
         if row is None:
             raise fail(f"no job {job_id}")
         attempts = reads.attempts(conn, job_id)
-        entries = reads.entries_of_job(conn, job_id)
+        entries = entries_of_job(conn, job_id)
     if as_json:
         print_json({"account": row.account_id, **job_view(row), "provider_attempts": attempts, "entries": entries})
         return
@@ -162,7 +164,7 @@ def queues(
     """Depth, in flight, waiting and oldest age per queue, and the workers that serve them."""
     if as_json or not watch:
         with transaction() as conn:
-            rows, workers = [row._asdict() for row in reads.queues(conn)], processes.workers(conn)
+            rows, workers = [row._asdict() for row in read_queues(conn)], processes.workers(conn)
         providers = _provider_rows()
         if as_json:
             print_json({"queues": rows, "workers": workers, "providers": providers})
@@ -174,7 +176,7 @@ def queues(
     with Live(console=console, refresh_per_second=4) as live:
         while True:
             with transaction() as conn:
-                live.update(_queue_table([row._asdict() for row in reads.queues(conn)]))
+                live.update(_queue_table([row._asdict() for row in read_queues(conn)]))
             time.sleep(1)
 
 
@@ -283,15 +285,16 @@ def _check(name: str, function: Any) -> dict[str, Any]:
 def _doctor_database() -> str:
     db.reach()
     with transaction() as conn:
-        row = conn.execute("select version(), pg_is_in_recovery(), current_setting('transaction_read_only')").fetchone()
-    assert row is not None  # noqa: S101 - one row
-    if row[1] or row[2] == "on":
-        raise RuntimeError(f"it takes no writes ({'a standby' if row[1] else 'read-only'}): see DATABASE_URL")
+        server = probes.server(conn)
+    if server.is_standby or server.is_read_only:
+        raise RuntimeError(
+            f"it takes no writes ({'a standby' if server.is_standby else 'read-only'}): see DATABASE_URL"
+        )
     with transaction() as conn:
         probes.probe(conn)
         pooled = isinstance(conn, Linked) and conn.behind_pooler
     way = ", behind a pooler: settings go with each transaction, no statement is prepared" if pooled else ""
-    return f"{str(row[0]).split(',')[0]}, a row was written{way}"
+    return f"{server.version.split(',')[0]}, a row was written{way}"
 
 
 def _doctor_schema() -> str:

@@ -31,7 +31,7 @@ def parked(
         return
     with transaction() as conn:
         done = reconcile.decide(conn, job_id, again=again is not None)
-    ring(done.ended.rings, told=[done.account_id])
+    ring(done.ended.rings)
     if done.slot is not None:
         pressure().release(*done.slot)
     show([{"job": job_id, "now": done.ended.ended}], as_json=as_json)

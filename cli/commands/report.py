@@ -9,7 +9,7 @@ import typer
 
 from cli.output import JsonFlag, console, fail, print_json, show
 from models.credits.margin import MarginRow, margin
-from models.db import transaction
+from models.db import snapshot
 
 app = typer.Typer()
 MOST_PICTURES = 8  # models with a picture of their own; the rest share one
@@ -27,8 +27,7 @@ def show_margin(
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     since, until = today - timedelta(days=days - 1), today + timedelta(days=1)
     groups = [name.strip() for name in by.split(",") if name.strip()]
-    with transaction() as conn:
-        conn.execute("set transaction isolation level repeatable read, read only")
+    with snapshot() as conn:
         rows = margin(conn, since=since, until=until, by=groups)
         total = margin(conn, since=since, until=until, by=())[0]
         drawn = margin(conn, since=since, until=until, by=("model", "day")) if plot else []

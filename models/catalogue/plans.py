@@ -1,11 +1,13 @@
 """Plans: what an account gets each period and what its credits cost."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from psycopg import Connection
 from sqlalchemy import BigInteger, CheckConstraint, Integer, SmallInteger, Text
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, Session, SQLModel, col, select
 
+from common.errors import NotFound
 from models.columns import in_list
 
 GB = 1_000_000_000
@@ -45,6 +47,19 @@ STANDARD_PLANS = (
     Plan(id="studio", name="Studio", position=4, credits=500, granted="monthly", price_cents=6000, credit_price_usd_micros=120_000, markup_bp=7000, storage_quota_bytes=100 * GB, slots=10),
     Plan(id="enterprise", name="Enterprise", position=5, credits=2000, granted="monthly", price_cents=None, credit_price_usd_micros=58_000, markup_bp=7000, storage_quota_bytes=500 * GB, slots=20),
 )  # fmt: skip
+
+
+def list_plans(opened: Session) -> Sequence[Plan]:
+    """All plans, in the order in which they are shown."""
+    return opened.exec(select(Plan).order_by(col(Plan.position))).all()
+
+
+def find_plan(opened: Session, plan_id: str) -> Plan:
+    """One plan. Raises NotFound."""
+    plan = opened.get(Plan, plan_id)
+    if plan is None:
+        raise NotFound(f"no plan {plan_id[:40]!r}", param="plan_id")
+    return plan
 
 
 def apply_standard(conn: Connection[Any]) -> int:

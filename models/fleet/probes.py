@@ -2,7 +2,7 @@
 one without room answer every question and keep nothing.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
@@ -20,6 +20,23 @@ class Probe(SQLModel, table=True):
 
     id: UUID = Field(primary_key=True)
     filler: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class Server(NamedTuple):
+    """What a database server says of itself."""
+
+    version: str
+    is_standby: bool
+    is_read_only: bool
+
+
+def server(conn: Connection[Any]) -> Server:
+    """Which server this is, and whether it takes writes."""
+    row = conn.execute(
+        "select version(), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
+    ).fetchone()
+    assert row is not None  # noqa: S101 - one row
+    return Server(*row)
 
 
 def probe(conn: Connection[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Reads: jobs, balances, ledger pages and queues, as plain rows."""
+"""Reads of jobs, as plain rows."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,9 +8,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.settings import settings
-from models.credits.ledger import expire_lapsed
 from models.jobs.states import RUNS_SEEN_AS, JobEnd, JobStatus
-from models.locks import lock_accounts
 
 
 class JobRow(NamedTuple):
@@ -126,111 +124,6 @@ def list_jobs(
     return _rows(conn, f" where {' and '.join(where)} order by j.id desc limit %s", [*values, limit])
 
 
-class Balance(NamedTuple):
-    """An account's credits and plan."""
-
-    available: int
-    reserved: int
-    debt: int
-    plan_id: str
-    storage_bytes: int
-    storage_quota_bytes: int
-    slots: int
-    slots_in_use: int
-
-
-def balance(conn: Connection[Any], account_id: UUID) -> Balance:
-    """What is really usable. Lapsed grants are expired first, unless somebody holds the account: a look waits for nobody,
-    and then they are only not counted.
-    """
-    lapsed = conn.execute(
-        "select 1 from grants where account_id = %s and open and expires_at <= app_now() limit 1", [account_id]
-    ).fetchone()
-    if lapsed and lock_accounts(conn, [account_id], skip_locked=True):
-        expire_lapsed(conn, [account_id])
-    row = conn.execute(
-        """select a.available - (select coalesce(sum(g.remaining), 0)::bigint from grants g
-                                  where g.account_id = a.id and g.open and g.expires_at <= app_now()), a.reserved, a.debt, a.plan_id, a.storage_bytes, p.storage_quota_bytes, p.slots, a.slots_in_use
-             from accounts a join plans p on p.id = a.plan_id where a.id = %s""",
-        [account_id],
-    ).fetchone()
-    assert row is not None  # noqa: S101 - a key's account is held by a foreign key
-    return Balance(*row)
-
-
-def balances(conn: Connection[Any], account_ids: Sequence[UUID]) -> list[dict[str, int]]:
-    """Available, reserved and debt of these accounts, in order, with the number of the newest event they include."""
-    names = ("available", "reserved", "debt", "event_number")
-    rows = conn.execute(
-        f"select id, {', '.join(names)} from accounts where id = any(%s)", [list(account_ids)]
-    ).fetchall()
-    found = {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
-    return [dict(found[account_id]) for account_id in account_ids]
-
-
-MAX_GRANTS = 100  # in one answer
-
-
-def open_grants(conn: Connection[Any], account_id: UUID) -> tuple[list[dict[str, Any]], int]:
-    """Grants with credits left, in the order of use; and how many more there are than are listed."""
-    rows = conn.execute(
-        f"""select id, kind, amount, remaining, expires_at, count(*) over () from grants where account_id = %s and open
-               and (expires_at is null or expires_at > app_now()) order by expires_at, id limit {MAX_GRANTS}""",
-        [account_id],
-    ).fetchall()
-    shown = [dict(zip(("id", "kind", "amount", "remaining", "expires_at"), row[:5], strict=True)) for row in rows]
-    return shown, rows[0][5] - len(rows) if rows else 0
-
-
-def ledger(conn: Connection[Any], account_id: UUID, *, before: int | None, limit: int) -> list[dict[str, Any]]:
-    """Ledger entries, newest first, from the one before `before`."""
-    names = [
-        "id",
-        "kind",
-        "amount",
-        "from_bucket",
-        "to_bucket",
-        "job_id",
-        "grant_id",
-        "available_after",
-        "reserved_after",
-        "created_at",
-    ]
-    rows = conn.execute(
-        f"""select {", ".join(names)} from ledger_entries where account_id = %s and id < %s order by id desc limit %s""",
-        [account_id, before if before is not None else 2**63 - 1, limit],
-    ).fetchall()
-    return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-class QueueRow(NamedTuple):
-    """One queue as an operator sees it."""
-
-    queue: str
-    depth: int  # dispatched and not claimed
-    in_flight: int  # claimed, or at a provider
-    waiting: int  # for a slot
-    delayed: int  # for a retry
-    reconciling: int
-    oldest_seconds: float  # of the jobs not yet started
-
-
-def queues(conn: Connection[Any]) -> list[QueueRow]:
-    """Depth, in flight, waiting and oldest age per queue, from the living jobs."""
-    rows = conn.execute(
-        """select q.queue,
-                  count(*) filter (where r.status = 'queued' and r.dispatched),
-                  count(*) filter (where r.status = 'running'),
-                  count(*) filter (where not r.dispatched and r.wake_at is null),
-                  count(*) filter (where not r.dispatched and r.wake_at is not null),
-                  count(*) filter (where r.status = 'reconciling'),
-                  coalesce(extract(epoch from app_now() - min(r.created_at) filter (where r.started_at is null)), 0)::float
-             from unnest(array['interactive', 'batch']) as q(queue) left join job_runs r on r.queue = q.queue
-            group by 1 order by 1 desc"""
-    ).fetchall()
-    return [QueueRow(*row) for row in rows]
-
-
 def attempts(conn: Connection[Any], job_id: UUID) -> list[dict[str, Any]]:
     """A job's attempts, oldest first, for operators."""
     names = [
@@ -248,14 +141,5 @@ def attempts(conn: Connection[Any], job_id: UUID) -> list[dict[str, Any]]:
     ]
     rows = conn.execute(
         f"select {', '.join(names)} from attempts where job_id = %s order by number", [job_id]
-    ).fetchall()
-    return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def entries_of_job(conn: Connection[Any], job_id: UUID) -> list[dict[str, Any]]:
-    """A job's ledger entries, oldest first."""
-    names = ["id", "kind", "amount", "from_bucket", "to_bucket", "available_after", "reserved_after", "created_at"]
-    rows = conn.execute(
-        f"select {', '.join(names)} from ledger_entries where job_id = %s order by id", [job_id]
     ).fetchall()
     return [dict(zip(names, row, strict=True)) for row in rows]

@@ -6,6 +6,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.settings import settings
+from models import db
 from models.catalogue import provider_keys
 from models.catalogue.providers import BUILT_IN
 from models.jobs.ending import AttemptEnd, Ended, Ending, end
@@ -23,7 +24,6 @@ class Slot(NamedTuple):
 class GivenUp(NamedTuple):
     """What giving an attempt up did."""
 
-    account_id: UUID
     ended: Ended
     slot: Slot | None
 
@@ -67,4 +67,7 @@ def give_up(conn: Connection[Any], account_id: UUID, job_id: UUID, token: int) -
         slot = slot_of(account_id, job_id, number, provider, own=own)
     ending = Ending(JobEnd.FAILED, error_code=code, error_message=why, attempt=attempt)
     ended = end(conn, account_id, job_id, ending, token=token)
-    return GivenUp(account_id, ended, slot) if ended else None
+    if ended is None:
+        return None
+    db.told(conn, [account_id])
+    return GivenUp(ended, slot)

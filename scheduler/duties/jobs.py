@@ -81,6 +81,6 @@ def _give_up(account_id: UUID, job_id: UUID, token: int) -> None:
         given_up = rescues.give_up(conn, account_id, job_id, token)
     if given_up is None:
         return
-    ring(given_up.ended.rings, told=[account_id])
+    ring(given_up.ended.rings)
     if given_up.slot is not None:
         pressure().release(*given_up.slot)

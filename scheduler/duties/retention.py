@@ -6,7 +6,7 @@ from common.errors import Busy
 from common.settings import settings
 from models.access import api_keys, audit_log
 from models.credits.audit import audit
-from models.db import transaction
+from models.db import patience, transaction
 from models.events import events, notifications, sending
 from models.files import uploads
 from models.fleet import processes
@@ -27,8 +27,7 @@ def make_partitions(_batch: int) -> int:
 def drop_partitions(_batch: int) -> int:
     """Drop the months of events and deliveries that are older than they are kept."""
     try:
-        with transaction() as conn:
-            conn.execute("set local lock_timeout = '300ms'")  # whoever writes events waits behind us
+        with patience(300), transaction() as conn:  # whoever writes events waits behind us
             return len(events.drop_partitions(conn, settings().event_days))
     except Busy:
         log.info("a long reading holds the events; old months are dropped at another turn")

@@ -22,9 +22,9 @@ from models.access.scopes import SCOPES
 from models.catalogue import provider_keys, providers
 from models.catalogue.providers import ProviderEntry
 from models.credits import ledger
+from models.credits.reads import MAX_GRANTS
 from models.db import transaction
 from models.events import endpoints
-from models.jobs.reads import MAX_GRANTS
 from tests.conftest import environment
 from tests.models.access.test_minting import plant_revoked
 from tests.models.credits.test_ledger import finish
@@ -364,8 +364,8 @@ LIST, BATCH, ONE, COUNT, EDGE = "list", "batch", "one", "count", "edge"
 LIMITED = {
     ("accounts/accounts", "users"): LIST, ("access/audit_log", "listed"): LIST, ("events/announcements", "listed"): LIST,
     ("events/deliveries", "logged"): LIST, ("events/events", "after"): LIST, ("events/events", "of_jobs"): LIST, ("access/api_keys", "listed"): LIST,
-    ("events/notifications", "listed"): LIST, ("jobs/reads", "ledger"): LIST, ("jobs/reads", "list_jobs"): LIST,
-    ("jobs/reads", "open_grants"): LIST, ("files/uploads", "page"): LIST,
+    ("events/notifications", "listed"): LIST, ("credits/reads", "ledger_page"): LIST, ("jobs/reads", "list_jobs"): LIST,
+    ("credits/reads", "open_grants"): LIST, ("files/uploads", "page"): LIST,
     ("access/audit_log", "forget"): BATCH, ("events/announcements", "tell"): BATCH, ("events/announcements", "_tell_missed"): BATCH,
     ("jobs/answered", "forget"): BATCH, ("jobs/callbacks", "forget"): BATCH, ("jobs/clock", "mend_wakes"): BATCH,
     ("jobs/clock", "shifts"): BATCH, ("credits/ledger", "accounts_with_lapsed"): BATCH, ("identity/inbound", "forget"): BATCH,
@@ -377,7 +377,7 @@ LIMITED = {
     ("accounts/subscriptions", "due_periods"): BATCH, ("accounts/subscriptions", "run_out"): BATCH, ("files/uploads", "expire"): BATCH,
     ("files/uploads", "accounts_due"): BATCH, ("files/uploads", "to_purge"): BATCH, ("files/uploads", "forget"): BATCH,
     ("events/deliveries", "redeliver_range"): BATCH,  # the client comes again, until it is less
-    ("events/sending", "_let_go"): ONE, ("events/sending", "_head"): ONE, ("jobs/reads", "balance"): ONE, ("jobs/steps", "last_error"): ONE,
+    ("events/sending", "_let_go"): ONE, ("events/sending", "_head"): ONE, ("credits/reads", "expire_and_read_balance"): ONE, ("jobs/steps", "last_error"): ONE,
     ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("jobs/end_job_v1", ""): ONE, ("jobs/dispatch_account_v1", ""): ONE,
     ("jobs/reads", ""): COUNT, ("events/notifications", "unread"): COUNT,  # a job's place in its line; the unread ones
     ("access/api_keys", "create"): EDGE,  # of revoked keys the newest are kept, and the others deleted
