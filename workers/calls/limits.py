@@ -30,6 +30,7 @@ from typing import Any
 import redis
 
 from common.redis_client import redis_client
+from common.rest import Rest
 from common.settings import settings
 from models.catalogue.providers import ProviderLimits
 
@@ -227,7 +228,7 @@ class Pressure:
 
     def __init__(self, url: str, *, offset_seconds: float = 0.0) -> None:
         self._client = redis_client(url, timeout_seconds=SEND_SECONDS, connect_seconds=0.5)
-        self._away_until = 0.0
+        self._rest = Rest(AWAY_SECONDS)
         self._log_after = 0.0
         self._owed: deque[tuple[str, str]] = deque(maxlen=OWED_MOST)
         self._scripts = {
@@ -323,13 +324,13 @@ class Pressure:
         return self._guard(lambda: self._scripts[script](keys=keys, args=[_ms(self.offset_seconds), *values]))
 
     def _guard(self, ask: Any) -> Any:
-        if time.monotonic() < self._away_until:
+        if self._rest.is_on:
             return None
         try:
             return ask()
         except redis.RedisError as error:
             moment = time.monotonic()
-            self._away_until = moment + AWAY_SECONDS
+            self._rest.begin()
             if moment >= self._log_after:
                 self._log_after = moment + LOG_SECONDS
                 log.warning("redis is away, providers are asked without limits: %s", type(error).__name__)
