@@ -15,6 +15,6 @@ class Rest:
         """Whether it failed a moment ago."""
         return time.monotonic() < self._until
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """It has failed."""
         self._until = time.monotonic() + self._seconds

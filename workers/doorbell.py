@@ -131,7 +131,7 @@ class Doorbell:
             raise problem
 
     def _lose(self, by_queue: Messages, error: redis.RedisError) -> None:
-        self._rest.begin()
+        self._rest.start()
         self.lost += sum(map(len, by_queue.values()))
         log.warning("redis is away, the scheduler will ring: %s: %s", type(error).__name__, error)
 

@@ -111,7 +111,7 @@ class Rates:
             try:
                 return await _answer(self._shared, item, name, hit=hit, cost=cost)
             except Exception as error:  # noqa: BLE001 - whatever Redis' client raises
-                self._rest.begin()
+                self._rest.start()
                 log.warning("rate limits are counted by this process alone: %s", type(error).__name__)
         return await _answer(self._own, item, name, hit=hit, cost=cost)
 

@@ -26,7 +26,7 @@ def test_a_server_that_failed_is_left_alone_for_a_while(monkeypatch: pytest.Monk
     monkeypatch.setattr(rest.time, "monotonic", lambda: now)
     one = Rest(2.0)
     assert not one.is_on
-    one.begin()
+    one.start()
     now = 1001.9
     assert one.is_on
     now = 1002.0
