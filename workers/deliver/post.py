@@ -25,6 +25,7 @@ from workers.deliver import mail
 log = logging.getLogger(__name__)
 
 MINUTE, HOUR = 60, 3600
+KEY_BYTES = 16  # of a secret, at least; ours have 32
 # Pauses after the first, second … failed attempt: the Standard Webhooks sample schedule, 3 days and 3.6 hours in all.
 SCHEDULE = (5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR)
 JITTER = 0.1  # each pause is up to so much shorter or longer, so that receivers that come back are not hit at once
@@ -120,7 +121,7 @@ def headers_of(parcel: Parcel, body: bytes, timestamp: int) -> dict[str, str]:
 
 
 def _signature(secret: str, signed: bytes) -> str:
-    return base64.b64encode(hmac.digest(key_of(secret), signed, hashlib.sha256)).decode()
+    return base64.b64encode(hmac.digest(key_of(secret, KEY_BYTES), signed, hashlib.sha256)).decode()
 
 
 def _post(parcel: Parcel) -> tuple[int | None, str | None, str | None, float | None]:
