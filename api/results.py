@@ -6,9 +6,6 @@ connection is closed without an end, and the client, who was told the length, no
 """
 
 import asyncio
-import base64
-import binascii
-import hmac
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +22,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api.routes.places import Place, Places
 from common.errors import NotFound, Overloaded, ResultGone, Unavailable
-from common.links import SIGNATURE_BYTES, signature_of
+from common.links import named_by
 from common.settings import Settings, settings
 from models.db import transaction
 from models.files import results
@@ -43,13 +40,10 @@ DIGITS_MAX = 18  # of a range's numbers; more is as good as infinite
 
 def asset_of(token: str) -> UUID:
     """The result that a token names. Raises NotFound for a token that we did not make."""
-    try:
-        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-    except (binascii.Error, ValueError):
-        raise NotFound("there is no such file") from None
-    if len(raw) != 16 + SIGNATURE_BYTES or not hmac.compare_digest(raw[16:], signature_of(raw[:16])):
+    found = named_by(token)
+    if found is None:
         raise NotFound("there is no such file")
-    return UUID(bytes=raw[:16])
+    return found
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:

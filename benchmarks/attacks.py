@@ -220,8 +220,9 @@ def hung(between: Between, port: int, path: str) -> Iterator[None]:
 def measure_hung(between: Between, port: int, pid: int, key: str, seconds: float) -> bool:
     """The same for a bucket that hangs."""
     from tests.api.edge.test_serving import stored
+    from tests.storage.buckets import make_bucket
 
-    storage().ensure_bucket()
+    make_bucket(storage())
     path = stored().path
     idle, attacked, before = Seen(), Seen(), memory_mb(pid)
     for _ in range(ROUNDS):

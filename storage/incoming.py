@@ -2,12 +2,13 @@
 
 import base64
 import binascii
-import hashlib
 import re
 from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
+from common import spooling
+from common.spooling import Spooled
 from storage.media import SVG, Media, UnusableResult, measure
 
 PIECE_CHARACTERS = 1024 * 1024  # of a data: URI decoded at a time; a multiple of four
@@ -30,26 +31,21 @@ class RefusedFile(Exception):
         self.message = message
 
 
-class Spooled(NamedTuple):
-    """What was written to disk."""
-
-    sha256: bytes
-    size_bytes: int
-
-
 def spool(chunks: Iterable[bytes], file: IO[bytes], max_bytes: int) -> Spooled:
-    """Write a stream to disk, so that no whole file is in memory. Raises RefusedFile (empty_file, file_too_large)."""
-    digest, size = hashlib.sha256(), 0
+    """Write a stream to disk. Raises RefusedFile (empty_file, file_too_large)."""
+    spooled = spooling.spool(_bounded(chunks, max_bytes), file)
+    if spooled.size_bytes == 0:
+        raise RefusedFile("empty_file", "the file is empty")
+    return spooled
+
+
+def _bounded(chunks: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
+    size = 0
     for chunk in chunks:
         size += len(chunk)
         if size > max_bytes:
             raise RefusedFile("file_too_large", f"the file has more than {max_bytes} bytes")
-        digest.update(chunk)
-        file.write(chunk)
-    if size == 0:
-        raise RefusedFile("empty_file", "the file is empty")
-    file.flush()
-    return Spooled(digest.digest(), size)
+        yield chunk
 
 
 def examine(path: Path, account: Hashable) -> Media:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
 from uuid import uuid4
 
 import obstore
@@ -33,7 +32,6 @@ PROBE = b"probe"
 READABLE_SECONDS = 60.0  # for so long it is believed that these credentials read what is there
 PAGE = 1000  # S3's own limit, for lists and deletes
 ONE_ODD_KEY = frozenset({"MalformedXML", "InvalidArgument", "KeyTooLongError"})
-PRESIGN_SECONDS_MAX = 7 * 86_400  # S3's own limit
 
 
 class Storage:
@@ -46,7 +44,6 @@ class Storage:
         """
         config = config or settings()
         self._bucket = config.s3_bucket
-        self._region = config.s3_region
         self._endpoint = config.s3_endpoint_url or None
         secret = config.s3_secret_access_key.get_secret_value() if config.s3_secret_access_key else None
         session = own_session(config)
@@ -192,31 +189,6 @@ class Storage:
         finally:
             self.delete_many([key])
 
-    def presign(
-        self, key: str, seconds: int, *, filename: str | None = None, media_type: str | None = None, inline: bool = True
-    ) -> str:
-        """A link that reads one object without credentials for so many seconds (a role's own end may come sooner).
-
-        `filename` and `inline` say what a browser does with it; `media_type` replaces the stored one.
-        """
-        if not 1 <= seconds <= PRESIGN_SECONDS_MAX:
-            raise ValueError(f"a link lives 1 to {PRESIGN_SECONDS_MAX} seconds")
-        extra = {}
-        kind = "inline" if inline else "attachment"
-        if filename:
-            extra["ResponseContentDisposition"] = (
-                f"{kind}; filename*=UTF-8''{quote(filename, safe='', errors='replace')}"
-            )
-        elif not inline:
-            extra["ResponseContentDisposition"] = kind
-        if media_type:
-            extra["ResponseContentType"] = media_type
-        with mapped(f"signing a link to {key}"):
-            url: str = self._client.generate_presigned_url(
-                "get_object", Params={"Bucket": self._bucket, "Key": key, **extra}, ExpiresIn=seconds
-            )
-        return url
-
     def list_page(self, prefix: str, after: str | None, limit: int) -> list[Item]:
         """Up to `limit` objects whose keys come after `after`, in order. Raises StorageError."""
         extra = {"StartAfter": after} if after else {}
@@ -317,27 +289,6 @@ class Storage:
         return count
 
     # The bucket
-
-    def ensure_bucket(self) -> None:
-        """Make the bucket if it is missing (local set-ups). Raises StorageError."""
-        try:
-            self._has_bucket()
-        except StorageError as error:
-            if error.forbidden:  # whoever may not list a bucket is not told of it: the first put will tell
-                return
-            if error.code != "NoSuchBucket":
-                raise
-        else:
-            return
-        # Only AWS wants the region said again, and not for its first one.
-        elsewhere = self._endpoint is None and self._region != "us-east-1"
-        extra = {"CreateBucketConfiguration": {"LocationConstraint": self._region}} if elsewhere else {}
-        try:
-            with mapped(f"making the bucket {self._bucket}"):
-                self._client.create_bucket(Bucket=self._bucket, **extra)
-        except StorageError as error:
-            if error.code != "BucketAlreadyOwnedByYou":  # another process was faster
-                raise
 
     def _has_bucket(self) -> None:
         doing = f"looking for the bucket {self._bucket}"

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from cli.embedded import postgres, valkey
 from cli.embedded.locked import _end_holders, stop, wait_ready
-from cli.embedded.servers import Addresses, _postgres, _redis_probe, _valkey, servers
+from cli.embedded.servers import Addresses, servers
 from common.settings import settings
 from tests.conftest import FAST, environment, prepared
 
@@ -37,7 +38,7 @@ class Own:
     def start_postgres(self) -> None:
         port = urlsplit(self.addresses.database_url).port
         assert port is not None
-        child = _postgres(self._state, port, self._keys["postgres"], FAST)
+        child = postgres.start(self._state, port, self._keys["postgres"], FAST)
         self._children.append((child, signal.SIGINT))
         url = self.addresses.database_url.rpartition("/")[0] + "/postgres"
         self._wait(child, lambda: psycopg.connect(url, connect_timeout=2).close(), "postgres")
@@ -50,9 +51,9 @@ class Own:
             shutil.rmtree(self._state / "redis")
         port = urlsplit(self.addresses.redis_url).port
         assert port is not None
-        child = _valkey(self._state, port, self._keys["redis"])
+        child = valkey.start(self._state, port, self._keys["redis"])
         self._children.append((child, signal.SIGTERM))
-        self._wait(child, _redis_probe(self.addresses.redis_url), "redis")
+        self._wait(child, valkey.probe(self.addresses.redis_url), "redis")
 
     def close(self) -> None:
         stop(self._children)

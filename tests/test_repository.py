@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any
@@ -41,10 +42,8 @@ NAMES = {name.upper() for name in Settings.model_fields}
 
 
 def test_the_walk_is_recursive_and_reads_every_language() -> None:
-    assert {"models/db.py", "models/jobs/end_job.sql", "api/v1/jobs.py", "workers/providers/sketch/art/sky.py"} <= set(
-        TREE
-    )
-    assert {PurePath(path).suffix for path in TREE} == {".py", ".sql"}
+    assert {"models/db.py", "workers/calls/lua/report.lua", "workers/providers/sketch/art/sky.py"} <= set(TREE)
+    assert {PurePath(path).suffix for path in TREE} == {".py", ".sql", ".lua"}
 
 
 @pytest.mark.parametrize("gate", [long_file, long_functions, commits, clocks], ids=lambda gate: gate.__name__)
@@ -59,6 +58,21 @@ def test_what_is_excused_is_still_there() -> None:
     }
     assert set(LONG_SQL) <= bodies
     assert {path for path in COMMITTING if path not in TREE} == set()
+
+
+def test_whatever_stands_beside_the_code_is_packaged() -> None:
+    given: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "package-data"
+    ]
+    beside = [
+        path.relative_to(ROOT / package)
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and path.suffix not in {".py", ".pyc"}
+        for globs in [given.get(package, [])]
+        if not any(path.relative_to(ROOT / package).match(each) for each in globs)
+    ]
+    assert beside == []
 
 
 def test_functions_of_tests_are_short_too() -> None:

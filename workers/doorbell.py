@@ -6,7 +6,6 @@ and its loss delays a job by the scheduler's next look, nothing more.
 
 import logging
 import threading
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from queue import Full, Queue
 from typing import Any
@@ -17,6 +16,7 @@ import redis
 from dramatiq import Message
 
 from common.redis_client import redis_client
+from common.rest import Rest
 from common.settings import settings
 from models import db
 from models.jobs.dispatch import Ring
@@ -45,7 +45,7 @@ class Doorbell:
 
     def __init__(self, url: str) -> None:
         self._client = redis_client(url, timeout_seconds=SEND_SECONDS, connect_seconds=0.5)
-        self._rest_until = 0.0
+        self._rest = Rest(REST_SECONDS)
         self.lost = 0  # messages not sent: the scheduler will
         self.unsaid = 0  # times that Redis refused to publish
 
@@ -98,7 +98,7 @@ class Doorbell:
     @property
     def resting(self) -> bool:
         """Whether Redis was away a moment ago, and is not asked again yet."""
-        return time.monotonic() < self._rest_until
+        return self._rest.is_on
 
     def _send(self, by_queue: Messages, said: Sequence[Any]) -> None:
         """All in one round trip. The rings are one transaction, and what is said is none of it: listeners find events by
@@ -131,7 +131,7 @@ class Doorbell:
             raise problem
 
     def _lose(self, by_queue: Messages, error: redis.RedisError) -> None:
-        self._rest_until = time.monotonic() + REST_SECONDS
+        self._rest.start()
         self.lost += sum(map(len, by_queue.values()))
         log.warning("redis is away, the scheduler will ring: %s: %s", type(error).__name__, error)
 

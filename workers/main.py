@@ -6,17 +6,14 @@ its children running (research/reliability.md, section 1.6).
 
 import argparse
 import logging
-import os
-import secrets
 import signal
-import socket
 import threading
 import time
 from uuid import UUID
 
 import dramatiq
 
-from common import scratch
+from common import process, scratch
 from common.settings import settings
 from models import db, starting
 from models.jobs.tables import QUEUES
@@ -71,7 +68,7 @@ def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
     """
     scratch.tidy()
     db.size_pool(threads + 2)  # a thread holds one connection at a time, the lease keeper another
-    worker_id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+    worker_id = process.new_name()
     broker = make_broker()
     keeper = Keeper(worker_id, ",".join(queues), threads)
     step = Advance(worker_id, keeper)

@@ -11,18 +11,14 @@ for what does not come. This one hands the parser a little at a time, so that
 What waits for an answer of ours (`Prefer: wait`, a stream of events, a place in a line) is not idle, and has no end here.
 """
 
-import asyncio
 import math
 import random
-from collections.abc import Callable
 from contextlib import suppress
-from enum import IntEnum
 from functools import partial
 from typing import Any, cast
 
 import httptools
 from uvicorn._types import ASGI3Application
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import get_remote_addr
@@ -48,6 +44,7 @@ from api.edge.faults import (
 from api.edge.flow import ABORT, Flow, give_up_cut_lines
 from api.edge.pace import HOLD_SECONDS, KNOWN, MOST_HELD, PACE
 from api.edge.request_limits import FORM_BYTES, written_refusal
+from api.edge.turns import Stage, Turn, proxied_peer
 from common.peers import peer_of, plain
 from common.settings import settings
 
@@ -62,17 +59,6 @@ LINGER_BYTES = 1_048_576
 CONNECTION_COST, SLICE_COST, FAULT_COST = 0.25, 1.0, 25.0  # of a stranger's, in what a request costs (`api.edge.pace`)
 PROXIED_COST = 3.0  # of a stranger's request, with the connection that its proxy opens for it
 GRACE_SECONDS = 2.0  # streams notice by themselves that nobody reads them, and say so
-
-
-class Stage(IntEnum):
-    """How far the newest request on a connection has come."""
-
-    RESTING = 0  # none, or the last one is answered
-    HEAD = 1
-    BODY = 2
-    DONE = 3  # all here, and not answered
-    DEAF = 4  # what comes is not looked at: the answers under way are the last
-    OVER = 5  # refused, and about to be closed
 
 
 class Protocol(HttpToolsProtocol):
@@ -90,8 +76,7 @@ class Protocol(HttpToolsProtocol):
         self._deadline, self._body_begun, self._closing_since = math.inf, 0.0, math.inf
         self._fault: Refused | None = None
         self._active: RequestResponseCycle | None = None  # the one that is being answered
-        self._later: asyncio.TimerHandle | None = None  # when its turn comes, as far as it is a stranger's
-        self._waits_as = ""
+        self._turn = Turn(self.loop, self._door.pace)
         address = get_remote_addr(transport)
         host = plain(address[0]) if address else "unknown"
         refused = self._door.enter(self, host)
@@ -113,7 +98,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._door.leave(self)
-        self._wait_no_longer()
+        self._turn.stop()
         # Uvicorn tells only the newest request; those before it would be answered for ever.
         for cycle in (self._active, *(queued for queued, _ in self.pipeline)):
             if cycle is not None and not cycle.response_complete:
@@ -281,47 +266,20 @@ class Protocol(HttpToolsProtocol):
         """A stranger's request begins when its turn has come: until then it costs no task."""
         self._active = cycle
         scope: dict[str, Any] = cycle.scope  # type: ignore[assignment]  # a TypedDict, to which we add
-        peer = self._peer_of(scope)
+        peer = (proxied_peer(self.app, scope) if self._is_proxied else None) or self._peer
         wait = self._door.pace.turn_of(scope, peer, PROXIED_COST if self._is_proxied else 1.0)
         if not wait:
             super()._start_asgi_task(cycle, app)
         elif wait == math.inf:
             hold = HOLD_SECONDS if self._door.pace.waiting.total() < MOST_HELD else 0.0
             # A thousand that came together must not be told together, since they come again together.
-            self._wait(hold * random.uniform(0.5, 1.5), peer, partial(self._turn_away, cycle))  # noqa: S311 - it spreads load and keeps no secret
+            self._turn.wait(hold * random.uniform(0.5, 1.5), peer, partial(self._turn_away, cycle))  # noqa: S311 - it spreads load and keeps no secret
         else:
-            self._wait(wait, peer, partial(super()._start_asgi_task, cycle, app))
-
-    def _wait(self, seconds: float, peer: str, act: Callable[[], None]) -> None:
-        """Do it later, unless the connection is gone by then."""
-        self._later = self.loop.call_later(seconds, self._act_late, act)
-        self._waits_as = peer
-        self._door.pace.waits(peer)
-
-    def _act_late(self, act: Callable[[], None]) -> None:
-        self._wait_no_longer()
-        act()
-
-    def _wait_no_longer(self) -> None:
-        if self._later is not None:
-            self._later.cancel()
-            self._later = None
-            self._door.pace.waited(self._waits_as)
+            self._turn.wait(wait, peer, partial(super()._start_asgi_task, cycle, app))
 
     def _turn_away(self, cycle: RequestResponseCycle) -> None:
         self._door.refused(FAST.detail)
         self._break_off(cycle, FAST)
-
-    def _peer_of(self, scope: dict[str, Any]) -> str:
-        """Whose request it is: where it came through a proxy of ours, as uvicorn will read the proxy's word."""
-        if self._is_proxied:
-            forwarded = b", ".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
-            host = cast(ProxyHeadersMiddleware, self.app).trusted_hosts.get_trusted_client_address(
-                forwarded.decode("latin-1")
-            )[0]
-            if host:
-                return peer_of(host)
-        return self._peer
 
     def on_response_complete(self) -> None:
         """Uvicorn's, without its timer, and with the next request parsed only now."""

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from api.edge.addresses import network_of
 from common.errors import RateLimited
 from common.redis_client import async_redis_client
+from common.rest import Rest
 from common.settings import settings
 from models.access.scopes import Caller
 
@@ -52,7 +53,7 @@ class Rates:
         )  # fmt: skip
         self._shared = SlidingWindowCounterRateLimiter(shared)
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._away_until = 0.0
+        self._rest = Rest(AWAY_SECONDS)
         self._gates: dict[str, _Gate] = {}
 
     async def asked(self, request: Request, who: Caller) -> None:
@@ -106,11 +107,11 @@ class Rates:
     async def _asked(
         self, item: RateLimitItemPerMinute, name: str, *, hit: bool, cost: int = 1
     ) -> tuple[bool, WindowStats]:
-        if time.monotonic() >= self._away_until:
+        if not self._rest.is_on:
             try:
                 return await _answer(self._shared, item, name, hit=hit, cost=cost)
             except Exception as error:  # noqa: BLE001 - whatever Redis' client raises
-                self._away_until = time.monotonic() + AWAY_SECONDS
+                self._rest.start()
                 log.warning("rate limits are counted by this process alone: %s", type(error).__name__)
         return await _answer(self._own, item, name, hit=hit, cost=cost)
 

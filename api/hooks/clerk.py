@@ -14,7 +14,8 @@ from api.hooks.svix import announced, verified_id
 from api.routes.places import Place
 from api.routes.walls import Wall
 from common.errors import BodyTooLarge, InvalidRequest, NotConfigured
-from common.settings import settings, webhook_key
+from common.settings import settings
+from common.whsec import key_of
 from models.db import certain
 from models.identity import clerk
 from models.identity.clerk import SOURCE
@@ -44,7 +45,7 @@ async def clerk_event(request: Request) -> dict[str, bool]:
         raise NotConfigured("Clerk's webhooks need CLERK_WEBHOOK_SECRET, and CLERK_ISSUER or OIDC_ISSUERS")
     announced(request.headers)
     body = await _body(request)
-    event_id = verified_id(webhook_key(secret.get_secret_value()), request.headers, body, time.time())
+    event_id = verified_id(key_of(secret.get_secret_value()), request.headers, body, time.time())
     know(request.scope)
     wall: Wall = request.app.state.wall
     place: Place = request.app.state.places.ordinary

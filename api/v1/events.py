@@ -1,8 +1,5 @@
 """/v1/events: what happened, as a stream or page by page, and tokens for browsers."""
 
-import base64
-import hashlib
-import hmac
 import re
 import time
 from collections.abc import Sequence
@@ -23,6 +20,7 @@ from api.routes.cursors import id_of
 from api.routes.fast_routes import LeanRoute, answer, handled_by
 from api.v1 import schemas
 from api.v1.views import job_view
+from common import tokens
 from common.errors import InvalidRequest, NotAuthenticated, NotFound
 from common.settings import settings
 from models.access.scopes import ROLES, Caller
@@ -42,29 +40,19 @@ NO_CONTENT = 204  # tells EventSource not to connect again
 
 
 NO_KEY = UUID(int=0)
-BODY_BYTES = 16 + 16 + 1 + 8  # account, key, role, until when
 
 
 def make_token(who: Caller, expires_at: float) -> str:
     """A token that opens streams for an account until a time, without its key."""
     role = ROLES.index(who.role).to_bytes(1, "big")
     body = who.account_id.bytes + (who.key_id or NO_KEY).bytes + role + int(expires_at).to_bytes(8, "big")
-    return base64.urlsafe_b64encode(body + _signature(body)).rstrip(b"=").decode()
-
-
-def _signature(body: bytes) -> bytes:
-    secret = settings().secret_key.get_secret_value().encode()
-    return hmac.digest(secret, b"headrace stream token\n" + body, hashlib.sha256)
+    return tokens.make_token(tokens.STREAM, body)
 
 
 def read_token(token: str, now: float) -> Visitor:
     """Whom a stream token speaks for, if they may still listen. Raises NotAuthenticated."""
-    try:
-        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-    except ValueError:
-        raw = b""
-    body = raw[:BODY_BYTES]
-    if len(raw) != BODY_BYTES + 32 or not hmac.compare_digest(raw[BODY_BYTES:], _signature(body)):
+    body = tokens.body_of(tokens.STREAM, token)
+    if body is None:
         raise NotAuthenticated("this stream token is not one that this API gave out")
     if int.from_bytes(body[33:], "big") <= now:
         raise NotAuthenticated("this stream token has expired; ask POST /v1/events/token for a new one")

@@ -14,7 +14,6 @@ from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
 from api.auth.keyring import needs, permitted
-from api.edge.grouping import Grouper
 from api.intake import inputs
 from api.live.prefer_wait import waited
 from api.routes.cursors import id_of
@@ -153,9 +152,6 @@ def read_group(ids: Sequence[UUID]) -> list[JobRow | None]:
     with transaction() as conn:
         found = reads.jobs_by_id(conn, ids)
     return [found.get(job_id) for job_id in ids]
-
-
-Reads = Grouper[UUID, JobRow | None]
 
 
 @router.get("", response_model=schemas.JobPage, summary="List jobs")

@@ -11,29 +11,22 @@ from rich.table import Table
 from uuid_utils.compat import uuid7
 
 from api.v1.views import job_view, status_of
+from cli import doctor
 from cli.output import JsonFlag, console, fail, print_json, show
-from cli.redis_check import check_redis
-from common import scratch
-from common.redact import redacted
+from cli.providers import provider_rows
 from common.settings import settings
-from models import db
 from models.accounts import accounts, subscriptions
 from models.catalogue.entries import offers
-from models.catalogue.providers import providers as all_providers
-from models.connecting import Linked
 from models.credits import audit, ledger
 from models.credits.reads import entries_of_job, expire_and_read_balance
 from models.db import transaction
-from models.events import events, sending
-from models.fleet import probes, processes
+from models.fleet import processes
 from models.jobs import dispatch, reads, submit
 from models.jobs.admission import Accepted, Order
 from models.jobs.cancel import cancel
 from models.jobs.queues import read_queues
 from models.jobs.states import JobStatus
 from models.schema import migrations, prepare
-from storage.s3 import StorageError, storage
-from workers.calls.limits import pressure
 from workers.doorbell import ring
 
 app = typer.Typer()
@@ -165,7 +158,7 @@ def queues(
     if as_json or not watch:
         with transaction() as conn:
             rows, workers = [row._asdict() for row in read_queues(conn)], processes.workers(conn)
-        providers = _provider_rows()
+        providers = provider_rows()
         if as_json:
             print_json({"queues": rows, "workers": workers, "providers": providers})
             return
@@ -178,21 +171,6 @@ def queues(
             with transaction() as conn:
                 live.update(_queue_table([row._asdict() for row in read_queues(conn)]))
             time.sleep(1)
-
-
-def _provider_rows() -> list[dict[str, Any]]:
-    """How the providers stand; empty where Redis is away."""
-    with transaction() as conn:
-        limits = {name: entry.limits for name, entry in all_providers(conn).items()}
-    return [
-        {
-            "provider": name, "slots_used": state.slots_used, "slots": limits[name].concurrency,
-            "calls_last_minute": state.calls_last_minute, "per_minute": limits[name].per_minute, "faults": state.faults,
-            "resting_seconds": state.resting_seconds, "limited_seconds": state.limited_seconds,
-            "on_trial": state.half_open,
-        }
-        for name, state in (pressure().states(limits) or {}).items()
-    ]  # fmt: skip
 
 
 def _queue_table(rows: list[dict[str, Any]]) -> Table:
@@ -260,140 +238,10 @@ def prove_books(as_json: bool = JsonFlag) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
-def doctor(as_json: bool = JsonFlag) -> None:
+@app.command("doctor")
+def examine(as_json: bool = JsonFlag) -> None:
     """Check what the system needs: servers, schema, partitions, workers, duties, stuck jobs, deliveries."""
-    checks = [_check("database", _doctor_database)]
-    is_away = not checks[0]["ok"]
-    for name, function in _CHECKS.items():
-        if is_away and name not in _WITHOUT_DATABASE:  # each would wait for it anew
-            checks.append({"check": name, "ok": False, "says": "not known while the database is away"})
-        else:
-            checks.append(_check(name, function))
+    checks = doctor.examine()
     show(checks, as_json=as_json)
     if not all(check["ok"] for check in checks):
         raise typer.Exit(1)
-
-
-def _check(name: str, function: Any) -> dict[str, Any]:
-    try:
-        return {"check": name, "ok": True, "says": function()}
-    except Exception as error:  # noqa: BLE001 - whatever is wrong is what this command is for
-        return {"check": name, "ok": False, "says": redacted(f"{error}") or type(error).__name__}
-
-
-def _doctor_database() -> str:
-    db.reach()
-    with transaction() as conn:
-        server = probes.server(conn)
-    if server.is_standby or server.is_read_only:
-        raise RuntimeError(
-            f"it takes no writes ({'a standby' if server.is_standby else 'read-only'}): see DATABASE_URL"
-        )
-    with transaction() as conn:
-        probes.probe(conn)
-        pooled = isinstance(conn, Linked) and conn.behind_pooler
-    way = ", behind a pooler: settings go with each transaction, no statement is prepared" if pooled else ""
-    return f"{server.version.split(',')[0]}, a row was written{way}"
-
-
-def _doctor_schema() -> str:
-    from models.schema.functions import described  # noqa: PLC0415 - Alembic is loaded only where it is used
-    from models.schema.migrations import differences  # noqa: PLC0415 - Alembic is loaded only where it is used
-
-    found = differences()
-    if found:
-        raise RuntimeError(described(found))
-    return "up to date"
-
-
-def _doctor_partitions() -> str:
-    with transaction() as conn:
-        ahead = events.partitions_ahead(conn)
-    if ahead <= 1:
-        raise RuntimeError(f"only {ahead} month of events has its partition: is a scheduler running?")
-    return f"{ahead} months ahead"
-
-
-def _doctor_storage() -> str:
-    try:
-        notes = storage().check()
-    except StorageError as error:
-        raise RuntimeError(f"{error}: check S3_ENDPOINT_URL, S3_BUCKET and the credentials") from None
-    return "; these credentials may not ".join([f"put, read and deleted a probe in {settings().s3_bucket}", *notes])
-
-
-def _doctor_temporary() -> str:
-    try:
-        free = scratch.check(settings().max_upload_bytes)
-    except OSError as error:
-        raise RuntimeError(
-            f"{scratch.place()}: {error.strerror or error}; make room, or set TMPDIR to another folder"
-        ) from None
-    return f"{free // 1_000_000} MB are free in {scratch.place()}"
-
-
-def _doctor_workers() -> str:
-    with transaction() as conn:
-        workers = processes.workers(conn)
-    alive = [worker for worker in workers if worker["silent_seconds"] < settings().lease_seconds]
-    if not alive:
-        raise RuntimeError("no worker has been heard of: start `python -m workers`")
-    maimed = [worker["id"] for worker in alive if worker["threads_alive"] < worker["threads"]]
-    if maimed:
-        raise RuntimeError(f"worker {maimed[0]} has lost threads: restart it")
-    return f"{len(alive)} processes, {sum(worker['threads_alive'] for worker in alive)} threads"
-
-
-def _doctor_duties() -> str:
-    with transaction() as conn:
-        duties = processes.duties(conn)
-    if not duties:
-        raise RuntimeError("no duty was ever done: start `python -m scheduler`")
-    wrong = [duty for duty in duties if duty["error"] or duty["overdue_seconds"] > 120]
-    if wrong:
-        duty = wrong[0]
-        raise RuntimeError(f"duty {duty['name']}: {duty['error'] or 'overdue, is a scheduler running?'}")
-    return f"{len(duties)} duties in time"
-
-
-def _doctor_providers() -> str:
-    rows = _provider_rows()
-    resting = [row for row in rows if row["resting_seconds"] > 0]
-    if resting:
-        row = resting[0]
-        raise RuntimeError(f"{row['provider']} keeps failing and is rested for {row['resting_seconds']:.0f} s more")
-    return f"none of {len(rows)} is resting" if rows else "not known while redis is away"
-
-
-def _doctor_stuck() -> str:
-    with transaction() as conn:
-        stuck = audit.stuck(conn)
-    if stuck:
-        raise RuntimeError(f"job {stuck[0]['job_id']} and {len(stuck) - 1} more are due, and nothing moves them")
-    return "none"
-
-
-def _doctor_deliveries() -> str:
-    with transaction() as conn:
-        late, seconds = sending.overdue(conn)
-    if seconds > 60:
-        raise RuntimeError(
-            f"{late} receivers are due, one for {seconds:.0f} s: is `python -m workers.deliver` running?"
-        )
-    return f"{late} receivers are due" if late else "none are due"
-
-
-_WITHOUT_DATABASE = {"redis", "storage", "temporary folder"}
-_CHECKS = {
-    "schema": _doctor_schema,
-    "partitions": _doctor_partitions,
-    "redis": check_redis,
-    "storage": _doctor_storage,
-    "temporary folder": _doctor_temporary,
-    "workers": _doctor_workers,
-    "duties": _doctor_duties,
-    "providers": _doctor_providers,
-    "stuck jobs": _doctor_stuck,
-    "deliveries": _doctor_deliveries,
-}

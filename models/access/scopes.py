@@ -65,11 +65,6 @@ def below(role: Role, other: Role) -> bool:
     return ROLES.index(role) < ROLES.index(other)
 
 
-def premium(role: Role) -> bool:
-    """Whether premium content may be read (spec D6, D10)."""
-    return role in {"pro", "admin"}
-
-
 def daily_texts_left(limit: int | None, used: int) -> int | None:
     """How many text generations the day still has (spec D4); None: without limit."""
     return None if limit is None else max(0, limit - used)

@@ -279,3 +279,11 @@ def keep_flag(conn: Connection[Any], account_id: UUID) -> None:
              select 1 from webhook_endpoints e where e.account_id = a.id and e.enabled) where id = %s""",
         [account_id],
     )
+
+
+def mail_address(conn: Connection[Any], account_id: UUID) -> str | None:
+    """Where an account's notices go by mail."""
+    row = conn.execute(
+        "select u.email from users u join accounts a on a.user_id = u.id where a.id = %s", [account_id]
+    ).fetchone()
+    return row[0] if row else None

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from common.errors import NotFound
 from common.settings import settings
 from models.columns import created_at, moment
-from models.events import deliveries
+from models.events import deliveries, endpoints
 
 MAX_TITLE = 200
 MAX_BODY = 4000
@@ -106,15 +106,8 @@ def follow(conn: Connection[Any], account_id: UUID, number: int, kind: str, data
            values (%s, %s, %s, %s, %s, %s, %s::jsonb)""",
         [uuid7(), account_id, number, kind, title, body, orjson.dumps(dict(data)).decode()],
     )
-    if notice.mail and settings().smtp_url and _address(conn, account_id):
+    if notice.mail and settings().smtp_url and endpoints.mail_address(conn, account_id):
         deliveries.send(conn, account_id, uuid5(account_id, "mail"), kind, data, number=number)
-
-
-def _address(conn: Connection[Any], account_id: UUID) -> str | None:
-    row = conn.execute(
-        "select u.email from users u join accounts a on a.user_id = u.id where a.id = %s", [account_id]
-    ).fetchone()
-    return row[0] if row else None
 
 
 def listed(

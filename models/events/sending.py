@@ -135,7 +135,7 @@ def take(conn: Connection[Any], line: Line) -> Parcel | None:
             continue
         secrets = endpoints.opened(secret, previous)
         if fields["channel"] == "email":
-            address = _mail_address(conn, fields["account_id"])
+            address = endpoints.mail_address(conn, fields["account_id"])
         elif fields["endpoint_id"] is None:
             secrets = endpoints.default_secrets(conn, fields["account_id"])
         parcel = Parcel(**fields, address=address, secrets=secrets)
@@ -320,13 +320,6 @@ def _give_up(conn: Connection[Any], line: Line) -> None:
         [line.id],
     )
     _let_go(conn, line)
-
-
-def _mail_address(conn: Connection[Any], account_id: UUID) -> str | None:
-    row = conn.execute(
-        "select u.email from users u join accounts a on a.user_id = u.id where a.id = %s", [account_id]
-    ).fetchone()
-    return row[0] if row else None
 
 
 def _reason_to_disable(conn: Connection[Any], parcel: Parcel, outcome: SendResult) -> str | None:

@@ -3,10 +3,7 @@
 A callback's address names its attempt and carries a signature, so that nobody else can call, and nothing secret is kept.
 """
 
-import base64
-import binascii
 import hashlib
-import hmac
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -27,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
+from common import tokens
 from common.errors import NotFound, TooManyCalls
 from common.settings import settings
 from models.columns import created_at
@@ -34,7 +32,6 @@ from models.jobs.dispatch import Ring
 
 MAX_BYTES = 256 * 1024
 MAX_PER_ATTEMPT = 100  # that a worker has not read yet: a provider that calls without end fills no table
-SIGNATURE_BYTES = 16
 
 
 class ProviderCallback(SQLModel, table=True):
@@ -67,24 +64,15 @@ class Call(NamedTuple):
 
 def token_of(job_id: UUID, number: int) -> str:
     """The unguessable name of an attempt, for its callback address."""
-    plain = job_id.bytes + number.to_bytes(2, "big")
-    return base64.urlsafe_b64encode(plain + _signature(plain)).rstrip(b"=").decode()
+    return tokens.make_token(tokens.CALLBACK, job_id.bytes + number.to_bytes(2, "big"))
 
 
 def attempt_of(token: str) -> tuple[UUID, int]:
     """The job and the number of the attempt that a token names. Raises NotFound for a token that we did not make."""
-    try:
-        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-    except (binascii.Error, ValueError):
-        raise NotFound("there is no such callback") from None
-    if len(raw) != 18 + SIGNATURE_BYTES or not hmac.compare_digest(raw[18:], _signature(raw[:18])):
+    body = tokens.body_of(tokens.CALLBACK, token)
+    if body is None:
         raise NotFound("there is no such callback")
-    return UUID(bytes=raw[:16]), int.from_bytes(raw[16:18], "big")
-
-
-def _signature(plain: bytes) -> bytes:
-    key = settings().secret_key.get_secret_value().encode()
-    return hmac.digest(key, b"callback:" + plain, hashlib.sha256)[:SIGNATURE_BYTES]
+    return UUID(bytes=body[:16]), int.from_bytes(body[16:], "big")
 
 
 def store(conn: Connection[Any], job_id: UUID, number: int, headers: Mapping[str, str], body: bytes) -> Ring | None:

@@ -7,7 +7,7 @@ import pytest
 
 from api.results import asset_of, byte_range
 from common.errors import NotFound
-from common.links import SIGNATURE_BYTES, signature_of
+from common.tokens import FILE, signature_of
 
 
 @pytest.mark.parametrize(("header", "part"), [
@@ -31,10 +31,10 @@ def token(raw: bytes) -> str:
 
 def test_an_address_with_another_signature_is_no_address() -> None:
     asset_id, other = uuid4(), uuid4()
-    good = asset_id.bytes + signature_of(asset_id.bytes)
+    good = asset_id.bytes + signature_of(FILE, asset_id.bytes)
     assert asset_of(token(good)) == asset_id
     for wrong in (
-        asset_id.bytes + signature_of(other.bytes), asset_id.bytes, asset_id.bytes + bytes(SIGNATURE_BYTES), good + b"x",
+        asset_id.bytes + signature_of(FILE, other.bytes), asset_id.bytes, asset_id.bytes + bytes(FILE.signature_bytes), good + b"x",
         good[:-1] + bytes([good[-1] ^ 1]),
     ):  # fmt: skip
         with pytest.raises(NotFound):

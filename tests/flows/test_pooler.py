@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from cli.commands.operate import _doctor_database
+from cli.doctor.checks import check_database
 from tests.conftest import environment
 from tests.poolers import needs_pgbouncer, pgbouncer
 from tests.support import System, account, assert_books_are_clean, balance, ended, eventually, model
@@ -32,7 +32,7 @@ def test_jobs_are_done_canceled_and_paid_for_behind_a_pooler(system: System, dat
             assert client.post(f"/v1/jobs/{slow}/cancel").status_code in {200, 202}
             assert ended(client, slow)["status"] == "canceled"
             assert client.get("/v1/plans").status_code == 200
-            assert "behind a pooler" in _doctor_database()
+            assert "behind a pooler" in check_database()
             assert client.get("/v1/credits").json()["available"] == 12
         system.stop()
         assert balance(who) == (12, 0)

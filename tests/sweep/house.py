@@ -29,6 +29,7 @@ from storage.s3 import storage
 from tests.conftest import environment
 from tests.far_side import deployment
 from tests.receivers import Receiver
+from tests.storage.buckets import make_bucket
 from tests.sweep import hooks_rest, hooks_sql, hooks_web
 from tests.sweep.boundary import Boundary
 from tests.sweep.far import SECRET, FarSides
@@ -103,7 +104,7 @@ def house(addresses: Addresses, number: int, folder: Path) -> Iterator[House]:
         places = f"{receiver.place},{far.place('input')}"
         stack.enter_context(environment(_settings(addresses, number, name, book, places)))
         stack.enter_context(environment({"SMTP_URL": f"smtp://127.0.0.1:{mail_port}"}))
-        storage().ensure_bucket()
+        make_bucket(storage())
         _offer(far)
         boundary = Boundary()
         made = House(boundary, far, receiver, box, book)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import redis
 
-from cli.redis_check import check_redis
+from cli.doctor.redis_check import check_redis
 from common.settings import settings
 from models.db import transaction
 from models.jobs import facts

@@ -25,11 +25,13 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import redis
 
 from common.redis_client import redis_client
+from common.rest import Rest
 from common.settings import settings
 from models.catalogue.providers import ProviderLimits
 
@@ -89,134 +91,11 @@ class ProviderState:
     faults: int = 0
 
 
-_NOW = """
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000) + tonumber(ARGV[1])
-"""
-
-# Who is denied is told to come back later the more others wait, so that a thousand jobs do not all ask each second.
-_ACQUIRE = (
-    _NOW
-    + """
-local slots, calls, waiting, state = KEYS[1], KEYS[2], KEYS[6], KEYS[7]
-local member, concurrency, per_minute, lease = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local s = redis.call('HMGET', state, 'limited_until', 'resting_until', 'probe', 'probe_until')
-local limited, resting, probe_until = tonumber(s[1]) or 0, tonumber(s[2]), tonumber(s[4]) or 0
-if limited > now then return {0, limited - now, 'limited'} end
-if resting and resting > now then return {0, resting - now, 'resting'} end
-if resting and s[3] and s[3] ~= member and probe_until > now then
-  return {0, math.min(probe_until - now, 5000), 'probing'}
-end
-redis.call('ZREMRANGEBYSCORE', slots, '-inf', now)
-redis.call('ZREMRANGEBYSCORE', calls, '-inf', now - 60000)
-redis.call('ZREMRANGEBYSCORE', waiting, '-inf', now)
-local ahead = redis.call('ZCARD', waiting)
-if redis.call('ZSCORE', waiting, member) then ahead = ahead - 1 end
-local function deny(pause, reason)
-  redis.call('ZADD', waiting, now + pause + 1000, member)
-  redis.call('PEXPIRE', waiting, 600000)
-  return {0, pause, reason}
-end
-if concurrency > 0 and not redis.call('ZSCORE', slots, member) and redis.call('ZCARD', slots) >= concurrency then
-  return deny(math.min(1000 + math.floor(1000 * ahead / concurrency), 30000), 'full')
-end
-if per_minute > 0 then
-  local made = redis.call('ZCARD', calls)
-  if made >= per_minute then
-    local at = made - per_minute + ahead % per_minute
-    local frees = tonumber(redis.call('ZRANGE', calls, at, at, 'WITHSCORES')[2]) + 60000 - now
-    return deny(math.min(math.max(frees, 1) + math.floor(ahead / per_minute) * 60000, 300000), 'rate')
-  end
-end
-redis.call('ZREM', waiting, member)
-redis.call('ZADD', slots, now + lease, member)
-redis.call('PEXPIRE', slots, 172800000)
-if per_minute > 0 then
-  redis.call('ZADD', calls, now, redis.call('HINCRBY', state, 'seq', 1))
-  redis.call('PEXPIRE', calls, 120000)
-end
-redis.call('PEXPIRE', state, 172800000)
-if resting then redis.call('HSET', state, 'probe', member, 'probe_until', now + math.min(lease, 60000)) end
-return {1, 0, resting and 'probe' or ''}
-"""
-)
-
-# A circuit that opens again soon after its probe closed it rests twice as long, like one whose probe failed: some
-# providers accept everything and fail it later.
-_REPORT = (
-    _NOW
-    + """
-local slots, faults, asked, faulted, waiting, state = KEYS[1], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
-local outcome, member, release, retry = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-local most, window, rest, ceiling = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local account, accounts = ARGV[10], tonumber(ARGV[11])
-if release == '1' then
-  redis.call('ZREM', slots, member)
-  redis.call('ZREM', waiting, member)
-end
-local function note(key, who)
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', now - window)
-  redis.call('ZADD', key, now, who)
-  redis.call('PEXPIRE', key, window + 1000)
-  return redis.call('ZCARD', key)
-end
-local s = redis.call('HMGET', state, 'limited_until', 'resting_until', 'probe', 'rest', 'closed_at')
-local resting, probes, last = tonumber(s[2]), s[3] == member, tonumber(s[4])
-local function open(seconds)
-  seconds = math.min(seconds, ceiling)
-  redis.call('HSET', state, 'resting_until', now + seconds, 'rest', seconds)
-  redis.call('HDEL', state, 'probe', 'probe_until')
-  redis.call('DEL', faults, faulted)
-end
-local askers = outcome == 'none' and 0 or note(asked, account)
-if outcome == 'limited' then
-  redis.call('HSET', state, 'limited_until', math.max(tonumber(s[1]) or 0, now + retry))
-  if probes then redis.call('HDEL', state, 'probe', 'probe_until') end
-elseif outcome == 'none' then
-  if probes then redis.call('HDEL', state, 'probe', 'probe_until') end
-elseif outcome == 'fault' then
-  if resting then
-    if probes then open((last or rest) * 2) end
-  else
-    local all, who = note(faults, redis.call('HINCRBY', state, 'seq', 1)), note(faulted, account)
-    if all >= most and who >= math.min(accounts, most, askers) then
-      local again = last and s[5] and now - tonumber(s[5]) < window
-      open(again and last * 2 or rest)
-    end
-  end
-elseif resting and probes then
-  redis.call('HDEL', state, 'resting_until', 'probe', 'probe_until')
-  redis.call('HSET', state, 'closed_at', now)
-end
-redis.call('PEXPIRE', state, 172800000)
-return 1
-"""
-)
-
-_STATES = (
-    _NOW
-    + """
-local found = {}
-local parts = tonumber(ARGV[2])
-for i = 1, #KEYS, parts do
-  local n = 3 + (i - 1) / parts * 2
-  local most, window = tonumber(ARGV[n]), tonumber(ARGV[n + 1])
-  local s = redis.call('HMGET', KEYS[i + parts - 1], 'limited_until', 'resting_until', 'probe', 'probe_until')
-  local made = redis.call('ZCOUNT', KEYS[i + 1], '(' .. (now - 60000), '+inf')
-  local frees = 0
-  if most > 0 and made >= most then
-    frees = tonumber(redis.call('ZRANGE', KEYS[i + 1], -most, -most, 'WITHSCORES')[2]) + 60000 - now
-  end
-  local resting = tonumber(s[2])
-  found[#found + 1] = {
-    math.max((tonumber(s[1]) or 0) - now, 0), resting and math.max(resting - now, 0) or 0,
-    (resting and resting <= now) and 1 or 0, s[3] and math.max((tonumber(s[4]) or 0) - now, 0) or 0,
-    redis.call('ZCOUNT', KEYS[i], '(' .. now, '+inf'), made, frees,
-    redis.call('ZCOUNT', KEYS[i + 2], '(' .. (now - window), '+inf')}
-end
-return found
-"""
-)
+_LUA = Path(__file__).with_name("lua")
+_SCRIPTS = {
+    name: "".join((_LUA / f"{part}.lua").read_text() for part in ("now", name))
+    for name in ("acquire", "report", "states")
+}
 
 
 class Pressure:
@@ -227,13 +106,10 @@ class Pressure:
 
     def __init__(self, url: str, *, offset_seconds: float = 0.0) -> None:
         self._client = redis_client(url, timeout_seconds=SEND_SECONDS, connect_seconds=0.5)
-        self._away_until = 0.0
+        self._rest = Rest(AWAY_SECONDS)
         self._log_after = 0.0
         self._owed: deque[tuple[str, str]] = deque(maxlen=OWED_MOST)
-        self._scripts = {
-            name: self._client.register_script(text)
-            for name, text in (("acquire", _ACQUIRE), ("report", _REPORT), ("states", _STATES))
-        }
+        self._scripts = {name: self._client.register_script(text) for name, text in _SCRIPTS.items()}
         self.offset_seconds = offset_seconds
 
     def acquire(
@@ -323,13 +199,13 @@ class Pressure:
         return self._guard(lambda: self._scripts[script](keys=keys, args=[_ms(self.offset_seconds), *values]))
 
     def _guard(self, ask: Any) -> Any:
-        if time.monotonic() < self._away_until:
+        if self._rest.is_on:
             return None
         try:
             return ask()
         except redis.RedisError as error:
             moment = time.monotonic()
-            self._away_until = moment + AWAY_SECONDS
+            self._rest.start()
             if moment >= self._log_after:
                 self._log_after = moment + LOG_SECONDS
                 log.warning("redis is away, providers are asked without limits: %s", type(error).__name__)

@@ -11,16 +11,13 @@ its writing. Then the delivery is sent again, with the same id: receivers tell r
 
 import argparse
 import logging
-import os
-import secrets
 import signal
-import socket
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from common import scratch, uptime
+from common import process, scratch, uptime
 from common.errors import Busy, Unavailable
 from common.faultpoints import reached
 from common.settings import settings
@@ -72,7 +69,7 @@ class Sender:
     """Claims lines and gives them to threads."""
 
     def __init__(self, threads: int) -> None:
-        self.name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+        self.name = process.new_name()
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="deliver")
         self._busy: dict[Future[None], tuple[Held, bool]] = {}  # and whether its line is a suspect

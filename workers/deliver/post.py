@@ -11,23 +11,24 @@ import random
 import time
 from collections.abc import Mapping
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
 
 from common.guard import FarAnswer, Refused, open_url
+from common.retry_after import seconds_asked
 from common.settings import settings
+from common.whsec import key_of
 from models.events.sending import Parcel, SendResult
 from workers.deliver import mail
 
 log = logging.getLogger(__name__)
 
 MINUTE, HOUR = 60, 3600
+KEY_BYTES = 16  # of a secret, at least; ours have 32
 # Pauses after the first, second … failed attempt: the Standard Webhooks sample schedule, 3 days and 3.6 hours in all.
 SCHEDULE = (5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR)
 JITTER = 0.1  # each pause is up to so much shorter or longer, so that receivers that come back are not hit at once
-MAX_RETRY_AFTER = 24 * HOUR
 MAX_LINE_PAUSE = 60.0  # between attempts at a receiver that fails, however much waits for it
 ANSWER_BYTES = 64 * 1024  # read of an answer
 EXCERPT_CHARACTERS = 1024  # kept of it
@@ -92,17 +93,7 @@ def line_pause(failures: int, retry_after: float | None) -> float:
 
 def retry_after_seconds(status: int, headers: Mapping[str, str]) -> float | None:
     """What a receiver that is busy (429, 503) asks for, within a day."""
-    given = headers.get("retry-after", "").strip()
-    if status not in {429, 503} or not given:
-        return None
-    if given.isascii() and given.isdigit():
-        return float(min(int(given[:9]), MAX_RETRY_AFTER))
-    try:
-        when = parsedate_to_datetime(given[:100])
-        seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - time.time()
-    except (ValueError, TypeError, OverflowError, IndexError):  # a year that no clock has is no date either
-        return None
-    return min(max(seconds, 0.0), float(MAX_RETRY_AFTER))
+    return seconds_asked(headers) if status in {429, 503} else None
 
 
 def body_of(parcel: Parcel) -> bytes:
@@ -130,8 +121,7 @@ def headers_of(parcel: Parcel, body: bytes, timestamp: int) -> dict[str, str]:
 
 
 def _signature(secret: str, signed: bytes) -> str:
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    return base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+    return base64.b64encode(hmac.digest(key_of(secret, KEY_BYTES), signed, hashlib.sha256)).decode()
 
 
 def _post(parcel: Parcel) -> tuple[int | None, str | None, str | None, float | None]:

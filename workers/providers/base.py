@@ -3,7 +3,7 @@
 import math
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -14,6 +14,7 @@ WHOLE_LIMIT = 2**63 - 1  # PostgreSQL's bigint
 USAGE_LIMIT = 32  # names
 POLL_SECONDS_LEAST, POLL_SECONDS_MOST = 0.01, 3600.0
 RETRY_AFTER_SECONDS_MOST = 86_400.0
+NUMBER_LIMIT = 1e15  # of a route's options: more is no price and no time
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -251,3 +252,13 @@ class Provider(Protocol):
         wrong signature, another generation's id, no sense); whatever was sent, nothing else is raised then.
         """
         ...
+
+
+def check_numbers(options: Mapping[str, Any], names: Iterable[str], *, elsewhere: bool = True) -> None:
+    """A number of a route that is none is found out before the call, not after it was paid for. Raises ProviderError."""
+    for name in names:
+        value = options.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < NUMBER_LIMIT:
+            raise ProviderError(
+                "not_configured", f"the route's {name} is no such number", retryable=False, elsewhere=elsewhere
+            )

@@ -39,12 +39,14 @@ from workers.providers.base import (
     ProviderError,
     Recovery,
     Request,
+    check_numbers,
     is_storable,
 )
 from workers.providers.sources import Source
 
 CALL_SECONDS = 30.0  # a call that is answered at once
 POLL_SECONDS = 60.0  # the webhook tells; polls only find out that the server is gone
+NUMBERS = ("concurrency", "cost_usd_micros_per_second")  # options of a route
 GRACE_SECONDS = 30.0  # between "nothing runs there" and "its webhook is lost"; Cog sends a webhook several times
 BUSY_RETRY_SECONDS, SETUP_RETRY_SECONDS = 2.0, 10.0
 CANCELED_LOOK_SECONDS = 1.0
@@ -72,7 +74,7 @@ class Cog:
         return "lookup"
 
     def start(self, request: Request, idempotency_key: str) -> Outcome:
-        _check(request.options)
+        check_numbers(request.options, NUMBERS, elsewhere=False)
         prediction = _id(idempotency_key)
         return self._wait(request, prediction) if _waits(request) else self._begin(request, prediction)
 
@@ -234,14 +236,6 @@ def _waits(request: Request) -> bool:
 def _id(key: str) -> str:
     """A key as a part of a path; a key's own marks (`<job>:<attempt>`) stay apart."""
     return re.sub(r"[^A-Za-z0-9_-]", "-", key)
-
-
-def _check(options: Mapping[str, Any]) -> None:
-    """A number that is none is found out before the model runs."""
-    for name in ("concurrency", "cost_usd_micros_per_second"):
-        value = options.get(name, 1)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e15:
-            raise ProviderError("not_configured", f"the route's {name} is no such number", retryable=False)
 
 
 def _input(request: Request) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from workers.providers.base import (
     ProviderError,
     Recovery,
     Request,
+    check_numbers,
 )
 from workers.providers.fal_keys import SigningKeys
 from workers.providers.sources import Source
@@ -48,6 +49,7 @@ PASSING = {"request_timeout", "startup_timeout", "internal_error"}  # besides ru
 ASKING_FAILED = {"limited", "unauthorized", "provider_unpaid", "unreachable", "not_found"}
 NOT_YET = re.compile(r"still in (progress|queue)", re.IGNORECASE)
 RATES = ("cost_usd_micros_per_call", "cost_usd_micros_per_second", "cost_usd_micros_per_output")
+NUMBERS = (*RATES, "poll_seconds")  # options of a route
 
 
 class Fal:
@@ -66,7 +68,7 @@ class Fal:
         return "none"
 
     def start(self, request: Request, idempotency_key: str) -> Outcome:  # noqa: ARG002 - fal knows no keys
-        _check(request.options)
+        check_numbers(request.options, NUMBERS)
         path = "/" + "/".join(_parts(request.model))
         if request.callback_url:
             path += f"?fal_webhook={quote(request.callback_url, safe='')}"
@@ -216,16 +218,6 @@ def _input(request: Request) -> dict[str, Any]:
     given = {name: value for name, value in request.input.items() if value is not None}
     files = {name: file.data_uri() for name, file in request.files.items()}
     return {**given, **(request.options.get("extra") or {}), **files}
-
-
-def _check(options: Mapping[str, Any]) -> None:
-    """A number that is none is found out before the call, not after it was paid for."""
-    for name in (*RATES, "poll_seconds"):
-        value = options.get(name, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e15:
-            raise ProviderError(
-                "not_configured", f"the route's {name} is no such number", retryable=False, elsewhere=True
-            )
 
 
 # What is answered

@@ -21,8 +21,9 @@ from tenacity import (
 
 from common.addresses import place_of
 from common.guard import Refused, open_url
+from common.retry_after import seconds_asked
 from workers.providers.base import NotFetched, ProviderError
-from workers.providers.wire import READ_SECONDS, retry_after_seconds
+from workers.providers.wire import READ_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def _begun(
             raise _broken(error, most) from error
         if answer.status != 200:
             failed = NotFetched(f"the result's address answered {answer.status}", answer.status)
-            failed.retry_after_seconds = retry_after_seconds(answer.headers)
+            failed.retry_after_seconds = seconds_asked(answer.headers)
             raise failed
         rest = answer.content()
         first = _next(rest, most)

@@ -8,10 +8,8 @@ says how far it is; without it the call back is waited for), `wait_seconds` (how
 the job's time if left out), `extra` (more input).
 """
 
-import binascii
 import re
 import time
-from base64 import b64decode
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -19,6 +17,7 @@ from typing import Any
 import httpx
 import orjson
 
+from common.whsec import key_of
 from workers.providers import results, signatures, wire
 from workers.providers.base import (
     Callback,
@@ -203,10 +202,9 @@ def _secret(endpoint: Endpoint) -> bytes | None:
     text = str(endpoint.options.get("secret") or endpoint.api_key or "")
     if not text.startswith("whsec_"):
         return text.encode() or None
-    body = text.removeprefix("whsec_")
     try:
-        return b64decode(body + "=" * (-len(body) % 4), validate=True) or None
-    except binascii.Error:
+        return key_of(text)
+    except ValueError:
         return None
 
 

@@ -8,7 +8,6 @@ Options of the endpoint: `headers` (such as OpenRouter's HTTP-Referer), `idempot
 """
 
 import contextlib
-import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,16 +27,14 @@ from workers.providers.base import (
     ProviderError,
     Recovery,
     Request,
-    whole,
 )
+from workers.providers.openai_costs import check_prices, cost_of, tokens_of
 from workers.providers.sources import Source
 
 ANSWER_BYTES = 64 * 1024 * 1024  # of a text's stream or of speech, which are held in memory
 LINE_BYTES = 4 * 1024 * 1024  # of one event in a stream
-COST_LIMIT = 1e9  # dollars: more is no cost of one call
 MODERATED = frozenset({"content_policy_violation", "moderation_blocked", "content_filter"})
 UNPAID = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
-PRICES = ("per_image", "per_1k_tokens_in", "per_1k_tokens_out", "per_call")
 IMAGE_FIELDS = ("prompt", "quality", "style", "size")
 SPEECH_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg", "opus": "audio/ogg", "flac": "audio/flac", "aac": "audio/aac"}
 
@@ -59,7 +56,7 @@ class OpenAI:
 
     def start(self, request: Request, idempotency_key: str) -> Outcome:
         """Generate, and wait for it: there is nothing to poll."""
-        _check(request.options)
+        check_prices(request.options)
         headers = self._headers(request, idempotency_key)
         match request.kind:
             case "image":
@@ -120,8 +117,8 @@ class OpenAI:
         raw, kind, entries = wire.mapping(told.get("usage")), told.get("output_format"), told.get("data")
         entries = [each for each in entries if _places(each)] if isinstance(entries, list) else []
         media_type = f"image/{kind}" if kind in {"png", "jpeg", "webp"} else None
-        usage = _tokens(raw)
-        cost = _cost(request.options, raw, usage, images=max(1, len(entries)))
+        usage = tokens_of(raw)
+        cost = cost_of(request.options, raw, usage, images=max(1, len(entries)))
         try:
             source = self._source(request)
             made = results.made(entries, lambda entry: _picture(source, entry, media_type))
@@ -165,7 +162,7 @@ class OpenAI:
             "POST", "/audio/speech", headers=headers, seconds=request.seconds_left, json=fields, confirm=request.confirm
         ) as answer:
             data = b"".join(_watched(request, answer))
-        cost = _cost(request.options, {}, {})
+        cost = cost_of(request.options, {}, {})
         if not data:
             raise results.unreadable(results.Unreadable("it is empty", cut=True), cost)
         if results.is_words(data):  # whatever type it claims: an error, or an apology
@@ -204,8 +201,8 @@ class _Told:
         if not self.ended and self.finish is None:
             raise OutcomeUnknown("the stream ended before the text did")
         # Without usage a delta is about a token; what went in is not known then, and so neither is the sum.
-        usage = _tokens(self.usage) or {"tokens_out": len(self.text)}
-        cost = _cost(request.options, self.usage, usage)
+        usage = tokens_of(self.usage) or {"tokens_out": len(self.text)}
+        cost = cost_of(request.options, self.usage, usage)
         text = "".join(self.text)
         if self.finish == "content_filter" or (self.refusal and not text):
             said = "".join(self.refusal)[: wire.MESSAGE_CHARACTERS] or "the provider's content filter stopped the text"
@@ -278,16 +275,6 @@ def _extra(request: Request) -> dict[str, Any]:
 
 def _as_form(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
-
-
-def _check(options: Mapping[str, Any]) -> None:
-    """A price that is no number is found out before the call, not after it was paid for."""
-    for name in PRICES:
-        price = options.get(f"cost_usd_micros_{name}", 0)
-        if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < math.inf:
-            raise ProviderError(
-                "not_configured", f"the route's cost_usd_micros_{name} is no price", retryable=False, elsewhere=True
-            )
 
 
 # What is answered
@@ -369,33 +356,3 @@ def _refuse_error(body: Any, *, begun: bool = False) -> None:
         raised.charged = True
         raised.limited = False  # it spends an attempt, since it cost money
     raise raised
-
-
-def _tokens(usage: Mapping[str, Any]) -> dict[str, int]:
-    """In our names; chat calls them prompt and completion, images input and output. What is not said is left out."""
-    counted = {}
-    for name, theirs in (("tokens_in", ("prompt_tokens", "input_tokens")),
-                         ("tokens_out", ("completion_tokens", "output_tokens"))):  # fmt: skip
-        said = next((number for each in theirs if (number := whole(usage.get(each))) is not None), None)
-        if said is not None:
-            counted[name] = said
-    if len(counted) == 2:
-        counted["tokens"] = sum(counted.values())
-    return counted
-
-
-def _cost(options: Mapping[str, Any], raw: Mapping[str, Any], usage: Mapping[str, int], images: int = 0) -> int | None:
-    """What the server says in dollars (OpenRouter), else by the route's prices. None if any part of it is unknown."""
-    said = raw.get("cost")
-    if isinstance(said, int | float) and not isinstance(said, bool) and 0 <= said < COST_LIMIT:
-        return round(said * 1_000_000)
-    quantities = (images, usage.get("tokens_in"), usage.get("tokens_out"), 1)
-    total, priced = 0.0, False
-    for name, quantity in zip(PRICES, quantities, strict=True):
-        price = options.get(f"cost_usd_micros_{name}")
-        if price is None:
-            continue
-        if quantity is None:
-            return None
-        priced, total = True, total + price * (quantity / 1000 if "1k" in name else quantity)
-    return round(total) if priced else None

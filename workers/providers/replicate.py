@@ -12,13 +12,12 @@ input, and input is deleted an hour after the end. The deadline sent with each s
 one costs, and a signed call back tells its id after all.
 """
 
-import binascii
 import logging
 import re
-from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 
+from common.whsec import key_of
 from workers.providers import results, signatures, wire
 from workers.providers.base import (
     Callback,
@@ -31,6 +30,7 @@ from workers.providers.base import (
     ProviderError,
     Recovery,
     Request,
+    check_numbers,
     whole,
 )
 from workers.providers.sources import Source
@@ -38,6 +38,12 @@ from workers.providers.sources import Source
 CALL_SECONDS = 30.0  # a call that starts, asks or stops something is answered quickly
 POLL_SECONDS = 1.0
 POLL_SECONDS_WHEN_CALLED_BACK = 10.0  # the call back comes first; polling finds those that never came
+NUMBERS = (
+    "cost_usd_micros_per_second",
+    "cost_usd_micros_per_call",
+    "poll_seconds",
+    "wait_seconds",
+)  # options of a route
 LATEST_LOGS = 4_000  # characters, from the end, in which progress is looked for
 WAIT_SECONDS_LIMIT = 60  # Replicate's
 
@@ -73,7 +79,7 @@ class Replicate:
 
     def start(self, request: Request, idempotency_key: str) -> Outcome:
         path, body = _addressed(request)
-        _check(request.options)
+        check_numbers(request.options, NUMBERS)
         body["input"] = _input(request)
         if request.callback_url:
             body |= {"webhook": request.callback_url, "webhook_events_filter": ["completed"]}
@@ -232,16 +238,6 @@ def _input(request: Request) -> dict[str, Any]:
     return {**given, **(request.options.get("extra") or {}), **files}
 
 
-def _check(options: Mapping[str, Any]) -> None:
-    """A number that is none is found out before the call, not after it was paid for."""
-    for name in ("cost_usd_micros_per_second", "cost_usd_micros_per_call", "poll_seconds", "wait_seconds"):
-        value = options.get(name, 0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e15:
-            raise ProviderError(
-                "not_configured", f"the route's {name} is no such number", retryable=False, elsewhere=True
-            )
-
-
 def _quoted(provider_job_id: str) -> str:
     """An id is part of a path, and comes from outside."""
     if not ID.fullmatch(provider_job_id):
@@ -301,11 +297,8 @@ def _secret(endpoint: Endpoint) -> bytes | None:
     secret = endpoint.options.get("webhook_secret")
     if not secret:
         return None
-    head, _, body = str(secret).partition("_")
     try:
-        key = b64decode(body + "=" * (-len(body) % 4), validate=True) if head == "whsec" else b""
-    except binascii.Error:
-        key = b""
-    if not key:
+        return key_of(str(secret))
+    except ValueError:
         log.warning("provider %s: webhook_secret is not whsec_ and base64; calls back are not believed", endpoint.name)
-    return key or None
+        return None

@@ -6,19 +6,17 @@ is repeated here; for any other the outcome is unknown.
 """
 
 import json as standard_json
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import orjson
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay, wait_random_exponential
 
-from workers.providers.base import RETRY_AFTER_SECONDS_MOST, OutcomeUnknown, ProviderError
+from common.retry_after import seconds_asked
+from workers.providers.base import OutcomeUnknown, ProviderError
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
@@ -212,7 +210,7 @@ def parsed(data: bytes) -> Any:
 def refusal(answer: httpx.Response) -> ProviderError:
     """What a status of 400 or more means. None of them is charged."""
     status, message = answer.status_code, message_of(answer)
-    pause = retry_after_seconds(answer.headers)
+    pause = seconds_asked(answer.headers)
     if status == 429:
         return ProviderError("limited", message, retryable=True, limited=True, retry_after_seconds=pause)
     if status in {401, 403}:
@@ -244,21 +242,6 @@ def message_of(answer: httpx.Response) -> str:
         found = "; ".join(str(each.get("msg", each)) if isinstance(each, dict) else str(each) for each in found[:3])
     text = " ".join(str(found or "").split())[:MESSAGE_CHARACTERS]
     return text or f"the provider answered {answer.status_code}"
-
-
-def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """Retry-After, as seconds or as a date, a day at most. None where there is none, or nonsense."""
-    value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-        except (TypeError, ValueError, OverflowError):
-            return None
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MOST)
 
 
 def _short(error: Exception) -> str:

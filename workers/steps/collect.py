@@ -9,16 +9,16 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import IO
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 from uuid_utils.compat import uuid7
 
 from common.scratch import scratch_file
 from common.settings import settings
+from common.spooling import spool
 from models.jobs.ending import NewAsset
 from storage import keys
 from storage.media import Media, UnusableResult, is_picture, kind_of, kinds_of, measure, measure_picture
@@ -145,7 +145,7 @@ class Collector:
             media = measure_picture(bytes(first), account=self._hold.claim.account_id)
             return self._store(index, media, bytes(first), hashlib.sha256(first).digest(), len(first))
         with scratch_file() as file:
-            digest, size = _spool(chain([bytes(first)], chunks), file)
+            digest, size = spool(chain([bytes(first)], chunks), file)
             path = Path(file.name)
             claim = self._hold.claim
             media = measure(path, claimed=output.claimed_media_type, ordered=claim.entry.kind, account=claim.account_id)
@@ -219,17 +219,6 @@ class Collector:
         ):
             with attempt:
                 put()
-
-
-def _spool(chunks: Iterable[bytes], file: IO[bytes]) -> tuple[bytes, int]:
-    """Write the stream to disk, so that no whole video is ever in memory. Returns its SHA-256 and its size in bytes."""
-    digest, size = hashlib.sha256(), 0
-    for chunk in chunks:
-        size += len(chunk)
-        digest.update(chunk)
-        file.write(chunk)
-    file.flush()
-    return digest.digest(), size
 
 
 def is_there(asset: NewAsset) -> bool:

@@ -20,7 +20,8 @@ import yaml
 
 from cli.embedded.locked import spawn, stop, wait_ready
 from cli.embedded.seaweed import PARTS, STOP_SIGNAL, probe, sockets
-from cli.embedded.servers import Addresses, free_ports, servers, valkey_program
+from cli.embedded.servers import Addresses, free_ports, servers
+from cli.embedded.valkey import program
 from tests.cli.embedded.test_embedded import SERVERS, _nothing_is_replaced, pids, s3_of  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -219,7 +220,7 @@ def test_composes_redis_wants_its_password_and_shows_it_on_no_command_line(tmp_p
     programs.mkdir()
     (programs / "docker-entrypoint.sh").write_text('#!/bin/sh\nexec "$@"\n')
     (programs / "docker-entrypoint.sh").chmod(0o755)
-    (programs / "valkey-server").symlink_to(valkey_program())
+    (programs / "valkey-server").symlink_to(program())
     (port,) = free_ports(1)
     shell, flag, text = (part.replace("$$", "$") for part in redis_service["command"])
     text = text.replace("valkey-server -", f"valkey-server - --bind 127.0.0.1 --port {port} --dir {tmp_path}", 1)

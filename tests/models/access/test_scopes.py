@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from common.errors import Forbidden
-from models.access.scopes import ROLES, SCOPES, Caller, Role, Scope, below, check, daily_texts_left, premium
+from models.access.scopes import ROLES, SCOPES, Caller, Role, Scope, below, check, daily_texts_left
 
 
 def caller(*scopes: str, role: Role = "user", **fields: object) -> Caller:
@@ -20,10 +20,6 @@ def test_a_scope_is_needed_and_admin_needs_the_role_as_well(scope: Scope) -> Non
     if scope == "admin":
         with pytest.raises(Forbidden):
             check(caller(scope, role="pro"), scope)
-
-
-def test_premium_is_for_pro_and_admin() -> None:
-    assert [premium(role) for role in ROLES] == [False, True, True]
 
 
 @pytest.mark.parametrize(("limit", "used", "left"), [(None, 99, None), (5, 0, 5), (5, 4, 1), (5, 5, 0), (5, 9, 0)])

@@ -6,9 +6,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from common.errors import NotFound
+from common.tokens import CALLBACK
 from models.db import transaction
 from models.jobs import callbacks, facts
-from models.jobs.callbacks import SIGNATURE_BYTES, attempt_of, token_of
+from models.jobs.callbacks import attempt_of, token_of
 from models.jobs.dispatch import Ring
 from tests.support import account, claimed, model, one, placed
 
@@ -20,9 +21,9 @@ def test_an_address_that_we_did_not_make_names_no_attempt() -> None:
     good = token_of(job_id, 3)
     assert attempt_of(good) == (job_id, 3)
     raw = base64.urlsafe_b64decode(good + "=" * (-len(good) % 4))
-    plain = raw[:-SIGNATURE_BYTES]
+    plain = raw[: -CALLBACK.signature_bytes]
     for wrong in (
-        plain, plain + bytes(SIGNATURE_BYTES), raw + b"x", raw[:-1] + bytes([raw[-1] ^ 1]),
+        plain, plain + bytes(CALLBACK.signature_bytes), raw + b"x", raw[:-1] + bytes([raw[-1] ^ 1]),
         uuid4().bytes + raw[16:], raw[:16] + b"\0\4" + raw[18:], b"",
     ):  # fmt: skip
         with pytest.raises(NotFound):

@@ -380,7 +380,7 @@ def test_no_429_holds_everybody_longer_than_five_minutes(limiter: Pressure, told
 def test_a_slot_that_is_free_while_redis_is_away_is_given_back_when_it_is_there(limiter: Pressure, how: str) -> None:
     one = ProviderLimits(concurrency=1)
     assert granted(limiter, one, "a")
-    with patch.object(limiter, "_away_until", float("inf")):
+    with patch.object(limiter._rest, "_until", float("inf")):
         if how == "released":
             limiter.release("p", "a")
         else:

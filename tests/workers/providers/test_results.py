@@ -176,15 +176,6 @@ def test_a_media_type_that_is_claimed_can_be_kept() -> None:
 # The wire's own
 
 
-@pytest.mark.parametrize(("value", "seconds"), [
-    ("7", 7.0), ("0", 0.0), ("-3", 0.0), ("1e999", 86_400.0), ("inf", 86_400.0), ("-inf", 0.0), ("nan", None), ("", None),
-    ("soon", None), ("9" * 5000, 86_400.0), ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400.0), ("Fri, 31 Dec 9999 23:59:59 -2359", 86_400.0),
-    ("Mon, 01 Jan 99999 00:00:00 GMT", None), ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0), ("Mon, 01 Jan 2001 00:00:00 -0000", None),
-])  # fmt: skip
-def test_retry_after_is_some_seconds_or_none_whatever_stands_there(value: str, seconds: float | None) -> None:
-    assert wire.retry_after_seconds({"retry-after": value}) == seconds
-
-
 @pytest.mark.parametrize(("data", "value"), [
     (b'{"a": 1}', {"a": 1}), (b'"\\ud800"', "\ud800"), (b'{"score": NaN}', None), (b'["\xff"]', ["\ufffd"]),
     (b"\xef\xbb\xbf[1]", [1]), (b"[1e999]", [math.inf]),

@@ -177,7 +177,7 @@ def test_a_full_disk_while_collecting_is_waited_for(painter: Any) -> None:
     job_id = placed(account(amount=5), offer)
     full = OSError(28, "No space left on device")
     with worker() as advance:
-        with patch("workers.steps.collect._spool", side_effect=full):
+        with patch("workers.steps.collect.spool", side_effect=full):
             advance(job_id)
         assert one("select phase from attempts") == ("delivered",)
         steps(advance, job_id)

@@ -1,0 +1,154 @@
+"""The checks of `headrace doctor`. Each returns what there is to say, and raises RuntimeError that says what is wrong and
+what helps.
+"""
+
+from typing import Any
+
+from cli.doctor.redis_check import check_redis
+from cli.providers import provider_rows
+from common import scratch
+from common.redact import redacted
+from common.settings import settings
+from models import db
+from models.connecting import Linked
+from models.credits.audit import stuck
+from models.db import transaction
+from models.events import events, sending
+from models.fleet import probes, processes
+from storage.s3 import StorageError, storage
+
+
+def examine() -> list[dict[str, Any]]:
+    """Every check with what it found: {check, ok, says}."""
+    checks = [_check("database", check_database)]
+    is_away = not checks[0]["ok"]
+    for name, function in _CHECKS.items():
+        if is_away and name not in _WITHOUT_DATABASE:  # each would wait for it anew
+            checks.append({"check": name, "ok": False, "says": "not known while the database is away"})
+        else:
+            checks.append(_check(name, function))
+    return checks
+
+
+def _check(name: str, function: Any) -> dict[str, Any]:
+    try:
+        return {"check": name, "ok": True, "says": function()}
+    except Exception as error:  # noqa: BLE001 - whatever is wrong is what this command is for
+        return {"check": name, "ok": False, "says": redacted(f"{error}") or type(error).__name__}
+
+
+def check_database() -> str:
+    db.reach()
+    with transaction() as conn:
+        server = probes.server(conn)
+    if server.is_standby or server.is_read_only:
+        raise RuntimeError(
+            f"it takes no writes ({'a standby' if server.is_standby else 'read-only'}): see DATABASE_URL"
+        )
+    with transaction() as conn:
+        probes.probe(conn)
+        pooled = isinstance(conn, Linked) and conn.behind_pooler
+    way = ", behind a pooler: settings go with each transaction, no statement is prepared" if pooled else ""
+    return f"{server.version.split(',')[0]}, a row was written{way}"
+
+
+def check_schema() -> str:
+    from models.schema.functions import described  # noqa: PLC0415 - Alembic is loaded only where it is used
+    from models.schema.migrations import differences  # noqa: PLC0415 - Alembic is loaded only where it is used
+
+    found = differences()
+    if found:
+        raise RuntimeError(described(found))
+    return "up to date"
+
+
+def check_partitions() -> str:
+    with transaction() as conn:
+        ahead = events.partitions_ahead(conn)
+    if ahead <= 1:
+        raise RuntimeError(f"only {ahead} month of events has its partition: is a scheduler running?")
+    return f"{ahead} months ahead"
+
+
+def check_storage() -> str:
+    try:
+        notes = storage().check()
+    except StorageError as error:
+        raise RuntimeError(f"{error}: check S3_ENDPOINT_URL, S3_BUCKET and the credentials") from None
+    return "; these credentials may not ".join([f"put, read and deleted a probe in {settings().s3_bucket}", *notes])
+
+
+def check_temporary() -> str:
+    try:
+        free = scratch.check(settings().max_upload_bytes)
+    except OSError as error:
+        raise RuntimeError(
+            f"{scratch.place()}: {error.strerror or error}; make room, or set TMPDIR to another folder"
+        ) from None
+    return f"{free // 1_000_000} MB are free in {scratch.place()}"
+
+
+def check_workers() -> str:
+    with transaction() as conn:
+        workers = processes.workers(conn)
+    alive = [worker for worker in workers if worker["silent_seconds"] < settings().lease_seconds]
+    if not alive:
+        raise RuntimeError("no worker has been heard of: start `python -m workers`")
+    maimed = [worker["id"] for worker in alive if worker["threads_alive"] < worker["threads"]]
+    if maimed:
+        raise RuntimeError(f"worker {maimed[0]} has lost threads: restart it")
+    return f"{len(alive)} processes, {sum(worker['threads_alive'] for worker in alive)} threads"
+
+
+def check_duties() -> str:
+    with transaction() as conn:
+        duties = processes.duties(conn)
+    if not duties:
+        raise RuntimeError("no duty was ever done: start `python -m scheduler`")
+    wrong = [duty for duty in duties if duty["error"] or duty["overdue_seconds"] > 120]
+    if wrong:
+        duty = wrong[0]
+        raise RuntimeError(f"duty {duty['name']}: {duty['error'] or 'overdue, is a scheduler running?'}")
+    return f"{len(duties)} duties in time"
+
+
+def check_providers() -> str:
+    rows = provider_rows()
+    resting = [row for row in rows if row["resting_seconds"] > 0]
+    if resting:
+        row = resting[0]
+        raise RuntimeError(f"{row['provider']} keeps failing and is rested for {row['resting_seconds']:.0f} s more")
+    return f"none of {len(rows)} is resting" if rows else "not known while redis is away"
+
+
+def check_stuck() -> str:
+    with transaction() as conn:
+        jobs = stuck(conn)
+    if jobs:
+        raise RuntimeError(f"job {jobs[0]['job_id']} and {len(jobs) - 1} more are due, and nothing moves them")
+    return "none"
+
+
+def check_deliveries() -> str:
+    with transaction() as conn:
+        late, seconds = sending.overdue(conn)
+    if seconds > 60:
+        raise RuntimeError(
+            f"{late} receivers are due, one for {seconds:.0f} s: is `python -m workers.deliver` running?"
+        )
+    return f"{late} receivers are due" if late else "none are due"
+
+
+_WITHOUT_DATABASE = {"redis", "storage", "temporary folder"}
+_CHECKS = {
+    "schema": check_schema,
+    "partitions": check_partitions,
+    "redis": check_redis,
+    "storage": check_storage,
+    "temporary folder": check_temporary,
+    "workers": check_workers,
+    "duties": check_duties,
+    "providers": check_providers,
+    "stuck jobs": check_stuck,
+    "deliveries": check_deliveries,
+}
