@@ -378,7 +378,7 @@ LIMITED = {
     ("files/uploads", "accounts_due"): BATCH, ("files/uploads", "to_purge"): BATCH, ("files/uploads", "forget"): BATCH,
     ("events/deliveries", "redeliver_range"): BATCH,  # the client comes again, until it is less
     ("events/sending", "_let_go"): ONE, ("events/sending", "_head"): ONE, ("jobs/reads", "balance"): ONE, ("jobs/steps", "last_error"): ONE,
-    ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("jobs/end_job_v1", ""): ONE, ("jobs/dispatch_account_v1", ""): ONE,
+    ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("jobs/dispatch_account_v1", ""): ONE, ("jobs/end_job_v1", ""): ONE,
     ("jobs/reads", ""): COUNT, ("events/notifications", "unread"): COUNT,  # a job's place in its line; the unread ones
     ("access/api_keys", "create"): EDGE,  # of revoked keys the newest are kept, and the others deleted
     ("credits/audit", "audit"): EDGE, ("credits/audit", "stuck"): EDGE,  # one row is one too many; twenty are shown
