@@ -122,7 +122,7 @@ def close() -> None:
         _pool = _engine = None
 
 
-def told(conn: Connection[Any], account_ids: Iterable[UUID]) -> None:
+def wake_listeners_after_commit(conn: Connection[Any], account_ids: Iterable[UUID]) -> None:
     """Say that this transaction tells events of these accounts: whoever listens hears of it after the commit."""
     _told.setdefault(conn, set()).update(account_ids)
 
@@ -146,18 +146,18 @@ def _tell(accounts: set[UUID] | None) -> None:
 
 
 @contextmanager
-def single() -> Iterator[Connection[Any]]:
+def single(*, wake: bool = True) -> Iterator[Connection[Any]]:
     """For verbs of one statement, which is then a transaction by itself: one round trip instead of three. Behind a pooler
     it is a transaction like any other.
     """
-    with transaction(autocommit=True) as conn:
+    with transaction(autocommit=True, wake=wake) as conn:
         yield conn
 
 
 @contextmanager
-def certain() -> Iterator[Connection[Any]]:
+def certain(*, wake: bool = True) -> Iterator[Connection[Any]]:
     """A transaction whose outcome is found out should the answer to its COMMIT be lost. Costs one round trip more."""
-    with transaction(find_out=True) as conn:
+    with transaction(find_out=True, wake=wake) as conn:
         yield conn
 
 
@@ -180,8 +180,10 @@ def patience(milliseconds: int) -> Iterator[None]:
 
 
 @contextmanager
-def transaction(*, autocommit: bool = False, find_out: bool = False) -> Iterator[Connection[Any]]:
+def transaction(*, autocommit: bool = False, find_out: bool = False, wake: bool = True) -> Iterator[Connection[Any]]:
     """One transaction: committed at the end of the block, rolled back if the block raises.
+
+    `wake` false: the caller wakes the listeners itself, in the round trip in which it rings the jobs of this commit.
 
     Raises Busy where a lock was not had in time, Unavailable where the database is away or cannot (read-only, full), and
     then nothing was done; CommitUnknown where that is not known.
@@ -217,7 +219,8 @@ def transaction(*, autocommit: bool = False, find_out: bool = False) -> Iterator
     finally:
         _told.pop(conn, None)
         connections.putconn(conn)
-    _tell(accounts)
+    if wake:
+        _tell(accounts)
 
 
 def _begin(conn: Linked) -> None:

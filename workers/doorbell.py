@@ -28,9 +28,8 @@ NAMESPACE = "dramatiq"
 ACTOR = "advance"
 WAKE = "headrace:wake:{}"  # a list of tokens that idle workers wait on
 # What API processes hear, as JSON lists: [account] for "there are events to read", and [account, type, job, data] for
-# what is not kept: that a job runs, and how far it is.
+# what is not kept (`models.events.kinds.LIVE`): that a job runs, how far it is, that it waits.
 LIVE = "headrace:live"
-LIVE_KINDS = frozenset({"job.running", "job.progress"})
 MAX_LIVE = 200  # per message; and a thousand may wait to be said
 MAX_WAKE_TOKENS = 128  # more would only wake workers for nothing; a missed wake costs at most one idle wait
 SEND_SECONDS = 1.0

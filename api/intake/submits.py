@@ -79,7 +79,7 @@ class Intake:
 
 
 def _submit_group(orders: Sequence[Order]) -> Sequence[Answer | Exception]:
-    with certain() as conn:
+    with certain(wake=False) as conn:  # `_ring` does
         answers = submit.submit(conn, orders)
     reached("api:committed")
     return answers
@@ -108,7 +108,7 @@ def _rescued(orders: Sequence[Order], error: Exception) -> Sequence[Answer | Exc
 
 def _alone(order: Order) -> Answer | Exception:
     try:
-        with certain() as conn:
+        with certain(wake=False) as conn:
             return submit.submit(conn, [order])[0]
     except CommitUnknown:
         return _unknown(order)
@@ -130,7 +130,7 @@ def _submit_waiting(orders: Sequence[Order]) -> Sequence[Answer | Exception]:
     """Orders of one account, which is waited for."""
     answers: Sequence[Answer | Exception]
     try:
-        with certain() as conn:
+        with certain(wake=False) as conn:
             answers = submit.submit(conn, orders, wait=True)
     except Busy as error:  # the account was not had in time: nothing was done
         return [error] * len(orders)

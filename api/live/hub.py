@@ -24,6 +24,7 @@ from common.settings import settings
 from models.db import transaction
 from models.events import events
 from models.events.events import Page, Told
+from models.events.kinds import JOB_ENDS
 from models.identity import people
 from models.identity.people import Visitor
 
@@ -36,7 +37,7 @@ DOOR_LOOKS = 2  # turns between looks at who may still listen
 SLOW_LOOKS = 5  # and while it is there, every so many: a wake may be lost
 REMEMBERED_ENDS = 500  # per account: what was live of these jobs comes too late
 HEARTBEAT = b":\n\n"
-ENDS = frozenset({"job.succeeded", "job.failed", "job.canceled"})
+ENDS = frozenset(JOB_ENDS)
 
 Wanted = tuple[UUID, int | None]
 Past = tuple[UUID, int | None, UUID | None]  # account, after which number, of which job; None: all of the account's

@@ -12,7 +12,8 @@ import redis
 from api.live.hub import Live
 from common.redis_client import async_redis_client
 from common.settings import settings
-from workers.doorbell import LIVE, LIVE_KINDS
+from models.events import kinds
+from workers.doorbell import LIVE
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def _one(thing: Any) -> Said | None:
         match thing:
             case [str(account_id)]:
                 return UUID(account_id), None
-            case [str(account_id), str(kind), str(job_id), dict(data)] if kind in LIVE_KINDS:
+            case [str(account_id), str(kind), str(job_id), dict(data)] if kind in kinds.LIVE:
                 if len(orjson.dumps(data)) <= MAX_LIVE_BYTES:
                     return UUID(account_id), (kind, UUID(job_id), data)
     except (ValueError, TypeError):  # no UUID; data that cannot be written again

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from models.events.endpoints import JOB_EVENTS
+from models.events.kinds import JOB_EVENTS, LIVE, STORED
 
 JobEvent = Literal["job.queued", "job.output", "job.succeeded", "job.failed", "job.canceled"]
 Status = Literal["queued", "running", "succeeded", "failed", "canceled"]
@@ -167,7 +167,7 @@ class EventView(BaseModel):
     """Something that happened. Numbers are the account's own, without gaps; what is only live has none."""
 
     number: int | None
-    type: str
+    type: Annotated[str, Field(description=f"{', '.join(STORED)}, reset; only live: {', '.join(LIVE)}.")]
     job_id: UUID | None
     created_at: datetime | None
     data: dict[str, Any]

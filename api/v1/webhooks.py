@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query
 from psycopg import Connection
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,7 +19,8 @@ from api.v1.schemas import Moment
 from models.access.scopes import Caller
 from models.db import certain, transaction
 from models.events import deliveries, endpoints
-from models.events.endpoints import EVENT_TYPES, MAX_DESCRIPTION_CHARACTERS, MAX_URL_CHARACTERS
+from models.events.endpoints import MAX_DESCRIPTION_CHARACTERS, MAX_URL_CHARACTERS
+from models.events.kinds import STORED
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=WalledRoute)
 
@@ -30,14 +31,15 @@ TEST = "webhook.test"
 
 
 def _known(kind: str) -> str:
-    if kind not in EVENT_TYPES:
-        raise ValueError(f"there is no event {kind[:40]!r}; there are {', '.join(EVENT_TYPES)}")
+    if kind not in STORED:
+        raise ValueError(f"there is no event {kind[:40]!r}; there are {', '.join(STORED)}")
     return kind
 
 
 Url = Annotated[str, Field(max_length=MAX_URL_CHARACTERS, description="http or https, at a public address.")]
 Events = Annotated[
-    list[Annotated[str, AfterValidator(_known)]], Field(max_length=32, description="Only these; empty: all.")
+    list[Annotated[str, AfterValidator(_known), WithJsonSchema({"type": "string", "enum": list(STORED)})]],
+    Field(max_length=32, description="Only these; empty: all."),
 ]
 Description = Annotated[
     str, StringConstraints(max_length=MAX_DESCRIPTION_CHARACTERS, pattern=r"^[^\x00]*$"), Field(description="For you.")

@@ -207,7 +207,7 @@ def retry(job_id: JobId, as_json: bool = JsonFlag) -> None:
     if not isinstance(answer, Accepted):
         raise fail(f"not ordered: {answer}")
     if answer.dispatched:
-        ring([dispatch.Ring(answer.job_id, answer.queue)], told=[row.account_id])
+        ring([dispatch.Ring(answer.job_id, answer.queue)])
     show([{"job": answer.job_id, "retry_of": job_id, "reserved": answer.price_credits}], as_json=as_json)
 
 

@@ -23,6 +23,7 @@ from common.errors import EndpointDisabled, EndpointLimit, InvalidInput, NotFoun
 from common.sealing import seal, unseal
 from common.settings import settings
 from models.columns import created_at, moment
+from models.events import kinds
 from models.locks import lock_account
 
 MAX_URL_CHARACTERS = 2048
@@ -31,14 +32,6 @@ SECRET_BYTES = 32
 JOB_LINES = 16  # per account, for the addresses that jobs bring: a bound on what one account can keep busy
 PURPOSE = "webhooks"
 MAX_TESTS_PER_HOUR = 60  # of one endpoint: each is a row in its log
-
-JOB_ENDS = ("job.succeeded", "job.failed", "job.canceled")
-JOB_EVENTS = ("job.queued", "job.output", *JOB_ENDS)
-EVENT_TYPES = (
-    *JOB_EVENTS, "assets.expired", "credits.granted", "credits.low", "credits.expired", "credits.revoked",
-    "subscription.started", "subscription.extended", "subscription.changed", "subscription.period",
-    "subscription.expired", "payment.succeeded", "course.completed", "announcement", "webhook.disabled",
-)  # fmt: skip
 
 
 class WebhookEndpoint(SQLModel, table=True):
@@ -118,7 +111,7 @@ def for_job(account_id: UUID, url: str, events: Sequence[str] | None) -> dict[st
     """
     origin = urlsplit(checked_url(url, "webhook")).netloc.rpartition("@")[2].lower()
     line = job_lines(account_id)[uuid5(NAMESPACE_URL, origin).int % JOB_LINES]
-    return {"url": url, "events": list(dict.fromkeys(events or JOB_ENDS)), "line": str(line)}
+    return {"url": url, "events": list(dict.fromkeys(events or kinds.JOB_ENDS)), "line": str(line)}
 
 
 def job_lines(account_id: UUID) -> list[UUID]:

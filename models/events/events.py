@@ -1,6 +1,6 @@
 """What happened, in each account's own gapless numbers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -45,20 +45,44 @@ def add(
     conn: Connection[Any], account_id: UUID, kind: str, data: Mapping[str, Any], *, job_id: UUID | None = None
 ) -> None:
     """Tell one event of an account whose lock the caller holds."""
-    row = conn.execute(
-        """with a as (update accounts set event_number = event_number + 1 where id = %s returning event_number, has_webhooks),
+    add_each(conn, kind, {account_id: data}, job_id=job_id)
+
+
+def add_each(
+    conn: Connection[Any], kind: str, data: Mapping[UUID, Mapping[str, Any]], *, job_id: UUID | None = None
+) -> None:
+    """Tell an event of one kind to each of these accounts, whose locks the caller holds."""
+    rows = conn.execute(
+        """with w as (select * from unnest(%(accounts)s::uuid[], %(data)s::jsonb[]) as w(account_id, data)),
+           a as (update accounts a set event_number = a.event_number + 1 from w where a.id = w.account_id
+                 returning a.id, a.event_number, a.has_webhooks),
            e as (insert into events (account_id, number, type, job_id, data)
-                 select %s, event_number, %s, %s, %s::jsonb from a)
-           select event_number, has_webhooks from a""",
-        [account_id, account_id, kind, job_id, orjson.dumps(data).decode()],
-    ).fetchone()
-    if row is None:
-        return
-    number, has_webhooks = row
-    if has_webhooks or job_id is not None:  # the job may have brought an address of its own
-        deliveries.deliver_range(conn, {account_id: (number - 1, number)})
-    notifications.follow(conn, account_id, number, kind, data)
-    db.told(conn, [account_id])
+                 select a.id, a.event_number, %(kind)s, %(job)s, w.data from a join w on w.account_id = a.id)
+           select id, event_number, has_webhooks from a""",
+        {
+            "accounts": list(data), "data": [orjson.dumps(each).decode() for each in data.values()], "kind": kind,
+            "job": job_id,
+        },
+    ).fetchall()  # fmt: skip
+    # The job may have brought an address of its own.
+    deliver = [account_id for account_id, _, has_webhooks in rows if has_webhooks or job_id is not None]
+    follow_up(conn, {account_id: (number - 1, number) for account_id, number, _ in rows}, {kind}, deliver=deliver)
+
+
+def follow_up(
+    conn: Connection[Any], written: Mapping[UUID, tuple[int, int]], kinds: Collection[str], *, deliver: Collection[UUID]
+) -> None:
+    """Do what events entail once they are written: deliveries, notices with their mail, waking of listeners.
+
+    `written` are the events of this transaction, as account → numbers (after, up to), of these kinds. Whoever writes events
+    in a statement of its own (`jobs.submit`, and the end of a job, whose function writes its deliveries too) comes here.
+    `deliver` are the accounts that have endpoints, or jobs with an address.
+    """
+    if deliver:
+        deliveries.deliver_range(conn, {account_id: written[account_id] for account_id in deliver})
+    if notifications.are_noticed(kinds):
+        notifications.follow(conn, written)
+    db.wake_listeners_after_commit(conn, written)
 
 
 class Told(NamedTuple):

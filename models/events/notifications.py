@@ -1,6 +1,6 @@
 """In-app notifications, and which events are also told by mail. Both are written with their event."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
@@ -29,7 +29,9 @@ class Notice(NamedTuple):
     mail: bool
 
 
+# One line makes a kind of event a notice, whoever tells it.
 NOTICES: Mapping[str, Notice] = {
+    "credits.low": Notice("Your credits are running low", "You have {available} credits left.", True),
     "subscription.expired": Notice(
         "Your subscription has expired", "Your plan {plan} has ended. Your account is on {now} now.", True
     ),
@@ -95,18 +97,35 @@ def texts(kind: str, data: Mapping[str, Any]) -> tuple[str, str]:
     return notice.title.format_map(known)[:MAX_TITLE], notice.body.format_map(known)[:MAX_BODY]
 
 
-def follow(conn: Connection[Any], account_id: UUID, number: int, kind: str, data: Mapping[str, Any]) -> None:
-    """Notify of an event that has just been told, where its kind is one that people are notified of."""
-    notice = NOTICES.get(kind)
-    if notice is None:
-        return
+def are_noticed(kinds: Collection[str]) -> bool:
+    """Whether people are notified of any of these kinds of events."""
+    return not NOTICES.keys().isdisjoint(kinds)
+
+
+def follow(conn: Connection[Any], written: Mapping[UUID, tuple[int, int]]) -> None:
+    """Notify of events that this transaction has written, as account → numbers (after, up to), where people are notified of
+    their kinds.
+    """
+    rows = conn.execute(
+        """select e.account_id, e.number, e.type, e.data
+             from unnest(%s::uuid[], %s::bigint[], %s::bigint[]) as w(account_id, after, until)
+             join events e on e.account_id = w.account_id and e.number > w.after and e.number <= w.until
+                          and e.created_at = app_now() and e.type = any(%s)
+            order by e.account_id, e.number""",
+        [list(written), [each[0] for each in written.values()], [each[1] for each in written.values()], list(NOTICES)],
+    ).fetchall()
+    for account_id, number, kind, data in rows:
+        _notify(conn, account_id, number, kind, data)
+
+
+def _notify(conn: Connection[Any], account_id: UUID, number: int, kind: str, data: Mapping[str, Any]) -> None:
     title, body = texts(kind, data)
     conn.execute(
         """insert into notifications (id, account_id, event_number, kind, title, body, data)
            values (%s, %s, %s, %s, %s, %s, %s::jsonb)""",
         [uuid7(), account_id, number, kind, title, body, orjson.dumps(dict(data)).decode()],
     )
-    if notice.mail and settings().smtp_url and endpoints.mail_address(conn, account_id):
+    if NOTICES[kind].mail and settings().smtp_url and endpoints.mail_address(conn, account_id):
         deliveries.send(conn, account_id, uuid5(account_id, "mail"), kind, data, number=number)
 
 

@@ -10,8 +10,7 @@ from psycopg import Connection
 
 from common.errors import NotFound, ResultGone
 from common.settings import settings
-from models import db
-from models.events import deliveries
+from models.events import events
 from models.files.states import AssetStatus
 from models.files.sweeping import Purgeable, Swept
 from models.locks import locking
@@ -74,27 +73,19 @@ def expire(conn: Connection[Any], limit: int, only: UUID | None = None, without:
            ), sums as (
              select account_id, sum(bytes)::bigint as bytes, count(*) as results from gone group by account_id
            ), a as (
-             update accounts a set storage_bytes = a.storage_bytes - s.bytes, event_number = a.event_number + 1
-               from sums s where a.id = s.account_id returning a.id, a.event_number, a.has_webhooks, s.results, s.bytes
-           ), told as (
-             insert into events (account_id, number, type, data)
-             select id, event_number, 'assets.expired', jsonb_build_object('results', results, 'bytes', bytes) from a
+             update accounts a set storage_bytes = a.storage_bytes - s.bytes from sums s where a.id = s.account_id
            )
-           select coalesce(sum(results), 0)::bigint, array_agg(account_id),
-                  coalesce((select jsonb_object_agg(id, event_number) from a where has_webhooks), '{{}}'),
+           select coalesce(sum(results), 0)::bigint,
+                  coalesce(jsonb_object_agg(account_id, jsonb_build_object('results', results, 'bytes', bytes)), '{{}}'),
                   (select count(*) from due),
                   array(select account_id from due except select id from free) from sums""",
         {"limit": limit, "only": only, "without": list(without)},
     ).fetchone()
     if row is None:
         return Swept(0)
-    if row[0]:
-        if row[2]:
-            deliveries.deliver_range(
-                conn, {UUID(account_id): (number - 1, number) for account_id, number in row[2].items()}
-            )
-        db.told(conn, row[1])
-    return Swept(int(row[0]), row[3], row[4])
+    if row[1]:
+        events.add_each(conn, "assets.expired", {UUID(account_id): data for account_id, data in row[1].items()})
+    return Swept(int(row[0]), row[2], row[3])
 
 
 def accounts_due(conn: Connection[Any], limit: int, without: Sequence[UUID]) -> list[UUID]:

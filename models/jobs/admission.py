@@ -95,7 +95,8 @@ class AccountState:
     daily_text_jobs: int | None
     grants: list[list[Any]] = field(default_factory=list)  # [id, remaining], in the order of use
     changed: bool = False
-    told_from: int | None = None  # where receivers are to be told: the number before this transaction's events
+    told_from: int | None = None  # the number before this transaction's events, once it tells some
+    has_addresses: bool = False  # jobs of this transaction have brought addresses to tell
 
 
 @dataclass(slots=True)
@@ -159,8 +160,9 @@ def decide(
     account.available -= price
     account.reserved += price
     account.expected_bytes += expected
-    if account.told_from is None and (account.has_webhooks or order.webhook):
+    if account.told_from is None:
         account.told_from = account.event_number
+    account.has_addresses = account.has_addresses or order.webhook is not None
     account.event_number += 1
     account.changed = True
     _take(order.job_id, account, price, writes)

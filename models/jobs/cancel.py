@@ -7,7 +7,6 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.errors import NotCancelable, NotFound
-from models import db
 from models.jobs.dispatch import Ring
 from models.jobs.ending import Ending, end
 from models.jobs.states import JobEnd
@@ -44,7 +43,6 @@ def cancel(conn: Connection[Any], job_id: UUID, *, account_id: UUID | None = Non
     if started is None:
         # No attempt has been written, so no provider was called; a worker that holds the claim finds it stale.
         done = end(conn, owner, job_id, Ending(JobEnd.CANCELED), token=None)
-        db.told(conn, [owner])
         return Canceled(ended=True, rings=done.rings if done else [])
     row = conn.execute(
         """update job_runs set cancel_requested_at = coalesce(cancel_requested_at, app_now()),

@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from common.settings import settings
 from models.columns import MAX_INTEGER, MAX_MEASURED, within
 from models.credits import ledger
+from models.events import events, notifications
 from models.jobs import words
 from models.jobs.dispatch import Ring, dispatch
 from models.jobs.states import AttemptPhase, JobEnd, JobStatus
@@ -105,7 +106,9 @@ class Unread(Exception):
 
 
 class NeedsTransaction(Exception):
-    """The end takes several statements (a grant it holds credits of has lapsed or was revoked): nothing was done."""
+    """The end takes several statements (a grant it holds credits of has lapsed or was revoked, or people are notified of it):
+    nothing was done.
+    """
 
 
 def end(
@@ -125,6 +128,9 @@ def end(
     is not enough.
     """
     alone = conn.autocommit
+    told = {"job.output", f"job.{ending.ended}", "job.canceled"}  # the last, where the client has asked for it
+    if alone and notifications.are_noticed(told):
+        raise NeedsTransaction("notices")
     values = _values(account_id, job_id, ending, token, on_cancel, alone=alone)
     row = conn.execute(_END, values).fetchone()
     assert row is not None  # noqa: S101 - a function's one row
@@ -137,6 +143,9 @@ def end(
         return None
     if outcome != "ended":
         raise NeedsTransaction(outcome)
+    outputs = len(ending.assets) if ended == ending.ended else 0  # dropped where it became a cancel
+    written = {account_id: (event_number - 1 - outputs, event_number)}
+    events.follow_up(conn, written, told, deliver=())  # the function has written the deliveries
     for grant_id, spent, returned in revoked or []:
         ledger.follow_revoked(conn, account_id, UUID(grant_id), spent=spent, returned=returned)
     return Ended(JobStatus(ended), [Ring(UUID(job), queue) for job, queue in rings or []], event_number)

@@ -7,7 +7,6 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.errors import NotFound
-from models import db
 from models.jobs.ending import AttemptEnd, Ending, end, put_back
 from models.jobs.rescues import GivenUp, slot_of
 from models.jobs.states import AttemptPhase, JobEnd
@@ -67,5 +66,4 @@ def decide(conn: Connection[Any], job_id: UUID, *, again: bool) -> GivenUp:
         ending = Ending(JobEnd.FAILED, error_code="outcome_unknown", error_message=why, attempt=attempt)
         done = end(conn, owner[0], job_id, ending, token=token)
     assert done is not None  # noqa: S101 - both locks are held
-    db.told(conn, [owner[0]])
     return GivenUp(done, slot_of(owner[0], job_id, number, provider, own=own))

@@ -6,7 +6,6 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.settings import settings
-from models import db
 from models.catalogue import provider_keys
 from models.catalogue.providers import BUILT_IN
 from models.jobs.ending import AttemptEnd, Ended, Ending, end
@@ -69,5 +68,4 @@ def give_up(conn: Connection[Any], account_id: UUID, job_id: UUID, token: int) -
     ended = end(conn, account_id, job_id, ending, token=token)
     if ended is None:
         return None
-    db.told(conn, [account_id])
     return GivenUp(ended, slot)

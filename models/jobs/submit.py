@@ -17,7 +17,7 @@ from psycopg import Connection
 from common.settings import settings
 from models.access import budgets
 from models.credits import ledger
-from models.events import deliveries
+from models.events import events
 from models.jobs.admission import AccountState, Answer, Counts, Locked, Order, Writes, decide
 from models.locks import locking
 
@@ -37,9 +37,7 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
     answers = [decide(order, accounts, known, counts, writes, wait=wait) for order in orders]
     if writes.jobs:
         conn.execute(_WRITE, [_document(accounts, writes).decode()])
-        told = {i: (a.told_from, a.event_number) for i, a in accounts.items() if a.told_from is not None}
-        if told:
-            deliveries.deliver_range(conn, told)
+        _follow_up(conn, accounts, writes)
     budgets.write(conn, counts.budgets)
     return answers
 
@@ -70,6 +68,13 @@ def _lock_accounts(conn: Connection[Any], ids: list[UUID], *, wait: bool) -> dic
         ledger.expire_lapsed(conn, sorted(accounts))
         return _lock_accounts(conn, sorted(accounts), wait=True)
     return accounts
+
+
+def _follow_up(conn: Connection[Any], accounts: Mapping[UUID, AccountState], writes: Writes) -> None:
+    """What the events that were written with the jobs entail."""
+    written = {i: (a.told_from, a.event_number) for i, a in accounts.items() if a.told_from is not None}
+    deliver = [i for i in written if accounts[i].has_webhooks or accounts[i].has_addresses]
+    events.follow_up(conn, written, ("job.queued", "credits.low") if writes.low else ("job.queued",), deliver=deliver)
 
 
 def _known_keys(conn: Connection[Any], orders: Sequence[Order]) -> dict[tuple[UUID, str], tuple[bytes, UUID, str]]:

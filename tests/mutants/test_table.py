@@ -27,7 +27,7 @@ def mutant(find: str, file: str = "models/db.py", test: str = "tests/test_reposi
 
 @pytest.mark.parametrize("made", [
     mutant("this text stands nowhere in that file"), mutant("import "), mutant(""), mutant("x", "models/none.py"),
-    mutant("def single()", test="tests/none.py::test_x"),
+    mutant("def single(", test="tests/none.py::test_x"),
 ])  # fmt: skip
 def test_what_is_not_there_exactly_once_is_stale(made: Mutant) -> None:
     assert len(stale([made])) == 1
@@ -35,7 +35,7 @@ def test_what_is_not_there_exactly_once_is_stale(made: Mutant) -> None:
 
 def test_a_bug_is_planted_in_the_text_alone() -> None:
     before = (ROOT / "models/db.py").read_text()
-    assert mutant("def single()").planted(before) == before.replace("def single()", "x")
+    assert mutant("def single(").planted(before) == before.replace("def single(", "x")
     with pytest.raises(Stale):
         mutant("import ").planted(before)
     assert (ROOT / "models/db.py").read_text() == before

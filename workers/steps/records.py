@@ -158,15 +158,15 @@ class Records:
             )
 
         if blind:
-            with transaction() as conn:
+            with transaction(wake=False) as conn:  # `_tell` does
                 return ending.end_blindly(
                     conn, claim.account_id, claim.job_id, ending_, token=claim.token, on_cancel=claim.entry.on_cancel
                 )
         try:
-            with single() as conn:
+            with single(wake=False) as conn:
                 return end(conn)
         except NeedsTransaction:
-            with transaction() as conn:
+            with transaction(wake=False) as conn:
                 return end(conn)
 
     def put_back(
@@ -188,7 +188,7 @@ class Records:
             return self.fail_late(hold, attempt, next_route, spends_attempt=spends_attempt)
 
         try:
-            with transaction() as conn:
+            with transaction(wake=False) as conn:  # `_tell` does
                 done = ending.put_back(
                     conn,
                     claim.account_id,

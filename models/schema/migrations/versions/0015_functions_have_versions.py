@@ -11,7 +11,14 @@ down_revision = "0014"
 branch_labels = None
 depends_on = None
 deploy = "pre"
-functions = ("dispatch_account_v1", "deliver_events_v1", "end_job_v1")
+functions = (
+    "dispatch_account_v1",
+    "deliver_events_v1",
+    "settle_grants_v1",
+    "store_assets_v1",
+    "write_end_v1",
+    "end_job_v1",
+)
 
 # An upgrade of before left two of a function that had got a parameter. Whoever calls one gets it back at once, in this
 # transaction, as revision 0014 has it.

@@ -1,0 +1,16 @@
+"""What can happen in an account: the one vocabulary of events.
+
+Webhooks, streams, notices, the OpenAPI document and docs/events.md take their words from here. What an event entails once it
+is written stands in `models.events.events`.
+"""
+
+JOB_ENDS = ("job.succeeded", "job.failed", "job.canceled")
+JOB_EVENTS = ("job.queued", "job.output", *JOB_ENDS)
+# Each has the account's next number and is kept, delivered and replayed.
+STORED = (
+    *JOB_EVENTS, "assets.expired", "credits.granted", "credits.low", "credits.expired", "credits.revoked",
+    "subscription.started", "subscription.extended", "subscription.changed", "subscription.period",
+    "subscription.expired", "payment.succeeded", "course.completed", "announcement", "webhook.disabled",
+)  # fmt: skip
+# These reach who listens just then, and nobody later.
+LIVE = ("job.running", "job.progress", "job.waiting")

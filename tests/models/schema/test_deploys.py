@@ -1,0 +1,62 @@
+"""Migrations say whether they run before a deploy or after it, and an upgrade can stop between the two."""
+
+import json
+from pathlib import Path
+
+import pytest
+from alembic.script import ScriptDirectory
+from typer.testing import CliRunner
+
+from cli.main import app
+from models import db
+from models.schema import migrations
+from tests.models.schema.releases import Releases
+from tests.support import one
+
+VERSIONS = Path(migrations.__file__).parent / "versions"
+
+
+@pytest.fixture
+def releases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Releases:
+    return Releases(tmp_path, monkeypatch)
+
+
+def revision() -> str:
+    found: str = one("select version_num from alembic_version")[0]
+    db.close()
+    return found
+
+
+def test_every_migration_says_when_it_runs() -> None:
+    scripts = list(ScriptDirectory(str(VERSIONS.parent)).walk_revisions())
+    assert len(scripts) == len(list(VERSIONS.glob("[0-9]*.py"))) >= 15
+    assert {
+        script.revision: script.module.deploy for script in scripts if script.module.deploy not in {"pre", "post"}
+    } == {}
+
+
+@pytest.mark.usefixtures("database")
+def test_an_upgrade_before_a_deploy_stops_before_the_first_migration_of_after_it(releases: Releases) -> None:
+    releases.migration(upgrade="create table one (id int)", downgrade="drop table one")
+    releases.migration(deploy="post", upgrade="create table two (id int)", downgrade="drop table two")
+    releases.migration(upgrade="create table three (id int)", downgrade="drop table three")
+    for _ in range(2):  # again is fine
+        answer = CliRunner().invoke(app, ["migrate", "--pre", "--json"])
+        assert (answer.exit_code, json.loads(answer.stdout)) == (0, [{"schema": "0016"}])
+        db.close()
+    assert one("select to_regclass('one') is not null, to_regclass('two') is not null") == (True, False)
+    db.close()
+    migrations.upgrade()
+    assert revision() == "0018"
+    assert migrations.upgrade(before_post=True) == "0018"
+
+
+@pytest.mark.usefixtures("database")
+def test_functions_of_after_a_deploy_wait_for_it_too(releases: Releases) -> None:
+    releases.migration(deploy="post", retires=("end_job",))
+    there = "select count(*) from pg_proc where proname = 'end_job' and pronamespace = current_schema()::regnamespace"
+    assert migrations.upgrade(before_post=True) == "0015"
+    assert one(there) == (1,)
+    db.close()
+    assert migrations.upgrade() == "0016"
+    assert one(there) == (0,)
