@@ -32,7 +32,7 @@ from api.routes.fast_routes import LeanRoute, answer
 from api.routes.places import Places
 from api.routes.walls import Wall, WalledRoute
 from api.tasks import keep
-from api.v1 import admin, catalogue, credits, events, jobs, keys, notifications, provider_keys, schemas, webhooks
+from api.v1 import admin, catalogue, credits, events, jobs, keys, notifications, provider_keys, webhooks
 from api.v1 import files as uploads
 from common import scratch
 from common.errors import Unavailable
@@ -63,7 +63,7 @@ ROUTERS = (
 CANCEL_AGAIN_SECONDS = 0.5
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": schemas.Problem, "description": text}
+    status: {"model": problems.Problem, "description": text}
     for status, text in {
         400: "The request is not valid.",
         401: "A valid API key or token is needed.",

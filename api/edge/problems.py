@@ -11,6 +11,7 @@ import orjson
 import psycopg
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -27,6 +28,19 @@ MEDIA_TYPE = "application/problem+json"
 FOR_WHO_ASKS = (NotAuthenticated, Forbidden, BadSignature)
 # A disk that is full, or a process or machine that may open no more: it passes.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details. `retryable` says whether the same request may succeed soon."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    param: str | None
+    retryable: bool
+    request_id: str | None
 
 
 def problem(

@@ -5,12 +5,13 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.keyring import by, needs
 from api.routes.once import Key, asked, once
+from api.routes.shapes import RequestBody
 from api.routes.walls import AdminRoute
 from models.access import audit_log
 from models.access.scopes import Caller, Role
@@ -42,18 +43,14 @@ class UserPage(BaseModel):
     next_cursor: UUID | None
 
 
-class RoleChange(BaseModel):
+class RoleChange(RequestBody):
     """The role that a user gets."""
-
-    model_config = ConfigDict(extra="forbid")
 
     role: Role
 
 
-class NewAnnouncement(BaseModel):
+class NewAnnouncement(RequestBody):
     """What everybody should know, or everybody on a plan."""
-
-    model_config = ConfigDict(extra="forbid")
 
     title: Annotated[str, Field(min_length=1, max_length=MAX_TITLE)]
     body: Annotated[str, Field(min_length=1, max_length=MAX_BODY)]

@@ -5,9 +5,11 @@ import contextlib
 import logging
 from collections.abc import Iterable
 from functools import partial
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import col, select
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,10 +17,9 @@ from starlette.responses import Response
 from api.auth.keyring import permitted
 from api.edge.pace import weigh
 from api.routes.fast_routes import LeanRoute, answer, handled_by, read_body
+from api.routes.shapes import RequestBody
 from api.routes.walls import WalledRoute
-from api.v1 import schemas
 from api.v1.jobs import offer_of
-from api.v1.views import model_view, plan_view
 from common.errors import NotFound
 from common.settings import settings
 from models.access.scopes import Caller
@@ -31,6 +32,99 @@ from models.jobs import reads
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=WalledRoute)
 lean_router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=LeanRoute)
+
+
+class QuoteRequest(RequestBody):
+    """What a job would cost, without ordering it."""
+
+    model_config = ConfigDict(strict=True)
+
+    model: Annotated[str, Field(min_length=1, max_length=100)]
+    input: dict[str, Any]
+
+
+class Quote(BaseModel):
+    """The credits that would be reserved, and whether the account has them."""
+
+    model: str
+    credits: int
+    unit: str
+    quantity: float
+    available: int
+    enough: bool
+
+
+class Price(BaseModel):
+    """Credits, or a cost in micro-dollars plus the plan's markup, per so many units."""
+
+    unit: str
+    per: int
+    credits: int | None = None
+    cost_usd_micros: int | None = None
+    quantity_field: str | None = None
+    estimate_field: str | None = None
+    characters_per_unit: int
+
+
+class Model(BaseModel):
+    """Something that can be ordered."""
+
+    id: str
+    version: int
+    name: str
+    description: str
+    kind: Literal["image", "video", "speech", "text"]
+    price: Price
+    input_schema: dict[str, Any]
+    timeout_seconds: int
+    typical_seconds: int
+
+
+class ModelList(BaseModel):
+    """All models."""
+
+    data: list[Model]
+
+
+class PlanView(BaseModel):
+    """A plan."""
+
+    id: str
+    name: str
+    credits: int
+    granted: Literal["once", "monthly"]
+    price_cents: int | None
+    credit_price_usd_micros: int
+    markup_bp: int
+    storage_quota_bytes: int
+    slots: int
+
+
+class PlanList(BaseModel):
+    """All plans, cheapest first."""
+
+    data: list[PlanView]
+
+
+def model_view(offer: Offer) -> dict[str, Any]:
+    """A model, as GET /v1/models answers; routes and options are the operator's own business."""
+    entry = offer.entry
+    return {
+        "id": entry.id,
+        "version": offer.version,
+        "name": entry.name,
+        "description": entry.description,
+        "kind": entry.kind,
+        "price": entry.price.model_dump(exclude_none=True),
+        "input_schema": entry.input_schema,
+        "timeout_seconds": entry.timeout_seconds,
+        "typical_seconds": entry.typical_seconds,
+    }
+
+
+def plan_view(plan: Plan) -> dict[str, Any]:
+    """A plan, as GET /v1/plans answers."""
+    return plan.model_dump(exclude={"position"})
 
 
 class Catalogue:
@@ -79,7 +173,7 @@ def _listed(offers: Iterable[Offer]) -> bytes:
     return orjson.dumps({"data": [model_view(offer) for offer in offers]})
 
 
-@router.get("/models", response_model=schemas.ModelList, summary="List models")
+@router.get("/models", response_model=ModelList, summary="List models")
 async def list_models(request: Request) -> Response:
     """All models that can be ordered now, with their prices and the JSON Schema of their input."""
     listed: bytes = request.app.state.catalogue.listed
@@ -87,13 +181,13 @@ async def list_models(request: Request) -> Response:
     return Response(listed, media_type="application/json")
 
 
-@router.get("/models/{model_id:path}", response_model=schemas.Model, summary="Look at a model")
+@router.get("/models/{model_id:path}", response_model=Model, summary="Look at a model")
 async def get_model(model_id: str, request: Request) -> Response:
     """One model."""
     return answer(model_view(offer_of(request, model_id)))
 
 
-@router.get("/plans", response_model=schemas.PlanList, summary="List plans")
+@router.get("/plans", response_model=PlanList, summary="List plans")
 def list_plans() -> Response:
     """All plans."""
     with session() as opened:
@@ -101,7 +195,7 @@ def list_plans() -> Response:
     return answer({"data": [plan_view(plan) for plan in plans]})
 
 
-@router.get("/plans/{plan_id}", response_model=schemas.PlanView, summary="Look at a plan")
+@router.get("/plans/{plan_id}", response_model=PlanView, summary="Look at a plan")
 def get_plan(plan_id: str) -> Response:
     """One plan."""
     with session() as opened:
@@ -113,7 +207,7 @@ def get_plan(plan_id: str) -> Response:
 
 async def _quote(request: Request) -> Response:
     who = await permitted(request, "read")
-    wanted, _ = await read_body(request, schemas.QuoteRequest)
+    wanted, _ = await read_body(request, QuoteRequest)
     offer = offer_of(request, wanted.model)
     values = offer.checked(wanted.input)
     return answer(await request.app.state.places.ordinary.run(partial(_price, who, offer, values)))
@@ -132,7 +226,7 @@ def _price(who: Caller, offer: Offer, values: dict[str, object]) -> dict[str, ob
     }  # fmt: skip
 
 
-@lean_router.post("/quotes", response_model=schemas.Quote, summary="Ask what a job would cost")
+@lean_router.post("/quotes", response_model=Quote, summary="Ask what a job would cost")
 @handled_by(_quote, need="read")
-def create_quote(body: schemas.QuoteRequest) -> None:
+def create_quote(body: QuoteRequest) -> None:
     """The credits that ordering this would reserve, on your plan. Nothing is ordered."""

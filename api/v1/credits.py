@@ -1,15 +1,17 @@
 """/v1/credits: the balance and the ledger of the caller's account."""
 
 import re
+from datetime import datetime
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.auth.keyring import needs
 from api.routes.fast_routes import answer
 from api.routes.walls import WalledRoute
-from api.v1 import schemas
 from common.errors import InvalidRequest
 from models.access.scopes import Caller
 from models.db import certain, transaction
@@ -18,7 +20,54 @@ from models.jobs import reads
 router = APIRouter(prefix="/v1/credits", tags=["credits"], route_class=WalledRoute)
 
 
-@router.get("", response_model=schemas.Credits, summary="Look at the balance")
+class GrantView(BaseModel):
+    """A lot of credits."""
+
+    id: UUID
+    kind: str
+    amount: int
+    remaining: int
+    expires_at: datetime | None
+
+
+class Credits(BaseModel):
+    """The account's balance and plan."""
+
+    available: int
+    reserved: int
+    debt: int
+    plan: str
+    storage_bytes: int
+    storage_quota_bytes: int
+    slots: int
+    slots_in_use: int
+    grants: list[GrantView]
+    more_grants: Annotated[int, Field(description="How many more there are, used after those that are listed.")]
+
+
+class Entry(BaseModel):
+    """A movement of credits."""
+
+    id: int
+    kind: str
+    amount: int
+    from_bucket: str
+    to_bucket: str
+    job_id: UUID | None
+    grant_id: UUID | None
+    available_after: int
+    reserved_after: int
+    created_at: datetime
+
+
+class EntryPage(BaseModel):
+    """Ledger entries, newest first."""
+
+    data: list[Entry]
+    next_cursor: str | None
+
+
+@router.get("", response_model=Credits, summary="Look at the balance")
 def get_credits(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
     """What is really usable now: grants whose time has passed are expired before this is answered."""
     with certain() as conn:
@@ -28,7 +77,7 @@ def get_credits(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
     return answer({"plan": body.pop("plan_id"), **body, "grants": grants, "more_grants": more})
 
 
-@router.get("/entries", response_model=schemas.EntryPage, summary="List ledger entries")
+@router.get("/entries", response_model=EntryPage, summary="List ledger entries")
 def list_entries(
     who: Annotated[Caller, Depends(needs("read"))],
     limit: Annotated[int, Query(ge=1, le=100)] = 50,

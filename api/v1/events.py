@@ -7,22 +7,23 @@ import re
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.keyring import needs, permitted, visitor_of
 from api.edge.pace import know
+from api.edge.problems import Problem
 from api.live.frames import event_view, reset_frame, reset_view, state_frame
 from api.live.hub import ENDS, PAGE, Live
 from api.live.sse import EventStream, wants_stream
 from api.routes.cursors import id_of
 from api.routes.fast_routes import LeanRoute, answer, handled_by
-from api.v1 import schemas
-from api.v1.views import job_view
+from api.v1.jobs_shapes import job_view
 from common.errors import InvalidRequest, NotAuthenticated, NotFound
 from common.settings import settings
 from models.access.scopes import ROLES, Caller
@@ -36,6 +37,31 @@ token_router = APIRouter(tags=["events"])
 
 MAX_NUMBER = 2**62
 NO_CONTENT = 204  # tells EventSource not to connect again
+
+
+class EventView(BaseModel):
+    """Something that happened. Numbers are the account's own, without gaps; what is only live has none."""
+
+    number: int | None
+    type: str
+    job_id: UUID | None
+    created_at: datetime | None
+    data: dict[str, Any]
+
+
+class EventPage(BaseModel):
+    """Events, oldest first. `next_after` leads to the next page; where it equals `current` this is the last."""
+
+    data: list[EventView]
+    current: int
+    next_after: int
+
+
+class StreamToken(BaseModel):
+    """What a browser opens a stream with."""
+
+    token: str
+    expires_at: datetime
 
 
 # Who listens
@@ -86,9 +112,7 @@ async def listener_of(request: Request) -> Visitor:
     return visitor
 
 
-@token_router.post(
-    "/v1/events/token", response_model=schemas.StreamToken, status_code=201, summary="Get a token for a stream"
-)
+@token_router.post("/v1/events/token", response_model=StreamToken, status_code=201, summary="Get a token for a stream")
 async def create_token(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
     """For `new EventSource("/v1/events?token=…")` in a browser. It opens streams, nothing else, for a minute; a stream
     that is open stays open.
@@ -145,9 +169,9 @@ async def _events(request: Request) -> Response:
 
 @router.get(
     "/v1/events",
-    response_model=schemas.EventPage,
+    response_model=EventPage,
     summary="Hear what happens",
-    responses={429: {"model": schemas.Problem, "description": "Too many streams are open."}},
+    responses={429: {"model": Problem, "description": "Too many streams are open."}},
 )
 @handled_by(_events, need="read")
 def get_events(
@@ -210,7 +234,7 @@ async def _knows_the_end(live: Live, row: JobRow, after: int) -> bool | None:
     responses={
         200: {"content": {"text/event-stream": {}}, "description": "The job, then its events until it has ended."},
         204: {"description": "The job has ended and you have its last event."},
-        429: {"model": schemas.Problem, "description": "Too many streams are open."},
+        429: {"model": Problem, "description": "Too many streams are open."},
     },
 )
 @handled_by(_job_events, need="read")

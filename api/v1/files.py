@@ -3,11 +3,13 @@
 import base64
 import binascii
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from functools import partial
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,20 +20,69 @@ from api.intake.receiving import in_thread, room_on_disk, without_stray
 from api.intake.rooms import Rooms
 from api.routes.fast_routes import LeanRoute, answer, handled_by, read_body
 from api.routes.once import Key, asked, key_of, made_answer, once
+from api.routes.shapes import RequestBody
 from api.routes.walls import Wall, WalledRoute
-from api.v1 import schemas
-from api.v1.views import upload_view
 from common.errors import InvalidRequest, NotFound
+from common.links import url_of
 from common.settings import settings
 from models.access.scopes import Caller
 from models.db import certain, transaction
 from models.files import uploads
-from models.files.uploads import NewUpload
+from models.files.uploads import Found, NewUpload, id_text
 from models.jobs import answered
 from storage import incoming
 
 lean_router = APIRouter(prefix="/v1/files", tags=["files"], route_class=LeanRoute)
 router = APIRouter(prefix="/v1/files", tags=["files"], route_class=WalledRoute)
+
+
+class FileData(RequestBody):
+    """A small file in a JSON body; larger ones are sent as a form."""
+
+    model_config = ConfigDict(strict=True)
+
+    data: Annotated[str, Field(min_length=1, description="data:image/png;base64,…")]
+
+
+class File(BaseModel):
+    """An uploaded file."""
+
+    id: Annotated[str, Field(examples=["file_01a1fd04f4e473658f9d4827335166ca"])]
+    object: Literal["file"]
+    media_type: str
+    size_bytes: int
+    sha256: str
+    width: int | None
+    height: int | None
+    duration_seconds: float | None
+    url: str
+    created_at: datetime
+    expires_at: datetime
+
+
+class FilePage(BaseModel):
+    """A page of uploaded files."""
+
+    data: list[File]
+    next_cursor: str | None
+
+
+def upload_view(row: Found) -> dict[str, Any]:
+    """An uploaded file, as GET /v1/files/{id} answers."""
+    return {
+        "id": id_text(row.id),
+        "object": "file",
+        "media_type": row.media_type,
+        "size_bytes": row.size_bytes,
+        "sha256": row.sha256.hex(),
+        "width": row.width,
+        "height": row.height,
+        "duration_seconds": row.duration_ms / 1000 if row.duration_ms is not None else None,
+        "url": url_of(row.id),
+        "created_at": row.created_at,
+        "expires_at": row.expires_at,
+    }
+
 
 FIELD_BYTES = 4096  # of a form's other fields, which are let through and not looked at
 READ_BYTES = 256 * 1024
@@ -47,7 +98,7 @@ BODY = {
                     "properties": {"file": {"type": "string", "format": "binary"}},
                 }
             },
-            "application/json": {"schema": schemas.FileData.model_json_schema()},
+            "application/json": {"schema": FileData.model_json_schema()},
         },
     }
 }
@@ -60,7 +111,7 @@ async def _create(request: Request) -> Response:
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         async with rooms.of_form(request, who.account_id):
             return await _of_form(request, who, key)
-    body, _ = await read_body(request, schemas.FileData)
+    body, _ = await read_body(request, FileData)
     async with rooms.of_data(who.account_id, len(body.data), settings().decode_wait_seconds):
         return await _received(request, who, key, incoming.data_uri_bytes(body.data), "data")
 
@@ -107,7 +158,7 @@ def _parts(file: IO[bytes]) -> Iterator[bytes]:
 
 
 @lean_router.post(
-    "", status_code=201, response_model=schemas.File, summary="Upload a file", openapi_extra=BODY
+    "", status_code=201, response_model=File, summary="Upload a file", openapi_extra=BODY
 )  # fmt: skip
 @handled_by(_create, need="generate")
 def create_file(idempotency_key: Key = None) -> None:
@@ -116,7 +167,7 @@ def create_file(idempotency_key: Key = None) -> None:
     """
 
 
-@router.get("", response_model=schemas.FilePage, summary="List uploaded files")
+@router.get("", response_model=FilePage, summary="List uploaded files")
 def list_files(
     who: Annotated[Caller, Depends(needs("read"))],
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -137,7 +188,7 @@ def _read_cursor(text: str) -> UUID:
         raise InvalidRequest("cursor is not one that this API gave out", param="cursor") from None
 
 
-@router.get("/{file_id}", response_model=schemas.File, summary="Look at an uploaded file")
+@router.get("/{file_id}", response_model=File, summary="Look at an uploaded file")
 def get_file(file_id: str, who: Annotated[Caller, Depends(needs("read"))]) -> Response:
     """What it is, where it can be fetched, and until when it is kept."""
     with transaction() as conn:

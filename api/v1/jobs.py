@@ -22,8 +22,7 @@ from api.routes.fast_routes import LeanRoute, answer, handled_by, read_body
 from api.routes.once import MAX_KEY_CHARACTERS, key_of
 from api.routes.places import Place
 from api.routes.walls import WalledRoute
-from api.v1 import schemas
-from api.v1.views import job_view
+from api.v1.jobs_shapes import Job, JobPage, JobRequest, Status, job_view
 from common.errors import DomainError, InvalidInput, InvalidRequest, JobNotEnded, NotFound, UnknownModel
 from common.settings import settings
 from models.access import scopes
@@ -50,7 +49,7 @@ def offer_of(request: Request, model_id: str) -> Offer:
 
 async def _create(request: Request) -> Response:
     who = await permitted(request, "generate")
-    order, body = await read_body(request, schemas.JobRequest)
+    order, body = await read_body(request, JobRequest)
     key = key_of(request)
     asked = body_hash(body) if key else b""
 
@@ -66,7 +65,7 @@ async def _create(request: Request) -> Response:
     return await _ordered(request, who, key, asked, wanted)
 
 
-def webhook_of(who: Caller, order: schemas.JobRequest) -> dict[str, Any] | None:
+def webhook_of(who: Caller, order: JobRequest) -> dict[str, Any] | None:
     """The address that an order brings, checked. Raises InvalidInput."""
     if order.webhook is None:
         if order.webhook_events is not None:
@@ -120,10 +119,10 @@ def new_row(order: Order, accepted: Accepted, created_at: datetime) -> JobRow:
     )  # fmt: skip
 
 
-@lean_router.post("", status_code=201, response_model=schemas.Job, summary="Order a job")
+@lean_router.post("", status_code=201, response_model=Job, summary="Order a job")
 @handled_by(_create, need="generate")
 def create_job(
-    body: schemas.JobRequest,
+    body: JobRequest,
     idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)] = None,
 ) -> None:
     """Checks the input, reserves the credits and queues the job. With an `Idempotency-Key` the same request, sent again
@@ -141,7 +140,7 @@ async def _get(request: Request) -> Response:
     return answer(job_view(row), headers=headers)
 
 
-@lean_router.get("/{job_id}", response_model=schemas.Job, summary="Look at a job")
+@lean_router.get("/{job_id}", response_model=Job, summary="Look at a job")
 @handled_by(_get, need="read")
 def get_job(job_id: UUID) -> None:
     """The job's status, where it stands while it waits, and its results once it has succeeded."""
@@ -157,12 +156,12 @@ def read_group(ids: Sequence[UUID]) -> list[JobRow | None]:
 Reads = Grouper[UUID, JobRow | None]
 
 
-@router.get("", response_model=schemas.JobPage, summary="List jobs")
+@router.get("", response_model=JobPage, summary="List jobs")
 def list_jobs(
     who: Annotated[Caller, Depends(needs("read"))],
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
-    status: Annotated[schemas.Status | None, Query()] = None,
+    status: Annotated[Status | None, Query()] = None,
     model: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
     """Your own jobs, newest first."""
@@ -182,7 +181,7 @@ def _read_cursor(text: str) -> UUID:
         raise InvalidRequest("cursor is not one that this API gave out", param="cursor") from None
 
 
-@router.post("/{job_id}/cancel", response_model=schemas.Job, summary="Cancel a job")
+@router.post("/{job_id}/cancel", response_model=Job, summary="Cancel a job")
 def cancel_job(job_id: str, who: Annotated[Caller, Depends(needs("generate"))]) -> Response:
     """A job that has not started is canceled and refunded at once. A running one is asked to stop: `cancel_requested`
     is true until it has, and its model decides whether it is refunded.
@@ -224,7 +223,7 @@ async def _retry(request: Request) -> Response:
     return await _ordered(request, who, key, asked, wanted)
 
 
-@lean_router.post("/{job_id}/retry", status_code=201, response_model=schemas.Job, summary="Order an ended job again")
+@lean_router.post("/{job_id}/retry", status_code=201, response_model=Job, summary="Order an ended job again")
 @handled_by(_retry, need="generate")
 def retry_job(
     job_id: UUID, idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)] = None

@@ -6,14 +6,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 from psycopg import Connection
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.keyring import by, needs
 from api.routes.once import Key, asked, once
+from api.routes.shapes import Moment, RequestBody
 from api.routes.walls import WalledRoute
-from api.v1.schemas import Moment
 from common.settings import settings
 from models.access import api_keys, audit_log, minting
 from models.access.scopes import Caller, Scope
@@ -22,10 +22,8 @@ from models.db import certain, transaction
 router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=WalledRoute)
 
 
-class NewKey(BaseModel):
+class NewKey(RequestBody):
     """A key to make."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$", examples=["render farm"])
     scopes: list[Scope] = Field(list(api_keys.DEFAULT_SCOPES), min_length=1, max_length=5)
@@ -66,10 +64,8 @@ class ShownKey(BaseModel):
     made_by: UUID | None = Field(description="The key that made it, whose budget is its too.")
 
 
-class Rotation(BaseModel):
+class Rotation(RequestBody):
     """How to rotate."""
-
-    model_config = ConfigDict(extra="forbid")
 
     overlap_hours: int | None = Field(None, strict=True, ge=0, le=720, description="How long the old key still works.")
 

@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 from starlette.responses import Response
 
 from api.auth.keyring import needs
+from api.routes.shapes import RequestBody
 from api.routes.walls import WalledRoute
 from models.access.scopes import Caller
 from models.catalogue import provider_keys
@@ -18,10 +19,8 @@ router = APIRouter(tags=["provider keys"], route_class=WalledRoute)
 Name = Annotated[str, Path(description="The provider's name in the catalogue.", max_length=50)]
 
 
-class NewKey(BaseModel):
+class NewKey(RequestBody):
     """A key to keep."""
-
-    model_config = ConfigDict(extra="forbid")
 
     key: SecretStr = Field(
         min_length=8,

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query
 from psycopg import Connection
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,8 +14,8 @@ from api.auth.keyring import needs
 from api.routes.cursors import cursor_of, id_of, read_cursor
 from api.routes.fast_routes import answer
 from api.routes.once import Key, asked, once
+from api.routes.shapes import Moment, RequestBody
 from api.routes.walls import WalledRoute
-from api.v1.schemas import Moment
 from models.access.scopes import Caller
 from models.db import certain, transaction
 from models.events import deliveries, endpoints
@@ -44,20 +44,16 @@ Description = Annotated[
 ]
 
 
-class NewWebhook(BaseModel):
+class NewWebhook(RequestBody):
     """An address to tell events to."""
 
-    model_config = ConfigDict(extra="forbid")
-
     url: Url
-    events: Events = []
+    events: Events = []  # noqa: RUF012 - pydantic copies a default
     description: Description = ""
 
 
-class WebhookChange(BaseModel):
+class WebhookChange(RequestBody):
     """What to change. `enabled: true` switches a webhook on again that was switched off."""
-
-    model_config = ConfigDict(extra="forbid")
 
     url: Url | None = None
     events: Events | None = None
@@ -136,10 +132,8 @@ class DeliveryPage(BaseModel):
     next_cursor: str | None
 
 
-class Again(BaseModel):
+class Again(RequestBody):
     """Which deliveries to send again: of this time, those that did not arrive, or all."""
-
-    model_config = ConfigDict(extra="forbid")
 
     since: Moment
     until: Moment | None = None
