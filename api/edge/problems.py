@@ -23,6 +23,7 @@ from storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
+MAX_NAME_CHARACTERS = 100
 MEDIA_TYPE = "application/problem+json"
 # Refusals that somebody who tries others' keys and doors would collect: counted wherever they come from.
 FOR_WHO_ASKS = (NotAuthenticated, Forbidden, BadSignature)
@@ -102,7 +103,8 @@ def install(app: FastAPI, allowed: Callable[[str], list[str]]) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, error: RequestValidationError) -> Response:
-        return problem(request, 422, "invalid_request", *_first(error.errors()))
+        param, detail = first_of(error.errors(), skip=1)
+        return problem(request, 422, "invalid_request", detail, param=param)
 
     for kind in (psycopg.Error, UnicodeEncodeError, OverflowError, OSError, StorageError):
         app.add_exception_handler(kind, _of_a_server)
@@ -168,7 +170,12 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     return problem(request, 500, "internal_error", "an unexpected fault of ours; it was logged under the request id")
 
 
-def _first(errors: Sequence[Any]) -> tuple[str]:
-    first = errors[0] if errors else {"loc": ("body",), "msg": "is not valid"}
-    place = ".".join(str(part) for part in first["loc"] if part != "body")
-    return (f"{place or 'body'}: {first['msg']}",)
+def first_of(errors: Sequence[Any], *, skip: int = 0) -> tuple[str, str]:
+    """The field that the first of pydantic's errors is about, and what is wrong with it. `skip`: so many parts of a place
+    before the field's name (the framework says first whether it is in the query or the body). The name may be the client's
+    own, of any length.
+    """
+    first = errors[0]
+    parts = [] if first["type"] == "json_invalid" else first["loc"][skip:]  # there, what follows is a place in the text
+    place = ".".join(str(part) for part in parts)[:MAX_NAME_CHARACTERS] or "body"
+    return place, f"{place}: {first['msg']}"

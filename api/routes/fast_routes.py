@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.edge.problems import first_of
 from common.errors import InvalidInput, InvalidRequest
 from models.access.scopes import Scope
 
@@ -56,6 +57,5 @@ async def read_body(request: Request, shape: type[Shape]) -> tuple[Shape, dict[s
     try:
         return shape.model_validate(body), body
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"{place}: {first['msg']}", param=place) from None
+        place, detail = first_of(error.errors(include_url=False))
+        raise InvalidInput(detail, param=place) from None

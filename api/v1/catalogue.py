@@ -3,19 +3,19 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
+from bisect import bisect_right
 from functools import partial
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
-from sqlmodel import col, select
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.keyring import permitted
 from api.edge.pace import weigh
+from api.routes.cursors import MAX_LIMIT, Listing, Page, Wanted, name_of, number_of
 from api.routes.fast_routes import LeanRoute, answer, handled_by, read_body
 from api.routes.shapes import RequestBody
 from api.routes.walls import WalledRoute
@@ -25,7 +25,7 @@ from common.settings import settings
 from models.access.scopes import Caller
 from models.catalogue import prices
 from models.catalogue.entries import Offer, offers
-from models.catalogue.plans import Plan
+from models.catalogue.plans import Plan, page_of_plans
 from models.db import certain, session, transaction
 from models.jobs import reads
 
@@ -80,10 +80,8 @@ class Model(BaseModel):
     typical_seconds: int
 
 
-class ModelList(BaseModel):
-    """All models."""
-
-    data: list[Model]
+class ModelPage(Page[Model]):
+    """Models that can be ordered, by id."""
 
 
 class PlanView(BaseModel):
@@ -100,10 +98,8 @@ class PlanView(BaseModel):
     slots: int
 
 
-class PlanList(BaseModel):
-    """All plans, cheapest first."""
-
-    data: list[PlanView]
+class PlanPage(Page[PlanView]):
+    """Plans, in the order in which they are offered."""
 
 
 def model_view(offer: Offer) -> dict[str, Any]:
@@ -127,12 +123,26 @@ def plan_view(plan: Plan) -> dict[str, Any]:
     return plan.model_dump(exclude={"position"})
 
 
+def _plan_place_of(text: str) -> tuple[int, str]:
+    position, _, plan_id = text.partition(" ")
+    return number_of(position), name_of(plan_id)
+
+
+def _plan_place_text(place: tuple[int, str]) -> str:
+    return f"{place[0]} {place[1]}"
+
+
+MODELS = Listing("models", name_of, usual=MAX_LIMIT)
+PLANS = Listing("plans", _plan_place_of, _plan_place_text, usual=MAX_LIMIT)
+
+
 class Catalogue:
     """The current models, kept in memory."""
 
     def __init__(self) -> None:
         self._offers: dict[str, Offer] = {}
-        self.listed = _listed([])  # written once for all who ask
+        self._ids: list[str] = []  # in order
+        self._written: list[bytes] = []  # each model, once for all who ask
         self._task: asyncio.Task[None] | None = None
 
     def get(self, model_id: str) -> Offer | None:
@@ -149,7 +159,15 @@ class Catalogue:
             model_id: old if (old := self._offers.get(model_id)) and old.version == offer.version else offer
             for model_id, offer in fresh.items()
         }
-        self.listed = _listed(self._offers.values())
+        self._ids = sorted(self._offers)
+        self._written = [orjson.dumps(model_view(self._offers[model_id])) for model_id in self._ids]
+
+    def page(self, wanted: Wanted[str]) -> bytes:
+        """A page of the models, as it is answered."""
+        begin = 0 if wanted.after is None else bisect_right(self._ids, wanted.after)
+        end = begin + wanted.limit
+        following = MODELS.cursor_of(self._ids[end - 1]) if end < len(self._ids) else None
+        return b'{"data":[' + b",".join(self._written[begin:end]) + b'],"next":' + orjson.dumps(following) + b"}"
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._refresh())
@@ -169,14 +187,10 @@ class Catalogue:
                 log.warning("the catalogue could not be read again; the old one stays", exc_info=True)
 
 
-def _listed(offers: Iterable[Offer]) -> bytes:
-    return orjson.dumps({"data": [model_view(offer) for offer in offers]})
-
-
-@router.get("/models", response_model=ModelList, summary="List models")
-async def list_models(request: Request) -> Response:
-    """All models that can be ordered now, with their prices and the JSON Schema of their input."""
-    listed: bytes = request.app.state.catalogue.listed
+@router.get("/models", response_model=ModelPage, summary="List models")
+async def list_models(request: Request, wanted: Annotated[Wanted[str], Depends(MODELS.wanted)]) -> Response:
+    """Models that can be ordered now, with their prices and the JSON Schema of their input."""
+    listed: bytes = request.app.state.catalogue.page(wanted)
     weigh(request.scope, len(listed))
     return Response(listed, media_type="application/json")
 
@@ -187,12 +201,12 @@ async def get_model(model_id: str, request: Request) -> Response:
     return answer(model_view(offer_of(request, model_id)))
 
 
-@router.get("/plans", response_model=PlanList, summary="List plans")
-def list_plans() -> Response:
-    """All plans."""
+@router.get("/plans", response_model=PlanPage, summary="List plans")
+def list_plans(wanted: Annotated[Wanted[tuple[int, str]], Depends(PLANS.wanted)]) -> Response:
+    """In the order in which they are offered."""
     with session() as opened:
-        plans = opened.exec(select(Plan).order_by(col(Plan.position))).all()
-    return answer({"data": [plan_view(plan) for plan in plans]})
+        plans = page_of_plans(opened, after=wanted.after, limit=wanted.reads)
+        return answer(PLANS.page(plans, wanted, lambda plan: (plan.position, plan.id), plan_view))
 
 
 @router.get("/plans/{plan_id}", response_model=PlanView, summary="Look at a plan")

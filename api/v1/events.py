@@ -21,7 +21,7 @@ from api.edge.problems import Problem
 from api.live.frames import event_view, reset_frame, reset_view, state_frame
 from api.live.hub import ENDS, PAGE, Live
 from api.live.sse import EventStream, wants_stream
-from api.routes.cursors import id_of
+from api.routes.cursors import MAX_LIMIT, MAX_NUMBER, Cursor, Limit, Listing, Page, id_of, number_of
 from api.routes.fast_routes import LeanRoute, answer, handled_by
 from api.v1.jobs_shapes import job_view
 from common.errors import InvalidRequest, NotAuthenticated, NotFound
@@ -35,7 +35,6 @@ from models.jobs.reads import JobRow
 router = APIRouter(tags=["events"], route_class=LeanRoute)
 token_router = APIRouter(tags=["events"])
 
-MAX_NUMBER = 2**62
 NO_CONTENT = 204  # tells EventSource not to connect again
 
 
@@ -49,12 +48,11 @@ class EventView(BaseModel):
     data: dict[str, Any]
 
 
-class EventPage(BaseModel):
-    """Events, oldest first. `next_after` leads to the next page; where it equals `current` this is the last."""
+class EventPage(Page[EventView]):
+    """Events, oldest first. On the last page, the last one's number is where to go on later, as `after`."""
 
-    data: list[EventView]
-    current: int
-    next_after: int
+
+EVENTS = Listing("events", number_of, usual=MAX_LIMIT)
 
 
 class StreamToken(BaseModel):
@@ -155,16 +153,11 @@ async def _events(request: Request) -> Response:
         listener = _live(request).listen(listening.account_id, visitor=listening, after=after)
         return EventStream(_live(request), listener, first)
     who = await permitted(request, "read")
-    after = _after(request) or 0
-    limit = request.query_params.get("limit", "100")
-    if not re.fullmatch("[0-9]{1,4}", limit) or not 1 <= int(limit) <= PAGE:
-        raise InvalidRequest(f"limit must be between 1 and {PAGE}", param="limit")
-    page = await _live(request).read(who.account_id, after)
+    wanted = EVENTS.wanted_by(request)
+    page = await _live(request).read(who.account_id, (_after(request) or 0) if wanted.after is None else wanted.after)
     if page.missing:
-        return answer({"data": [reset_view(page.current)], "current": page.current, "next_after": page.current})
-    shown = page.events[: int(limit)]
-    following = shown[-1].number if shown else page.current
-    return answer({"data": [event_view(event) for event in shown], "current": page.current, "next_after": following})
+        return answer({"data": [reset_view(page.current)], "next": None})
+    return answer(EVENTS.page(page.events[: wanted.reads], wanted, lambda event: event.number, event_view))
 
 
 @router.get(
@@ -176,14 +169,15 @@ async def _events(request: Request) -> Response:
 @handled_by(_events, need="read")
 def get_events(
     after: Annotated[int | None, Query(ge=0, description="The number of the last event that you know.")] = None,
-    limit: Annotated[int, Query(ge=1, le=PAGE)] = 100,
+    limit: Limit = MAX_LIMIT,
+    cursor: Cursor = None,
     token: Annotated[str | None, Query(description="A stream token, instead of a key. Streams only.")] = None,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> None:
     """With `Accept: text/event-stream` a stream of all that happens in the account: jobs, credits, subscription. It
     resumes after `Last-Event-ID` (or `after`) without a gap or a repeat; without either it begins with the `balance`
-    and goes on from now. Otherwise the events after a number, oldest first, as JSON. Where they are not kept any more a
-    `reset` stands for them: look at everything anew, and go on from its number.
+    and goes on from now. Otherwise the events after a number (or a page's `next`), oldest first, as JSON. Where they are not
+    kept any more a `reset` stands for them: look at everything anew, and go on from its number.
     """
 
 

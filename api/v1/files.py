@@ -1,14 +1,12 @@
 """/v1/files: files of clients, as inputs of jobs. Sent as a form, streamed to disk; or small ones as a `data:` URI."""
 
-import base64
-import binascii
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from typing import IO, Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -18,6 +16,7 @@ from api.auth.keyring import needs, permitted
 from api.edge.texts import check_form
 from api.intake.receiving import in_thread, room_on_disk, without_stray
 from api.intake.rooms import Rooms
+from api.routes.cursors import Listing, Page, Wanted
 from api.routes.fast_routes import LeanRoute, answer, handled_by, read_body
 from api.routes.once import Key, asked, key_of, made_answer, once
 from api.routes.shapes import RequestBody
@@ -60,11 +59,11 @@ class File(BaseModel):
     expires_at: datetime
 
 
-class FilePage(BaseModel):
-    """A page of uploaded files."""
+class FilePage(Page[File]):
+    """Uploaded files, newest first."""
 
-    data: list[File]
-    next_cursor: str | None
+
+FILES = Listing("files", UUID)
 
 
 def upload_view(row: Found) -> dict[str, Any]:
@@ -170,22 +169,12 @@ def create_file(idempotency_key: Key = None) -> None:
 @router.get("", response_model=FilePage, summary="List uploaded files")
 def list_files(
     who: Annotated[Caller, Depends(needs("read"))],
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=100)] = None,
+    wanted: Annotated[Wanted[UUID], Depends(FILES.wanted)],
 ) -> Response:
     """Your own files that are still there, newest first."""
-    before = _read_cursor(cursor) if cursor is not None else None
     with transaction() as conn:
-        rows = uploads.page(conn, who.account_id, before=before, limit=limit + 1)
-    following = base64.urlsafe_b64encode(rows[limit - 1].id.bytes).rstrip(b"=").decode() if len(rows) > limit else None
-    return answer({"data": [upload_view(row) for row in rows[:limit]], "next_cursor": following})
-
-
-def _read_cursor(text: str) -> UUID:
-    try:
-        return UUID(bytes=base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError):
-        raise InvalidRequest("cursor is not one that this API gave out", param="cursor") from None
+        rows = uploads.page(conn, who.account_id, before=wanted.after, limit=wanted.reads)
+    return answer(FILES.page(rows, wanted, lambda row: row.id, upload_view))
 
 
 @router.get("/{file_id}", response_model=File, summary="Look at an uploaded file")

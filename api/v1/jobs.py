@@ -1,7 +1,5 @@
 """/v1/jobs: order, look at, list, cancel, order again."""
 
-import base64
-import binascii
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -17,14 +15,13 @@ from api.auth.keyring import needs, permitted
 from api.edge.grouping import Grouper
 from api.intake import inputs
 from api.live.prefer_wait import waited
-from api.routes.cursors import id_of
+from api.routes.cursors import Listing, Wanted, id_of
 from api.routes.fast_routes import LeanRoute, answer, handled_by, read_body
 from api.routes.once import MAX_KEY_CHARACTERS, key_of
 from api.routes.places import Place
 from api.routes.walls import WalledRoute
 from api.v1.jobs_shapes import Job, JobPage, JobRequest, Status, job_view
-from common.errors import DomainError, InvalidInput, InvalidRequest, JobNotEnded, NotFound, UnknownModel
-from common.settings import settings
+from common.errors import DomainError, InvalidInput, JobNotEnded, NotFound, UnknownModel
 from models.access import scopes
 from models.access.scopes import Caller
 from models.catalogue.entries import Offer
@@ -37,6 +34,8 @@ from workers.doorbell import ring
 
 lean_router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=LeanRoute)
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=WalledRoute)
+
+JOBS = Listing("jobs", UUID)
 
 
 def offer_of(request: Request, model_id: str) -> Offer:
@@ -159,26 +158,16 @@ Reads = Grouper[UUID, JobRow | None]
 @router.get("", response_model=JobPage, summary="List jobs")
 def list_jobs(
     who: Annotated[Caller, Depends(needs("read"))],
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=100)] = None,
+    wanted: Annotated[Wanted[UUID], Depends(JOBS.wanted)],
     status: Annotated[Status | None, Query()] = None,
     model: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
     """Your own jobs, newest first."""
-    before = _read_cursor(cursor) if cursor is not None else None
-    limit = min(limit, settings().page_size_max)
     with transaction() as conn:
-        rows = reads.list_jobs(conn, who.account_id, before=before, status=status, model_id=model, limit=limit + 1)
-    page = rows[:limit]
-    following = base64.urlsafe_b64encode(page[-1].id.bytes).rstrip(b"=").decode() if len(rows) > limit else None
-    return answer({"data": [job_view(row) for row in page], "next_cursor": following})
-
-
-def _read_cursor(text: str) -> UUID:
-    try:
-        return UUID(bytes=base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError):
-        raise InvalidRequest("cursor is not one that this API gave out", param="cursor") from None
+        rows = reads.list_jobs(
+            conn, who.account_id, before=wanted.after, status=status, model_id=model, limit=wanted.reads
+        )
+    return answer(JOBS.page(rows, wanted, lambda row: row.id, job_view))
 
 
 @router.post("/{job_id}/cancel", response_model=Job, summary="Cancel a job")

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.routes.cursors import Page
 from api.routes.shapes import RequestBody
 from common.links import url_of
 from models.events.endpoints import JOB_EVENTS
@@ -99,11 +100,8 @@ class Job(BaseModel):
     ended_at: datetime | None
 
 
-class JobPage(BaseModel):
-    """Jobs, newest first. `next_cursor` leads to the next page; null: this is the last."""
-
-    data: list[Job]
-    next_cursor: str | None
+class JobPage(Page[Job]):
+    """Jobs, newest first."""
 
 
 def status_of(row: JobRow) -> str:

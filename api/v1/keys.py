@@ -4,13 +4,15 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from psycopg import Connection
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.keyring import by, needs
+from api.routes.cursors import Listing, Page, Wanted
+from api.routes.fast_routes import answer
 from api.routes.once import Key, asked, once
 from api.routes.shapes import Moment, RequestBody
 from api.routes.walls import WalledRoute
@@ -70,17 +72,30 @@ class Rotation(RequestBody):
     overlap_hours: int | None = Field(None, strict=True, ge=0, le=720, description="How long the old key still works.")
 
 
-@router.get("", summary="List keys")
+class KeyPage(Page[ShownKey]):
+    """Keys: all that are not revoked before those that are, newest first."""
+
+
+def _place_of(text: str) -> tuple[bool, UUID]:
+    revoked, _, id_ = text.partition(" ")
+    return revoked == "revoked", UUID(id_)
+
+
+def _place_text(place: tuple[bool, UUID]) -> str:
+    return f"{'revoked' if place[0] else 'living'} {place[1]}"
+
+
+KEYS = Listing("keys", _place_of, _place_text)
+
+
+@router.get("", response_model=KeyPage, summary="List keys")
 def list_keys(
-    who: Annotated[Caller, Depends(needs("read"))],
-    revoked_before: Annotated[
-        UUID | None, Query(description="Only revoked keys, from the one before this: the next page.")
-    ] = None,
-) -> list[ShownKey]:
-    """Newest first: all that are not revoked, and the newest 1,000 of the revoked ones."""
+    who: Annotated[Caller, Depends(needs("read"))], wanted: Annotated[Wanted[tuple[bool, UUID]], Depends(KEYS.wanted)]
+) -> Response:
+    """All that are not revoked before those that are, newest first: none that works is behind many that do not."""
     with transaction() as conn:
-        found = api_keys.listed(conn, who.account_id, revoked_before=revoked_before)
-    return [ShownKey(**each._asdict()) for each in found]
+        rows = api_keys.listed(conn, who.account_id, after=wanted.after, limit=wanted.reads)
+    return answer(KEYS.page(rows, wanted, lambda row: (row.revoked_at is not None, row.id), lambda row: row._asdict()))
 
 
 @router.post("", status_code=201, response_model=MadeKey, summary="Make a key")

@@ -1,10 +1,11 @@
 """Plans: what an account gets each period and what its credits cost."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from psycopg import Connection
-from sqlalchemy import BigInteger, CheckConstraint, Integer, SmallInteger, Text
-from sqlmodel import Field, SQLModel
+from sqlalchemy import BigInteger, CheckConstraint, Integer, SmallInteger, Text, tuple_
+from sqlmodel import Field, Session, SQLModel, col, select
 
 from models.columns import in_list
 
@@ -45,6 +46,14 @@ STANDARD_PLANS = (
     Plan(id="studio", name="Studio", position=4, credits=500, granted="monthly", price_cents=6000, credit_price_usd_micros=120_000, markup_bp=7000, storage_quota_bytes=100 * GB, slots=10),
     Plan(id="enterprise", name="Enterprise", position=5, credits=2000, granted="monthly", price_cents=None, credit_price_usd_micros=58_000, markup_bp=7000, storage_quota_bytes=500 * GB, slots=20),
 )  # fmt: skip
+
+
+def page_of_plans(session: Session, *, after: tuple[int, str] | None, limit: int) -> Sequence[Plan]:
+    """Plans in the order in which they are offered, from the one after `after` (its position and id)."""
+    wanted = select(Plan).order_by(col(Plan.position), col(Plan.id)).limit(limit)
+    if after is not None:
+        wanted = wanted.where(tuple_(col(Plan.position), col(Plan.id)) > after)
+    return session.exec(wanted).all()
 
 
 def apply_standard(conn: Connection[Any]) -> int:

@@ -95,10 +95,12 @@ def credential(provider: str, account_id: UUID, *, own: bool) -> str:
     return f"{provider}@{account_id}" if own else provider
 
 
-def shown(conn: Connection[Any], account_id: UUID) -> list[Shown]:
-    """The account's keys, without their secrets."""
+def shown(conn: Connection[Any], account_id: UUID, *, after: str | None = None, limit: int = 100) -> list[Shown]:
+    """The account's keys, without their secrets, by the provider's name, from the one after `after`."""
     rows = conn.execute(
-        "select provider, hint, created_at from provider_keys where account_id = %s order by provider", [account_id]
+        """select provider, hint, created_at from provider_keys
+            where account_id = %s and (%s::text is null or provider > %s) order by provider limit %s""",
+        [account_id, after, after, limit],
     ).fetchall()
     return [Shown(*row) for row in rows]
 

@@ -84,7 +84,7 @@ def test_a_file_is_taken_shown_listed_fetched_and_deleted(http, head, who) -> No
     assert (made["width"], made["height"], made["duration_seconds"]) == (30, 20, None)
     assert http.get(f"/v1/files/{made['id']}", headers=head).json() == made
     assert http.get(f"/v1/files/{id_of(made['id'])}", headers=head).json() == made
-    assert http.get("/v1/files", headers=head).json() == {"data": [made], "next_cursor": None}
+    assert http.get("/v1/files", headers=head).json() == {"data": [made], "next": None}
     path = made["url"].partition("/files/")[2]
     fetched = http.get(f"/files/{path}")
     assert (fetched.content, fetched.headers["content-type"]) == (data, "image/png")
@@ -259,10 +259,10 @@ def test_the_openapi_document_says_how_a_file_is_sent(http) -> None:
 def test_pages_of_files(http, head) -> None:
     made = [sent(http, head, picture(size=(10 + n, 10))).json()["id"] for n in range(3)]
     first = http.get("/v1/files?limit=2", headers=head).json()
-    second = http.get(f"/v1/files?limit=2&cursor={first['next_cursor']}", headers=head).json()
+    second = http.get(f"/v1/files?limit=2&cursor={first['next']}", headers=head).json()
     assert [each["id"] for each in first["data"] + second["data"]] == made[::-1]
-    assert second["next_cursor"] is None
-    assert http.get("/v1/files?cursor=x", headers=head).status_code == 400
+    assert second["next"] is None
+    assert http.get("/v1/files?cursor=x", headers=head).status_code == 422
 
 
 # As inputs of jobs
