@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Path, Query
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
@@ -119,6 +119,9 @@ class Listing(Generic[Place]):
         return {"data": [view(row) for row in shown], "next": following}
 
 
+PathId = Annotated[str, Path(json_schema_extra={"format": "uuid"})]
+
+
 def number_of(text: str) -> int:
     """Raises ValueError for what is no number that the database could have given out."""
     if not re.fullmatch("[0-9]{1,19}", text) or int(text) > MAX_NUMBER:
@@ -147,7 +150,9 @@ def moment_and_id_text(place: tuple[datetime, UUID]) -> str:
 
 
 def id_of(text: str, what: str) -> UUID:
-    """An id out of a path. Raises NotFound for a text that is none: to a client both are nothing here."""
+    """An id out of a path, which is a `PathId` and checked here: to a client that has no such thing, a text that is no id is
+    nothing either. Raises NotFound.
+    """
     try:
         return UUID(text)
     except ValueError:

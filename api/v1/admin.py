@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.keyring import by, needs
-from api.routes.cursors import Listing, Page, Wanted, number_of
+from api.routes.cursors import Listing, Page, PathId, Wanted, id_of, number_of
 from api.routes.fast_routes import answer
 from api.routes.once import Key, asked, once
 from api.routes.shapes import RequestBody
@@ -108,12 +108,13 @@ def list_users(
 
 @router.patch("/users/{user_id}", summary="Change a user's role")
 def change_role(
-    user_id: UUID, body: RoleChange, request: Request, who: Annotated[Caller, Depends(needs("admin"))]
+    user_id: PathId, body: RoleChange, request: Request, who: Annotated[Caller, Depends(needs("admin"))]
 ) -> ShownUser:
     """Takes effect everywhere within five seconds."""
+    wanted = id_of(user_id, "user")
     with certain() as conn:
-        accounts.change_role(conn, by(who, request), user_id, body.role)
-        user = accounts.user(conn, user_id)
+        accounts.change_role(conn, by(who, request), wanted, body.role)
+        user = accounts.user(conn, wanted)
     return ShownUser(**user._asdict())
 
 

@@ -21,7 +21,7 @@ from api.edge.problems import Problem
 from api.live.frames import event_view, reset_frame, reset_view, state_frame
 from api.live.hub import ENDS, PAGE, Live
 from api.live.sse import EventStream, wants_stream
-from api.routes.cursors import MAX_LIMIT, MAX_NUMBER, Cursor, Limit, Listing, Page, id_of, number_of
+from api.routes.cursors import MAX_LIMIT, MAX_NUMBER, Cursor, Limit, Listing, Page, PathId, id_of, number_of
 from api.routes.fast_routes import LeanRoute, answer, handled_by
 from api.v1.jobs_shapes import job_view
 from common.errors import InvalidRequest, NotAuthenticated, NotFound
@@ -233,7 +233,7 @@ async def _knows_the_end(live: Live, row: JobRow, after: int) -> bool | None:
 )
 @handled_by(_job_events, need="read")
 def get_job_events(
-    job_id: UUID,
+    job_id: PathId,
     after: Annotated[int | None, Query(ge=0)] = None,
     token: Annotated[str | None, Query(description="A stream token, instead of a key.")] = None,
     last_event_id: Annotated[str | None, Header()] = None,

@@ -21,7 +21,7 @@ from api.routes.fast_routes import LeanRoute, answer, handled_by, read_body
 from api.routes.once import Key, asked, key_of, made_answer, once
 from api.routes.shapes import RequestBody
 from api.routes.walls import Wall, WalledRoute
-from common.errors import InvalidRequest, NotFound
+from common.errors import InvalidInput, InvalidRequest, NotFound
 from common.links import url_of
 from common.settings import settings
 from models.access.scopes import Caller
@@ -83,7 +83,7 @@ def upload_view(row: Found) -> dict[str, Any]:
     }
 
 
-FIELD_BYTES = 4096  # of a form's other fields, which are let through and not looked at
+FIELD_BYTES = 4096  # of a form's other fields, which are refused by their names
 READ_BYTES = 256 * 1024
 LOCATION = "/v1/files/{id}"
 BODY = {
@@ -93,6 +93,7 @@ BODY = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
+                    "additionalProperties": False,
                     "required": ["file"],
                     "properties": {"file": {"type": "string", "format": "binary"}},
                 }
@@ -119,6 +120,9 @@ async def _of_form(request: Request, who: Caller, key: str | None) -> Response:
     with room_on_disk():  # more than a mebibyte of a form goes to disk as well, in files without a name
         async with request.form(max_files=1, max_fields=8, max_part_size=FIELD_BYTES) as form:
             check_form(form)
+            unknown = next((name for name in form if name != "file"), None)
+            if unknown is not None:
+                raise InvalidInput(f"{unknown[:100]}: a form has no other field than `file`", param=unknown[:100])
             part = form.get("file")
             if not isinstance(part, UploadFile):
                 raise InvalidRequest("the form has no file in its field `file`", param="file")

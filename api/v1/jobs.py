@@ -15,7 +15,7 @@ from api.auth.keyring import needs, permitted
 from api.edge.grouping import Grouper
 from api.intake import inputs
 from api.live.prefer_wait import waited
-from api.routes.cursors import Listing, Wanted, id_of
+from api.routes.cursors import Listing, PathId, Wanted, id_of
 from api.routes.fast_routes import LeanRoute, answer, handled_by, read_body
 from api.routes.once import MAX_KEY_CHARACTERS, key_of
 from api.routes.places import Place
@@ -141,7 +141,7 @@ async def _get(request: Request) -> Response:
 
 @lean_router.get("/{job_id}", response_model=Job, summary="Look at a job")
 @handled_by(_get, need="read")
-def get_job(job_id: UUID) -> None:
+def get_job(job_id: PathId) -> None:
     """The job's status, where it stands while it waits, and its results once it has succeeded."""
 
 
@@ -171,7 +171,7 @@ def list_jobs(
 
 
 @router.post("/{job_id}/cancel", response_model=Job, summary="Cancel a job")
-def cancel_job(job_id: str, who: Annotated[Caller, Depends(needs("generate"))]) -> Response:
+def cancel_job(job_id: PathId, who: Annotated[Caller, Depends(needs("generate"))]) -> Response:
     """A job that has not started is canceled and refunded at once. A running one is asked to stop: `cancel_requested`
     is true until it has, and its model decides whether it is refunded.
     """
@@ -215,7 +215,7 @@ async def _retry(request: Request) -> Response:
 @lean_router.post("/{job_id}/retry", status_code=201, response_model=Job, summary="Order an ended job again")
 @handled_by(_retry, need="generate")
 def retry_job(
-    job_id: UUID, idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)] = None
+    job_id: PathId, idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)] = None
 ) -> None:
     """A new job with the same input, at today's price; `retry_of` names the old one, which stays as it ended. With an
     `Idempotency-Key` it is ordered once, as with `POST /v1/jobs`.

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.keyring import by, needs
-from api.routes.cursors import Listing, Page, Wanted
+from api.routes.cursors import Listing, Page, PathId, Wanted, id_of
 from api.routes.fast_routes import answer
 from api.routes.once import Key, asked, once
 from api.routes.shapes import Moment, RequestBody
@@ -116,26 +116,28 @@ def make_key(
 
 @router.post("/{key_id}/rotate", status_code=201, response_model=MadeKey, summary="Rotate a key")
 def rotate_key(
-    key_id: UUID, body: Rotation, request: Request, who: Annotated[Caller, Depends(needs("write"))],
+    key_id: PathId, body: Rotation, request: Request, who: Annotated[Caller, Depends(needs("write"))],
     idempotency_key: Key = None,
 ) -> Response:  # fmt: skip
     """A new key that may do the same, with the same budget and end; the old one works for `overlap_hours` more. For the
     key itself, and for who could have made it.
     """
+    wanted = id_of(key_id, "key")
     hours = settings().key_rotation_hours if body.overlap_hours is None else body.overlap_hours
 
     def rotate(conn: Connection[Any]) -> dict[str, Any]:
-        new_id, secret = minting.rotate(conn, who, key_id, hours)
-        audit_log.record(conn, by(who, request), "key.rotate", str(key_id), new=str(new_id), overlap_hours=hours)
+        new_id, secret = minting.rotate(conn, who, wanted, hours)
+        audit_log.record(conn, by(who, request), "key.rotate", str(wanted), new=str(new_id), overlap_hours=hours)
         return {"id": new_id, "secret": secret}
 
     return once(who, idempotency_key, asked(request, body, by=who), rotate, status=201)
 
 
 @router.delete("/{key_id}", status_code=204, summary="Revoke a key")
-def revoke_key(key_id: UUID, request: Request, who: Annotated[Caller, Depends(needs("delete"))]) -> Response:
+def revoke_key(key_id: PathId, request: Request, who: Annotated[Caller, Depends(needs("delete"))]) -> Response:
     """It and what it has made are refused everywhere within five seconds. Revoking it again changes nothing."""
+    wanted = id_of(key_id, "key")
     with certain() as conn:
-        api_keys.revoke(conn, key_id, account_id=who.account_id)
-        audit_log.record(conn, by(who, request), "key.revoke", str(key_id))
+        api_keys.revoke(conn, wanted, account_id=who.account_id)
+        audit_log.record(conn, by(who, request), "key.revoke", str(wanted))
     return Response(status_code=204)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.auth.keyring import needs
-from api.routes.cursors import Listing, Page, Wanted, id_of
+from api.routes.cursors import Listing, Page, PathId, Wanted, id_of
 from api.routes.fast_routes import answer
 from api.routes.walls import WalledRoute
 from models.access.scopes import Caller
@@ -80,7 +80,7 @@ def read_all(who: Writer) -> Response:
 
 
 @router.post("/{notification_id}/read", status_code=204, summary="Mark one as read")
-def read(who: Writer, notification_id: str) -> Response:
+def read(who: Writer, notification_id: PathId) -> Response:
     """Again is fine."""
     with certain() as conn:
         notifications.read(conn, who.account_id, id_of(notification_id, "notification"))

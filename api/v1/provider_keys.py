@@ -18,7 +18,7 @@ from models.db import certain, transaction
 
 router = APIRouter(tags=["provider keys"], route_class=WalledRoute)
 
-Name = Annotated[str, Path(description="The provider's name in the catalogue.", max_length=50)]
+Name = Annotated[str, Path(description="The provider's name in the catalogue.")]
 
 
 class NewKey(RequestBody):

@@ -48,7 +48,7 @@ def save(conn: Connection[Any], account_id: UUID, provider: str, secret: SecretS
             f"key must be 8 to {MAX_CHARACTERS} printable characters; it has {len(value)}", param="key", size=len(value)
         )
     if conn.execute("select 1 from providers where name = %s", [provider]).fetchone() is None:
-        raise NotFound(f"there is no provider {provider!r}", param="provider")
+        raise NotFound(f"there is no provider {provider[:50]!r}", param="provider")
     holders.find_current_role(conn, account_id)
     conn.execute(
         """insert into provider_keys (account_id, provider, secret, hint) values (%s, %s, %s, %s)
@@ -110,4 +110,4 @@ def remove(conn: Connection[Any], account_id: UUID, provider: str) -> None:
     if not conn.execute(
         "delete from provider_keys where account_id = %s and provider = %s", [account_id, provider]
     ).rowcount:
-        raise NotFound(f"there is no key of yours at {provider!r}", param="provider")
+        raise NotFound(f"there is no key of yours at {provider[:50]!r}", param="provider")

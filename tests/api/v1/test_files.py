@@ -138,7 +138,11 @@ def test_a_body_that_holds_no_data_uri_is_refused(http, head, body: object, stat
 
 
 def test_a_form_without_a_file_or_with_two_is_refused(http, head) -> None:
-    assert http.post("/v1/files", files={"photo": ("a.png", picture())}, headers=head).json()["param"] == "file"
+    elsewhere = http.post("/v1/files", files={"photo": ("a.png", picture())}, headers=head)
+    assert (elsewhere.status_code, elsewhere.json()["param"]) == (422, "photo")
+    text = {**head, "content-type": "multipart/form-data; boundary=x"}
+    no_file = b'--x\r\ncontent-disposition: form-data; name="file"\r\n\r\ntext\r\n--x--\r\n'
+    assert http.post("/v1/files", content=no_file, headers=text).json()["param"] == "file"
     two = [("file", ("a.png", picture())), ("file", ("b.png", picture()))]
     assert http.post("/v1/files", files=two, headers=head).status_code == 400
     broken = {**head, "content-type": "multipart/form-data; boundary=x"}
