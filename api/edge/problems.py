@@ -3,7 +3,7 @@
 import errno
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -89,14 +89,18 @@ def of_domain(request: Request, error: DomainError) -> Response:
     )  # fmt: skip
 
 
-def install(app: FastAPI, allowed: Callable[[str], list[str]]) -> None:
-    """Make every error of the app take this shape. `allowed` says which methods a path has."""
+def install(
+    app: FastAPI, *, allowed: Callable[[str], list[str]], failed: Callable[[Request], Awaitable[object]]
+) -> None:
+    """Make every error of the app take this shape. `allowed` says which methods a path has; `failed` counts what somebody
+    who tries keys and doors would collect, and raises RateLimited.
+    """
 
     @app.exception_handler(DomainError)
     async def _domain(request: Request, error: DomainError) -> Response:
         if isinstance(error, FOR_WHO_ASKS):
             try:
-                await request.app.state.rates.failed(request)
+                await failed(request)
             except RateLimited as too_many:
                 return of_domain(request, too_many)
         return of_domain(request, error)

@@ -1,10 +1,12 @@
-"""Routes without FastAPI's machinery in their way: documented like any other, handled by a plain async function.
+"""Routes without FastAPI's machinery in their way: documented like any other, and their endpoint is a plain async function of
+the request.
 
 The framework's own dependency solving and validation cost as much as a whole grouped submit (research/performance.md,
 section 1d), so the hot routes read, check and answer by themselves.
 """
 
 from collections.abc import Callable, Coroutine
+from inspect import Parameter, Signature
 from typing import Any, TypeVar
 
 import orjson
@@ -21,19 +23,27 @@ Shape = TypeVar("Shape", bound=BaseModel)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-class LeanRoute(APIRoute):
-    """A route whose endpoint's signature is its documentation and whose `lean` function is its code."""
+class FastRoute(APIRoute):
+    """A route whose endpoint is handed the request as it came. What it takes is said by `fast`, for the document alone."""
 
     def get_route_handler(self) -> Handler:
-        lean: Handler = self.endpoint.lean  # type: ignore[attr-defined]  # set by `handled_by`
-        return lean
+        handler: Handler = self.endpoint
+        return handler
 
 
-def handled_by(handler: Handler, *, need: Scope) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Say which function really answers a documented endpoint, and which scope it asks for (with `auth.permitted`)."""
+def fast(*, need: Scope, **takes: Any) -> Callable[[Handler], Handler]:
+    """Document an endpoint of a `FastRoute`: which scope it asks for (with `permitted`), and what it reads of the request by
+    itself, as name = annotation or name = (annotation, default).
+    """
 
-    def mark(endpoint: Callable[..., Any]) -> Callable[..., Any]:
-        endpoint.lean = handler  # type: ignore[attr-defined]
+    def mark(endpoint: Handler) -> Handler:
+        parameters = [
+            Parameter(name, Parameter.KEYWORD_ONLY, annotation=each[0], default=each[1])
+            if isinstance(each, tuple)
+            else Parameter(name, Parameter.KEYWORD_ONLY, annotation=each)
+            for name, each in takes.items()
+        ]
+        endpoint.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # what the framework documents
         endpoint.need = need  # type: ignore[attr-defined]
         return endpoint
 

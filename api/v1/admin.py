@@ -9,12 +9,13 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.keyring import by, needs
+from api.auth.keyring import by
+from api.routes.callers import needs
 from api.routes.cursors import Listing, Page, PathId, Wanted, id_of, number_of
 from api.routes.fast_routes import answer
 from api.routes.once import Key, asked, once
 from api.routes.shapes import RequestBody
-from api.routes.walls import AdminRoute
+from api.routes.walled import AdminRoute
 from models.access import audit_log
 from models.access.scopes import Caller, Role
 from models.accounts import accounts

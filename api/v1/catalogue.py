@@ -1,9 +1,5 @@
 """What can be ordered and what it costs: models, plans, quotes. The catalogue is read again every few seconds."""
 
-import asyncio
-import contextlib
-import logging
-from bisect import bisect_right
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -13,25 +9,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.keyring import permitted
 from api.edge.pace import weigh
+from api.routes.callers import permitted
 from api.routes.cursors import MAX_LIMIT, Listing, Page, Wanted, name_of, number_of
-from api.routes.fast_routes import LeanRoute, answer, handled_by, read_body
+from api.routes.fast_routes import FastRoute, answer, fast, read_body
 from api.routes.shapes import RequestBody
-from api.routes.walls import WalledRoute
-from api.v1.jobs import offer_of
+from api.routes.walled import WalledRoute
+from api.services import services
 from common.errors import NotFound
-from common.settings import settings
 from models.access.scopes import Caller
 from models.catalogue import prices
-from models.catalogue.entries import Offer, offers
+from models.catalogue.entries import Offer
 from models.catalogue.plans import Plan, page_of_plans
-from models.db import certain, session, transaction
+from models.db import certain, session
 from models.jobs import reads
 
-log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=WalledRoute)
-lean_router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=LeanRoute)
+fast_router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=FastRoute)
 
 
 class QuoteRequest(RequestBody):
@@ -136,61 +130,17 @@ MODELS = Listing("models", name_of, usual=MAX_LIMIT)
 PLANS = Listing("plans", _plan_place_of, _plan_place_text, usual=MAX_LIMIT)
 
 
-class Catalogue:
-    """The current models, kept in memory."""
-
-    def __init__(self) -> None:
-        self._offers: dict[str, Offer] = {}
-        self._ids: list[str] = []  # in order
-        self._written: list[bytes] = []  # each model, once for all who ask
-        self._task: asyncio.Task[None] | None = None
-
-    def get(self, model_id: str) -> Offer | None:
-        return self._offers.get(model_id)
-
-    def all(self) -> list[Offer]:
-        return list(self._offers.values())
-
-    def load(self) -> None:
-        """Read the models from the database; those that have not changed keep their compiled schemas."""
-        with transaction() as conn:
-            fresh = offers(conn)
-        self._offers = {
-            model_id: old if (old := self._offers.get(model_id)) and old.version == offer.version else offer
-            for model_id, offer in fresh.items()
-        }
-        self._ids = sorted(self._offers)
-        self._written = [orjson.dumps(model_view(self._offers[model_id])) for model_id in self._ids]
-
-    def page(self, wanted: Wanted[str]) -> bytes:
-        """A page of the models, as it is answered."""
-        begin = 0 if wanted.after is None else bisect_right(self._ids, wanted.after)
-        end = begin + wanted.limit
-        following = MODELS.cursor_of(self._ids[end - 1]) if end < len(self._ids) else None
-        return b'{"data":[' + b",".join(self._written[begin:end]) + b'],"next":' + orjson.dumps(following) + b"}"
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._refresh())
-
-    async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _refresh(self) -> None:
-        while True:
-            await asyncio.sleep(settings().catalogue_refresh_seconds)
-            try:
-                await asyncio.to_thread(self.load)
-            except Exception:
-                log.warning("the catalogue could not be read again; the old one stays", exc_info=True)
+def written(offer: Offer) -> bytes:
+    """A model as it is listed."""
+    return orjson.dumps(model_view(offer))
 
 
 @router.get("/models", response_model=ModelPage, summary="List models")
 async def list_models(request: Request, wanted: Annotated[Wanted[str], Depends(MODELS.wanted)]) -> Response:
     """Models that can be ordered now, with their prices and the JSON Schema of their input."""
-    listed: bytes = request.app.state.catalogue.page(wanted)
+    page, last = services(request.app).catalogue.page(wanted.after, wanted.limit)
+    following = MODELS.cursor_of(last) if last is not None else None
+    listed = b'{"data":[' + b",".join(page) + b'],"next":' + orjson.dumps(following) + b"}"
     weigh(request.scope, len(listed))
     return Response(listed, media_type="application/json")
 
@@ -198,7 +148,7 @@ async def list_models(request: Request, wanted: Annotated[Wanted[str], Depends(M
 @router.get("/models/{model_id:path}", response_model=Model, summary="Look at a model")
 async def get_model(model_id: str, request: Request) -> Response:
     """One model."""
-    return answer(model_view(offer_of(request, model_id)))
+    return answer(model_view(services(request.app).catalogue.named(model_id)))
 
 
 @router.get("/plans", response_model=PlanPage, summary="List plans")
@@ -219,12 +169,15 @@ def get_plan(plan_id: str) -> Response:
     return answer(plan_view(plan))
 
 
-async def _quote(request: Request) -> Response:
-    who = await permitted(request, "read")
+@fast_router.post("/quotes", response_model=Quote, summary="Ask what a job would cost")
+@fast(need="read", body=QuoteRequest)
+async def create_quote(request: Request) -> Response:
+    """The credits that ordering this would reserve, on your plan. Nothing is ordered."""
+    who, here = await permitted(request, "read"), services(request.app)
     wanted, _ = await read_body(request, QuoteRequest)
-    offer = offer_of(request, wanted.model)
+    offer = here.catalogue.named(wanted.model)
     values = offer.checked(wanted.input)
-    return answer(await request.app.state.places.ordinary.run(partial(_price, who, offer, values)))
+    return answer(await here.places.ordinary.run(partial(_price, who, offer, values)))
 
 
 def _price(who: Caller, offer: Offer, values: dict[str, object]) -> dict[str, object]:
@@ -238,9 +191,3 @@ def _price(who: Caller, offer: Offer, values: dict[str, object]) -> dict[str, ob
         "model": offer.entry.id, "credits": price.credits, "unit": rule.unit, "quantity": price.quantity_milli / 1000,
         "available": balance.available, "enough": balance.available >= price.credits,
     }  # fmt: skip
-
-
-@lean_router.post("/quotes", response_model=Quote, summary="Ask what a job would cost")
-@handled_by(_quote, need="read")
-def create_quote(body: QuoteRequest) -> None:
-    """The credits that ordering this would reserve, on your plan. Nothing is ordered."""

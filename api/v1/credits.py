@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.auth.keyring import needs
+from api.routes.callers import needs
 from api.routes.cursors import Listing, Page, Wanted, moment_and_id_of, number_of
 from api.routes.fast_routes import answer
-from api.routes.walls import WalledRoute
+from api.routes.walled import WalledRoute
 from models.access.scopes import Caller
 from models.db import certain, transaction
 from models.jobs import reads

@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import re
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -15,24 +14,24 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.keyring import needs, permitted, visitor_of
+from api.auth.keyring import visitor_of
 from api.edge.pace import know
 from api.edge.problems import Problem
 from api.live.frames import event_view, reset_frame, reset_view, state_frame
 from api.live.hub import ENDS, PAGE, Live
 from api.live.sse import EventStream, wants_stream
+from api.routes.callers import needs, permitted
 from api.routes.cursors import MAX_LIMIT, MAX_NUMBER, Cursor, Limit, Listing, Page, PathId, id_of, number_of
-from api.routes.fast_routes import LeanRoute, answer, handled_by
+from api.routes.fast_routes import FastRoute, answer, fast
+from api.services import services
 from api.v1.jobs_shapes import job_view
 from common.errors import InvalidRequest, NotAuthenticated, NotFound
 from common.settings import settings
 from models.access.scopes import ROLES, Caller
-from models.db import transaction
 from models.identity.people import Visitor
-from models.jobs import reads
 from models.jobs.reads import JobRow
 
-router = APIRouter(tags=["events"], route_class=LeanRoute)
+router = APIRouter(tags=["events"], route_class=FastRoute)
 token_router = APIRouter(tags=["events"])
 
 NO_CONTENT = 204  # tells EventSource not to connect again
@@ -106,7 +105,7 @@ async def listener_of(request: Request) -> Visitor:
         know(request.scope)
     else:
         visitor = visitor_of(await permitted(request, "read"))
-    await _live(request).let_in(visitor)
+    await services(request.app).live.let_in(visitor)
     return visitor
 
 
@@ -136,61 +135,74 @@ def _after(request: Request) -> int | None:
     return None
 
 
-def _live(request: Request) -> Live:
-    live: Live = request.app.state.live
-    return live
-
-
-async def _events(request: Request) -> Response:
-    if wants_stream(request):
-        listening = await listener_of(request)
-        after = _after(request)
-        first = b""
-        if after is None:
-            with_balance = await request.app.state.balances.ask(listening.account_id)
-            after = with_balance.pop("event_number")
-            first = state_frame("balance", with_balance, after)
-        listener = _live(request).listen(listening.account_id, visitor=listening, after=after)
-        return EventStream(_live(request), listener, first)
-    who = await permitted(request, "read")
-    wanted = EVENTS.wanted_by(request)
-    page = await _live(request).read(who.account_id, (_after(request) or 0) if wanted.after is None else wanted.after)
-    if page.missing:
-        return answer({"data": [reset_view(page.current)], "next": None})
-    return answer(EVENTS.page(page.events[: wanted.reads], wanted, lambda event: event.number, event_view))
-
-
 @router.get(
     "/v1/events",
     response_model=EventPage,
     summary="Hear what happens",
     responses={429: {"model": Problem, "description": "Too many streams are open."}},
 )
-@handled_by(_events, need="read")
-def get_events(
-    after: Annotated[int | None, Query(ge=0, description="The number of the last event that you know.")] = None,
-    limit: Limit = MAX_LIMIT,
-    cursor: Cursor = None,
-    token: Annotated[str | None, Query(description="A stream token, instead of a key. Streams only.")] = None,
-    last_event_id: Annotated[str | None, Header()] = None,
-) -> None:
+@fast(
+    need="read",
+    after=(Annotated[int | None, Query(ge=0, description="The number of the last event that you know.")], None),
+    limit=(Limit, MAX_LIMIT),
+    cursor=(Cursor, None),
+    token=(Annotated[str | None, Query(description="A stream token, instead of a key. Streams only.")], None),
+    last_event_id=(Annotated[str | None, Header()], None),
+)
+async def get_events(request: Request) -> Response:
     """With `Accept: text/event-stream` a stream of all that happens in the account: jobs, credits, subscription. It
     resumes after `Last-Event-ID` (or `after`) without a gap or a repeat; without either it begins with the `balance`
     and goes on from now. Otherwise the events after a number (or a page's `next`), oldest first, as JSON. Where they are not
     kept any more a `reset` stands for them: look at everything anew, and go on from its number.
     """
+    if wants_stream(request):
+        listening = await listener_of(request)
+        after = _after(request)
+        first = b""
+        if after is None:
+            with_balance = await services(request.app).balances.ask(listening.account_id)
+            after = with_balance.pop("event_number")
+            first = state_frame("balance", with_balance, after)
+        listener = services(request.app).live.listen(listening.account_id, visitor=listening, after=after)
+        return EventStream(services(request.app).live, listener, first)
+    who = await permitted(request, "read")
+    wanted = EVENTS.wanted_by(request)
+    page = await services(request.app).live.read(
+        who.account_id, (_after(request) or 0) if wanted.after is None else wanted.after
+    )
+    if page.missing:
+        return answer({"data": [reset_view(page.current)], "next": None})
+    return answer(EVENTS.page(page.events[: wanted.reads], wanted, lambda event: event.number, event_view))
 
 
-async def _job_events(request: Request) -> Response:
+@router.get(
+    "/v1/jobs/{job_id}/events",
+    response_class=Response,
+    summary="Follow a job",
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "The job, then its events until it has ended."},
+        204: {"description": "The job has ended and you have its last event."},
+        429: {"model": Problem, "description": "Too many streams are open."},
+    },
+)
+@fast(
+    need="read",
+    job_id=PathId,
+    after=(Annotated[int | None, Query(ge=0)], None),
+    token=(Annotated[str | None, Query(description="A stream token, instead of a key.")], None),
+    last_event_id=(Annotated[str | None, Header()], None),
+)
+async def get_job_events(request: Request) -> Response:
+    """Server-sent events: the job as it stands, then what happens to it; the stream ends with the job."""
     who = await listener_of(request)
     job_id = id_of(request.path_params["job_id"], "job")
     after = _after(request)
-    row: JobRow | None = await request.app.state.reads.ask(job_id)
+    row = await services(request.app).jobs.ask(job_id)
     if row is None or row.account_id != who.account_id:
         raise NotFound(f"no job {job_id}", param="id")
     first = b""
     if after is not None and row.ended:
-        known = await _knows_the_end(_live(request), row, after)
+        known = await _knows_the_end(services(request.app).live, row, after)
         if known:
             return Response(status_code=NO_CONTENT)
         if known is None:  # the end may be among what is not kept: nothing that follows would tell it
@@ -198,7 +210,7 @@ async def _job_events(request: Request) -> Response:
     if after is None:
         after = row.event_number
         first += state_frame("job", job_view(row), after)
-    live = _live(request)
+    live = services(request.app).live
     listener = live.listen(who.account_id, job_id=job_id, visitor=who, after=after)
     if first and row.ended:
         listener.finish("ended")
@@ -219,29 +231,3 @@ async def _knows_the_end(live: Live, row: JobRow, after: int) -> bool | None:
             break
         read = page.events[-1].number
     return None if (await live.read(row.account_id, after)).missing else True
-
-
-@router.get(
-    "/v1/jobs/{job_id}/events",
-    response_class=Response,
-    summary="Follow a job",
-    responses={
-        200: {"content": {"text/event-stream": {}}, "description": "The job, then its events until it has ended."},
-        204: {"description": "The job has ended and you have its last event."},
-        429: {"model": Problem, "description": "Too many streams are open."},
-    },
-)
-@handled_by(_job_events, need="read")
-def get_job_events(
-    job_id: PathId,
-    after: Annotated[int | None, Query(ge=0)] = None,
-    token: Annotated[str | None, Query(description="A stream token, instead of a key.")] = None,
-    last_event_id: Annotated[str | None, Header()] = None,
-) -> None:
-    """Server-sent events: the job as it stands, then what happens to it; the stream ends with the job."""
-
-
-def read_balances(account_ids: Sequence[UUID]) -> list[dict[str, int]]:
-    """Balances with the event number they are at, for `Grouper`."""
-    with transaction() as conn:
-        return reads.balances(conn, account_ids)

@@ -12,15 +12,15 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.keyring import needs, permitted
 from api.edge.texts import check_form
 from api.intake.receiving import in_thread, room_on_disk, without_stray
-from api.intake.rooms import Rooms
+from api.routes.callers import needs, permitted
 from api.routes.cursors import Listing, Page, Wanted
-from api.routes.fast_routes import LeanRoute, answer, handled_by, read_body
+from api.routes.fast_routes import FastRoute, answer, fast, read_body
 from api.routes.once import Key, asked, key_of, made_answer, once
 from api.routes.shapes import RequestBody
-from api.routes.walls import Wall, WalledRoute
+from api.routes.walled import WalledRoute
+from api.services import services
 from common.errors import InvalidInput, InvalidRequest, NotFound
 from common.links import url_of
 from common.settings import settings
@@ -31,7 +31,7 @@ from models.files.uploads import Found, NewUpload, id_text
 from models.jobs import answered
 from storage import incoming
 
-lean_router = APIRouter(prefix="/v1/files", tags=["files"], route_class=LeanRoute)
+fast_router = APIRouter(prefix="/v1/files", tags=["files"], route_class=FastRoute)
 router = APIRouter(prefix="/v1/files", tags=["files"], route_class=WalledRoute)
 
 
@@ -104,10 +104,15 @@ BODY = {
 }
 
 
-async def _create(request: Request) -> Response:
+@fast_router.post("", status_code=201, response_model=File, summary="Upload a file", openapi_extra=BODY)
+@fast(need="generate", idempotency_key=(Key, None))
+async def create_file(request: Request) -> Response:
+    """A picture, sound or film for the input of a job, as a form with the field `file`, or small ones as JSON with a
+    `data:` URI. What it is, its bytes say. It counts as storage, and is kept for 24 hours after its last use.
+    """
     who = await permitted(request, "generate")
     key = key_of(request)
-    rooms: Rooms = request.app.state.rooms
+    rooms = services(request.app).rooms
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         async with rooms.of_form(request, who.account_id):
             return await _of_form(request, who, key)
@@ -140,7 +145,8 @@ async def _received(request: Request, who: Caller, key: str | None, chunks: Iter
         with transaction() as conn:
             return answered.find(conn, who.account_id, key, asked_for(digest))
 
-    new = await in_thread(request, chunks, who.account_id, param=param, known=earlier)
+    here = services(request.app)
+    new = await in_thread(here.places.uploads, chunks, who.account_id, param=param, known=earlier)
     if not isinstance(new, NewUpload):
         return made_answer(new, status=201, location=LOCATION, replayed=True)
 
@@ -151,23 +157,12 @@ async def _received(request: Request, who: Caller, key: str | None, chunks: Iter
                 status=201, location=LOCATION,
             )  # fmt: skip
 
-    wall: Wall = request.app.state.wall
-    return await wall.run(who.account_id, partial(request.app.state.places.ordinary.run, make))
+    return await here.wall.run(who.account_id, partial(here.places.ordinary.run, make))
 
 
 def _parts(file: IO[bytes]) -> Iterator[bytes]:
     while part := file.read(READ_BYTES):
         yield part
-
-
-@lean_router.post(
-    "", status_code=201, response_model=File, summary="Upload a file", openapi_extra=BODY
-)  # fmt: skip
-@handled_by(_create, need="generate")
-def create_file(idempotency_key: Key = None) -> None:
-    """A picture, sound or film for the input of a job, as a form with the field `file`, or small ones as JSON with a
-    `data:` URI. What it is, its bytes say. It counts as storage, and is kept for 24 hours after its last use.
-    """
 
 
 @router.get("", response_model=FilePage, summary="List uploaded files")

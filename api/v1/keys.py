@@ -10,12 +10,13 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.keyring import by, needs
+from api.auth.keyring import by
+from api.routes.callers import needs
 from api.routes.cursors import Listing, Page, PathId, Wanted, id_of
 from api.routes.fast_routes import answer
 from api.routes.once import Key, asked, once
 from api.routes.shapes import Moment, RequestBody
-from api.routes.walls import WalledRoute
+from api.routes.walled import WalledRoute
 from common.settings import settings
 from models.access import api_keys, audit_log, minting
 from models.access.scopes import Caller, Scope

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Body, Depends, Path
 from pydantic import BaseModel, Field, SecretStr
 from starlette.responses import Response
 
-from api.auth.keyring import needs
+from api.routes.callers import needs
 from api.routes.cursors import MAX_LIMIT, Listing, Page, Wanted, name_of
 from api.routes.fast_routes import answer
 from api.routes.shapes import RequestBody
-from api.routes.walls import WalledRoute
+from api.routes.walled import WalledRoute
 from models.access.scopes import Caller
 from models.catalogue import provider_keys
 from models.db import certain, transaction

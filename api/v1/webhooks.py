@@ -10,12 +10,12 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.keyring import needs
+from api.routes.callers import needs
 from api.routes.cursors import MAX_LIMIT, Listing, Page, Wanted, id_of, moment_and_id_of, moment_and_id_text
 from api.routes.fast_routes import answer
 from api.routes.once import Key, asked, once
 from api.routes.shapes import Moment, RequestBody
-from api.routes.walls import WalledRoute
+from api.routes.walled import WalledRoute
 from models.access.scopes import Caller
 from models.db import certain, transaction
 from models.events import deliveries, endpoints

@@ -19,6 +19,7 @@ from uuid_utils.compat import uuid7
 from api.live.hub import PAGE
 from api.main import PUBLIC, make_app, needs_of
 from api.routes.cursors import MAX_LIMIT, SIGNATURE_BYTES
+from api.services import services
 from api.v1.admin import ACTS, ANNOUNCEMENTS, USERS
 from api.v1.catalogue import MODELS, PLANS
 from api.v1.credits import ENTRIES, GRANTS
@@ -252,7 +253,7 @@ def planted(http: TestClient, path: str, count: int) -> World:
     world = World()
     PLANTS[path][0](world, count)
     if path == "/v1/models":
-        http.app.state.catalogue.load()  # type: ignore[attr-defined]
+        services(http.app).catalogue.load()
     return world
 
 
