@@ -8,7 +8,7 @@ import base64
 import re
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -297,6 +297,18 @@ def test_a_last_page_that_is_full_is_known_to_be_the_last(http: TestClient, path
     count = one(f"select count(*) from {PLANTS[path][1].format(who=world.who)}")[0]
     first = http.get(address_of(path), headers=world.head, params={"limit": count}).json()
     assert (len(first["data"]), first["next"]) == (count, None)
+
+
+def test_a_walk_over_grants_goes_on_from_those_that_expire_to_those_that_do_not(http: TestClient) -> None:
+    world, soon = World(), datetime.now(UTC) + timedelta(days=1)
+    with transaction() as conn:
+        for number in range(6):
+            ends = soon if number % 3 == 0 else soon + timedelta(days=number) if number % 3 == 1 else None
+            ledger.grant(conn, world.who, kind="gift", amount=1, ref=f"g {number}", expires_at=ends)
+    in_order = rows("select id from grants where account_id = %s order by expires_at, id", world.who)
+    walked = [row["id"] for page in pages(http, world, "/v1/credits/grants", 1) for row in page["data"]]
+    assert walked == [str(row[0]) for row in in_order]
+    assert len(walked) > 6
 
 
 # A cursor of each list, and texts that are none of any.
