@@ -221,7 +221,7 @@ EXECUTES = {"execute", "executemany", "exec", "exec_driver_sql", "get_one", "sca
 # Who speaks SQL outside the models, and why. (What is called `pipe` is a pipeline of Redis.)
 SPEAK_SQL = {
     "workers/providers/sketch/book.py": "the built-in provider's own SQLite file: a provider knows no database of ours",
-    "cli/embedded/servers.py": "makes the database, before there is one to make a transaction in",
+    "cli/embedded/postgres.py": "makes the database, before there is one to make a transaction in",
 }
 
 

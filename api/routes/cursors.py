@@ -29,10 +29,10 @@ MAX_NUMBER = 2**62
 SIGNATURE_BYTES = 8
 
 Shown = TypeVar("Shown")
-Place = TypeVar("Place")  # what tells where in a list a row stands
-Row = TypeVar("Row")
+Position = TypeVar("Position")  # what tells where in a list a row stands
+Listed = TypeVar("Listed")
 
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many at most.")]
+PageLimit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many at most.")]
 Cursor = Annotated[
     str | None,
     Query(
@@ -42,7 +42,7 @@ Cursor = Annotated[
 ]
 
 
-class Page(BaseModel, Generic[Shown]):
+class ListPage(BaseModel, Generic[Shown]):
     """One page of a list."""
 
     data: list[Shown]
@@ -51,10 +51,10 @@ class Page(BaseModel, Generic[Shown]):
     ]
 
 
-class Wanted(NamedTuple, Generic[Place]):
+class WantedPage(NamedTuple, Generic[Position]):
     """The page that a client asks for."""
 
-    after: Place | None  # where the page before ended
+    after: Position | None  # where the page before ended
     limit: int
 
     @property
@@ -63,41 +63,41 @@ class Wanted(NamedTuple, Generic[Place]):
         return self.limit + 1
 
 
-class Listing(Generic[Place]):
+class Listing(Generic[Position]):
     """One list, and the cursors that are its own. `read` makes a place of its text, and raises ValueError for any other."""
 
     def __init__(
-        self, name: str, read: Callable[[str], Place], write: Callable[[Place], str] = str, *, usual: int = 20
+        self, name: str, read: Callable[[str], Position], write: Callable[[Position], str] = str, *, usual: int = 20
     ) -> None:
         self.name, self._read, self._write, self._usual = name, read, write, usual
 
     @property
-    def wanted(self) -> Callable[..., Coroutine[Any, Any, Wanted[Place]]]:
+    def wanted(self) -> Callable[..., Coroutine[Any, Any, WantedPage[Position]]]:
         """A FastAPI dependency: the page that a client asks for. Raises BadCursor."""
 
-        async def wanted(cursor: Cursor = None, limit: Limit = self._usual) -> Wanted[Place]:
+        async def wanted(cursor: Cursor = None, limit: PageLimit = self._usual) -> WantedPage[Position]:
             return self._wanted(cursor, limit)
 
         return wanted
 
-    def wanted_by(self, request: Request) -> Wanted[Place]:
+    def wanted_by(self, request: Request) -> WantedPage[Position]:
         """The same where no dependency has read the request. Raises BadCursor, InvalidParameter."""
         cursor, limit = request.query_params.get("cursor"), request.query_params.get("limit", str(self._usual))
         if not re.fullmatch("[0-9]{1,4}", limit) or not 1 <= int(limit) <= MAX_LIMIT:
             raise InvalidParameter(f"limit must be between 1 and {MAX_LIMIT}", param="limit")
         return self._wanted(cursor, int(limit))
 
-    def _wanted(self, cursor: str | None, limit: int) -> Wanted[Place]:
-        return Wanted(None if cursor is None else self.place_of(cursor), min(limit, settings().page_size_max))
+    def _wanted(self, cursor: str | None, limit: int) -> WantedPage[Position]:
+        return WantedPage(None if cursor is None else self.place_of(cursor), min(limit, settings().page_size_max))
 
-    def cursor_of(self, place: Place) -> str:
+    def cursor_of(self, place: Position) -> str:
         """The cursor of the page that begins after this place."""
         text = f"{self.name} {self._write(place)}".encode()
         secret = settings().secret_key.get_secret_value().encode()
         signature = hmac.digest(secret, b"headrace cursor\n" + text, hashlib.sha256)[:SIGNATURE_BYTES]
         return base64.urlsafe_b64encode(signature + text).rstrip(b"=").decode()
 
-    def place_of(self, cursor: str) -> Place:
+    def place_of(self, cursor: str) -> Position:
         """Raises BadCursor for a text that is not exactly what `cursor_of` writes."""
         try:
             if len(cursor) > MAX_CURSOR_CHARACTERS:
@@ -111,7 +111,11 @@ class Listing(Generic[Place]):
         return place
 
     def page(
-        self, rows: Sequence[Row], wanted: Wanted[Place], place: Callable[[Row], Place], view: Callable[[Row], Any]
+        self,
+        rows: Sequence[Listed],
+        wanted: WantedPage[Position],
+        place: Callable[[Listed], Position],
+        view: Callable[[Listed], Any],
     ) -> dict[str, Any]:
         """What is answered of `wanted.reads` rows."""
         shown = rows[: wanted.limit]

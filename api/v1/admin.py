@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from api.auth.keyring import by
 from api.routes.callers import needs
-from api.routes.cursors import Listing, Page, PathId, Wanted, id_of, number_of
+from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of, number_of
 from api.routes.fast_routes import answer
 from api.routes.once import Key, asked, once
 from api.routes.shapes import RequestBody
@@ -39,7 +39,7 @@ class ShownUser(BaseModel):
     created_at: datetime
 
 
-class UserPage(Page[ShownUser]):
+class UserPage(ListPage[ShownUser]):
     """Users, newest first."""
 
 
@@ -69,7 +69,7 @@ class ShownAnnouncement(BaseModel):
     finished_at: datetime | None
 
 
-class AnnouncementPage(Page[ShownAnnouncement]):
+class AnnouncementPage(ListPage[ShownAnnouncement]):
     """Announcements, newest first."""
 
 
@@ -86,7 +86,7 @@ class ShownAct(BaseModel):
     address: str | None
 
 
-class ActPage(Page[ShownAct]):
+class ActPage(ListPage[ShownAct]):
     """The audit log, newest first."""
 
 
@@ -98,7 +98,7 @@ ACTS = Listing("acts", number_of)
 @router.get("/users", response_model=UserPage, summary="List users")
 def list_users(
     _who: Annotated[Caller, Depends(needs("admin"))],
-    wanted: Annotated[Wanted[UUID], Depends(USERS.wanted)],
+    wanted: Annotated[WantedPage[UUID], Depends(USERS.wanted)],
     email: Annotated[str | None, Query(max_length=320, description="Exactly this address.")] = None,
 ) -> Response:
     """Newest first."""
@@ -135,7 +135,7 @@ def announce(
 
 @router.get("/announcements", response_model=AnnouncementPage, summary="List announcements")
 def list_announcements(
-    _who: Annotated[Caller, Depends(needs("admin"))], wanted: Annotated[Wanted[UUID], Depends(ANNOUNCEMENTS.wanted)]
+    _who: Annotated[Caller, Depends(needs("admin"))], wanted: Annotated[WantedPage[UUID], Depends(ANNOUNCEMENTS.wanted)]
 ) -> Response:
     """Newest first."""
     with transaction() as conn:
@@ -146,7 +146,7 @@ def list_announcements(
 @router.get("/acts", response_model=ActPage, summary="Read the audit log")
 def list_acts(
     _who: Annotated[Caller, Depends(needs("admin"))],
-    wanted: Annotated[Wanted[int], Depends(ACTS.wanted)],
+    wanted: Annotated[WantedPage[int], Depends(ACTS.wanted)],
     subject: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
     """Newest first."""

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from api.edge.pace import weigh
 from api.routes.callers import permitted
-from api.routes.cursors import MAX_LIMIT, Listing, Page, Wanted, name_of, number_of
+from api.routes.cursors import MAX_LIMIT, Listing, ListPage, WantedPage, name_of, number_of
 from api.routes.fast_routes import FastRoute, answer, fast, read_body
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
@@ -73,7 +73,7 @@ class Model(BaseModel):
     typical_seconds: int
 
 
-class ModelPage(Page[Model]):
+class ModelPage(ListPage[Model]):
     """Models that can be ordered, by id."""
 
 
@@ -91,7 +91,7 @@ class PlanView(BaseModel):
     slots: int
 
 
-class PlanPage(Page[PlanView]):
+class PlanPage(ListPage[PlanView]):
     """Plans, in the order in which they are offered."""
 
 
@@ -135,7 +135,7 @@ def written(offer: Offer) -> bytes:
 
 
 @router.get("/models", response_model=ModelPage, summary="List models")
-async def list_models(request: Request, wanted: Annotated[Wanted[str], Depends(MODELS.wanted)]) -> Response:
+async def list_models(request: Request, wanted: Annotated[WantedPage[str], Depends(MODELS.wanted)]) -> Response:
     """Models that can be ordered now, with their prices and the JSON Schema of their input."""
     page, last = services(request.app).catalogue.page(wanted.after, wanted.limit)
     following = MODELS.cursor_of(last) if last is not None else None
@@ -151,7 +151,7 @@ async def get_model(model_id: str, request: Request) -> Response:
 
 
 @router.get("/plans", response_model=PlanPage, summary="List plans")
-def list_plans(wanted: Annotated[Wanted[tuple[int, str]], Depends(PLANS.wanted)]) -> Response:
+def list_plans(wanted: Annotated[WantedPage[tuple[int, str]], Depends(PLANS.wanted)]) -> Response:
     """In the order in which they are offered."""
     with session() as opened:
         rows = plans.page_of_plans(opened, after=wanted.after, limit=wanted.reads)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.routes.callers import needs
-from api.routes.cursors import Listing, Page, Wanted, moment_and_id_of, number_of
+from api.routes.cursors import Listing, ListPage, WantedPage, moment_and_id_of, number_of
 from api.routes.fast_routes import answer
 from api.routes.walled import WalledRoute
 from models.access.scopes import Caller
@@ -60,11 +60,11 @@ class Entry(BaseModel):
     created_at: datetime
 
 
-class EntryPage(Page[Entry]):
+class EntryPage(ListPage[Entry]):
     """Ledger entries, newest first."""
 
 
-class GrantPage(Page[GrantView]):
+class GrantPage(ListPage[GrantView]):
     """Grants with credits left, in the order in which they are used."""
 
 
@@ -93,7 +93,7 @@ def get_credits(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
 @router.get("/grants", response_model=GrantPage, summary="List grants")
 def list_grants(
     who: Annotated[Caller, Depends(needs("read"))],
-    wanted: Annotated[Wanted[tuple[datetime | None, UUID]], Depends(GRANTS.wanted)],
+    wanted: Annotated[WantedPage[tuple[datetime | None, UUID]], Depends(GRANTS.wanted)],
 ) -> Response:
     """What the available credits are made of: the grants with credits left, those that are used first before the others."""
     with transaction() as conn:
@@ -103,7 +103,7 @@ def list_grants(
 
 @router.get("/entries", response_model=EntryPage, summary="List ledger entries")
 def list_entries(
-    who: Annotated[Caller, Depends(needs("read"))], wanted: Annotated[Wanted[int], Depends(ENTRIES.wanted)]
+    who: Annotated[Caller, Depends(needs("read"))], wanted: Annotated[WantedPage[int], Depends(ENTRIES.wanted)]
 ) -> Response:
     """Every movement of your credits, newest first."""
     with transaction() as conn:

@@ -18,7 +18,7 @@ from api.live.frames import event_view, reset_frame, reset_view, state_frame
 from api.live.hub import ENDS, PAGE, Live
 from api.live.sse import EventStream, wants_stream
 from api.routes.callers import needs, permitted
-from api.routes.cursors import MAX_LIMIT, MAX_NUMBER, Cursor, Limit, Listing, Page, PathId, id_of, number_of
+from api.routes.cursors import MAX_LIMIT, MAX_NUMBER, Cursor, Listing, ListPage, PageLimit, PathId, id_of, number_of
 from api.routes.fast_routes import FastRoute, answer, fast
 from api.services import services
 from api.v1.jobs_shapes import job_view
@@ -45,7 +45,7 @@ class EventView(BaseModel):
     data: dict[str, Any]
 
 
-class EventPage(Page[EventView]):
+class EventPage(ListPage[EventView]):
     """Events, oldest first. On the last page, the last one's number is where to go on later, as `after`."""
 
 
@@ -132,7 +132,7 @@ def _after(request: Request) -> int | None:
 @fast(
     need="read",
     after=(Annotated[int | None, Query(ge=0, description="The number of the last event that you know.")], None),
-    limit=(Limit, MAX_LIMIT),
+    limit=(PageLimit, MAX_LIMIT),
     cursor=(Cursor, None),
     token=(Annotated[str | None, Query(description="A stream token, instead of a key. Streams only.")], None),
     last_event_id=(Annotated[str | None, Header()], None),

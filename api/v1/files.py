@@ -15,7 +15,7 @@ from starlette.responses import Response
 from api.edge.texts import check_form
 from api.intake.receiving import in_thread, room_on_disk, without_stray
 from api.routes.callers import needs, permitted
-from api.routes.cursors import Listing, Page, Wanted
+from api.routes.cursors import Listing, ListPage, WantedPage
 from api.routes.fast_routes import FastRoute, answer, fast, read_body
 from api.routes.once import Key, asked, key_of, made_answer, once
 from api.routes.shapes import RequestBody
@@ -59,7 +59,7 @@ class File(BaseModel):
     expires_at: datetime
 
 
-class FilePage(Page[File]):
+class FilePage(ListPage[File]):
     """Uploaded files, newest first."""
 
 
@@ -168,7 +168,7 @@ def _parts(file: IO[bytes]) -> Iterator[bytes]:
 @router.get("", response_model=FilePage, summary="List uploaded files")
 def list_files(
     who: Annotated[Caller, Depends(needs("read"))],
-    wanted: Annotated[Wanted[UUID], Depends(FILES.wanted)],
+    wanted: Annotated[WantedPage[UUID], Depends(FILES.wanted)],
 ) -> Response:
     """Your own files that are still there, newest first."""
     with transaction() as conn:

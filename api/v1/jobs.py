@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 
 from api.live.prefer_wait import waited
 from api.routes.callers import needs, permitted
-from api.routes.cursors import Listing, PathId, Wanted, id_of
+from api.routes.cursors import Listing, PathId, WantedPage, id_of
 from api.routes.fast_routes import FastRoute, answer, fast, read_body
 from api.routes.once import MAX_KEY_CHARACTERS, key_of
 from api.routes.walled import WalledRoute
@@ -138,7 +138,7 @@ async def get_job(request: Request) -> Response:
 @router.get("", response_model=JobPage, summary="List jobs")
 def list_jobs(
     who: Annotated[Caller, Depends(needs("read"))],
-    wanted: Annotated[Wanted[UUID], Depends(JOBS.wanted)],
+    wanted: Annotated[WantedPage[UUID], Depends(JOBS.wanted)],
     status: Annotated[Status | None, Query()] = None,
     model: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:

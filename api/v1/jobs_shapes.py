@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.routes.cursors import Page
+from api.routes.cursors import ListPage
 from api.routes.shapes import RequestBody
 from common.links import url_of
 from models.events.endpoints import JOB_EVENTS
@@ -102,7 +102,7 @@ class Job(BaseModel):
     ended_at: datetime | None
 
 
-class JobPage(Page[Job]):
+class JobPage(ListPage[Job]):
     """Jobs, newest first."""
 
 

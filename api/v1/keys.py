@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from api.auth.keyring import by
 from api.routes.callers import needs
-from api.routes.cursors import Listing, Page, PathId, Wanted, id_of
+from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of
 from api.routes.fast_routes import answer
 from api.routes.once import Key, asked, once
 from api.routes.shapes import Moment, RequestBody
@@ -73,7 +73,7 @@ class Rotation(RequestBody):
     overlap_hours: int | None = Field(None, strict=True, ge=0, le=720, description="How long the old key still works.")
 
 
-class KeyPage(Page[ShownKey]):
+class KeyPage(ListPage[ShownKey]):
     """Keys: all that are not revoked before those that are, newest first."""
 
 
@@ -91,7 +91,8 @@ KEYS = Listing("keys", _place_of, _place_text)
 
 @router.get("", response_model=KeyPage, summary="List keys")
 def list_keys(
-    who: Annotated[Caller, Depends(needs("read"))], wanted: Annotated[Wanted[tuple[bool, UUID]], Depends(KEYS.wanted)]
+    who: Annotated[Caller, Depends(needs("read"))],
+    wanted: Annotated[WantedPage[tuple[bool, UUID]], Depends(KEYS.wanted)],
 ) -> Response:
     """All that are not revoked before those that are, newest first: none that works is behind many that do not."""
     with transaction() as conn:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.routes.callers import needs
-from api.routes.cursors import Listing, Page, PathId, Wanted, id_of
+from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of
 from api.routes.fast_routes import answer
 from api.routes.walled import WalledRoute
 from models.access.scopes import Caller
@@ -35,11 +35,11 @@ class NotificationView(BaseModel):
     created_at: datetime
 
 
-class NotificationPage(Page[NotificationView]):
+class NotificationPage(ListPage[NotificationView]):
     """Notifications, newest first."""
 
 
-class Unread(BaseModel):
+class UnreadCount(BaseModel):
     """How many are unread."""
 
     count: Annotated[int, Field(description="1,000 means that many or more.")]
@@ -57,7 +57,7 @@ NOTIFICATIONS = Listing("notifications", UUID)
 @router.get("", response_model=NotificationPage, summary="List notifications")
 def list_notifications(
     who: Reader,
-    wanted: Annotated[Wanted[UUID], Depends(NOTIFICATIONS.wanted)],
+    wanted: Annotated[WantedPage[UUID], Depends(NOTIFICATIONS.wanted)],
     unread: Annotated[bool, Query(description="Only those not read yet.")] = False,
 ) -> Response:
     """Newest first."""
@@ -66,7 +66,7 @@ def list_notifications(
     return answer(NOTIFICATIONS.page(rows, wanted, lambda row: row.id, lambda row: row._asdict()))
 
 
-@router.get("/unread", response_model=Unread, summary="Count the unread ones")
+@router.get("/unread", response_model=UnreadCount, summary="Count the unread ones")
 def count_unread(who: Reader) -> Response:
     """For a badge."""
     with transaction() as conn:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, SecretStr
 from starlette.responses import Response
 
 from api.routes.callers import needs
-from api.routes.cursors import MAX_LIMIT, Listing, Page, Wanted, name_of
+from api.routes.cursors import MAX_LIMIT, Listing, ListPage, WantedPage, name_of
 from api.routes.fast_routes import answer
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
@@ -39,7 +39,7 @@ class ShownProviderKey(BaseModel):
     created_at: datetime
 
 
-class ProviderKeyPage(Page[ShownProviderKey]):
+class ProviderKeyPage(ListPage[ShownProviderKey]):
     """Keys at providers, by the provider's name."""
 
 
@@ -48,7 +48,7 @@ PROVIDER_KEYS = Listing("provider-keys", name_of, usual=MAX_LIMIT)
 
 @router.get("/v1/provider-keys", response_model=ProviderKeyPage, summary="List your keys at providers")
 def list_keys(
-    who: Annotated[Caller, Depends(needs("read"))], wanted: Annotated[Wanted[str], Depends(PROVIDER_KEYS.wanted)]
+    who: Annotated[Caller, Depends(needs("read"))], wanted: Annotated[WantedPage[str], Depends(PROVIDER_KEYS.wanted)]
 ) -> Response:
     """By the provider's name."""
     with transaction() as conn:

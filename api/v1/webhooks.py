@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.routes.callers import needs
-from api.routes.cursors import MAX_LIMIT, Listing, Page, Wanted, id_of, moment_and_id_of, moment_and_id_text
+from api.routes.cursors import MAX_LIMIT, Listing, ListPage, WantedPage, id_of, moment_and_id_of, moment_and_id_text
 from api.routes.fast_routes import answer
 from api.routes.once import Key, asked, once
 from api.routes.shapes import Moment, RequestBody
@@ -81,7 +81,7 @@ class WebhookWithSecret(Webhook):
     secret: str
 
 
-class WebhookPage(Page[Webhook]):
+class WebhookPage(ListPage[Webhook]):
     """The account's webhooks, oldest first."""
 
 
@@ -123,7 +123,7 @@ class DeliveryView(BaseModel):
     created_at: datetime
 
 
-class DeliveryPage(Page[DeliveryView]):
+class DeliveryPage(ListPage[DeliveryView]):
     """Deliveries, newest first."""
 
 
@@ -188,7 +188,7 @@ def create(who: Writer, request: Request, body: Annotated[NewWebhook, Body()], i
 
 
 @router.get("", response_model=WebhookPage, summary="List webhooks")
-def list_webhooks(who: Reader, wanted: Annotated[Wanted[UUID], Depends(WEBHOOKS.wanted)]) -> Response:
+def list_webhooks(who: Reader, wanted: Annotated[WantedPage[UUID], Depends(WEBHOOKS.wanted)]) -> Response:
     """Oldest first."""
     with transaction() as conn:
         rows = endpoints.listed(conn, who.account_id, after=wanted.after, limit=wanted.reads)
@@ -245,7 +245,7 @@ def send_test(who: Writer, request: Request, webhook_id: str, idempotency_key: K
 def log(
     who: Reader,
     webhook_id: str,
-    page: Annotated[Wanted[tuple[datetime, UUID]], Depends(DELIVERIES.wanted)],
+    page: Annotated[WantedPage[tuple[datetime, UUID]], Depends(DELIVERIES.wanted)],
     status: Annotated[Literal["pending", "delivered", "failed", "disabled"] | None, Query()] = None,
 ) -> Response:
     """Newest first, with each attempt's answer and time. `default` in place of an id: those of single jobs' webhooks."""

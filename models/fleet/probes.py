@@ -22,7 +22,7 @@ class Probe(SQLModel, table=True):
     filler: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
-class Server(NamedTuple):
+class DatabaseServer(NamedTuple):
     """What a database server says of itself."""
 
     version: str
@@ -30,13 +30,13 @@ class Server(NamedTuple):
     is_read_only: bool
 
 
-def server(conn: Connection[Any]) -> Server:
+def server(conn: Connection[Any]) -> DatabaseServer:
     """Which server this is, and whether it takes writes."""
     row = conn.execute(
         "select version(), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
     ).fetchone()
     assert row is not None  # noqa: S101 - one row
-    return Server(*row)
+    return DatabaseServer(*row)
 
 
 def probe(conn: Connection[Any]) -> None:

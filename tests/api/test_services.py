@@ -49,4 +49,4 @@ def test_every_fast_route_says_what_it_needs() -> None:
     assert len(FAST) == 7
     for route in FAST:
         for method in route.methods:
-            assert needs[(route.path, method.lower())] == route.endpoint.need  # type: ignore[attr-defined]
+            assert needs[(route.path, method.lower())] == route.endpoint.need
