@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 
 from api.live.hub import PAGE
 from api.main import PUBLIC, make_app, needs_of
-from api.routes.cursors import MAX_LIMIT, SIGNATURE_BYTES
+from api.routes.cursors import MAX_LIMIT, SIGNATURE_BYTES, Listing
 from api.services import services
 from api.v1.admin import ACTS, ANNOUNCEMENTS, USERS
 from api.v1.catalogue import MODELS, PLANS
@@ -311,21 +311,17 @@ def test_a_walk_over_grants_goes_on_from_those_that_expire_to_those_that_do_not(
     assert len(walked) > 6
 
 
-# A cursor of each list, and texts that are none of any.
-OURS = {
-    listing.name: listing.cursor_of(place)
-    for listing, place in (
-        (JOBS, uuid7()), (FILES, uuid7()), (NOTIFICATIONS, uuid7()), (WEBHOOKS, uuid7()), (USERS, uuid7()),
-        (ANNOUNCEMENTS, uuid7()), (ENTRIES, 7), (ACTS, 7), (EVENTS, 7), (KEYS, (False, uuid7())), (MODELS, "a"),
-        (PROVIDER_KEYS, "a"), (PLANS, (0, "free")), (GRANTS, (None, uuid7())),
-        (DELIVERIES, (datetime.now(UTC), uuid7())),
-    )
-}  # fmt: skip
+# A place in each list, and texts that are no cursors of any.
+PLACES: list[tuple[Listing[Any], Any]] = [
+    (JOBS, uuid7()), (FILES, uuid7()), (NOTIFICATIONS, uuid7()), (WEBHOOKS, uuid7()), (USERS, uuid7()),
+    (ANNOUNCEMENTS, uuid7()), (ENTRIES, 7), (ACTS, 7), (EVENTS, 7), (KEYS, (False, uuid7())), (MODELS, "a"),
+    (PROVIDER_KEYS, "a"), (PLANS, (0, "free")), (GRANTS, (None, uuid7())), (DELIVERIES, (datetime.now(UTC), uuid7())),
+]  # fmt: skip
 FOREIGN = ["", "x", "é", "null", "0", str(uuid.uuid4()), "AAAA", "a" * 5000, "../..", "-1", "=" * 8]
 
 
 def test_the_cursors_of_all_lists_differ() -> None:
-    assert len(OURS) == len(LISTS)
+    assert len({listing.name for listing, _ in PLACES}) == len(PLACES) == len(LISTS)
 
 
 @pytest.mark.parametrize("path", LISTS)
@@ -336,7 +332,7 @@ def test_a_cursor_that_is_not_of_this_list_is_refused(http: TestClient, path: st
     name, signature = plain[SIGNATURE_BYTES:].decode().partition(" ")[0], plain[:SIGNATURE_BYTES]
     rewritten = [plain[:-1], plain + b"0", plain[SIGNATURE_BYTES:], signature, signature + b"x", plain[:-1] + b"7\x7f"]
     wrong = [
-        *FOREIGN, *(each for listing, each in OURS.items() if listing != name), own[:-1], own + "A", own + "=", own.swapcase(),
+        *FOREIGN, *(listing.cursor_of(place) for listing, place in PLACES if listing.name != name), own[:-1], own + "A", own + "=", own.swapcase(),
         *(base64.urlsafe_b64encode(each).rstrip(b"=").decode() for each in rewritten),
     ]  # fmt: skip
     for cursor in wrong:
