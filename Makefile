@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help setup demo up test tools lint check hooks audit-deps faults sweep mutants bench clean
+.PHONY: help setup demo up test tools lint check openapi hooks audit-deps faults sweep mutants bench clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -45,8 +45,12 @@ lint: $(DEV) ## lint, format, types, layers: the first part of check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-check: lint ## lint, and migrations: up, down, up
+check: lint ## lint, the committed OpenAPI document, and migrations: up, down, up
+	@$(BIN)/python -m cli.openapi
 	@$(BIN)/python -m cli.check_migrations
+
+openapi: $(DEV) ## write docs/openapi.json
+	@$(BIN)/python -m cli.openapi --write
 
 hooks: ## let git run `make lint` before each commit of this clone
 	@git config core.hooksPath deploy/hooks

@@ -1,9 +1,9 @@
 """The API process: `python -m api`. HTTP only; what it does, verbs in `models` do."""
 
-import asyncio
 import gc
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from inspect import iscoroutinefunction
 from typing import Any
@@ -15,24 +15,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import docs, results
-from api.auth.keyring import KeyRing, need_of
+from api.auth.keyring import need_of
 from api.edge import problems
-from api.edge.grouping import Grouper
 from api.edge.heads import Heads, with_head
-from api.edge.rate_limits import Rates
 from api.edge.request_limits import Limits
 from api.edge.serving import serve
 from api.hooks import clerk, providers
-from api.intake.rooms import Rooms
-from api.intake.submits import Intake
-from api.live.hub import Live
-from api.live.redis_wakes import follow
-from api.readiness import Readiness
-from api.routes.fast_routes import LeanRoute, answer
-from api.routes.places import Places
-from api.routes.walls import Wall, WalledRoute
-from api.tasks import keep
-from api.v1 import admin, catalogue, credits, events, files, jobs, keys, notifications, provider_keys, schemas, webhooks
+from api.routes.fast_routes import FastRoute, answer
+from api.routes.walled import WalledRoute
+from api.services import running, services
+from api.v1 import admin, catalogue, credits, events, files, jobs, keys, notifications, provider_keys, webhooks
 from common import scratch
 from common.errors import Unavailable
 from common.settings import settings
@@ -42,13 +34,13 @@ from workers import doorbell
 ROUTERS = (
     events.router,
     events.token_router,
-    jobs.lean_router,
+    jobs.fast_router,
     jobs.router,
-    catalogue.lean_router,
+    catalogue.fast_router,
     catalogue.router,
     credits.router,
     results.router,
-    files.lean_router,
+    files.fast_router,
     files.router,
     keys.router,
     provider_keys.router,
@@ -59,10 +51,8 @@ ROUTERS = (
     clerk.router,
 )
 
-CANCEL_AGAIN_SECONDS = 0.5
-
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": schemas.Problem, "description": text}
+    status: {"model": problems.Problem, "description": text}
     for status, text in {
         400: "The request is not valid.",
         401: "A valid API key or token is needed.",
@@ -82,52 +72,14 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     scratch.tidy()
-    app.state.rates = Rates()
-    app.state.keys = KeyRing(app.state.rates)
-    app.state.keys.start()
-    app.state.wall = Wall()
-    app.state.places = Places()
-    app.state.rooms = Rooms(app.state.places.ordinary.run)
-    app.state.readiness = Readiness()
-    app.state.intake = Intake()
-    app.state.reads = Grouper(jobs.read_group, name="reads")
-    app.state.balances = Grouper(events.read_balances, name="balances")
-    app.state.live = Live()
-    live = app.state.live
-    following = [
-        asyncio.create_task(keep("looking for events", live.run)),
-        asyncio.create_task(keep("hearing of events", lambda: follow(live))),
-    ]
-    app.state.catalogue = catalogue.Catalogue()
-    app.state.catalogue.load()
-    app.state.catalogue.start()
-    # What is there now stays for ever: keep the collector from walking it at each full collection (p99 54 to 15 ms).
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-    yield
-    app.state.live.stop()
-    await _ended(following)
-    await app.state.catalogue.stop()
-    app.state.intake.close()
-    app.state.reads.close()
-    app.state.balances.close()
-    app.state.live.close()
-    app.state.readiness.close()
-    await app.state.keys.close()
+    async with running(app, catalogue.written):
+        # What is there now stays for ever: keep the collector from walking it at each full collection (p99 54 to 15 ms).
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        yield
     doorbell.close()
     db.close()
-
-
-async def _ended(tasks: Collection[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they have ended: `asyncio.wait_for` of Python 3.11 swallows a cancellation that comes in the moment
-    in which what it waits for is done, and its task goes on.
-    """
-    waiting = set(tasks)
-    while waiting:
-        for task in waiting:
-            task.cancel()
-        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_SECONDS)
 
 
 def make_app() -> FastAPI:
@@ -148,7 +100,7 @@ def make_app() -> FastAPI:
     app.get("/healthz", tags=["health"], summary="Is this process alive")(_alive)
     app.get("/readyz", tags=["health"], summary="Can this process serve")(_ready)
     docs.install(app)
-    problems.install(app, lambda path: methods_of(app, path))
+    problems.install(app, allowed=lambda path: methods_of(app, path), failed=_failed)
     app.add_middleware(problems.Unexpected)  # inside of what gives answers their headers
     app.add_middleware(Limits)
     origins = [origin.strip() for origin in settings().cors_origins.split(",") if origin.strip()]
@@ -190,7 +142,7 @@ def needs_of(app: FastAPI) -> list[tuple[str, str, str]]:
         need = need_of([route.endpoint, *(dependency.call for dependency in route.dependant.dependencies)])
         if need is None and route.path_format not in OPEN_ROUTES:
             raise RuntimeError(f"{route.path_format} does not say what it needs")
-        if not isinstance(route, LeanRoute | WalledRoute) and not iscoroutinefunction(route.endpoint):
+        if not isinstance(route, FastRoute | WalledRoute) and not iscoroutinefunction(route.endpoint):
             raise RuntimeError(f"{route.path_format} is not behind the wall: its router needs route_class=WalledRoute")
         found += [(route.path_format, method.lower(), need or PUBLIC) for method in sorted(route.methods or ())]
     return found
@@ -203,6 +155,14 @@ def methods_of(app: FastAPI, path: str) -> list[str]:
     return with_head({method for route in fitting for method in route.methods or ()}, path)
 
 
+async def _failed(request: Request) -> None:
+    await services(request.app).rates.failed(request)
+
+
+def _end_streams(app: FastAPI) -> None:
+    services(app).live.stop()
+
+
 async def _alive() -> dict[str, str]:
     """Answers as long as the event loop runs."""
     return {"status": "ok"}
@@ -210,8 +170,9 @@ async def _alive() -> dict[str, str]:
 
 async def _ready(request: Request) -> Response:
     """Answers 200 when the database takes writes and the catalogue is loaded; Redis may be away."""
-    await request.app.state.readiness.check()
-    if not request.app.state.catalogue.all():
+    here = services(request.app)
+    await here.readiness.check()
+    if here.catalogue.is_empty():
         raise Unavailable("the catalogue is empty: run `headrace migrate`")
     return answer({"status": "ok"})
 
@@ -252,4 +213,5 @@ def main() -> None:
 
 def _serve() -> None:
     results.prepare()
-    serve(make_app())
+    app = make_app()
+    serve(app, ending=partial(_end_streams, app))

@@ -20,7 +20,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from api.routes.places import Place, Places
+from api.services import services
+from api.turns.places import Place
 from common.errors import NotFound, Overloaded, ResultGone, Unavailable
 from common.links import named_by
 from common.settings import Settings, settings
@@ -233,7 +234,7 @@ async def look(token: str, request: Request, thumbnail: bool = False) -> Respons
 
 async def _serve(token: str, request: Request, *, thumbnail: bool, wanted: str | None) -> Response:
     asset_id = asset_of(token)
-    found: Result = await request.app.state.places.open.run(partial(_find, asset_id))
+    found = await services(request.app).places.open.run(partial(_find, asset_id))
     key = found.thumbnail_key if thumbnail else found.key
     if key is None:
         raise NotFound("this result has no thumbnail")
@@ -264,7 +265,7 @@ async def _serve(token: str, request: Request, *, thumbnail: bool, wanted: str |
     headers["content-length"] = str(end - begin + 1)
     if opened.part:
         headers["content-range"] = f"bytes {begin}-{end}/{opened.size}"
-    return Stream(opened, f"file {found.id}", request.app.state.places.files, headers)
+    return Stream(opened, f"file {found.id}", services(request.app).places.files, headers)
 
 
 def _kind(found: Result, stored: str | None, *, thumbnail: bool) -> dict[str, str]:
@@ -278,7 +279,7 @@ def _find(asset_id: UUID) -> Result:
 
 async def _waited(request: Request, found: Result, ask: Callable[[], T]) -> T:
     """Ask S3 in one of the threads that wait for it. Raises Unavailable, ResultGone, Impossible."""
-    places: Places = request.app.state.places
+    places = services(request.app).places
     try:
         return await places.files.run(ask)
     except Lost as error:

@@ -9,7 +9,7 @@ import uvicorn
 from fastapi import Depends, FastAPI, Header, HTTPException
 from sqlmodel import Session, select
 
-from api.v1 import schemas
+from api.v1 import jobs_shapes
 from common.links import url_of
 from models.access import api_keys
 from models.access.api_keys import ApiKey
@@ -39,7 +39,7 @@ def alive() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@app.get("/v1/jobs/{job_id}", response_model=schemas.Job)
+@app.get("/v1/jobs/{job_id}", response_model=jobs_shapes.Job)
 def get_job(
     job_id: UUID, session: Annotated[Session, Depends(database)], account_id: Annotated[UUID, Depends(who)]
 ) -> Any:

@@ -25,6 +25,19 @@ class InvalidRequest(DomainError):
     """The request is not valid."""
 
 
+class InvalidParameter(DomainError):
+    """A parameter of the request is not valid."""
+
+    status = 422
+
+
+class BadCursor(DomainError):
+    """The cursor is not one of this list."""
+
+    code = "invalid_cursor"
+    status = 422
+
+
 class InvalidInput(DomainError):
     """The input does not fit the model."""
 

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -72,6 +72,19 @@ class KeyRing:
             self._uses[who.key_id] += 1
         return who
 
+    async def permitted(self, request: Request, scope: Scope) -> Caller:
+        """The caller, who has this scope and has not asked too often. Raises NotAuthenticated, Forbidden, RateLimited."""
+        known = request.scope.get("headrace.caller")
+        if known is not None and known[1] == scope:
+            asked_before: Caller = known[0]
+            return asked_before  # of the same request, which counts once
+        who = await self.caller(request)
+        know(request.scope)
+        await self._rates.asked(request, who)  # before anything is refused: a refusal counts as well
+        check(who, scope)
+        request.scope["headrace.caller"] = (who, scope)
+        return who
+
     async def _holder(self, request: Request, hashed: bytes) -> Caller | None:
         known = self._known.get(hashed)
         if known is not None and known[0] >= time.monotonic():
@@ -123,32 +136,6 @@ class KeyRing:
 def _look_up(hashes: Sequence[bytes]) -> list[Caller | None]:
     with transaction() as conn:
         return api_keys.callers(conn, list(hashes))
-
-
-async def permitted(request: Request, scope: Scope) -> Caller:
-    """The caller, who has this scope and has not asked too often. Raises NotAuthenticated, Forbidden, RateLimited."""
-    state, known = request.app.state, request.scope.get("headrace.caller")
-    if known is not None and known[1] == scope:
-        asked_before: Caller = known[0]
-        return asked_before  # of the same request, which counts once
-    who: Caller = await state.keys.caller(request)
-    know(request.scope)
-    await state.rates.asked(request, who)  # before anything is refused: a refusal counts as well
-    check(who, scope)
-    request.scope["headrace.caller"] = (who, scope)
-    return who
-
-
-def needs(scope: Scope) -> Callable[[Request], Coroutine[Any, Any, Caller]]:
-    """A FastAPI dependency: the caller, who has this scope. Async on purpose: a synchronous one would hop to the thread
-    pool. `need` tells the document, and the test that walks it, what the route needs.
-    """
-
-    async def dependency(request: Request) -> Caller:
-        return await permitted(request, scope)
-
-    dependency.need = scope  # type: ignore[attr-defined]  # FastAPI keeps the function, and so what is on it
-    return dependency
 
 
 def need_of(calls: Iterable[Any]) -> Scope | None:

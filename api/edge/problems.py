@@ -3,7 +3,7 @@
 import errno
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +11,7 @@ import orjson
 import psycopg
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -22,11 +23,25 @@ from storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
+MAX_NAME_CHARACTERS = 100
 MEDIA_TYPE = "application/problem+json"
 # Refusals that somebody who tries others' keys and doors would collect: counted wherever they come from.
 FOR_WHO_ASKS = (NotAuthenticated, Forbidden, BadSignature)
 # A disk that is full, or a process or machine that may open no more: it passes.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details. `retryable` says whether the same request may succeed soon."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    param: str | None
+    retryable: bool
+    request_id: str | None
 
 
 def problem(
@@ -74,21 +89,26 @@ def of_domain(request: Request, error: DomainError) -> Response:
     )  # fmt: skip
 
 
-def install(app: FastAPI, allowed: Callable[[str], list[str]]) -> None:
-    """Make every error of the app take this shape. `allowed` says which methods a path has."""
+def install(
+    app: FastAPI, *, allowed: Callable[[str], list[str]], failed: Callable[[Request], Awaitable[object]]
+) -> None:
+    """Make every error of the app take this shape. `allowed` says which methods a path has; `failed` counts what somebody
+    who tries keys and doors would collect, and raises RateLimited.
+    """
 
     @app.exception_handler(DomainError)
     async def _domain(request: Request, error: DomainError) -> Response:
         if isinstance(error, FOR_WHO_ASKS):
             try:
-                await request.app.state.rates.failed(request)
+                await failed(request)
             except RateLimited as too_many:
                 return of_domain(request, too_many)
         return of_domain(request, error)
 
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, error: RequestValidationError) -> Response:
-        return problem(request, 422, "invalid_request", *_first(error.errors()))
+        param, detail = first_of(error.errors(), skip=1)
+        return problem(request, 422, "invalid_request", detail, param=param)
 
     for kind in (psycopg.Error, UnicodeEncodeError, OverflowError, OSError, StorageError):
         app.add_exception_handler(kind, _of_a_server)
@@ -154,7 +174,12 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     return problem(request, 500, "internal_error", "an unexpected fault of ours; it was logged under the request id")
 
 
-def _first(errors: Sequence[Any]) -> tuple[str]:
-    first = errors[0] if errors else {"loc": ("body",), "msg": "is not valid"}
-    place = ".".join(str(part) for part in first["loc"] if part != "body")
-    return (f"{place or 'body'}: {first['msg']}",)
+def first_of(errors: Sequence[Any], *, skip: int = 0) -> tuple[str, str]:
+    """The field that the first of pydantic's errors is about, and what is wrong with it. `skip`: so many parts of a place
+    before the field's name (the framework says first whether it is in the query or the body). The name may be the client's
+    own, of any length.
+    """
+    first = errors[0]
+    parts = [] if first["type"] == "json_invalid" else first["loc"][skip:]  # there, what follows is a place in the text
+    place = ".".join(str(part) for part in parts)[:MAX_NAME_CHARACTERS] or "body"
+    return place, f"{place}: {first['msg']}"

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from typing import Any
+from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
@@ -30,8 +30,9 @@ class Server(uvicorn.Server):
     clients to go.
     """
 
-    def __init__(self, config: uvicorn.Config, door: Door) -> None:
+    def __init__(self, config: uvicorn.Config, door: Door, ending: Callable[[], object]) -> None:
         super().__init__(config)
+        self._ending = ending
         self.server_state = State(door)
         self._door = door
 
@@ -40,13 +41,12 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        app: Any = self.config.app
-        app.state.live.stop()
+        self._ending()
         await super().shutdown(sockets)
 
 
-def serve(app: FastAPI) -> None:
-    """Serve until SIGTERM or SIGINT."""
+def serve(app: FastAPI, *, ending: Callable[[], object]) -> None:
+    """Serve until SIGTERM or SIGINT. `ending` is called before it waits for requests under way."""
     chosen = settings()
     descriptors = raised_descriptors(chosen.connections_max + RESERVED + chosen.connections_max // 7)
     room = room_of(descriptors, most=chosen.connections_max, each=chosen.connections_per_address)
@@ -60,4 +60,4 @@ def serve(app: FastAPI) -> None:
         access_log=False, server_header=False, date_header=False, timeout_graceful_shutdown=10, log_level="info",
         log_config=None,  # its lines go through our own filter
     )  # fmt: skip
-    Server(config, Door(room, Pace(chosen.strangers_per_second), chosen.trusted_proxies)).run()
+    Server(config, Door(room, Pace(chosen.strangers_per_second), chosen.trusted_proxies), ending).run()

@@ -11,8 +11,7 @@ from starlette.requests import Request
 
 from api.edge.pace import know
 from api.hooks.svix import announced, verified_id
-from api.routes.places import Place
-from api.routes.walls import Wall
+from api.services import services
 from common.errors import BodyTooLarge, InvalidRequest, NotConfigured
 from common.settings import settings
 from common.whsec import key_of
@@ -47,10 +46,9 @@ async def clerk_event(request: Request) -> dict[str, bool]:
     body = await _body(request)
     event_id = verified_id(key_of(secret.get_secret_value()), request.headers, body, time.time())
     know(request.scope)
-    wall: Wall = request.app.state.wall
-    place: Place = request.app.state.places.ordinary
+    here = services(request.app)
     work = partial(_receive, event_id, _parsed(body), issuer)
-    return await wall.run(SOURCE, partial(place.run, work), locks=False)
+    return await here.wall.run(SOURCE, partial(here.places.ordinary.run, work), locks=False)
 
 
 async def _body(request: Request) -> bytes:

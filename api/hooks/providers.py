@@ -7,8 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 
 from api.edge.pace import know
-from api.routes.places import Place
-from api.routes.walls import Wall
+from api.services import services
 from common.errors import BodyTooLarge
 from models.db import certain
 from models.jobs import callbacks
@@ -38,9 +37,10 @@ async def provider_callback(token: str, request: Request) -> dict[str, bool]:
             limit=callbacks.MAX_BYTES,
             size=len(body),
         )
-    wall: Wall = request.app.state.wall
-    place: Place = request.app.state.places.ordinary
-    return await wall.run(job_id, partial(place.run, partial(_store, job_id, number, _kept(request), body)))
+    here = services(request.app)
+    return await here.wall.run(
+        job_id, partial(here.places.ordinary.run, partial(_store, job_id, number, _kept(request), body))
+    )
 
 
 def _store(job_id: Any, number: int, headers: dict[str, str], body: bytes) -> dict[str, bool]:

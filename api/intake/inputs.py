@@ -7,12 +7,10 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from starlette.requests import Request
-
 from api.intake.receiving import in_thread, made, same_as
 from api.intake.rooms import Rooms
-from api.routes.places import Place
-from api.routes.walls import Wall
+from api.turns.places import Places
+from api.turns.walls import Wall
 from common import guard
 from common.errors import InvalidInput, NotFound, RefusedAddress, UnusableFile
 from common.settings import settings
@@ -23,43 +21,49 @@ from models.files.uploads import NewUpload
 from storage import incoming
 
 
-async def accepted(request: Request, account_id: UUID, offer: Offer, values: dict[str, Any]) -> dict[str, Any]:
-    """The input with its files made sure of. Raises RefusedAddress, UnusableFile, NotFound, InvalidInput: each names the field."""
-    if not offer.file_fields:
+class Inputs:
+    """For one event loop."""
+
+    def __init__(self, wall: Wall, places: Places, rooms: Rooms) -> None:
+        self._wall, self._places, self._rooms = wall, places, rooms
+
+    async def accepted(self, account_id: UUID, offer: Offer, values: dict[str, Any]) -> dict[str, Any]:
+        """The input with its files made sure of. Raises RefusedAddress, UnusableFile, NotFound, InvalidInput: each names the field."""
+        if not offer.file_fields:
+            return values
+        values = dict(values)
+        for field, wanted in offer.file_fields.items():
+            given = values.get(field)
+            if isinstance(given, str):
+                values[field] = await self._accepted(account_id, f"input.{field}", wanted, given)
         return values
-    values = dict(values)
-    for field, wanted in offer.file_fields.items():
-        given = values.get(field)
-        if isinstance(given, str):
-            values[field] = await _accepted(request, account_id, f"input.{field}", wanted, given)
-    return values
 
-
-async def _accepted(request: Request, account_id: UUID, param: str, wanted: str, given: str) -> str:
-    wall: Wall = request.app.state.wall
-    place: Place = request.app.state.places.ordinary
-    if given[:5].lower() == "data:":
-        rooms: Rooms = request.app.state.rooms
-        async with rooms.of_data(account_id, len(given), settings().decode_wait_seconds):
-            found = await in_thread(
-                request, incoming.data_uri_bytes("data:" + given[5:]), account_id, param=param, wanted=wanted,
-                known=partial(same_as, account_id, wanted, param),
-            )  # fmt: skip
-        if isinstance(found, NewUpload):
-            found = await wall.run(account_id, partial(place.run, partial(made, found)))
-        return uploads.id_text(found.id)
-    if (upload_id := uploads.id_of(given)) is not None:
-        await wall.run(account_id, partial(place.run, partial(_use, account_id, upload_id, param, wanted)), locks=False)
-        return uploads.id_text(upload_id)
-    if not given.lower().startswith(("http://", "https://")):
-        raise InvalidInput(
-            f"{param} must be an http(s) address, a data: URI or the id of an uploaded file", param=param
-        )
-    try:
-        guard.check(given, settings().allow_private_addresses)
-    except guard.Refused as error:
-        raise RefusedAddress(f"{param}: {error.message}", param=param) from error
-    return given
+    async def _accepted(self, account_id: UUID, param: str, wanted: str, given: str) -> str:
+        if given[:5].lower() == "data:":
+            async with self._rooms.of_data(account_id, len(given), settings().decode_wait_seconds):
+                found = await in_thread(
+                    self._places.uploads, incoming.data_uri_bytes("data:" + given[5:]), account_id, param=param, wanted=wanted,
+                    known=partial(same_as, account_id, wanted, param),
+                )  # fmt: skip
+            if isinstance(found, NewUpload):
+                found = await self._wall.run(account_id, partial(self._places.ordinary.run, partial(made, found)))
+            return uploads.id_text(found.id)
+        if (upload_id := uploads.id_of(given)) is not None:
+            await self._wall.run(
+                account_id,
+                partial(self._places.ordinary.run, partial(_use, account_id, upload_id, param, wanted)),
+                locks=False,
+            )
+            return uploads.id_text(upload_id)
+        if not given.lower().startswith(("http://", "https://")):
+            raise InvalidInput(
+                f"{param} must be an http(s) address, a data: URI or the id of an uploaded file", param=param
+            )
+        try:
+            guard.check(given, settings().allow_private_addresses)
+        except guard.Refused as error:
+            raise RefusedAddress(f"{param}: {error.message}", param=param) from error
+        return given
 
 
 def _use(account_id: UUID, upload_id: UUID, param: str, wanted: str) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
-from starlette.requests import Request
 from uuid_utils.compat import uuid7
 
+from api.turns.places import Place
 from common.errors import Busy, StorageQuotaExceeded, Unavailable, UnusableFile
 from common.scratch import scratch_file
 from common.settings import settings
@@ -28,7 +28,7 @@ Known = TypeVar("Known")
 
 
 async def in_thread(
-    request: Request,
+    place: Place,
     chunks: Iterable[bytes],
     account_id: UUID,
     *,
@@ -38,10 +38,7 @@ async def in_thread(
 ) -> NewUpload | Known:
     """`prepared`, in one of the few threads that examine files. Nobody waits there for a lock."""
     with patience(MOMENT_MILLISECONDS):
-        found: NewUpload | Known = await request.app.state.places.uploads.run(
-            lambda: prepared(account_id, chunks, param=param, wanted=wanted, known=known)
-        )
-        return found
+        return await place.run(lambda: prepared(account_id, chunks, param=param, wanted=wanted, known=known))
 
 
 def prepared(

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 from api.edge.grouping import Grouper
-from api.routes.walls import share_of_waiters
+from api.turns.walls import share_of_waiters
 from common.errors import Busy, Overloaded, Unavailable
 from common.faultpoints import reached
 from models.db import CommitUnknown, certain

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from api.auth.keyring import visitor_of
 from api.live.hub import Live, nowhere
+from api.reading import Jobs
 from common.errors import DomainError
 from common.settings import settings
 from models.jobs.reads import JobRow
@@ -25,7 +26,7 @@ def preferred_wait(request: Request) -> float:
     return 0.0
 
 
-async def waited(request: Request, row: JobRow) -> tuple[JobRow, dict[str, str]]:
+async def waited(request: Request, row: JobRow, live: Live, jobs: Jobs) -> tuple[JobRow, dict[str, str]]:
     """The job once it has ended, or as it stands when the client's patience is over. Holds no thread.
 
     What was ordered is ordered: whatever hinders the waiting (too many streams, a process that stops, a database that is
@@ -38,7 +39,7 @@ async def waited(request: Request, row: JobRow) -> tuple[JobRow, dict[str, str]]
     if row.ended:
         return row, headers
     try:
-        return await _ended(request, row, seconds), headers
+        return await _ended(request, row, live, jobs, seconds), headers
     except DomainError as error:
         log.info("job %s is not waited for: %s", row.id, error.detail)
     except Exception:
@@ -46,20 +47,19 @@ async def waited(request: Request, row: JobRow) -> tuple[JobRow, dict[str, str]]
     return row, {}
 
 
-async def _ended(request: Request, row: JobRow, seconds: float) -> JobRow:
-    live: Live = request.app.state.live
+async def _ended(request: Request, row: JobRow, live: Live, jobs: Jobs, seconds: float) -> JobRow:
     who, _ = request.scope["headrace.caller"]
     listener = live.listen(row.account_id, job_id=row.id, visitor=visitor_of(who), quiet=True)
     try:
         end = time.monotonic() + seconds
         await live.catch_up(listener, nowhere)
         # Attached first and read then: an end between the two is seen by the one or the other.
-        row = await request.app.state.reads.ask(row.id) or row
+        row = await jobs.ask(row.id) or row
         if row.ended is None:
             await live.ended(listener, max(0.0, end - time.monotonic()))
             if listener.over == "revoked":
                 return row  # whoever may not look any more sees what they would have seen without waiting
-            row = await request.app.state.reads.ask(row.id) or row
+            row = await jobs.ask(row.id) or row
         return row
     finally:
         live.leave(listener)

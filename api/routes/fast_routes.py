@@ -1,10 +1,12 @@
-"""Routes without FastAPI's machinery in their way: documented like any other, handled by a plain async function.
+"""Routes without FastAPI's machinery in their way: documented like any other, and their endpoint is a plain async function of
+the request.
 
 The framework's own dependency solving and validation cost as much as a whole grouped submit (research/performance.md,
 section 1d), so the hot routes read, check and answer by themselves.
 """
 
 from collections.abc import Callable, Coroutine
+from inspect import Parameter, Signature
 from typing import Any, TypeVar
 
 import orjson
@@ -13,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.edge.problems import first_of
 from common.errors import InvalidInput, InvalidRequest
 from models.access.scopes import Scope
 
@@ -20,20 +23,28 @@ Shape = TypeVar("Shape", bound=BaseModel)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-class LeanRoute(APIRoute):
-    """A route whose endpoint's signature is its documentation and whose `lean` function is its code."""
+class FastRoute(APIRoute):
+    """A route whose endpoint is handed the request as it came. What it takes is said by `fast`, for the document alone."""
 
     def get_route_handler(self) -> Handler:
-        lean: Handler = self.endpoint.lean  # type: ignore[attr-defined]  # set by `handled_by`
-        return lean
+        handler: Handler = self.endpoint
+        return handler
 
 
-def handled_by(handler: Handler, *, need: Scope) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Say which function really answers a documented endpoint, and which scope it asks for (with `auth.permitted`)."""
+def fast(*, need: Scope, **takes: Any) -> Callable[[Handler], Handler]:
+    """Document an endpoint of a `FastRoute`: which scope it asks for (with `permitted`), and what it reads of the request by
+    itself, as name = annotation or name = (annotation, default).
+    """
 
-    def mark(endpoint: Callable[..., Any]) -> Callable[..., Any]:
-        endpoint.lean = handler  # type: ignore[attr-defined]  # read again by LeanRoute
-        endpoint.need = need  # type: ignore[attr-defined]  # read again by LeanRoute
+    def mark(endpoint: Handler) -> Handler:
+        parameters = [
+            Parameter(name, Parameter.KEYWORD_ONLY, annotation=each[0], default=each[1])
+            if isinstance(each, tuple)
+            else Parameter(name, Parameter.KEYWORD_ONLY, annotation=each)
+            for name, each in takes.items()
+        ]
+        endpoint.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # what the framework documents
+        endpoint.need = need  # type: ignore[attr-defined]  # read again by `need_of`
         return endpoint
 
     return mark
@@ -56,6 +67,5 @@ async def read_body(request: Request, shape: type[Shape]) -> tuple[Shape, dict[s
     try:
         return shape.model_validate(body), body
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InvalidInput(f"{place}: {first['msg']}", param=place) from None
+        place, detail = first_of(error.errors(include_url=False))
+        raise InvalidInput(detail, param=place) from None

@@ -5,13 +5,17 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.keyring import by, needs
+from api.auth.keyring import by
+from api.routes.callers import needs
+from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of, number_of
+from api.routes.fast_routes import answer
 from api.routes.once import Key, asked, once
-from api.routes.walls import AdminRoute
+from api.routes.shapes import RequestBody
+from api.routes.walled import AdminRoute
 from models.access import audit_log
 from models.access.scopes import Caller, Role
 from models.accounts import accounts
@@ -35,25 +39,18 @@ class ShownUser(BaseModel):
     created_at: datetime
 
 
-class UserPage(BaseModel):
-    """A page of users."""
-
-    data: list[ShownUser]
-    next_cursor: UUID | None
+class UserPage(ListPage[ShownUser]):
+    """Users, newest first."""
 
 
-class RoleChange(BaseModel):
+class RoleChange(RequestBody):
     """The role that a user gets."""
-
-    model_config = ConfigDict(extra="forbid")
 
     role: Role
 
 
-class NewAnnouncement(BaseModel):
+class NewAnnouncement(RequestBody):
     """What everybody should know, or everybody on a plan."""
-
-    model_config = ConfigDict(extra="forbid")
 
     title: Annotated[str, Field(min_length=1, max_length=MAX_TITLE)]
     body: Annotated[str, Field(min_length=1, max_length=MAX_BODY)]
@@ -72,11 +69,8 @@ class ShownAnnouncement(BaseModel):
     finished_at: datetime | None
 
 
-class AnnouncementPage(BaseModel):
-    """A page of announcements."""
-
-    data: list[ShownAnnouncement]
-    next_cursor: UUID | None
+class AnnouncementPage(ListPage[ShownAnnouncement]):
+    """Announcements, newest first."""
 
 
 class ShownAct(BaseModel):
@@ -92,35 +86,36 @@ class ShownAct(BaseModel):
     address: str | None
 
 
-class ActPage(BaseModel):
-    """A page of the audit log."""
-
-    data: list[ShownAct]
-    next_cursor: int | None
+class ActPage(ListPage[ShownAct]):
+    """The audit log, newest first."""
 
 
-@router.get("/users", summary="List users")
+USERS = Listing("users", UUID)
+ANNOUNCEMENTS = Listing("announcements", UUID)
+ACTS = Listing("acts", number_of)
+
+
+@router.get("/users", response_model=UserPage, summary="List users")
 def list_users(
     _who: Annotated[Caller, Depends(needs("admin"))],
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    cursor: Annotated[UUID | None, Query()] = None,
+    wanted: Annotated[WantedPage[UUID], Depends(USERS.wanted)],
     email: Annotated[str | None, Query(max_length=320, description="Exactly this address.")] = None,
-) -> UserPage:
+) -> Response:
     """Newest first."""
     with transaction() as conn:
-        found = accounts.users(conn, before=cursor, email=email, limit=limit + 1)
-    page = [ShownUser(**each._asdict()) for each in found[:limit]]
-    return UserPage(data=page, next_cursor=page[-1].id if len(found) > limit else None)
+        rows = accounts.users(conn, before=wanted.after, email=email, limit=wanted.reads)
+    return answer(USERS.page(rows, wanted, lambda row: row.id, lambda row: row._asdict()))
 
 
 @router.patch("/users/{user_id}", summary="Change a user's role")
 def change_role(
-    user_id: UUID, body: RoleChange, request: Request, who: Annotated[Caller, Depends(needs("admin"))]
+    user_id: PathId, body: RoleChange, request: Request, who: Annotated[Caller, Depends(needs("admin"))]
 ) -> ShownUser:
     """Takes effect everywhere within five seconds."""
+    wanted = id_of(user_id, "user")
     with certain() as conn:
-        accounts.change_role(conn, by(who, request), user_id, body.role)
-        user = accounts.user(conn, user_id)
+        accounts.change_role(conn, by(who, request), wanted, body.role)
+        user = accounts.user(conn, wanted)
     return ShownUser(**user._asdict())
 
 
@@ -138,28 +133,23 @@ def announce(
     )  # fmt: skip
 
 
-@router.get("/announcements", summary="List announcements")
+@router.get("/announcements", response_model=AnnouncementPage, summary="List announcements")
 def list_announcements(
-    _who: Annotated[Caller, Depends(needs("admin"))],
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[UUID | None, Query()] = None,
-) -> AnnouncementPage:
+    _who: Annotated[Caller, Depends(needs("admin"))], wanted: Annotated[WantedPage[UUID], Depends(ANNOUNCEMENTS.wanted)]
+) -> Response:
     """Newest first."""
     with transaction() as conn:
-        found = announcements.listed(conn, before=cursor, limit=limit + 1)
-    page = [ShownAnnouncement(**each._asdict()) for each in found[:limit]]
-    return AnnouncementPage(data=page, next_cursor=page[-1].id if len(found) > limit else None)
+        rows = announcements.listed(conn, before=wanted.after, limit=wanted.reads)
+    return answer(ANNOUNCEMENTS.page(rows, wanted, lambda row: row.id, lambda row: row._asdict()))
 
 
-@router.get("/acts", summary="Read the audit log")
+@router.get("/acts", response_model=ActPage, summary="Read the audit log")
 def list_acts(
     _who: Annotated[Caller, Depends(needs("admin"))],
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    cursor: Annotated[int | None, Query(ge=1, le=2**62)] = None,
+    wanted: Annotated[WantedPage[int], Depends(ACTS.wanted)],
     subject: Annotated[str | None, Query(max_length=100)] = None,
-) -> ActPage:
+) -> Response:
     """Newest first."""
     with transaction() as conn:
-        found = audit_log.listed(conn, before=cursor, subject=subject, limit=limit + 1)
-    page = [ShownAct(**each._asdict()) for each in found[:limit]]
-    return ActPage(data=page, next_cursor=page[-1].id if len(found) > limit else None)
+        rows = audit_log.listed(conn, before=wanted.after, subject=subject, limit=wanted.reads)
+    return answer(ACTS.page(rows, wanted, lambda row: row.id, lambda row: row._asdict()))

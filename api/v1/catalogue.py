@@ -1,104 +1,164 @@
 """What can be ordered and what it costs: models, plans, quotes. The catalogue is read again every few seconds."""
 
-import asyncio
-import contextlib
-import logging
-from collections.abc import Iterable
 from functools import partial
+from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.keyring import permitted
 from api.edge.pace import weigh
-from api.routes.fast_routes import LeanRoute, answer, handled_by, read_body
-from api.routes.walls import WalledRoute
-from api.v1 import schemas
-from api.v1.jobs import offer_of
-from api.v1.views import model_view, plan_view
-from common.settings import settings
+from api.routes.callers import permitted
+from api.routes.cursors import MAX_LIMIT, Listing, ListPage, WantedPage, name_of, number_of
+from api.routes.fast_routes import FastRoute, answer, fast, read_body
+from api.routes.shapes import RequestBody
+from api.routes.walled import WalledRoute
+from api.services import services
 from models.access.scopes import Caller
 from models.catalogue import plans, prices
-from models.catalogue.entries import Offer, offers
+from models.catalogue.entries import Offer
+from models.catalogue.plans import Plan
 from models.credits.reads import expire_and_read_balance
-from models.db import certain, session, transaction
+from models.db import certain, session
 
-log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=WalledRoute)
-lean_router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=LeanRoute)
+fast_router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=FastRoute)
 
 
-class Catalogue:
-    """The current models, kept in memory."""
+class QuoteRequest(RequestBody):
+    """What a job would cost, without ordering it."""
 
-    def __init__(self) -> None:
-        self._offers: dict[str, Offer] = {}
-        self.listed = _listed([])  # written once for all who ask
-        self._task: asyncio.Task[None] | None = None
+    model_config = ConfigDict(strict=True)
 
-    def get(self, model_id: str) -> Offer | None:
-        return self._offers.get(model_id)
-
-    def all(self) -> list[Offer]:
-        return list(self._offers.values())
-
-    def load(self) -> None:
-        """Read the models from the database; those that have not changed keep their compiled schemas."""
-        with transaction() as conn:
-            fresh = offers(conn)
-        self._offers = {
-            model_id: old if (old := self._offers.get(model_id)) and old.version == offer.version else offer
-            for model_id, offer in fresh.items()
-        }
-        self.listed = _listed(self._offers.values())
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._refresh())
-
-    async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _refresh(self) -> None:
-        while True:
-            await asyncio.sleep(settings().catalogue_refresh_seconds)
-            try:
-                await asyncio.to_thread(self.load)
-            except Exception:
-                log.warning("the catalogue could not be read again; the old one stays", exc_info=True)
+    model: Annotated[str, Field(min_length=1, max_length=100)]
+    input: dict[str, Any]
 
 
-def _listed(offers: Iterable[Offer]) -> bytes:
-    return orjson.dumps({"data": [model_view(offer) for offer in offers]})
+class Quote(BaseModel):
+    """The credits that would be reserved, and whether the account has them."""
+
+    model: str
+    credits: int
+    unit: str
+    quantity: float
+    available: int
+    enough: bool
 
 
-@router.get("/models", response_model=schemas.ModelList, summary="List models")
-async def list_models(request: Request) -> Response:
-    """All models that can be ordered now, with their prices and the JSON Schema of their input."""
-    listed: bytes = request.app.state.catalogue.listed
+class Price(BaseModel):
+    """Credits, or a cost in micro-dollars plus the plan's markup, per so many units."""
+
+    unit: str
+    per: int
+    credits: int | None = None
+    cost_usd_micros: int | None = None
+    quantity_field: str | None = None
+    estimate_field: str | None = None
+    characters_per_unit: int
+
+
+class Model(BaseModel):
+    """Something that can be ordered."""
+
+    id: str
+    version: int
+    name: str
+    description: str
+    kind: Literal["image", "video", "speech", "text"]
+    price: Price
+    input_schema: dict[str, Any]
+    timeout_seconds: int
+    typical_seconds: int
+
+
+class ModelPage(ListPage[Model]):
+    """Models that can be ordered, by id."""
+
+
+class PlanView(BaseModel):
+    """A plan."""
+
+    id: str
+    name: str
+    credits: int
+    granted: Literal["once", "monthly"]
+    price_cents: int | None
+    credit_price_usd_micros: int
+    markup_bp: int
+    storage_quota_bytes: int
+    slots: int
+
+
+class PlanPage(ListPage[PlanView]):
+    """Plans, in the order in which they are offered."""
+
+
+def model_view(offer: Offer) -> dict[str, Any]:
+    """A model, as GET /v1/models answers; routes and options are the operator's own business."""
+    entry = offer.entry
+    return {
+        "id": entry.id,
+        "version": offer.version,
+        "name": entry.name,
+        "description": entry.description,
+        "kind": entry.kind,
+        "price": entry.price.model_dump(exclude_none=True),
+        "input_schema": entry.input_schema,
+        "timeout_seconds": entry.timeout_seconds,
+        "typical_seconds": entry.typical_seconds,
+    }
+
+
+def plan_view(plan: Plan) -> dict[str, Any]:
+    """A plan, as GET /v1/plans answers."""
+    return plan.model_dump(exclude={"position"})
+
+
+def _plan_place_of(text: str) -> tuple[int, str]:
+    position, _, plan_id = text.partition(" ")
+    return number_of(position), name_of(plan_id)
+
+
+def _plan_place_text(place: tuple[int, str]) -> str:
+    return f"{place[0]} {place[1]}"
+
+
+MODELS = Listing("models", name_of, usual=MAX_LIMIT)
+PLANS = Listing("plans", _plan_place_of, _plan_place_text, usual=MAX_LIMIT)
+
+
+def written(offer: Offer) -> bytes:
+    """A model as it is listed."""
+    return orjson.dumps(model_view(offer))
+
+
+@router.get("/models", response_model=ModelPage, summary="List models")
+async def list_models(request: Request, wanted: Annotated[WantedPage[str], Depends(MODELS.wanted)]) -> Response:
+    """Models that can be ordered now, with their prices and the JSON Schema of their input."""
+    page, last = services(request.app).catalogue.page(wanted.after, wanted.limit)
+    following = MODELS.cursor_of(last) if last is not None else None
+    listed = b'{"data":[' + b",".join(page) + b'],"next":' + orjson.dumps(following) + b"}"
     weigh(request.scope, len(listed))
     return Response(listed, media_type="application/json")
 
 
-@router.get("/models/{model_id:path}", response_model=schemas.Model, summary="Look at a model")
+@router.get("/models/{model_id:path}", response_model=Model, summary="Look at a model")
 async def get_model(model_id: str, request: Request) -> Response:
     """One model."""
-    return answer(model_view(offer_of(request, model_id)))
+    return answer(model_view(services(request.app).catalogue.named(model_id)))
 
 
-@router.get("/plans", response_model=schemas.PlanList, summary="List plans")
-def list_plans() -> Response:
-    """All plans."""
+@router.get("/plans", response_model=PlanPage, summary="List plans")
+def list_plans(wanted: Annotated[WantedPage[tuple[int, str]], Depends(PLANS.wanted)]) -> Response:
+    """In the order in which they are offered."""
     with session() as opened:
-        found = plans.list_plans(opened)
-    return answer({"data": [plan_view(plan) for plan in found]})
+        rows = plans.page_of_plans(opened, after=wanted.after, limit=wanted.reads)
+    return answer(PLANS.page(rows, wanted, lambda plan: (plan.position, plan.id), plan_view))
 
 
-@router.get("/plans/{plan_id}", response_model=schemas.PlanView, summary="Look at a plan")
+@router.get("/plans/{plan_id}", response_model=PlanView, summary="Look at a plan")
 def get_plan(plan_id: str) -> Response:
     """One plan."""
     with session() as opened:
@@ -106,12 +166,15 @@ def get_plan(plan_id: str) -> Response:
     return answer(plan_view(plan))
 
 
-async def _quote(request: Request) -> Response:
-    who = await permitted(request, "read")
-    wanted, _ = await read_body(request, schemas.QuoteRequest)
-    offer = offer_of(request, wanted.model)
+@fast_router.post("/quotes", response_model=Quote, summary="Ask what a job would cost")
+@fast(need="read", body=QuoteRequest)
+async def create_quote(request: Request) -> Response:
+    """The credits that ordering this would reserve, on your plan. Nothing is ordered."""
+    who, here = await permitted(request, "read"), services(request.app)
+    wanted, _ = await read_body(request, QuoteRequest)
+    offer = here.catalogue.named(wanted.model)
     values = offer.checked(wanted.input)
-    return answer(await request.app.state.places.ordinary.run(partial(_price, who, offer, values)))
+    return answer(await here.places.ordinary.run(partial(_price, who, offer, values)))
 
 
 def _price(who: Caller, offer: Offer, values: dict[str, object]) -> dict[str, object]:
@@ -125,9 +188,3 @@ def _price(who: Caller, offer: Offer, values: dict[str, object]) -> dict[str, ob
         "model": offer.entry.id, "credits": price.credits, "unit": rule.unit, "quantity": price.quantity_milli / 1000,
         "available": balance.available, "enough": balance.available >= price.credits,
     }  # fmt: skip
-
-
-@lean_router.post("/quotes", response_model=schemas.Quote, summary="Ask what a job would cost")
-@handled_by(_quote, need="read")
-def create_quote(body: schemas.QuoteRequest) -> None:
-    """The credits that ordering this would reserve, on your plan. Nothing is ordered."""

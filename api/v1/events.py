@@ -2,38 +2,62 @@
 
 import re
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.keyring import needs, permitted, visitor_of
+from api.auth.keyring import visitor_of
 from api.edge.pace import know
+from api.edge.problems import Problem
 from api.live.frames import event_view, reset_frame, reset_view, state_frame
 from api.live.hub import ENDS, PAGE, Live
 from api.live.sse import EventStream, wants_stream
-from api.routes.cursors import id_of
-from api.routes.fast_routes import LeanRoute, answer, handled_by
-from api.v1 import schemas
-from api.v1.views import job_view
+from api.routes.callers import needs, permitted
+from api.routes.cursors import MAX_LIMIT, MAX_NUMBER, Cursor, Listing, ListPage, PageLimit, PathId, id_of, number_of
+from api.routes.fast_routes import FastRoute, answer, fast
+from api.services import services
+from api.v1.jobs_shapes import job_view
 from common import tokens
 from common.errors import InvalidRequest, NotAuthenticated, NotFound
 from common.settings import settings
 from models.access.scopes import ROLES, Caller
-from models.credits.reads import balances
-from models.db import transaction
+from models.events.kinds import LIVE, STORED
 from models.identity.people import Visitor
 from models.jobs.reads import JobRow
 
-router = APIRouter(tags=["events"], route_class=LeanRoute)
+router = APIRouter(tags=["events"], route_class=FastRoute)
 token_router = APIRouter(tags=["events"])
 
-MAX_NUMBER = 2**62
 NO_CONTENT = 204  # tells EventSource not to connect again
+
+
+class EventView(BaseModel):
+    """Something that happened. Numbers are the account's own, without gaps; what is only live has none."""
+
+    number: int | None
+    type: Annotated[str, Field(description=f"{', '.join(STORED)}, reset; only live: {', '.join(LIVE)}.")]
+    job_id: UUID | None
+    created_at: datetime | None
+    data: dict[str, Any]
+
+
+class EventPage(ListPage[EventView]):
+    """Events, oldest first. On the last page, the last one's number is where to go on later, as `after`."""
+
+
+EVENTS = Listing("events", number_of, usual=MAX_LIMIT)
+
+
+class StreamToken(BaseModel):
+    """What a browser opens a stream with."""
+
+    token: str
+    expires_at: datetime
 
 
 # Who listens
@@ -70,13 +94,11 @@ async def listener_of(request: Request) -> Visitor:
         know(request.scope)
     else:
         visitor = visitor_of(await permitted(request, "read"))
-    await _live(request).let_in(visitor)
+    await services(request.app).live.let_in(visitor)
     return visitor
 
 
-@token_router.post(
-    "/v1/events/token", response_model=schemas.StreamToken, status_code=201, summary="Get a token for a stream"
-)
+@token_router.post("/v1/events/token", response_model=StreamToken, status_code=201, summary="Get a token for a stream")
 async def create_token(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
     """For `new EventSource("/v1/events?token=…")` in a browser. It opens streams, nothing else, for a minute; a stream
     that is open stays open.
@@ -102,65 +124,74 @@ def _after(request: Request) -> int | None:
     return None
 
 
-def _live(request: Request) -> Live:
-    live: Live = request.app.state.live
-    return live
-
-
-async def _events(request: Request) -> Response:
+@router.get(
+    "/v1/events",
+    response_model=EventPage,
+    summary="Hear what happens",
+    responses={429: {"model": Problem, "description": "Too many streams are open."}},
+)
+@fast(
+    need="read",
+    after=(Annotated[int | None, Query(ge=0, description="The number of the last event that you know.")], None),
+    limit=(PageLimit, MAX_LIMIT),
+    cursor=(Cursor, None),
+    token=(Annotated[str | None, Query(description="A stream token, instead of a key. Streams only.")], None),
+    last_event_id=(Annotated[str | None, Header()], None),
+)
+async def get_events(request: Request) -> Response:
+    """With `Accept: text/event-stream` a stream of all that happens in the account: jobs, credits, subscription. It
+    resumes after `Last-Event-ID` (or `after`) without a gap or a repeat; without either it begins with the `balance`
+    and goes on from now. Otherwise the events after a number (or a page's `next`), oldest first, as JSON. Where they are not
+    kept any more a `reset` stands for them: look at everything anew, and go on from its number.
+    """
     if wants_stream(request):
         listening = await listener_of(request)
         after = _after(request)
         first = b""
         if after is None:
-            with_balance = await request.app.state.balances.ask(listening.account_id)
+            with_balance = await services(request.app).balances.ask(listening.account_id)
             after = with_balance.pop("event_number")
             first = state_frame("balance", with_balance, after)
-        listener = _live(request).listen(listening.account_id, visitor=listening, after=after)
-        return EventStream(_live(request), listener, first)
+        listener = services(request.app).live.listen(listening.account_id, visitor=listening, after=after)
+        return EventStream(services(request.app).live, listener, first)
     who = await permitted(request, "read")
-    after = _after(request) or 0
-    limit = request.query_params.get("limit", "100")
-    if not re.fullmatch("[0-9]{1,4}", limit) or not 1 <= int(limit) <= PAGE:
-        raise InvalidRequest(f"limit must be between 1 and {PAGE}", param="limit")
-    page = await _live(request).read(who.account_id, after)
+    wanted = EVENTS.wanted_by(request)
+    page = await services(request.app).live.read(
+        who.account_id, (_after(request) or 0) if wanted.after is None else wanted.after
+    )
     if page.missing:
-        return answer({"data": [reset_view(page.current)], "current": page.current, "next_after": page.current})
-    shown = page.events[: int(limit)]
-    following = shown[-1].number if shown else page.current
-    return answer({"data": [event_view(event) for event in shown], "current": page.current, "next_after": following})
+        return answer({"data": [reset_view(page.current)], "next": None})
+    return answer(EVENTS.page(page.events[: wanted.reads], wanted, lambda event: event.number, event_view))
 
 
 @router.get(
-    "/v1/events",
-    response_model=schemas.EventPage,
-    summary="Hear what happens",
-    responses={429: {"model": schemas.Problem, "description": "Too many streams are open."}},
+    "/v1/jobs/{job_id}/events",
+    response_class=Response,
+    summary="Follow a job",
+    responses={
+        200: {"content": {"text/event-stream": {}}, "description": "The job, then its events until it has ended."},
+        204: {"description": "The job has ended and you have its last event."},
+        429: {"model": Problem, "description": "Too many streams are open."},
+    },
 )
-@handled_by(_events, need="read")
-def get_events(
-    after: Annotated[int | None, Query(ge=0, description="The number of the last event that you know.")] = None,
-    limit: Annotated[int, Query(ge=1, le=PAGE)] = 100,
-    token: Annotated[str | None, Query(description="A stream token, instead of a key. Streams only.")] = None,
-    last_event_id: Annotated[str | None, Header()] = None,
-) -> None:
-    """With `Accept: text/event-stream` a stream of all that happens in the account: jobs, credits, subscription. It
-    resumes after `Last-Event-ID` (or `after`) without a gap or a repeat; without either it begins with the `balance`
-    and goes on from now. Otherwise the events after a number, oldest first, as JSON. Where they are not kept any more a
-    `reset` stands for them: look at everything anew, and go on from its number.
-    """
-
-
-async def _job_events(request: Request) -> Response:
+@fast(
+    need="read",
+    job_id=PathId,
+    after=(Annotated[int | None, Query(ge=0)], None),
+    token=(Annotated[str | None, Query(description="A stream token, instead of a key.")], None),
+    last_event_id=(Annotated[str | None, Header()], None),
+)
+async def get_job_events(request: Request) -> Response:
+    """Server-sent events: the job as it stands, then what happens to it; the stream ends with the job."""
     who = await listener_of(request)
     job_id = id_of(request.path_params["job_id"], "job")
     after = _after(request)
-    row: JobRow | None = await request.app.state.reads.ask(job_id)
+    row = await services(request.app).jobs.ask(job_id)
     if row is None or row.account_id != who.account_id:
         raise NotFound(f"no job {job_id}", param="id")
     first = b""
     if after is not None and row.ended:
-        known = await _knows_the_end(_live(request), row, after)
+        known = await _knows_the_end(services(request.app).live, row, after)
         if known:
             return Response(status_code=NO_CONTENT)
         if known is None:  # the end may be among what is not kept: nothing that follows would tell it
@@ -168,7 +199,7 @@ async def _job_events(request: Request) -> Response:
     if after is None:
         after = row.event_number
         first += state_frame("job", job_view(row), after)
-    live = _live(request)
+    live = services(request.app).live
     listener = live.listen(who.account_id, job_id=job_id, visitor=who, after=after)
     if first and row.ended:
         listener.finish("ended")
@@ -189,29 +220,3 @@ async def _knows_the_end(live: Live, row: JobRow, after: int) -> bool | None:
             break
         read = page.events[-1].number
     return None if (await live.read(row.account_id, after)).missing else True
-
-
-@router.get(
-    "/v1/jobs/{job_id}/events",
-    response_class=Response,
-    summary="Follow a job",
-    responses={
-        200: {"content": {"text/event-stream": {}}, "description": "The job, then its events until it has ended."},
-        204: {"description": "The job has ended and you have its last event."},
-        429: {"model": schemas.Problem, "description": "Too many streams are open."},
-    },
-)
-@handled_by(_job_events, need="read")
-def get_job_events(
-    job_id: UUID,
-    after: Annotated[int | None, Query(ge=0)] = None,
-    token: Annotated[str | None, Query(description="A stream token, instead of a key.")] = None,
-    last_event_id: Annotated[str | None, Header()] = None,
-) -> None:
-    """Server-sent events: the job as it stands, then what happens to it; the stream ends with the job."""
-
-
-def read_balances(account_ids: Sequence[UUID]) -> list[dict[str, int]]:
-    """Balances with the event number they are at, for `Grouper`."""
-    with transaction() as conn:
-        return balances(conn, account_ids)

@@ -1,39 +1,89 @@
 """/v1/files: files of clients, as inputs of jobs. Sent as a form, streamed to disk; or small ones as a `data:` URI."""
 
-import base64
-import binascii
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from functools import partial
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.keyring import needs, permitted
 from api.edge.texts import check_form
 from api.intake.receiving import in_thread, room_on_disk, without_stray
-from api.intake.rooms import Rooms
-from api.routes.fast_routes import LeanRoute, answer, handled_by, read_body
+from api.routes.callers import needs, permitted
+from api.routes.cursors import Listing, ListPage, WantedPage
+from api.routes.fast_routes import FastRoute, answer, fast, read_body
 from api.routes.once import Key, asked, key_of, made_answer, once
-from api.routes.walls import Wall, WalledRoute
-from api.v1 import schemas
-from api.v1.views import upload_view
-from common.errors import InvalidRequest, NotFound
+from api.routes.shapes import RequestBody
+from api.routes.walled import WalledRoute
+from api.services import services
+from common.errors import InvalidInput, InvalidRequest, NotFound
+from common.links import url_of
 from common.settings import settings
 from models.access.scopes import Caller
 from models.db import certain, transaction
 from models.files import uploads
-from models.files.uploads import NewUpload
+from models.files.uploads import Found, NewUpload, id_text
 from models.jobs import answered
 from storage import incoming
 
-lean_router = APIRouter(prefix="/v1/files", tags=["files"], route_class=LeanRoute)
+fast_router = APIRouter(prefix="/v1/files", tags=["files"], route_class=FastRoute)
 router = APIRouter(prefix="/v1/files", tags=["files"], route_class=WalledRoute)
 
-FIELD_BYTES = 4096  # of a form's other fields, which are let through and not looked at
+
+class FileData(RequestBody):
+    """A small file in a JSON body; larger ones are sent as a form."""
+
+    model_config = ConfigDict(strict=True)
+
+    data: Annotated[str, Field(min_length=1, description="data:image/png;base64,…")]
+
+
+class File(BaseModel):
+    """An uploaded file."""
+
+    id: Annotated[str, Field(examples=["file_01a1fd04f4e473658f9d4827335166ca"])]
+    object: Literal["file"]
+    media_type: str
+    size_bytes: int
+    sha256: str
+    width: int | None
+    height: int | None
+    duration_seconds: float | None
+    url: str
+    created_at: datetime
+    expires_at: datetime
+
+
+class FilePage(ListPage[File]):
+    """Uploaded files, newest first."""
+
+
+FILES = Listing("files", UUID)
+
+
+def upload_view(row: Found) -> dict[str, Any]:
+    """An uploaded file, as GET /v1/files/{id} answers."""
+    return {
+        "id": id_text(row.id),
+        "object": "file",
+        "media_type": row.media_type,
+        "size_bytes": row.size_bytes,
+        "sha256": row.sha256.hex(),
+        "width": row.width,
+        "height": row.height,
+        "duration_seconds": row.duration_ms / 1000 if row.duration_ms is not None else None,
+        "url": url_of(row.id),
+        "created_at": row.created_at,
+        "expires_at": row.expires_at,
+    }
+
+
+FIELD_BYTES = 4096  # of a form's other fields, which are refused by their names
 READ_BYTES = 256 * 1024
 LOCATION = "/v1/files/{id}"
 BODY = {
@@ -43,24 +93,30 @@ BODY = {
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
+                    "additionalProperties": False,
                     "required": ["file"],
                     "properties": {"file": {"type": "string", "format": "binary"}},
                 }
             },
-            "application/json": {"schema": schemas.FileData.model_json_schema()},
+            "application/json": {"schema": FileData.model_json_schema()},
         },
     }
 }
 
 
-async def _create(request: Request) -> Response:
+@fast_router.post("", status_code=201, response_model=File, summary="Upload a file", openapi_extra=BODY)
+@fast(need="generate", idempotency_key=(Key, None))
+async def create_file(request: Request) -> Response:
+    """A picture, sound or film for the input of a job, as a form with the field `file`, or small ones as JSON with a
+    `data:` URI. What it is, its bytes say. It counts as storage, and is kept for 24 hours after its last use.
+    """
     who = await permitted(request, "generate")
     key = key_of(request)
-    rooms: Rooms = request.app.state.rooms
+    rooms = services(request.app).rooms
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         async with rooms.of_form(request, who.account_id):
             return await _of_form(request, who, key)
-    body, _ = await read_body(request, schemas.FileData)
+    body, _ = await read_body(request, FileData)
     async with rooms.of_data(who.account_id, len(body.data), settings().decode_wait_seconds):
         return await _received(request, who, key, incoming.data_uri_bytes(body.data), "data")
 
@@ -69,6 +125,9 @@ async def _of_form(request: Request, who: Caller, key: str | None) -> Response:
     with room_on_disk():  # more than a mebibyte of a form goes to disk as well, in files without a name
         async with request.form(max_files=1, max_fields=8, max_part_size=FIELD_BYTES) as form:
             check_form(form)
+            unknown = next((name for name in form if name != "file"), None)
+            if unknown is not None:
+                raise InvalidInput(f"{unknown[:100]}: a form has no other field than `file`", param=unknown[:100])
             part = form.get("file")
             if not isinstance(part, UploadFile):
                 raise InvalidRequest("the form has no file in its field `file`", param="file")
@@ -86,7 +145,8 @@ async def _received(request: Request, who: Caller, key: str | None, chunks: Iter
         with transaction() as conn:
             return answered.find(conn, who.account_id, key, asked_for(digest))
 
-    new = await in_thread(request, chunks, who.account_id, param=param, known=earlier)
+    here = services(request.app)
+    new = await in_thread(here.places.uploads, chunks, who.account_id, param=param, known=earlier)
     if not isinstance(new, NewUpload):
         return made_answer(new, status=201, location=LOCATION, replayed=True)
 
@@ -97,8 +157,7 @@ async def _received(request: Request, who: Caller, key: str | None, chunks: Iter
                 status=201, location=LOCATION,
             )  # fmt: skip
 
-    wall: Wall = request.app.state.wall
-    return await wall.run(who.account_id, partial(request.app.state.places.ordinary.run, make))
+    return await here.wall.run(who.account_id, partial(here.places.ordinary.run, make))
 
 
 def _parts(file: IO[bytes]) -> Iterator[bytes]:
@@ -106,38 +165,18 @@ def _parts(file: IO[bytes]) -> Iterator[bytes]:
         yield part
 
 
-@lean_router.post(
-    "", status_code=201, response_model=schemas.File, summary="Upload a file", openapi_extra=BODY
-)  # fmt: skip
-@handled_by(_create, need="generate")
-def create_file(idempotency_key: Key = None) -> None:
-    """A picture, sound or film for the input of a job, as a form with the field `file`, or small ones as JSON with a
-    `data:` URI. What it is, its bytes say. It counts as storage, and is kept for 24 hours after its last use.
-    """
-
-
-@router.get("", response_model=schemas.FilePage, summary="List uploaded files")
+@router.get("", response_model=FilePage, summary="List uploaded files")
 def list_files(
     who: Annotated[Caller, Depends(needs("read"))],
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=100)] = None,
+    wanted: Annotated[WantedPage[UUID], Depends(FILES.wanted)],
 ) -> Response:
     """Your own files that are still there, newest first."""
-    before = _read_cursor(cursor) if cursor is not None else None
     with transaction() as conn:
-        rows = uploads.page(conn, who.account_id, before=before, limit=limit + 1)
-    following = base64.urlsafe_b64encode(rows[limit - 1].id.bytes).rstrip(b"=").decode() if len(rows) > limit else None
-    return answer({"data": [upload_view(row) for row in rows[:limit]], "next_cursor": following})
+        rows = uploads.page(conn, who.account_id, before=wanted.after, limit=wanted.reads)
+    return answer(FILES.page(rows, wanted, lambda row: row.id, upload_view))
 
 
-def _read_cursor(text: str) -> UUID:
-    try:
-        return UUID(bytes=base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError):
-        raise InvalidRequest("cursor is not one that this API gave out", param="cursor") from None
-
-
-@router.get("/{file_id}", response_model=schemas.File, summary="Look at an uploaded file")
+@router.get("/{file_id}", response_model=File, summary="Look at an uploaded file")
 def get_file(file_id: str, who: Annotated[Caller, Depends(needs("read"))]) -> Response:
     """What it is, where it can be fetched, and until when it is kept."""
     with transaction() as conn:

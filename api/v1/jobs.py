@@ -1,8 +1,6 @@
 """/v1/jobs: order, look at, list, cancel, order again."""
 
-import base64
-import binascii
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
@@ -13,21 +11,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from api.auth.keyring import needs, permitted
-from api.intake import inputs
 from api.live.prefer_wait import waited
-from api.routes.cursors import id_of
-from api.routes.fast_routes import LeanRoute, answer, handled_by, read_body
+from api.routes.callers import needs, permitted
+from api.routes.cursors import Listing, PathId, WantedPage, id_of
+from api.routes.fast_routes import FastRoute, answer, fast, read_body
 from api.routes.once import MAX_KEY_CHARACTERS, key_of
-from api.routes.places import Place
-from api.routes.walls import WalledRoute
-from api.v1 import schemas
-from api.v1.views import job_view
-from common.errors import DomainError, InvalidInput, InvalidRequest, JobNotEnded, NotFound, UnknownModel
-from common.settings import settings
+from api.routes.walled import WalledRoute
+from api.services import services
+from api.v1.jobs_shapes import Job, JobPage, JobRequest, Status, job_view
+from common.errors import DomainError, InvalidInput, JobNotEnded, NotFound
 from models.access import scopes
 from models.access.scopes import Caller
-from models.catalogue.entries import Offer
 from models.db import certain, transaction
 from models.events import endpoints
 from models.jobs import cancel, reads
@@ -36,28 +30,30 @@ from models.jobs.reads import JobRow
 from models.jobs.states import RunStatus
 from workers.doorbell import ring
 
-lean_router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=LeanRoute)
+fast_router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=FastRoute)
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=WalledRoute)
 
-
-def offer_of(request: Request, model_id: str) -> Offer:
-    """The model that a client names. Raises UnknownModel."""
-    offer: Offer | None = request.app.state.catalogue.get(model_id)
-    if offer is None:
-        raise UnknownModel(f"there is no model {model_id!r}; see GET /v1/models", param="model")
-    return offer
+JOBS = Listing("jobs", UUID)
 
 
-async def _create(request: Request) -> Response:
-    who = await permitted(request, "generate")
-    order, body = await read_body(request, schemas.JobRequest)
+KeyHeader = Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)]
+
+
+@fast_router.post("", status_code=201, response_model=Job, summary="Order a job")
+@fast(need="generate", body=JobRequest, idempotency_key=(KeyHeader, None))
+async def create_job(request: Request) -> Response:
+    """Checks the input, reserves the credits and queues the job. With an `Idempotency-Key` the same request, sent again
+    within 24 hours, answers with the same job (and `Idempotent-Replayed: true`); another request with it is refused.
+    """
+    who, here = await permitted(request, "generate"), services(request.app)
+    order, body = await read_body(request, JobRequest)
     key = key_of(request)
     asked = body_hash(body) if key else b""
 
     async def wanted() -> Order:
         scopes.check_model(who, order.model)
-        offer = offer_of(request, order.model)
-        values = await inputs.accepted(request, who.account_id, offer, offer.checked(order.input))
+        offer = here.catalogue.named(order.model)
+        values = await here.inputs.accepted(who.account_id, offer, offer.checked(order.input))
         return Order(
             uuid7(), who.account_id, offer, values, priority=order.priority, queue=order.queue, api_key_id=who.key_id,
             key_budget=who.monthly_credits, idempotency_key=key, body_hash=asked, webhook=webhook_of(who, order),
@@ -66,7 +62,7 @@ async def _create(request: Request) -> Response:
     return await _ordered(request, who, key, asked, wanted)
 
 
-def webhook_of(who: Caller, order: schemas.JobRequest) -> dict[str, Any] | None:
+def webhook_of(who: Caller, order: JobRequest) -> dict[str, Any] | None:
     """The address that an order brings, checked. Raises InvalidInput."""
     if order.webhook is None:
         if order.webhook_events is not None:
@@ -83,23 +79,31 @@ async def _ordered(
     After the commit nothing may turn the answer into an error. Nor may a repeated request fail because what it once named
     (a model, a file) is gone: its job was accepted.
     """
-    place: Place = request.app.state.places.ordinary
+    here = services(request.app)
     try:
         order = await wanted()
     except DomainError:
-        earlier = await place.run(partial(_earlier, who.account_id, key, asked)) if key else None
+        earlier = await here.places.ordinary.run(partial(_earlier, who.account_id, key, asked)) if key else None
         if earlier is None:
             raise
-        return await _answered(request, await request.app.state.reads.ask(earlier), replayed=True)
-    accepted: Accepted = await request.app.state.intake.submit(order)
+        return await _answered(request, await _seen(request, earlier, who), replayed=True)
+    accepted = await here.intake.submit(order)
     if accepted.created_at is None:
-        return await _answered(request, await request.app.state.reads.ask(accepted.job_id), replayed=True)
+        return await _answered(request, await _seen(request, accepted.job_id, who), replayed=True)
     return await _answered(request, new_row(order, accepted, accepted.created_at), replayed=False)
+
+
+async def _seen(request: Request, job_id: UUID, who: Caller) -> JobRow:
+    """The caller's job as it stands. Raises NotFound."""
+    row = await services(request.app).jobs.ask(job_id)
+    if row is None or row.account_id != who.account_id:
+        raise NotFound(f"no job {job_id}", param="id")
+    return row
 
 
 async def _answered(request: Request, row: JobRow, *, replayed: bool) -> Response:
     headers = {"location": f"/v1/jobs/{row.id}"} | ({"idempotent-replayed": "true"} if replayed else {})
-    row, applied = await waited(request, row)
+    row, applied = await waited(request, row, services(request.app).live, services(request.app).jobs)
     return answer(job_view(row), 201, headers | applied)
 
 
@@ -120,67 +124,34 @@ def new_row(order: Order, accepted: Accepted, created_at: datetime) -> JobRow:
     )  # fmt: skip
 
 
-@lean_router.post("", status_code=201, response_model=schemas.Job, summary="Order a job")
-@handled_by(_create, need="generate")
-def create_job(
-    body: schemas.JobRequest,
-    idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)] = None,
-) -> None:
-    """Checks the input, reserves the credits and queues the job. With an `Idempotency-Key` the same request, sent again
-    within 24 hours, answers with the same job (and `Idempotent-Replayed: true`); another request with it is refused.
-    """
-
-
-async def _get(request: Request) -> Response:
+@fast_router.get("/{job_id}", response_model=Job, summary="Look at a job")
+@fast(need="read", job_id=PathId)
+async def get_job(request: Request) -> Response:
+    """The job's status, where it stands while it waits, and its results once it has succeeded."""
     who = await permitted(request, "read")
     job_id = id_of(request.path_params["job_id"], "job")
-    row: JobRow | None = await request.app.state.reads.ask(job_id)
-    if row is None or row.account_id != who.account_id:
-        raise NotFound(f"no job {job_id}", param="id")
-    row, headers = await waited(request, row)
+    row = await _seen(request, job_id, who)
+    row, headers = await waited(request, row, services(request.app).live, services(request.app).jobs)
     return answer(job_view(row), headers=headers)
 
 
-@lean_router.get("/{job_id}", response_model=schemas.Job, summary="Look at a job")
-@handled_by(_get, need="read")
-def get_job(job_id: UUID) -> None:
-    """The job's status, where it stands while it waits, and its results once it has succeeded."""
-
-
-def read_group(ids: Sequence[UUID]) -> list[JobRow | None]:
-    """Jobs by id, for `Grouper`: reads that arrive together are one query."""
-    with transaction() as conn:
-        found = reads.jobs_by_id(conn, ids)
-    return [found.get(job_id) for job_id in ids]
-
-
-@router.get("", response_model=schemas.JobPage, summary="List jobs")
+@router.get("", response_model=JobPage, summary="List jobs")
 def list_jobs(
     who: Annotated[Caller, Depends(needs("read"))],
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=100)] = None,
-    status: Annotated[schemas.Status | None, Query()] = None,
+    wanted: Annotated[WantedPage[UUID], Depends(JOBS.wanted)],
+    status: Annotated[Status | None, Query()] = None,
     model: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
     """Your own jobs, newest first."""
-    before = _read_cursor(cursor) if cursor is not None else None
-    limit = min(limit, settings().page_size_max)
     with transaction() as conn:
-        rows = reads.list_jobs(conn, who.account_id, before=before, status=status, model_id=model, limit=limit + 1)
-    page = rows[:limit]
-    following = base64.urlsafe_b64encode(page[-1].id.bytes).rstrip(b"=").decode() if len(rows) > limit else None
-    return answer({"data": [job_view(row) for row in page], "next_cursor": following})
+        rows = reads.list_jobs(
+            conn, who.account_id, before=wanted.after, status=status, model_id=model, limit=wanted.reads
+        )
+    return answer(JOBS.page(rows, wanted, lambda row: row.id, job_view))
 
 
-def _read_cursor(text: str) -> UUID:
-    try:
-        return UUID(bytes=base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError):
-        raise InvalidRequest("cursor is not one that this API gave out", param="cursor") from None
-
-
-@router.post("/{job_id}/cancel", response_model=schemas.Job, summary="Cancel a job")
-def cancel_job(job_id: str, who: Annotated[Caller, Depends(needs("generate"))]) -> Response:
+@router.post("/{job_id}/cancel", response_model=Job, summary="Cancel a job")
+def cancel_job(job_id: PathId, who: Annotated[Caller, Depends(needs("generate"))]) -> Response:
     """A job that has not started is canceled and refunded at once. A running one is asked to stop: `cancel_requested`
     is true until it has, and its model decides whether it is refunded.
     """
@@ -197,38 +168,31 @@ def _webhook(job_id: UUID) -> dict[str, Any] | None:
         return reads.webhook(conn, job_id)
 
 
-async def _retry(request: Request) -> Response:
-    who = await permitted(request, "generate")
+@fast_router.post("/{job_id}/retry", status_code=201, response_model=Job, summary="Order an ended job again")
+@fast(need="generate", job_id=PathId, idempotency_key=(KeyHeader, None))
+async def retry_job(request: Request) -> Response:
+    """A new job with the same input, at today's price; `retry_of` names the old one, which stays as it ended. With an
+    `Idempotency-Key` it is ordered once, as with `POST /v1/jobs`.
+    """
+    who, here = await permitted(request, "generate"), services(request.app)
     job_id = id_of(request.path_params["job_id"], "job")
     key = key_of(request)
     asked = body_hash({"retry_of": str(job_id)}) if key else b""
 
     async def wanted() -> Order:
-        row: JobRow | None = await request.app.state.reads.ask(job_id)
-        if row is None or row.account_id != who.account_id:
-            raise NotFound(f"no job {job_id}", param="id")
+        row = await _seen(request, job_id, who)
         if row.ended is None:
             raise JobNotEnded("only a job that has ended can be ordered again", param="id")
         scopes.check_model(who, row.model_id)
-        offer = offer_of(request, row.model_id)
-        values = await inputs.accepted(request, who.account_id, offer, offer.checked(row.input))
+        offer = here.catalogue.named(row.model_id)
+        values = await here.inputs.accepted(who.account_id, offer, offer.checked(row.input))
         return Order(
             uuid7(), who.account_id, offer, values, queue=row.queue, api_key_id=who.key_id,
             key_budget=who.monthly_credits, idempotency_key=key, body_hash=asked, retry_of=job_id,
-            webhook=await request.app.state.places.ordinary.run(partial(_webhook, job_id)),
+            webhook=await here.places.ordinary.run(partial(_webhook, job_id)),
         )  # fmt: skip
 
     return await _ordered(request, who, key, asked, wanted)
-
-
-@lean_router.post("/{job_id}/retry", status_code=201, response_model=schemas.Job, summary="Order an ended job again")
-@handled_by(_retry, need="generate")
-def retry_job(
-    job_id: UUID, idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)] = None
-) -> None:
-    """A new job with the same input, at today's price; `retry_of` names the old one, which stays as it ended. With an
-    `Idempotency-Key` it is ordered once, as with `POST /v1/jobs`.
-    """
 
 
 def examples() -> dict[str, Any]:

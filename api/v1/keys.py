@@ -4,16 +4,19 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends
 from psycopg import Connection
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.keyring import by, needs
+from api.auth.keyring import by
+from api.routes.callers import needs
+from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of
+from api.routes.fast_routes import answer
 from api.routes.once import Key, asked, once
-from api.routes.walls import WalledRoute
-from api.v1.schemas import Moment
+from api.routes.shapes import Moment, RequestBody
+from api.routes.walled import WalledRoute
 from common.settings import settings
 from models.access import api_keys, audit_log, minting
 from models.access.scopes import Caller, Scope
@@ -22,10 +25,8 @@ from models.db import certain, transaction
 router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=WalledRoute)
 
 
-class NewApiKey(BaseModel):
+class NewApiKey(RequestBody):
     """A key to make."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$", examples=["render farm"])
     scopes: list[Scope] = Field(list(api_keys.DEFAULT_SCOPES), min_length=1, max_length=5)
@@ -66,25 +67,37 @@ class ShownKey(BaseModel):
     made_by: UUID | None = Field(description="The key that made it, whose budget is its too.")
 
 
-class Rotation(BaseModel):
+class Rotation(RequestBody):
     """How to rotate."""
-
-    model_config = ConfigDict(extra="forbid")
 
     overlap_hours: int | None = Field(None, strict=True, ge=0, le=720, description="How long the old key still works.")
 
 
-@router.get("", summary="List keys")
+class KeyPage(ListPage[ShownKey]):
+    """Keys: all that are not revoked before those that are, newest first."""
+
+
+def _place_of(text: str) -> tuple[bool, UUID]:
+    revoked, _, id_ = text.partition(" ")
+    return revoked == "revoked", UUID(id_)
+
+
+def _place_text(place: tuple[bool, UUID]) -> str:
+    return f"{'revoked' if place[0] else 'living'} {place[1]}"
+
+
+KEYS = Listing("keys", _place_of, _place_text)
+
+
+@router.get("", response_model=KeyPage, summary="List keys")
 def list_keys(
     who: Annotated[Caller, Depends(needs("read"))],
-    revoked_before: Annotated[
-        UUID | None, Query(description="Only revoked keys, from the one before this: the next page.")
-    ] = None,
-) -> list[ShownKey]:
-    """Newest first: all that are not revoked, and the newest 1,000 of the revoked ones."""
+    wanted: Annotated[WantedPage[tuple[bool, UUID]], Depends(KEYS.wanted)],
+) -> Response:
+    """All that are not revoked before those that are, newest first: none that works is behind many that do not."""
     with transaction() as conn:
-        found = api_keys.listed(conn, who.account_id, revoked_before=revoked_before)
-    return [ShownKey(**each._asdict()) for each in found]
+        rows = api_keys.listed(conn, who.account_id, after=wanted.after, limit=wanted.reads)
+    return answer(KEYS.page(rows, wanted, lambda row: (row.revoked_at is not None, row.id), lambda row: row._asdict()))
 
 
 @router.post("", status_code=201, response_model=MadeKey, summary="Make a key")
@@ -105,26 +118,28 @@ def make_key(
 
 @router.post("/{key_id}/rotate", status_code=201, response_model=MadeKey, summary="Rotate a key")
 def rotate_key(
-    key_id: UUID, body: Rotation, request: Request, who: Annotated[Caller, Depends(needs("write"))],
+    key_id: PathId, body: Rotation, request: Request, who: Annotated[Caller, Depends(needs("write"))],
     idempotency_key: Key = None,
 ) -> Response:  # fmt: skip
     """A new key that may do the same, with the same budget and end; the old one works for `overlap_hours` more. For the
     key itself, and for who could have made it.
     """
+    wanted = id_of(key_id, "key")
     hours = settings().key_rotation_hours if body.overlap_hours is None else body.overlap_hours
 
     def rotate(conn: Connection[Any]) -> dict[str, Any]:
-        new_id, secret = minting.rotate(conn, who, key_id, hours)
-        audit_log.record(conn, by(who, request), "key.rotate", str(key_id), new=str(new_id), overlap_hours=hours)
+        new_id, secret = minting.rotate(conn, who, wanted, hours)
+        audit_log.record(conn, by(who, request), "key.rotate", str(wanted), new=str(new_id), overlap_hours=hours)
         return {"id": new_id, "secret": secret}
 
     return once(who, idempotency_key, asked(request, body, by=who), rotate, status=201)
 
 
 @router.delete("/{key_id}", status_code=204, summary="Revoke a key")
-def revoke_key(key_id: UUID, request: Request, who: Annotated[Caller, Depends(needs("delete"))]) -> Response:
+def revoke_key(key_id: PathId, request: Request, who: Annotated[Caller, Depends(needs("delete"))]) -> Response:
     """It and what it has made are refused everywhere within five seconds. Revoking it again changes nothing."""
+    wanted = id_of(key_id, "key")
     with certain() as conn:
-        api_keys.revoke(conn, key_id, account_id=who.account_id)
-        audit_log.record(conn, by(who, request), "key.revoke", str(key_id))
+        api_keys.revoke(conn, wanted, account_id=who.account_id)
+        audit_log.record(conn, by(who, request), "key.revoke", str(wanted))
     return Response(status_code=204)

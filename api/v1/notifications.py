@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.auth.keyring import needs
-from api.routes.cursors import id_of
+from api.routes.callers import needs
+from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of
 from api.routes.fast_routes import answer
-from api.routes.walls import WalledRoute
+from api.routes.walled import WalledRoute
 from models.access.scopes import Caller
 from models.db import certain, transaction
 from models.events import notifications
@@ -35,12 +35,14 @@ class NotificationView(BaseModel):
     created_at: datetime
 
 
-class NotificationPage(BaseModel):
-    """Notifications, newest first. `next_cursor` leads to the next page; null: this is the last."""
+class NotificationPage(ListPage[NotificationView]):
+    """Notifications, newest first."""
 
-    data: list[NotificationView]
-    unread: Annotated[int, Field(description="Of all pages; 1,000 means that many or more.")]
-    next_cursor: UUID | None
+
+class UnreadCount(BaseModel):
+    """How many are unread."""
+
+    count: Annotated[int, Field(description="1,000 means that many or more.")]
 
 
 class Marked(BaseModel):
@@ -49,19 +51,26 @@ class Marked(BaseModel):
     count: int
 
 
+NOTIFICATIONS = Listing("notifications", UUID)
+
+
 @router.get("", response_model=NotificationPage, summary="List notifications")
 def list_notifications(
     who: Reader,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[UUID | None, Query()] = None,
+    wanted: Annotated[WantedPage[UUID], Depends(NOTIFICATIONS.wanted)],
     unread: Annotated[bool, Query(description="Only those not read yet.")] = False,
 ) -> Response:
-    """With the number of unread ones."""
+    """Newest first."""
     with transaction() as conn:
-        rows = notifications.listed(conn, who.account_id, unread=unread, before=cursor, limit=limit + 1)
-        count = notifications.unread(conn, who.account_id)
-    following = rows[limit - 1].id if len(rows) > limit else None
-    return answer({"data": [row._asdict() for row in rows[:limit]], "unread": count, "next_cursor": following})
+        rows = notifications.listed(conn, who.account_id, unread=unread, before=wanted.after, limit=wanted.reads)
+    return answer(NOTIFICATIONS.page(rows, wanted, lambda row: row.id, lambda row: row._asdict()))
+
+
+@router.get("/unread", response_model=UnreadCount, summary="Count the unread ones")
+def count_unread(who: Reader) -> Response:
+    """For a badge."""
+    with transaction() as conn:
+        return answer({"count": notifications.unread(conn, who.account_id)})
 
 
 @router.post("/read", response_model=Marked, summary="Mark all as read")
@@ -71,7 +80,7 @@ def read_all(who: Writer) -> Response:
 
 
 @router.post("/{notification_id}/read", status_code=204, summary="Mark one as read")
-def read(who: Writer, notification_id: str) -> Response:
+def read(who: Writer, notification_id: PathId) -> Response:
     """Again is fine."""
     with certain() as conn:
         notifications.read(conn, who.account_id, id_of(notification_id, "notification"))

@@ -4,24 +4,25 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 from starlette.responses import Response
 
-from api.auth.keyring import needs
-from api.routes.walls import WalledRoute
+from api.routes.callers import needs
+from api.routes.cursors import MAX_LIMIT, Listing, ListPage, WantedPage, name_of
+from api.routes.fast_routes import answer
+from api.routes.shapes import RequestBody
+from api.routes.walled import WalledRoute
 from models.access.scopes import Caller
 from models.catalogue import provider_keys
 from models.db import certain, transaction
 
 router = APIRouter(tags=["provider keys"], route_class=WalledRoute)
 
-Name = Annotated[str, Path(description="The provider's name in the catalogue.", max_length=50)]
+Name = Annotated[str, Path(description="The provider's name in the catalogue.")]
 
 
-class NewProviderKey(BaseModel):
+class NewProviderKey(RequestBody):
     """A key to keep."""
-
-    model_config = ConfigDict(extra="forbid")
 
     key: SecretStr = Field(
         min_length=8,
@@ -38,11 +39,21 @@ class ShownProviderKey(BaseModel):
     created_at: datetime
 
 
-@router.get("/v1/provider-keys", summary="List your keys at providers")
-def list_keys(who: Annotated[Caller, Depends(needs("read"))]) -> list[ShownProviderKey]:
+class ProviderKeyPage(ListPage[ShownProviderKey]):
+    """Keys at providers, by the provider's name."""
+
+
+PROVIDER_KEYS = Listing("provider-keys", name_of, usual=MAX_LIMIT)
+
+
+@router.get("/v1/provider-keys", response_model=ProviderKeyPage, summary="List your keys at providers")
+def list_keys(
+    who: Annotated[Caller, Depends(needs("read"))], wanted: Annotated[WantedPage[str], Depends(PROVIDER_KEYS.wanted)]
+) -> Response:
+    """By the provider's name."""
     with transaction() as conn:
-        found = provider_keys.shown(conn, who.account_id)
-    return [ShownProviderKey(**each._asdict()) for each in found]
+        rows = provider_keys.shown(conn, who.account_id, after=wanted.after, limit=wanted.reads)
+    return answer(PROVIDER_KEYS.page(rows, wanted, lambda row: row.provider, lambda row: row._asdict()))
 
 
 @router.put("/v1/provider-keys/{provider}", summary="Set your key at a provider", status_code=204)

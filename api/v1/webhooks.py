@@ -6,16 +6,16 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Depends, Query
 from psycopg import Connection
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.auth.keyring import needs
-from api.routes.cursors import cursor_of, id_of, read_cursor
+from api.routes.callers import needs
+from api.routes.cursors import MAX_LIMIT, Listing, ListPage, WantedPage, id_of, moment_and_id_of, moment_and_id_text
 from api.routes.fast_routes import answer
 from api.routes.once import Key, asked, once
-from api.routes.walls import WalledRoute
-from api.v1.schemas import Moment
+from api.routes.shapes import Moment, RequestBody
+from api.routes.walled import WalledRoute
 from models.access.scopes import Caller
 from models.db import certain, transaction
 from models.events import deliveries, endpoints
@@ -46,20 +46,16 @@ Description = Annotated[
 ]
 
 
-class NewWebhook(BaseModel):
+class NewWebhook(RequestBody):
     """An address to tell events to."""
 
-    model_config = ConfigDict(extra="forbid")
-
     url: Url
-    events: Events = []
+    events: Events = []  # noqa: RUF012 - pydantic copies a default
     description: Description = ""
 
 
-class WebhookChange(BaseModel):
+class WebhookChange(RequestBody):
     """What to change. `enabled: true` switches a webhook on again that was switched off."""
-
-    model_config = ConfigDict(extra="forbid")
 
     url: Url | None = None
     events: Events | None = None
@@ -87,10 +83,8 @@ class WebhookWithSecret(Webhook):
     secret: str
 
 
-class WebhookList(BaseModel):
-    """All of the account's, oldest first."""
-
-    data: list[Webhook]
+class WebhookPage(ListPage[Webhook]):
+    """The account's webhooks, oldest first."""
 
 
 class DefaultSecret(BaseModel):
@@ -131,17 +125,12 @@ class DeliveryView(BaseModel):
     created_at: datetime
 
 
-class DeliveryPage(BaseModel):
+class DeliveryPage(ListPage[DeliveryView]):
     """Deliveries, newest first."""
 
-    data: list[DeliveryView]
-    next_cursor: str | None
 
-
-class Again(BaseModel):
+class Again(RequestBody):
     """Which deliveries to send again: of this time, those that did not arrive, or all."""
-
-    model_config = ConfigDict(extra="forbid")
 
     since: Moment
     until: Moment | None = None
@@ -158,6 +147,10 @@ class Sent(BaseModel):
     """The delivery to look for in the log."""
 
     delivery_id: UUID
+
+
+WEBHOOKS = Listing("webhooks", UUID, usual=MAX_LIMIT)
+DELIVERIES = Listing("deliveries", moment_and_id_of, moment_and_id_text)
 
 
 def webhook_id_of(text: str) -> UUID | None:
@@ -196,10 +189,12 @@ def create(who: Writer, request: Request, body: Annotated[NewWebhook, Body()], i
     return once(who, idempotency_key, asked(request, body), make, status=201, location="/v1/webhooks/{id}")
 
 
-@router.get("", response_model=WebhookList, summary="List webhooks")
-def list_webhooks(who: Reader) -> Response:
+@router.get("", response_model=WebhookPage, summary="List webhooks")
+def list_webhooks(who: Reader, wanted: Annotated[WantedPage[UUID], Depends(WEBHOOKS.wanted)]) -> Response:
+    """Oldest first."""
     with transaction() as conn:
-        return answer({"data": [each._asdict() for each in endpoints.listed(conn, who.account_id)]})
+        rows = endpoints.listed(conn, who.account_id, after=wanted.after, limit=wanted.reads)
+    return answer(WEBHOOKS.page(rows, wanted, lambda row: row.id, lambda row: row._asdict()))
 
 
 @router.get("/{webhook_id}", response_model=Webhook, summary="Look at a webhook")
@@ -252,16 +247,14 @@ def send_test(who: Writer, request: Request, webhook_id: str, idempotency_key: K
 def log(
     who: Reader,
     webhook_id: str,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    page: Annotated[WantedPage[tuple[datetime, UUID]], Depends(DELIVERIES.wanted)],
     status: Annotated[Literal["pending", "delivered", "failed", "disabled"] | None, Query()] = None,
 ) -> Response:
     """Newest first, with each attempt's answer and time. `default` in place of an id: those of single jobs' webhooks."""
-    wanted, before = webhook_id_of(webhook_id), read_cursor(cursor) if cursor is not None else None
+    wanted = webhook_id_of(webhook_id)
     with transaction() as conn:
-        rows = deliveries.logged(conn, who.account_id, wanted, status=status, before=before, limit=limit + 1)
-    following = cursor_of(rows[limit - 1].created_at, rows[limit - 1].id) if len(rows) > limit else None
-    return answer({"data": [delivery_view(row) for row in rows[:limit]], "next_cursor": following})
+        rows = deliveries.logged(conn, who.account_id, wanted, status=status, before=page.after, limit=page.reads)
+    return answer(DELIVERIES.page(rows, page, lambda row: (row.created_at, row.id), delivery_view))
 
 
 @router.post(

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from uuid_utils.compat import uuid7
 
-from api.v1.views import job_view, status_of
+from api.v1.jobs_shapes import job_view, status_of
 from cli import doctor
 from cli.output import JsonFlag, console, fail, print_json, show
 from cli.providers import provider_rows

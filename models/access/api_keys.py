@@ -49,7 +49,7 @@ SHOWN_CHARACTERS = 11  # of a key, to find it by
 MAX_KEYS = 100  # per account
 MAX_REVOKED = 1000  # per account, that are kept to be looked at
 MAX_MODELS = 100
-LISTED_REVOKED = 1000  # in one answer
+MAX_LISTED = 1100  # as many as are kept, revoked ones included
 DEFAULT_SCOPES: tuple[Scope, ...] = ("generate", "read", "write", "delete")
 
 
@@ -273,22 +273,22 @@ def _caller(
 
 
 def listed(
-    conn: Connection[Any], account_id: UUID, *, revoked_before: UUID | None = None, limit: int = LISTED_REVOKED
+    conn: Connection[Any], account_id: UUID, *, after: tuple[bool, UUID] | None = None, limit: int = MAX_LISTED
 ) -> list[KeyRow]:
-    """The account's keys, newest first: all that are not revoked, and the newest of the revoked ones. `revoked_before`:
-    the next page of these alone. For looking at: a check reads the one row that it is about.
+    """The account's keys: all that are not revoked before those that are, newest first, from the one after `after` (whether
+    that is revoked, and its id). For looking at: a check reads the one row that it is about.
     """
+    revoked, id_ = after or (None, None)
     rows = conn.execute(
         f"""select k.id, k.name, k.prefix, k.scopes, k.models, k.per_minute, k.monthly_credits, coalesce(s.credits, 0),
                    k.uses, k.created_at, k.last_used_at, least(k.expires_at, k.retires_at), k.revoked_at, {LINE},
                    k.makers[cardinality(k.makers)]
               from api_keys k left join key_spending s on s.key_id = {LINE} and s.month = {MONTH}
-             where k.account_id = %(account)s and (
-                   (k.revoked_at is null and %(before)s::uuid is null)
-                   or k.id in (select id from api_keys where account_id = %(account)s and revoked_at is not null
-                                  and (%(before)s::uuid is null or id < %(before)s) order by id desc limit %(limit)s))
-             order by k.id desc""",
-        {"account": account_id, "before": revoked_before, "limit": limit},
+             where k.account_id = %(account)s and (%(id)s::uuid is null
+                   or (k.revoked_at is not null) = %(revoked)s::boolean and k.id < %(id)s
+                   or (k.revoked_at is not null) > %(revoked)s::boolean)
+             order by k.revoked_at is not null, k.id desc limit %(limit)s""",
+        {"account": account_id, "revoked": revoked, "id": id_, "limit": limit},
     ).fetchall()
     return [KeyRow(*row) for row in rows]
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from psycopg import Connection
-from sqlalchemy import BigInteger, CheckConstraint, Integer, SmallInteger, Text
+from sqlalchemy import BigInteger, CheckConstraint, Integer, SmallInteger, Text, tuple_
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from common.errors import NotFound
@@ -49,9 +49,12 @@ STANDARD_PLANS = (
 )  # fmt: skip
 
 
-def list_plans(opened: Session) -> Sequence[Plan]:
-    """All plans, in the order in which they are shown."""
-    return opened.exec(select(Plan).order_by(col(Plan.position))).all()
+def page_of_plans(opened: Session, *, after: tuple[int, str] | None, limit: int) -> Sequence[Plan]:
+    """Plans in the order in which they are offered, from the one after `after` (its position and id)."""
+    wanted = select(Plan).order_by(col(Plan.position), col(Plan.id)).limit(limit)
+    if after is not None:
+        wanted = wanted.where(tuple_(col(Plan.position), col(Plan.id)) > after)
+    return opened.exec(wanted).all()
 
 
 def find_plan(opened: Session, plan_id: str) -> Plan:

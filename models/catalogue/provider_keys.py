@@ -48,7 +48,7 @@ def save(conn: Connection[Any], account_id: UUID, provider: str, secret: SecretS
             f"key must be 8 to {MAX_CHARACTERS} printable characters; it has {len(value)}", param="key", size=len(value)
         )
     if conn.execute("select 1 from providers where name = %s", [provider]).fetchone() is None:
-        raise NotFound(f"there is no provider {provider!r}", param="provider")
+        raise NotFound(f"there is no provider {provider[:50]!r}", param="provider")
     holders.find_current_role(conn, account_id)
     conn.execute(
         """insert into provider_keys (account_id, provider, secret, hint) values (%s, %s, %s, %s)
@@ -95,10 +95,14 @@ def credential(provider: str, account_id: UUID, *, own: bool) -> str:
     return f"{provider}@{account_id}" if own else provider
 
 
-def shown(conn: Connection[Any], account_id: UUID) -> list[ProviderKeyRow]:
-    """The account's keys, without their secrets."""
+def shown(
+    conn: Connection[Any], account_id: UUID, *, after: str | None = None, limit: int = 100
+) -> list[ProviderKeyRow]:
+    """The account's keys, without their secrets, by the provider's name, from the one after `after`."""
     rows = conn.execute(
-        "select provider, hint, created_at from provider_keys where account_id = %s order by provider", [account_id]
+        """select provider, hint, created_at from provider_keys
+            where account_id = %s and (%s::text is null or provider > %s) order by provider limit %s""",
+        [account_id, after, after, limit],
     ).fetchall()
     return [ProviderKeyRow(*row) for row in rows]
 
@@ -108,4 +112,4 @@ def remove(conn: Connection[Any], account_id: UUID, provider: str) -> None:
     if not conn.execute(
         "delete from provider_keys where account_id = %s and provider = %s", [account_id, provider]
     ).rowcount:
-        raise NotFound(f"there is no key of yours at {provider!r}", param="provider")
+        raise NotFound(f"there is no key of yours at {provider[:50]!r}", param="provider")

@@ -1,6 +1,7 @@
 """Reads of balances, grants and the ledger, as plain rows."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -21,6 +22,7 @@ class Balance(NamedTuple):
     storage_quota_bytes: int
     slots: int
     slots_in_use: int
+    event_number: int  # of the newest event that this includes
 
 
 def expire_and_read_balance(conn: Connection[Any], account_id: UUID) -> Balance:
@@ -34,7 +36,7 @@ def expire_and_read_balance(conn: Connection[Any], account_id: UUID) -> Balance:
         expire_lapsed(conn, [account_id])
     row = conn.execute(
         """select a.available - (select coalesce(sum(g.remaining), 0)::bigint from grants g
-                                  where g.account_id = a.id and g.open and g.expires_at <= app_now()), a.reserved, a.debt, a.plan_id, a.storage_bytes, p.storage_quota_bytes, p.slots, a.slots_in_use
+                                  where g.account_id = a.id and g.open and g.expires_at <= app_now()), a.reserved, a.debt, a.plan_id, a.storage_bytes, p.storage_quota_bytes, p.slots, a.slots_in_use, a.event_number
              from accounts a join plans p on p.id = a.plan_id where a.id = %s""",
         [account_id],
     ).fetchone()
@@ -52,18 +54,23 @@ def balances(conn: Connection[Any], account_ids: Sequence[UUID]) -> list[dict[st
     return [dict(found[account_id]) for account_id in account_ids]
 
 
-MAX_GRANTS = 100  # in one answer
-
-
-def open_grants(conn: Connection[Any], account_id: UUID) -> tuple[list[dict[str, Any]], int]:
-    """Grants with credits left, in the order of use; and how many more there are than are listed."""
+def open_grants(
+    conn: Connection[Any], account_id: UUID, *, after: tuple[datetime | None, UUID] | None, limit: int
+) -> list[dict[str, Any]]:
+    """Grants with credits left, in the order of use, from the one after `after` (its end and id)."""
+    names = ("id", "kind", "amount", "remaining", "expires_at")
+    if after is None:
+        place, values = "true", list[Any]()
+    elif after[0] is None:
+        place, values = "expires_at is null and id > %s", [after[1]]
+    else:
+        place, values = "((expires_at, id) > (%s, %s) or expires_at is null)", [*after]
     rows = conn.execute(
-        f"""select id, kind, amount, remaining, expires_at, count(*) over () from grants where account_id = %s and open
-               and (expires_at is null or expires_at > app_now()) order by expires_at, id limit {MAX_GRANTS}""",
-        [account_id],
+        f"""select {", ".join(names)} from grants where account_id = %s and open
+               and (expires_at is null or expires_at > app_now()) and {place} order by expires_at, id limit %s""",
+        [account_id, *values, limit],
     ).fetchall()
-    shown = [dict(zip(("id", "kind", "amount", "remaining", "expires_at"), row[:5], strict=True)) for row in rows]
-    return shown, rows[0][5] - len(rows) if rows else 0
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def ledger_page(conn: Connection[Any], account_id: UUID, *, before: int | None, limit: int) -> list[dict[str, Any]]:

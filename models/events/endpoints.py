@@ -144,10 +144,12 @@ def create(
     return Endpoint(*row), secret
 
 
-def listed(conn: Connection[Any], account_id: UUID) -> list[Endpoint]:
-    """The account's endpoints, oldest first."""
+def listed(conn: Connection[Any], account_id: UUID, *, after: UUID | None = None, limit: int = 100) -> list[Endpoint]:
+    """The account's endpoints, oldest first, from the one after `after`."""
     rows = conn.execute(
-        f"select {_SHOWN} from webhook_endpoints where account_id = %s order by id", [account_id]
+        f"""select {_SHOWN} from webhook_endpoints where account_id = %s and (%s::uuid is null or id > %s)
+             order by id limit %s""",
+        [account_id, after, after, limit],
     ).fetchall()
     return [Endpoint(*row) for row in rows]
 

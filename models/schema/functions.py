@@ -35,7 +35,6 @@ class SignatureChanged(DomainError):
     """A function of the database takes or gives something else than the code's of the same name."""
 
     code = "signature_changed"
-    status = 503
 
 
 class _Function(NamedTuple):

@@ -13,8 +13,8 @@ import pytest
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from api import main
 from api.main import make_app
+from api.services import _end, services
 from cli.main import app as command
 from common.errors import Busy, DatabaseAway, Unavailable
 from models import db, failures
@@ -104,7 +104,7 @@ def test_a_database_that_is_read_only_answers_reads_and_refuses_writes_for_now(h
     with transaction() as conn:
         conn.execute(f"alter database {name} set default_transaction_read_only = on")
     db.close()  # whoever connects from now on may only read
-    http.app.state.readiness.forget()
+    services(http.app).readiness.forget()
     for method, path, body in WRITES:
         answer = http.request(method, path, json=body)
         assert (path, answer.status_code, answer.json()["retryable"]) == (path, 503, True)
@@ -163,7 +163,7 @@ def test_ready_is_bounded_where_the_database_says_nothing(http: TestClient, monk
     silent = socket.create_server(("127.0.0.1", 0))
     try:
         with environment({"DATABASE_URL": f"postgresql://app@127.0.0.1:{silent.getsockname()[1]}/none"}):
-            http.app.state.readiness.forget()
+            services(http.app).readiness.forget()
             answers: list[Any] = []
             threads = [threading.Thread(target=lambda: answers.append(http.get("/readyz"))) for _ in range(10)]
             for thread in threads:
@@ -177,7 +177,7 @@ def test_ready_is_bounded_where_the_database_says_nothing(http: TestClient, monk
 
 def test_a_probe_leaves_nothing(http: TestClient) -> None:
     for _ in range(3):
-        http.app.state.readiness.forget()
+        services(http.app).readiness.forget()
         assert http.get("/readyz").status_code == 200
     assert rows("select 1 from probes") == []
 
@@ -248,7 +248,7 @@ def test_a_task_that_misses_its_cancellation_is_cancelled_again() -> None:
     async def work() -> None:
         task = asyncio.create_task(deaf())
         await asyncio.sleep(0)
-        await asyncio.wait_for(main._ended([task]), 20)
+        await asyncio.wait_for(_end([task]), 20)
         assert task.cancelled()
 
     asyncio.run(work())

@@ -14,6 +14,7 @@ from queue import Queue
 from typing import NamedTuple, TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -126,7 +127,9 @@ def show(results: Sequence[Result], seconds: float) -> None:
         caught = each.verdict is Verdict.CAUGHT
         more = f" +{len(each.mutant.tests) - 1}" if len(each.mutant.tests) > 1 else ""
         first = each.mutant.tests[0].rpartition("::")[2].removeprefix("test_")
-        table.add_row(each.mutant.name, first + more if caught else f"[red]{each.verdict}[/]", f"{each.seconds:.1f}")
+        table.add_row(
+            each.mutant.name, escape(first + more) if caught else f"[red]{each.verdict}[/]", f"{each.seconds:.1f}"
+        )
     console = Console(width=WIDTH)
     console.print(table)
     left = [each.mutant.name for each in results if each.verdict is not Verdict.CAUGHT]

@@ -163,9 +163,9 @@ def test_an_admin_announces_and_sees_how_far_it_has_come(http: TestClient, their
     with transaction() as conn:
         assert announcements.tell(conn, 100) == (2, False)
     first = http.get("/v1/admin/announcements", params={"limit": 2}, headers=key).json()
-    rest = http.get("/v1/admin/announcements", params={"limit": 2, "cursor": first["next_cursor"]}, headers=key).json()
+    rest = http.get("/v1/admin/announcements", params={"limit": 2, "cursor": first["next"]}, headers=key).json()
     assert [each["title"] for each in first["data"] + rest["data"]] == ["News 2", "News 1", "News 0"]
-    assert (rest["data"][0]["told"], rest["next_cursor"]) == (2, None)
+    assert (rest["data"][0]["told"], rest["next"]) == (2, None)
     notes = http.get("/v1/notifications", headers=key).json()
     assert [each["title"] for each in notes["data"]] == ["News 0"]
     acts = http.get("/v1/admin/acts", params={"subject": made[0].json()["id"]}, headers=key).json()["data"]
@@ -185,7 +185,7 @@ def test_a_key_hands_out_no_more_than_it_has(http: TestClient) -> None:
     )
     made = http.post("/v1/keys", json={"name": "same", "scopes": ["read"]}, headers=little)
     assert made.status_code == 201
-    shown = http.get("/v1/keys", headers=little).json()[0]
+    shown = http.get("/v1/keys", headers=little).json()["data"][0]
     assert (shown["scopes"], shown["models"]) == (["read"], ["one"])  # the allow-list is handed on
     assert made.json()["secret"] not in http.get("/v1/keys", headers=little).text
     assert api_keys.looks_like_a_key(made.json()["secret"])
@@ -236,7 +236,7 @@ def test_a_child_shows_its_maker_and_ends_with_it(http: TestClient) -> None:
     head = {"authorization": f"Bearer {parent['secret']}"}
     child = http.post("/v1/keys", json={"name": "child", "monthly_credits": 5}, headers=head).json()
     turned = http.post(f"/v1/keys/{child['id']}/rotate", json={}, headers=head).json()
-    shown = {each["id"]: each for each in http.get("/v1/keys", headers=head).json()}
+    shown = {each["id"]: each for each in http.get("/v1/keys", headers=head).json()["data"]}
     assert (shown[child["id"]]["made_by"], shown[child["id"]]["line_id"]) == (parent["id"], child["id"])
     assert (shown[turned["id"]]["made_by"], shown[turned["id"]]["line_id"]) == (parent["id"], child["id"])
     assert shown[turned["id"]]["monthly_credits"] == 5
@@ -259,7 +259,7 @@ def test_rotation_keeps_the_old_key_for_the_overlap(http: TestClient) -> None:
     new = http.post(f"/v1/keys/{old['id']}/rotate", json={"overlap_hours": 1}, headers=head).json()
     for secret in (old["secret"], new["secret"]):
         assert http.get("/v1/credits", headers={"authorization": f"Bearer {secret}"}).status_code == 200
-    shown = {each["id"]: each for each in http.get("/v1/keys", headers=head).json()}
+    shown = {each["id"]: each for each in http.get("/v1/keys", headers=head).json()["data"]}
     assert (shown[new["id"]]["per_minute"], shown[new["id"]]["scopes"]) == (50, ["read"])
     ends = datetime.fromisoformat(shown[old["id"]]["expires_at"])
     assert timedelta(minutes=59) < ends - datetime.now(UTC) < timedelta(minutes=61)

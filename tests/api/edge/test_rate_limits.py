@@ -202,7 +202,7 @@ def test_a_keys_monthly_budget_counts_what_its_jobs_cost(http: TestClient) -> No
     )
     assert not refused["retryable"]
     http.post(f"/v1/jobs/{jobs[0].json()['id']}/cancel", headers=key)  # given back to the key as well
-    assert http.get("/v1/keys", headers=key).json()[0]["spent_this_month"] == 4
+    assert http.get("/v1/keys", headers=key).json()["data"][0]["spent_this_month"] == 4
     assert http.post("/v1/jobs", json={"model": "dear", "input": {}}, headers=key).status_code == 201
     assert (
         http.post("/v1/jobs", json={"model": "dear", "input": {}}, headers=head(who)).status_code == 201

@@ -4,9 +4,11 @@ however many newer things there are.
 """
 
 import ast
+import base64
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,24 @@ from uuid_utils.compat import uuid7
 
 from api.live.hub import PAGE
 from api.main import PUBLIC, make_app, needs_of
+from api.routes.cursors import MAX_LIMIT, SIGNATURE_BYTES, Listing
+from api.services import services
+from api.v1.admin import ACTS, ANNOUNCEMENTS, USERS
+from api.v1.catalogue import MODELS, PLANS
+from api.v1.credits import ENTRIES, GRANTS
+from api.v1.events import EVENTS
+from api.v1.files import FILES
+from api.v1.jobs import JOBS
+from api.v1.keys import KEYS
+from api.v1.notifications import NOTIFICATIONS
+from api.v1.provider_keys import PROVIDER_KEYS
+from api.v1.webhooks import DELIVERIES, WEBHOOKS
 from models.access import api_keys, audit_log
 from models.access.audit_log import By
 from models.access.scopes import SCOPES
 from models.catalogue import provider_keys, providers
 from models.catalogue.providers import ProviderEntry
 from models.credits import ledger
-from models.credits.reads import MAX_GRANTS
 from models.db import transaction
 from models.events import endpoints
 from tests.conftest import environment
@@ -52,20 +65,19 @@ def resolved(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def list_of(path: str) -> str | None:
-    """Where a route's answer has its list: a field, or "" for the answer itself. None: it has none."""
+def several(path: str) -> bool:
+    """Whether a route answers several things: there is a list of things in its answer."""
     content = DOCUMENT["paths"][path].get("get", {}).get("responses", {}).get("200", {}).get("content", {})
     schema = resolved(content.get("application/json", {}).get("schema", {}))
-    if schema.get("type") == "array":
-        return ""
-    for name, field in schema.get("properties", {}).items():
-        if resolved(field).get("type") == "array" and "$ref" in field["items"]:
-            return name
-    return None
+    fields = [schema, *map(resolved, schema.get("properties", {}).values())]
+    return any(each.get("type") == "array" and resolved(each["items"]).get("type") == "object" for each in fields)
 
 
-LISTS = {path: name for path in DOCUMENT["paths"] if (name := list_of(path)) is not None}
-ONE_JOB = {"/v1/jobs/{job_id}"}  # its results: as many as were ordered, which the catalogue bounds
+# One thing, and what it consists of.
+ONE_THING = {
+    "/v1/jobs/{job_id}": "its results, as many as were ordered, which the catalogue bounds",
+}
+LISTS = [path for path in DOCUMENT["paths"] if several(path) and path not in ONE_THING]
 
 
 class World:
@@ -194,78 +206,158 @@ def acted(_world: World, count: int) -> None:
             audit_log.record(conn, By("tester"), "planted", str(number))
 
 
-# path: how to plant one row, the largest page (None: the list is whole), and how many rows there are in all.
-PLANTS: dict[str, tuple[Callable[[World, int], None], int | None, str]] = {
-    "/v1/jobs": (jobs, 100, "jobs"),
-    "/v1/credits": (grants, None, "grants"),
-    "/v1/credits/entries": (grants, 100, "ledger_entries where account_id = '{who}'"),
-    "/v1/files": (files, 100, "uploads"),
-    "/v1/notifications": (notifications, 100, "notifications"),
-    "/v1/webhooks": (hooks, None, "webhook_endpoints"),
-    "/v1/webhooks/{webhook_id}/deliveries": (deliveries, 100, "deliveries"),
-    "/v1/events": (events, PAGE, "events where account_id = '{who}'"),
-    "/v1/keys": (revoked_keys, api_keys.LISTED_REVOKED, "api_keys"),
-    "/v1/provider-keys": (own_keys, None, "provider_keys"),
-    "/v1/models": (models, None, "models where current"),
-    "/v1/plans": (plans, None, "plans"),
-    "/v1/admin/users": (users, 100, "users"),
-    "/v1/admin/announcements": (announced, 100, "announcements"),
-    "/v1/admin/acts": (acted, 100, "acts"),
+# path: how to plant rows, and how many rows there are in all.
+PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
+    "/v1/jobs": (jobs, "jobs"),
+    "/v1/credits/grants": (grants, "grants"),
+    "/v1/credits/entries": (grants, "ledger_entries where account_id = '{who}'"),
+    "/v1/files": (files, "uploads"),
+    "/v1/notifications": (notifications, "notifications"),
+    "/v1/webhooks": (hooks, "webhook_endpoints"),
+    "/v1/webhooks/{webhook_id}/deliveries": (deliveries, "deliveries"),
+    "/v1/events": (events, "events where account_id = '{who}'"),
+    "/v1/keys": (revoked_keys, "api_keys"),
+    "/v1/provider-keys": (own_keys, "provider_keys"),
+    "/v1/models": (models, "models where current"),
+    "/v1/plans": (plans, "plans"),
+    "/v1/admin/users": (users, "users"),
+    "/v1/admin/announcements": (announced, "announcements"),
+    "/v1/admin/acts": (acted, "acts"),
 }
-WHOLE = 101  # rows of a list that has no pages
+ITS_OWN = ("id", "number", "provider")  # what a row is known by
 
 
 def test_every_list_of_the_document_is_walked_here() -> None:
-    assert set(LISTS) - ONE_JOB == set(PLANTS)
+    assert set(LISTS) == set(PLANTS)
 
 
-def pages(http: TestClient, world: World, path: str) -> Iterator[list[dict[str, Any]]]:
-    """Every page of a list, asked for as the document says."""
-    names = {each["name"] for each in DOCUMENT["paths"][path]["get"].get("parameters", ())}
-    largest = PLANTS[path][1]
-    asked: dict[str, Any] = {"limit": largest} if "limit" in names else {}
+@pytest.mark.parametrize("path", LISTS)
+def test_every_list_has_the_one_shape(path: str) -> None:
+    operation = DOCUMENT["paths"][path]["get"]
+    shape = resolved(operation["responses"]["200"]["content"]["application/json"]["schema"])
+    assert sorted(shape["properties"]) == sorted(shape["required"]) == ["data", "next"]
+    assert shape["properties"]["next"]["anyOf"] == [{"type": "string"}, {"type": "null"}]
+    parameters = {each["name"]: each for each in operation["parameters"]}
+    limit = parameters["limit"]["schema"]
+    assert (limit["type"], limit["minimum"], limit["maximum"]) == ("integer", 1, MAX_LIMIT)
+    assert parameters["cursor"]["schema"]["anyOf"] == [{"type": "string"}, {"type": "null"}]
+    assert not {name for name in parameters if "before" in name or "cursor" in name} - {"cursor"}
+
+
+def address_of(path: str) -> str:
     hook = rows("select id from webhook_endpoints limit 1")
-    address = re.sub(r"\{\w+\}", str(hook[0][0]) if hook else "", path)
-    for _ in range(10):
-        answer = http.get(address, headers=world.head, params=asked)
+    return re.sub(r"\{\w+\}", str(hook[0][0]) if hook else "default", path)
+
+
+def planted(http: TestClient, path: str, count: int) -> World:
+    world = World()
+    PLANTS[path][0](world, count)
+    if path == "/v1/models":
+        services(http.app).catalogue.load()
+    return world
+
+
+def pages(http: TestClient, world: World, path: str, limit: int | None) -> Iterator[dict[str, Any]]:
+    """Every page of a list."""
+    asked: dict[str, Any] = {} if limit is None else {"limit": limit}
+    for _ in range(100):
+        answer = http.get(address_of(path), headers=world.head, params=asked)
         assert answer.status_code == 200, answer.text
         body = answer.json()
-        found = body if LISTS[path] == "" else body[LISTS[path]]
-        yield found
-        following = None
-        if path == "/v1/events":
-            following = {"after": body["next_after"]} if body["next_after"] < body["current"] else None
-        elif path == "/v1/keys":
-            revoked = [each["id"] for each in found if each["revoked_at"]]
-            following = {"revoked_before": revoked[-1]} if len(revoked) == largest else None
-        elif "cursor" in names:
-            following = {"cursor": body["next_cursor"]} if body["next_cursor"] is not None else None
-        elif path == "/v1/credits":
-            assert (
-                len(found) + body["more_grants"]
-                == one("select count(*) from grants where open and account_id = %s", world.who)[0]
-            )
-        if following is None:
+        assert sorted(body) == ["data", "next"]
+        yield body
+        if body["next"] is None:
             return
-        asked = {**asked, **following}
+        asked["cursor"] = body["next"]
     raise AssertionError("it has no end")
 
 
-@pytest.mark.parametrize("path", PLANTS)
-def test_every_row_of_a_list_is_found_once_though_there_is_one_more_than_a_page(http: TestClient, path: str) -> None:
-    plant, largest, table = PLANTS[path]
+def known_by(row: dict[str, Any]) -> str:
+    return str(next(row[name] for name in ITS_OWN if name in row))
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_every_row_of_a_list_is_found_once_though_there_is_one_more_than_the_largest_page(
+    http: TestClient, path: str
+) -> None:
+    world = planted(http, path, MAX_LIMIT + 1)
+    count = one(f"select count(*) from {PLANTS[path][1].format(who=world.who)}")[0]
+    whole = [known_by(row) for page in pages(http, world, path, MAX_LIMIT) for row in page["data"]]
+    assert len(whole) == len(set(whole)) == count, "a row is shown twice, or never"
+    for limit in (7, None):
+        walked = list(pages(http, world, path, limit))
+        assert [known_by(row) for page in walked for row in page["data"]] == whole
+        assert {len(page["data"]) for page in walked[:-1]} <= {limit or len(walked[0]["data"])}
+        assert len(walked[-1]["data"]) > 0
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_last_page_that_is_full_is_known_to_be_the_last(http: TestClient, path: str) -> None:
+    world = planted(http, path, 3)
+    count = one(f"select count(*) from {PLANTS[path][1].format(who=world.who)}")[0]
+    first = http.get(address_of(path), headers=world.head, params={"limit": count}).json()
+    assert (len(first["data"]), first["next"]) == (count, None)
+
+
+def test_a_walk_over_grants_goes_on_from_those_that_expire_to_those_that_do_not(http: TestClient) -> None:
+    world, soon = World(), datetime.now(UTC) + timedelta(days=1)
+    with transaction() as conn:
+        for number in range(6):
+            ends = soon if number % 3 == 0 else soon + timedelta(days=number) if number % 3 == 1 else None
+            ledger.grant(conn, world.who, kind="gift", amount=1, ref=f"g {number}", expires_at=ends)
+    in_order = rows("select id from grants where account_id = %s order by expires_at, id", world.who)
+    walked = [row["id"] for page in pages(http, world, "/v1/credits/grants", 1) for row in page["data"]]
+    assert walked == [str(row[0]) for row in in_order]
+    assert len(walked) > 6
+
+
+# A place in each list, and texts that are no cursors of any.
+PLACES: list[tuple[Listing[Any], Any]] = [
+    (JOBS, uuid7()), (FILES, uuid7()), (NOTIFICATIONS, uuid7()), (WEBHOOKS, uuid7()), (USERS, uuid7()),
+    (ANNOUNCEMENTS, uuid7()), (ENTRIES, 7), (ACTS, 7), (EVENTS, 7), (KEYS, (False, uuid7())), (MODELS, "a"),
+    (PROVIDER_KEYS, "a"), (PLANS, (0, "free")), (GRANTS, (None, uuid7())), (DELIVERIES, (datetime.now(UTC), uuid7())),
+]  # fmt: skip
+FOREIGN = ["", "x", "é", "null", "0", str(uuid.uuid4()), "AAAA", "a" * 5000, "../..", "-1", "=" * 8]
+
+
+def test_the_cursors_of_all_lists_differ() -> None:
+    assert len({listing.name for listing, _ in PLACES}) == len(PLACES) == len(LISTS)
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_cursor_that_is_not_of_this_list_is_refused(http: TestClient, path: str) -> None:
+    world = planted(http, path, 3)
+    own = next(pages(http, world, path, 1))["next"]
+    plain = base64.b64decode(own + "=" * (-len(own) % 4), altchars=b"-_")
+    name, signature = plain[SIGNATURE_BYTES:].decode().partition(" ")[0], plain[:SIGNATURE_BYTES]
+    rewritten = [plain[:-1], plain + b"0", plain[SIGNATURE_BYTES:], signature, signature + b"x", plain[:-1] + b"7\x7f"]
+    wrong = [
+        *FOREIGN, *(listing.cursor_of(place) for listing, place in PLACES if listing.name != name), own[:-1], own + "A", own + "=", own.swapcase(),
+        *(base64.urlsafe_b64encode(each).rstrip(b"=").decode() for each in rewritten),
+    ]  # fmt: skip
+    for cursor in wrong:
+        answer = http.get(address_of(path), headers=world.head, params={"cursor": cursor})
+        assert (cursor, answer.status_code) == (cursor, 422)
+        assert (answer.json()["code"], answer.json()["param"]) == ("invalid_cursor", "cursor")
+    assert http.get(address_of(path), headers=world.head, params={"cursor": own}).status_code == 200
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "-1", "x", "1.5", "", "²"])
+def test_a_limit_that_is_none_is_refused_by_every_list_alike(http: TestClient, limit: str) -> None:
     world = World()
-    plant(world, (largest or WHOLE) + 1)
-    if path == "/v1/models":
-        http.app.state.catalogue.load()
-    walked = list(pages(http, world, path))
-    shown = [str(row.get("id", row.get("number", row.get("provider")))) for page in walked for row in page]
-    assert len(shown) == len(set(shown)), "a row was shown twice"
-    if path == "/v1/credits":
-        assert len(shown) == MAX_GRANTS
-        return  # the rest is counted: see `pages`
-    assert len(walked) == (2 if largest else 1)
-    assert len(shown) == one(f"select count(*) from {table.format(who=world.who)}")[0]
+    hooks(world, 1)
+    for path in LISTS:
+        answer = http.get(address_of(path), headers=world.head, params={"limit": limit})
+        assert (path, answer.status_code, answer.json()["param"]) == (path, 422, "limit")
+
+
+def test_the_operator_can_make_pages_smaller(database: str) -> None:
+    with environment({"PAGE_SIZE_MAX": "2"}), TestClient(make_app()) as http:
+        world = World()
+        events(world, 5)
+        files(world, 3)
+        for path in ("/v1/events", "/v1/files"):
+            assert len(next(pages(http, world, path, MAX_LIMIT))["data"]) == 2
 
 
 # --- every route by an id ---
@@ -328,7 +420,7 @@ def test_every_route_by_an_id_answers_the_same_about_the_oldest_of_more_than_a_p
         if newer:
             for plant, largest in ((jobs, 100), (files, 100), (notifications, 100), (users, 100), (acted, 100)):
                 plant(world, largest + 1)
-            revoked_keys(world, api_keys.LISTED_REVOKED + 1)
+            revoked_keys(world, api_keys.MAX_LISTED)
             deliveries(world, 101)
             events(world, PAGE + 1)
         found.append(statuses(http, world, things, others))
@@ -364,7 +456,7 @@ LIST, BATCH, ONE, COUNT, EDGE = "list", "batch", "one", "count", "edge"
 LIMITED = {
     ("accounts/accounts", "users"): LIST, ("access/audit_log", "listed"): LIST, ("events/announcements", "listed"): LIST,
     ("events/deliveries", "logged"): LIST, ("events/events", "after"): LIST, ("events/events", "of_jobs"): LIST, ("access/api_keys", "listed"): LIST,
-    ("events/notifications", "listed"): LIST, ("credits/reads", "ledger_page"): LIST, ("jobs/reads", "list_jobs"): LIST,
+    ("events/notifications", "listed"): LIST, ("events/endpoints", "listed"): LIST, ("catalogue/provider_keys", "shown"): LIST, ("credits/reads", "ledger_page"): LIST, ("jobs/reads", "list_jobs"): LIST,
     ("credits/reads", "open_grants"): LIST, ("files/uploads", "page"): LIST,
     ("access/audit_log", "forget"): BATCH, ("events/announcements", "tell"): BATCH, ("events/announcements", "_tell_missed"): BATCH,
     ("jobs/answered", "forget"): BATCH, ("jobs/callbacks", "forget"): BATCH, ("jobs/clock", "mend_wakes"): BATCH,

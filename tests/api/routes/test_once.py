@@ -11,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.main import make_app
+from api.services import services
 from api.v1 import jobs
 from common.settings import settings
 from models.access import api_keys
@@ -171,7 +172,7 @@ def test_a_file_sent_again_needs_no_room_of_its_own(http: TestClient, who: Any) 
 def test_an_order_sent_again_is_answered_though_its_model_and_its_file_are_gone(http: TestClient, who: Any) -> None:
     fields = {"photo": {"type": "string", "format": "image"}}
     model("photos", input_schema={"type": "object", "additionalProperties": False, "properties": fields})
-    http.app.state.catalogue.load()
+    services(http.app).catalogue.load()
     file = http.post("/v1/files", files={"file": ("a.png", picture())}).json()["id"]
     body, head = {"model": "photos", "input": {"photo": file}}, {"idempotency-key": "once"}
     first = http.post("/v1/jobs", json=body, headers=head)
@@ -184,7 +185,7 @@ def test_an_order_sent_again_is_answered_though_its_model_and_its_file_are_gone(
     assert http.post("/v1/jobs", json={**body, "priority": 1}, headers=head).status_code == 404
     with transaction() as conn:
         conn.execute("update models set current = false where id = 'photos'")
-    http.app.state.catalogue.load()
+    services(http.app).catalogue.load()
     assert http.post("/v1/jobs", json=body, headers=head).json()["id"] == first.json()["id"]
 
 
@@ -263,7 +264,7 @@ def waits_for_a_lock(conn: Any) -> bool:
 
 
 def test_who_waits_while_the_process_stops_is_answered_with_the_job(http: TestClient, who: Any) -> None:
-    http.app.state.live.stop()
+    services(http.app).live.stop()
     for path, body in (("/v1/jobs", {"model": "quick", "input": {}}), (f"/v1/jobs/{canceled(who)}/retry", None)):
         answer = http.post(path, json=body, headers={"prefer": "wait=5"})
         assert (answer.status_code, answer.json()["status"]) == (201, "queued"), answer.text
@@ -285,7 +286,7 @@ def test_who_waits_while_nothing_can_be_read_is_answered_with_the_job(
     async def fail(_id: Any) -> None:
         raise RuntimeError("nothing can be read")
 
-    monkeypatch.setattr(http.app.state.reads, "ask", fail)
+    monkeypatch.setattr(services(http.app).jobs, "ask", fail)
     answer = http.post("/v1/jobs", json={"model": "quick", "input": {}}, headers={"prefer": "wait=5"})
     assert (answer.status_code, answer.json()["status"]) == (201, "queued")
 

@@ -84,7 +84,7 @@ def test_a_file_is_taken_shown_listed_fetched_and_deleted(http, head, who) -> No
     assert (made["width"], made["height"], made["duration_seconds"]) == (30, 20, None)
     assert http.get(f"/v1/files/{made['id']}", headers=head).json() == made
     assert http.get(f"/v1/files/{id_of(made['id'])}", headers=head).json() == made
-    assert http.get("/v1/files", headers=head).json() == {"data": [made], "next_cursor": None}
+    assert http.get("/v1/files", headers=head).json() == {"data": [made], "next": None}
     path = made["url"].partition("/files/")[2]
     fetched = http.get(f"/files/{path}")
     assert (fetched.content, fetched.headers["content-type"]) == (data, "image/png")
@@ -138,7 +138,11 @@ def test_a_body_that_holds_no_data_uri_is_refused(http, head, body: object, stat
 
 
 def test_a_form_without_a_file_or_with_two_is_refused(http, head) -> None:
-    assert http.post("/v1/files", files={"photo": ("a.png", picture())}, headers=head).json()["param"] == "file"
+    elsewhere = http.post("/v1/files", files={"photo": ("a.png", picture())}, headers=head)
+    assert (elsewhere.status_code, elsewhere.json()["param"]) == (422, "photo")
+    text = {**head, "content-type": "multipart/form-data; boundary=x"}
+    no_file = b'--x\r\ncontent-disposition: form-data; name="file"\r\n\r\ntext\r\n--x--\r\n'
+    assert http.post("/v1/files", content=no_file, headers=text).json()["param"] == "file"
     two = [("file", ("a.png", picture())), ("file", ("b.png", picture()))]
     assert http.post("/v1/files", files=two, headers=head).status_code == 400
     broken = {**head, "content-type": "multipart/form-data; boundary=x"}
@@ -259,10 +263,10 @@ def test_the_openapi_document_says_how_a_file_is_sent(http) -> None:
 def test_pages_of_files(http, head) -> None:
     made = [sent(http, head, picture(size=(10 + n, 10))).json()["id"] for n in range(3)]
     first = http.get("/v1/files?limit=2", headers=head).json()
-    second = http.get(f"/v1/files?limit=2&cursor={first['next_cursor']}", headers=head).json()
+    second = http.get(f"/v1/files?limit=2&cursor={first['next']}", headers=head).json()
     assert [each["id"] for each in first["data"] + second["data"]] == made[::-1]
-    assert second["next_cursor"] is None
-    assert http.get("/v1/files?cursor=x", headers=head).status_code == 400
+    assert second["next"] is None
+    assert http.get("/v1/files?cursor=x", headers=head).status_code == 422
 
 
 # As inputs of jobs

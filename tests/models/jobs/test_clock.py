@@ -216,7 +216,7 @@ def line(seconds: float, **columns: Any) -> None:
 
 def line_in() -> tuple[float, float, float]:
     """In how many seconds the line wakes, its pause ends and its delivery is due."""
-    return one(
+    return one(  # type: ignore[return-value]  # three columns
         """select extract(epoch from l.wake_at - app_now())::float, extract(epoch from l.paused_until - app_now())::float,
                   extract(epoch from d.next_at - app_now())::float
              from delivery_lines l join deliveries d on d.line_id = l.id"""

@@ -11,16 +11,10 @@ import random
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from inspect import iscoroutinefunction
-from typing import Any, ClassVar, TypeVar
+from typing import TypeVar
 
 from anyio import CapacityLimiter
-from fastapi.routing import APIRoute
-from starlette.requests import Request
-from starlette.responses import Response
 
-from api.auth.keyring import need_of, permitted
-from api.routes.places import go_to, placed
 from common.errors import Busy, Overloaded
 from common.settings import settings
 from models.db import MOMENT_MILLISECONDS, patience
@@ -100,37 +94,3 @@ class Wall:
 async def _tried(work: Callable[[], Awaitable[Done]]) -> Done:
     with patience(MOMENT_MILLISECONDS):
         return await work()
-
-
-class WalledRoute(APIRoute):
-    """A route whose endpoint is synchronous, behind the wall. Its endpoint does one transaction, so that it can be done
-    again. Who asks is found out first, so that a stranger's body is not read. Its thread is one of its place's.
-    """
-
-    place: ClassVar[str] = "ordinary"
-
-    def __init__(self, path: str, endpoint: Callable[..., Any], **rest: Any) -> None:
-        super().__init__(path, endpoint if iscoroutinefunction(endpoint) else placed(endpoint), **rest)
-
-    def get_route_handler(self) -> Callable[[Request], Any]:
-        handler = super().get_route_handler()
-        need = need_of(each.call for each in self.dependant.dependencies)
-        locks = not (self.methods or set()) <= {"GET", "HEAD"}
-
-        async def walled(request: Request) -> Response:
-            places = request.app.state.places
-            go_to(places.open if need is None else getattr(places, self.place))
-            if need is None:
-                found: Response = await handler(request)
-                return found
-            who = await permitted(request, need)
-            answered: Response = await request.app.state.wall.run(who.account_id, lambda: handler(request), locks=locks)
-            return answered
-
-        return walled
-
-
-class AdminRoute(WalledRoute):
-    """One for operators: what they look at is large, and must not take everybody's threads and connections."""
-
-    place = "admin"

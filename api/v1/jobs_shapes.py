@@ -1,17 +1,109 @@
-"""What clients read: rows turned into JSON-ready dictionaries. Pure, and the one place that decides what is shown."""
+"""A job as clients order and read it: shapes for validation and the OpenAPI document, and how rows become them. Pure, and
+the one place that decides what is shown of a job.
+"""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.routes.cursors import ListPage
+from api.routes.shapes import RequestBody
 from common.links import url_of
-from models.catalogue.entries import Offer
-from models.catalogue.plans import Plan
+from models.events.kinds import JOB_EVENTS
 from models.files.states import AssetStatus
-from models.files.uploads import Found, id_text
 from models.jobs import words
 from models.jobs.reads import JobRow
 from models.jobs.states import JobEnd, JobStatus, RunStatus
+
+JobEvent = Literal["job.queued", "job.output", "job.succeeded", "job.failed", "job.canceled"]
+Status = Literal["queued", "running", "succeeded", "failed", "canceled"]
+
+
+class JobRequest(RequestBody):
+    """An order for one job."""
+
+    model_config = ConfigDict(
+        strict=True,
+        json_schema_extra={
+            "examples": [{"model": "sketch-image", "input": {"prompt": "a harbour at dawn", "seed": 7}}]
+        },
+    )
+
+    model: Annotated[str, Field(min_length=1, max_length=100, description="One of GET /v1/models.")]
+    input: Annotated[dict[str, Any], Field(description="Must fit the model's input_schema.")]
+    queue: Annotated[Literal["interactive", "batch"] | None, Field(description="The model's own, if absent.")] = None
+    priority: Annotated[int, Field(ge=-100, le=100, description="Among the account's own jobs; higher goes first.")] = 0
+    webhook: Annotated[
+        str | None, Field(max_length=2048, description="Told of this job; signed with GET /v1/webhooks/default/secret.")
+    ] = None
+    webhook_events: Annotated[
+        list[JobEvent] | None, Field(max_length=len(JOB_EVENTS), description="The three ends, if absent.")
+    ] = None
+
+
+class Output(BaseModel):
+    """A stored result."""
+
+    id: UUID
+    url: str
+    thumbnail_url: str | None
+    media_type: str
+    size_bytes: int
+    sha256: str
+    width: int | None
+    height: int | None
+    duration_seconds: float | None
+    status: Literal["stored", "expired", "deleted"]
+    expires_at: datetime
+
+
+class JobCredits(BaseModel):
+    """What a job holds and what it cost in the end."""
+
+    reserved: int
+    charged: int | None
+
+
+class Waiting(BaseModel):
+    """Why a job waits. Position 0: a worker may take it at any moment."""
+
+    position: int | None
+    reason: str | None
+    estimate_seconds: int | None
+
+
+class JobError(BaseModel):
+    """Why a job failed."""
+
+    code: str
+    message: str | None
+
+
+class Job(BaseModel):
+    """A job."""
+
+    id: UUID
+    status: Status
+    model: str
+    input: dict[str, Any]
+    queue: Literal["interactive", "batch"]
+    retry_of: UUID | None
+    credits: JobCredits
+    progress: Annotated[int | None, Field(description="Percent, where the provider tells.")]
+    waiting: Waiting | None
+    cancel_requested: bool
+    attempts: int
+    error: JobError | None
+    outputs: list[Output]
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+class JobPage(ListPage[Job]):
+    """Jobs, newest first."""
 
 
 def status_of(row: JobRow) -> JobStatus:
@@ -89,41 +181,3 @@ def _output(asset: dict[str, Any]) -> dict[str, Any]:
         "status": asset["status"],
         "expires_at": asset["expires_at"],
     }
-
-
-def upload_view(row: Found) -> dict[str, Any]:
-    """An uploaded file, as GET /v1/files/{id} answers."""
-    return {
-        "id": id_text(row.id),
-        "object": "file",
-        "media_type": row.media_type,
-        "size_bytes": row.size_bytes,
-        "sha256": row.sha256.hex(),
-        "width": row.width,
-        "height": row.height,
-        "duration_seconds": row.duration_ms / 1000 if row.duration_ms is not None else None,
-        "url": url_of(row.id),
-        "created_at": row.created_at,
-        "expires_at": row.expires_at,
-    }
-
-
-def model_view(offer: Offer) -> dict[str, Any]:
-    """A model, as GET /v1/models answers; routes and options are the operator's own business."""
-    entry = offer.entry
-    return {
-        "id": entry.id,
-        "version": offer.version,
-        "name": entry.name,
-        "description": entry.description,
-        "kind": entry.kind,
-        "price": entry.price.model_dump(exclude_none=True),
-        "input_schema": entry.input_schema,
-        "timeout_seconds": entry.timeout_seconds,
-        "typical_seconds": entry.typical_seconds,
-    }
-
-
-def plan_view(plan: Plan) -> dict[str, Any]:
-    """A plan, as GET /v1/plans answers."""
-    return plan.model_dump(exclude={"position"})

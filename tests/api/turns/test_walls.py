@@ -12,8 +12,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from api.routes import walls
-from api.routes.walls import Wall
+from api.turns import walls
+from api.turns.walls import Wall
 from common.errors import Busy, Overloaded
 from models import db
 from models.access import api_keys

@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
+from types import SimpleNamespace
 
 import pytest
 from fastapi import APIRouter, FastAPI
 
 from api import main
 from api.main import make_app
-from api.routes.places import Place, Places
+from api.turns.places import Place, Places
 from common.errors import Overloaded
 
 
@@ -80,7 +81,7 @@ def test_no_route_shares_the_threads_of_everybody(monkeypatch: pytest.MonkeyPatc
 def test_operators_routes_are_in_a_place_of_their_own() -> None:
     app: FastAPI = make_app()
     places = {
-        getattr(route, "place", None)
+        route.place(SimpleNamespace(admin="admin", ordinary="ordinary"))
         for router in main.ROUTERS
         for route in router.routes
         if getattr(route, "path", "").startswith("/v1/admin")

@@ -1,0 +1,69 @@
+"""The models that can be ordered, kept in memory and read again every few seconds."""
+
+import asyncio
+import contextlib
+import logging
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+
+from common.errors import UnknownModel
+from common.settings import settings
+from models.catalogue.entries import Offer, offers
+from models.db import transaction
+
+log = logging.getLogger(__name__)
+
+
+class Catalogue:
+    """The current models. `write` makes of each what is listed, once for all who ask."""
+
+    def __init__(self, write: Callable[[Offer], bytes]) -> None:
+        self._write = write
+        self._offers: dict[str, Offer] = {}
+        self._listed: tuple[list[str], list[bytes]] = ([], [])  # ids in order, and each model as it is written
+        self._task: asyncio.Task[None] | None = None
+
+    def named(self, model_id: str) -> Offer:
+        """The model that a client names. Raises UnknownModel."""
+        offer = self._offers.get(model_id)
+        if offer is None:
+            raise UnknownModel(f"there is no model {model_id!r}; see GET /v1/models", param="model")
+        return offer
+
+    def is_empty(self) -> bool:
+        return not self._offers
+
+    def page(self, after: str | None, limit: int) -> tuple[Sequence[bytes], str | None]:
+        """Models in the order of their ids, as they are written; and the last one's id, if there are more."""
+        ids, written = self._listed
+        begin = 0 if after is None else bisect_right(ids, after)
+        end = begin + limit
+        return written[begin:end], ids[end - 1] if end < len(ids) else None
+
+    def load(self) -> None:
+        """Read the models from the database; those that have not changed keep their compiled schemas."""
+        with transaction() as conn:
+            fresh = offers(conn)
+        self._offers = {
+            model_id: old if (old := self._offers.get(model_id)) and old.version == offer.version else offer
+            for model_id, offer in fresh.items()
+        }
+        ids = sorted(self._offers)
+        self._listed = ids, [self._write(self._offers[model_id]) for model_id in ids]
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._refresh())
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _refresh(self) -> None:
+        while True:
+            await asyncio.sleep(settings().catalogue_refresh_seconds)
+            try:
+                await asyncio.to_thread(self.load)
+            except Exception:
+                log.warning("the catalogue could not be read again; the old one stays", exc_info=True)

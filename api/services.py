@@ -1,0 +1,87 @@
+"""What an API process has while it runs, and every route may use: made when the app starts, ended when it stops."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+
+from api.auth.keyring import KeyRing
+from api.catalogue import Catalogue
+from api.edge.rate_limits import Rates
+from api.intake.inputs import Inputs
+from api.intake.rooms import Rooms
+from api.intake.submits import Intake
+from api.live.hub import Live
+from api.live.redis_wakes import follow
+from api.readiness import Readiness
+from api.reading import Balances, Jobs, balances_together, jobs_together
+from api.tasks import keep
+from api.turns.places import Places
+from api.turns.walls import Wall
+from models.catalogue.entries import Offer
+
+CANCEL_AGAIN_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One of each for one event loop."""
+
+    rates: Rates  # how often each caller and address has asked
+    keys: KeyRing  # who asks
+    wall: Wall  # turns at the accounts' locks
+    places: Places  # threads for each kind of slow work
+    rooms: Rooms  # uploads under way
+    inputs: Inputs  # files in what is ordered
+    intake: Intake  # orders
+    jobs: Jobs  # looks at jobs
+    balances: Balances  # looks at balances
+    live: Live  # streams of events
+    catalogue: Catalogue  # what can be ordered
+    readiness: Readiness  # whether this process can serve
+
+
+def services(app: Starlette) -> Services:
+    """Those of an app that runs."""
+    found: Services = app.state.services
+    return found
+
+
+@asynccontextmanager
+async def running(app: Starlette, write: Callable[[Offer], bytes]) -> AsyncIterator[Services]:
+    """Make the services of an app for as long as it runs. `write`: as a model is listed."""
+    rates, wall, places = Rates(), Wall(), Places()
+    rooms = Rooms(places.ordinary.run)
+    made = Services(
+        rates=rates, keys=KeyRing(rates), wall=wall, places=places, rooms=rooms, inputs=Inputs(wall, places, rooms),
+        intake=Intake(), jobs=jobs_together(), balances=balances_together(), live=Live(), catalogue=Catalogue(write),
+        readiness=Readiness(),
+    )  # fmt: skip
+    app.state.services = made
+    made.keys.start()
+    following = [
+        asyncio.create_task(keep("looking for events", made.live.run)),
+        asyncio.create_task(keep("hearing of events", lambda: follow(made.live))),
+    ]
+    made.catalogue.load()
+    made.catalogue.start()
+    yield made
+    made.live.stop()
+    await _end(following)
+    await made.catalogue.stop()
+    for each in (made.intake, made.jobs, made.balances, made.live, made.readiness):
+        each.close()
+    await made.keys.close()
+
+
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: `asyncio.wait_for` of Python 3.11 swallows a cancellation that comes in the moment
+    in which what it waits for is done, and its task goes on.
+    """
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_SECONDS)
