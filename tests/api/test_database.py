@@ -13,9 +13,9 @@ import pytest
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from api import main
 from api.main import make_app
 from api.services import services
+from api.tasks import end
 from api.v1 import notifications as route
 from cli.main import app as command
 from common.errors import Busy, DatabaseAway, Unavailable
@@ -250,7 +250,7 @@ def test_a_task_that_misses_its_cancellation_is_cancelled_again() -> None:
     async def work() -> None:
         task = asyncio.create_task(deaf())
         await asyncio.sleep(0)
-        await asyncio.wait_for(main._ended([task]), 20)
+        await asyncio.wait_for(end([task]), 20)
         assert task.cancelled()
 
     asyncio.run(work())
