@@ -14,13 +14,8 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from api.main import make_app
-<<<<<<< HEAD
-from api.services import _end, services
-=======
 from api.services import services
 from api.tasks import end
-from api.v1 import notifications as route
->>>>>>> http/http
 from cli.main import app as command
 from common.errors import Busy, DatabaseAway, Unavailable
 from models import db, failures
@@ -254,11 +249,7 @@ def test_a_task_that_misses_its_cancellation_is_cancelled_again() -> None:
     async def work() -> None:
         task = asyncio.create_task(deaf())
         await asyncio.sleep(0)
-<<<<<<< HEAD
-        await asyncio.wait_for(_end([task]), 20)
-=======
         await asyncio.wait_for(end([task]), 20)
->>>>>>> http/http
         assert task.cancelled()
 
     asyncio.run(work())
