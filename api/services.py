@@ -1,7 +1,7 @@
 """What an API process has while it runs, and every route may use: made when the app starts, ended when it stops."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -17,12 +17,10 @@ from api.live.hub import Live
 from api.live.redis_wakes import follow
 from api.readiness import Readiness
 from api.reading import Balances, Jobs, balances_together, jobs_together
-from api.tasks import keep
+from api.tasks import end, keep
 from api.turns.places import Places
 from api.turns.walls import Wall
 from models.catalogue.entries import Offer
-
-CANCEL_AGAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +67,8 @@ async def running(app: Starlette, write: Callable[[Offer], bytes]) -> AsyncItera
     made.catalogue.start()
     yield made
     made.live.stop()
-    await _end(following)
+    await end(following)
     await made.catalogue.stop()
     for each in (made.intake, made.jobs, made.balances, made.live, made.readiness):
         each.close()
     await made.keys.close()
-
-
-async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they have ended: `asyncio.wait_for` of Python 3.11 swallows a cancellation that comes in the moment
-    in which what it waits for is done, and its task goes on.
-    """
-    waiting = set(tasks)
-    while waiting:
-        for task in waiting:
-            task.cancel()
-        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_SECONDS)

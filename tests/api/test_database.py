@@ -14,7 +14,8 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from api.main import make_app
-from api.services import _end, services
+from api.services import services
+from api.tasks import end
 from cli.main import app as command
 from common.errors import Busy, DatabaseAway, Unavailable
 from models import db, failures
@@ -248,7 +249,7 @@ def test_a_task_that_misses_its_cancellation_is_cancelled_again() -> None:
     async def work() -> None:
         task = asyncio.create_task(deaf())
         await asyncio.sleep(0)
-        await asyncio.wait_for(_end([task]), 20)
+        await asyncio.wait_for(end([task]), 20)
         assert task.cancelled()
 
     asyncio.run(work())
