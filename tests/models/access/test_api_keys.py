@@ -302,7 +302,7 @@ def test_a_list_has_the_living_keys_before_the_revoked_ones_newest_first_page_by
     for key_id in keys[:4]:
         revoked(key_id)
     assert listed(who) == keys[::-1]
-    assert listed(who, limit=2) == [keys[5], keys[4], keys[3], keys[2]]
+    assert listed(who, limit=2) == [keys[5], keys[4]]
     assert listed(who, after=(False, keys[5]), limit=2) == [keys[4], keys[3]], "a page may have both"
     assert listed(who, after=(True, keys[2]), limit=1) == [keys[1]], "what follows a revoked key has no living ones"
     assert listed(who, after=(True, keys[0])) == []
