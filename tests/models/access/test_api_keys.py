@@ -295,16 +295,17 @@ def test_keys_that_may_more_than_this_are_revoked_with_what_they_made() -> None:
 # Looking at them
 
 
-def test_a_list_has_the_living_keys_and_pages_of_the_revoked_newest_first() -> None:
+def test_a_list_has_the_living_keys_before_the_revoked_ones_newest_first_page_by_page() -> None:
     who, stranger = account(), account()
     keys = [made(who)[0] for _ in range(6)]
     made(stranger)
     for key_id in keys[:4]:
         revoked(key_id)
     assert listed(who) == keys[::-1]
-    assert listed(who, limit=2) == [keys[5], keys[4], keys[3], keys[2]]
-    assert listed(who, revoked_before=keys[2], limit=1) == [keys[1]], "a next page has no living keys"
-    assert listed(who, revoked_before=keys[0]) == []
+    assert listed(who, limit=2) == [keys[5], keys[4]]
+    assert listed(who, after=(False, keys[5]), limit=2) == [keys[4], keys[3]], "a page may have both"
+    assert listed(who, after=(True, keys[2]), limit=1) == [keys[1]], "what follows a revoked key has no living ones"
+    assert listed(who, after=(True, keys[0])) == []
     assert listed(uuid4()) == []
 
 

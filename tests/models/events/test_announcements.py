@@ -9,7 +9,7 @@ from common.errors import InvalidInput
 from models.access.audit_log import By
 from models.db import transaction
 from models.events import announcements, events
-from models.events.announcements import MISSED_SECONDS, Shown
+from models.events.announcements import MISSED_SECONDS, AnnouncementRow
 from models.events.notifications import MAX_BODY, MAX_TITLE
 from tests.models.hands import change, later
 from tests.support import account, one, rows
@@ -17,7 +17,7 @@ from tests.support import account, one, rows
 pytestmark = pytest.mark.usefixtures("database")
 
 
-def made(title: str = "New", body: str = "There is {more}.", plan: str | None = None) -> Shown:
+def made(title: str = "New", body: str = "There is {more}.", plan: str | None = None) -> AnnouncementRow:
     with transaction() as conn:
         return announcements.create(conn, By("tester"), title, body, plan)
 

@@ -8,7 +8,7 @@ from common.errors import NotFound
 from common.settings import settings
 from models.db import transaction
 from models.events import events, notifications
-from models.events.notifications import MAX_BODY, MAX_TITLE, NOTICES, Shown, texts
+from models.events.notifications import MAX_BODY, MAX_TITLE, NOTICES, NotificationRow, texts
 from tests.conftest import environment
 from tests.models.hands import change
 from tests.support import account, one, rows
@@ -24,7 +24,7 @@ def told(who: UUID, kind: str = "announcement", **data: object) -> None:
         events.add(conn, who, kind, data or {"title": "New", "body": "There is more."})
 
 
-def listed(who: UUID, **fields: object) -> list[Shown]:
+def listed(who: UUID, **fields: object) -> list[NotificationRow]:
     with transaction() as conn:
         return notifications.listed(conn, who, **fields)  # type: ignore[arg-type]  # each test gives what its field takes
 
