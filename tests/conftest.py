@@ -134,6 +134,13 @@ def book(database: str, tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def system(book: Path, tmp_path: Path) -> Iterator[System]:
     """The whole system on a fresh database; tests start the processes they need."""
+    with new_system(book, tmp_path / "state") as made:
+        yield made
+
+
+@contextmanager
+def new_system(book: Path, state: Path) -> Iterator[System]:
+    """A system on the database of the moment, for the time of a block; none of its processes runs yet."""
     port = free_ports(1)[0]
     url = f"http://127.0.0.1:{port}"
     settings_of_system = {
@@ -148,7 +155,7 @@ def system(book: Path, tmp_path: Path) -> Iterator[System]:
         "WORKER_STOP_SECONDS": "60",
     }
     with environment(settings_of_system):
-        started = System(url, book, Processes(tmp_path / "state", settings_of_system))
+        started = System(url, book, Processes(state, settings_of_system))
         try:
             yield started
         finally:
