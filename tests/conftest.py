@@ -105,13 +105,12 @@ def _used(stack: Addresses, name: str) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def spare(stack: Addresses) -> Iterator[Spare]:
-    """The database that most tests have, one after the other."""
+    """The database that a module's tests have, one after the other."""
     lender = Spare(_admin(stack), PREPARED)
     yield lender
-    if STACK in os.environ:
-        lender.close()
+    lender.close()
 
 
 @pytest.fixture
