@@ -105,13 +105,12 @@ def _used(stack: Addresses, name: str) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def spare(stack: Addresses) -> Iterator[Spare]:
-    """The database that most tests have, one after the other."""
+    """The database that a module's tests have, one after the other."""
     lender = Spare(_admin(stack), PREPARED)
     yield lender
-    if STACK in os.environ:
-        lender.close()
+    lender.close()
 
 
 @pytest.fixture
@@ -134,6 +133,13 @@ def book(database: str, tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def system(book: Path, tmp_path: Path) -> Iterator[System]:
     """The whole system on a fresh database; tests start the processes they need."""
+    with new_system(book, tmp_path / "state") as made:
+        yield made
+
+
+@contextmanager
+def new_system(book: Path, state: Path) -> Iterator[System]:
+    """A system on the database of the moment, for the time of a block; none of its processes runs yet."""
     port = free_ports(1)[0]
     url = f"http://127.0.0.1:{port}"
     settings_of_system = {
@@ -148,7 +154,7 @@ def system(book: Path, tmp_path: Path) -> Iterator[System]:
         "WORKER_STOP_SECONDS": "60",
     }
     with environment(settings_of_system):
-        started = System(url, book, Processes(tmp_path / "state", settings_of_system))
+        started = System(url, book, Processes(state, settings_of_system))
         try:
             yield started
         finally:

@@ -14,12 +14,14 @@ import pytest
 
 from api.turns import walls
 from api.turns.walls import Wall
+from cli.embedded.servers import Addresses
 from common.errors import Busy, Overloaded
 from models import db
 from models.access import api_keys
 from models.credits import ledger
 from models.db import transaction
 from models.events import endpoints
+from tests.conftest import fresh_database, new_system
 from tests.files import picture
 from tests.support import System, account, assert_books_are_clean, eventually, model, one, placed
 
@@ -80,17 +82,25 @@ class Tenant:
         ]
 
 
+@pytest.fixture(scope="module")
+def running(stack: Addresses, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """One API for all of them: a wall is an account's, and each test makes its own."""
+    folder = tmp_path_factory.mktemp("walls")
+    with fresh_database(stack), new_system(folder / "sketch.db", folder / "state") as system:
+        model("slow", options={"pending": True, "ready_seconds": 60})
+        system.start("api", api={"CATALOGUE_REFRESH_SECONDS": "60"})
+        yield system
+
+
 @pytest.fixture
-def tenant(system: System) -> Iterator[Callable[[], Tenant]]:
+def tenant(running: System) -> Iterator[Callable[[], Tenant]]:
     """Makes tenants of a running API."""
     made: list[Tenant] = []
 
     def make() -> Tenant:
-        made.append(Tenant(system))
+        made.append(Tenant(running))
         return made[-1]
 
-    model("slow", options={"pending": True, "ready_seconds": 60})
-    system.start("api", api={"CATALOGUE_REFRESH_SECONDS": "60"})
     yield make
     for each in made:
         each.http.close()

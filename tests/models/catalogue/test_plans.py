@@ -28,6 +28,8 @@ def test_a_missing_plan_is_written_and_one_that_was_changed_stays_as_it_is() -> 
 
 
 def test_every_field_of_a_plan_is_written() -> None:
+    change("delete from plans")
+    assert applied() == len(STANDARD_PLANS)
     kept = {row[0]: row[1] for row in rows("select id, to_jsonb(p) from plans p")}
     assert kept == {plan.id: plan.model_dump() for plan in STANDARD_PLANS}
 

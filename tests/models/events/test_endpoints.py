@@ -13,7 +13,7 @@ from models.db import transaction
 from models.events import endpoints
 from models.events.endpoints import JOB_ENDS, JOB_LINES, MAX_TESTS_PER_HOUR, MAX_URL_CHARACTERS, Endpoint
 from tests.conftest import environment
-from tests.models.hands import change, later
+from tests.models.hands import change, later, while_locked
 from tests.support import account, assert_books_are_clean, one, rows
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -94,17 +94,15 @@ def test_an_account_has_so_many_endpoints_and_switched_off_ones_count() -> None:
         made(who)
 
 
-def test_of_several_that_are_made_at_once_no_more_come_out_than_there_may_be() -> None:
+def test_whoever_waits_while_the_last_endpoint_is_made_gets_none() -> None:
     who = account()
 
-    def ask(_: int) -> bool:
-        try:
-            return bool(made(who))
-        except EndpointLimit:
-            return False
+    def make(other: Any) -> None:
+        endpoints.create(other, who, URL, [])
 
-    with environment({"WEBHOOK_ENDPOINTS_MAX": "2"}), ThreadPoolExecutor(5) as pool:
-        assert sum(pool.map(ask, range(5))) == 2
+    with environment({"WEBHOOK_ENDPOINTS_MAX": "1"}), pytest.raises(EndpointLimit):
+        while_locked("select 1 from accounts where id = %s for no key update", [who], lambda: made(who), make)
+    assert rows("select count(*) from webhook_endpoints") == [(1,)]
 
 
 def test_endpoints_are_listed_oldest_first_and_another_accounts_are_not_found() -> None:

@@ -120,10 +120,10 @@ def test_answers_past_their_time_are_forgotten_and_no_more_than_so_many() -> Non
     who, hours = account(), settings().idempotency_key_hours
     for key in "abcd":
         kept(who, key)
-    change("update answered_requests set created_at = app_now() - make_interval(hours => %s) where key < 'd'", hours)
     change(
-        "update answered_requests set created_at = app_now() - make_interval(hours => %s, mins => -1) where key = 'd'",
+        "update answered_requests set created_at = app_now() - make_interval(hours => %s, mins => -1) where key = 'a'",
         hours,
     )
+    change("update answered_requests set created_at = app_now() - make_interval(hours => %s) where key > 'a'", hours)
     assert [forgotten(2), forgotten(2), forgotten(2)] == [2, 1, 0]
-    assert rows("select key from answered_requests") == [("d",)]
+    assert rows("select key from answered_requests") == [("a",)]

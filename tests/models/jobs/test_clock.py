@@ -143,6 +143,12 @@ def test_set_forward_a_limit_moves_and_a_wake_comes_sooner_at_most(at: float) ->
     assert wakes_in(claim.job_id) == pytest.approx(30, abs=10)
 
 
+def test_set_forward_a_wake_that_still_lies_ahead_is_not_put_off(at: float) -> None:
+    claim = old_job(3 * HOUR, limit=9 * HOUR)
+    assert moved(HOUR, at + HOUR) == 1
+    assert wakes_in(claim.job_id) == pytest.approx(3 * HOUR, abs=10)
+
+
 def test_set_back_a_limit_and_a_wake_that_lies_ahead_move_with_it(at: float) -> None:
     claim = old_job(200)
     assert moved(-HOUR, at - HOUR) == 1

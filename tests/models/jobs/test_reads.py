@@ -77,7 +77,7 @@ def test_jobs_before_this_one_in_its_line_are_counted_and_those_of_others_are_no
     first, _second, third, urgent, last = (placed(who, offer, priority=n) for n in (0, 0, 0, 5, 0))
     other = account(amount=9)
     for _ in range(4):
-        placed(other, offer)
+        placed(other, offer, priority=9)
     assert [job(each).ahead for each in (first, third, urgent, last)] == [None, 1, 0, 2]
     change("update plans set slots = 1 where id = 'free'")
     requeued(claimed(first), after_seconds=3600)
