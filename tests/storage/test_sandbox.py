@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -246,9 +247,9 @@ def test_a_child_whose_nursery_ends_while_it_is_made_reads_nothing() -> None:
         for _ in range(pool.TRIES):
             nursery = wait_for(lambda: made._nursery)
             assert isinstance(nursery, pool._Nursery)
-            children += wait_for(lambda of=nursery.pid: descendants(of))  # type: ignore[misc, arg-type]
+            children += wait_for(partial(descendants, nursery.pid))
             os.kill(nursery.pid, signal.SIGKILL)
-            wait_for(lambda ended=nursery: made._nursery is not ended)  # type: ignore[misc]
+            wait_for(lambda ended=nursery: made._nursery is not ended)
         thread.join(60)
         assert [type(each) for each in failed] == [Died]
         wait_for(lambda: not any(Path(f"/proc/{each}").exists() for each in children))
