@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,13 @@ from storage import media
 from storage.media import Media, SandboxAway, UnusableResult, measure
 from storage.sandbox import confine, pool
 from storage.sandbox.places import NoPlace, Places
-from storage.sandbox.pool import ChildLimits, Died, Pool
+from storage.sandbox.pool import Died, Limits, Pool
 from tests.storage import hostile
 from tests.storage.conftest import Writer
 from tests.storage.samples import film, flipped, sound
 from tests.storage.test_media_fuzz import SAMPLES, judged, made
 
-ENOUGH = ChildLimits(cpu_seconds=10, memory_bytes=256 * 1024 * 1024, wait_seconds=30)
+ENOUGH = Limits(cpu_seconds=10, memory_bytes=256 * 1024 * 1024, wait_seconds=30)
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these locks")
 
 
@@ -38,7 +39,7 @@ def probes() -> Iterator[Pool]:
 
 @pytest.fixture
 def probe(probes: Pool) -> Callable[..., object]:
-    def ask(what: str, limits: ChildLimits = ENOUGH, **more: object) -> object:
+    def ask(what: str, limits: Limits = ENOUGH, **more: object) -> object:
         with Path(__file__).open("rb") as file:
             return probes.run("somebody", file.fileno(), {"probe": what, **more}, limits)["answer"]
 
@@ -156,9 +157,9 @@ def test_children_end_with_whoever_started_them(tmp_path: Path) -> None:
     """Even where it is killed while they are at work."""
     program = (
         "import sys, threading; sys.path.insert(0, '.')\n"
-        "from storage.sandbox.pool import Pool, ChildLimits\n"
+        "from storage.sandbox.pool import Pool, Limits\n"
         "made = Pool('tests.storage.probes', 2, 2); file = open(sys.argv[1], 'rb')\n"
-        "ask = lambda what, s: made.run(None, file.fileno(), {'probe': what}, ChildLimits(s, 1 << 28, 30))\n"
+        "ask = lambda what, s: made.run(None, file.fileno(), {'probe': what}, Limits(s, 1 << 28, 30))\n"
         "pid = ask('who', 10)['answer']; threading.Thread(target=ask, args=('spin', 100)).start()\n"
         "print(made._nursery.pid, flush=True)\n"
         "sys.stdin.read()\n"
@@ -246,7 +247,7 @@ def test_a_child_whose_nursery_ends_while_it_is_made_reads_nothing() -> None:
         for _ in range(pool.TRIES):
             nursery = wait_for(lambda: made._nursery)
             assert isinstance(nursery, pool._Nursery)
-            children += wait_for(lambda of=nursery.pid: descendants(of))
+            children += wait_for(partial(descendants, nursery.pid))
             os.kill(nursery.pid, signal.SIGKILL)
             wait_for(lambda ended=nursery: made._nursery is not ended)
         thread.join(60)

@@ -45,9 +45,12 @@ class SigningKeys:
         if any(_verified(key, *fits) for key in self._keys):
             return True
         # fal may have a new key; but nobody can make us ask for it at every forged call.
-        if not is_new and not self._fetch():
+        is_new = is_new or self._fetch()
+        if any(_verified(key, *fits) for key in self._keys):  # also where another thread has fetched them meanwhile
+            return True
+        if not is_new:
             raise Unjudged("fal's keys cannot be had just now")
-        return any(_verified(key, *fits) for key in self._keys)
+        return False
 
     def _fetch(self) -> bool:
         """Fetch the keys, unless that was done just now. Returns whether they are new; old ones are better than none."""

@@ -1,7 +1,9 @@
 """fal's calls back: what they bring, and that nobody else's are believed."""
 
 import json
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -107,6 +109,26 @@ class TestSigningKeys:
         assert len(fal_side.book.calls("jwks")) == 1
         clock[0] += 61
         assert self.signed_by(keys, new)
+        assert len(fal_side.book.calls("jwks")) == 2
+
+    def test_who_waits_while_another_fetches_a_new_key_knows_it_too(
+        self, fal_side: FalFarSide, clock: list[float], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keys, new = SigningKeys(f"{fal_side.url}/.well-known/jwks.json"), Ed25519PrivateKey.generate()
+        assert self.signed_by(keys, fal_side.signing_key)
+        clock[0] += 61
+        both_came, published = threading.Barrier(2), as_json(jwks(new))
+        fetch = keys._fetch
+
+        def fetch_together() -> bool:
+            both_came.wait(30)  # neither key fits, so both have come to ask for new ones
+            return fetch()
+
+        monkeypatch.setattr(keys, "_fetch", fetch_together)
+        monkeypatch.setattr(fal_side, "answer", lambda _ask: published)
+        with ThreadPoolExecutor(2) as pool:
+            found = [pool.submit(self.signed_by, keys, new) for _ in range(2)]
+            assert [each.result() for each in found] == [True, True]
         assert len(fal_side.book.calls("jwks")) == 2
 
     def test_they_are_kept_for_a_day(self, fal_side: FalFarSide, clock: list[float]) -> None:
