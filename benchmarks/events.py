@@ -116,7 +116,7 @@ def _run(jobs: int, per_second: int) -> dict[int, int]:
         with transaction() as conn:
             answer = submit.submit(conn, [order], wait=True)[0]
         assert isinstance(answer, Accepted), answer
-        doorbell.ring([Ring(order.job_id, answer.queue)], told=[account])
+        doorbell.ring([Ring(order.job_id, answer.queue)], wake_listeners_of=[account])
     end = time.monotonic() + 120
     while time.monotonic() < end:
         with transaction() as conn:

@@ -39,7 +39,7 @@ def alive() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@app.get("/v1/jobs/{job_id}", response_model=jobs_shapes.Job)
+@app.get("/v1/jobs/{job_id}", response_model=jobs_shapes.JobView)
 def get_job(
     job_id: UUID, session: Annotated[Session, Depends(database)], account_id: Annotated[UUID, Depends(who)]
 ) -> Any:

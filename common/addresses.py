@@ -50,7 +50,7 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
-class Refused(Exception):
+class AddressRefused(Exception):
     """An address is not fetched, or not to its end. Codes: refused_address, unreachable, too_slow, too_large, bad_status,
     bad_encoding.
 
@@ -89,7 +89,7 @@ class Target(NamedTuple):
 def parse(url: str, allow: Collection[str] = ()) -> Target:
     """Take a URL apart and refuse what needs no resolver to be refused. `allow` has `host:port` texts.
 
-    Raises Refused (refused_address).
+    Raises AddressRefused (refused_address).
     """
     if len(url) > MAX_URL_CHARACTERS:
         raise _refused(f"the address has more than {MAX_URL_CHARACTERS} characters")
@@ -122,7 +122,7 @@ def place_of(url: str) -> str | None:
         parts = urlsplit(url)
         host, _ = _host(parts.hostname or "", bracketed="[" in parts.netloc)
         port = parts.port
-    except (ValueError, Refused):
+    except (ValueError, AddressRefused):
         return None
     return f"{host}:{PORTS[parts.scheme] if port is None else port}" if parts.scheme in PORTS else None
 
@@ -188,7 +188,7 @@ def is_public(address: Address) -> bool:
 
 
 def public_addresses(host: str, found: Collection[str]) -> list[str]:
-    """What a resolver answered, if every address of it is public. Raises Refused.
+    """What a resolver answered, if every address of it is public. Raises AddressRefused.
 
     One private address among public ones refuses the name: nobody has both by accident. That a name leads inside is said
     in the words in which it is said that there is no such name (`nowhere`): whoever asks learns nothing of our network.
@@ -204,15 +204,15 @@ def public_addresses(host: str, found: Collection[str]) -> list[str]:
     return [str(address) for address in addresses]
 
 
-def nowhere(host: str, found: Collection[str]) -> Refused:
+def nowhere(host: str, found: Collection[str]) -> AddressRefused:
     """A name that leads to no public place: there is none, or it is ours. Which it is, only the operator's log says."""
     log.info("the name %r is not fetched from: it leads to %s", host, ", ".join(found) or "nowhere")
-    return Refused("unreachable", "the host has no public address that can be reached", retryable=True)
+    return AddressRefused("unreachable", "the host has no public address that can be reached", retryable=True)
 
 
-def _not_public() -> Refused:
+def _not_public() -> AddressRefused:
     return _refused("the host is not a public address")
 
 
-def _refused(message: str) -> Refused:
-    return Refused("refused_address", message)
+def _refused(message: str) -> AddressRefused:
+    return AddressRefused("refused_address", message)

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Iterable, Iterator
 
-from common.addresses import Refused
+from common.addresses import AddressRefused
 
 PIECE_BYTES = 64 * 1024  # unpacked at a time, however much there is in a chunk
 # S3 stores this with what was uploaded in signed chunks, and its likes send it along with a body that is not chunked.
@@ -14,7 +14,7 @@ _GZIP = {"gzip", "x-gzip"}
 def unpacked(chunks: Iterable[bytes], encoding: str, max_bytes: int) -> Iterator[bytes]:
     """The body as it was before the server packed it; `encoding` is its Content-Encoding.
 
-    Raises Refused: bad_encoding (unknown, packed more than once, not what it says, or cut off), too_large as soon as there
+    Raises AddressRefused: bad_encoding (unknown, packed more than once, not what it says, or cut off), too_large as soon as there
     is more than `max_bytes`, whatever would have followed.
     """
     names = [name for each in encoding.lower().split(",") if (name := each.strip()) not in _PLAIN]
@@ -22,16 +22,18 @@ def unpacked(chunks: Iterable[bytes], encoding: str, max_bytes: int) -> Iterator
         yield from chunks
         return
     if len(names) > 1 or names[0] not in {*_GZIP, "deflate"}:
-        raise Refused("bad_encoding", f"it was sent with Content-Encoding {encoding[:60]!r}, which was not asked for")
+        raise AddressRefused(
+            "bad_encoding", f"it was sent with Content-Encoding {encoding[:60]!r}, which was not asked for"
+        )
     size = 0
     try:
         for piece in _inflated(chunks, gzip=names[0] in _GZIP):
             size += len(piece)
             if size > max_bytes:
-                raise Refused("too_large", f"it has more than {max_bytes} bytes")
+                raise AddressRefused("too_large", f"it has more than {max_bytes} bytes")
             yield piece
     except zlib.error as error:
-        raise Refused("bad_encoding", f"it was sent as {names[0]}, and is not") from error
+        raise AddressRefused("bad_encoding", f"it was sent as {names[0]}, and is not") from error
 
 
 def _inflated(chunks: Iterable[bytes], *, gzip: bool) -> Iterator[bytes]:
@@ -51,7 +53,7 @@ def _inflated(chunks: Iterable[bytes], *, gzip: bool) -> Iterator[bytes]:
             if machine.eof:  # of gzip another member may follow
                 data, piece, machine, done = machine.unused_data, b"", None, True
     if machine is not None or not done:
-        raise Refused("bad_encoding", "it was packed, and ends too early", retryable=True)
+        raise AddressRefused("bad_encoding", "it was packed, and ends too early", retryable=True)
 
 
 def _window(first: int, *, gzip: bool) -> int:

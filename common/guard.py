@@ -20,10 +20,10 @@ from urllib.parse import urljoin
 import certifi
 import httpcore
 
-from common.addresses import Refused, Target, nowhere, parse, public_addresses
+from common.addresses import AddressRefused, Target, nowhere, parse, public_addresses
 from common.encodings import unpacked
 
-__all__ = ["FarAnswer", "Refused", "check", "open_url", "resolved", "system_resolver"]
+__all__ = ["AddressRefused", "FarAnswer", "check", "open_url", "resolved", "system_resolver"]
 
 CONNECT_SECONDS = 5.0  # for one of a host's addresses
 MAX_ADDRESSES = 4  # of a host that are tried
@@ -42,7 +42,7 @@ def system_resolver(host: str, port: int) -> list[str]:
 
 
 def check(url: str, allow: Collection[str] = ()) -> Target:
-    """Refuse what can be refused without asking a resolver. Raises Refused (refused_address)."""
+    """Refuse what can be refused without asking a resolver. Raises AddressRefused (refused_address)."""
     return parse(url, allow)
 
 
@@ -63,7 +63,7 @@ class FarAnswer:
         self._response, self._max_bytes, self._deadline = response, max_bytes, deadline
 
     def chunks(self) -> Iterator[bytes]:
-        """The body. Raises Refused: too_large, too_slow, unreachable (it broke off)."""
+        """The body. Raises AddressRefused: too_large, too_slow, unreachable (it broke off)."""
         declared = self.headers.get("content-length", "")
         if declared.isascii() and declared.isdigit() and int(declared) > self._max_bytes:
             raise _too_large(self._max_bytes)
@@ -76,7 +76,7 @@ class FarAnswer:
                 yield chunk
 
     def content(self) -> Iterator[bytes]:
-        """What lies at the address. Raises Refused as `chunks` does, and bad_encoding; too_large counts what was unpacked."""
+        """What lies at the address. Raises AddressRefused as `chunks` does, and bad_encoding; too_large counts what was unpacked."""
         return unpacked(self.chunks(), self.headers.get("content-encoding", ""), self._max_bytes)
 
     def read(self) -> bytes:
@@ -105,7 +105,7 @@ def open_url(
 
     `allow` names places (`host:port`) that may be private. A status outside 200 to 299 raises unless `any_status`;
     with `max_redirects=0` a redirect is such a status. `headers` go to the origin they were given for and no other.
-    Raises Refused.
+    Raises AddressRefused.
     """
     deadline = _Deadline(seconds, idle_seconds)
     target, hops = parse(url, allow), 0
@@ -120,7 +120,7 @@ def open_url(
                 return
         hops += 1
         if hops > max_redirects:
-            raise Refused("bad_status", f"there were more than {max_redirects} redirects")
+            raise AddressRefused("bad_status", f"there were more than {max_redirects} redirects")
         following = _following(target.url, place, allow)
         if following[:3] != target[:3]:
             headers = None
@@ -167,7 +167,7 @@ def _following(url: str, place: str, allow: Collection[str]) -> Target:
     try:
         return parse(urljoin(url, place), allow)
     except ValueError:
-        raise Refused("refused_address", "it redirects to what is not a URL") from None
+        raise AddressRefused("refused_address", "it redirects to what is not a URL") from None
 
 
 def _location(response: httpcore.Response) -> str | None:
@@ -191,7 +191,7 @@ def _addresses(target: Target, resolve: Resolver, deadline: "_Deadline") -> list
 
 
 def resolved(host: str, port: int, seconds: float) -> Sequence[str]:
-    """The addresses of a server that the operator named, unchecked; the resolver itself has no time-out. Raises Refused."""
+    """The addresses of a server that the operator named, unchecked; the resolver itself has no time-out. Raises AddressRefused."""
     return _resolved(host, port, system_resolver, _Deadline(seconds))
 
 
@@ -227,7 +227,7 @@ class _Deadline:
         self._end = time.monotonic() + seconds
 
     def left(self, at_most: float | None = None) -> float:
-        """Seconds to wait now. Raises Refused (too_slow) when there are none."""
+        """Seconds to wait now. Raises AddressRefused (too_slow) when there are none."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise _too_slow(self.seconds)
@@ -314,21 +314,23 @@ def _mapped(deadline: _Deadline) -> Iterator[None]:
     except httpcore.TimeoutException as error:
         if deadline.passed:
             raise _too_slow(deadline.seconds) from error
-        raise Refused("unreachable", "the host did not answer in time", retryable=True) from error
+        raise AddressRefused("unreachable", "the host did not answer in time", retryable=True) from error
     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
         why = "its certificate is not trusted" if "CERTIFICATE_VERIFY_FAILED" in str(error) else type(error).__name__
-        raise Refused("unreachable", f"the host could not be reached, or broke off: {why}", retryable=True) from error
+        raise AddressRefused(
+            "unreachable", f"the host could not be reached, or broke off: {why}", retryable=True
+        ) from error
 
 
-def _too_slow(seconds: float) -> Refused:
-    return Refused("too_slow", f"it took longer than {seconds:g} seconds", retryable=True)
+def _too_slow(seconds: float) -> AddressRefused:
+    return AddressRefused("too_slow", f"it took longer than {seconds:g} seconds", retryable=True)
 
 
-def _too_large(limit: int) -> Refused:
-    return Refused("too_large", f"it has more than {limit} bytes")
+def _too_large(limit: int) -> AddressRefused:
+    return AddressRefused("too_large", f"it has more than {limit} bytes")
 
 
-def _bad_status(status: int) -> Refused:
-    return Refused(
+def _bad_status(status: int) -> AddressRefused:
+    return AddressRefused(
         "bad_status", f"the host answered {status}", retryable=status in {408, 425, 429} or status >= 500, status=status
     )

@@ -171,7 +171,9 @@ class Settings(BaseSettings):
     mail_from: str = Field("Headrace <no-reply@localhost>", description="Sender of mail.")
     event_days: int = Field(90, ge=7, description="How long events and deliveries are kept; whole months go at once.")
     inbound_days: int = Field(90, ge=7, description="How long what other services told us is kept.")
-    line_days: int = Field(30, ge=1, description="How long a receiver's line is kept after the last delivery on it.")
+    delivery_queue_days: int = Field(
+        30, ge=1, description="How long a receiver's line is kept after the last delivery on it."
+    )
     key_days: int = Field(90, ge=1, description="How long revoked and expired API keys are kept.")
     upload_row_days: int = Field(30, ge=1, description="How long it is known of an upload that it is gone.")
     act_days: int = Field(730, ge=365, description="How long the audit log of acts is kept.")

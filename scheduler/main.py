@@ -69,7 +69,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("forget_callbacks", 60, retention.forget_callbacks, 1000),
         Duty("forget_notifications", 3600, retention.forget_notifications, 5000),
         Duty("forget_workers", 60, retention.forget_workers, 1000),
-        Duty("forget_lines", 3600, retention.forget_lines, 1000),
+        Duty("forget_delivery_queues", 3600, retention.forget_delivery_queues, 1000),
         Duty("forget_api_keys", 3600, retention.forget_api_keys, 1000),
         Duty("forget_uploads", 3600, retention.forget_uploads, 1000),
         Duty("forget_acts", 3600, retention.forget_acts, 1000),

@@ -62,7 +62,7 @@ class Head(NamedTuple):
     media_type: str | None
 
 
-class Item(NamedTuple):
+class ListedObject(NamedTuple):
     """An object in a listing; `size` in bytes, `last_modified` by S3's clock."""
 
     key: str

@@ -19,10 +19,10 @@ from common.settings import Settings, settings
 from storage import keys
 from storage.clients import boto_client, own_session, upload_store
 from storage.errors import StorageError, answered, mapped
-from storage.objects import Chunks, Head, Item, Part
+from storage.objects import Chunks, Head, ListedObject, Part
 from storage.sums import Sums, bare, chunks_of, sums_of
 
-__all__ = ["Chunks", "Head", "Item", "Part", "Storage", "StorageError", "close", "storage"]
+__all__ = ["Chunks", "Head", "ListedObject", "Part", "Storage", "StorageError", "close", "storage"]
 
 # The least that S3 takes for a part. A put of 200 MB costs 15 MiB above idle with two parts in flight, 24 with parts of
 # 8 MiB, which are no faster. S3's 10,000 parts then end at 48 GiB, far above MAX_RESULT_BYTES.
@@ -189,7 +189,7 @@ class Storage:
         finally:
             self.delete_many([key])
 
-    def list_page(self, prefix: str, after: str | None, limit: int) -> list[Item]:
+    def list_page(self, prefix: str, after: str | None, limit: int) -> list[ListedObject]:
         """Up to `limit` objects whose keys come after `after`, in order. Raises StorageError."""
         extra = {"StartAfter": after} if after else {}
         with mapped(f"listing {prefix}"):
@@ -198,7 +198,7 @@ class Storage:
                 PaginationConfig={"MaxItems": limit, "PageSize": min(limit, PAGE)},
             )  # fmt: skip
             return [
-                Item(each["Key"], each["Size"], each["LastModified"])
+                ListedObject(each["Key"], each["Size"], each["LastModified"])
                 for page in pages
                 for each in page.get("Contents", [])
             ]

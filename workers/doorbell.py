@@ -30,7 +30,7 @@ WAKE = "headrace:wake:{}"  # a list of tokens that idle workers wait on
 # What API processes hear, as JSON lists: [account] for "there are events to read", and [account, type, job, data] for
 # what is not kept (`models.events.kinds.LIVE`): that a job runs, how far it is, that it waits.
 LIVE = "headrace:live"
-MAX_LIVE = 200  # per message; and a thousand may wait to be said
+MAX_LIVE = 200  # per message; and a thousand may wait to be published
 MAX_WAKE_TOKENS = 128  # more would only wake workers for nothing; a missed wake costs at most one idle wait
 SEND_SECONDS = 1.0
 REST_SECONDS = 1.0  # after a failure, so that an absent Redis does not cost every request its time-out
@@ -46,9 +46,11 @@ class Doorbell:
         self._client = redis_client(url, timeout_seconds=SEND_SECONDS, connect_seconds=0.5)
         self._rest = Rest(REST_SECONDS)
         self.lost = 0  # messages not sent: the scheduler will
-        self.unsaid = 0  # times that Redis refused to publish
+        self.unpublished = 0  # times that Redis refused to publish
 
-    def ring(self, rings: Iterable[Ring], told: Iterable[UUID] = (), live: Iterable[tuple[Any, ...]] = ()) -> bool:
+    def ring(
+        self, rings: Iterable[Ring], wake_listeners_of: Iterable[UUID] = (), live: Iterable[tuple[Any, ...]] = ()
+    ) -> bool:
         """Tell the workers about these jobs, and listeners that there are events of these accounts, in one round trip.
 
         False: Redis is away; the scheduler will ring, and listeners look for themselves.
@@ -57,14 +59,14 @@ class Doorbell:
         for ring in rings:
             message_id = str(uuid4())
             by_queue.setdefault(ring.queue, {})[message_id] = _message(ring, message_id)
-        said = [*live, *((account_id,) for account_id in told)]
-        if not by_queue and not said:
+        news = [*live, *((account_id,) for account_id in wake_listeners_of)]
+        if not by_queue and not news:
             return True
         if self.resting:
             self.lost += sum(map(len, by_queue.values()))
             return False
         try:
-            self._send(by_queue, said)
+            self._send(by_queue, news)
         except redis.RedisError as error:
             self._lose(by_queue, error)
             return False
@@ -99,11 +101,11 @@ class Doorbell:
         """Whether Redis was away a moment ago, and is not asked again yet."""
         return self._rest.is_on
 
-    def _send(self, by_queue: Messages, said: Sequence[Any]) -> None:
-        """All in one round trip. The rings are one transaction, and what is said is none of it: listeners find events by
+    def _send(self, by_queue: Messages, news: Sequence[Any]) -> None:
+        """All in one round trip. The rings are one transaction, and what is published is none of it: listeners find events by
         themselves, and whoever may not publish must still ring.
         """
-        if not by_queue and not said:
+        if not by_queue and not news:
             return
         with self._client.pipeline(transaction=False) as pipe:
             if by_queue:
@@ -116,13 +118,13 @@ class Doorbell:
                 pipe.ltrim(WAKE.format(queue), 0, MAX_WAKE_TOKENS - 1)
             if by_queue:
                 pipe.execute_command("EXEC")  # type: ignore[no-untyped-call]  # as above
-            if said:
-                pipe.publish(LIVE, orjson.dumps(said))
+            if news:
+                pipe.publish(LIVE, orjson.dumps(news))
             answers = pipe.execute(raise_on_error=False)
         problem = next((each for each in answers if isinstance(each, Exception)), None)
-        if said and isinstance(answers[-1], Exception):
-            self.unsaid += 1
-            if self.unsaid == 1:
+        if news and isinstance(answers[-1], Exception):
+            self.unpublished += 1
+            if self.unpublished == 1:
                 log.warning("nothing can be published, listeners look for themselves: %s", answers[-1])
             if len(answers) == 1 or problem is answers[-1]:
                 return
@@ -170,10 +172,10 @@ _lock = threading.Lock()
 _doorbells: dict[str, Doorbell] = {}
 
 
-def ring(rings: Iterable[Ring], told: Iterable[UUID] = ()) -> bool:
+def ring(rings: Iterable[Ring], wake_listeners_of: Iterable[UUID] = ()) -> bool:
     """Ring over this process's sender; see `Doorbell.ring`. Called after a commit, so it raises nothing at all."""
     try:
-        return _doorbell().ring(rings, told)
+        return _doorbell().ring(rings, wake_listeners_of)
     except Exception:
         log.exception("nobody was rung; the scheduler will")
         return False
@@ -203,49 +205,49 @@ def _doorbell() -> Doorbell:
     return sender
 
 
-db.after_commit(lambda accounts: ring((), told=accounts))
+db.after_commit(lambda accounts: ring((), wake_listeners_of=accounts))
 
 
-_sayings: Queue[tuple[Any, ...]] = Queue(1000)
-_sayer: threading.Thread | None = None
+_unpublished: Queue[tuple[Any, ...]] = Queue(1000)
+_publisher: threading.Thread | None = None
 
 
-def say(account_id: UUID, kind: str, job_id: UUID, data: Mapping[str, Any]) -> None:
-    """Tell listeners something that is not kept. It is said soon, by a thread of its own: no step of a job waits for
-    it. Under load many go in one message; when too many wait, it is not said at all.
+def publish_live(account_id: UUID, kind: str, job_id: UUID, data: Mapping[str, Any]) -> None:
+    """Tell listeners something that is not kept. It is published soon, by a thread of its own: no step of a job waits for
+    it. Under load many go in one message; when too many wait, it is not published at all.
     """
-    _say((account_id, kind, job_id, data))
+    _publish_soon((account_id, kind, job_id, data))
 
 
-def tell_soon(account_id: UUID) -> None:
+def wake_listeners_soon(account_id: UUID) -> None:
     """Tell listeners that there are events of this account, where there is nothing to ring besides: a worker's thread
     goes on with its next job meanwhile. Not for processes that are about to end.
     """
-    _say((account_id,))
+    _publish_soon((account_id,))
 
 
-def _say(said: tuple[Any, ...]) -> None:
-    global _sayer  # noqa: PLW0603 - one per process
-    if _sayer is None or not _sayer.is_alive():
+def _publish_soon(news: tuple[Any, ...]) -> None:
+    global _publisher  # noqa: PLW0603 - one per process
+    if _publisher is None or not _publisher.is_alive():
         with _lock:
-            if _sayer is None or not _sayer.is_alive():
-                _sayer = threading.Thread(target=_say_all, name="sayer", daemon=True)
-                _sayer.start()
+            if _publisher is None or not _publisher.is_alive():
+                _publisher = threading.Thread(target=_publish_all, name="publisher", daemon=True)
+                _publisher.start()
     try:
-        _sayings.put_nowait(said)
+        _unpublished.put_nowait(news)
     except Full:
-        log.info("something is not said: too much is waiting to be")
+        log.info("something is not published: too much is waiting to be")
 
 
-def _say_all() -> None:
+def _publish_all() -> None:
     while True:
-        said = [_sayings.get()]
-        while len(said) < MAX_LIVE and not _sayings.empty():
-            said.append(_sayings.get())
+        news = [_unpublished.get()]
+        while len(news) < MAX_LIVE and not _unpublished.empty():
+            news.append(_unpublished.get())
         try:
-            _doorbell().ring((), live=said)
+            _doorbell().ring((), live=news)
         except Exception:
-            log.exception("could not say what is live; it is lost")
+            log.exception("what is live could not be published; it is lost")
 
 
 def close() -> None:

@@ -20,7 +20,7 @@ from jwt import PyJWK, PyJWTError
 
 from common.addresses import place_of
 from common.errors import NotAuthenticated, Unavailable
-from common.guard import Refused, open_url
+from common.guard import AddressRefused, open_url
 from common.settings import settings
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ MAX_KEYS = 50
 MIN_RSA_BITS = 2048
 
 
-class Key(NamedTuple):
+class SigningKey(NamedTuple):
     """A public key and the one algorithm that it is used with."""
 
     algorithm: str
@@ -47,12 +47,12 @@ class Keys:
         self._issuer = issuer
         self._url = url
         self._pool = pool
-        self._keys: Mapping[str, Key] = {}
+        self._keys: Mapping[str, SigningKey] = {}
         self._fetched = self._tried = float("-inf")
         self._failed = False
         self._fetching: asyncio.Future[None] | None = None
 
-    async def key(self, kid: str) -> Key:
+    async def key(self, kid: str) -> SigningKey:
         """The key of this id. Raises NotAuthenticated where there is none, Unavailable where the issuer is away."""
         age = time.monotonic() - self._fetched
         if age > settings().oidc_jwks_seconds or kid not in self._keys:
@@ -86,8 +86,8 @@ class Keys:
             self._fetching = None
 
 
-def fetch(issuer: str, url: str | None) -> dict[str, Key]:
-    """The keys that an issuer publishes now, by id. Raises Refused or ValueError.
+def fetch(issuer: str, url: str | None) -> dict[str, SigningKey]:
+    """The keys that an issuer publishes now, by id. Raises AddressRefused or ValueError.
 
     An issuer is the operator's word, and may be in our own network; where its discovery document leads to is not.
     """
@@ -103,7 +103,7 @@ def _address(issuer: str, own: Collection[str]) -> str:
     base = issuer.rstrip("/")
     try:
         document = _document(f"{base}/.well-known/openid-configuration", own)
-    except Refused as error:
+    except AddressRefused as error:
         if error.status != 404:
             raise
         return f"{base}/.well-known/jwks.json"
@@ -127,9 +127,9 @@ def _document(url: str, own: Collection[str]) -> dict[str, Any]:
     return document
 
 
-def usable(document: Mapping[str, Any]) -> dict[str, Key]:
+def usable(document: Mapping[str, Any]) -> dict[str, SigningKey]:
     """The keys of a JWKS that can verify RS256 or ES256; others, and what cannot be read, are passed over."""
-    found: dict[str, Key] = {}
+    found: dict[str, SigningKey] = {}
     entries = document.get("keys")
     for entry in (entries if isinstance(entries, list) else [])[:MAX_KEYS]:
         key = _key(entry) if isinstance(entry, dict) else None
@@ -138,7 +138,7 @@ def usable(document: Mapping[str, Any]) -> dict[str, Key]:
     return found
 
 
-def _key(entry: dict[str, Any]) -> Key | None:
+def _key(entry: dict[str, Any]) -> SigningKey | None:
     """The algorithm follows from the kind of key, never from the token. A secret in a JWKS (`oct`) is no key to us."""
     algorithm = {"RSA": "RS256", "EC": "ES256"}.get(str(entry.get("kty")))
     if algorithm is None or entry.get("use", "sig") != "sig" or entry.get("alg", algorithm) != algorithm:
@@ -148,7 +148,7 @@ def _key(entry: dict[str, Any]) -> Key | None:
     except (PyJWTError, ValueError, TypeError, KeyError):
         return None
     if isinstance(public, RSAPublicKey) and public.key_size >= MIN_RSA_BITS:
-        return Key(algorithm, public)
+        return SigningKey(algorithm, public)
     if isinstance(public, EllipticCurvePublicKey) and public.curve.name == "secp256r1":
-        return Key(algorithm, public)
+        return SigningKey(algorithm, public)
     return None

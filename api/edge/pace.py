@@ -29,7 +29,7 @@ KNOWN = "headrace.known"
 TOO_FAST = "your address asks faster than strangers are served; send a valid key, or ask more slowly"
 HEALTH = frozenset({"/healthz", "/readyz"})
 
-Scope = MutableMapping[str, Any]
+_AsgiScope = MutableMapping[str, Any]
 
 
 class Pace:
@@ -64,7 +64,7 @@ class Pace:
         if paid_at is not None:
             self._paid_at[peer] = paid_at - cost * self._unit_seconds
 
-    def turn_of(self, scope: Scope, peer: str, cost: float = 1.0) -> float:
+    def turn_of(self, scope: _AsgiScope, peer: str, cost: float = 1.0) -> float:
         """Count a request of an address. Returns the seconds until its turn; infinite: it would be too long, or too many
         of that address wait. Who lets it wait says so, and `waited` when it is over.
         """
@@ -86,7 +86,7 @@ class Pace:
         if not self.waiting[peer]:
             del self.waiting[peer]
 
-    def know(self, scope: Scope) -> None:
+    def know(self, scope: _AsgiScope) -> None:
         """Who asks is known: it was not a stranger's request, nor is the next one that carries the same."""
         self.forgive(*scope.get(_CHARGED, ("", 0.0)))
         credential = _credential(scope)
@@ -96,15 +96,15 @@ class Pace:
             if len(self._regulars) > MAX_REGULARS:
                 del self._regulars[next(iter(self._regulars))]
 
-    def forget(self, scope: Scope) -> None:
+    def forget(self, scope: _AsgiScope) -> None:
         """What it carries is not good, or no longer."""
         self._regulars.pop(_credential(scope) or 0, None)
 
-    def _is_regular(self, scope: Scope) -> bool:
+    def _is_regular(self, scope: _AsgiScope) -> bool:
         return _credential(scope) in self._regulars
 
 
-def know(scope: Scope) -> None:
+def know(scope: _AsgiScope) -> None:
     """Note that who asks is known, by a key, a token or a signature."""
     if not scope.get(KNOWN):
         scope[KNOWN] = True
@@ -113,14 +113,14 @@ def know(scope: Scope) -> None:
             pace.know(scope)
 
 
-def weigh(scope: Scope, size: int) -> None:
+def weigh(scope: _AsgiScope, size: int) -> None:
     """Count a large answer that anybody may have."""
     pace: Pace | None = scope.get(PACE)
     if pace is not None:
         pace.charge(network_of(scope), size / WEIGHT_BYTES)
 
 
-def _credential(scope: Scope) -> int | None:
+def _credential(scope: _AsgiScope) -> int | None:
     """A mark of the key or token that a request carries; secrets are not kept."""
     for name, value in scope["headers"]:
         if name == b"authorization":

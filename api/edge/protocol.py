@@ -38,7 +38,7 @@ from api.edge.faults import (
     PIPELINED,
     SLOW_BODY,
     SLOW_HEAD,
-    Refused,
+    Refusal,
     Stop,
 )
 from api.edge.flow import ABORT, Flow, give_up_cut_lines
@@ -74,7 +74,7 @@ class Protocol(HttpToolsProtocol):
         self._rest: memoryview[int] = memoryview(b"")  # received, and not yet parsed
         self._head_bytes = self._framing_bytes = self._body_bytes = self._left_bytes = self._chunks = 0
         self._deadline, self._body_begun, self._closing_since = math.inf, 0.0, math.inf
-        self._fault: Refused | None = None
+        self._fault: Refusal | None = None
         self._active: RequestResponseCycle | None = None  # the one that is being answered
         self._turn = Turn(self.loop, self._door.pace)
         address = get_remote_addr(transport)
@@ -184,7 +184,7 @@ class Protocol(HttpToolsProtocol):
         """Whether a body waits for the application to take it."""
         return self.cycle is not None and not self.cycle.response_complete and len(self.cycle.body) > HIGH_WATER_LIMIT
 
-    def _parsed(self, piece: "memoryview[int]") -> Refused | None:
+    def _parsed(self, piece: "memoryview[int]") -> Refusal | None:
         """Hand a piece to the parser. Returns what is wrong with it."""
         try:
             self.parser.feed_data(piece)
@@ -205,7 +205,7 @@ class Protocol(HttpToolsProtocol):
                 return FRAMING
         return None
 
-    def _stop(self, fault: Refused) -> Stop:
+    def _stop(self, fault: Refusal) -> Stop:
         self._fault = fault
         return Stop(fault.detail)
 
@@ -312,7 +312,7 @@ class Protocol(HttpToolsProtocol):
 
     # Ending
 
-    def _refuse(self, fault: Refused) -> None:
+    def _refuse(self, fault: Refusal) -> None:
         """Say what is wrong, as the last answer on this connection. Answers that are under way are not broken into."""
         self._door.refused(fault.detail)
         stage, self._stage = self._stage, Stage.DEAF
@@ -329,7 +329,7 @@ class Protocol(HttpToolsProtocol):
         if last is not None:
             last.keep_alive = False
 
-    def _break_off(self, cycle: RequestResponseCycle, fault: Refused) -> None:
+    def _break_off(self, cycle: RequestResponseCycle, fault: Refusal) -> None:
         """End a request whose body is at fault. The application sees its client go."""
         started, complete = cycle.response_started, cycle.response_complete
         cycle.disconnected = True
@@ -341,7 +341,7 @@ class Protocol(HttpToolsProtocol):
         else:
             self.transport.abort()
 
-    def _say(self, fault: Refused) -> None:
+    def _say(self, fault: Refusal) -> None:
         if not self.transport.is_closing():
             self.transport.write(written_refusal(fault.status, fault.code, fault.detail, retry_after=fault.retry_after))
             self._end()

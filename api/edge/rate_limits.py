@@ -60,7 +60,7 @@ class Rates:
         """Count a request of a caller. Raises RateLimited."""
         chosen = settings()
         for rate in who.rates:  # of the keys that made this one as well: who makes keys may not ask more often
-            await self._hit(request, f"key:{rate.line_id}", rate.per_minute, "this key")
+            await self._hit(request, f"key:{rate.root_id}", rate.per_minute, "this key")
         if chosen.account_per_minute is not None:
             await self._hit(request, f"account:{who.account_id}", chosen.account_per_minute, "this account")
         if chosen.address_per_minute is not None:

@@ -17,7 +17,7 @@ from common.settings import settings
 log = logging.getLogger(__name__)
 
 
-class State(ServerState):
+class CountedState(ServerState):
     """Uvicorn's, with the door that every connection comes through."""
 
     def __init__(self, door: Door) -> None:
@@ -33,7 +33,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, door: Door, ending: Callable[[], object]) -> None:
         super().__init__(config)
         self._ending = ending
-        self.server_state = State(door)
+        self.server_state = CountedState(door)
         self._door = door
 
     async def on_tick(self, counter: int) -> bool:

@@ -61,7 +61,7 @@ class Inputs:
             )
         try:
             guard.check(given, settings().allow_private_addresses)
-        except guard.Refused as error:
+        except guard.AddressRefused as error:
             raise RefusedAddress(f"{param}: {error.message}", param=param) from error
         return given
 

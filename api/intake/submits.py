@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 MAX_LANE = 100  # orders of one account that wait for it
 MAX_IN_LANES = 1000  # of all accounts
 
-Waiting = list[tuple[Order, asyncio.Future[Answer | Exception]]]
+Lane = list[tuple[Order, asyncio.Future[Answer | Exception]]]
 
 
 class Intake:
@@ -32,7 +32,7 @@ class Intake:
         # As many accounts may be waited for at the same time, each with a connection.
         self._pool = ThreadPoolExecutor(share_of_waiters(), thread_name_prefix="intake-wait")
         # Orders whose account is held elsewhere, by account: each account waits in one thread, with all its orders.
-        self._lanes: dict[UUID, Waiting] = {}
+        self._lanes: dict[UUID, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def submit(self, order: Order) -> Accepted:
@@ -150,7 +150,7 @@ def _ring(orders: Sequence[Order], answers: Sequence[Answer | Exception]) -> Non
     try:
         ring(
             [Ring(answer.job_id, answer.queue) for _, answer in accepted if answer.dispatched],
-            told={order.account_id for order, _ in accepted},
+            wake_listeners_of={order.account_id for order, _ in accepted},
         )
     except Exception:
         log.exception("jobs were not rung; the scheduler will")

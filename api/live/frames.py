@@ -7,11 +7,11 @@ from uuid import UUID
 import orjson
 
 from common.links import url_of
-from models.events.events import Told
+from models.events.events import StoredEvent
 from models.jobs import words
 
 
-def event_view(event: Told) -> dict[str, Any]:
+def event_view(event: StoredEvent) -> dict[str, Any]:
     """An event, as GET /v1/events answers and as its frame carries it."""
     data = event.data
     if "error" in data:  # of a job that failed before this was told in our own words
@@ -37,7 +37,7 @@ def reset_view(current: int) -> dict[str, Any]:
     return {"number": current, "type": "reset", "job_id": None, "created_at": None, "data": {}}
 
 
-def event_frame(event: Told) -> bytes:
+def event_frame(event: StoredEvent) -> bytes:
     """An event on a stream."""
     return _frame(event.type, event_view(event), event.number)
 

@@ -23,7 +23,7 @@ from common.errors import NotAuthenticated, TooManyListeners, Unavailable
 from common.settings import settings
 from models.db import transaction
 from models.events import events
-from models.events.events import Page, Told
+from models.events.events import Page, StoredEvent
 from models.events.kinds import JOB_ENDS
 from models.identity import people
 from models.identity.people import Visitor
@@ -35,7 +35,7 @@ PAST_BATCH = 10  # pages of the past that are read at once
 LOOK_SECONDS = 1.0  # between looks at Postgres while Redis is away
 DOOR_LOOKS = 2  # turns between looks at who may still listen
 SLOW_LOOKS = 5  # and while it is there, every so many: a wake may be lost
-REMEMBERED_ENDS = 500  # per account: what was live of these jobs comes too late
+RECENTLY_ENDED_MAX = 500  # per account: what was live of these jobs comes too late
 HEARTBEAT = b":\n\n"
 ENDS = frozenset(JOB_ENDS)
 
@@ -121,7 +121,7 @@ class _Feed:
         if not group:
             self.attached.pop(listener.job_id, None)
 
-    def hand_on(self, event: Told) -> None:
+    def hand_on(self, event: StoredEvent) -> None:
         self.number = event.number
         frame = event_frame(event)
         for listener in self._concerned(event.job_id):
@@ -131,7 +131,7 @@ class _Feed:
             for listener in self.attached.get(event.job_id, ()):
                 listener.finish("ended")
             self.ended[event.job_id] = None
-            if len(self.ended) > REMEMBERED_ENDS:
+            if len(self.ended) > RECENTLY_ENDED_MAX:
                 del self.ended[next(iter(self.ended))]
 
     def hand_on_live(self, job_id: UUID, frame: bytes) -> None:
@@ -217,7 +217,7 @@ class Live:
             listener.after = page.events[-1].number if reached else page.current
 
     async def _write(
-        self, listener: Listener, missed: Sequence[Told], write: Callable[[bytes], Awaitable[object]]
+        self, listener: Listener, missed: Sequence[StoredEvent], write: Callable[[bytes], Awaitable[object]]
     ) -> None:
         if not listener.quiet:
             await write(b"".join(map(event_frame, missed)))
@@ -371,7 +371,7 @@ class Live:
             return
 
 
-async def nowhere(_frame: bytes) -> None:
+async def discard_frame(_frame: bytes) -> None:
     """Where a quiet listener writes."""
 
 

@@ -7,7 +7,7 @@ import time
 from starlette.requests import Request
 
 from api.auth.keyring import visitor_of
-from api.live.hub import Live, nowhere
+from api.live.hub import Live, discard_frame
 from api.reading import Jobs
 from common.errors import DomainError
 from common.settings import settings
@@ -52,7 +52,7 @@ async def _ended(request: Request, row: JobRow, live: Live, jobs: Jobs, seconds:
     listener = live.listen(row.account_id, job_id=row.id, visitor=visitor_of(who), quiet=True)
     try:
         end = time.monotonic() + seconds
-        await live.catch_up(listener, nowhere)
+        await live.catch_up(listener, discard_frame)
         # Attached first and read then: an end between the two is seen by the one or the other.
         row = await jobs.ask(row.id) or row
         if row.ended is None:

@@ -22,7 +22,7 @@ from models.jobs.admission import body_hash
 
 MAX_KEY_CHARACTERS = 255
 
-Key = Annotated[
+RepeatKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
@@ -38,7 +38,8 @@ def key_of(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is not None and not (0 < len(key) <= MAX_KEY_CHARACTERS):
         raise InvalidRequest(
-            f"Idempotency-Key has {len(key)} characters; the limit is {MAX_KEY_CHARACTERS}", param="Idempotency-Key"
+            f"Idempotency-RepeatKey has {len(key)} characters; the limit is {MAX_KEY_CHARACTERS}",
+            param="Idempotency-Key",
         )
     return key
 

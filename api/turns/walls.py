@@ -19,7 +19,7 @@ from common.errors import Busy, Overloaded
 from common.settings import settings
 from models.db import MOMENT_MILLISECONDS, patience
 
-Done = TypeVar("Done")
+Result = TypeVar("Result")
 
 WAIT_SECONDS = 2.0  # from arrival until the last try begins
 PAUSE_SECONDS = (0.05, 0.15)  # between tries
@@ -46,7 +46,7 @@ class Wall:
         self._again = CapacityLimiter(share_of_waiters())
         self._waiting = 0
 
-    async def run(self, name: Hashable, work: Callable[[], Awaitable[Done]], *, locks: bool = True) -> Done:
+    async def run(self, name: Hashable, work: Callable[[], Awaitable[Result]], *, locks: bool = True) -> Result:
         """Do what may need a lock of `name`'s, an account as a rule. `work` is one transaction, in a thread that inherits
         the context, and is done again if it raises Busy. Without `locks` it seldom needs one: it tries before its turn.
 
@@ -68,7 +68,7 @@ class Wall:
             if not line.waiting:
                 self._lines.pop(name, None)
 
-    async def _in_turn(self, line: _Line, work: Callable[[], Awaitable[Done]]) -> Done:
+    async def _in_turn(self, line: _Line, work: Callable[[], Awaitable[Result]]) -> Result:
         loop = asyncio.get_running_loop()
         end = loop.time() + WAIT_SECONDS
         try:
@@ -91,6 +91,6 @@ class Wall:
             line.turn.release()
 
 
-async def _tried(work: Callable[[], Awaitable[Done]]) -> Done:
+async def _tried(work: Callable[[], Awaitable[Result]]) -> Result:
     with patience(MOMENT_MILLISECONDS):
         return await work()

@@ -13,7 +13,7 @@ from api.auth.keyring import by
 from api.routes.callers import needs
 from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of, number_of
 from api.routes.fast_routes import answer
-from api.routes.once import Key, asked, once
+from api.routes.once import RepeatKey, asked, once
 from api.routes.shapes import RequestBody
 from api.routes.walled import AdminRoute
 from models.access import audit_log
@@ -58,13 +58,13 @@ class NewAnnouncement(RequestBody):
 
 
 class ShownAnnouncement(BaseModel):
-    """An announcement, and how many accounts have been told so far."""
+    """An announcement, and how many accounts have been notified so far."""
 
     id: UUID
     title: str
     body: str
     plan_id: str | None
-    told: int
+    notified: int
     created_at: datetime
     finished_at: datetime | None
 
@@ -124,7 +124,7 @@ def change_role(
 )
 def announce(
     body: NewAnnouncement, request: Request, who: Annotated[Caller, Depends(needs("admin"))],
-    idempotency_key: Key = None,
+    idempotency_key: RepeatKey = None,
 ) -> Response:  # fmt: skip
     """Becomes a notification and an event of every account that is open now, or on the plan, within a while."""
     return once(

@@ -47,7 +47,7 @@ class Quote(BaseModel):
     enough: bool
 
 
-class Price(BaseModel):
+class PriceView(BaseModel):
     """Credits, or a cost in micro-dollars plus the plan's markup, per so many units."""
 
     unit: str
@@ -67,7 +67,7 @@ class Model(BaseModel):
     name: str
     description: str
     kind: Literal["image", "video", "speech", "text"]
-    price: Price
+    price: PriceView
     input_schema: dict[str, Any]
     timeout_seconds: int
     typical_seconds: int

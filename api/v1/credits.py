@@ -45,7 +45,7 @@ class Credits(BaseModel):
     ]
 
 
-class Entry(BaseModel):
+class EntryView(BaseModel):
     """A movement of credits."""
 
     id: int
@@ -60,7 +60,7 @@ class Entry(BaseModel):
     created_at: datetime
 
 
-class EntryPage(ListPage[Entry]):
+class EntryPage(ListPage[EntryView]):
     """Ledger entries, newest first."""
 
 

@@ -17,7 +17,7 @@ from api.intake.receiving import in_thread, room_on_disk, without_stray
 from api.routes.callers import needs, permitted
 from api.routes.cursors import Listing, ListPage, WantedPage
 from api.routes.fast_routes import FastRoute, answer, fast, read_body
-from api.routes.once import Key, asked, key_of, made_answer, once
+from api.routes.once import RepeatKey, asked, key_of, made_answer, once
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from api.services import services
@@ -43,7 +43,7 @@ class FileData(RequestBody):
     data: Annotated[str, Field(min_length=1, description="data:image/png;base64,…")]
 
 
-class File(BaseModel):
+class FileView(BaseModel):
     """An uploaded file."""
 
     id: Annotated[str, Field(examples=["file_01a1fd04f4e473658f9d4827335166ca"])]
@@ -59,7 +59,7 @@ class File(BaseModel):
     expires_at: datetime
 
 
-class FilePage(ListPage[File]):
+class FilePage(ListPage[FileView]):
     """Uploaded files, newest first."""
 
 
@@ -104,8 +104,8 @@ BODY = {
 }
 
 
-@fast_router.post("", status_code=201, response_model=File, summary="Upload a file", openapi_extra=BODY)
-@fast(need="generate", idempotency_key=(Key, None))
+@fast_router.post("", status_code=201, response_model=FileView, summary="Upload a file", openapi_extra=BODY)
+@fast(need="generate", idempotency_key=(RepeatKey, None))
 async def create_file(request: Request) -> Response:
     """A picture, sound or film for the input of a job, as a form with the field `file`, or small ones as JSON with a
     `data:` URI. What it is, its bytes say. It counts as storage, and is kept for 24 hours after its last use.
@@ -176,7 +176,7 @@ def list_files(
     return answer(FILES.page(rows, wanted, lambda row: row.id, upload_view))
 
 
-@router.get("/{file_id}", response_model=File, summary="Look at an uploaded file")
+@router.get("/{file_id}", response_model=FileView, summary="Look at an uploaded file")
 def get_file(file_id: str, who: Annotated[Caller, Depends(needs("read"))]) -> Response:
     """What it is, where it can be fetched, and until when it is kept."""
     with transaction() as conn:

@@ -18,7 +18,7 @@ from api.routes.fast_routes import FastRoute, answer, fast, read_body
 from api.routes.once import MAX_KEY_CHARACTERS, key_of
 from api.routes.walled import WalledRoute
 from api.services import services
-from api.v1.jobs_shapes import Job, JobPage, JobRequest, Status, job_view
+from api.v1.jobs_shapes import JobPage, JobRequest, JobView, Status, job_view
 from common.errors import DomainError, InvalidInput, JobNotEnded, NotFound
 from models.access import scopes
 from models.access.scopes import Caller
@@ -39,7 +39,7 @@ JOBS = Listing("jobs", UUID)
 KeyHeader = Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)]
 
 
-@fast_router.post("", status_code=201, response_model=Job, summary="Order a job")
+@fast_router.post("", status_code=201, response_model=JobView, summary="Order a job")
 @fast(need="generate", body=JobRequest, idempotency_key=(KeyHeader, None))
 async def create_job(request: Request) -> Response:
     """Checks the input, reserves the credits and queues the job. With an `Idempotency-Key` the same request, sent again
@@ -124,7 +124,7 @@ def new_row(order: Order, accepted: Accepted, created_at: datetime) -> JobRow:
     )  # fmt: skip
 
 
-@fast_router.get("/{job_id}", response_model=Job, summary="Look at a job")
+@fast_router.get("/{job_id}", response_model=JobView, summary="Look at a job")
 @fast(need="read", job_id=PathId)
 async def get_job(request: Request) -> Response:
     """The job's status, where it stands while it waits, and its results once it has succeeded."""
@@ -150,7 +150,7 @@ def list_jobs(
     return answer(JOBS.page(rows, wanted, lambda row: row.id, job_view))
 
 
-@router.post("/{job_id}/cancel", response_model=Job, summary="Cancel a job")
+@router.post("/{job_id}/cancel", response_model=JobView, summary="Cancel a job")
 def cancel_job(job_id: PathId, who: Annotated[Caller, Depends(needs("generate"))]) -> Response:
     """A job that has not started is canceled and refunded at once. A running one is asked to stop: `cancel_requested`
     is true until it has, and its model decides whether it is refunded.
@@ -163,12 +163,14 @@ def cancel_job(job_id: PathId, who: Annotated[Caller, Depends(needs("generate"))
     return answer(job_view(row))
 
 
-def _webhook(job_id: UUID) -> dict[str, Any] | None:
+def _webhook_again(account_id: UUID, job_id: UUID) -> dict[str, Any] | None:
+    """The address that a job brought, looked at anew: what an ended job keeps is in the words, and by the rules, of its time."""
     with transaction() as conn:
-        return reads.webhook(conn, job_id)
+        kept = reads.webhook(conn, job_id)
+    return endpoints.for_job(account_id, kept["url"], kept["events"]) if kept else None
 
 
-@fast_router.post("/{job_id}/retry", status_code=201, response_model=Job, summary="Order an ended job again")
+@fast_router.post("/{job_id}/retry", status_code=201, response_model=JobView, summary="Order an ended job again")
 @fast(need="generate", job_id=PathId, idempotency_key=(KeyHeader, None))
 async def retry_job(request: Request) -> Response:
     """A new job with the same input, at today's price; `retry_of` names the old one, which stays as it ended. With an
@@ -189,7 +191,7 @@ async def retry_job(request: Request) -> Response:
         return Order(
             uuid7(), who.account_id, offer, values, queue=row.queue, api_key_id=who.key_id,
             key_budget=who.monthly_credits, idempotency_key=key, body_hash=asked, retry_of=job_id,
-            webhook=await here.places.ordinary.run(partial(_webhook, job_id)),
+            webhook=await here.places.ordinary.run(partial(_webhook_again, who.account_id, job_id)),
         )  # fmt: skip
 
     return await _ordered(request, who, key, asked, wanted)

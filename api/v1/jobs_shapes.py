@@ -43,7 +43,7 @@ class JobRequest(RequestBody):
     ] = None
 
 
-class Output(BaseModel):
+class OutputView(BaseModel):
     """A stored result."""
 
     id: UUID
@@ -66,7 +66,7 @@ class JobCredits(BaseModel):
     charged: int | None
 
 
-class Waiting(BaseModel):
+class WaitingView(BaseModel):
     """Why a job waits. Position 0: a worker may take it at any moment."""
 
     position: int | None
@@ -81,7 +81,7 @@ class JobError(BaseModel):
     message: str | None
 
 
-class Job(BaseModel):
+class JobView(BaseModel):
     """A job."""
 
     id: UUID
@@ -92,17 +92,17 @@ class Job(BaseModel):
     retry_of: UUID | None
     credits: JobCredits
     progress: Annotated[int | None, Field(description="Percent, where the provider tells.")]
-    waiting: Waiting | None
+    waiting: WaitingView | None
     cancel_requested: bool
     attempts: int
     error: JobError | None
-    outputs: list[Output]
+    outputs: list[OutputView]
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
 
 
-class JobPage(ListPage[Job]):
+class JobPage(ListPage[JobView]):
     """Jobs, newest first."""
 
 

@@ -14,7 +14,7 @@ from api.auth.keyring import by
 from api.routes.callers import needs
 from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of
 from api.routes.fast_routes import answer
-from api.routes.once import Key, asked, once
+from api.routes.once import RepeatKey, asked, once
 from api.routes.shapes import Moment, RequestBody
 from api.routes.walled import WalledRoute
 from common.settings import settings
@@ -63,7 +63,7 @@ class ShownKey(BaseModel):
     last_used_at: datetime | None
     expires_at: datetime | None
     revoked_at: datetime | None
-    line_id: UUID = Field(description="The first of the keys that rotation made of one another: they share a budget.")
+    root_id: UUID = Field(description="The first of the keys that rotation made of one another: they share a budget.")
     made_by: UUID | None = Field(description="The key that made it, whose budget is its too.")
 
 
@@ -102,7 +102,10 @@ def list_keys(
 
 @router.post("", status_code=201, response_model=MadeKey, summary="Make a key")
 def make_key(
-    body: NewApiKey, request: Request, who: Annotated[Caller, Depends(needs("write"))], idempotency_key: Key = None
+    body: NewApiKey,
+    request: Request,
+    who: Annotated[Caller, Depends(needs("write"))],
+    idempotency_key: RepeatKey = None,
 ) -> Response:
     """A key can do no more than who makes it, in any respect: what is not asked for is as the maker has it, and what it
     spends and asks counts for the maker too. It ends with a maker that is revoked.
@@ -119,7 +122,7 @@ def make_key(
 @router.post("/{key_id}/rotate", status_code=201, response_model=MadeKey, summary="Rotate a key")
 def rotate_key(
     key_id: PathId, body: Rotation, request: Request, who: Annotated[Caller, Depends(needs("write"))],
-    idempotency_key: Key = None,
+    idempotency_key: RepeatKey = None,
 ) -> Response:  # fmt: skip
     """A new key that may do the same, with the same budget and end; the old one works for `overlap_hours` more. For the
     key itself, and for who could have made it.

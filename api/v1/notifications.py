@@ -18,8 +18,8 @@ from models.events import notifications
 
 router = APIRouter(prefix="/v1/notifications", tags=["notifications"], route_class=WalledRoute)
 
-Reader = Annotated[Caller, Depends(needs("read"))]
-Writer = Annotated[Caller, Depends(needs("write"))]
+_Reader = Annotated[Caller, Depends(needs("read"))]
+_Writer = Annotated[Caller, Depends(needs("write"))]
 
 
 class NotificationView(BaseModel):
@@ -56,7 +56,7 @@ NOTIFICATIONS = Listing("notifications", UUID)
 
 @router.get("", response_model=NotificationPage, summary="List notifications")
 def list_notifications(
-    who: Reader,
+    who: _Reader,
     wanted: Annotated[WantedPage[UUID], Depends(NOTIFICATIONS.wanted)],
     unread: Annotated[bool, Query(description="Only those not read yet.")] = False,
 ) -> Response:
@@ -67,20 +67,20 @@ def list_notifications(
 
 
 @router.get("/unread", response_model=UnreadCount, summary="Count the unread ones")
-def count_unread(who: Reader) -> Response:
+def count_unread(who: _Reader) -> Response:
     """For a badge."""
     with transaction() as conn:
         return answer({"count": notifications.unread(conn, who.account_id)})
 
 
 @router.post("/read", response_model=Marked, summary="Mark all as read")
-def read_all(who: Writer) -> Response:
+def read_all(who: _Writer) -> Response:
     with certain() as conn:
         return answer({"count": notifications.read_all(conn, who.account_id)})
 
 
 @router.post("/{notification_id}/read", status_code=204, summary="Mark one as read")
-def read(who: Writer, notification_id: PathId) -> Response:
+def read(who: _Writer, notification_id: PathId) -> Response:
     """Again is fine."""
     with certain() as conn:
         notifications.read(conn, who.account_id, id_of(notification_id, "notification"))

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from api.routes.callers import needs
 from api.routes.cursors import MAX_LIMIT, Listing, ListPage, WantedPage, id_of, moment_and_id_of, moment_and_id_text
 from api.routes.fast_routes import answer
-from api.routes.once import Key, asked, once
+from api.routes.once import RepeatKey, asked, once
 from api.routes.shapes import Moment, RequestBody
 from api.routes.walled import WalledRoute
 from models.access.scopes import Caller
@@ -24,9 +24,9 @@ from models.events.kinds import STORED
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=WalledRoute)
 
-Reader = Annotated[Caller, Depends(needs("read"))]
-Writer = Annotated[Caller, Depends(needs("write"))]
-Deleter = Annotated[Caller, Depends(needs("delete"))]
+_Reader = Annotated[Caller, Depends(needs("read"))]
+_Writer = Annotated[Caller, Depends(needs("write"))]
+_Deleter = Annotated[Caller, Depends(needs("delete"))]
 TEST = "webhook.test"
 
 
@@ -93,7 +93,7 @@ class DefaultSecret(BaseModel):
     key: str
 
 
-class Attempt(BaseModel):
+class DeliveryAttemptView(BaseModel):
     """One attempt. `status` is null where no answer came; `error` says why."""
 
     at: datetime
@@ -121,7 +121,7 @@ class DeliveryView(BaseModel):
     attempts: int
     next_at: datetime | None
     delivered_at: datetime | None
-    log: list[Attempt]
+    log: list[DeliveryAttemptView]
     created_at: datetime
 
 
@@ -165,13 +165,13 @@ def delivery_view(row: deliveries.Logged) -> dict[str, Any]:
 
 
 @router.get("/default/secret", summary="The secret that signs webhooks of single jobs")
-def default_secret(who: Writer) -> DefaultSecret:
+def default_secret(who: _Writer) -> DefaultSecret:
     with certain() as conn:
         return DefaultSecret(key=endpoints.default_secrets(conn, who.account_id)[0])
 
 
 @router.post("/default/rotate", response_model=DefaultSecret, summary="Replace that secret")
-def rotate_default(who: Writer, request: Request, idempotency_key: Key = None) -> Response:
+def rotate_default(who: _Writer, request: Request, idempotency_key: RepeatKey = None) -> Response:
     """The old one signs besides the new one for a day, so that you can change over without a gap."""
     return once(
         who, idempotency_key, asked(request), lambda conn: {"key": endpoints.rotate_default(conn, who.account_id)}
@@ -179,7 +179,9 @@ def rotate_default(who: Writer, request: Request, idempotency_key: Key = None) -
 
 
 @router.post("", status_code=201, response_model=WebhookWithSecret, summary="Add a webhook")
-def create(who: Writer, request: Request, body: Annotated[NewWebhook, Body()], idempotency_key: Key = None) -> Response:
+def create(
+    who: _Writer, request: Request, body: Annotated[NewWebhook, Body()], idempotency_key: RepeatKey = None
+) -> Response:
     """Keep the `secret`: it is not shown again."""
 
     def make(conn: Connection[Any]) -> dict[str, Any]:
@@ -190,7 +192,7 @@ def create(who: Writer, request: Request, body: Annotated[NewWebhook, Body()], i
 
 
 @router.get("", response_model=WebhookPage, summary="List webhooks")
-def list_webhooks(who: Reader, wanted: Annotated[WantedPage[UUID], Depends(WEBHOOKS.wanted)]) -> Response:
+def list_webhooks(who: _Reader, wanted: Annotated[WantedPage[UUID], Depends(WEBHOOKS.wanted)]) -> Response:
     """Oldest first."""
     with transaction() as conn:
         rows = endpoints.listed(conn, who.account_id, after=wanted.after, limit=wanted.reads)
@@ -198,13 +200,13 @@ def list_webhooks(who: Reader, wanted: Annotated[WantedPage[UUID], Depends(WEBHO
 
 
 @router.get("/{webhook_id}", response_model=Webhook, summary="Look at a webhook")
-def get(who: Reader, webhook_id: str) -> Response:
+def get(who: _Reader, webhook_id: str) -> Response:
     with transaction() as conn:
         return answer(endpoints.find(conn, who.account_id, id_of(webhook_id, "webhook"))._asdict())
 
 
 @router.patch("/{webhook_id}", response_model=Webhook, summary="Change a webhook")
-def change(who: Writer, webhook_id: str, body: Annotated[WebhookChange, Body()]) -> Response:
+def change(who: _Writer, webhook_id: str, body: Annotated[WebhookChange, Body()]) -> Response:
     with certain() as conn:
         return answer(
             endpoints.change(conn, who.account_id, id_of(webhook_id, "webhook"), **body.model_dump())._asdict()
@@ -212,14 +214,14 @@ def change(who: Writer, webhook_id: str, body: Annotated[WebhookChange, Body()])
 
 
 @router.delete("/{webhook_id}", status_code=204, summary="Remove a webhook")
-def remove(who: Deleter, webhook_id: str) -> Response:
+def remove(who: _Deleter, webhook_id: str) -> Response:
     with certain() as conn:
         endpoints.remove(conn, who.account_id, id_of(webhook_id, "webhook"))
     return Response(status_code=204)
 
 
 @router.post("/{webhook_id}/rotate", response_model=WebhookWithSecret, summary="Replace a webhook's secret")
-def rotate(who: Writer, request: Request, webhook_id: str, idempotency_key: Key = None) -> Response:
+def rotate(who: _Writer, request: Request, webhook_id: str, idempotency_key: RepeatKey = None) -> Response:
     """The old secret signs besides the new one for a day: each delivery then carries two signatures."""
     wanted = id_of(webhook_id, "webhook")
 
@@ -231,7 +233,7 @@ def rotate(who: Writer, request: Request, webhook_id: str, idempotency_key: Key 
 
 
 @router.post("/{webhook_id}/test", status_code=202, response_model=Sent, summary="Send a test event")
-def send_test(who: Writer, request: Request, webhook_id: str, idempotency_key: Key = None) -> Response:
+def send_test(who: _Writer, request: Request, webhook_id: str, idempotency_key: RepeatKey = None) -> Response:
     """Sends `webhook.test`, whatever the webhook's filter; see the log for what came of it."""
     wanted = id_of(webhook_id, "webhook")
 
@@ -245,7 +247,7 @@ def send_test(who: Writer, request: Request, webhook_id: str, idempotency_key: K
 
 @router.get("/{webhook_id}/deliveries", response_model=DeliveryPage, summary="The log of deliveries")
 def log(
-    who: Reader,
+    who: _Reader,
     webhook_id: str,
     page: Annotated[WantedPage[tuple[datetime, UUID]], Depends(DELIVERIES.wanted)],
     status: Annotated[Literal["pending", "delivered", "failed", "disabled"] | None, Query()] = None,
@@ -261,7 +263,7 @@ def log(
     "/{webhook_id}/deliveries/{delivery_id}/redeliver", response_model=DeliveryView, summary="Send a delivery again"
 )
 def redeliver(
-    who: Writer, request: Request, webhook_id: str, delivery_id: str, idempotency_key: Key = None
+    who: _Writer, request: Request, webhook_id: str, delivery_id: str, idempotency_key: RepeatKey = None
 ) -> Response:
     """At once, and with all its attempts before it again. The `webhook-id` stays the same."""
     wanted, delivery = webhook_id_of(webhook_id), id_of(delivery_id, "delivery")
@@ -273,7 +275,7 @@ def redeliver(
 
 @router.post("/{webhook_id}/redeliver", response_model=Count, summary="Send a time's deliveries again")
 def redeliver_range(
-    who: Writer, request: Request, webhook_id: str, body: Annotated[Again, Body()], idempotency_key: Key = None
+    who: _Writer, request: Request, webhook_id: str, body: Annotated[Again, Body()], idempotency_key: RepeatKey = None
 ) -> Response:
     """For after an outage: everything from `since` on that did not arrive. `default`: of single jobs' webhooks."""
     wanted, all_ = webhook_id_of(webhook_id), body.which == "all"

@@ -82,20 +82,20 @@ class ApiKey(SQLModel, table=True):
     expires_at: datetime | None = moment()
     retires_at: datetime | None = moment()  # a rotated key's own end; `expires_at` is the one that its line keeps
     revoked_at: datetime | None = moment()
-    line_id: UUID | None = Field(default=None, nullable=True)  # the first key of its line; None: itself
+    root_id: UUID | None = Field(default=None, nullable=True)  # the first key of its line; None: itself
     lineage: list[UUID] = Field(sa_column=Column(ARRAY(Uuid), nullable=False, server_default=text("'{}'::uuid[]")))
     makers: list[UUID] = Field(sa_column=Column(ARRAY(Uuid), nullable=False, server_default=text("'{}'::uuid[]")))
 
 
 # Of a key `k`. Its line and those of the keys that made it, by their first keys; whether it works; why its row must stay.
-LINE = "coalesce(k.line_id, k.id)"
+LINE = "coalesce(k.root_id, k.id)"
 LINES = f"(k.lineage || {LINE})"
 LIVE = """(k.revoked_at is null and coalesce(least(k.expires_at, k.retires_at) > app_now(), true)
      and not exists (select 1 from api_keys m where m.id = any(k.makers)
                         and (m.revoked_at is not null or m.expires_at <= app_now())))"""
 _NEEDED = f"""(exists (select 1 from key_spending s where s.key_id = any{LINES})
      or exists (select 1 from api_keys o where o.account_id = k.account_id and o.id <> k.id
-                   and (o.line_id = k.id or k.id = any(o.lineage))))"""
+                   and (o.root_id = k.id or k.id = any(o.lineage))))"""
 MONTH = "date_trunc('month', app_now() at time zone 'UTC')::date"
 
 
@@ -128,7 +128,7 @@ class Origin(NamedTuple):
 
     makers: Sequence[UUID] = ()
     lineage: Sequence[UUID] = ()
-    line_id: UUID | None = None
+    root_id: UUID | None = None
 
 
 OF_NOBODY = Origin()  # made by an operator, or by a person who has signed in
@@ -144,7 +144,7 @@ class Standing(NamedTuple):
 
     def lines(self) -> list[UUID]:
         """Its line and those of the keys that made it, its own last."""
-        return [*self.origin.lineage, self.origin.line_id or self.id]
+        return [*self.origin.lineage, self.origin.root_id or self.id]
 
 
 class KeyRow(NamedTuple):
@@ -163,7 +163,7 @@ class KeyRow(NamedTuple):
     last_used_at: datetime | None
     expires_at: datetime | None
     revoked_at: datetime | None
-    line_id: UUID
+    root_id: UUID
     made_by: UUID | None
 
 
@@ -223,12 +223,12 @@ def create(conn: Connection[Any], account_id: UUID, wanted: NewKey, *, origin: O
     secret, key_id = make_secret(), uuid7()
     conn.execute(
         """insert into api_keys (id, account_id, name, prefix, hash, scopes, models, per_minute, monthly_credits, expires_at,
-                                 makers, lineage, line_id)
+                                 makers, lineage, root_id)
            values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
         [
             key_id, account_id, wanted.name, secret[:SHOWN_CHARACTERS], hash_of(secret), sorted(set(wanted.scopes)),
             None if wanted.models is None else sorted(set(wanted.models)), wanted.per_minute, wanted.monthly_credits,
-            wanted.expires_at, list(origin.makers), list(origin.lineage), origin.line_id,
+            wanted.expires_at, list(origin.makers), list(origin.lineage), origin.root_id,
         ],
     )  # fmt: skip
     return key_id, secret
@@ -297,7 +297,7 @@ def standing(conn: Connection[Any], account_id: UUID, key_id: UUID) -> Standing 
     """A key of the account that works, locked; the caller holds the account's lock. None: there is none."""
     row = conn.execute(
         f"""select k.name, k.scopes, k.models, k.per_minute, k.monthly_credits, k.expires_at, k.makers, k.lineage,
-                   k.line_id, least(k.expires_at, k.retires_at)
+                   k.root_id, least(k.expires_at, k.retires_at)
               from api_keys k where k.id = %s and k.account_id = %s and {LIVE}
                for no key update""",  # not `for update`: a submit that holds the account refers to its key
         [key_id, account_id],
@@ -319,7 +319,7 @@ def rotate(
         raise NotFound(f"no key {key_id}", param="id")
     ends = [each for each in (old.may.expires_at, ends_by) if each is not None]
     may = old.may._replace(expires_at=min(ends, default=None))
-    new = create(conn, account_id, may, origin=old.origin._replace(line_id=old.origin.line_id or key_id))
+    new = create(conn, account_id, may, origin=old.origin._replace(root_id=old.origin.root_id or key_id))
     conn.execute(
         "update api_keys set retires_at = least(retires_at, app_now() + make_interval(hours => %s)) where id = %s",
         [overlap_hours, key_id],

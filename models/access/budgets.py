@@ -28,8 +28,8 @@ class Budgets:
         lines = self.of.get(key_id)
         if lines is None:
             return NotAuthenticated("this API key is gone")
-        for number, (line_id, budget) in enumerate(lines, 1):
-            spent = self.spent[line_id]
+        for number, (root_id, budget) in enumerate(lines, 1):
+            spent = self.spent[root_id]
             if spent + price > budget:
                 whose = "this key" if number == len(lines) else "the key that made this one, with all that it made,"
                 return BudgetExceeded(
@@ -41,9 +41,9 @@ class Budgets:
         return None
 
     def pay(self, key_id: UUID, price: int) -> None:
-        for line_id, _ in self.of[key_id]:
-            self.spent[line_id] += price
-            self.new[line_id] = self.new.get(line_id, 0) + price
+        for root_id, _ in self.of[key_id]:
+            self.spent[root_id] += price
+            self.new[root_id] = self.new.get(root_id, 0) + price
 
 
 _READ = f"""
@@ -58,11 +58,11 @@ def read(conn: Connection[Any], key_ids: Collection[UUID]) -> Budgets:
     """The budgets that these keys' orders are paid from. A key is one account's, whose lock the caller holds."""
     found = Budgets()
     if key_ids:
-        for key_id, line_id, budget, spent in conn.execute(_READ, [list(key_ids)]).fetchall():
+        for key_id, root_id, budget, spent in conn.execute(_READ, [list(key_ids)]).fetchall():
             lines = found.of.setdefault(key_id, [])
             if budget is not None:
-                lines.append((line_id, budget))
-                found.spent[line_id] = spent
+                lines.append((root_id, budget))
+                found.spent[root_id] = spent
     return found
 
 

@@ -21,9 +21,9 @@ MEANING: dict[Scope, str] = {
 
 
 class Rate(NamedTuple):
-    """How often the keys of a line, and those that they made, may ask in a minute. `line_id` is the line's first key."""
+    """How often the keys of a line, and those that they made, may ask in a minute. `root_id` is the line's first key."""
 
-    line_id: UUID
+    root_id: UUID
     per_minute: int
 
 

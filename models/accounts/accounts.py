@@ -22,14 +22,14 @@ class User(SQLModel, table=True):
     """A person, known by who vouches for them (`issuer`) and their id there (`subject`).
 
     A deleted person stays as a tombstone without name and address, so that a late event brings nobody back to life.
-    `left_at`: all that was theirs has been cleared away.
+    `erased_at`: all that was theirs has been cleared away.
     """
 
     __tablename__ = "users"
     __table_args__ = (
         UniqueConstraint("issuer", "subject"),
         CheckConstraint(in_list("role", "user", "pro", "admin"), name="role"),
-        Index("ix_users_leaving", "deleted_at", postgresql_where=text("deleted_at is not null and left_at is null")),
+        Index("ix_users_to_erase", "deleted_at", postgresql_where=text("deleted_at is not null and erased_at is null")),
     )
 
     id: UUID = Field(primary_key=True)
@@ -43,7 +43,7 @@ class User(SQLModel, table=True):
     updated_at_provider: datetime | None = moment()  # of the newest profile seen, by the issuer's clock
     created_at: datetime = created_at()
     deleted_at: datetime | None = moment()
-    left_at: datetime | None = moment()
+    erased_at: datetime | None = moment()
 
 
 class Account(SQLModel, table=True):

@@ -27,7 +27,7 @@ from models.columns import created_at, in_list
 
 STANDARD_FILE = Path(__file__).with_name("catalogue.toml")
 KINDS = ("image", "video", "speech", "text")
-MOST_MISTAKES = 20  # of a file, told at once
+MAX_ERRORS_SHOWN = 20  # of a file, told at once
 FILE_FORMATS = ("image", "audio", "video", "file")  # of a text in an input schema: it names a file, not itself
 MAX_PIXELS = 16_777_216  # per picture, unless the model says less
 
@@ -154,14 +154,14 @@ def _invalid(error: ValidationError) -> InvalidInput:
     return InvalidInput(f"{path} {message}", param=path, **extra)
 
 
-class File(NamedTuple):
+class CatalogueFile(NamedTuple):
     """A catalogue file that has been read and found good."""
 
     models: list[Entry]
     providers: list[ProviderEntry]
 
 
-def read_file(path: Path) -> File:
+def read_file(path: Path) -> CatalogueFile:
     """Read a catalogue file. Raises ValueError that names the model or provider and the field, for all that is wrong.
 
     A file stands by itself: the providers that its routes name are in it, or built in.
@@ -183,8 +183,8 @@ def read_file(path: Path) -> File:
     if not raw.get("models"):
         wrong.append("no [models.…] in it")
     if wrong:
-        raise ValueError("\n".join([f"{path}:", *(f"  {each}" for each in wrong[:MOST_MISTAKES])]))
-    return File(models, providers)
+        raise ValueError("\n".join([f"{path}:", *(f"  {each}" for each in wrong[:MAX_ERRORS_SHOWN])]))
+    return CatalogueFile(models, providers)
 
 
 def _unpriceable(entries: Iterable[Entry], plans: Mapping[str, Terms]) -> list[str]:
@@ -205,7 +205,7 @@ def _check_prices(conn: Connection[Any], entries: Iterable[Entry]) -> None:
     rows = conn.execute("select id, credit_price_usd_micros, markup_bp from plans order by position, id").fetchall()
     wrong = _unpriceable(entries, {row[0]: _PlanTerms(*row[1:]) for row in rows})
     if wrong:
-        raise InvalidInput("\n".join(wrong[:MOST_MISTAKES]), param=wrong[0].partition(":")[0])
+        raise InvalidInput("\n".join(wrong[:MAX_ERRORS_SHOWN]), param=wrong[0].partition(":")[0])
 
 
 T = TypeVar("T", bound=BaseModel)
@@ -259,7 +259,7 @@ def field_changes(before: Any, after: Any, path: str = "") -> list[tuple[str, An
     ]
 
 
-def compare(conn: Connection[Any], file: File, *, retire_missing: bool = False) -> list[Change]:
+def compare(conn: Connection[Any], file: CatalogueFile, *, retire_missing: bool = False) -> list[Change]:
     """What `apply` would change, field by field. Raises InvalidInput as `apply` does."""
     _check_prices(conn, file.models)
     stored: dict[str, dict[str, Any]] = {

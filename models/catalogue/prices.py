@@ -40,7 +40,7 @@ class PriceRule(BaseModel):
         return self
 
 
-class Rate(NamedTuple):
+class PriceRate(NamedTuple):
     """Credits per thousandth of a unit, as a fraction."""
 
     numerator: int
@@ -50,7 +50,7 @@ class Rate(NamedTuple):
 class Price(NamedTuple):
     """What an order costs: the rate, the quantity that is reserved for, and the credits that this makes."""
 
-    rate: Rate
+    rate: PriceRate
     quantity_milli: int
     credits: int
 
@@ -64,7 +64,7 @@ class Terms(Protocol):
     def markup_bp(self) -> int: ...
 
 
-def rate(rule: PriceRule, *, markup_bp: int, credit_price_usd_micros: int) -> Rate:
+def rate(rule: PriceRule, *, markup_bp: int, credit_price_usd_micros: int) -> PriceRate:
     """The rate that a plan's accounts pay, reduced: both numbers are kept with the job."""
     if rule.credits is not None:
         return _reduced(rule.credits, rule.per * 1000)
@@ -72,9 +72,9 @@ def rate(rule: PriceRule, *, markup_bp: int, credit_price_usd_micros: int) -> Ra
     return _reduced(rule.cost_usd_micros * (10_000 + markup_bp), 10_000 * credit_price_usd_micros * rule.per * 1000)
 
 
-def _reduced(numerator: int, denominator: int) -> Rate:
+def _reduced(numerator: int, denominator: int) -> PriceRate:
     common = gcd(numerator, denominator)
-    return Rate(numerator // common, denominator // common)
+    return PriceRate(numerator // common, denominator // common)
 
 
 def reserve_quantity_milli(rule: PriceRule, values: Mapping[str, Any]) -> int:
@@ -104,7 +104,7 @@ def _too_much(name: str) -> InvalidInput:
     return InvalidInput(f"input.{name} is more than {limit} units", param=f"input.{name}", limit=limit)
 
 
-def credits_for(rate: Rate, quantity_milli: int) -> int:
+def credits_for(rate: PriceRate, quantity_milli: int) -> int:
     """Whole credits for a quantity, rounded up."""
     return -(-quantity_milli * rate.numerator // rate.denominator)
 

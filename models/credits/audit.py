@@ -111,7 +111,7 @@ RULES = (
                select l.key_id, date_trunc('month', j.created_at at time zone 'UTC')::date as month,
                       sum(v.amount - coalesce(v.refunded, 0))::bigint as credits
                  from jobs j join reservations v on v.job_id = j.id join api_keys k on k.id = j.api_key_id
-                cross join lateral unnest(k.lineage || coalesce(k.line_id, k.id)) as l(key_id) group by 1, 2
+                cross join lateral unnest(k.lineage || coalesce(k.root_id, k.id)) as l(key_id) group by 1, 2
              ) c using (key_id, month) left join api_keys k on k.id = key_id
             where coalesce(s.credits, 0) <> coalesce(c.credits, 0)
               and (s.credits is not null
@@ -210,8 +210,8 @@ RULES = (
     Rule(
         "waiting_deliveries_have_a_line_that_wakes",
         "what waits to be delivered is on a line that a sender will find",
-        """select d.line_id, count(*) as waiting from deliveries d left join delivery_lines l on l.id = d.line_id
-            where d.status = 'pending' and l.wake_at is null group by d.line_id""",
+        """select d.queue_id, count(*) as waiting from deliveries d left join delivery_queues l on l.id = d.queue_id
+            where d.status = 'pending' and l.wake_at is null group by d.queue_id""",
     ),
     Rule(
         "each_job_ends_with_one_event",

@@ -1,6 +1,6 @@
 """Announcements: one event, and so one notification, for every account there is, or every one on a plan.
 
-Written down once, told in batches by a duty of the scheduler: the place reached moves on in the transaction that tells a
+Written down once, notified in batches by a duty of the scheduler: the place reached moves on in the transaction that tells a
 batch, so whatever is killed, each account hears of it once.
 """
 
@@ -26,12 +26,12 @@ from models.locks import lock_accounts
 
 log = logging.getLogger(__name__)
 
-MISSED_SECONDS = 86_400  # for so long accounts that could not be told are tried again
+MISSED_SECONDS = 86_400  # for so long accounts that could not be notified are tried again
 
 
 class Announcement(SQLModel, table=True):
     """`reached` is the last account that had its turn; `missed` are those that were locked then, tried again once the
-    walk is over. Accounts that are opened later are not told.
+    walk is over. Accounts that are opened later are not notified.
     """
 
     __tablename__ = "announcements"
@@ -45,7 +45,7 @@ class Announcement(SQLModel, table=True):
     body: str = Field(sa_type=Text, nullable=False)
     plan_id: str | None = Field(default=None, sa_type=Text, nullable=True, foreign_key="plans.id")
     reached: UUID | None = Field(default=None, nullable=True)
-    told: int = counter()
+    notified: int = counter()
     missed: list[UUID] = Field(sa_column=Column(ARRAY(Uuid), nullable=False, server_default=text("'{}'::uuid[]")))
     created_at: datetime = created_at()
     walked_at: datetime | None = moment()
@@ -59,7 +59,7 @@ class AnnouncementRow(NamedTuple):
     title: str
     body: str
     plan_id: str | None
-    told: int
+    notified: int
     created_at: datetime
     finished_at: datetime | None
 
@@ -68,7 +68,7 @@ _SHOWN = ", ".join(AnnouncementRow._fields)
 
 
 def create(conn: Connection[Any], by: By, title: str, body: str, plan: str | None = None) -> AnnouncementRow:
-    """Write an announcement down; the scheduler tells it. Raises InvalidInput."""
+    """Write an announcement down; the scheduler notifies the accounts. Raises InvalidInput."""
     for name, value, limit in (("title", title, MAX_TITLE), ("body", body, MAX_BODY)):
         if not value.strip():
             raise InvalidInput(f"{name} is empty", param=name)
@@ -96,16 +96,16 @@ def listed(conn: Connection[Any], *, before: UUID | None = None, limit: int = 20
     return [AnnouncementRow(*row) for row in rows]
 
 
-def tell(conn: Connection[Any], limit: int) -> tuple[int, bool]:
-    """Tell the next accounts of the oldest announcement whose walk is not over; after that those that were locked, or
-    failed, when their turn came. Returns how many were told, and whether there may be more at once.
+def notify(conn: Connection[Any], limit: int) -> tuple[int, bool]:
+    """Notify the next accounts of the oldest announcement whose walk is not over; after that those that were locked, or
+    failed, when their turn came. Returns how many were notified, and whether there may be more at once.
     """
     row = conn.execute(
         """select id, title, body, plan_id, reached, created_at from announcements
             where finished_at is null and walked_at is null order by id limit 1 for update skip locked"""
     ).fetchone()
     if row is None:
-        return _tell_missed(conn, limit), False
+        return _notify_missed(conn, limit), False
     announcement_id, title, body, plan, reached, at = row
     found = conn.execute(
         """select a.id from accounts a join users u on u.id = a.user_id
@@ -115,22 +115,22 @@ def tell(conn: Connection[Any], limit: int) -> tuple[int, bool]:
         [reached, reached, at, plan, plan, limit],
     ).fetchall()
     accounts = [account_id for (account_id,) in found]
-    missed = _tell_each(conn, accounts, title, body)
+    missed = _notify_each(conn, accounts, title, body)
     conn.execute(
-        """update announcements set told = told + %(told)s, reached = coalesce(%(reached)s, reached),
+        """update announcements set notified = notified + %(notified)s, reached = coalesce(%(reached)s, reached),
                   missed = missed || %(missed)s::uuid[], walked_at = case when %(over)s then app_now() end,
                   finished_at = case when %(over)s and missed || %(missed)s::uuid[] = '{}' then app_now() end
             where id = %(id)s""",
         {
-            "told": len(accounts) - len(missed), "reached": accounts[-1] if accounts else None, "missed": missed,
+            "notified": len(accounts) - len(missed), "reached": accounts[-1] if accounts else None, "missed": missed,
             "over": len(accounts) < limit, "id": announcement_id,
         },
     )  # fmt: skip
     return len(accounts) - len(missed), len(accounts) >= limit
 
 
-def _tell_missed(conn: Connection[Any], limit: int) -> int:
-    told = 0
+def _notify_missed(conn: Connection[Any], limit: int) -> int:
+    notified = 0
     rows = conn.execute(
         """select id, title, body, missed, walked_at < app_now() - make_interval(secs => %s) from announcements
             where finished_at is null and walked_at is not null order by id limit 10 for update skip locked""",
@@ -138,21 +138,21 @@ def _tell_missed(conn: Connection[Any], limit: int) -> int:
     ).fetchall()
     for announcement_id, title, body, missed, late in rows:
         now, later = missed[:limit], missed[limit:]
-        again = _tell_each(conn, now, title, body)
-        left = [*later, *again]  # those that were tried go to the end
-        if late and left:
-            log.error("announcement %s: %d accounts could not be told in a day", announcement_id, len(left))
+        again = _notify_each(conn, now, title, body)
+        remaining = [*later, *again]  # those that were tried go to the end
+        if late and remaining:
+            log.error("announcement %s: %d accounts could not be notified in a day", announcement_id, len(remaining))
         conn.execute(
-            """update announcements set told = told + %s, missed = %s, finished_at = case when %s then app_now() end
+            """update announcements set notified = notified + %s, missed = %s, finished_at = case when %s then app_now() end
                 where id = %s""",
-            [len(now) - len(again), left, late or not left, announcement_id],
+            [len(now) - len(again), remaining, late or not remaining, announcement_id],
         )
-        told += len(now) - len(again)
-    return told
+        notified += len(now) - len(again)
+    return notified
 
 
-def _tell_each(conn: Connection[Any], accounts: Sequence[UUID], title: str, body: str) -> list[UUID]:
-    """Tell accounts, locked in the order of their ids, as everywhere. Returns those that could not be told now."""
+def _notify_each(conn: Connection[Any], accounts: Sequence[UUID], title: str, body: str) -> list[UUID]:
+    """Notify accounts, locked in the order of their ids, as everywhere. Returns those that could not be notified now."""
     locked = lock_accounts(conn, accounts, skip_locked=True)
     missed = set(accounts) - locked
     for account_id in sorted(locked):
@@ -162,6 +162,6 @@ def _tell_each(conn: Connection[Any], accounts: Sequence[UUID], title: str, body
         except psycopg.OperationalError:
             raise
         except Exception:
-            log.exception("account %s could not be told of an announcement", account_id)
+            log.exception("account %s could not be notified of an announcement", account_id)
             missed.add(account_id)
     return sorted(missed)

@@ -14,21 +14,21 @@ with told as materialized (
     join events e on e.account_id = w.account_id and e.number > w.after and e.number <= w.until
                  and e.created_at = app_now()  -- this transaction's: one partition is looked at
 ), sent as (
-  insert into deliveries (id, line_id, account_id, channel, endpoint_id, url, event_number, event_type, job_id, data,
+  insert into deliveries (id, queue_id, account_id, channel, endpoint_id, url, event_number, event_type, job_id, data,
                           event_at, next_at)
   select gen_random_uuid(), p.id, t.account_id, 'webhook', p.id, null, t.number, t.type, t.job_id, t.data,
          t.created_at, app_now()
     from told t join webhook_endpoints p on p.account_id = t.account_id
    where p.enabled and (p.events = '{}' or t.type = any(p.events))
   union all
-  select gen_random_uuid(), (j.webhook->>'line')::uuid, t.account_id, 'webhook', null, j.webhook->>'url', t.number,
+  select gen_random_uuid(), (j.webhook->>'queue')::uuid, t.account_id, 'webhook', null, j.webhook->>'url', t.number,
          t.type, t.job_id, t.data, t.created_at, app_now()
     from told t join jobs j on j.id = t.job_id
    where j.webhook is not null and j.webhook->'events' ? t.type
-  returning line_id, account_id
+  returning queue_id, account_id
 )
-insert into delivery_lines as l (id, account_id, wake_at)
-select distinct line_id, account_id, app_now() from sent order by line_id
+insert into delivery_queues as l (id, account_id, wake_at)
+select distinct queue_id, account_id, app_now() from sent order by queue_id
 on conflict (id) do update set wake_at = greatest(app_now(), l.paused_until)
  where l.leased_by is null and (l.wake_at is null or l.wake_at > app_now());
 end $$

@@ -44,7 +44,7 @@ class Delivery(SQLModel, table=True):
         CheckConstraint(in_list("status", *STATUSES), name="status"),
         CheckConstraint("(status = 'pending') = (next_at is not null)", name="next_at"),
         CheckConstraint("channel = 'email' or (endpoint_id is null) <> (url is null)", name="receiver"),
-        Index("ix_deliveries_due", "line_id", "next_at", postgresql_where=text("status = 'pending'")),
+        Index("ix_deliveries_due", "queue_id", "next_at", postgresql_where=text("status = 'pending'")),
         # Apart, so that the few that did not arrive are found among however many that did; those pay nothing for it.
         Index(
             "ix_deliveries_failed",
@@ -60,7 +60,7 @@ class Delivery(SQLModel, table=True):
     )
 
     id: UUID = Field(sa_type=Uuid, nullable=False)
-    line_id: UUID = Field(sa_type=Uuid, nullable=False)
+    queue_id: UUID = Field(sa_type=Uuid, nullable=False)
     account_id: UUID = Field(sa_type=Uuid, nullable=False)
     channel: str = Field(sa_type=Text, nullable=False)
     endpoint_id: UUID | None = Field(default=None, sa_type=Uuid, nullable=True)
@@ -83,21 +83,21 @@ class Delivery(SQLModel, table=True):
     created_at: datetime = Field(sa_column=Column(UTC_TIME, nullable=False, server_default=NOW))
 
 
-class DeliveryLine(SQLModel, table=True):
+class DeliveryQueue(SQLModel, table=True):
     """What is sent one after the other: an endpoint's deliveries, or a part of those of an account's jobs, or its mail.
 
     `wake_at` is when something is due, or the end of the lease while a sender holds the line; null: nothing waits. So a
     receiver that hangs holds up its own line and no other, and at most one sender at a time.
     """
 
-    __tablename__ = "delivery_lines"
+    __tablename__ = "delivery_queues"
     __table_args__ = (
         CheckConstraint("leased_by is null or wake_at is not null", name="lease"),
         # Apart, so that however many lines that fail are due, those that work are found at once.
-        Index("ix_delivery_lines_due", "wake_at", postgresql_where=text("wake_at is not null and failures = 0")),
-        Index("ix_delivery_lines_suspect", "wake_at", postgresql_where=text("wake_at is not null and failures > 0")),
-        Index("ix_delivery_lines_idle", "used_at", postgresql_where=text("wake_at is null")),
-        Index("ix_delivery_lines_leased", "account_id", postgresql_where=text("leased_by is not null")),
+        Index("ix_delivery_queues_due", "wake_at", postgresql_where=text("wake_at is not null and failures = 0")),
+        Index("ix_delivery_queues_suspect", "wake_at", postgresql_where=text("wake_at is not null and failures > 0")),
+        Index("ix_delivery_queues_idle", "used_at", postgresql_where=text("wake_at is null")),
+        Index("ix_delivery_queues_leased", "account_id", postgresql_where=text("leased_by is not null")),
         {"postgresql_with": {"fillfactor": "70"}},
     )
 
@@ -148,7 +148,7 @@ def deliver_range(conn: Connection[Any], ranges: Mapping[UUID, tuple[int, int]])
 def send(
     conn: Connection[Any],
     account_id: UUID,
-    line_id: UUID,
+    queue_id: UUID,
     kind: str,
     data: Mapping[str, Any],
     *,
@@ -157,12 +157,12 @@ def send(
 ) -> UUID:
     """Write one delivery outside the endpoints' filters: a test of an endpoint, or mail where there is no endpoint."""
     delivery_id = uuid4()
-    _wake(conn, line_id, account_id)
+    _wake(conn, queue_id, account_id)
     conn.execute(
-        """insert into deliveries (id, line_id, account_id, channel, endpoint_id, event_number, event_type, data,
+        """insert into deliveries (id, queue_id, account_id, channel, endpoint_id, event_number, event_type, data,
                                    event_at, next_at) values (%s, %s, %s, %s, %s, %s, %s, %s::jsonb, app_now(), app_now())""",
         [
-            delivery_id, line_id, account_id, "webhook" if endpoint_id else "email", endpoint_id, number, kind,
+            delivery_id, queue_id, account_id, "webhook" if endpoint_id else "email", endpoint_id, number, kind,
             orjson.dumps(dict(data)).decode(),
         ],
     )  # fmt: skip
@@ -190,8 +190,8 @@ def logged(
     if status in STATUSES:
         where.append(f"status = '{status}'")  # as it is, so that the index of just these can serve
     if status == "pending":
-        where.append("line_id = any(%s)")
-        values.append([endpoint_id] if endpoint_id is not None else endpoints.job_lines(account_id))
+        where.append("queue_id = any(%s)")
+        values.append([endpoint_id] if endpoint_id is not None else endpoints.job_queues(account_id))
     if before is not None:
         where.append("(created_at, id) < (%s, %s)")
         values += before
@@ -209,7 +209,7 @@ def redeliver(conn: Connection[Any], account_id: UUID, endpoint_id: UUID | None,
     """Send one again, with all its attempts before it. Raises NotFound, EndpointDisabled."""
     must_be_on(conn, account_id, endpoint_id)
     row = conn.execute(
-        """select line_id from deliveries where id = %s and account_id = %s and channel = 'webhook'
+        """select queue_id from deliveries where id = %s and account_id = %s and channel = 'webhook'
               and endpoint_id is not distinct from %s""",
         [delivery_id, account_id, endpoint_id],
     ).fetchone()
@@ -233,7 +233,7 @@ def redeliver_range(
     """
     must_be_on(conn, account_id, endpoint_id)
     which = "endpoint_id is null" if endpoint_id is None else "endpoint_id = %(endpoint_id)s"
-    chosen = f"""select id, created_at, line_id from deliveries
+    chosen = f"""select id, created_at, queue_id from deliveries
                   where account_id = %(account_id)s and {which} and channel = 'webhook' and created_at >= %(since)s
                     and created_at < coalesce(%(until)s::timestamptz, 'infinity') and status = any(%(statuses)s)
                   order by created_at, id limit {MAX_REDELIVER}"""
@@ -241,13 +241,13 @@ def redeliver_range(
         "account_id": account_id, "endpoint_id": endpoint_id, "since": since, "until": until,
         "statuses": ["failed", "disabled", *(["delivered"] if all_ else [])],
     }  # fmt: skip
-    lines = conn.execute(f"select distinct line_id from ({chosen}) c order by line_id", values).fetchall()
-    for (line_id,) in lines:
-        _wake(conn, line_id, account_id)
+    lines = conn.execute(f"select distinct queue_id from ({chosen}) c order by queue_id", values).fetchall()
+    for (queue_id,) in lines:
+        _wake(conn, queue_id, account_id)
     return conn.execute(
         f"""update deliveries d set {_AGAIN} from ({chosen}) c
-             where d.id = c.id and d.created_at = c.created_at and d.line_id = any(%(lines)s)""",
-        {**values, "lines": [line_id for (line_id,) in lines]},
+             where d.id = c.id and d.created_at = c.created_at and d.queue_id = any(%(lines)s)""",
+        {**values, "lines": [queue_id for (queue_id,) in lines]},
     ).rowcount
 
 
@@ -257,11 +257,11 @@ def must_be_on(conn: Connection[Any], account_id: UUID, endpoint_id: UUID | None
         raise EndpointDisabled("this endpoint is switched off; switch it on first", param="id")
 
 
-def _wake(conn: Connection[Any], line_id: UUID, account_id: UUID) -> None:
+def _wake(conn: Connection[Any], queue_id: UUID, account_id: UUID) -> None:
     """Before the deliveries: lines are locked first, as senders lock them."""
     conn.execute(
-        """insert into delivery_lines as l (id, account_id, wake_at) values (%s, %s, app_now())
+        """insert into delivery_queues as l (id, account_id, wake_at) values (%s, %s, app_now())
            on conflict (id) do update set wake_at = case when l.leased_by is null then app_now() else l.wake_at end,
                                           paused_until = null""",
-        [line_id, account_id],
+        [queue_id, account_id],
     )

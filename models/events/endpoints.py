@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
-from common.addresses import Refused, parse
+from common.addresses import AddressRefused, parse
 from common.errors import EndpointDisabled, EndpointLimit, InvalidInput, NotFound, RateLimited
 from common.sealing import seal, unseal
 from common.settings import settings
@@ -29,7 +29,7 @@ from models.locks import lock_account
 MAX_URL_CHARACTERS = 2048
 MAX_DESCRIPTION_CHARACTERS = 200
 SECRET_BYTES = 32
-JOB_LINES = 16  # per account, for the addresses that jobs bring: a bound on what one account can keep busy
+QUEUES_OF_JOBS = 16  # per account, for the addresses that jobs bring: a bound on what one account can keep busy
 PURPOSE = "webhooks"
 MAX_TESTS_PER_HOUR = 60  # of one endpoint: each is a row in its log
 
@@ -76,7 +76,7 @@ class WebhookSecret(SQLModel, table=True):
     created_at: datetime = created_at()
 
 
-class Endpoint(NamedTuple):
+class EndpointRow(NamedTuple):
     """An endpoint as its owner sees it."""
 
     id: UUID
@@ -99,7 +99,7 @@ def checked_url(url: str, param: str = "url") -> str:
         raise InvalidInput(f"{param} has {len(url)} characters; the limit is {MAX_URL_CHARACTERS}", param=param)
     try:
         parse(url, settings().allow_private_addresses)
-    except Refused as error:
+    except AddressRefused as error:
         raise InvalidInput(f"{param}: {error.message}", param=param) from None
     return url
 
@@ -107,16 +107,16 @@ def checked_url(url: str, param: str = "url") -> str:
 def for_job(account_id: UUID, url: str, events: Sequence[str] | None) -> dict[str, Any]:
     """What a job keeps of the address it brings. Raises InvalidInput.
 
-    Deliveries of one line go one after the other. A line is chosen by the address's origin, out of so many per account.
+    Deliveries of one queue go one after the other. A queue is chosen by the address's origin, out of so many per account.
     """
     origin = urlsplit(checked_url(url, "webhook")).netloc.rpartition("@")[2].lower()
-    line = job_lines(account_id)[uuid5(NAMESPACE_URL, origin).int % JOB_LINES]
-    return {"url": url, "events": list(dict.fromkeys(events or kinds.JOB_ENDS)), "line": str(line)}
+    queue = job_queues(account_id)[uuid5(NAMESPACE_URL, origin).int % QUEUES_OF_JOBS]
+    return {"url": url, "events": list(dict.fromkeys(events or kinds.JOB_ENDS)), "queue": str(queue)}
 
 
-def job_lines(account_id: UUID) -> list[UUID]:
-    """The lines of an account's deliveries to addresses that jobs brought."""
-    return [uuid5(account_id, f"job line {number}") for number in range(JOB_LINES)]
+def job_queues(account_id: UUID) -> list[UUID]:
+    """The queues of an account's deliveries to addresses that jobs brought."""
+    return [uuid5(account_id, f"job line {number}") for number in range(QUEUES_OF_JOBS)]
 
 
 def new_secret() -> str:
@@ -126,7 +126,7 @@ def new_secret() -> str:
 
 def create(
     conn: Connection[Any], account_id: UUID, url: str, events: Sequence[str], description: str = ""
-) -> tuple[Endpoint, str]:
+) -> tuple[EndpointRow, str]:
     """Make an endpoint. Returns it with its secret, which is shown this once. Raises EndpointLimit, InvalidInput."""
     checked_url(url)
     lock_account(conn, account_id)
@@ -140,28 +140,30 @@ def create(
         [uuid7(), account_id, url, description, list(dict.fromkeys(events)), seal(PURPOSE, secret)],
     ).fetchone()
     assert row is not None  # noqa: S101 - inserted
-    keep_flag(conn, account_id)
-    return Endpoint(*row), secret
+    refresh_has_webhooks(conn, account_id)
+    return EndpointRow(*row), secret
 
 
-def listed(conn: Connection[Any], account_id: UUID, *, after: UUID | None = None, limit: int = 100) -> list[Endpoint]:
+def listed(
+    conn: Connection[Any], account_id: UUID, *, after: UUID | None = None, limit: int = 100
+) -> list[EndpointRow]:
     """The account's endpoints, oldest first, from the one after `after`."""
     rows = conn.execute(
         f"""select {_SHOWN} from webhook_endpoints where account_id = %s and (%s::uuid is null or id > %s)
              order by id limit %s""",
         [account_id, after, after, limit],
     ).fetchall()
-    return [Endpoint(*row) for row in rows]
+    return [EndpointRow(*row) for row in rows]
 
 
-def find(conn: Connection[Any], account_id: UUID, endpoint_id: UUID) -> Endpoint:
+def find(conn: Connection[Any], account_id: UUID, endpoint_id: UUID) -> EndpointRow:
     """One of the account's endpoints. Raises NotFound."""
     row = conn.execute(
         f"select {_SHOWN} from webhook_endpoints where id = %s and account_id = %s", [endpoint_id, account_id]
     ).fetchone()
     if row is None:
         raise NotFound(f"no webhook {endpoint_id}", param="id")
-    return Endpoint(*row)
+    return EndpointRow(*row)
 
 
 def change(
@@ -173,7 +175,7 @@ def change(
     events: Sequence[str] | None = None,
     description: str | None = None,
     enabled: bool | None = None,
-) -> Endpoint:
+) -> EndpointRow:
     """Change what is given. Switching it on forgets why it was off. Raises NotFound, InvalidInput."""
     if url is not None:
         checked_url(url)
@@ -192,8 +194,8 @@ def change(
     ).fetchone()  # fmt: skip
     if row is None:
         raise NotFound(f"no webhook {endpoint_id}", param="id")
-    keep_flag(conn, account_id)
-    return Endpoint(*row)
+    refresh_has_webhooks(conn, account_id)
+    return EndpointRow(*row)
 
 
 def remove(conn: Connection[Any], account_id: UUID, endpoint_id: UUID) -> None:
@@ -202,7 +204,7 @@ def remove(conn: Connection[Any], account_id: UUID, endpoint_id: UUID) -> None:
     removed = conn.execute("delete from webhook_endpoints where id = %s and account_id = %s", [endpoint_id, account_id])
     if not removed.rowcount:
         raise NotFound(f"no webhook {endpoint_id}", param="id")
-    keep_flag(conn, account_id)
+    refresh_has_webhooks(conn, account_id)
 
 
 def count_test(conn: Connection[Any], account_id: UUID, endpoint_id: UUID) -> None:
@@ -220,7 +222,7 @@ def count_test(conn: Connection[Any], account_id: UUID, endpoint_id: UUID) -> No
         raise RateLimited(f"a webhook can be tested {MAX_TESTS_PER_HOUR} times an hour", retry_after=60)
 
 
-def rotate(conn: Connection[Any], account_id: UUID, endpoint_id: UUID) -> tuple[Endpoint, str]:
+def rotate(conn: Connection[Any], account_id: UUID, endpoint_id: UUID) -> tuple[EndpointRow, str]:
     """A new secret; the one before signs besides it for WEBHOOK_ROTATION_HOURS. Raises NotFound."""
     secret = new_secret()
     row = conn.execute(
@@ -231,7 +233,7 @@ def rotate(conn: Connection[Any], account_id: UUID, endpoint_id: UUID) -> tuple[
     ).fetchone()
     if row is None:
         raise NotFound(f"no webhook {endpoint_id}", param="id")
-    return Endpoint(*row), secret
+    return EndpointRow(*row), secret
 
 
 def default_secrets(conn: Connection[Any], account_id: UUID) -> list[str]:
@@ -267,7 +269,7 @@ def opened(*sealed: bytes | None) -> list[str]:
     return [each for each in found if each is not None]
 
 
-def keep_flag(conn: Connection[Any], account_id: UUID) -> None:
+def refresh_has_webhooks(conn: Connection[Any], account_id: UUID) -> None:
     """Set `has_webhooks` to what is so. The caller holds the account's lock."""
     conn.execute(
         """update accounts a set has_webhooks = exists (

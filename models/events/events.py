@@ -85,7 +85,7 @@ def follow_up(
     db.wake_listeners_after_commit(conn, written)
 
 
-class Told(NamedTuple):
+class StoredEvent(NamedTuple):
     """One event as it was told."""
 
     account_id: UUID
@@ -102,7 +102,7 @@ class Page(NamedTuple):
     """
 
     current: int
-    events: list[Told]
+    events: list[StoredEvent]
     missing: bool
 
 
@@ -126,7 +126,7 @@ def after(conn: Connection[Any], wanted: Sequence[tuple[UUID, int | None]], limi
     for place, account_id, current, *event in rows:
         page = pages[place - 1]
         if event[0] is not None:
-            page.events.append(Told(account_id, *event))
+            page.events.append(StoredEvent(account_id, *event))
         pages[place - 1] = page._replace(current=current)
     return [page._replace(missing=_missing(number, page)) for (_, number), page in zip(wanted, pages, strict=True)]
 
@@ -152,7 +152,7 @@ def of_jobs(conn: Connection[Any], wanted: Sequence[tuple[UUID, int | None, UUID
     for place, account_id, current, *event in rows:
         page = pages[place - 1]
         if event[0] is not None:
-            page.events.append(Told(account_id, *event))
+            page.events.append(StoredEvent(account_id, *event))
         number = wanted[place - 1][1]
         pages[place - 1] = page._replace(current=current, missing=number is not None and number > current)
     return pages

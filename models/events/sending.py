@@ -84,20 +84,20 @@ def claim(conn: Connection[Any], sender: str, limit: int, *, suspects: int) -> l
         """with due as (
              select id, account_id, failures > 0 as suspect, wake_at,
                     row_number() over (partition by account_id order by failures > 0, wake_at)
-                      + (select count(*) from delivery_lines b where b.account_id = d.account_id and b.leased_by is not null
+                      + (select count(*) from delivery_queues b where b.account_id = d.account_id and b.leased_by is not null
                             and b.wake_at > app_now()) as place
-               from ((select * from delivery_lines where wake_at <= app_now() and failures = 0 order by wake_at limit 500)
+               from ((select * from delivery_queues where wake_at <= app_now() and failures = 0 order by wake_at limit 500)
                      union all
-                     (select * from delivery_lines where wake_at <= app_now() and failures > 0 order by wake_at limit 500)) d
+                     (select * from delivery_queues where wake_at <= app_now() and failures > 0 order by wake_at limit 500)) d
            ), fair as (
              select *, row_number() over (partition by suspect order by wake_at) as nth from due where place <= %s
            ), chosen as materialized (
              select id from fair where not suspect or nth <= %s order by suspect, wake_at limit %s
            ), locked as materialized (
-             select l.id from delivery_lines l where l.id in (select id from chosen) and l.wake_at <= app_now()
+             select l.id from delivery_queues l where l.id in (select id from chosen) and l.wake_at <= app_now()
                 for update skip locked
            )
-           update delivery_lines l set leased_by = %s, token = l.token + 1, used_at = app_now(),
+           update delivery_queues l set leased_by = %s, token = l.token + 1, used_at = app_now(),
                   wake_at = app_now() + make_interval(secs => %s)
              from locked where l.id = locked.id returning l.id, l.token, l.failures > 0""",
         [settings().deliver_per_account, suspects, limit, sender, lease_seconds()],
@@ -108,7 +108,7 @@ def claim(conn: Connection[Any], sender: str, limit: int, *, suspects: int) -> l
 def extend(conn: Connection[Any], held: Sequence[Line]) -> set[UUID]:
     """Keep the leases of these lines alive. Returns those that are still held."""
     rows = conn.execute(
-        """update delivery_lines l set wake_at = app_now() + make_interval(secs => %s)
+        """update delivery_queues l set wake_at = app_now() + make_interval(secs => %s)
              from unnest(%s::uuid[], %s::bigint[]) as h(id, token)
             where l.id = h.id and l.token = h.token and l.leased_by is not null returning l.id""",
         [lease_seconds(), [line.id for line in held], [line.token for line in held]],
@@ -151,9 +151,9 @@ def _head(conn: Connection[Any], line: Line) -> tuple[Any, ...] | None:
         """select d.id, d.created_at, d.account_id, d.channel, d.endpoint_id, d.event_type, d.event_at, d.event_number,
                   d.job_id, d.data, d.attempts, coalesce(e.url, d.url), e.enabled, e.secret,
                   case when e.previous_until > app_now() then e.previous_secret end, d.begun
-             from delivery_lines l
+             from delivery_queues l
              cross join lateral (
-               select * from deliveries where line_id = l.id and status = 'pending' and next_at <= app_now()
+               select * from deliveries where queue_id = l.id and status = 'pending' and next_at <= app_now()
                 order by next_at, event_number limit 1) d
              left join webhook_endpoints e on e.id = d.endpoint_id
             where l.id = %s and coalesce(l.paused_until <= app_now(), true)""",
@@ -164,7 +164,7 @@ def _head(conn: Connection[Any], line: Line) -> tuple[Any, ...] | None:
 
 def _begin(conn: Connection[Any], line: Line, parcel: Parcel) -> None:
     conn.execute(
-        """with l as (update delivery_lines set wake_at = app_now() + make_interval(secs => %s) where id = %s)
+        """with l as (update delivery_queues set wake_at = app_now() + make_interval(secs => %s) where id = %s)
            update deliveries set begun = %s where id = %s and created_at = %s""",
         [lease_seconds(), line.id, parcel.attempts + 1, parcel.id, parcel.created_at],
     )
@@ -235,7 +235,7 @@ def record(conn: Connection[Any], line: Line, parcel: Parcel, outcome: SendResul
     if not written:  # it is written already, or its owner has asked meanwhile for it to be sent again
         return True
     conn.execute(
-        """update delivery_lines set failures = case when %s then 0 else failures + 1 end,
+        """update delivery_queues set failures = case when %s then 0 else failures + 1 end,
                   paused_until = case when %s > 0 then app_now() + make_interval(secs => %s) end where id = %s""",
         [outcome.delivered, outcome.pause, outcome.pause, line.id],
     )
@@ -261,14 +261,14 @@ def overdue(conn: Connection[Any]) -> tuple[int, float]:
     """
     row = conn.execute(
         """select count(*), coalesce(extract(epoch from app_now() - min(wake_at) filter (where failures = 0)), 0)
-             from delivery_lines where wake_at <= app_now()"""
+             from delivery_queues where wake_at <= app_now()"""
     ).fetchone()
     return (int(row[0]), float(row[1])) if row else (0, 0.0)
 
 
 def failures(conn: Connection[Any], line: Line) -> int:
     """Attempts on this line that failed since one arrived."""
-    row = conn.execute("select failures from delivery_lines where id = %s", [line.id]).fetchone()
+    row = conn.execute("select failures from delivery_queues where id = %s", [line.id]).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -279,14 +279,14 @@ def release(conn: Connection[Any], line: Line) -> None:
 
 
 def forget(conn: Connection[Any], limit: int) -> int:
-    """Delete lines on which nothing waits and nothing was sent for LINE_DAYS. Returns how many. A token begins anew with
+    """Delete lines on which nothing waits and nothing was sent for DELIVERY_QUEUE_DAYS. Returns how many. A token begins anew with
     its line, so the days are far more than a sender can be late.
     """
     return conn.execute(
-        """delete from delivery_lines where id in (
-             select id from delivery_lines where wake_at is null and used_at < app_now() - make_interval(days => %s)
+        """delete from delivery_queues where id in (
+             select id from delivery_queues where wake_at is null and used_at < app_now() - make_interval(days => %s)
               order by used_at limit %s for update skip locked)""",
-        [settings().line_days, limit],
+        [settings().delivery_queue_days, limit],
     ).rowcount
 
 
@@ -294,7 +294,7 @@ def _hold(conn: Connection[Any], line: Line) -> bool:
     """Lock the line. Its deliveries are read in a later statement, so that one that is just being told is seen."""
     return (
         conn.execute(
-            "select 1 from delivery_lines where id = %s and token = %s and leased_by is not null for update",
+            "select 1 from delivery_queues where id = %s and token = %s and leased_by is not null for update",
             [line.id, line.token],
         ).fetchone()
         is not None
@@ -303,9 +303,9 @@ def _hold(conn: Connection[Any], line: Line) -> bool:
 
 def _let_go(conn: Connection[Any], line: Line) -> None:
     conn.execute(
-        """update delivery_lines l set leased_by = null, wake_at = greatest(
-             (select d.next_at from deliveries d where d.line_id = l.id and d.status = 'pending' order by d.next_at limit 1),
-             case when exists (select 1 from deliveries d where d.line_id = l.id and d.status = 'pending')
+        """update delivery_queues l set leased_by = null, wake_at = greatest(
+             (select d.next_at from deliveries d where d.queue_id = l.id and d.status = 'pending' order by d.next_at limit 1),
+             case when exists (select 1 from deliveries d where d.queue_id = l.id and d.status = 'pending')
                   then l.paused_until end) where id = %s""",
         [line.id],
     )
@@ -315,7 +315,7 @@ def _give_up(conn: Connection[Any], line: Line) -> None:
     """What waits for an endpoint that is off stays in the log and is not sent."""
     conn.execute(
         f"""update deliveries d set status = 'disabled', next_at = null from (
-              select id, created_at from deliveries where line_id = %s and status = 'pending'
+              select id, created_at from deliveries where queue_id = %s and status = 'pending'
                order by next_at limit {GIVE_UP_BATCH}) x where d.id = x.id and d.created_at = x.created_at""",
         [line.id],
     )
@@ -343,7 +343,7 @@ def _note_health(conn: Connection[Any], parcel: Parcel, outcome: SendResult, rea
             [reason, parcel.endpoint_id],
         ).fetchone()
         if row:
-            endpoints.keep_flag(conn, parcel.account_id)
+            endpoints.refresh_has_webhooks(conn, parcel.account_id)
             told = {"webhook_id": str(parcel.endpoint_id), "url": row[0], "reason": reason}
             events.add(conn, parcel.account_id, "webhook.disabled", told)
     elif outcome.delivered:

@@ -11,7 +11,7 @@ from psycopg import Connection
 
 from common.settings import settings
 from models.identity import inbound, people
-from models.identity.erasure import leave, shut_out
+from models.identity.erasure import erase_account, shut_out
 from models.identity.people import Identity, Profile
 from models.jobs.dispatch import Ring
 
@@ -39,7 +39,7 @@ def receive(conn: Connection[Any], event_id: str, event: dict[str, Any], *, issu
         return []
     identity, plan, rings = Identity(issuer, subject), settings().default_plan, list[Ring]()
     if kind == "user.deleted":
-        rings = leave(conn, people.bury(conn, identity, plan))
+        rings = erase_account(conn, people.bury(conn, identity, plan))
     else:
         person = people.describe(conn, identity, profile_of(user), plan)
         if person.refused == "banned":

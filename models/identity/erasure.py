@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.settings import settings
-from models.events.endpoints import keep_flag
+from models.events.endpoints import refresh_has_webhooks
 from models.jobs.cancel import cancel
 from models.jobs.dispatch import Ring
 from models.locks import lock_account
@@ -31,7 +31,7 @@ def shut_out(conn: Connection[Any], account_id: UUID) -> None:
     conn.execute("delete from provider_keys where account_id = %s", [account_id])
 
 
-def leave(conn: Connection[Any], account_id: UUID) -> list[Ring]:
+def erase_account(conn: Connection[Any], account_id: UUID) -> list[Ring]:
     """Revoke an account's keys, erase those at providers, switch its webhooks off, cancel its jobs, expire its files as ON_USER_DELETED says; a
     bounded number of each.
 
@@ -47,7 +47,7 @@ def leave(conn: Connection[Any], account_id: UUID) -> list[Ring]:
             where account_id = %s and enabled""",
         [account_id],
     )
-    keep_flag(conn, account_id)
+    refresh_has_webhooks(conn, account_id)
     conn.execute("delete from notifications where account_id = %s", [account_id])
     conn.execute("delete from answered_requests where account_id = %s", [account_id])  # they may hold secrets
     # What has no slot goes first: a cancel that frees a slot would give it to a job that is to be canceled too.
@@ -70,7 +70,7 @@ def leave(conn: Connection[Any], account_id: UUID) -> list[Ring]:
     return rings
 
 
-class Leaver(NamedTuple):
+class PendingErasure(NamedTuple):
     """A user who is deleted and may have left something; `deleted_at` and `user_id` are its place in the line."""
 
     user_id: UUID
@@ -78,27 +78,27 @@ class Leaver(NamedTuple):
     deleted_at: datetime
 
 
-def leavers(
+def pending_erasures(
     conn: Connection[Any], limit: int, *, after: tuple[datetime, UUID] | None = None, without: Sequence[UUID] = ()
-) -> list[Leaver]:
-    """The next leavers, but those with some accounts. Picked without a lock."""
+) -> list[PendingErasure]:
+    """The next pending_erasures, but those with some accounts. Picked without a lock."""
     at, number = after or (None, None)
     rows = conn.execute(
         """select u.id, a.id, u.deleted_at from users u join accounts a on a.user_id = u.id
-            where u.deleted_at is not null and u.left_at is null and not (a.id = any(%s))
+            where u.deleted_at is not null and u.erased_at is null and not (a.id = any(%s))
               and (%s::uuid is null or (u.deleted_at, u.id) > (%s::timestamptz, %s::uuid))
             order by u.deleted_at, u.id limit %s""",
         [list(without), number, at, number, limit],
     ).fetchall()
-    return [Leaver(*row) for row in rows]
+    return [PendingErasure(*row) for row in rows]
 
 
-def confirm_left(conn: Connection[Any], user_id: UUID, account_id: UUID) -> bool:
+def confirm_erased(conn: Connection[Any], user_id: UUID, account_id: UUID) -> bool:
     """Note that nothing is left of a user: no living job, no file that should be gone, and no process knows them."""
     return bool(
         conn.execute(
-            f"""update users set left_at = app_now()
-                where id = %s and left_at is null and deleted_at < app_now() - make_interval(secs => %s)
+            f"""update users set erased_at = app_now()
+                where id = %s and erased_at is null and deleted_at < app_now() - make_interval(secs => %s)
                   and not exists (select 1 from job_runs where account_id = %s)
                   and (%s or not exists (select 1 from {_RESULTS})
                              and not exists (select 1 from uploads where {_UPLOADS}))""",

@@ -53,7 +53,7 @@ class ProviderCallback(SQLModel, table=True):
     created_at: datetime = created_at()
 
 
-class Call(NamedTuple):
+class ReceivedCall(NamedTuple):
     """A stored callback: header names in lower case, the raw body, and when it came, in seconds since 1970."""
 
     id: int
@@ -109,14 +109,14 @@ def store(conn: Connection[Any], job_id: UUID, number: int, headers: Mapping[str
     return Ring(job_id, row[0]) if row and row[1] else None
 
 
-def calls(conn: Connection[Any], job_id: UUID, number: int) -> list[Call]:
+def calls(conn: Connection[Any], job_id: UUID, number: int) -> list[ReceivedCall]:
     """What has been called back for an attempt, oldest first."""
     rows = conn.execute(
         "select id, headers, body, extract(epoch from created_at)::float from provider_callbacks "
         "where job_id = %s and number = %s order by id",
         [job_id, number],
     ).fetchall()
-    return [Call(row[0], row[1], bytes(row[2]), row[3]) for row in rows]
+    return [ReceivedCall(row[0], row[1], bytes(row[2]), row[3]) for row in rows]
 
 
 def forget_calls(conn: Connection[Any], ids: Sequence[int]) -> None:

@@ -23,7 +23,7 @@ from models.events import sending
 
 KEPT = 1000  # jumps that are remembered
 LONGEST_WAKE_SECONDS = 3600.0  # no pause of a living job is longer than this, or than the settings say
-LONGEST_LINE_SECONDS = 30 * 3600.0  # nor of a line of deliveries: the last pause between attempts is a day
+LONGEST_DELIVERY_PAUSE_SECONDS = 30 * 3600.0  # nor of a line of deliveries: the last pause between attempts is a day
 LOCK = 727276
 
 
@@ -43,7 +43,7 @@ def tolerance_seconds() -> float:
     return max(1.0, settings().lease_seconds / 20)
 
 
-class Pace:
+class ClockPace:
     """Whether the database's clock runs evenly, as far as one process has heard of it. Thread-safe."""
 
     def __init__(self) -> None:
@@ -147,7 +147,7 @@ def apply(conn: Connection[Any], wanted: Sequence[Shift]) -> int:
     ).rowcount
 
 
-def shift_lines(conn: Connection[Any], by_seconds: float, at: float) -> int:
+def shift_delivery_queues(conn: Connection[Any], by_seconds: float, at: float) -> int:
     """After the clock was set back: lines of deliveries, and what waits on them, wake when they would have. Returns how
     many lines.
     """
@@ -155,12 +155,12 @@ def shift_lines(conn: Connection[Any], by_seconds: float, at: float) -> int:
     values = {"by": by_seconds, "at": at, "lease": lease}
     conn.execute(
         """update deliveries d set next_at = greatest(d.next_at + make_interval(secs => %(by)s), to_timestamp(%(at)s))
-             from delivery_lines l
-            where l.wake_at is not null and d.line_id = l.id and d.status = 'pending' and d.next_at > to_timestamp(%(at)s)""",
+             from delivery_queues l
+            where l.wake_at is not null and d.queue_id = l.id and d.status = 'pending' and d.next_at > to_timestamp(%(at)s)""",
         values,
     )
     return conn.execute(
-        """update delivery_lines set paused_until = paused_until + make_interval(secs => %(by)s),
+        """update delivery_queues set paused_until = paused_until + make_interval(secs => %(by)s),
                   wake_at = greatest(wake_at + make_interval(secs => %(by)s),
                     to_timestamp(%(at)s) + make_interval(secs => case when leased_by is null then 0 else %(lease)s end))
             where wake_at > to_timestamp(%(at)s) + make_interval(secs => %(lease)s + 1)""",
@@ -181,10 +181,10 @@ def mend_wakes(conn: Connection[Any], limit: int) -> int:
     return (
         jobs
         + conn.execute(
-            """update delivery_lines l set paused_until = null, wake_at = app_now()
+            """update delivery_queues l set paused_until = null, wake_at = app_now()
                   + make_interval(secs => case when l.leased_by is null then 0 else %(lease)s end)
-             from (select id from delivery_lines where wake_at > app_now() + make_interval(secs => %(longest)s)
+             from (select id from delivery_queues where wake_at > app_now() + make_interval(secs => %(longest)s)
                     order by wake_at limit %(limit)s for update skip locked) far where l.id = far.id""",
-            {"lease": sending.lease_seconds(), "longest": LONGEST_LINE_SECONDS, "limit": limit},
+            {"lease": sending.lease_seconds(), "longest": LONGEST_DELIVERY_PAUSE_SECONDS, "limit": limit},
         ).rowcount
     )

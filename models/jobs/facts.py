@@ -24,7 +24,7 @@ from models.jobs.steps import WAKE, Claim
 NOWHERE = -1  # as next_route: no further attempt would mend it
 
 
-class Told(StrEnum):
+class FactResult(StrEnum):
     """What a fact came to."""
 
     MINE = "mine"  # written under the claim
@@ -37,7 +37,7 @@ _FACT = """
 with run as (
   select job_id, token, lease_owner is not distinct from %(owner)s and token = %(token)s as mine
     from job_runs where job_id = %(job)s for update
-), told as (
+), written as (
   update attempts a set {attempt} from run
    where a.job_id = run.job_id and a.number = %(number)s and a.ended_at is null and {news} returning a.job_id
 )
@@ -45,7 +45,7 @@ update job_runs r
    set rescues = 0, rings = 0, reason = null, status = 'running', token = r.token + (not run.mine)::int,
        lease_owner = case when run.mine and %(keeps)s then r.lease_owner end,
        wake_at = case when not run.mine then app_now() when %(keeps)s then r.wake_at else {wake} end {more}
-  from run, told where r.job_id = run.job_id returning run.mine
+  from run, written where r.job_id = run.job_id returning run.mine
 """
 
 
@@ -73,12 +73,12 @@ _FAILED = _sql(
 )
 
 
-def _tell(conn: Connection[Any], sql: str, claim: Claim, number: int, *, keeps: bool, **values: Any) -> Told:
+def _write(conn: Connection[Any], sql: str, claim: Claim, number: int, *, keeps: bool, **values: Any) -> FactResult:
     row = conn.execute(
         sql,
         {"job": claim.job_id, "token": claim.token, "owner": claim.owner, "number": number, "keeps": keeps, **values},
     ).fetchone()
-    return Told.OLD if row is None else Told.MINE if row[0] else Told.LATE
+    return FactResult.OLD if row is None else FactResult.MINE if row[0] else FactResult.LATE
 
 
 def accept(
@@ -89,9 +89,9 @@ def accept(
     provider_job_id: str,
     after_seconds: float,
     progress: int | None,
-) -> Told:
+) -> FactResult:
     """The provider knows it under this id. The job is let go, and waits so long for its next poll."""
-    return _tell(
+    return _write(
         conn, _ACCEPTED, claim, number, keeps=False, id=provider_job_id, after=after_seconds, progress=progress,
         knew=claim.cancel_requested,
     )  # fmt: skip
@@ -106,26 +106,26 @@ def deliver(
     usage: Mapping[str, int],
     cost_usd_micros: int | None,
     provider_job_id: str | None = None,
-) -> Told:
+) -> FactResult:
     """The provider has answered with the result, and it is known where that is. The claim is kept.
 
     A word on an attempt that is over changes nothing but its cost, if that was not known.
     """
-    told = _tell(
+    result = _write(
         conn, _DELIVERED, claim, number, keeps=True, delivered=Jsonb(dict(delivered)),
         usage=Jsonb(dict(usage)) if usage else None, cost=cost_usd_micros, charged=bool(cost_usd_micros),
         id=provider_job_id,
     )  # fmt: skip
-    if told is Told.OLD and cost_usd_micros is not None:
+    if result is FactResult.OLD and cost_usd_micros is not None:
         conn.execute(
             """update attempts set cost_usd_micros = %s, charged = %s
                 where job_id = %s and number = %s and ended_at is not null and cost_usd_micros is null""",
             [cost_usd_micros, cost_usd_micros > 0, claim.job_id, number],
         )
-    return told
+    return result
 
 
-def fail(conn: Connection[Any], claim: Claim, end: AttemptEnd, *, next_route: int, spends_attempt: bool) -> Told:
+def fail(conn: Connection[Any], claim: Claim, end: AttemptEnd, *, next_route: int, spends_attempt: bool) -> FactResult:
     """The provider has failed it, or refused the call, and the claim is lost: whoever claims next begins another attempt by
     `next_route`, or with NOWHERE ends the job. (Who has the claim writes this with its decision, in one transaction.)
 
@@ -135,7 +135,7 @@ def fail(conn: Connection[Any], claim: Claim, end: AttemptEnd, *, next_route: in
     return _fail(conn, claim, end, phases, next_route, spends_attempt=spends_attempt)
 
 
-def never_called(conn: Connection[Any], claim: Claim, number: int, route: int) -> Told:
+def never_called(conn: Connection[Any], claim: Claim, number: int, route: int) -> FactResult:
     """The worker that wrote the attempt down found its lease lost before its call, and did not make it."""
     end = AttemptEnd(number, AttemptPhase.FAILED, "never_called", "the call was not made", charged=False)
     return _fail(conn, claim, end, UNANSWERED_PHASES, route, spends_attempt=False)
@@ -156,8 +156,8 @@ def _fail(
     next_route: int,
     *,
     spends_attempt: bool,
-) -> Told:
-    return _tell(
+) -> FactResult:
+    return _write(
         conn, _FAILED, claim, end.number, keeps=False, phases=list(phases), code=end.error_code, message=end.error_message,
         charged=end.charged, cost=end.cost_usd_micros, route=next_route, unspent=0 if spends_attempt else 1,
     )  # fmt: skip

@@ -68,19 +68,19 @@ RUNS_SEEN_AS = {
 NONE = "none"  # before there is a row, or after it was taken off the record
 
 # A job's state is its run's while that lives, and its end after.
-State = RunStatus | JobEnd | AttemptPhase | str
+_State = RunStatus | JobEnd | AttemptPhase | str
 
 
 class Arrow(NamedTuple):
     """One change of state, and the verb that makes it."""
 
     name: str
-    source: State
-    target: State
+    source: _State
+    target: _State
     verb: str
 
 
-def _arrows(name: str, sources: Iterable[State], targets: Iterable[State], *verbs: str) -> frozenset[Arrow]:
+def _arrows(name: str, sources: Iterable[_State], targets: Iterable[_State], *verbs: str) -> frozenset[Arrow]:
     """The arrows of this name: each of the verbs leads from each of the sources to each of the targets."""
     return frozenset(
         Arrow(name, *each) for each in product(sources, targets, (f"models.jobs.{verb}" for verb in verbs))

@@ -301,7 +301,7 @@ def accounts_with_room(conn: Connection[Any], limit: int, *, without: Sequence[U
     return [row[0] for row in rows]
 
 
-def join_line(conn: Connection[Any], account_id: UUID) -> int:
+def requeue_due(conn: Connection[Any], account_id: UUID) -> int:
     """Put the account's retries that are due into its line; returns how many. The caller holds the account's lock, and
     dispatches.
     """

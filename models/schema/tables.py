@@ -11,7 +11,7 @@ from models.catalogue.providers import ProviderRow
 from models.columns import metadata
 from models.credits.ledger import Grant, LedgerEntry, Reservation, ReservationGrant
 from models.events.announcements import Announcement
-from models.events.deliveries import Delivery, DeliveryLine
+from models.events.deliveries import Delivery, DeliveryQueue
 from models.events.endpoints import WebhookEndpoint, WebhookSecret
 from models.events.events import Event
 from models.events.notifications import Notification
@@ -35,7 +35,7 @@ __all__ = [
     "CatalogueModel",
     "ClockJump",
     "Delivery",
-    "DeliveryLine",
+    "DeliveryQueue",
     "DutyRow",
     "Event",
     "Grant",

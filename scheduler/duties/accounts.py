@@ -13,11 +13,11 @@ from models.db import transaction
 from models.events import announcements
 from models.fleet import processes
 from models.identity import erasure
-from models.identity.erasure import Leaver
+from models.identity.erasure import PendingErasure
 from scheduler.turns import Aside, Did, Patience, each
 from workers.doorbell import ring
 
-_lapsed, _periods, _run_out, _leavers = Aside(), Aside(), Aside(), Aside()
+_lapsed, _periods, _run_out, _erasures = Aside(), Aside(), Aside(), Aside()
 
 
 def expire_grants(batch: int) -> Did:
@@ -49,8 +49,8 @@ def expire_subscriptions(batch: int) -> Did:
 def announce(batch: int) -> Did:
     """Tell the next accounts of an announcement."""
     with transaction() as conn:
-        told, more = announcements.tell(conn, batch)
-    return Did(told, more=more)
+        notified, more = announcements.notify(conn, batch)
+    return Did(notified, more=more)
 
 
 def clear_deleted(batch: int) -> Did:
@@ -61,22 +61,24 @@ def clear_deleted(batch: int) -> Did:
 
     left: list[UUID] = []
 
-    def act(leaver: Leaver, patience: Patience) -> int:
+    def act(leaver: PendingErasure, patience: Patience) -> int:
         with patience.locked(leaver.account_id) as conn:
-            rings = erasure.leave(conn, leaver.account_id)
-            if erasure.confirm_left(conn, leaver.user_id, leaver.account_id):
+            rings = erasure.erase_account(conn, leaver.account_id)
+            if erasure.confirm_erased(conn, leaver.user_id, leaver.account_id):
                 left.append(leaver.user_id)
         ring(rings)
         return 1
 
     with transaction() as conn:
         after = processes.place(conn, "clear_deleted")
-        leavers = erasure.leavers(conn, batch, after=after, without=_leavers.ids())
-    did = each(_leavers, leavers, act, of=lambda leaver: leaver.account_id)
+        pending_erasures = erasure.pending_erasures(conn, batch, after=after, without=_erasures.ids())
+    did = each(_erasures, pending_erasures, act, of=lambda leaver: leaver.account_id)
     # Who has jobs that run on is looked at again in the next walk, and keeps nobody waiting in this one.
-    full = len(leavers) >= batch
+    full = len(pending_erasures) >= batch
     with transaction() as conn:
-        processes.set_place(conn, "clear_deleted", (leavers[-1].deleted_at, leavers[-1].user_id) if full else None)
+        processes.set_place(
+            conn, "clear_deleted", (pending_erasures[-1].deleted_at, pending_erasures[-1].user_id) if full else None
+        )
     return Did(len(left), more=full, errors=did.errors)
 
 

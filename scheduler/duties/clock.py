@@ -25,7 +25,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._pace = clock.Pace()
+        self._pace = clock.ClockPace()
 
     def settled(self) -> bool:
         """Look at the clock; act on a jump. Whether it has run evenly for one lease, as far as this process knows."""
@@ -57,4 +57,4 @@ def act(by_seconds: float, at: float, gap: float) -> None:
         after = batch[-1].job_id
     if by_seconds < 0:
         with transaction() as conn:
-            clock.shift_lines(conn, by_seconds, at)
+            clock.shift_delivery_queues(conn, by_seconds, at)

@@ -47,7 +47,7 @@ def fill_slots(batch: int) -> Did:
 def _dispatch(aside: Aside, accounts: Sequence[UUID]) -> Did:
     def act(account_id: UUID, patience: Patience) -> int:
         with patience.locked(account_id) as conn:
-            joined = steps.join_line(conn, account_id)
+            joined = steps.requeue_due(conn, account_id)
             rings = dispatch(conn, account_id)
         ring(rings)
         sent.extend(rings)

@@ -80,7 +80,7 @@ def forget_workers(_batch: int) -> int:
         return processes.forget_silent_workers(conn, settings().lease_seconds * 10)
 
 
-def forget_lines(batch: int) -> int:
+def forget_delivery_queues(batch: int) -> int:
     """Drop lines of deliveries that nothing has been sent on for long: of endpoints that are gone, mostly."""
     with transaction() as conn:
         return sending.forget(conn, batch)

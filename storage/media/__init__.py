@@ -30,7 +30,7 @@ from storage.media.base import (
     unknown,
 )
 from storage.media.signs import HEAD_BYTES, describe, sniff
-from storage.media.source import Source
+from storage.media.source import MediaSource
 from storage.sandbox import pool
 from storage.sandbox.pool import ChildLimits, Died, SandboxAway
 
@@ -94,7 +94,7 @@ def measure(path: Path, *, claimed: str | None = None, ordered: str | None = Non
         raw = pcm.claim(claimed)
         kind = sniff(head, strong_only=raw is not None)
         if not head or (kind is None and size <= QUICK_TEXT_BYTES):
-            return decoding.measure(Source(file.fileno()), claimed=claimed, ordered=ordered)
+            return decoding.measure(MediaSource(file.fileno()), claimed=claimed, ordered=ordered)
         if kind is not None and size <= QUICK_BYTES:
             found = _quick_picture(head + file.read(QUICK_BYTES), kind)
             if found is not None:

@@ -14,13 +14,13 @@ from PIL import Image
 from storage.media import films, pcm, pictures, sounds, texts, waves
 from storage.media.base import MAX_PIXELS, Larger, Media, UnusableResult, broken, too_large
 from storage.media.signs import HEAD_BYTES, after_tags, sniff
-from storage.media.source import DiskFailed, Source
+from storage.media.source import DiskFailed, MediaSource
 
 OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC})  # no fault of the file's
 
 
 def measure(
-    source: Source, *, claimed: str | None = None, ordered: str | None = None, pixels: int = MAX_PIXELS
+    source: MediaSource, *, claimed: str | None = None, ordered: str | None = None, pixels: int = MAX_PIXELS
 ) -> Media:
     """Type, size and duration of a file on disk.
 

@@ -21,7 +21,7 @@ from storage.media.boxes import check_samples, outer_boxes
 from storage.media.pictures import SIDEWAYS, THUMBNAIL_PIXELS, thumbnail
 from storage.media.pieces import Pieces
 from storage.media.sounds import MAX_PARTS, OPTIONS, counted_seconds, too_many_parts
-from storage.media.source import Source
+from storage.media.source import MediaSource
 
 PACKETS_TO_A_FRAME = 300  # how many of a film's packets may be broken before the first frame that can be shown
 FRAMES_KEPT = 6  # a decoder keeps several frames, where a picture is one
@@ -44,7 +44,7 @@ class _Part(NamedTuple):
     shown: "_Shown | None"
 
 
-def measure(source: Source, kind: str, head: bytes, pixels: int = MAX_PIXELS) -> Media:
+def measure(source: MediaSource, kind: str, head: bytes, pixels: int = MAX_PIXELS) -> Media:
     """Raises UnusableResult; whatever else a decoder raises is the caller's to name."""
     first, seconds = None, 0.0
     with source.open() as file:

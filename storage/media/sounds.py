@@ -20,7 +20,7 @@ from storage.media.base import (
 )
 from storage.media.mpeg import Frame, adts_frame, ends_inside_a_frame, mpeg_frame, tags_end
 from storage.media.pieces import Pieces
-from storage.media.source import Source
+from storage.media.source import MediaSource
 
 MAX_PARTS = 1_000  # joined to one file
 DECODED_SECONDS = (
@@ -41,7 +41,7 @@ _STREAMINFO = b"fLaC\x00\x00\x00\x22"
 _FRAME_COUNT = re.compile(rb"\xff[\xe2-\xff][\x10-\xef].[\x00-\xff]{0,2}\x00{9,32}(Xing|Info|VBRI)", re.DOTALL)
 
 
-class Part(NamedTuple):
+class StreamPart(NamedTuple):
     """One of the files that were joined. `promised`: the seconds that its header says; None: it does not."""
 
     begin: int
@@ -49,7 +49,7 @@ class Part(NamedTuple):
     promised: float | None = None
 
 
-def measure(source: Source, kind: str) -> Media:
+def measure(source: MediaSource, kind: str) -> Media:
     """Raises UnusableResult."""
     media_type, extension, demuxer = _TYPES[kind]
     seconds, missing = 0.0, MISSING_SECONDS.get(kind, PADDED_SECONDS)
@@ -107,7 +107,7 @@ def counted_seconds(container: InputContainer, before: float = 0.0) -> float:
 # Parts
 
 
-def _flac(data: mmap.mmap) -> Iterator[Part]:
+def _flac(data: mmap.mmap) -> Iterator[StreamPart]:
     begins = list(_all(data, _STREAMINFO)) or [0]
     for begin, end in zip(begins, [*begins[1:], len(data)], strict=True):
         numbers = int.from_bytes(data[begin + 18 : begin + 26], "big")
@@ -119,7 +119,7 @@ def _flac(data: mmap.mmap) -> Iterator[Part]:
             if len(head) < 4 or place >= end:
                 raise broken("the sound ends in its header", cut_off=True)
             last = bool(head[0] & 0x80)
-        yield Part(begin, end, samples / rate if rate and samples else None)
+        yield StreamPart(begin, end, samples / rate if rate and samples else None)
 
 
 def _all(data: mmap.mmap, sign: bytes) -> Iterator[int]:
@@ -132,7 +132,7 @@ def _all(data: mmap.mmap, sign: bytes) -> Iterator[int]:
         yield at
 
 
-def _ogg(data: mmap.mmap) -> Iterator[Part]:
+def _ogg(data: mmap.mmap) -> Iterator[StreamPart]:
     """A row of pages, each with its length. A page that begins a stream, behind one that did not, begins another file."""
     begin, place, beginning = 0, 0, True
     for _ in range(MAX_PAGES):
@@ -149,21 +149,21 @@ def _ogg(data: mmap.mmap) -> Iterator[Part]:
             raise broken("the sound ends inside a page", cut_off=True)
         begins = bool(head[5] & 2)
         if begins and not beginning:
-            yield Part(begin, place)
+            yield StreamPart(begin, place)
             begin = place
         beginning, place = begins, end
-    yield Part(begin, len(data))
+    yield StreamPart(begin, len(data))
 
 
-def _mp3(data: mmap.mmap) -> Iterator[Part]:
+def _mp3(data: mmap.mmap) -> Iterator[StreamPart]:
     """The frame that counts the others begins a part; those without one are one part, which the decoder goes through."""
     begin = _behind_tags(data)
     first, promised = begin, None
     for at, promise in _frame_counts(data):
         if at > begin and (begin > first or mpeg_frame(data[begin : begin + 4])):
-            yield Part(begin, at, promised)
+            yield StreamPart(begin, at, promised)
         begin, promised = at, promise
-    yield Part(begin, _whole(data, begin, mpeg_frame), promised)
+    yield StreamPart(begin, _whole(data, begin, mpeg_frame), promised)
 
 
 def _frame_counts(data: mmap.mmap) -> Iterator[tuple[int, float | None]]:
@@ -182,9 +182,9 @@ def _frame_counts(data: mmap.mmap) -> Iterator[tuple[int, float | None]]:
         yield at, count * frame.samples / frame.rate if count else None
 
 
-def _aac(data: mmap.mmap) -> Iterator[Part]:
+def _aac(data: mmap.mmap) -> Iterator[StreamPart]:
     begin = _behind_tags(data)
-    yield Part(begin, _whole(data, begin, adts_frame))
+    yield StreamPart(begin, _whole(data, begin, adts_frame))
 
 
 def _behind_tags(data: mmap.mmap) -> int:
@@ -201,4 +201,4 @@ def _whole(data: mmap.mmap, begin: int, frame_at: Callable[[bytes], Frame | None
     return len(data)
 
 
-_PARTS: dict[str, Callable[[mmap.mmap], Iterator[Part]]] = {"OGG": _ogg, "FLAC": _flac, "MP3": _mp3, "AAC": _aac}
+_PARTS: dict[str, Callable[[mmap.mmap], Iterator[StreamPart]]] = {"OGG": _ogg, "FLAC": _flac, "MP3": _mp3, "AAC": _aac}

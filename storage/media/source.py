@@ -11,7 +11,7 @@ class DiskFailed(OSError):
     """Our disk's fault, not the file's."""
 
 
-class Source:
+class MediaSource:
     """`descriptor` stays open as long as its owner likes."""
 
     def __init__(self, descriptor: int) -> None:

@@ -8,7 +8,7 @@ from xml.parsers import expat
 from storage.media import pcm
 from storage.media.base import SVG, Media, UnusableResult, broken, unknown
 from storage.media.signs import HEAD_BYTES, describe
-from storage.media.source import Source
+from storage.media.source import MediaSource
 
 PARSED_BYTES = 16 * 1024 * 1024  # larger texts are plain text: nobody wants them parsed in a worker
 CHUNK_BYTES = 256 * 1024
@@ -31,7 +31,7 @@ _UNFINISHED = {
 }
 
 
-def measure(source: Source, *, written: bool, raw: pcm.PcmForm | None = None) -> Media:
+def measure(source: MediaSource, *, written: bool, raw: pcm.PcmForm | None = None) -> Media:
     """`written`: a text was ordered and came as one, so that a page or a drawing is what was asked for."""
     beginning, whole = _beginning(source)
     if beginning is None:
@@ -59,7 +59,7 @@ def measure(source: Source, *, written: bool, raw: pcm.PcmForm | None = None) ->
     return _PLAIN
 
 
-def _beginning(source: Source) -> tuple[str | None, bool]:
+def _beginning(source: MediaSource) -> tuple[str | None, bool]:
     """How the text begins, and whether its last character is whole. None: it is no text."""
     beginning, decoder = "", codecs.getincrementaldecoder("utf-8")()
     with source.open() as file:

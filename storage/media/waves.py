@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from storage.media import sounds
 from storage.media.base import Media, broken, check_rate, milliseconds
-from storage.media.source import Source
+from storage.media.source import MediaSource
 
 MAX_CHUNKS = 10_000
 _OPEN = {0, 0xFFFFFFFF, 0x7FFFFFFF}  # what a stream writes, which cannot know its length
@@ -23,7 +23,7 @@ class _Format(NamedTuple):
     frame_bytes: int
 
 
-def measure(source: Source) -> Media:
+def measure(source: MediaSource) -> Media:
     """All samples of all WAVs that were joined to this one."""
     seconds, begin = 0.0, 0
     with source.open() as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

@@ -16,7 +16,7 @@ from PIL import Image
 from storage.media import decoding, pictures
 from storage.media.base import Larger, UnusableResult
 from storage.media.pictures import THUMBNAIL_PIXELS
-from storage.media.source import Source
+from storage.media.source import MediaSource
 
 _ENCODINGS = ("ascii", "latin-1", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252")
 _PROGRAMS = ("__main__", "datasets")
@@ -26,7 +26,10 @@ def work(descriptor: int, request: dict[str, Any]) -> dict[str, Any]:
     """The file's facts, or why it has none. What is raised besides is a fault of ours."""
     try:
         media = decoding.measure(
-            Source(descriptor), claimed=request.get("claimed"), ordered=request.get("ordered"), pixels=request["pixels"]
+            MediaSource(descriptor),
+            claimed=request.get("claimed"),
+            ordered=request.get("ordered"),
+            pixels=request["pixels"],
         )
     except Larger:
         return {"larger": True}
@@ -62,4 +65,4 @@ def warm() -> None:
     with tempfile.TemporaryFile() as file:
         file.write(film.getvalue())
         file.flush()
-        decoding.measure(Source(file.fileno()))
+        decoding.measure(MediaSource(file.fileno()))

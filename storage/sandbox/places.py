@@ -22,7 +22,7 @@ class _Waiter:
     given: threading.Event = field(default_factory=threading.Event)
 
 
-class Places:
+class FilePlaces:
     """`share`: how many of them one account may have at once, so that there is one for the others."""
 
     def __init__(self, size: int, share: int) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from storage.sandbox.nursery import FRAME_BYTES
-from storage.sandbox.places import NoPlace, Places
+from storage.sandbox.places import FilePlaces, NoPlace
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Pool:
 
     def __init__(self, module: str, size: int, share: int) -> None:
         self._module = module
-        self._places, self._large = Places(size, share), Places(1, 1)
+        self._places, self._large = FilePlaces(size, share), FilePlaces(1, 1)
         self._guard = threading.Lock()
         self._nursery: _Nursery | None = None
         self._rests_until = 0.0

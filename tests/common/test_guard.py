@@ -11,15 +11,15 @@ from pathlib import Path
 import httpcore
 import pytest
 
-from common.guard import Refused, check, open_url
+from common.guard import AddressRefused, check, open_url
 from tests.common.far import certificate, dripping, far, moved, ok
 
 PUBLIC = "93.184.216.34"
 
 
-def refusal(url: str, **options: object) -> Refused:
+def refusal(url: str, **options: object) -> AddressRefused:
     options = {"max_bytes": 1000, "seconds": 5, "resolve": lambda _host, _port: [PUBLIC], **options}
-    with pytest.raises(Refused) as caught, open_url(url, **options) as answer:
+    with pytest.raises(AddressRefused) as caught, open_url(url, **options) as answer:
         answer.read()
     return caught.value
 
@@ -54,7 +54,7 @@ def test_what_is_not_public_is_refused_without_asking_anybody(host: str) -> None
         raise AssertionError("nobody is to be asked")
 
     for url in (f"http://{host}/", f"https://{host}:8443/x?y"):
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(AddressRefused) as caught:
             check(url)
         assert caught.value.code == "refused_address"
         assert not caught.value.retryable
@@ -72,7 +72,7 @@ def test_what_is_not_public_is_refused_without_asking_anybody(host: str) -> None
     "http://example.com/\ud800", "http://ex\ud800.com/",
 ])  # fmt: skip
 def test_odd_urls_are_refused(url: str) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(AddressRefused) as caught:
         check(url)
     assert caught.value.code == "refused_address"
     assert "secret" not in caught.value.message
@@ -151,10 +151,13 @@ def test_tls_is_spoken_with_the_name_and_not_with_the_address(connected, tmp_pat
         options = {"max_bytes": 10, "seconds": 5, "resolve": lambda _host, _port: [PUBLIC]}
         with open_url("https://photos.example/", tls=ours, **options) as answer:
             assert answer.read() == b"hello"
-        with pytest.raises(Refused, match="certificate") as caught, open_url("https://photos.example/", **options):
+        with (
+            pytest.raises(AddressRefused, match="certificate") as caught,
+            open_url("https://photos.example/", **options),
+        ):
             pass
         assert caught.value.code == "unreachable"
-        with pytest.raises(Refused), open_url("https://other.example/", tls=ours, **options):
+        with pytest.raises(AddressRefused), open_url("https://other.example/", tls=ours, **options):
             pass
     assert named == ["photos.example", "photos.example", "other.example"]
     assert meant == [(PUBLIC, 443)] * 3
@@ -252,7 +255,7 @@ def test_a_body_without_a_length_ends_at_the_limit_and_is_not_held_in_memory(hea
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with far(answer) as server:
         limit, seen = 5_000_000, 0
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(AddressRefused) as caught:
             with open_url(server.url, max_bytes=limit, seconds=20, allow=[server.place]) as found:
                 for chunk in found.chunks():
                     seen += len(chunk)
@@ -359,7 +362,7 @@ def test_content_that_cannot_be_unpacked_says_why(
         with open_url(server.url, max_bytes=400_000, seconds=20, allow=[server.place]) as answer:
             tracemalloc.start()
             try:
-                with pytest.raises(Refused) as caught:
+                with pytest.raises(AddressRefused) as caught:
                     for _ in answer.content():
                         pass
                 assert tracemalloc.get_traced_memory()[1] < 2_000_000
@@ -417,7 +420,7 @@ def test_what_the_operator_allows_is_one_host_at_one_port() -> None:
     assert check("http://minio:9000/", ["minio:9000"]).allowed
     assert check("http://127.0.0.1:22/", ["127.0.0.1:22"]).allowed
     for url in ("http://minio:9001/", "http://minio/", "http://other:9000/", "http://127.1:9000/"):
-        with pytest.raises(Refused):
+        with pytest.raises(AddressRefused):
             check(url, ["minio:9000", "127.0.0.1:9000"])
-    with pytest.raises(Refused):
+    with pytest.raises(AddressRefused):
         check("http://user@minio:9000/", ["minio:9000"])

@@ -162,8 +162,8 @@ def test_who_may_not_publish_rings_all_the_same_and_is_told(stack: Addresses) ->
                 check_redis()
             sender = doorbell.Doorbell(url)
 
-            assert sender.ring([Ring(uuid4(), "interactive")], told=[uuid4()])
-            assert (sender.lost, sender.unsaid) == (0, 1)
+            assert sender.ring([Ring(uuid4(), "interactive")], wake_listeners_of=[uuid4()])
+            assert (sender.lost, sender.unpublished) == (0, 1)
             sender.close()
             assert admin.llen(f"{doorbell.NAMESPACE}:interactive") >= 1
         finally:

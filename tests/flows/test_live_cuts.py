@@ -55,7 +55,7 @@ def jobs_all_the_while(account_id: UUID, offer: Offer, every: float = 0.1) -> It
     def order() -> None:
         while not over.wait(every):
             ordered.append(placed(account_id, offer))
-            doorbell.ring([Ring(ordered[-1], "interactive")], told=[account_id])
+            doorbell.ring([Ring(ordered[-1], "interactive")], wake_listeners_of=[account_id])
 
     thread = threading.Thread(target=order)
     thread.start()
@@ -82,7 +82,7 @@ def test_listeners_go_on_across_a_stop_and_a_crash_of_the_api(system: System) ->
     begin, url, headers = current(who), f"{system.url}/v1/events", headers_of(who)
     with Listening(url, headers) as one_, Listening(url, headers) as two, jobs_all_the_while(who, quick):
         long = placed(who, slow)
-        doorbell.ring([Ring(long, "interactive")], told=[who])
+        doorbell.ring([Ring(long, "interactive")], wake_listeners_of=[who])
         with Listening(f"{system.url}/v1/jobs/{long}/events", headers) as follower:
             time.sleep(1)
             system.processes.stop("api")  # waits for the process: streams must not hold it up

@@ -231,7 +231,7 @@ def test_an_event_told_while_its_line_is_let_go_is_never_forgotten() -> None:
                 each.join()
             eventually(lambda: len({*there.ids()}) == 240, what="all deliveries")
         assert len(there.got) == 240  # nobody was killed: each exactly once
-        eventually(lambda: rows("select 1 from delivery_lines where wake_at is not null") == [])
+        eventually(lambda: rows("select 1 from delivery_queues where wake_at is not null") == [])
         assert_books_are_clean()
 
 

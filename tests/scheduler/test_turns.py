@@ -361,7 +361,7 @@ def test_who_cannot_leave_yet_keeps_no_other_leaver_waiting() -> None:
     run_turn(duty("clear_deleted", 2))
     left = {
         row[0]
-        for row in rows("select a.id from accounts a join users u on u.id = a.user_id where u.left_at is not null")
+        for row in rows("select a.id from accounts a join users u on u.id = a.user_id where u.erased_at is not null")
     }
     assert left == set(people[4:])
     again("clear_deleted")

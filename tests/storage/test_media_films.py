@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from storage.media import UnusableResult, base, decoding, measure
-from storage.media.source import Source
+from storage.media.source import MediaSource
 from tests.storage.conftest import Writer
 from tests.storage.samples import TURNED, colours_at_corners, film, older, sound
 
@@ -135,7 +135,7 @@ def test_a_film_that_is_larger_than_its_header_says_is_not_unpacked(file: Writer
         monkeypatch.setattr(f"{module}.MAX_PIXELS", 100_000)
     monkeypatch.setattr("storage.media.films.OPTIONS", {"protocol_whitelist": "file", "max_pixels": "100000"})
     with file(small).open("rb") as opened, pytest.raises(UnusableResult) as caught:
-        decoding.measure(Source(opened.fileno()))
+        decoding.measure(MediaSource(opened.fileno()))
     assert caught.value.code in {"result_too_large", "broken_result"}
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from storage.media import Media, UnusableResult, decoding, describe, is_picture, kinds_of, measure_picture
-from storage.media.source import Source
+from storage.media.source import MediaSource
 from tests.storage.conftest import Writer
 from tests.storage.samples import (
     film,
@@ -46,7 +46,7 @@ def judged(path: Path, **options: str) -> Media | UnusableResult:
     """In this process, which is quicker by ten times. The same in the sandbox: tests/storage/test_sandbox.py."""
     try:
         with path.open("rb") as opened:
-            return decoding.measure(Source(opened.fileno()), **options)
+            return decoding.measure(MediaSource(opened.fileno()), **options)
     except UnusableResult as error:
         return error
 

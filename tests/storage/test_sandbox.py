@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from storage import media
 from storage.media import Media, SandboxAway, UnusableResult, measure
 from storage.sandbox import confine, pool
-from storage.sandbox.places import NoPlace, Places
+from storage.sandbox.places import FilePlaces, NoPlace
 from storage.sandbox.pool import Died, Limits, Pool
 from tests.storage import hostile
 from tests.storage.conftest import Writer
@@ -272,7 +272,7 @@ def test_a_sandbox_that_cannot_be_started_is_no_fault_of_the_file(
 
 
 def test_an_account_has_no_more_than_its_share_while_others_wait() -> None:
-    places = Places(4, 2)
+    places = FilePlaces(4, 2)
     with places.one("a", 0), places.one("a", 0):
         with pytest.raises(NoPlace), places.one("a", 0):
             pass
@@ -286,7 +286,7 @@ def test_an_account_has_no_more_than_its_share_while_others_wait() -> None:
 
 
 def test_a_free_place_is_given_to_who_has_least() -> None:
-    places, order = Places(2, 2), list[str]()
+    places, order = FilePlaces(2, 2), list[str]()
 
     def wait(account: str) -> None:
         with places.one(account, 30):
@@ -307,7 +307,7 @@ def test_a_free_place_is_given_to_who_has_least() -> None:
 
 def test_one_place_is_given_in_turns() -> None:
     """However many one account has in the line, and however early they came."""
-    places, order = Places(1, 1), list[str]()
+    places, order = FilePlaces(1, 1), list[str]()
 
     def wait(account: str) -> None:
         with places.one(account, 30):
@@ -336,7 +336,7 @@ def test_a_machine_without_processes_is_no_fault_of_the_file() -> None:
 def test_an_account_whose_files_hold_up_its_line_does_not_wait_in_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of those who wait holds a thread of a worker's."""
     monkeypatch.setattr("storage.sandbox.places.SLOW_SECONDS", 0.0)
-    places = Places(2, 1)
+    places = FilePlaces(2, 1)
 
     def wait() -> None:
         with places.one("a", 30):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 REAL_SLEEP = time.sleep
 LATE_SECONDS = 0.05  # how long after its sender's error a statement, or a COMMIT, takes effect after all
 # Threads that are not a step of anybody's: what is said live, and a pool's own connections.
-BACKGROUND = ("sayer", "headrace-", "resolver")
+BACKGROUND = ("publisher", "headrace-", "resolver")
 
 # Every way to fail. The first four are the issue's; the others are variations of a call's own.
 FOUR = ("fail", "lost", "hang", "kill")

@@ -133,7 +133,7 @@ class Run:
     def deliver(self, *, seen: bool = True) -> None:
         """A sender claims the lines that are due, and sends."""
         self.house.change(
-            "update delivery_lines set wake_at = app_now(), paused_until = null where account_id = %s and wake_at is not null and leased_by is null",
+            "update delivery_queues set wake_at = app_now(), paused_until = null where account_id = %s and wake_at is not null and leased_by is null",
             self.account_id,
         )
         self.house.change("update deliveries set next_at = app_now() - interval '1 second' where account_id = %s and status = 'pending'", self.account_id)  # fmt: skip
@@ -257,7 +257,7 @@ class Run:
         except Exception as error:  # noqa: BLE001 - whatever is raised is what the sweep looks for
             self.raised.append(f"worker: {type(error).__name__}: {error}"[:300])
         self.house.change(
-            """update delivery_lines set wake_at = app_now() - interval '1 second' where account_id = %s
+            """update delivery_queues set wake_at = app_now() - interval '1 second' where account_id = %s
                   and wake_at is not null""", self.account_id
         )  # fmt: skip
         self.deliver(seen=False)
@@ -289,7 +289,7 @@ class Run:
 
     def leave(self) -> None:
         """What is left of a run that came to no end disturbs no other."""
-        for table in ("job_runs", "delivery_lines"):
+        for table in ("job_runs", "delivery_queues"):
             self.house.change(
                 f"update {table} set wake_at = '2200-01-01' where account_id = %s and wake_at is not null",
                 self.account_id,

@@ -129,8 +129,8 @@ def user(client: redis.Redis, *rules: str) -> Iterator[str]:
 
 def test_a_redis_that_lets_nobody_publish_still_rings(client: redis.Redis) -> None:
     with user(client, "-publish"):
-        assert doorbell.ring([Ring(account(), "interactive")], told=[account()])
-        assert doorbell.ring((), told=[account()])
+        assert doorbell.ring([Ring(account(), "interactive")], wake_listeners_of=[account()])
+        assert doorbell.ring((), wake_listeners_of=[account()])
         assert not doorbell.resting()
     assert waiting(client) == 1
 
@@ -193,12 +193,12 @@ def test_jobs_run_again_once_redis_has_memory_again(client: redis.Redis) -> None
 
 def test_the_thread_that_says_what_is_live_is_there_again_if_it_has_died() -> None:
     who = account()
-    doorbell.tell_soon(who)
-    thread = doorbell._sayer
+    doorbell.wake_listeners_soon(who)
+    thread = doorbell._publisher
     assert thread is not None
-    doorbell._sayer = threading.Thread(target=lambda: None)  # one that runs no more
-    doorbell.tell_soon(who)
-    assert doorbell._sayer.is_alive()
+    doorbell._publisher = threading.Thread(target=lambda: None)  # one that runs no more
+    doorbell.wake_listeners_soon(who)
+    assert doorbell._publisher.is_alive()
 
 
 def test_a_job_that_is_locked_is_not_waited_for_by_the_ringing() -> None:

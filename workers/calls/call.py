@@ -93,8 +93,8 @@ class Asking:
             pressure().release(*hold.slot)
             hold.slot = None
 
-    def told(self, hold: Hold, error: ProviderError | OutcomeUnknown | None, *, over: bool) -> None:
-        """What the provider's answer says about the provider. `over`: it works on the job no longer.
+    def record_outcome(self, hold: Hold, error: ProviderError | OutcomeUnknown | None, *, finished: bool) -> None:
+        """What the provider's answer says about the provider. `finished`: it works on the job no longer.
 
         Best effort: whatever goes wrong here, the answer itself counts.
         """
@@ -103,18 +103,18 @@ class Asking:
             return
         report = routing.report_of(error)
         pause = error.retry_after_seconds if isinstance(error, ProviderError) else None
-        if report is Report.OK and not over:
+        if report is Report.OK and not finished:
             return  # says nothing yet: some accept everything and fail it later
         try:
             pressure().report(
                 credential_of(claim, live), self._roster.limits(live.provider), key_of(claim, live.number), report,
-                account=str(claim.account_id), retry_after_seconds=pause, release=over,
+                account=str(claim.account_id), retry_after_seconds=pause, release=finished,
             )  # fmt: skip
-            hold.released = hold.released or over
+            hold.released = hold.released or finished
         except Exception:
             log.exception("job %s: what its provider answered is not reported", claim.job_id)
 
-    def left(self, hold: Hold) -> None:
+    def release_slot(self, hold: Hold) -> None:
         """Nobody waits for the provider any more: give its slot back, however the attempt has come to its end."""
         claim, live = hold.claim, hold.claim.live
         if live is None or hold.released or (live.provider == BUILT_IN and hold.slot is None):

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common.guard import Refused, Resolver, open_url, system_resolver
+from common.guard import AddressRefused, Resolver, open_url, system_resolver
 from common.scratch import scratch_file
 from common.settings import settings
 from models.db import transaction
@@ -25,7 +25,7 @@ from workers.providers.base import InputFile
 class UnusableInput(Exception):
     """A file of the input cannot be had or used. `field` is the input's field.
 
-    Codes: those of `Refused` and `RefusedFile`, file_gone, unwanted_file, storage_failed. Nothing was asked of a
+    Codes: those of `AddressRefused` and `RefusedFile`, file_gone, unwanted_file, storage_failed. Nothing was asked of a
     provider yet, so nothing was charged.
     """
 
@@ -60,7 +60,7 @@ def plain(given: Mapping[str, Any], files: Mapping[str, InputFile]) -> dict[str,
 def _one(claim: Claim, field: str, wanted: str, given: str, resolve: Resolver, lost: Callable[[], bool]) -> InputFile:
     try:
         file = _uploaded(claim, field, given) or _fetched(claim, field, given, resolve, lost)
-    except Refused as error:
+    except AddressRefused as error:
         raise UnusableInput(
             error.code, f"input.{field}: {error.message}", field=field, retryable=error.retryable
         ) from error

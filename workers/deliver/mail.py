@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from common.guard import Refused, resolved
+from common.guard import AddressRefused, resolved
 from common.settings import settings
 from models.events.notifications import texts
 from models.events.sending import Parcel
@@ -94,7 +94,7 @@ def _judged(error: Exception) -> tuple[str, bool]:
         text = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
         # A login that is refused is the operator's to mend; a message that is refused stays refused.
         return f"{error.smtp_code} {text}", isinstance(error, smtplib.SMTPDataError) and error.smtp_code >= 500
-    if isinstance(error, Refused):
+    if isinstance(error, AddressRefused):
         return f"{error.code}: {error.message}", False
     return f"{type(error).__name__}: {error}", False
 

@@ -78,7 +78,7 @@ class Sender:
     def run(self, stopping: threading.Event) -> None:
         """Send until `stopping` is set; then what is under way is finished. Raises RuntimeError where it cannot go on."""
         over = threading.Event()
-        keeper = threading.Thread(target=self._keep, args=(over,), name="line-keeper", daemon=True)
+        keeper = threading.Thread(target=self._keep, args=(over,), name="lease-keeper", daemon=True)
         keeper.start()
         try:
             while not stopping.is_set():

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from common.guard import FarAnswer, Refused, open_url
+from common.guard import AddressRefused, FarAnswer, open_url
 from common.retry_after import seconds_asked
 from common.settings import settings
 from common.whsec import key_of
@@ -29,7 +29,7 @@ KEY_BYTES = 16  # of a secret, at least; ours have 32
 # Pauses after the first, second … failed attempt: the Standard Webhooks sample schedule, 3 days and 3.6 hours in all.
 SCHEDULE = (5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR)
 JITTER = 0.1  # each pause is up to so much shorter or longer, so that receivers that come back are not hit at once
-MAX_LINE_PAUSE = 60.0  # between attempts at a receiver that fails, however much waits for it
+MAX_QUEUE_PAUSE = 60.0  # between attempts at a receiver that fails, however much waits for it
 ANSWER_BYTES = 64 * 1024  # read of an answer
 EXCERPT_CHARACTERS = 1024  # kept of it
 
@@ -45,7 +45,7 @@ def deliver(parcel: Parcel, failures: int) -> SendResult:
     except Exception:
         log.exception("delivery %s could not be tried", parcel.id)
         entry = _entry(parcel, began, None, "internal_error: an unexpected fault of ours; it is tried again", None)
-        return SendResult(False, pause_after(parcel.attempts), line_pause(failures + 1, None), entry)
+        return SendResult(False, pause_after(parcel.attempts), queue_pause(failures + 1, None), entry)
 
 
 def _by_mail(parcel: Parcel, failures: int) -> SendResult:
@@ -53,7 +53,7 @@ def _by_mail(parcel: Parcel, failures: int) -> SendResult:
     problem, permanent = mail.send(parcel)
     entry = _entry(parcel, began, None, problem, None)
     again = None if permanent else pause_after(parcel.attempts)
-    return SendResult(problem is None, again, 0.0 if problem is None else line_pause(failures + 1, None), entry)
+    return SendResult(problem is None, again, 0.0 if problem is None else queue_pause(failures + 1, None), entry)
 
 
 def _by_post(parcel: Parcel, failures: int) -> SendResult:
@@ -62,7 +62,7 @@ def _by_post(parcel: Parcel, failures: int) -> SendResult:
     entry = _entry(parcel, began, status, error, excerpt)
     if status is not None and 200 <= status <= 299:
         return SendResult(True, None, 0.0, entry)
-    pause = line_pause(failures + 1, retry_after)
+    pause = queue_pause(failures + 1, retry_after)
     if status == 410:
         return SendResult(False, None, pause, entry, gone=True)
     return SendResult(False, pause_after(parcel.attempts, retry_after), pause, entry)
@@ -85,9 +85,9 @@ def pause_after(attempts: int, retry_after: float | None = None) -> float | None
     return max(pause, retry_after or 0.0)
 
 
-def line_pause(failures: int, retry_after: float | None) -> float:
+def queue_pause(failures: int, retry_after: float | None) -> float:
     """Seconds in which nothing more is sent to a receiver that has failed so often in a row."""
-    pause = min(MAX_LINE_PAUSE, 0.5 * 2 ** min(failures, 10)) * settings().webhook_retry_scale
+    pause = min(MAX_QUEUE_PAUSE, 0.5 * 2 ** min(failures, 10)) * settings().webhook_retry_scale
     return float(max(pause, retry_after or 0.0))
 
 
@@ -141,7 +141,7 @@ def _post(parcel: Parcel) -> tuple[int | None, str | None, str | None, float | N
             excerpt, problem = _excerpt(answer)
     except Exception as error:
         if status is None:  # otherwise it has answered, and what goes wrong after that does not undo it
-            if not isinstance(error, Refused):
+            if not isinstance(error, AddressRefused):
                 raise
             return None, f"{error.code}: {error.message}", None, None
     if status is not None and 300 <= status <= 399:
@@ -155,6 +155,6 @@ def _excerpt(answer: FarAnswer) -> tuple[str, str | None]:
     try:
         for chunk in answer.chunks():
             read += chunk
-    except Refused as error:
+    except AddressRefused as error:
         problem = f"{error.code}: {error.message}"
     return bytes(read).decode("utf-8", "replace").replace("\0", "\ufffd")[:EXCERPT_CHARACTERS], problem

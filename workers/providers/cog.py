@@ -42,7 +42,7 @@ from workers.providers.base import (
     check_numbers,
     is_storable,
 )
-from workers.providers.sources import Source
+from workers.providers.sources import OutputSource
 
 CALL_SECONDS = 30.0  # a call that is answered at once
 POLL_SECONDS = 60.0  # the webhook tells; polls only find out that the server is gone
@@ -132,8 +132,8 @@ class Cog:
     def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:
         return self._source(request).output(address, claimed_media_type)
 
-    def _source(self, request: Request) -> Source:
-        return Source(self._endpoint, request, self._headers(request))
+    def _source(self, request: Request) -> OutputSource:
+        return OutputSource(self._endpoint, request, self._headers(request))
 
     def _begin(self, request: Request, prediction: str) -> Pending:
         body = {

@@ -32,7 +32,7 @@ from workers.providers.base import (
     check_numbers,
 )
 from workers.providers.fal_keys import SigningKeys
-from workers.providers.sources import Source
+from workers.providers.sources import OutputSource
 
 CALL_SECONDS = 30.0  # every call to a queue is answered at once
 POLL_SECONDS = 1.0
@@ -150,7 +150,7 @@ class Fal:
 
     def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:
         """fal's results need no key."""
-        return Source(self._endpoint, request).output(address, claimed_media_type)
+        return OutputSource(self._endpoint, request).output(address, claimed_media_type)
 
     def _result(self, request: Request, place: str, status: Mapping[str, Any]) -> Done:
         """A request that failed is COMPLETED too; its result is then the refusal, in fal's words.
@@ -271,7 +271,7 @@ def _done(request: Request, endpoint: Endpoint, payload: Any, seconds: Any) -> D
     if counts and 0 <= seconds < 1e9:
         usage["inference_ms"] = round(seconds * 1000)
     try:
-        outputs = _outputs(request, Source(endpoint, request), payload)
+        outputs = _outputs(request, OutputSource(endpoint, request), payload)
     except results.Unreadable as error:
         raise results.unreadable(error, _cost(request.options, usage, 1)) from error
     cost = _cost(request.options, usage, max(1, len(outputs)))
@@ -288,7 +288,7 @@ def _cost(options: Mapping[str, Any], usage: Mapping[str, int], count: int) -> i
     return round(float(per_call or 0) + float(per_second or 0) * seconds + float(per_output or 0) * count)
 
 
-def _outputs(request: Request, source: Source, payload: Any) -> list[Output]:
+def _outputs(request: Request, source: OutputSource, payload: Any) -> list[Output]:
     """The files in it, in their order. Of a text model its text, else JSON."""
     if results.is_hollow(payload):
         return []

@@ -1,5 +1,5 @@
 """A result is fetched from where it lies, through the guard: an address out of a provider's answer may be what a customer
-wrote into the prompt. Only a provider's own places (`Source.own`) may be private.
+wrote into the prompt. Only a provider's own places (`OutputSource.own`) may be private.
 
 Fetching is not generating: what goes wrong here says nothing against the result, so it is tried again for some seconds,
 and then whoever wants it may open it afresh, or ask for it under its id.
@@ -20,7 +20,7 @@ from tenacity import (
 )
 
 from common.addresses import place_of
-from common.guard import Refused, open_url
+from common.guard import AddressRefused, open_url
 from common.retry_after import seconds_asked
 from workers.providers.base import NotFetched, ProviderError
 from workers.providers.wire import READ_SECONDS
@@ -87,7 +87,7 @@ def _begun(
                     idle_seconds=READ_SECONDS,
                 )
             )  # fmt: skip
-        except Refused as error:
+        except AddressRefused as error:
             raise _broken(error, most) from error
         if answer.status != 200:
             failed = NotFetched(f"the result's address answered {answer.status}", answer.status)
@@ -105,11 +105,11 @@ def _next(rest: Iterator[bytes], most: int) -> bytes | None:
     """The next bytes. None: that was all."""
     try:
         return next((chunk for chunk in rest if chunk), None)
-    except Refused as error:
+    except AddressRefused as error:
         raise _broken(error, most) from error
 
 
-def _broken(error: Refused, most: int) -> NotFetched | ProviderError:
+def _broken(error: AddressRefused, most: int) -> NotFetched | ProviderError:
     if error.code == "too_large":
         return ProviderError("answer_too_large", f"a result of more than {most} bytes", retryable=False, charged=True)
     if error.code == "refused_address":

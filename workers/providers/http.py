@@ -32,7 +32,7 @@ from workers.providers.base import (
     Request,
     whole,
 )
-from workers.providers.sources import Source
+from workers.providers.sources import OutputSource
 
 CALL_SECONDS = 30.0  # a call that asks or stops something is answered quickly
 POLL_SECONDS, POLL_SECONDS_LIMIT = 2.0, 600.0
@@ -139,7 +139,7 @@ class Http:
 
     def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:
         """By the contract, results are fetched without a key."""
-        return Source(self._endpoint, request).output(address, claimed_media_type)
+        return OutputSource(self._endpoint, request).output(address, claimed_media_type)
 
     def _send(
         self,
@@ -175,7 +175,7 @@ class Http:
         cost = whole(told.get("cost_usd_micros"))
         match told.get("status"):
             case "succeeded":
-                source = Source(self._endpoint, request)
+                source = OutputSource(self._endpoint, request)
                 return Done(_outputs(request, source, told.get("outputs"), cost), cost, wire.mapping(told.get("usage")))
             case "failed":
                 raise _failure(told.get("error"), cost)
@@ -254,7 +254,7 @@ def _has_status(told: Mapping[str, Any]) -> bool:
     return isinstance(status, str) and status in STATUSES
 
 
-def _outputs(request: Request, source: Source, value: Any, cost: int | None) -> list[Output]:
+def _outputs(request: Request, source: OutputSource, value: Any, cost: int | None) -> list[Output]:
     listed = value if isinstance(value, list) else []
     try:
         made = results.ordered(request.kind, results.made(listed, partial(_output, source)))
@@ -265,7 +265,7 @@ def _outputs(request: Request, source: Source, value: Any, cost: int | None) -> 
     return made
 
 
-def _output(source: Source, value: Any) -> Output:
+def _output(source: OutputSource, value: Any) -> Output:
     """{url | data | text, media_type}; `data` is base64 or a `data:` URI. Raises Unreadable."""
     told = wire.mapping(value)
     claimed, url, data, text = (told.get(name) for name in ("media_type", "url", "data", "text"))

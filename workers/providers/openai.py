@@ -29,7 +29,7 @@ from workers.providers.base import (
     Request,
 )
 from workers.providers.openai_costs import check_prices, cost_of, tokens_of
-from workers.providers.sources import Source
+from workers.providers.sources import OutputSource
 
 ANSWER_BYTES = 64 * 1024 * 1024  # of a text's stream or of speech, which are held in memory
 LINE_BYTES = 4 * 1024 * 1024  # of one event in a stream
@@ -83,8 +83,8 @@ class OpenAI:
     def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:
         return self._source(request).output(address, claimed_media_type)
 
-    def _source(self, request: Request) -> Source:
-        return Source(self._endpoint, request, self._authorization(request))
+    def _source(self, request: Request) -> OutputSource:
+        return OutputSource(self._endpoint, request, self._authorization(request))
 
     @property
     def _idempotent(self) -> bool:
@@ -288,7 +288,7 @@ def _places(entry: Any) -> list[str]:
     return [*found, url] if results.is_address(url) else found
 
 
-def _picture(source: Source, entry: Any, media_type: str | None) -> Output:
+def _picture(source: OutputSource, entry: Any, media_type: str | None) -> Output:
     """The bytes that came along, else what lies at the address. Raises Unreadable where both are no good."""
     *first, last = _places(entry)
     for place in first:

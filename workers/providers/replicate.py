@@ -33,7 +33,7 @@ from workers.providers.base import (
     check_numbers,
     whole,
 )
-from workers.providers.sources import Source
+from workers.providers.sources import OutputSource
 
 CALL_SECONDS = 30.0  # a call that starts, asks or stops something is answered quickly
 POLL_SECONDS = 1.0
@@ -157,8 +157,8 @@ class Replicate:
     def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:
         return self._source(request).output(address, claimed_media_type)
 
-    def _source(self, request: Request) -> Source:
-        return Source(self._endpoint, request, self._headers(request))
+    def _source(self, request: Request) -> OutputSource:
+        return OutputSource(self._endpoint, request, self._headers(request))
 
     def _headers(self, request: Request) -> dict[str, str]:
         key = request.api_key or self._endpoint.api_key

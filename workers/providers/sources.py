@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from common.addresses import place_of
-from common.guard import Refused, check
+from common.guard import AddressRefused, check
 from workers.providers.base import ADDRESS_CHARACTERS, Endpoint, Output, Request, is_storable
 from workers.providers.fetching import REFUSED, fetch
 from workers.providers.results import Unreadable, is_address, of_data_uri
@@ -34,7 +34,7 @@ _PLACE_WITH_PATH = re.compile(r"(?:\[[0-9a-f:.]+\]|[\w-]+(?:\.[\w-]+)+|[\w.-]+:\
 _AROUND = "\"'`<>()[]{}.,;"
 
 
-class Source:
+class OutputSource:
     """One provider's results for one request. Raises Unreadable for an address that cannot be kept or is not fetched.
 
     `headers`, which hold the key, go only to the server at `base_url`: never to a bucket or a CDN, listed or not.
@@ -63,7 +63,7 @@ class Source:
             raise Unreadable("no address")
         try:
             target = check(url, self.own)
-        except Refused as error:
+        except AddressRefused as error:
             raise self._refused(error.message) from error
         if any(echoes(url, text, own=target.allowed) for text in self._written):
             raise self._refused("it stands in the job's input")

@@ -15,13 +15,13 @@ from common.faultpoints import reached
 from common.settings import settings
 from models.db import single
 from models.jobs import steps
-from models.jobs.clock import Pace
+from models.jobs.clock import ClockPace
 from models.jobs.ending import AttemptEnd, Ending
 from models.jobs.states import UNANSWERED_PHASES, AttemptPhase, JobEnd
 from models.jobs.steps import Claim
 from workers.calls.call import Asking, key_of, live_of
 from workers.calls.routing import Wait
-from workers.doorbell import say
+from workers.doorbell import publish_live
 from workers.leases import Hold, Keeper, LeaseLost, NotCalled
 from workers.persist import is_passing, persist
 from workers.providers.base import Done, Outcome, OutcomeUnknown, Pending, Provider, ProviderError, Request
@@ -34,7 +34,7 @@ from workers.steps.decisions import (
     is_unwanted,
     last_question,
     next_step,
-    says_nothing,
+    outcome_still_unknown,
     unknown_pause,
 )
 from workers.steps.delivered import Delivered
@@ -66,7 +66,7 @@ class Advance:
         self._asking = Asking(chance)
         self._records = Records(self._asking, chance)
         self._collecting = Collecting(self._asking, self._records)
-        self._pace = Pace()
+        self._pace = ClockPace()
 
     def __call__(self, job_id: UUID) -> None:
         """Do the job's next step, if one is due."""
@@ -122,7 +122,7 @@ class Advance:
             self._asking.begin_with_own_key(hold)
             live = live_of(hold)
             provider, request = self._asking.provider(live), self._asking.request(hold, begins=True)
-            say(claim.account_id, "job.running", claim.job_id, {"attempt": claim.attempts})
+            publish_live(claim.account_id, "job.running", claim.job_id, {"attempt": claim.attempts})
             reached("intended")
             hold.alone = True
             outcome = provider.start(request, key_of(claim, live.number))
@@ -130,7 +130,7 @@ class Advance:
             self._not_called(hold, str(why))
         except ProviderError as error:
             if hold.called:
-                self._asking.told(hold, error, over=True)
+                self._asking.record_outcome(hold, error, finished=True)
             elif error.code == "storage_failed" and error.retryable:  # ours: it is no attempt
                 self._records.put_back(
                     hold, None, self._records.back_off(3), error.message, next_route=live_of(hold).route
@@ -138,7 +138,7 @@ class Advance:
                 return
             self._records.failed(hold, error)
         except OutcomeUnknown as error:
-            self._asking.told(hold, error, over=False)
+            self._asking.record_outcome(hold, error, finished=False)
             self._unknown(hold, str(error))
         except Exception as error:
             log.exception("job %s: beginning it at its provider failed unexpectedly", claim.job_id)
@@ -158,7 +158,7 @@ class Advance:
             with single() as conn:
                 rerouted = steps.reroute(conn, claim, live.number, choice.route)
             if not rerouted:
-                self._asking.left(hold)
+                self._asking.release_slot(hold)
                 raise LeaseLost("another worker has the job, or it was canceled")
             provider = claim.entry.routes[choice.route].provider
             hold.claim = replace(claim, live=live._replace(route=choice.route, provider=provider))
@@ -230,15 +230,15 @@ class Advance:
             self._let_go(hold, 0.0, str(why))
             return
         except ProviderError as error:
-            silent = says_nothing(hold.claim, live.phase, error)
-            self._asking.told(hold, error, over=not silent)
+            silent = outcome_still_unknown(hold.claim, live.phase, error)
+            self._asking.record_outcome(hold, error, finished=not silent)
             if silent:
                 self._unknown(hold, error.message, error.retry_after_seconds)
             else:
                 self._records.failed(hold, error)
             return
         except OutcomeUnknown as error:
-            self._asking.told(hold, error, over=False)
+            self._asking.record_outcome(hold, error, finished=False)
             self._unknown(hold, str(error) or "the provider's answer was lost")
             return
         except Exception as error:
@@ -254,7 +254,7 @@ class Advance:
     # What the answer means
 
     def _answered(self, hold: Hold, outcome: Outcome) -> None:
-        self._asking.told(hold, None, over=isinstance(outcome, Done))
+        self._asking.record_outcome(hold, None, finished=isinstance(outcome, Done))
         if isinstance(outcome, Pending):
             self._records.accept(hold, outcome)
         else:
@@ -317,7 +317,7 @@ class Advance:
         try:
             outcome = self._last_look(hold)
         except ProviderError as error:
-            silent = says_nothing(claim, live.phase, error) and not is_stop(error)
+            silent = outcome_still_unknown(claim, live.phase, error) and not is_stop(error)
             lost, cost = (error.message if silent else ""), error.cost_usd_micros
             if not lost and not is_stop(error):  # it had failed by itself, and what has failed is not charged
                 ending = replace(ending, cost_credits=0)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from common.faultpoints import reached
 from models.catalogue import prices
 from models.jobs.ending import AttemptEnd, Ending, NewAsset
-from models.jobs.facts import Told
+from models.jobs.facts import FactResult
 from models.jobs.states import AttemptPhase, JobEnd
 from storage.media import UnusableResult
 from workers.calls.call import Asking, live_of
@@ -61,7 +61,7 @@ class Collecting:
 
     def _write_down(self, hold: Hold, delivered: Delivered) -> bool:
         """False: another has the job now, and goes on from what was written."""
-        if self._records.deliver(hold, delivered) is not Told.MINE:
+        if self._records.deliver(hold, delivered) is not FactResult.MINE:
             return False
         live = live_of(hold)
         known_as = live.provider_job_id or delivered.provider_job_id
@@ -212,7 +212,7 @@ class Collecting:
         claim, stored = hold.claim, replace(delivered, outputs=assets)
         try:
             quantity = measured_quantity_milli(claim.entry.price.unit, claim.quantity_milli, assets, delivered.usage)
-            cost = prices.credits_for(prices.Rate(*claim.rate), quantity)
+            cost = prices.credits_for(prices.PriceRate(*claim.rate), quantity)
         except Exception as error:  # a fault of ours
             log.exception("job %s: what its result costs cannot be said", claim.job_id)
             if self._write_down(hold, stored):

@@ -77,7 +77,7 @@ def again_by(claim: Claim, route: int, error: ProviderError) -> int | None:
     return following if worth_it and left else None
 
 
-def says_nothing(claim: Claim, phase: str, error: ProviderError) -> bool:
+def outcome_still_unknown(claim: Claim, phase: str, error: ProviderError) -> bool:
     """Whether a refusal leaves open what became of the generation: it turned the question away, not the generation.
 
     To take it for a failure would start another one, and pay for both.

@@ -17,11 +17,11 @@ from common.settings import settings
 from models.db import single, transaction
 from models.jobs import ending, facts, steps, words
 from models.jobs.ending import AttemptEnd, Ended, Ending, NeedsTransaction, Unread
-from models.jobs.facts import Told
+from models.jobs.facts import FactResult
 from models.jobs.states import AttemptPhase, JobEnd, JobStatus
 from models.jobs.steps import Claim
 from workers.calls.call import Asking, live_of
-from workers.doorbell import ring, say, tell_soon
+from workers.doorbell import publish_live, ring, wake_listeners_soon
 from workers.leases import Hold
 from workers.persist import is_passing, persist
 from workers.providers.base import Pending, ProviderError, storable
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 AGAIN_SECONDS = 1.0  # after which a decision that could not be written is made again
 MESSAGE_CHARACTERS = 1000
 
-Fact = Callable[[], Told]
+Fact = Callable[[], FactResult]
 
 
 class Records:
@@ -61,11 +61,11 @@ class Records:
             )
         )  # fmt: skip
         hold.alone = False
-        if told is Told.MINE and pending.progress is not None:
-            say(claim.account_id, "job.progress", claim.job_id, {"progress": pending.progress})
+        if told is FactResult.MINE and pending.progress is not None:
+            publish_live(claim.account_id, "job.progress", claim.job_id, {"progress": pending.progress})
         reached("accepted")
 
-    def deliver(self, hold: Hold, delivered: Delivered) -> Told:
+    def deliver(self, hold: Hold, delivered: Delivered) -> FactResult:
         """The provider has answered with the result: from here on it is only collected, by whoever claims next."""
         claim, number, row = hold.claim, live_of(hold).number, delivered.row()
         told = persist(
@@ -76,18 +76,18 @@ class Records:
         )  # fmt: skip
         hold.alone = False
         reached("delivered")
-        if told is not Told.MINE:
+        if told is not FactResult.MINE:
             log.info("job %s: a result that came after the claim was lost is %s", claim.job_id, told)
         return told
 
-    def fail_late(self, hold: Hold, end: AttemptEnd, next_route: int | None, *, spends_attempt: bool) -> Told:
+    def fail_late(self, hold: Hold, end: AttemptEnd, next_route: int | None, *, spends_attempt: bool) -> FactResult:
         """The attempt has failed, and what follows cannot be decided here: whoever claims next goes on from there."""
         claim, route = hold.claim, facts.NOWHERE if next_route is None else next_route
         if end.refused and self._asking.may_be_repeated(hold):
-            return Told.OLD  # whoever asks next hears it too, or what came of another call
+            return FactResult.OLD  # whoever asks next hears it too, or what came of another call
         told = persist(lambda conn: facts.fail(conn, claim, end, next_route=route, spends_attempt=spends_attempt))
         hold.alone = False
-        self._asking.left(hold)
+        self._asking.release_slot(hold)
         return told
 
     def never_called(self, hold: Hold) -> None:
@@ -96,7 +96,7 @@ class Records:
         if not self._asking.may_be_repeated(hold):
             persist(lambda conn: facts.never_called(conn, claim, live.number, live.route))
         if persist(lambda conn: facts.is_over(conn, claim.job_id, live.number)):
-            self._asking.left(hold)
+            self._asking.release_slot(hold)
 
     # Letting go: neither a fact nor an end
 
@@ -119,7 +119,7 @@ class Records:
         """The step is not done, and its call was not made."""
         claim = hold.claim
         rung = persist(lambda conn: steps.give_back(conn, claim.job_id, claim.owner, after_seconds=seconds))
-        self._asking.left(hold)
+        self._asking.release_slot(hold)
         if rung and not seconds:
             ring([rung])
 
@@ -147,7 +147,7 @@ class Records:
                 fact()
             return None
         hold.alone = False
-        self._asking.left(hold)
+        self._asking.release_slot(hold)
         _tell(claim, ended)
         return ended
 
@@ -183,7 +183,7 @@ class Records:
         """Put the job back into its account's line. Without `attempt` the claim's own was never called."""
         claim = hold.claim
 
-        def fact() -> Told:
+        def fact() -> FactResult:
             assert attempt is not None  # noqa: S101 - given only where it is
             return self.fail_late(hold, attempt, next_route, spends_attempt=spends_attempt)
 
@@ -216,10 +216,10 @@ class Records:
                 self.never_called(hold)
             return
         hold.alone = False
-        self._asking.left(hold)
+        self._asking.release_slot(hold)
         _tell(claim, done)
         if done.ended == JobStatus.QUEUED:
-            say(
+            publish_live(
                 claim.account_id,
                 "job.waiting",
                 claim.job_id,
@@ -261,14 +261,14 @@ class Records:
         if not self.wait(hold, seconds, "the database did not take the job's end yet"):
             # The fact let go of it, or the decision was taken though its answer was lost. Should another have the job
             # instead, its provider counts one slot too few for a while, which is better than one too many for ever.
-            self._asking.left(hold)
+            self._asking.release_slot(hold)
 
 
 def _tell(claim: Claim, ended: Ended) -> None:
     if ended.rings:
-        ring(ended.rings, told=[claim.account_id])
+        ring(ended.rings, wake_listeners_of=[claim.account_id])
     else:
-        tell_soon(claim.account_id)
+        wake_listeners_soon(claim.account_id)
 
 
 def _short(reason: str | None) -> str | None:

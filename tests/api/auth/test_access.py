@@ -161,7 +161,7 @@ def test_an_admin_announces_and_sees_how_far_it_has_come(http: TestClient, their
     ]
     assert [each.status_code for each in made] == [202] * 3
     with transaction() as conn:
-        assert announcements.tell(conn, 100) == (2, False)
+        assert announcements.notify(conn, 100) == (2, False)
     first = http.get("/v1/admin/announcements", params={"limit": 2}, headers=key).json()
     rest = http.get("/v1/admin/announcements", params={"limit": 2, "cursor": first["next"]}, headers=key).json()
     assert [each["title"] for each in first["data"] + rest["data"]] == ["News 2", "News 1", "News 0"]
@@ -237,8 +237,8 @@ def test_a_child_shows_its_maker_and_ends_with_it(http: TestClient) -> None:
     child = http.post("/v1/keys", json={"name": "child", "monthly_credits": 5}, headers=head).json()
     turned = http.post(f"/v1/keys/{child['id']}/rotate", json={}, headers=head).json()
     shown = {each["id"]: each for each in http.get("/v1/keys", headers=head).json()["data"]}
-    assert (shown[child["id"]]["made_by"], shown[child["id"]]["line_id"]) == (parent["id"], child["id"])
-    assert (shown[turned["id"]]["made_by"], shown[turned["id"]]["line_id"]) == (parent["id"], child["id"])
+    assert (shown[child["id"]]["made_by"], shown[child["id"]]["root_id"]) == (parent["id"], child["id"])
+    assert (shown[turned["id"]]["made_by"], shown[turned["id"]]["root_id"]) == (parent["id"], child["id"])
     assert shown[turned["id"]]["monthly_credits"] == 5
     assert http.delete(f"/v1/keys/{parent['id']}", headers=head).status_code == 204
     assert one("select count(*) from api_keys where revoked_at is not null") == (3,)

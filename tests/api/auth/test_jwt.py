@@ -24,7 +24,7 @@ from api.auth.keyring import KeyRing
 from api.main import make_app
 from cli.embedded.processes import Processes
 from cli.embedded.servers import free_ports
-from common.guard import Refused
+from common.guard import AddressRefused
 from common.settings import Settings
 from models import db
 from models.access import api_keys
@@ -385,7 +385,7 @@ def test_where_a_discovery_document_leads_to_is_not_our_own_network(issuer) -> N
             f"http://[::ffff:127.0.0.1]:{inside.port}/",
         ):
             issuer.discovery = {"issuer": issuer.url, "jwks_uri": address}
-            with pytest.raises(Refused):
+            with pytest.raises(AddressRefused):
                 jwks.fetch(issuer.url, None)
         assert inside.heads == []
         assert set(jwks.fetch(issuer.url, f"{inside.url}/keys")) == {"inside"}  # the operator's word as well

@@ -362,5 +362,5 @@ def test_the_duty_finishes_a_deletion_that_was_too_much_for_one_transaction(conf
         conn.execute("update users set deleted_at = deleted_at - interval '2 minutes'")
     assert clear_deleted(10) == 1
     assert clear_deleted(10) == 0
-    assert one("select left_at is not null from users") == (True,)
+    assert one("select erased_at is not null from users") == (True,)
     assert_books_are_clean()

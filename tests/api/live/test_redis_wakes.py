@@ -8,7 +8,7 @@ import orjson
 import pytest
 import redis.asyncio
 
-from api.live.hub import Live, nowhere
+from api.live.hub import Live, discard_frame
 from api.live.redis_wakes import follow, understood
 from api.tasks import keep
 from common.errors import Unavailable
@@ -47,7 +47,7 @@ def test_of_a_message_what_can_be_understood_is_heard() -> None:
 
 async def listening(live: Live, who: UUID) -> Any:
     listener = live.listen(who)
-    await live.catch_up(listener, nowhere)
+    await live.catch_up(listener, discard_frame)
     return listener
 
 

@@ -138,7 +138,7 @@ def deliveries(world: World, count: int) -> None:
     hook = one("select id from webhook_endpoints where account_id = %s limit 1", world.who)[0]
     with transaction() as conn:
         conn.execute(
-            """insert into deliveries (account_id, id, line_id, channel, endpoint_id, event_type, event_at, data, status)
+            """insert into deliveries (account_id, id, root_id, channel, endpoint_id, event_type, event_at, data, status)
                select %s, id, %s, 'webhook', %s, 'job.queued', app_now(), '{}', 'failed' from unnest(%s::uuid[]) as x(id)""",
             [world.who, hook, hook, [uuid7() for _ in range(count)]],
         )
@@ -458,11 +458,11 @@ LIMITED = {
     ("events/deliveries", "logged"): LIST, ("events/events", "after"): LIST, ("events/events", "of_jobs"): LIST, ("access/api_keys", "listed"): LIST,
     ("events/notifications", "listed"): LIST, ("events/endpoints", "listed"): LIST, ("catalogue/provider_keys", "shown"): LIST, ("credits/reads", "ledger_page"): LIST, ("jobs/reads", "list_jobs"): LIST,
     ("credits/reads", "open_grants"): LIST, ("files/uploads", "page"): LIST,
-    ("access/audit_log", "forget"): BATCH, ("events/announcements", "tell"): BATCH, ("events/announcements", "_tell_missed"): BATCH,
+    ("access/audit_log", "forget"): BATCH, ("events/announcements", "tell"): BATCH, ("events/announcements", "_notify_missed"): BATCH,
     ("jobs/answered", "forget"): BATCH, ("jobs/callbacks", "forget"): BATCH, ("jobs/clock", "mend_wakes"): BATCH,
     ("jobs/clock", "shifts"): BATCH, ("credits/ledger", "accounts_with_lapsed"): BATCH, ("identity/inbound", "forget"): BATCH,
     ("jobs/tables", "forget_idempotency_keys"): BATCH, ("access/api_keys", "forget"): BATCH, ("identity/erasure", "leave"): BATCH,
-    ("identity/erasure", "leavers"): BATCH, ("events/sending", "claim"): BATCH, ("events/sending", "forget"): BATCH, ("events/sending", "_give_up"): BATCH,
+    ("identity/erasure", "pending_erasures"): BATCH, ("events/sending", "claim"): BATCH, ("events/sending", "forget"): BATCH, ("events/sending", "_give_up"): BATCH,
     ("events/notifications", "forget"): BATCH, ("jobs/reconcile", "parked"): BATCH, ("files/results", "expire"): BATCH,
     ("files/results", "accounts_due"): BATCH, ("files/results", "to_purge"): BATCH, ("jobs/ringing", "due"): BATCH,
     ("jobs/steps", "lapsed"): BATCH, ("jobs/steps", "accounts_to_dispatch"): BATCH, ("jobs/steps", "accounts_with_room"): BATCH,

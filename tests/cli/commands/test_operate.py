@@ -155,7 +155,7 @@ def test_deliveries_that_nobody_sends_are_seen() -> None:
         deliveries.send(conn, who, uuid4(), "announcement", {})
     assert {each["check"]: each["ok"] for each in run("doctor", status=1)}["deliveries"]
     with transaction() as conn:
-        conn.execute("update delivery_lines set wake_at = app_now() - interval '5 minutes'")
+        conn.execute("update delivery_queues set wake_at = app_now() - interval '5 minutes'")
     late = {each["check"]: each for each in run("doctor", status=1)}["deliveries"]
     assert not late["ok"]
     assert "python -m workers.deliver" in late["says"]

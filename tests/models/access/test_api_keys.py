@@ -210,9 +210,9 @@ def test_a_rotated_key_works_for_the_overlap_and_the_new_one_until_the_old_ones_
         assert (caller(old_secret), caller(new_secret) is not None) == (None, True)
     with later(5.1):
         assert caller(new_secret) is None
-    assert one("select line_id, lineage from api_keys where id = %s", new) == (old, [])
+    assert one("select root_id, lineage from api_keys where id = %s", new) == (old, [])
     third, _ = rotated(who, new)
-    assert one("select line_id from api_keys where id = %s", third) == (old,), "the line's first key stays its name"
+    assert one("select root_id from api_keys where id = %s", third) == (old,), "the line's first key stays its name"
 
 
 def test_rotation_again_brings_the_old_key_no_later_end() -> None:
@@ -322,7 +322,7 @@ def test_a_list_says_what_is_left_of_a_key_and_who_made_it() -> None:
     with transaction() as conn:
         new, kid, old = api_keys.listed(conn, who)
     assert (new.spent_this_month, old.spent_this_month, kid.spent_this_month) == (20, 20, 0)
-    assert (new.line_id, old.line_id, kid.line_id) == (maker, maker, child)
+    assert (new.root_id, old.root_id, kid.root_id) == (maker, maker, child)
     assert (new.made_by, kid.made_by) == (None, maker)
     assert new.expires_at == SOON
     assert old.expires_at is not None

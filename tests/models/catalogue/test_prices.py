@@ -10,8 +10,8 @@ from models.catalogue.plans import STANDARD_PLANS, Plan
 from models.catalogue.prices import (
     MAX_QUANTITY_MILLI,
     MAX_STORED,
+    PriceRate,
     PriceRule,
-    Rate,
     credits_for,
     misfits,
     quote,
@@ -61,7 +61,7 @@ def test_a_rule_without_exactly_one_price_is_refused(body: dict[str, object]) ->
 
 @given(st.integers(0, 10**6), st.integers(1, 10**6), st.integers(0, 10**7), st.integers(0, 10**7))
 def test_credits_grow_with_the_quantity_and_never_round_down(num: int, den: int, a: int, b: int) -> None:
-    chosen = Rate(num, den)
+    chosen = PriceRate(num, den)
     low, high = sorted((a, b))
     assert credits_for(chosen, low) <= credits_for(chosen, high)
     assert credits_for(chosen, high) * den >= high * num > (credits_for(chosen, high) - 1) * den or high * num == 0

@@ -44,7 +44,7 @@ def tried(job_id: UUID, last: Ending | None, *ends: AttemptEnd) -> None:
                     conn, held.account_id, job_id, token=held.token, after_seconds=0, reason="r", attempt=end,
                     spends_attempt=True,
                 )  # fmt: skip
-                steps.join_line(conn, held.account_id)
+                steps.requeue_due(conn, held.account_id)
                 ending.dispatch(conn, held.account_id)
 
 

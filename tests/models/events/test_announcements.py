@@ -24,7 +24,7 @@ def made(title: str = "New", body: str = "There is {more}.", plan: str | None = 
 
 def walked(limit: int = 10) -> tuple[int, bool]:
     with transaction() as conn:
-        return announcements.tell(conn, limit)
+        return announcements.notify(conn, limit)
 
 
 def heard(title: str | None = None) -> list[UUID]:
@@ -65,7 +65,7 @@ def test_the_longest_there_can_be_is_told() -> None:
 
 def test_an_announcement_is_written_down_with_who_made_it() -> None:
     shown = made(plan="pro")
-    assert (shown.title, shown.plan_id, shown.told, shown.finished_at) == ("New", "pro", 0, None)
+    assert (shown.title, shown.plan_id, shown.notified, shown.finished_at) == ("New", "pro", 0, None)
     assert one("select actor, action, subject, details from acts") == (
         "tester", "announcement.create", str(shown.id), {"title": "New", "plan": "pro"},
     )  # fmt: skip
@@ -77,7 +77,7 @@ def test_everybody_is_told_once_in_batches() -> None:
     assert [walked(2) for _ in range(4)] == [(2, True), (2, True), (1, False), (0, False)]
     assert heard() == everybody
     assert finished()
-    assert one("select told, missed from announcements") == (5, [])
+    assert one("select notified, missed from announcements") == (5, [])
     assert rows("select distinct title, body from notifications") == [("New", "There is {more}.")], "braces are text"
 
 
@@ -119,7 +119,7 @@ def test_an_account_that_is_held_is_missed_and_told_after_the_walk() -> None:
         other.execute("select 1 from accounts where id = %s for no key update", [held])
         assert walked() == (2, False)
         assert heard() == [first, last]
-        assert one("select told, missed, walked_at is not null, finished_at from announcements") == (
+        assert one("select notified, missed, walked_at is not null, finished_at from announcements") == (
             2,
             [held],
             True,
@@ -128,7 +128,7 @@ def test_an_account_that_is_held_is_missed_and_told_after_the_walk() -> None:
         assert walked() == (0, False), "it is still held"
     assert walked() == (1, False)
     assert heard() == [first, held, last]
-    assert one("select told, missed from announcements") == (3, [])
+    assert one("select notified, missed from announcements") == (3, [])
     assert finished()
     assert walked() == (0, False)
 
@@ -153,7 +153,7 @@ def test_an_account_that_cannot_be_told_holds_up_no_other_and_is_given_up_after_
     with later((MISSED_SECONDS + 60) / 3600):
         assert walked() == (0, False)
     assert finished()
-    assert one("select told, missed from announcements") == (2, [broken]), "who was never told is known"
+    assert one("select notified, missed from announcements") == (2, [broken]), "who was never told is known"
 
 
 def test_those_who_were_missed_take_turns() -> None:
@@ -173,7 +173,7 @@ def test_two_schedulers_do_not_tell_the_same_batch() -> None:
     everybody = sorted(account() for _ in range(2))
     made()
     with transaction() as first:
-        assert announcements.tell(first, 5) == (2, False)
+        assert announcements.notify(first, 5) == (2, False)
         assert walked(5) == (0, False), "it is in the other's hands"
     assert heard() == everybody
 
@@ -183,7 +183,7 @@ def test_a_batch_that_was_undone_is_told_again_from_where_it_began() -> None:
     made()
     walked(1)
     with pytest.raises(ZeroDivisionError), transaction() as conn:
-        announcements.tell(conn, 1)
+        announcements.notify(conn, 1)
         raise ZeroDivisionError
     walked(5)
     assert heard() == everybody

@@ -17,10 +17,10 @@ def many(who: UUID, endpoint_id: UUID, url: str) -> None:
     with transaction() as conn:
         for column, value, line in (
             ("endpoint_id", endpoint_id, endpoint_id),
-            ("url", url, endpoints.job_lines(who)[3]),
+            ("url", url, endpoints.job_queues(who)[3]),
         ):
             conn.execute(
-                f"""insert into deliveries (id, line_id, account_id, channel, {column}, event_type, data, event_at,
+                f"""insert into deliveries (id, queue_id, account_id, channel, {column}, event_type, data, event_at,
                                             status, next_at, created_at)
                     select gen_random_uuid(), %(line)s, %(who)s, 'webhook', %(value)s, 'credits.granted', '{{}}', app_now(),
                            case n when 1 then 'failed' when 2 then 'disabled' when 3 then 'pending' else 'delivered' end,

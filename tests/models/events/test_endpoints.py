@@ -11,7 +11,7 @@ from common.errors import EndpointDisabled, EndpointLimit, InvalidInput, NotFoun
 from common.settings import settings
 from models.db import transaction
 from models.events import endpoints
-from models.events.endpoints import JOB_ENDS, JOB_LINES, MAX_TESTS_PER_HOUR, MAX_URL_CHARACTERS, Endpoint
+from models.events.endpoints import JOB_ENDS, MAX_TESTS_PER_HOUR, MAX_URL_CHARACTERS, QUEUES_OF_JOBS, EndpointRow
 from tests.conftest import environment
 from tests.models.hands import change, later, while_locked
 from tests.support import account, assert_books_are_clean, one, rows
@@ -22,12 +22,12 @@ URL = "https://example.com/hook"
 PRIVATE = "https://10.0.0.1/hook"
 
 
-def made(who: UUID, url: str = URL, events: Any = (), description: str = "") -> tuple[Endpoint, str]:
+def made(who: UUID, url: str = URL, events: Any = (), description: str = "") -> tuple[EndpointRow, str]:
     with transaction() as conn:
         return endpoints.create(conn, who, url, events, description)
 
 
-def changed(who: UUID, endpoint_id: UUID, **fields: Any) -> Endpoint:
+def changed(who: UUID, endpoint_id: UUID, **fields: Any) -> EndpointRow:
     with transaction() as conn:
         return endpoints.change(conn, who, endpoint_id, **fields)
 
@@ -263,8 +263,8 @@ def test_addresses_of_one_origin_have_one_line_and_an_account_has_so_many() -> N
     assert len(same) == 1
     assert line("https://example.com/a", other) not in same
     many = {line(f"https://{number}.example.com/") for number in range(300)}
-    assert many == {str(each) for each in endpoints.job_lines(who)}
-    assert len(many) == JOB_LINES
+    assert many == {str(each) for each in endpoints.job_queues(who)}
+    assert len(many) == QUEUES_OF_JOBS
 
 
 def test_a_job_tells_its_ends_unless_it_says_otherwise() -> None:

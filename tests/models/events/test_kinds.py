@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import orjson
 import pytest
+from api.v1.schemas import JobEvent
 
 from api.live import hub
 from api.live.redis_wakes import understood
 from api.main import make_app
-from api.v1.schemas import JobEvent
 from models.events import kinds
 from models.events.notifications import NOTICES
 

@@ -40,7 +40,7 @@ def record(line: Line, parcel: Parcel, outcome: SendResult) -> bool:
 def state() -> tuple[object, ...]:
     return one(
         """select d.status, d.attempts, jsonb_array_length(d.log), l.failures, l.leased_by, l.paused_until, e.failing_since
-             from deliveries d join delivery_lines l on l.id = d.line_id join webhook_endpoints e on e.id = d.endpoint_id"""
+             from deliveries d join delivery_queues l on l.id = d.queue_id join webhook_endpoints e on e.id = d.endpoint_id"""
     )
 
 
@@ -69,11 +69,11 @@ def test_a_sender_that_lost_its_lease_neither_takes_more_nor_lets_go_for_another
     stale, _ = taken("slow")
     with environment(AFTER_THE_LEASE):
         taken("quick")
-        before = one("select leased_by, token, wake_at from delivery_lines")
+        before = one("select leased_by, token, wake_at from delivery_queues")
         with transaction() as conn:
             assert sending.take(conn, stale) is None
             sending.release(conn, stale)
-        assert one("select leased_by, token, wake_at from delivery_lines") == before
+        assert one("select leased_by, token, wake_at from delivery_queues") == before
         assert before[0] == "quick"
 
 

@@ -14,7 +14,7 @@ from models.events import endpoints, events
 from models.files import uploads
 from models.files.uploads import NewUpload
 from models.identity import erasure
-from models.identity.erasure import GRACE_SECONDS, Leaver
+from models.identity.erasure import GRACE_SECONDS, PendingErasure
 from models.jobs import answered
 from models.jobs.dispatch import Ring
 from models.jobs.ending import Ending, NewAsset, end
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 def left(who: UUID) -> list[Ring]:
     with transaction() as conn:
-        return erasure.leave(conn, who)
+        return erasure.erase_account(conn, who)
 
 
 def user_of(who: UUID) -> UUID:
@@ -44,7 +44,7 @@ def deleted(who: UUID, seconds_ago: float = GRACE_SECONDS + 60) -> None:
 
 def confirmed(who: UUID) -> bool:
     with transaction() as conn:
-        return erasure.confirm_left(conn, user_of(who), who)
+        return erasure.confirm_erased(conn, user_of(who), who)
 
 
 def result(who: UUID) -> None:
@@ -167,7 +167,7 @@ def test_somebody_has_left_once_nothing_is_left_of_them(rest: str) -> None:
             upload(who)
     deleted(who, GRACE_SECONDS - 30 if rest == "a moment" else GRACE_SECONDS + 30)
     assert not confirmed(who)
-    assert one("select left_at from users where id = %s", user_of(who)) == (None,)
+    assert one("select erased_at from users where id = %s", user_of(who)) == (None,)
 
 
 def test_somebody_who_was_not_deleted_does_not_leave() -> None:
@@ -179,23 +179,25 @@ def test_leavers_come_in_the_order_in_which_they_were_deleted_page_by_page() -> 
     for who, ago in zip(accounts, (500, 700, 600, 800), strict=True):
         deleted(who, ago)
     account()
-    change("update users set left_at = app_now() where id = %s", user_of(accounts[3]))
+    change("update users set erased_at = app_now() where id = %s", user_of(accounts[3]))
     meant = [accounts[1], accounts[2], accounts[0]]
     with transaction() as conn:
-        found = erasure.leavers(conn, 10)
+        found = erasure.pending_erasures(conn, 10)
         assert [each.account_id for each in found] == meant
-        first, rest = erasure.leavers(conn, 1), found[1:]
-        assert erasure.leavers(conn, 10, after=(first[0].deleted_at, first[0].user_id)) == rest
-        assert erasure.leavers(conn, 10, without=[meant[0], uuid4()]) == rest
-        assert erasure.leavers(conn, 10, after=(datetime.now(UTC) + timedelta(hours=1), UUID(int=0))) == []
+        first, rest = erasure.pending_erasures(conn, 1), found[1:]
+        assert erasure.pending_erasures(conn, 10, after=(first[0].deleted_at, first[0].user_id)) == rest
+        assert erasure.pending_erasures(conn, 10, without=[meant[0], uuid4()]) == rest
+        assert erasure.pending_erasures(conn, 10, after=(datetime.now(UTC) + timedelta(hours=1), UUID(int=0))) == []
     assert first == found[:1]
 
 
 def test_leavers_of_the_same_moment_are_none_of_them_passed_over() -> None:
     accounts = [account() for _ in range(3)]
     change("update users set deleted_at = '2031-01-01Z'")
-    seen: list[Leaver] = []
+    seen: list[PendingErasure] = []
     with transaction() as conn:
-        while page := erasure.leavers(conn, 1, after=(seen[-1].deleted_at, seen[-1].user_id) if seen else None):
+        while page := erasure.pending_erasures(
+            conn, 1, after=(seen[-1].deleted_at, seen[-1].user_id) if seen else None
+        ):
             seen += page
     assert sorted(each.account_id for each in seen) == sorted(accounts)

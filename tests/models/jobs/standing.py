@@ -25,7 +25,7 @@ def accepted(claim: Claim, *, after_seconds: float = 3600, provider_job_id: str 
         told = facts.accept(
             conn, claim, claim.live.number, provider_job_id=provider_job_id, after_seconds=after_seconds, progress=None
         )
-    assert told is facts.Told.MINE
+    assert told is facts.FactResult.MINE
     return claim
 
 
@@ -36,7 +36,7 @@ def delivered(claim: Claim) -> Claim:
         told = facts.deliver(
             conn, claim, claim.live.number, delivered=ADDRESSES, usage={}, cost_usd_micros=7
         )  # fmt: skip
-    assert told is facts.Told.MINE
+    assert told is facts.FactResult.MINE
     return claim
 
 

@@ -11,7 +11,7 @@ from common.settings import settings
 from models.db import transaction
 from models.events import endpoints, sending
 from models.jobs import clock
-from models.jobs.clock import Pace, Shift, tolerance_seconds
+from models.jobs.clock import ClockPace, Shift, tolerance_seconds
 from models.jobs.steps import Claim
 from tests.models.hands import change, later
 from tests.models.jobs.standing import accepted, begun, run_of, wakes_in
@@ -24,7 +24,7 @@ HOUR = 3600.0
 
 
 def test_the_first_word_of_a_clock_is_no_jump_and_even_ones_after_it_are_none() -> None:
-    pace = Pace()
+    pace = ClockPace()
     assert [pace.hear(1_000_000 + at, at, at) for at in (100.0, 200.0, 5000.0)] == [0.0, 0.0, 0.0]
     assert pace.is_even()
     assert pace.heard_at == 5000.0
@@ -32,7 +32,7 @@ def test_the_first_word_of_a_clock_is_no_jump_and_even_ones_after_it_are_none() 
 
 @pytest.mark.parametrize("by", [HOUR, -HOUR, 4.0, -4.0])
 def test_a_clock_that_was_set_has_jumped_once_by_as_much(by: float) -> None:
-    pace = Pace()
+    pace = ClockPace()
     pace.hear(1_000_000, 0.0, 0.0)
     assert pace.hear(1_000_010 + by, 10.0, 10.0) == pytest.approx(by)
     assert pace.hear(1_000_020 + by, 20.0, 20.0) == 0.0
@@ -40,7 +40,7 @@ def test_a_clock_that_was_set_has_jumped_once_by_as_much(by: float) -> None:
 
 @pytest.mark.parametrize("share", [0.9, -0.9])
 def test_a_clock_that_is_brought_right_slowly_has_not_jumped(share: float) -> None:
-    pace, off = Pace(), 0.0
+    pace, off = ClockPace(), 0.0
     for number in range(20):
         assert pace.hear(1_000_000 + number + off, float(number), float(number)) == 0.0
         off += share * tolerance_seconds()
@@ -48,7 +48,7 @@ def test_a_clock_that_is_brought_right_slowly_has_not_jumped(share: float) -> No
 
 
 def test_an_answer_that_took_long_tells_a_jump_only_where_it_is_longer_than_that() -> None:
-    pace = Pace()
+    pace = ClockPace()
     pace.hear(1_000_000, 0.0, 0.0)
     assert pace.hear(1_000_000 + 50, 10.0, 50.0) == 0.0, "it may have been said at any moment of forty seconds"
     assert pace.heard_at == 0.0, "and says nothing"
@@ -59,7 +59,7 @@ def test_an_answer_that_took_long_tells_a_jump_only_where_it_is_longer_than_that
 def test_after_a_jump_nothing_is_even_for_one_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(uptime, "seconds", lambda: now)
-    pace, lease = Pace(), settings().lease_seconds
+    pace, lease = ClockPace(), settings().lease_seconds
     pace.hear(1_000_000, 0.0, 0.0)
     pace.hear(1_000_010 + HOUR, 10.0, 10.0)
     assert not pace.is_even()
@@ -214,7 +214,7 @@ def line(seconds: float, **columns: Any) -> None:
     tell(who)
     change("update deliveries set next_at = app_now() + make_interval(secs => %s)", seconds)
     change(
-        """update delivery_lines set wake_at = app_now() + make_interval(secs => %s),
+        """update delivery_queues set wake_at = app_now() + make_interval(secs => %s),
                   paused_until = app_now() + make_interval(secs => %s), leased_by = %s""",
         seconds, seconds, columns.get("leased_by"),
     )  # fmt: skip
@@ -225,33 +225,33 @@ def line_in() -> tuple[float, float, float]:
     return one(  # type: ignore[return-value]  # three columns
         """select extract(epoch from l.wake_at - app_now())::float, extract(epoch from l.paused_until - app_now())::float,
                   extract(epoch from d.next_at - app_now())::float
-             from delivery_lines l join deliveries d on d.line_id = l.id"""
+             from delivery_queues l join deliveries d on d.queue_id = l.id"""
     )
 
 
-def shift_lines(by: float, moment: float) -> int:
+def shift_delivery_queues(by: float, moment: float) -> int:
     with transaction() as conn:
-        return clock.shift_lines(conn, by, moment)
+        return clock.shift_delivery_queues(conn, by, moment)
 
 
 def test_set_back_lines_of_deliveries_wake_when_they_would_have(at: float) -> None:
     line(2 * HOUR)
-    assert shift_lines(-HOUR, at) == 1
+    assert shift_delivery_queues(-HOUR, at) == 1
     assert line_in() == pytest.approx((HOUR, HOUR, HOUR), abs=10)
 
 
 def test_a_line_that_is_near_is_let_be_and_none_is_moved_into_the_past(at: float) -> None:
     line(5.0)
-    assert shift_lines(-HOUR, at) == 0
+    assert shift_delivery_queues(-HOUR, at) == 0
     assert line_in()[0] == pytest.approx(5, abs=5)
-    change("update delivery_lines set wake_at = app_now() + interval '30 minutes'")
-    assert shift_lines(-HOUR, at) == 1
+    change("update delivery_queues set wake_at = app_now() + interval '30 minutes'")
+    assert shift_delivery_queues(-HOUR, at) == 1
     assert line_in()[0] == pytest.approx(0, abs=10)
 
 
 def test_a_lease_on_a_line_keeps_its_length(at: float) -> None:
     line(HOUR / 2, leased_by="a sender")
-    assert shift_lines(-HOUR, at) == 1
+    assert shift_delivery_queues(-HOUR, at) == 1
     assert line_in()[0] == pytest.approx(sending.lease_seconds(), abs=10)
 
 
@@ -296,9 +296,9 @@ def test_no_more_are_mended_than_was_said_and_none_that_another_holds(at: float)
 
 
 def test_a_line_that_sleeps_for_longer_than_any_pause_is_woken(at: float) -> None:
-    line(clock.LONGEST_LINE_SECONDS - 60)
+    line(clock.LONGEST_DELIVERY_PAUSE_SECONDS - 60)
     assert mended() == 0
-    line_of: datetime = one("select wake_at from delivery_lines")[0]
-    change("update delivery_lines set wake_at = %s::timestamptz + interval '2 minutes'", line_of)
+    line_of: datetime = one("select wake_at from delivery_queues")[0]
+    change("update delivery_queues set wake_at = %s::timestamptz + interval '2 minutes'", line_of)
     assert mended() == 1
-    assert one("select paused_until, wake_at <= app_now() from delivery_lines") == (None, True)
+    assert one("select paused_until, wake_at <= app_now() from delivery_queues") == (None, True)

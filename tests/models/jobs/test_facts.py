@@ -5,7 +5,7 @@ import pytest
 from models.db import transaction
 from models.jobs import ending, facts, steps
 from models.jobs.ending import AttemptEnd, Ending, Unread
-from models.jobs.facts import NOWHERE, Told
+from models.jobs.facts import NOWHERE, FactResult
 from models.jobs.steps import Claim
 from scheduler.duties import jobs
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, placed
@@ -27,7 +27,7 @@ def begun() -> Claim:
     return claimed(placed(account(amount=9), model()))
 
 
-def tell(what: str, claim: Claim) -> Told:
+def tell(what: str, claim: Claim) -> FactResult:
     with transaction() as conn:
         match what:
             case "accepted":
@@ -49,7 +49,7 @@ def test_a_late_fact_takes_the_job_from_whoever_decides_on_less(what: str) -> No
     holder = lose(first)
     with transaction() as conn:
         conn.execute("update job_runs set rescues = 4")
-    assert tell(what, first) is Told.LATE
+    assert tell(what, first) is FactResult.LATE
     row = one("select token, lease_owner, rescues, wake_at <= app_now(), status from job_runs")
     assert row == (holder.token + 1, None, 0, True, "running")
     assert one("select phase from attempts") == (what,)
@@ -65,9 +65,9 @@ def test_a_late_fact_takes_the_job_from_whoever_decides_on_less(what: str) -> No
 @pytest.mark.parametrize("what", FACTS)
 def test_a_fact_may_be_written_again_by_whoever_did_not_hear_that_it_was(what: str) -> None:
     first = begun()
-    assert tell(what, first) is Told.MINE
+    assert tell(what, first) is FactResult.MINE
     token = one("select token from job_runs")
-    assert tell(what, first) is (Told.MINE if what == "delivered" else Told.OLD)
+    assert tell(what, first) is (FactResult.MINE if what == "delivered" else FactResult.OLD)
     assert one("select token from job_runs") == token
     assert one("select phase from attempts") == (what,)
 
@@ -85,7 +85,7 @@ def test_a_word_on_an_attempt_that_is_over_only_books_its_cost(what: str) -> Non
     second = claimed(first.job_id)
     assert second.live is not None
     assert second.live.number == 2
-    assert tell(what, first) is Told.OLD
+    assert tell(what, first) is FactResult.OLD
     with transaction() as conn:
         assert steps.extend(conn, [(second.job_id, second.token, second.owner)]) != {}, (
             "the second attempt's claim holds"
@@ -96,7 +96,7 @@ def test_a_word_on_an_attempt_that_is_over_only_books_its_cost(what: str) -> Non
 
 def test_what_is_known_is_never_overwritten_by_what_is_not() -> None:
     claim = begun()
-    assert tell("delivered", claim) is Told.MINE
+    assert tell("delivered", claim) is FactResult.MINE
     with transaction() as conn:
         steps.wait_unknown(conn, claim, 1, after_seconds=1, reason="no answer")
     assert one("select phase, delivered is not null from attempts") == ("delivered", True)
@@ -104,7 +104,7 @@ def test_what_is_known_is_never_overwritten_by_what_is_not() -> None:
 
 def test_an_id_that_cannot_be_asked_about_just_now_is_still_known() -> None:
     first = begun()
-    assert tell("accepted", first) is Told.MINE
+    assert tell("accepted", first) is FactResult.MINE
     with transaction() as conn:
         conn.execute("update job_runs set wake_at = app_now()")
     again = claimed(first.job_id)
@@ -116,11 +116,11 @@ def test_an_id_that_cannot_be_asked_about_just_now_is_still_known() -> None:
 @pytest.mark.parametrize("late", [False, True])
 def test_a_result_is_not_made_an_id_again_by_what_was_heard_before_it(late: bool) -> None:
     first = begun()
-    assert tell("delivered", first) is Told.MINE
+    assert tell("delivered", first) is FactResult.MINE
     if late:
         lose(first)
     before = one("select token, lease_owner from job_runs")
-    assert tell("accepted", first) is Told.OLD
+    assert tell("accepted", first) is FactResult.OLD
     assert one("select phase, provider_job_id, delivered is not null from attempts") == ("delivered", None, True)
     assert one("select token, lease_owner from job_runs") == before
 
@@ -146,7 +146,7 @@ def test_a_late_failure_that_nothing_would_mend_ends_the_job_with_its_words() ->
     lose(first)
     end = AttemptEnd(1, "failed", "moderated", "not this", charged=False)
     with transaction() as conn:
-        assert facts.fail(conn, first, end, next_route=NOWHERE, spends_attempt=True) is Told.LATE
+        assert facts.fail(conn, first, end, next_route=NOWHERE, spends_attempt=True) is FactResult.LATE
     third = claimed(first.job_id)
     assert (third.begins, third.live) == (False, None)
     with transaction() as conn:
@@ -156,7 +156,7 @@ def test_a_late_failure_that_nothing_would_mend_ends_the_job_with_its_words() ->
 def test_no_attempt_begins_past_the_last_one() -> None:
     first = claimed(placed(account(amount=9), model(max_attempts=1)))
     lose(first)
-    assert tell("failed", first) is Told.LATE
+    assert tell("failed", first) is FactResult.LATE
     assert not claimed(first.job_id).begins
 
 
@@ -166,7 +166,7 @@ def test_a_call_that_was_not_made_after_the_lease_was_lost_is_told_apart_from_on
     assert holder.live is not None
     assert not holder.begins, "the other worker must ask what became of the call"
     with transaction() as conn:
-        assert facts.never_called(conn, first, 1, 0) is Told.LATE
+        assert facts.never_called(conn, first, 1, 0) is FactResult.LATE
     again = claimed(first.job_id)
     assert (again.begins, again.attempts_spent) == (True, 1)
 
@@ -254,7 +254,7 @@ def test_new_jobs_are_not_fed_one_by_one_into_a_provider_that_has_no_room() -> N
 
 def test_an_attempt_forgets_its_key_and_where_its_result_was_when_it_is_over() -> None:
     claim = begun()
-    assert tell("delivered", claim) is Told.MINE
+    assert tell("delivered", claim) is FactResult.MINE
     with transaction() as conn:
         conn.execute("update attempts set own_key = 'sealed'")
         ending.end(

@@ -181,7 +181,7 @@ def test_a_polled_job_keeps_its_slot_and_holds_no_lease() -> None:
     number = claim.live.number
     with transaction() as conn:
         told = facts.accept(conn, claim, number, provider_job_id="p", after_seconds=60, progress=40)
-    assert told is facts.Told.MINE
+    assert told is facts.FactResult.MINE
     assert one("select status, lease_owner, dispatched, progress from job_runs") == ("running", None, True, 40)
     with transaction() as conn:
         assert steps.claim(conn, job_id, "early") is None

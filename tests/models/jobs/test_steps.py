@@ -11,7 +11,7 @@ from common.settings import settings
 from models.db import transaction
 from models.jobs import cancel, facts, steps
 from models.jobs.ending import AttemptEnd
-from models.jobs.facts import NOWHERE, Told
+from models.jobs.facts import NOWHERE, FactResult
 from models.jobs.steps import Claim, LiveAttempt
 from tests.models.hands import change, later, while_locked
 from tests.models.jobs.standing import accepted, begun, delivered, lapse, parked_job, requeued, run_of, wakes_in
@@ -37,7 +37,7 @@ def failed_late(claim: Claim, *, next_route: int = 0) -> None:
     with transaction() as conn:
         assert steps.rescue(conn, claim.job_id, claim.token) is not None
         end = AttemptEnd(1, "failed", "broken", "it broke")
-        assert facts.fail(conn, claim, end, next_route=next_route, spends_attempt=True) is Told.LATE
+        assert facts.fail(conn, claim, end, next_route=next_route, spends_attempt=True) is FactResult.LATE
 
 
 # A claim
@@ -220,7 +220,7 @@ def test_a_job_that_is_let_go_is_due_when_there_is_something_to_do(
             assert steps.wait(conn, claim, after_seconds=60, reason="not yet")
         else:
             told = facts.accept(conn, claim, 1, provider_job_id="p", after_seconds=60, progress=None)
-            assert told is Told.MINE
+            assert told is FactResult.MINE
     assert wakes_in(claim.job_id) == pytest.approx(due, abs=5)
     assert run_of(claim.job_id, "lease_owner", "rings", "token") == (None, 0, claim.token)
 
@@ -391,9 +391,9 @@ def test_accounts_with_retries_that_are_due_are_found_once_each_and_their_retrie
         assert steps.accounts_to_dispatch(conn, 10) == [due]
         assert steps.accounts_to_dispatch(conn, 10, without=[due]) == []
         assert steps.accounts_to_dispatch(conn, 0) == []
-        assert steps.join_line(conn, later) == 0
-        assert steps.join_line(conn, due) == 2
-        assert steps.join_line(conn, due) == 0, "twice"
+        assert steps.requeue_due(conn, later) == 0
+        assert steps.requeue_due(conn, due) == 2
+        assert steps.requeue_due(conn, due) == 0, "twice"
         assert steps.accounts_to_dispatch(conn, 10) == []
     assert rows("select count(*) from job_runs where not dispatched and wake_at is null") == [(2,)]
     assert_books_are_clean()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.catalogue.prices import Rate, credits_for
+from models.catalogue.prices import PriceRate, credits_for
 from models.db import transaction
 from models.jobs import submit
 from models.jobs.admission import EXPECTED_BYTES, Accepted, Locked
@@ -175,7 +175,7 @@ def test_a_cost_plus_price_in_large_units_is_ordered_and_settled() -> None:
     assert isinstance(answer, Accepted)
     assert answer.price_credits == 6
     claim = claimed(answer.job_id)
-    assert credits_for(Rate(*claim.rate), 5_000_000 * 1000) == 6
+    assert credits_for(PriceRate(*claim.rate), 5_000_000 * 1000) == 6
 
 
 def test_a_plan_made_absurd_after_the_load_refuses_its_orders_only() -> None:

@@ -244,7 +244,7 @@ def _an_old_line() -> None:
         made = endpoints.create(conn, who := account(), "https://example.com/hook", ())[0].id
         deliveries.send(conn, who, made, "webhook.test", {}, endpoint_id=made)
     _change("update deliveries set status = 'delivered', next_at = null, delivered_at = app_now()")
-    _change("update delivery_lines set wake_at = null, used_at = app_now() - interval '31 days'")
+    _change("update delivery_queues set wake_at = null, used_at = app_now() - interval '31 days'")
 
 
 def _an_old_key() -> None:
@@ -304,7 +304,7 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "forget_callbacks": _a_call_for_an_ended_job,
     "forget_notifications": _an_old_notification,
     "forget_workers": _a_worker_that_was_killed,
-    "forget_lines": _an_old_line,
+    "forget_delivery_queues": _an_old_line,
     "forget_api_keys": _an_old_key,
     "forget_uploads": _a_purged_upload,
     "forget_acts": _an_old_act,

@@ -51,7 +51,7 @@ def test_the_expiry_of_results_reaches_the_webhooks_that_want_it() -> None:
         assert rows("select account_id, endpoint_id, event_type, data from deliveries") == [
             (who, wanted.id, "assets.expired", {"results": 2, "bytes": 12})
         ]
-        assert one("select wake_at <= app_now() from delivery_lines where id = %s", wanted.id) == (True,)
+        assert one("select wake_at <= app_now() from delivery_queues where id = %s", wanted.id) == (True,)
         assert_books_are_clean()
 
 
@@ -203,7 +203,7 @@ def test_old_months_go_whole_and_what_still_waits_stays() -> None:
     assert_books_are_clean()
     with transaction() as conn:
         conn.execute("update deliveries set status = 'failed', next_at = null")
-        conn.execute("update delivery_lines set wake_at = null")
+        conn.execute("update delivery_queues set wake_at = null")
     assert retention.drop_partitions(1) == 1
     assert retention.drop_partitions(1) == 0
     assert_books_are_clean()

@@ -46,13 +46,13 @@ def test_lines_of_deliveries_are_forgotten_once_nothing_was_sent_on_them_for_lon
         with transaction() as conn:
             for line, _ in sending.claim(conn, "tester", 3, suspects=3):
                 sending.take(conn, line)
-        days_ago("delivery_lines", "used_at", 29)
-        assert retention.forget_lines(10) == 0
-        days_ago("delivery_lines", "used_at", 31)
+        days_ago("delivery_queues", "used_at", 29)
+        assert retention.forget_delivery_queues(10) == 0
+        days_ago("delivery_queues", "used_at", 31)
         with transaction() as conn:
-            kept = deliveries.send(conn, who, one("select id from delivery_lines limit 1")[0], "webhook.test", {})
-        assert [retention.forget_lines(1) for _ in range(3)] == [1, 1, 0]
-        assert one("select l.id = d.line_id from delivery_lines l, deliveries d where d.id = %s", kept) == (True,)
+            kept = deliveries.send(conn, who, one("select id from delivery_queues limit 1")[0], "webhook.test", {})
+        assert [retention.forget_delivery_queues(1) for _ in range(3)] == [1, 1, 0]
+        assert one("select l.id = d.queue_id from delivery_queues l, deliveries d where d.id = %s", kept) == (True,)
 
 
 def made_keys(who: UUID, count: int) -> list[UUID]:

@@ -44,7 +44,7 @@ def taken(there: Receiver) -> tuple[Line, Parcel]:
 
 def lapse() -> None:
     with transaction() as conn:
-        conn.execute("update delivery_lines set wake_at = app_now() where leased_by is not null")
+        conn.execute("update delivery_queues set wake_at = app_now() where leased_by is not null")
 
 
 def sent_well(status: int = 200) -> SendResult:
@@ -91,7 +91,7 @@ def test_an_answer_that_cannot_be_written_at_once_is_written_later_and_not_asked
 
         def hold() -> None:
             with psycopg.connect(settings().database_url) as conn:
-                conn.execute("select 1 from delivery_lines for update")
+                conn.execute("select 1 from delivery_queues for update")
                 held.set()
                 answered.wait(10)
                 conn.execute("select pg_sleep(2.5)")  # longer than a lock is waited for
@@ -118,7 +118,7 @@ def test_an_answer_whose_commit_is_uncertain_is_written_once_whatever_became_of_
             with transaction() as conn:
                 assert record(conn, line, parcel, failed)
         assert one("select attempts, status, jsonb_array_length(log) from deliveries") == (1, "pending", 1)
-        assert one("select failures from delivery_lines") == (1,)
+        assert one("select failures from delivery_queues") == (1,)
         with transaction() as conn:
             release(conn, line)
         with transaction() as conn:
@@ -136,14 +136,14 @@ def test_a_stale_sender_records_nothing() -> None:
         assert parcel is not None
         lapse()
         second = claim_line("second")
-        before = one("select d::text from deliveries d"), one("select l::text from delivery_lines l")
+        before = one("select d::text from deliveries d"), one("select l::text from delivery_queues l")
         with transaction() as conn:
             assert not record(conn, line, parcel, sent_well())
         with transaction() as conn:
             release(conn, line)
             assert take(conn, line) is None
             assert extend(conn, [line]) == set()
-        assert before == (one("select d::text from deliveries d"), one("select l::text from delivery_lines l"))
+        assert before == (one("select d::text from deliveries d"), one("select l::text from delivery_queues l"))
         with transaction() as conn:
             assert extend(conn, [second]) == {second.id}
 
@@ -156,9 +156,9 @@ def test_a_lease_is_kept_while_a_receiver_takes_its_time() -> None:
         tell(who)
         with sending():
             eventually(lambda: len(there.got) == 1)
-            first = one("select wake_at from delivery_lines")[0]
-            eventually(lambda: one("select wake_at from delivery_lines")[0] > first, seconds=3.5, what="a renewal")
-            assert one("select leased_by is not null from delivery_lines") == (True,)
+            first = one("select wake_at from delivery_queues")[0]
+            eventually(lambda: one("select wake_at from delivery_queues")[0] > first, seconds=3.5, what="a renewal")
+            assert one("select leased_by is not null from delivery_queues") == (True,)
             there.leaving.set()
 
 
@@ -172,7 +172,7 @@ def test_a_sender_that_lost_its_line_stops_there() -> None:
         def behave(_: object) -> int:
             with transaction() as conn:  # another sender has it now, for a long while
                 conn.execute(
-                    """update delivery_lines set token = token + 1, leased_by = 'other',
+                    """update delivery_queues set token = token + 1, leased_by = 'other',
                               wake_at = app_now() + interval '1 hour'"""
                 )
             taken.set()

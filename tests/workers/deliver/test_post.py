@@ -11,7 +11,7 @@ import svix.webhooks
 from models.events.endpoints import new_secret
 from models.events.sending import Parcel
 from tests.receivers import receivers
-from workers.deliver.post import EXCERPT_CHARACTERS, SCHEDULE, deliver, line_pause, pause_after, retry_after_seconds
+from workers.deliver.post import EXCERPT_CHARACTERS, SCHEDULE, deliver, pause_after, queue_pause, retry_after_seconds
 
 
 def parcel(address: str, *secrets: str, attempts: int = 0) -> Parcel:
@@ -94,7 +94,7 @@ def test_the_schedule_reaches_over_three_days_with_jitter_and_then_ends() -> Non
     assert 3 * 86400 < sum(SCHEDULE) < 3.3 * 86400
     assert len({pause_after(8) for _ in range(20)}) > 1
     assert pause_after(len(SCHEDULE)) is None
-    assert [line_pause(n, None) for n in (1, 3, 50)] == [1.0, 4.0, 60.0]
+    assert [queue_pause(n, None) for n in (1, 3, 50)] == [1.0, 4.0, 60.0]
 
 
 def test_a_busy_receiver_says_when_to_come_again_and_only_within_a_day() -> None:

@@ -28,7 +28,7 @@ from workers.providers.base import (
 from workers.providers.fal_keys import SigningKeys
 from workers.providers.registry import ADAPTERS
 from workers.providers.results import Unreadable
-from workers.providers.sources import Source
+from workers.providers.sources import OutputSource
 
 SECRET = b"\x89PNG the secret of an inner server"
 MODELS = {"fal": "owner/app", "replicate": "owner/name"}
@@ -192,8 +192,8 @@ def test_a_stranger_does_not_redirect_us_to_the_providers_own_server(witness: Fa
 # What the customer has written
 
 
-def source(given: Any, **options: Any) -> Source:
-    return Source(Endpoint("x", "http://cog:5000", None, options), Request("m", "image", given))
+def source(given: Any, **options: Any) -> OutputSource:
+    return OutputSource(Endpoint("x", "http://cog:5000", None, options), Request("m", "image", given))
 
 
 @pytest.mark.parametrize(("address", "given"), [
@@ -258,7 +258,7 @@ def test_the_check_of_a_long_input_takes_no_long_time_for_many_outputs() -> None
 @pytest.mark.parametrize("hosts", [["minio:9000"], ["files.example.com"], ["[fd00::1]:9000", "10.0.0.1:80"], []])
 def test_a_providers_other_hosts_are_listed_one_by_one(hosts: list[str]) -> None:
     entry = ProviderEntry(name="own", adapter="cog", base_url="http://cog:5000", options={"hosts": hosts})
-    assert Source(Endpoint("own", "http://cog:5000", None, entry.options), Request("m", "image", {})).own
+    assert OutputSource(Endpoint("own", "http://cog:5000", None, entry.options), Request("m", "image", {})).own
 
 
 @pytest.mark.parametrize("hosts", [

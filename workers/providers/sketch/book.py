@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 WAIT_SECONDS = 30.0  # for other writers
 CallKind = Literal["start", "poll", "cancel", "lookup"]
-State = Literal["running", "canceled", "failed"]
+CallState = Literal["running", "canceled", "failed"]
 
 _SCHEMA = """
 create table if not exists calls (at real, kind text, idempotency_key text, provider_job_id text, pid integer);
@@ -45,7 +45,7 @@ class Generation(NamedTuple):
     started_at: float
     ready_at: float
     charged_usd_micros: int
-    state: State
+    state: CallState
     error: str | None  # of a failure that the route's options did not ask for, as "code: message"
 
 
@@ -93,7 +93,7 @@ class Book:
             [time.time(), kind, idempotency_key, provider_job_id, os.getpid()],
         )
 
-    def begin(self, key: str, request: Mapping[str, Any], ready_seconds: float, charged: int, state: State) -> Generation:  # fmt: skip
+    def begin(self, key: str, request: Mapping[str, Any], ready_seconds: float, charged: int, state: CallState) -> Generation:  # fmt: skip
         """Begin a generation, or find the one that this key began before."""
         now = time.time()
         self._write(
