@@ -158,7 +158,7 @@ def methods_of(app: FastAPI, path: str) -> list[str]:
 
 
 async def _failed(request: Request) -> None:
-    await services(request.app).rates.failed(request)
+    await services(request.app).rates.count_failure(request)
 
 
 def _end_streams(app: FastAPI) -> None:

@@ -53,16 +53,16 @@ def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackT
     _write("".join(traceback.format_exception(kind, error, trace)))
 
 
-def _unraisable(told: Any) -> None:
-    said = "".join(traceback.format_exception(told.exc_type, told.exc_value, told.exc_traceback))
-    _write(f"{told.err_msg or 'an exception that could not be raised'}\n{said}")
+def _unraisable(given: Any) -> None:
+    said = "".join(traceback.format_exception(given.exc_type, given.exc_value, given.exc_traceback))
+    _write(f"{given.err_msg or 'an exception that could not be raised'}\n{said}")
 
 
-def _of_a_thread(told: threading.ExceptHookArgs) -> None:
-    if told.exc_type is SystemExit:
+def _of_a_thread(given: threading.ExceptHookArgs) -> None:
+    if given.exc_type is SystemExit:
         return
-    said = "".join(traceback.format_exception(told.exc_type, told.exc_value, told.exc_traceback))
-    _write(f"in thread {told.thread.name if told.thread else '?'}:\n{said}")
+    said = "".join(traceback.format_exception(given.exc_type, given.exc_value, given.exc_traceback))
+    _write(f"in thread {given.thread.name if given.thread else '?'}:\n{said}")
 
 
 def _write(text: str) -> None:

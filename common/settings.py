@@ -112,7 +112,7 @@ class Settings(BaseSettings):
         24, ge=0, le=MAX_HOURS, description="Life of credits returned to a grant that has expired."
     )
     default_plan: str = "free"
-    low_credits: int = Field(10, ge=0, description="An account that falls below so many credits is told; 0: never.")
+    low_credits: int = Field(10, ge=0, description="An account that falls below so many credits is notified; 0: never.")
 
     heartbeat_seconds: float = Field(15.0, ge=0.1, description="Pause after which a silent stream of events says so.")
     listeners_per_account: int = Field(100, ge=1, description="Streams open at once, per API process.")
@@ -170,7 +170,7 @@ class Settings(BaseSettings):
     )
     mail_from: str = Field("Headrace <no-reply@localhost>", description="Sender of mail.")
     event_days: int = Field(90, ge=7, description="How long events and deliveries are kept; whole months go at once.")
-    inbound_days: int = Field(90, ge=7, description="How long what other services told us is kept.")
+    inbound_days: int = Field(90, ge=7, description="How long what other services sent us is kept.")
     delivery_queue_days: int = Field(
         30, ge=1, description="How long a receiver's line is kept after the last delivery on it."
     )
@@ -326,12 +326,12 @@ def settings() -> Settings:
     try:
         found = Settings()
     except ValidationError as error:
-        raise WrongSettings("; ".join(map(_told, error.errors(include_input=False, include_url=False)))) from None
+        raise WrongSettings("; ".join(map(_explained, error.errors(include_input=False, include_url=False)))) from None
     foreign.drop(role=found.s3_access_key_id is None and not found.s3_anonymous)
     return found
 
 
-def _told(error: Any) -> str:
+def _explained(error: Any) -> str:
     """What is wrong with a setting: its name, and no word of its value."""
     text = str(error["msg"]).removeprefix("Value error, ")
     name = str(error["loc"][0]).upper() if error["loc"] else ""

@@ -118,7 +118,7 @@ class Linked(Connection[Any]):
                 self.pgconn.consume_input()
 
 
-def reached(chosen: Mapping[str, str]) -> Linked:
+def connect(chosen: Mapping[str, str]) -> Linked:
     """A connection with these settings. Raises DatabaseAway, which says why there is none and what to look at."""
     try:
         return Linked.connect(wanted=chosen)

@@ -128,7 +128,7 @@ def wake_listeners_after_commit(conn: Connection[Any], account_ids: Iterable[UUI
 
 
 def after_commit(hearer: Callable[[set[UUID]], object]) -> None:
-    """Have a function called with the accounts of each commit that told of some. It is best effort: what it raises is
+    """Have a function called with the accounts of each commit that wrote some. It is best effort: what it raises is
     logged. It is built in here so that no caller of a verb can forget it.
     """
     if hearer not in _hearers:
@@ -310,7 +310,7 @@ def apart(*, lock_timeout: str = "500ms", statement_timeout: str = "2s") -> Iter
 
 def reach() -> None:
     """Find out whether there is a database that lets us in. Raises DatabaseAway, which says why not."""
-    connecting.reached(connecting.wanted(lock_timeout="500ms", statement_timeout="2s")).close()
+    connecting.connect(connecting.wanted(lock_timeout="500ms", statement_timeout="2s")).close()
 
 
 @contextmanager

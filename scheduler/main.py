@@ -23,11 +23,11 @@ from workers import doorbell
 log = logging.getLogger("scheduler")
 
 MAX_BATCHES = 20  # per turn: a duty with a large backlog lets go and goes on at once, so that it can be stopped
-NOTE_SECONDS = 10.0  # how often it is noted how duties without turns go
+NOTE_SECONDS = 10.0  # how often it is noted how duties that are not exclusive go
 
 
 class Duty(NamedTuple):
-    """What is done how often. `turns`: only one process at a time; the others are as good at once. `steady`: not while
+    """What is done how often. `exclusive`: at most one scheduler runs it at a time; the others may be run by all at once. `steady`: not while
     the database's clock has just jumped, since it takes something away or ends something when a time has passed.
     """
 
@@ -35,7 +35,7 @@ class Duty(NamedTuple):
     every_seconds: float
     function: Callable[[int], int]
     batch: int
-    turns: bool = True
+    exclusive: bool = True
     steady: bool = True
 
 
@@ -43,12 +43,12 @@ def duties() -> tuple[Duty, ...]:
     """The table of duties."""
     tick = settings().scheduler_tick_seconds
     return (
-        Duty("ring_due", tick, jobs.ring_due, 500, turns=False, steady=False),
-        Duty("retry_due", tick, jobs.retry_due, 200, turns=False, steady=False),
-        Duty("rescue", 1, jobs.rescue, 200, turns=False),
+        Duty("ring_due", tick, jobs.ring_due, 500, exclusive=False, steady=False),
+        Duty("retry_due", tick, jobs.retry_due, 200, exclusive=False, steady=False),
+        Duty("rescue", 1, jobs.rescue, 200, exclusive=False),
         Duty("fill_slots", 30, jobs.fill_slots, 200, steady=False),
         Duty("mend_wakes", 60, retention.mend_wakes, 500, steady=False),
-        Duty("mend_messages", 60, retention.mend_messages, 1, turns=False, steady=False),
+        Duty("mend_messages", 60, retention.mend_messages, 1, exclusive=False, steady=False),
         Duty("expire_results", 5, results.expire_results, 5000),
         Duty("purge_results", 10, results.purge_results, 1000),
         Duty("reap_strays", 60, results.reap_strays, 1000),
@@ -83,7 +83,7 @@ def run_turn(duty: Duty, watch: Watch | None = None) -> Did:
     """
     if watch is not None and not watch.settled() and duty.steady:
         return Did(0)
-    if duty.turns:
+    if duty.exclusive:
         with transaction() as conn:
             if not processes.take_turn(conn, duty.name, duty.every_seconds):
                 return Did(0)
@@ -102,13 +102,13 @@ def run_turn(duty: Duty, watch: Watch | None = None) -> Did:
         log.exception("duty %s failed; its next turn tries again", duty.name)
         errors.append(f"{type(problem).__name__}: {problem}")
         more = False
-    if duty.turns:
+    if duty.exclusive:
         with transaction() as conn:
-            processes.end_turn(conn, duty.name, done, told_error(errors), again=more)
+            processes.end_turn(conn, duty.name, done, error_to_note(errors), again=more)
     return Did(done, more=more, errors=errors)
 
 
-def told_error(errors: Sequence[str]) -> str | None:
+def error_to_note(errors: Sequence[str]) -> str | None:
     """What is noted of a turn's errors: how many, and the first."""
     if not errors:
         return None
@@ -122,14 +122,16 @@ def _serve(duty: Duty, stopping: threading.Event, watch: Watch) -> None:
         did = Did(0)
         try:
             did = run_turn(duty, watch)
-            if not duty.turns and (did.errors or time.monotonic() - noted_at > NOTE_SECONDS):
+            if not duty.exclusive and (did.errors or time.monotonic() - noted_at > NOTE_SECONDS):
                 noted_at = time.monotonic()
                 with transaction() as conn:
-                    processes.note_turn(conn, duty.name, NOTE_SECONDS + duty.every_seconds, did, told_error(did.errors))
+                    processes.note_turn(
+                        conn, duty.name, NOTE_SECONDS + duty.every_seconds, did, error_to_note(did.errors)
+                    )
         except Exception:
             log.exception("duty %s could not be begun; trying again", duty.name)
         if not did.more:
-            stopping.wait(min(duty.every_seconds, 5.0) if duty.turns else duty.every_seconds)
+            stopping.wait(min(duty.every_seconds, 5.0) if duty.exclusive else duty.every_seconds)
 
 
 def run(stopping: threading.Event) -> None:

@@ -18,7 +18,7 @@ from models.catalogue.entries import Entry, Offer
 from models.catalogue.prices import PriceRule
 from models.credits import audit, ledger
 from models.db import transaction
-from models.files.uploads import Found, NewUpload
+from models.files.uploads import NewUpload, UploadRow
 from models.jobs import steps, submit
 from models.jobs.admission import Accepted, Answer, Order
 from models.jobs.steps import Claim
@@ -94,11 +94,11 @@ def placed(account_id: UUID, offer: Offer, values: dict[str, Any] | None = None,
     return answer.job_id
 
 
-def uploaded(account_id: UUID, chunks: Iterable[bytes]) -> Found:
-    """Make a stream of bytes an upload, as the API does. Raises as `receiving.prepared`."""
-    new: NewUpload | Found = receiving.prepared(account_id, chunks, param="file", known=lambda _digest: None)
+def uploaded(account_id: UUID, chunks: Iterable[bytes]) -> UploadRow:
+    """Make a stream of bytes an upload, as the API does. Raises as `receiving.store_stream`."""
+    new: NewUpload | UploadRow = receiving.store_stream(account_id, chunks, param="file", known=lambda _digest: None)
     assert isinstance(new, NewUpload)
-    return receiving.made(new)
+    return receiving.create_upload(new)
 
 
 def claimed(job_id: UUID, owner: str = "tester") -> Claim:

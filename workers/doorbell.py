@@ -137,7 +137,7 @@ class Doorbell:
         log.warning("redis is away, the scheduler will ring: %s: %s", type(error).__name__, error)
 
     def forget_lost(self, queue: str, before: Collection[bytes]) -> set[bytes]:
-        """Delete messages that are in no line any more, though nobody has acknowledged them, at the second look: their
+        """Delete messages that are in no queue any more, though nobody has acknowledged them, at the second look: their
         worker was killed, or Redis refused half of what took them. Their jobs are rung anew. Returns what was found
         first now, for the next look.
         """

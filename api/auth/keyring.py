@@ -80,7 +80,7 @@ class KeyRing:
             return asked_before  # of the same request, which counts once
         who = await self.caller(request)
         know(request.scope)
-        await self._rates.asked(request, who)  # before anything is refused: a refusal counts as well
+        await self._rates.count_request(request, who)  # before anything is refused: a refusal counts as well
         check(who, scope)
         request.scope["headrace.caller"] = (who, scope)
         return who
@@ -94,7 +94,7 @@ class KeyRing:
         async with self._rates.may_fail(request):
             who = await self._looked_up(hashed)
             if who is None:
-                await self._rates.failed(request)
+                await self._rates.count_failure(request)
             return who
 
     async def _looked_up(self, hashed: bytes) -> Caller | None:
@@ -119,7 +119,7 @@ class KeyRing:
         uses, self._uses = self._uses, Counter()
         try:
             with transaction() as conn:
-                api_keys.used(conn, uses)
+                api_keys.record_uses(conn, uses)
         except Exception as error:  # noqa: BLE001 - a count that is lost harms nobody
             log.warning("could not count the uses of keys: %s", error)
 

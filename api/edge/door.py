@@ -43,7 +43,7 @@ def room_of(descriptors: int, *, most: int, each: int) -> Room:
     return Room(descriptors, most, max(1, min(each, most // SHARE)), max(16, min(2048, own // 2)))
 
 
-def raised_descriptors(wanted: int) -> int:
+def raise_descriptor_limit(wanted: int) -> int:
     """Raise this process's own limit of descriptors as far as it may be and is needed. Returns what it is then."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
@@ -100,14 +100,14 @@ class Door:
         """Let a connection in; or say why not. Where all is full, the one that has rested longest makes room."""
         peer = peer_of(host)
         if self._of[peer] >= self.room.each and not self.is_proxy(host):
-            return self.refused(CROWDED)
+            return self.count_refusal(CROWDED)
         if len(self._inside) >= self.room.most:
             longest = next(iter(self._resting), None)
             if longest is None:
-                return self.refused(FULL)
+                return self.count_refusal(FULL)
             self.leave(longest)
             longest.make_room()
-            self.refused("made room for another")
+            self.count_refusal("made room for another")
         self._inside[guest] = peer
         self._of[peer] += 1
         self._resting[guest] = None
@@ -136,19 +136,19 @@ class Door:
         under way from there. Each that is let in must be `answered`."""
         peer = peer_of(host)
         if self._asking[peer] >= self.room.each:
-            self.refused(CROWDED)
+            self.count_refusal(CROWDED)
             return False
         self._asking[peer] += 1
         return True
 
-    def answered(self, host: str) -> None:
+    def note_answer(self, host: str) -> None:
         """It is over."""
         peer = peer_of(host)
         self._asking[peer] -= 1
         if not self._asking[peer]:
             del self._asking[peer]
 
-    def refused(self, why: str) -> str:
+    def count_refusal(self, why: str) -> str:
         """Count a refusal, of which the log tells now and then: one line for each would be an attack of its own."""
         self._refused[why] += 1
         return why

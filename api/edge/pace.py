@@ -14,11 +14,11 @@ from typing import Any
 from api.edge.addresses import network_of
 
 AHEAD_SECONDS = 1.0
-MOST_SECONDS = 10.0  # that a request waits; one that would have to wait longer is refused
-MOST_DEBT_SECONDS = 12.0  # of an address, so that it is forgiven soon
-MOST_WAITING = 100  # requests of one address; through a proxy of ours they may come faster than they are served
+MAX_SECONDS = 10.0  # that a request waits; one that would have to wait longer is refused
+MAX_DEBT_SECONDS = 12.0  # of an address, so that it is forgiven soon
+MAX_WAITING = 100  # requests of one address; through a proxy of ours they may come faster than they are served
 HOLD_SECONDS = 8.0  # about, that a refusal waits too: who is refused at once asks again at once, and that costs as much
-MOST_HELD = 1000  # that wait, of all addresses; what is refused then is told so at once
+MAX_HELD = 1000  # that wait, of all addresses; what is refused then is told so at once
 HEALTH_SECONDS = 1.0  # for who asks whether this process is well, from an address that we know nothing good of
 FORGET_SECONDS = 5.0  # between looks at who owes nothing any more
 WEIGHT_BYTES = 32_768  # of an answer, that cost as much as another request
@@ -50,7 +50,7 @@ class Pace:
             self._forgot_at = now
             self._paid_at = {each: paid_at for each, paid_at in self._paid_at.items() if paid_at > now}
         before = max(self._paid_at.get(peer, now), now)
-        self._paid_at[peer] = min(before + cost * self._unit_seconds, now + AHEAD_SECONDS + MOST_DEBT_SECONDS)
+        self._paid_at[peer] = min(before + cost * self._unit_seconds, now + AHEAD_SECONDS + MAX_DEBT_SECONDS)
         return (self._paid_at[peer] - before) / self._unit_seconds
 
     def wait_of(self, peer: str) -> float:
@@ -74,13 +74,13 @@ class Pace:
             return 0.0
         if scope["path"] in HEALTH:
             wait = min(wait, HEALTH_SECONDS)
-        return math.inf if wait >= MOST_SECONDS or self.waiting[peer] >= MOST_WAITING else wait
+        return math.inf if wait >= MAX_SECONDS or self.waiting[peer] >= MAX_WAITING else wait
 
     def waits(self, peer: str) -> None:
         """A request of an address waits, or its refusal."""
         self.waiting[peer] += 1
 
-    def waited(self, peer: str) -> None:
+    def end_wait(self, peer: str) -> None:
         """A request of an address waits no longer."""
         self.waiting[peer] -= 1
         if not self.waiting[peer]:

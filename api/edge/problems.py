@@ -74,7 +74,7 @@ def problem(
 
 
 def _written(body: dict[str, Any]) -> bytes:
-    """A problem must be told whatever it names: a number beyond 64 bits, or half of a character."""
+    """A problem must be shown whatever it names: a number beyond 64 bits, or half of a character."""
     try:
         return orjson.dumps(body, default=str)
     except TypeError:

@@ -8,7 +8,7 @@ for what does not come. This one hands the parser a little at a time, so that
 - no connection has the loop for longer than one slice of work;
 - a head, a body and a pause have an end in time; so has a peer that takes nothing of its answer.
 
-What waits for an answer of ours (`Prefer: wait`, a stream of events, a place in a line) is not idle, and has no end here.
+What waits for an answer of ours (`Prefer: wait`, a stream of events, a turn) is not idle, and has no end here.
 """
 
 import math
@@ -42,7 +42,7 @@ from api.edge.faults import (
     Stop,
 )
 from api.edge.flow import ABORT, Flow, give_up_cut_lines
-from api.edge.pace import HOLD_SECONDS, KNOWN, MOST_HELD, PACE
+from api.edge.pace import HOLD_SECONDS, KNOWN, MAX_HELD, PACE
 from api.edge.request_limits import FORM_BYTES, written_refusal
 from api.edge.turns import Stage, Turn, proxied_peer
 from common.peers import peer_of, plain
@@ -126,7 +126,7 @@ class Protocol(HttpToolsProtocol):
 
     def is_behind(self) -> bool:
         """Whether bytes or requests wait here already, or strangers at this address have cost too much, so that no more
-        are taken from the line."""
+        are read."""
         return bool(self._rest or self.pipeline) or self.is_paced()
 
     def _read_on(self) -> None:
@@ -271,14 +271,14 @@ class Protocol(HttpToolsProtocol):
         if not wait:
             super()._start_asgi_task(cycle, app)
         elif wait == math.inf:
-            hold = HOLD_SECONDS if self._door.pace.waiting.total() < MOST_HELD else 0.0
+            hold = HOLD_SECONDS if self._door.pace.waiting.total() < MAX_HELD else 0.0
             # A thousand that came together must not be told together, since they come again together.
             self._turn.wait(hold * random.uniform(0.5, 1.5), peer, partial(self._turn_away, cycle))  # noqa: S311 - it spreads load and keeps no secret
         else:
             self._turn.wait(wait, peer, partial(super()._start_asgi_task, cycle, app))
 
     def _turn_away(self, cycle: RequestResponseCycle) -> None:
-        self._door.refused(FAST.detail)
+        self._door.count_refusal(FAST.detail)
         self._break_off(cycle, FAST)
 
     def on_response_complete(self) -> None:
@@ -314,7 +314,7 @@ class Protocol(HttpToolsProtocol):
 
     def _refuse(self, fault: Refusal) -> None:
         """Say what is wrong, as the last answer on this connection. Answers that are under way are not broken into."""
-        self._door.refused(fault.detail)
+        self._door.count_refusal(fault.detail)
         stage, self._stage = self._stage, Stage.DEAF
         self._charge(FAULT_COST)
         if stage is Stage.BODY and self._active is self.cycle:
@@ -367,7 +367,7 @@ class Protocol(HttpToolsProtocol):
         if self.transport.is_closing():
             self._closing_since = min(self._closing_since, now)
         if now - min(self._closing_since, self.flow.stuck_since) > self._slow_seconds:
-            self._door.refused("nobody took the answer")
+            self._door.count_refusal("nobody took the answer")
             self.transport.abort()
         elif now >= self._due() and not self.transport.is_closing():
             self._overdue(now)
@@ -383,7 +383,7 @@ class Protocol(HttpToolsProtocol):
         elif self._stage is Stage.RESTING and self.is_paced():
             self._deadline = now + self._head_seconds  # it is we who do not read
         elif self._stage is Stage.RESTING:
-            self._door.refused("asked nothing")
+            self._door.count_refusal("asked nothing")
             self.transport.close()
         elif self._stage is Stage.HEAD:
             if self._is_asked() or self.flow.read_paused:

@@ -56,7 +56,7 @@ class Rates:
         self._rest = Rest(AWAY_SECONDS)
         self._gates: dict[str, _Gate] = {}
 
-    async def asked(self, request: Request, who: Caller) -> None:
+    async def count_request(self, request: Request, who: Caller) -> None:
         """Count a request of a caller. Raises RateLimited."""
         chosen = settings()
         for rate in who.rates:  # of the keys that made this one as well: who makes keys may not ask more often
@@ -66,7 +66,7 @@ class Rates:
         if chosen.address_per_minute is not None:
             await self._hit(request, f"address:{network_of(request.scope)}", chosen.address_per_minute, "this address")
 
-    async def failed(self, request: Request) -> None:
+    async def count_failure(self, request: Request) -> None:
         """Count a request that was refused for who asked it, once: keys are not to be guessed, nor what a key may do.
         Raises RateLimited.
         """

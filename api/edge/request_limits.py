@@ -115,7 +115,7 @@ class Limits:
             await self._app(scope, reading, send_with_id)
         finally:
             if door is not None:
-                door.answered(host)
+                door.note_answer(host)
             pace: Pace | None = scope.get(PACE)
             if pace is not None and not scope.get(KNOWN):
                 pace.forget(scope)

@@ -9,7 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.server import ServerState
 
-from api.edge.door import RESERVED, Door, raised_descriptors, room_of
+from api.edge.door import RESERVED, Door, raise_descriptor_limit, room_of
 from api.edge.pace import Pace
 from api.edge.protocol import Protocol
 from common.settings import settings
@@ -48,7 +48,7 @@ class Server(uvicorn.Server):
 def serve(app: FastAPI, *, ending: Callable[[], object]) -> None:
     """Serve until SIGTERM or SIGINT. `ending` is called before it waits for requests under way."""
     chosen = settings()
-    descriptors = raised_descriptors(chosen.connections_max + RESERVED + chosen.connections_max // 7)
+    descriptors = raise_descriptor_limit(chosen.connections_max + RESERVED + chosen.connections_max // 7)
     room = room_of(descriptors, most=chosen.connections_max, each=chosen.connections_per_address)
     log.info(
         "%d descriptors (ulimit -n): %d connections at most (CONNECTIONS_MAX is %d), %d of one address; %d are left for us",

@@ -45,7 +45,7 @@ class Turn:
         if self._later is not None:
             self._later.cancel()
             self._later = None
-            self._pace.waited(self._waits_as)
+            self._pace.end_wait(self._waits_as)
 
 
 def proxied_peer(app: Any, scope: MutableMapping[str, Any]) -> str | None:

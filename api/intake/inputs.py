@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from api.intake.receiving import in_thread, made, same_as
+from api.intake.receiving import create_upload, in_thread, same_as
 from api.intake.rooms import Rooms
 from api.turns.places import Places
 from api.turns.walls import Wall
@@ -27,7 +27,7 @@ class Inputs:
     def __init__(self, wall: Wall, places: Places, rooms: Rooms) -> None:
         self._wall, self._places, self._rooms = wall, places, rooms
 
-    async def accepted(self, account_id: UUID, offer: Offer, values: dict[str, Any]) -> dict[str, Any]:
+    async def accept(self, account_id: UUID, offer: Offer, values: dict[str, Any]) -> dict[str, Any]:
         """The input with its files made sure of. Raises RefusedAddress, UnusableFile, NotFound, InvalidInput: each names the field."""
         if not offer.file_fields:
             return values
@@ -46,7 +46,9 @@ class Inputs:
                     known=partial(same_as, account_id, wanted, param),
                 )  # fmt: skip
             if isinstance(found, NewUpload):
-                found = await self._wall.run(account_id, partial(self._places.ordinary.run, partial(made, found)))
+                found = await self._wall.run(
+                    account_id, partial(self._places.ordinary.run, partial(create_upload, found))
+                )
             return uploads.id_text(found.id)
         if (upload_id := uploads.id_of(given)) is not None:
             await self._wall.run(

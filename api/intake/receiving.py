@@ -15,7 +15,7 @@ from common.scratch import scratch_file
 from common.settings import settings
 from models.db import MOMENT_MILLISECONDS, certain, patience, transaction
 from models.files import uploads
-from models.files.uploads import Found, NewUpload
+from models.files.uploads import NewUpload, UploadRow
 from storage import incoming, keys
 from storage.media import SandboxAway
 from storage.s3 import StorageError, storage
@@ -36,12 +36,12 @@ async def in_thread(
     wanted: str = "file",
     known: Callable[[bytes], Known | None],
 ) -> NewUpload | Known:
-    """`prepared`, in one of the few threads that examine files. Nobody waits there for a lock."""
+    """`store_stream`, in one of the few threads that examine files. Nobody waits there for a lock."""
     with patience(MOMENT_MILLISECONDS):
-        return await place.run(lambda: prepared(account_id, chunks, param=param, wanted=wanted, known=known))
+        return await place.run(lambda: store_stream(account_id, chunks, param=param, wanted=wanted, known=known))
 
 
-def prepared(
+def store_stream(
     account_id: UUID,
     chunks: Iterable[bytes],
     *,
@@ -88,7 +88,7 @@ def room_on_disk() -> Iterator[None]:
         raise Unavailable("there is no room for the file just now; try again soon", retry_after=FULL_SECONDS) from None
 
 
-def made(new: NewUpload) -> Found:
+def create_upload(new: NewUpload) -> UploadRow:
     """Make what is stored an upload. Until its row is there the object is a stray, which the scheduler reaps should we be
     killed here.
     """
@@ -109,7 +109,7 @@ def without_stray(new: NewUpload) -> Iterator[None]:
         raise
 
 
-def same_as(account_id: UUID, wanted: str, param: str, digest: bytes) -> Found | None:
+def same_as(account_id: UUID, wanted: str, param: str, digest: bytes) -> UploadRow | None:
     """The upload that these bytes are already, its life begun anew. None as well where somebody is just at it: they are
     stored once more then.
     """

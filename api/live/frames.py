@@ -14,7 +14,7 @@ from models.jobs import words
 def event_view(event: StoredEvent) -> dict[str, Any]:
     """An event, as GET /v1/events answers and as its frame carries it."""
     data = event.data
-    if "error" in data:  # of a job that failed before this was told in our own words
+    if "error" in data:  # of a job that failed before this was said in our own words
         code, message = words.failure(data["error"]["code"], data["error"]["message"])
         data = {**data, "error": {"code": code, "message": message}}
     if event.type == "job.output":
@@ -48,7 +48,7 @@ def reset_frame(current: int) -> bytes:
 
 
 def live_frame(kind: str, job_id: UUID, data: Mapping[str, Any]) -> bytes:
-    """What is only live: it has no number, and is not told again."""
+    """What is only live: it has no number, and is not sent again."""
     return _frame(kind, {"number": None, "type": kind, "job_id": job_id, "created_at": None, "data": data}, None)
 
 

@@ -6,7 +6,7 @@ accounts that have listeners are looked at each second, all in one query, so a l
 An account's feed hands events on in the order of their numbers. A listener first reads for itself what it has missed;
 once it has reached its feed's number it is attached, in the same turn of the loop, so that nothing falls between.
 
-What is past is read by another thread than what has just been told, a few pages at a time, and a job's past by its own
+What is past is read by another thread than what has just been written, a few pages at a time, and a job's past by its own
 index: who catches up on a million events keeps nobody from hearing the next one.
 """
 
@@ -44,7 +44,7 @@ Past = tuple[UUID, int | None, UUID | None]  # account, after which number, of w
 
 
 class Listener:
-    """One stream: a bounded line of frames. `over` says why there will be no more: ended, slow, stopping or revoked."""
+    """One stream: a bounded queue of frames. `over` says why there will be no more: ended, slow, stopping or revoked."""
 
     __slots__ = ("_limit", "_wake", "account_id", "after", "cut", "frames", "job_id", "over", "quiet", "visitor")
 
@@ -252,7 +252,7 @@ class Live:
             self._spawn(self._follow(feed))
 
     def wake_all(self) -> None:
-        """Read for every listener: nobody knows what was told meanwhile."""
+        """Read for every listener: nobody knows what was written meanwhile."""
         for account_id in list(self._feeds):
             self.wake(account_id)
 
@@ -363,7 +363,7 @@ class Live:
 
     # Waiting for one job
 
-    async def ended(self, listener: Listener, seconds: float) -> None:
+    async def wait_for_end(self, listener: Listener, seconds: float) -> None:
         """Wait until the job of a quiet listener has ended, or the time is over."""
         try:
             await asyncio.wait_for(listener.take(), seconds)

@@ -26,7 +26,7 @@ def preferred_wait(request: Request) -> float:
     return 0.0
 
 
-async def waited(request: Request, row: JobRow, live: Live, jobs: Jobs) -> tuple[JobRow, dict[str, str]]:
+async def wait_for_end(request: Request, row: JobRow, live: Live, jobs: Jobs) -> tuple[JobRow, dict[str, str]]:
     """The job once it has ended, or as it stands when the client's patience is over. Holds no thread.
 
     What was ordered is ordered: whatever hinders the waiting (too many streams, a process that stops, a database that is
@@ -56,7 +56,7 @@ async def _ended(request: Request, row: JobRow, live: Live, jobs: Jobs, seconds:
         # Attached first and read then: an end between the two is seen by the one or the other.
         row = await jobs.ask(row.id) or row
         if row.ended is None:
-            await live.ended(listener, max(0.0, end - time.monotonic()))
+            await live.wait_for_end(listener, max(0.0, end - time.monotonic()))
             if listener.over == "revoked":
                 return row  # whoever may not look any more sees what they would have seen without waiting
             row = await jobs.ask(row.id) or row

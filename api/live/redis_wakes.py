@@ -65,7 +65,7 @@ async def _subscription(live: Live) -> None:
 def _heard(live: Live, message: dict[str, Any]) -> None:
     if message["type"] == "subscribe":
         live.redis_is_there = True
-        live.wake_all()  # what was told while nobody heard
+        live.wake_all()  # what was written while nobody heard
     elif message["type"] == "message":
         said, nonsense = understood(message["data"])
         for account_id, what in said:

@@ -33,7 +33,7 @@ def share_of_waiters() -> int:
 
 
 @dataclass(slots=True)
-class _Line:
+class _Queue:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: int = 0
 
@@ -42,7 +42,7 @@ class Wall:
     """For one event loop."""
 
     def __init__(self) -> None:
-        self._lines: dict[Hashable, _Line] = {}
+        self._queues: dict[Hashable, _Queue] = {}
         self._again = CapacityLimiter(share_of_waiters())
         self._waiting = 0
 
@@ -55,25 +55,25 @@ class Wall:
         if not locks:
             with suppress(Busy):
                 return await _tried(work)
-        line = self._lines.setdefault(name, _Line())
-        if line.waiting >= MAX_WAITING or self._waiting >= MAX_WAITING_IN_ALL:
+        queue = self._queues.setdefault(name, _Queue())
+        if queue.waiting >= MAX_WAITING or self._waiting >= MAX_WAITING_IN_ALL:
             raise Overloaded("too many requests wait for this account already; try again soon")
-        line.waiting += 1
+        queue.waiting += 1
         self._waiting += 1
         try:
-            return await self._in_turn(line, work)
+            return await self._in_turn(queue, work)
         finally:
-            line.waiting -= 1
+            queue.waiting -= 1
             self._waiting -= 1
-            if not line.waiting:
-                self._lines.pop(name, None)
+            if not queue.waiting:
+                self._queues.pop(name, None)
 
-    async def _in_turn(self, line: _Line, work: Callable[[], Awaitable[Result]]) -> Result:
+    async def _in_turn(self, queue: _Queue, work: Callable[[], Awaitable[Result]]) -> Result:
         loop = asyncio.get_running_loop()
         end = loop.time() + WAIT_SECONDS
         try:
             async with asyncio.timeout_at(end):
-                await line.turn.acquire()
+                await queue.turn.acquire()
         except TimeoutError:
             raise Busy("another request holds this account; try again soon") from None
         try:
@@ -88,7 +88,7 @@ class Wall:
                 first = False
                 await asyncio.sleep(random.uniform(*PAUSE_SECONDS))  # noqa: S311 - spreads tries, guards nothing
         finally:
-            line.turn.release()
+            queue.turn.release()
 
 
 async def _tried(work: Callable[[], Awaitable[Result]]) -> Result:

@@ -26,7 +26,7 @@ from models.events.notifications import MAX_BODY, MAX_TITLE
 router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
 
 
-class ShownUser(BaseModel):
+class UserView(BaseModel):
     """A user."""
 
     id: UUID
@@ -39,7 +39,7 @@ class ShownUser(BaseModel):
     created_at: datetime
 
 
-class UserPage(ListPage[ShownUser]):
+class UserPage(ListPage[UserView]):
     """Users, newest first."""
 
 
@@ -57,7 +57,7 @@ class NewAnnouncement(RequestBody):
     plan: Annotated[str | None, Field(max_length=100, description="Only accounts on this plan.")] = None
 
 
-class ShownAnnouncement(BaseModel):
+class AnnouncementView(BaseModel):
     """An announcement, and how many accounts have been notified so far."""
 
     id: UUID
@@ -69,11 +69,11 @@ class ShownAnnouncement(BaseModel):
     finished_at: datetime | None
 
 
-class AnnouncementPage(ListPage[ShownAnnouncement]):
+class AnnouncementPage(ListPage[AnnouncementView]):
     """Announcements, newest first."""
 
 
-class ShownAct(BaseModel):
+class ActView(BaseModel):
     """One act: who, what, when, from where."""
 
     id: int
@@ -86,7 +86,7 @@ class ShownAct(BaseModel):
     address: str | None
 
 
-class ActPage(ListPage[ShownAct]):
+class ActPage(ListPage[ActView]):
     """The audit log, newest first."""
 
 
@@ -110,17 +110,17 @@ def list_users(
 @router.patch("/users/{user_id}", summary="Change a user's role")
 def change_role(
     user_id: PathId, body: RoleChange, request: Request, who: Annotated[Caller, Depends(needs("admin"))]
-) -> ShownUser:
+) -> UserView:
     """Takes effect everywhere within five seconds."""
     wanted = id_of(user_id, "user")
     with certain() as conn:
         accounts.change_role(conn, by(who, request), wanted, body.role)
         user = accounts.user(conn, wanted)
-    return ShownUser(**user._asdict())
+    return UserView(**user._asdict())
 
 
 @router.post(
-    "/announcements", status_code=202, response_model=ShownAnnouncement, summary="Announce something to everybody"
+    "/announcements", status_code=202, response_model=AnnouncementView, summary="Announce something to everybody"
 )
 def announce(
     body: NewAnnouncement, request: Request, who: Annotated[Caller, Depends(needs("admin"))],
@@ -139,7 +139,7 @@ def list_announcements(
 ) -> Response:
     """Newest first."""
     with transaction() as conn:
-        rows = announcements.listed(conn, before=wanted.after, limit=wanted.reads)
+        rows = announcements.list_announcements(conn, before=wanted.after, limit=wanted.reads)
     return answer(ANNOUNCEMENTS.page(rows, wanted, lambda row: row.id, lambda row: row._asdict()))
 
 
@@ -151,5 +151,5 @@ def list_acts(
 ) -> Response:
     """Newest first."""
     with transaction() as conn:
-        rows = audit_log.listed(conn, before=wanted.after, subject=subject, limit=wanted.reads)
+        rows = audit_log.list_acts(conn, before=wanted.after, subject=subject, limit=wanted.reads)
     return answer(ACTS.page(rows, wanted, lambda row: row.id, lambda row: row._asdict()))

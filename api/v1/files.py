@@ -27,7 +27,7 @@ from common.settings import settings
 from models.access.scopes import Caller
 from models.db import certain, transaction
 from models.files import uploads
-from models.files.uploads import Found, NewUpload, id_text
+from models.files.uploads import NewUpload, UploadRow, id_text
 from models.jobs import answered
 from storage import incoming
 
@@ -66,7 +66,7 @@ class FilePage(ListPage[FileView]):
 FILES = Listing("files", UUID)
 
 
-def upload_view(row: Found) -> dict[str, Any]:
+def upload_view(row: UploadRow) -> dict[str, Any]:
     """An uploaded file, as GET /v1/files/{id} answers."""
     return {
         "id": id_text(row.id),

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
-from api.live.prefer_wait import waited
+from api.live.prefer_wait import wait_for_end
 from api.routes.callers import needs, permitted
 from api.routes.cursors import Listing, PathId, WantedPage, id_of
 from api.routes.fast_routes import FastRoute, answer, fast, read_body
@@ -53,7 +53,7 @@ async def create_job(request: Request) -> Response:
     async def wanted() -> Order:
         scopes.check_model(who, order.model)
         offer = here.catalogue.named(order.model)
-        values = await here.inputs.accepted(who.account_id, offer, offer.checked(order.input))
+        values = await here.inputs.accept(who.account_id, offer, offer.checked(order.input))
         return Order(
             uuid7(), who.account_id, offer, values, priority=order.priority, queue=order.queue, api_key_id=who.key_id,
             key_budget=who.monthly_credits, idempotency_key=key, body_hash=asked, webhook=webhook_of(who, order),
@@ -103,7 +103,7 @@ async def _seen(request: Request, job_id: UUID, who: Caller) -> JobRow:
 
 async def _answered(request: Request, row: JobRow, *, replayed: bool) -> Response:
     headers = {"location": f"/v1/jobs/{row.id}"} | ({"idempotent-replayed": "true"} if replayed else {})
-    row, applied = await waited(request, row, services(request.app).live, services(request.app).jobs)
+    row, applied = await wait_for_end(request, row, services(request.app).live, services(request.app).jobs)
     return answer(job_view(row), 201, headers | applied)
 
 
@@ -131,7 +131,7 @@ async def get_job(request: Request) -> Response:
     who = await permitted(request, "read")
     job_id = id_of(request.path_params["job_id"], "job")
     row = await _seen(request, job_id, who)
-    row, headers = await waited(request, row, services(request.app).live, services(request.app).jobs)
+    row, headers = await wait_for_end(request, row, services(request.app).live, services(request.app).jobs)
     return answer(job_view(row), headers=headers)
 
 
@@ -187,7 +187,7 @@ async def retry_job(request: Request) -> Response:
             raise JobNotEnded("only a job that has ended can be ordered again", param="id")
         scopes.check_model(who, row.model_id)
         offer = here.catalogue.named(row.model_id)
-        values = await here.inputs.accepted(who.account_id, offer, offer.checked(row.input))
+        values = await here.inputs.accept(who.account_id, offer, offer.checked(row.input))
         return Order(
             uuid7(), who.account_id, offer, values, queue=row.queue, api_key_id=who.key_id,
             key_budget=who.monthly_credits, idempotency_key=key, body_hash=asked, retry_of=job_id,

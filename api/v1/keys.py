@@ -47,7 +47,7 @@ class MadeKey(BaseModel):
     secret: str = Field(examples=["hr_…"])
 
 
-class ShownKey(BaseModel):
+class KeyView(BaseModel):
     """A key as it is listed."""
 
     id: UUID
@@ -73,7 +73,7 @@ class Rotation(RequestBody):
     overlap_hours: int | None = Field(None, strict=True, ge=0, le=720, description="How long the old key still works.")
 
 
-class KeyPage(ListPage[ShownKey]):
+class KeyPage(ListPage[KeyView]):
     """Keys: all that are not revoked before those that are, newest first."""
 
 
@@ -96,7 +96,7 @@ def list_keys(
 ) -> Response:
     """All that are not revoked before those that are, newest first: none that works is behind many that do not."""
     with transaction() as conn:
-        rows = api_keys.listed(conn, who.account_id, after=wanted.after, limit=wanted.reads)
+        rows = api_keys.list_keys(conn, who.account_id, after=wanted.after, limit=wanted.reads)
     return answer(KEYS.page(rows, wanted, lambda row: (row.revoked_at is not None, row.id), lambda row: row._asdict()))
 
 

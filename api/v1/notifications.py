@@ -62,7 +62,9 @@ def list_notifications(
 ) -> Response:
     """Newest first."""
     with transaction() as conn:
-        rows = notifications.listed(conn, who.account_id, unread=unread, before=wanted.after, limit=wanted.reads)
+        rows = notifications.list_notifications(
+            conn, who.account_id, unread=unread, before=wanted.after, limit=wanted.reads
+        )
     return answer(NOTIFICATIONS.page(rows, wanted, lambda row: row.id, lambda row: row._asdict()))
 
 

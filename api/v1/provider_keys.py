@@ -31,7 +31,7 @@ class NewProviderKey(RequestBody):
     )
 
 
-class ShownProviderKey(BaseModel):
+class ProviderKeyView(BaseModel):
     """What is shown of a key."""
 
     provider: str
@@ -39,7 +39,7 @@ class ShownProviderKey(BaseModel):
     created_at: datetime
 
 
-class ProviderKeyPage(ListPage[ShownProviderKey]):
+class ProviderKeyPage(ListPage[ProviderKeyView]):
     """Keys at providers, by the provider's name."""
 
 

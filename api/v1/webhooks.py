@@ -1,4 +1,4 @@
-"""/v1/webhooks: where an account's events are told, the log of it, and sending again."""
+"""/v1/webhooks: where an account's events are sent, the log of it, and sending again."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -64,7 +64,7 @@ class WebhookChange(RequestBody):
 
 
 class Webhook(BaseModel):
-    """An address that events are told to."""
+    """An address that events are sent to."""
 
     id: UUID
     url: str
@@ -158,7 +158,7 @@ def webhook_id_of(text: str) -> UUID | None:
     return None if text == "default" else id_of(text, "webhook")
 
 
-def delivery_view(row: deliveries.Logged) -> dict[str, Any]:
+def delivery_view(row: deliveries.DeliveryRow) -> dict[str, Any]:
     """A delivery as it is answered."""
     shown = row._asdict()
     return {"id": shown.pop("id"), "webhook_id": shown.pop("endpoint_id"), **shown}
@@ -195,7 +195,7 @@ def create(
 def list_webhooks(who: _Reader, wanted: Annotated[WantedPage[UUID], Depends(WEBHOOKS.wanted)]) -> Response:
     """Oldest first."""
     with transaction() as conn:
-        rows = endpoints.listed(conn, who.account_id, after=wanted.after, limit=wanted.reads)
+        rows = endpoints.list_endpoints(conn, who.account_id, after=wanted.after, limit=wanted.reads)
     return answer(WEBHOOKS.page(rows, wanted, lambda row: row.id, lambda row: row._asdict()))
 
 
@@ -255,7 +255,9 @@ def log(
     """Newest first, with each attempt's answer and time. `default` in place of an id: those of single jobs' webhooks."""
     wanted = webhook_id_of(webhook_id)
     with transaction() as conn:
-        rows = deliveries.logged(conn, who.account_id, wanted, status=status, before=page.after, limit=page.reads)
+        rows = deliveries.list_deliveries(
+            conn, who.account_id, wanted, status=status, before=page.after, limit=page.reads
+        )
     return answer(DELIVERIES.page(rows, page, lambda row: (row.created_at, row.id), delivery_view))
 
 

@@ -57,7 +57,7 @@ def keys(
             show([{"key_id": revoke, "revoked": True}], as_json=as_json)
             return
         else:
-            show([each._asdict() for each in api_keys.listed(conn, account_id)], as_json=as_json, empty="no keys")
+            show([each._asdict() for each in api_keys.list_keys(conn, account_id)], as_json=as_json, empty="no keys")
             return
     title = "Keep the secret now: it is not shown again"
     show([{"key_id": key_id, "secret": secret}], as_json=as_json, title=title)
@@ -105,7 +105,7 @@ def announce(
     """Announce something to every account; the scheduler tells them. Or see how far announcements have come."""
     with transaction() as conn:
         if title is None:
-            found = announcements.listed(conn)
+            found = announcements.list_announcements(conn)
         else:
             found = [announcements.create(conn, operator(), title, body, plan)]
     show([each._asdict() for each in found], as_json=as_json, empty="nothing was announced")
@@ -119,5 +119,5 @@ def list_acts(
 ) -> None:
     """Read the audit log: who did what, when and from where."""
     with transaction() as conn:
-        found = audit_log.listed(conn, subject=subject, limit=limit)
+        found = audit_log.list_acts(conn, subject=subject, limit=limit)
     show([each._asdict() for each in found], as_json=as_json, empty="nothing was done")

@@ -26,7 +26,7 @@ def parked(
     job_id = again or give_up
     if job_id is None:
         with transaction() as conn:
-            found = reconcile.parked(conn)
+            found = reconcile.list_parked(conn)
         show([each._asdict() for each in found], as_json=as_json, empty="no parked jobs")
         return
     with transaction() as conn:

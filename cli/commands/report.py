@@ -12,7 +12,7 @@ from models.credits.margin import MarginRow, margin
 from models.db import snapshot
 
 app = typer.Typer()
-MOST_PICTURES = 8  # models with a picture of their own; the rest share one
+MAX_PICTURES = 8  # models with a picture of their own; the rest share one
 Point = tuple[float, float, int]  # US dollars charged, US dollars that it cost, credits charged
 
 
@@ -80,7 +80,7 @@ def series(rows: Sequence[MarginRow], since: date, days: int) -> dict[str, list[
     for row in rows:
         worth[str(row.model)] = worth.get(str(row.model), 0) + row.revenue_usd_micros + row.cost_usd_micros
     ranked = sorted(worth, key=lambda name: (-worth[name], name))
-    own = ranked if len(ranked) <= MOST_PICTURES else ranked[: MOST_PICTURES - 1]
+    own = ranked if len(ranked) <= MAX_PICTURES else ranked[: MAX_PICTURES - 1]
     found: dict[str, list[Point]] = {name: [(0.0, 0.0, 0)] * days for name in own}
     for row in rows:
         name = str(row.model) if row.model in found else "others"

@@ -3,8 +3,8 @@
 A key is `hr_`, 32 letters and digits of randomness and 6 of a checksum over them: a typo, or a key that leaked into a
 repository, can be told from any other text without asking anybody.
 
-Keys that rotation has made of one another are a line: they have one budget and one rate. What a key may spend and how
-often it may ask is counted for its own line and for those of the keys that made it (`lineage`), so that nobody gets more by
+Keys that rotation has made of one another have one root, and one budget and one rate. What a key may spend and how
+often it may ask is counted for its own root and for those of the keys that made it (`lineage`), so that nobody gets more by
 making keys. Which keys may be made, and by whom, is decided in models.access.minting.
 """
 
@@ -80,7 +80,9 @@ class ApiKey(SQLModel, table=True):
     created_at: datetime = created_at()
     last_used_at: datetime | None = moment()
     expires_at: datetime | None = moment()
-    retires_at: datetime | None = moment()  # a rotated key's own end; `expires_at` is the one that its line keeps
+    retires_at: datetime | None = (
+        moment()
+    )  # a rotated key's own end; `expires_at` is the one that all its successors keep
     revoked_at: datetime | None = moment()
     root_id: UUID | None = Field(default=None, nullable=True)  # the first key of its line; None: itself
     lineage: list[UUID] = Field(sa_column=Column(ARRAY(Uuid), nullable=False, server_default=text("'{}'::uuid[]")))
@@ -101,7 +103,7 @@ MONTH = "date_trunc('month', app_now() at time zone 'UTC')::date"
 
 class KeySpending(SQLModel, table=True):
     """What the jobs of a line with a budget, and of the keys that it made, have cost in a month: what is held, and once a
-    job has ended, what it cost. `key_id` is the line's first key.
+    job has ended, what it cost. `key_id` is their root's.
     """
 
     __tablename__ = "key_spending"
@@ -135,7 +137,7 @@ OF_NOBODY = Origin()  # made by an operator, or by a person who has signed in
 
 
 class Standing(NamedTuple):
-    """A key that works, as it stands: what it may do, where it comes from, and its own end (`may` has its line's)."""
+    """A key that works, as it stands: what it may do, where it comes from, and its own end (`may` has that of its root)."""
 
     id: UUID
     may: NewKey
@@ -272,7 +274,7 @@ def _caller(
     return Caller(account_id, user_id, key_id, frozenset(scopes), role, allowed, counted, monthly_credits)
 
 
-def listed(
+def list_keys(
     conn: Connection[Any], account_id: UUID, *, after: tuple[bool, UUID] | None = None, limit: int = MAX_LISTED
 ) -> list[KeyRow]:
     """The account's keys: all that are not revoked before those that are, newest first, from the one after `after` (whether
@@ -311,7 +313,7 @@ def rotate(
     """Make a key of the same line, that may do the same until the same end (or `ends_by`), and end the old one after an
     overlap. For an operator, as `create`. Returns the new one's id and secret.
 
-    What the old key has made lives on, with the line. Raises NotFound where there is no such live key.
+    What the old key has made lives on, with its successor. Raises NotFound where there is no such live key.
     """
     _hold(conn, account_id)
     old = standing(conn, account_id, key_id)
@@ -357,7 +359,7 @@ def revoke_beyond(conn: Connection[Any], account_id: UUID, scopes: Collection[st
         revoke(conn, key_id, account_id=account_id)
 
 
-def used(conn: Connection[Any], uses: Mapping[UUID, int]) -> None:
+def record_uses(conn: Connection[Any], uses: Mapping[UUID, int]) -> None:
     """Count the uses of keys, gathered by a process over a while: no write per request."""
     if uses:
         conn.execute(
@@ -369,7 +371,7 @@ def used(conn: Connection[Any], uses: Mapping[UUID, int]) -> None:
 
 def forget(conn: Connection[Any], limit: int) -> int:
     """Delete keys that were revoked, or ended, more than KEY_DAYS ago. Returns how many. Keys whose budget was used stay,
-    for their months are part of the books, and so does the first key of a line as long as the line or what it made.
+    for their months are part of the books, and so does a root as long as its successors or what they made.
     """
     return sum(
         conn.execute(

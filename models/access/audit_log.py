@@ -38,7 +38,7 @@ class By(NamedTuple):
     address: str | None = None
 
 
-class Recorded(NamedTuple):
+class AuditRow(NamedTuple):
     """An act as it is shown."""
 
     id: int
@@ -59,16 +59,16 @@ def record(conn: Connection[Any], by: By, action: str, subject: str, **details: 
     )
 
 
-def listed(
+def list_acts(
     conn: Connection[Any], *, before: int | None = None, subject: str | None = None, limit: int = 50
-) -> list[Recorded]:
+) -> list[AuditRow]:
     """Acts, newest first."""
     rows = conn.execute(
         """select id, at, actor, key_id, action, subject, details, address from acts
             where (%s::bigint is null or id < %s) and (%s::text is null or subject = %s) order by id desc limit %s""",
         [before, before, subject, subject, limit],
     ).fetchall()
-    return [Recorded(*row) for row in rows]
+    return [AuditRow(*row) for row in rows]
 
 
 def forget(conn: Connection[Any], limit: int) -> int:

@@ -21,7 +21,7 @@ MEANING: dict[Scope, str] = {
 
 
 class Rate(NamedTuple):
-    """How often the keys of a line, and those that they made, may ask in a minute. `root_id` is the line's first key."""
+    """How often keys that rotation made of one another, and those that they made, may ask in a minute. `root_id` names their root."""
 
     root_id: UUID
     per_minute: int

@@ -112,11 +112,11 @@ def subscribe(conn: Connection[Any], account_id: UUID, plan_id: str, interval: s
         [subscription_id, account_id, plan_id, interval, now, month_after(now, INTERVALS[interval]), now],
     )
     conn.execute("update accounts set plan_id = %s where id = %s", [plan_id, account_id])
-    told = {"plan": plan_id, "interval": interval}
+    data = {"plan": plan_id, "interval": interval}
     if running:
-        events.add(conn, account_id, "subscription.changed", {**told, "before": running.plan_id})
+        events.add(conn, account_id, "subscription.changed", {**data, "before": running.plan_id})
     else:
-        events.add(conn, account_id, "subscription.started", told)
+        events.add(conn, account_id, "subscription.started", data)
     grant_due_period(conn, subscription_id)
     return subscription_id
 

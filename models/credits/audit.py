@@ -104,7 +104,7 @@ RULES = (
     ),
     Rule(
         "keys_spend_what_their_jobs_hold_or_cost",
-        "what a key with a budget has spent in a month is what the jobs that its line, or a key that it made, ordered in that month hold, or have cost",
+        "what a key with a budget has spent in a month is what the jobs that its successors, or keys that they made, ordered in that month hold, or have cost",
         # Months before this one may be forgotten; what is kept of them is right.
         """select key_id, month, s.credits as spent, c.credits as of_jobs
              from key_spending s full join (

@@ -253,8 +253,8 @@ def revoke(conn: Connection[Any], grant_id: UUID) -> int:
 
 
 def _tell_revoked(conn: Connection[Any], account_id: UUID, amount: int, available: int, debt: int) -> None:
-    told = {"amount": amount, "debt_added": debt, "available": available}
-    events.add(conn, account_id, "credits.revoked", told)
+    data = {"amount": amount, "debt_added": debt, "available": available}
+    events.add(conn, account_id, "credits.revoked", data)
     tell_if_low(conn, account_id, available + amount, available)
 
 

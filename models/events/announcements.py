@@ -87,7 +87,7 @@ def create(conn: Connection[Any], by: By, title: str, body: str, plan: str | Non
     return AnnouncementRow(*row)
 
 
-def listed(conn: Connection[Any], *, before: UUID | None = None, limit: int = 20) -> list[AnnouncementRow]:
+def list_announcements(conn: Connection[Any], *, before: UUID | None = None, limit: int = 20) -> list[AnnouncementRow]:
     """Announcements, newest first."""
     rows = conn.execute(
         f"select {_SHOWN} from announcements where %s::uuid is null or id < %s order by id desc limit %s",

@@ -1,14 +1,14 @@
--- Write the deliveries of events that this transaction has just told: for each account the events after one number and up
+-- Write the deliveries of events that this transaction has just written: for each account the events after one number and up
 -- to another, to its endpoints that want them and to the address of their job. The caller holds the accounts' locks and
 -- calls this only where an account has endpoints or a job has an address, so that nobody else pays for it.
 --
--- A delivery belongs to a line: deliveries of one line are sent one after the other, and a sender looks for lines that
--- are due, never through all deliveries. So the line is woken here, unless a sender is at it: that one looks again,
--- under the line's lock, before it lets go.
+-- A delivery belongs to a queue: deliveries of one queue are sent one after the other, and a sender looks for queues that
+-- are due, never through all deliveries. So the queue is woken here, unless a sender is at it: that one looks again,
+-- under the queue's lock, before it lets go.
 create or replace function deliver_events_v1(p_accounts uuid[], p_after bigint[], p_to bigint[]) returns void
 language plpgsql as $$
 begin
-with told as materialized (
+with written as materialized (
   select e.account_id, e.number, e.type, e.job_id, e.data, e.created_at
     from unnest(p_accounts, p_after, p_to) as w(account_id, after, until)
     join events e on e.account_id = w.account_id and e.number > w.after and e.number <= w.until
@@ -18,12 +18,12 @@ with told as materialized (
                           event_at, next_at)
   select gen_random_uuid(), p.id, t.account_id, 'webhook', p.id, null, t.number, t.type, t.job_id, t.data,
          t.created_at, app_now()
-    from told t join webhook_endpoints p on p.account_id = t.account_id
+    from written t join webhook_endpoints p on p.account_id = t.account_id
    where p.enabled and (p.events = '{}' or t.type = any(p.events))
   union all
   select gen_random_uuid(), (j.webhook->>'queue')::uuid, t.account_id, 'webhook', null, j.webhook->>'url', t.number,
          t.type, t.job_id, t.data, t.created_at, app_now()
-    from told t join jobs j on j.id = t.job_id
+    from written t join jobs j on j.id = t.job_id
    where j.webhook is not null and j.webhook->'events' ? t.type
   returning queue_id, account_id
 )

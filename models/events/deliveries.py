@@ -86,14 +86,14 @@ class Delivery(SQLModel, table=True):
 class DeliveryQueue(SQLModel, table=True):
     """What is sent one after the other: an endpoint's deliveries, or a part of those of an account's jobs, or its mail.
 
-    `wake_at` is when something is due, or the end of the lease while a sender holds the line; null: nothing waits. So a
-    receiver that hangs holds up its own line and no other, and at most one sender at a time.
+    `wake_at` is when something is due, or the end of the lease while a sender holds the queue; null: nothing waits. So a
+    receiver that hangs holds up its own queue and no other, and at most one sender at a time.
     """
 
     __tablename__ = "delivery_queues"
     __table_args__ = (
         CheckConstraint("leased_by is null or wake_at is not null", name="lease"),
-        # Apart, so that however many lines that fail are due, those that work are found at once.
+        # Apart, so that however many queues that fail are due, those that work are found at once.
         Index("ix_delivery_queues_due", "wake_at", postgresql_where=text("wake_at is not null and failures = 0")),
         Index("ix_delivery_queues_suspect", "wake_at", postgresql_where=text("wake_at is not null and failures > 0")),
         Index("ix_delivery_queues_idle", "used_at", postgresql_where=text("wake_at is null")),
@@ -111,7 +111,7 @@ class DeliveryQueue(SQLModel, table=True):
     used_at: datetime = created_at()  # when a sender last had it: one that is idle for long is forgotten
 
 
-class Logged(NamedTuple):
+class DeliveryRow(NamedTuple):
     """A delivery as its owner sees it."""
 
     id: UUID
@@ -130,11 +130,11 @@ class Logged(NamedTuple):
     created_at: datetime
 
 
-_LOGGED = ", ".join(Logged._fields)
+_LOGGED = ", ".join(DeliveryRow._fields)
 
 
 def deliver_range(conn: Connection[Any], ranges: Mapping[UUID, tuple[int, int]]) -> None:
-    """Write the deliveries of the events that this transaction told, as account → numbers (after, up to)."""
+    """Write the deliveries of the events that this transaction wrote, as account → numbers (after, up to)."""
     conn.execute(
         "select deliver_events_v1(p_accounts => %(accounts)s, p_after => %(after)s, p_to => %(to)s)",
         {
@@ -169,7 +169,7 @@ def send(
     return delivery_id
 
 
-def logged(
+def list_deliveries(
     conn: Connection[Any],
     account_id: UUID,
     endpoint_id: UUID | None,
@@ -177,7 +177,7 @@ def logged(
     status: str | None = None,
     before: tuple[datetime, UUID] | None = None,
     limit: int = 20,
-) -> list[Logged]:
+) -> list[DeliveryRow]:
     """An endpoint's deliveries (None: those of addresses that jobs brought), newest first. Raises NotFound."""
     if endpoint_id is not None:
         endpoints.find(conn, account_id, endpoint_id)
@@ -199,13 +199,13 @@ def logged(
         f"select {_LOGGED} from deliveries where {' and '.join(where)} order by created_at desc, id desc limit %s",
         [*values, limit],
     ).fetchall()
-    return [Logged(*row) for row in rows]
+    return [DeliveryRow(*row) for row in rows]
 
 
 _AGAIN = "status = 'pending', attempts = 0, begun = 0, next_at = app_now(), delivered_at = null"
 
 
-def redeliver(conn: Connection[Any], account_id: UUID, endpoint_id: UUID | None, delivery_id: UUID) -> Logged:
+def redeliver(conn: Connection[Any], account_id: UUID, endpoint_id: UUID | None, delivery_id: UUID) -> DeliveryRow:
     """Send one again, with all its attempts before it. Raises NotFound, EndpointDisabled."""
     must_be_on(conn, account_id, endpoint_id)
     row = conn.execute(
@@ -221,14 +221,14 @@ def redeliver(conn: Connection[Any], account_id: UUID, endpoint_id: UUID | None,
         [delivery_id, account_id],
     ).fetchone()
     assert again is not None  # noqa: S101 - deliveries are not deleted
-    return Logged(*again)
+    return DeliveryRow(*again)
 
 
 def redeliver_range(
     conn: Connection[Any], account_id: UUID, endpoint_id: UUID | None, since: datetime, until: datetime | None, *,
     all_: bool,
 ) -> int:  # fmt: skip
-    """Send again what was told to an endpoint (None: to addresses that jobs brought) in this time and did not arrive, or
+    """Send again what was due to an endpoint (None: to addresses that jobs brought) in this time and did not arrive, or
     all of it. Returns how many, at most MAX_REDELIVER. Raises NotFound, EndpointDisabled.
     """
     must_be_on(conn, account_id, endpoint_id)
@@ -241,13 +241,13 @@ def redeliver_range(
         "account_id": account_id, "endpoint_id": endpoint_id, "since": since, "until": until,
         "statuses": ["failed", "disabled", *(["delivered"] if all_ else [])],
     }  # fmt: skip
-    lines = conn.execute(f"select distinct queue_id from ({chosen}) c order by queue_id", values).fetchall()
-    for (queue_id,) in lines:
+    queues = conn.execute(f"select distinct queue_id from ({chosen}) c order by queue_id", values).fetchall()
+    for (queue_id,) in queues:
         _wake(conn, queue_id, account_id)
     return conn.execute(
         f"""update deliveries d set {_AGAIN} from ({chosen}) c
-             where d.id = c.id and d.created_at = c.created_at and d.queue_id = any(%(lines)s)""",
-        {**values, "lines": [queue_id for (queue_id,) in lines]},
+             where d.id = c.id and d.created_at = c.created_at and d.queue_id = any(%(queues)s)""",
+        {**values, "queues": [queue_id for (queue_id,) in queues]},
     ).rowcount
 
 
@@ -258,7 +258,7 @@ def must_be_on(conn: Connection[Any], account_id: UUID, endpoint_id: UUID | None
 
 
 def _wake(conn: Connection[Any], queue_id: UUID, account_id: UUID) -> None:
-    """Before the deliveries: lines are locked first, as senders lock them."""
+    """Before the deliveries: queues are locked first, as senders lock them."""
     conn.execute(
         """insert into delivery_queues as l (id, account_id, wake_at) values (%s, %s, app_now())
            on conflict (id) do update set wake_at = case when l.leased_by is null then app_now() else l.wake_at end,

@@ -116,7 +116,7 @@ def for_job(account_id: UUID, url: str, events: Sequence[str] | None) -> dict[st
 
 def job_queues(account_id: UUID) -> list[UUID]:
     """The queues of an account's deliveries to addresses that jobs brought."""
-    return [uuid5(account_id, f"job line {number}") for number in range(QUEUES_OF_JOBS)]
+    return [uuid5(account_id, f"job queue {number}") for number in range(QUEUES_OF_JOBS)]
 
 
 def new_secret() -> str:
@@ -144,7 +144,7 @@ def create(
     return EndpointRow(*row), secret
 
 
-def listed(
+def list_endpoints(
     conn: Connection[Any], account_id: UUID, *, after: UUID | None = None, limit: int = 100
 ) -> list[EndpointRow]:
     """The account's endpoints, oldest first, from the one after `after`."""

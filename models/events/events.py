@@ -86,7 +86,7 @@ def follow_up(
 
 
 class StoredEvent(NamedTuple):
-    """One event as it was told."""
+    """One event as it was written."""
 
     account_id: UUID
     number: int

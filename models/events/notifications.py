@@ -1,4 +1,4 @@
-"""In-app notifications, and which events are also told by mail. Both are written with their event."""
+"""In-app notifications, and which events also go by mail. Both are written with their event."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -129,7 +129,7 @@ def _notify(conn: Connection[Any], account_id: UUID, number: int, kind: str, dat
         deliveries.send(conn, account_id, uuid5(account_id, "mail"), kind, data, number=number)
 
 
-def listed(
+def list_notifications(
     conn: Connection[Any], account_id: UUID, *, unread: bool = False, before: UUID | None = None, limit: int = 20
 ) -> list[NotificationRow]:
     """The account's notifications, newest first."""

@@ -1,6 +1,6 @@
-"""The sender's verbs on lines of deliveries: claim what is due, take one, record what became of it, let go.
+"""The sender's verbs on delivery queues: claim what is due, take one, record what became of it, let go.
 
-Lock order: account (only where an endpoint is switched off), line, endpoint and delivery. What is sent is sent between
+Lock order: account (only where an endpoint is switched off), queue, endpoint and delivery. What is sent is sent between
 two transactions: the first writes down which attempt begins, the second what became of it. A sender that was killed
 between the two loses its lease; that attempt counts as one whose outcome is unknown, and the delivery is sent again: at
 least once, and never without end.
@@ -24,12 +24,12 @@ LOG_ENTRIES = 20  # kept of one delivery
 LOG_CHARACTERS = 4096  # of each text in an entry
 GIVE_UP_BATCH = 1000
 MAX_ATTEMPTS = 10  # the pauses between them: workers.deliver.post.SCHEDULE
-MAX_LOST = 100  # deliveries of one line that are given up in one look, because their senders died of each of them
+MAX_LOST = 100  # deliveries of one queue that are given up in one look, because their senders died of each of them
 LOST = "its sender was stopped before it could write down the answer"
 
 
-class Line(NamedTuple):
-    """A claimed line; `token` guards every change."""
+class HeldQueue(NamedTuple):
+    """A claimed queue; `token` guards every change."""
 
     id: UUID
     token: int
@@ -66,7 +66,7 @@ class SendResult:
 
     delivered: bool
     again_after: float | None
-    pause: float  # seconds in which the whole line is left alone
+    pause: float  # seconds in which the whole queue is left alone
     entry: dict[str, Any]  # for the log
     gone: bool = False  # the receiver said that it wants no more
 
@@ -76,8 +76,8 @@ def lease_seconds() -> float:
     return settings().webhook_timeout_seconds * 2 + 1
 
 
-def claim(conn: Connection[Any], sender: str, limit: int, *, suspects: int) -> list[tuple[Line, bool]]:
-    """Lines with something due, each with whether its last attempt failed; of those at most `suspects`, so that receivers
+def claim(conn: Connection[Any], sender: str, limit: int, *, suspects: int) -> list[tuple[HeldQueue, bool]]:
+    """Queues with something due, each with whether its last attempt failed; of those at most `suspects`, so that receivers
     that hang never hold all threads. An account has at most DELIVER_PER_ACCOUNT, over all senders.
     """
     rows = conn.execute(
@@ -102,34 +102,34 @@ def claim(conn: Connection[Any], sender: str, limit: int, *, suspects: int) -> l
              from locked where l.id = locked.id returning l.id, l.token, l.failures > 0""",
         [settings().deliver_per_account, suspects, limit, sender, lease_seconds()],
     ).fetchall()
-    return [(Line(row[0], row[1]), row[2]) for row in rows]
+    return [(HeldQueue(row[0], row[1]), row[2]) for row in rows]
 
 
-def extend(conn: Connection[Any], held: Sequence[Line]) -> set[UUID]:
-    """Keep the leases of these lines alive. Returns those that are still held."""
+def extend(conn: Connection[Any], held: Sequence[HeldQueue]) -> set[UUID]:
+    """Keep the leases of these queues alive. Returns those that are still held."""
     rows = conn.execute(
         """update delivery_queues l set wake_at = app_now() + make_interval(secs => %s)
              from unnest(%s::uuid[], %s::bigint[]) as h(id, token)
             where l.id = h.id and l.token = h.token and l.leased_by is not null returning l.id""",
-        [lease_seconds(), [line.id for line in held], [line.token for line in held]],
+        [lease_seconds(), [queue.id for queue in held], [queue.token for queue in held]],
     ).fetchall()
     return {row[0] for row in rows}
 
 
-def take(conn: Connection[Any], line: Line) -> Parcel | None:
-    """The next delivery of a line that is due, its attempt written down as begun, with the lease renewed; None: none is,
-    and the line is let go, or another sender has it.
+def take(conn: Connection[Any], queue: HeldQueue) -> Parcel | None:
+    """The next delivery of a queue that is due, its attempt written down as begun, with the lease renewed; None: none is,
+    and the queue is let go, or another sender has it.
     """
-    if not _hold(conn, line):
+    if not _hold(conn, queue):
         return None
     for _ in range(MAX_LOST):
-        row = _head(conn, line)
+        row = _head(conn, queue)
         if row is None:
             break
         values, (address, enabled, secret, previous, begun) = row[: len(_TAKEN)], row[len(_TAKEN) :]
         fields = dict(zip(_TAKEN, values, strict=True))
         if fields["endpoint_id"] is not None and not enabled:  # switched off, or removed
-            _give_up(conn, line)
+            _give_up(conn, queue)
             return None
         if begun > fields["attempts"] and not _count_lost(conn, fields, begun):
             continue
@@ -139,14 +139,14 @@ def take(conn: Connection[Any], line: Line) -> Parcel | None:
         elif fields["endpoint_id"] is None:
             secrets = endpoints.default_secrets(conn, fields["account_id"])
         parcel = Parcel(**fields, address=address, secrets=secrets)
-        _begin(conn, line, parcel)
+        _begin(conn, queue, parcel)
         _add_results(conn, parcel)
         return parcel
-    _let_go(conn, line)
+    _let_go(conn, queue)
     return None
 
 
-def _head(conn: Connection[Any], line: Line) -> tuple[Any, ...] | None:
+def _head(conn: Connection[Any], queue: HeldQueue) -> tuple[Any, ...] | None:
     row: tuple[Any, ...] | None = conn.execute(
         """select d.id, d.created_at, d.account_id, d.channel, d.endpoint_id, d.event_type, d.event_at, d.event_number,
                   d.job_id, d.data, d.attempts, coalesce(e.url, d.url), e.enabled, e.secret,
@@ -157,16 +157,16 @@ def _head(conn: Connection[Any], line: Line) -> tuple[Any, ...] | None:
                 order by next_at, event_number limit 1) d
              left join webhook_endpoints e on e.id = d.endpoint_id
             where l.id = %s and coalesce(l.paused_until <= app_now(), true)""",
-        [line.id],
+        [queue.id],
     ).fetchone()
     return row
 
 
-def _begin(conn: Connection[Any], line: Line, parcel: Parcel) -> None:
+def _begin(conn: Connection[Any], queue: HeldQueue, parcel: Parcel) -> None:
     conn.execute(
         """with l as (update delivery_queues set wake_at = app_now() + make_interval(secs => %s) where id = %s)
            update deliveries set begun = %s where id = %s and created_at = %s""",
-        [lease_seconds(), line.id, parcel.attempts + 1, parcel.id, parcel.created_at],
+        [lease_seconds(), queue.id, parcel.attempts + 1, parcel.id, parcel.created_at],
     )
 
 
@@ -208,14 +208,14 @@ def _add_results(conn: Connection[Any], parcel: Parcel) -> None:
     ]
 
 
-def record(conn: Connection[Any], line: Line, parcel: Parcel, outcome: SendResult) -> bool:
+def record(conn: Connection[Any], queue: HeldQueue, parcel: Parcel, outcome: SendResult) -> bool:
     """Write down what became of an attempt; again is fine, should a commit's own outcome be unknown. False: the lease had
     lapsed, and another sender decides.
     """
     reason = _reason_to_disable(conn, parcel, outcome)
     if reason:
         lock_account(conn, parcel.account_id)
-    if not _hold(conn, line):
+    if not _hold(conn, queue):
         return False
     pending = not outcome.delivered and outcome.again_after is not None and not outcome.gone
     status = "delivered" if outcome.delivered else "pending" if pending else "disabled" if outcome.gone else "failed"
@@ -237,7 +237,7 @@ def record(conn: Connection[Any], line: Line, parcel: Parcel, outcome: SendResul
     conn.execute(
         """update delivery_queues set failures = case when %s then 0 else failures + 1 end,
                   paused_until = case when %s > 0 then app_now() + make_interval(secs => %s) end where id = %s""",
-        [outcome.delivered, outcome.pause, outcome.pause, line.id],
+        [outcome.delivered, outcome.pause, outcome.pause, queue.id],
     )
     if parcel.endpoint_id is not None:
         _note_health(conn, parcel, outcome, reason)
@@ -256,7 +256,7 @@ def _entry(entry: Mapping[str, Any]) -> str:
 
 
 def overdue(conn: Connection[Any]) -> tuple[int, float]:
-    """How many lines are due and held by no living sender, and for how many seconds the first of those that work. Lines
+    """How many queues are due and held by no living sender, and for how many seconds the first of those that work. Queues
     that fail may wait for a thread: that is how they keep nobody up.
     """
     row = conn.execute(
@@ -266,21 +266,21 @@ def overdue(conn: Connection[Any]) -> tuple[int, float]:
     return (int(row[0]), float(row[1])) if row else (0, 0.0)
 
 
-def failures(conn: Connection[Any], line: Line) -> int:
-    """Attempts on this line that failed since one arrived."""
-    row = conn.execute("select failures from delivery_queues where id = %s", [line.id]).fetchone()
+def failures(conn: Connection[Any], queue: HeldQueue) -> int:
+    """Attempts on this queue that failed since one arrived."""
+    row = conn.execute("select failures from delivery_queues where id = %s", [queue.id]).fetchone()
     return int(row[0]) if row else 0
 
 
-def release(conn: Connection[Any], line: Line) -> None:
-    """Let a line go before all of it is done."""
-    if _hold(conn, line):
-        _let_go(conn, line)
+def release(conn: Connection[Any], queue: HeldQueue) -> None:
+    """Let a queue go before all of it is done."""
+    if _hold(conn, queue):
+        _let_go(conn, queue)
 
 
 def forget(conn: Connection[Any], limit: int) -> int:
-    """Delete lines on which nothing waits and nothing was sent for DELIVERY_QUEUE_DAYS. Returns how many. A token begins anew with
-    its line, so the days are far more than a sender can be late.
+    """Delete queues on which nothing waits and nothing was sent for DELIVERY_QUEUE_DAYS. Returns how many. A token begins anew with
+    its queue, so the days are far more than a sender can be late.
     """
     return conn.execute(
         """delete from delivery_queues where id in (
@@ -290,36 +290,36 @@ def forget(conn: Connection[Any], limit: int) -> int:
     ).rowcount
 
 
-def _hold(conn: Connection[Any], line: Line) -> bool:
-    """Lock the line. Its deliveries are read in a later statement, so that one that is just being told is seen."""
+def _hold(conn: Connection[Any], queue: HeldQueue) -> bool:
+    """Lock the queue. Its deliveries are read in a later statement, so that one that is just being written is seen."""
     return (
         conn.execute(
             "select 1 from delivery_queues where id = %s and token = %s and leased_by is not null for update",
-            [line.id, line.token],
+            [queue.id, queue.token],
         ).fetchone()
         is not None
     )
 
 
-def _let_go(conn: Connection[Any], line: Line) -> None:
+def _let_go(conn: Connection[Any], queue: HeldQueue) -> None:
     conn.execute(
         """update delivery_queues l set leased_by = null, wake_at = greatest(
              (select d.next_at from deliveries d where d.queue_id = l.id and d.status = 'pending' order by d.next_at limit 1),
              case when exists (select 1 from deliveries d where d.queue_id = l.id and d.status = 'pending')
                   then l.paused_until end) where id = %s""",
-        [line.id],
+        [queue.id],
     )
 
 
-def _give_up(conn: Connection[Any], line: Line) -> None:
+def _give_up(conn: Connection[Any], queue: HeldQueue) -> None:
     """What waits for an endpoint that is off stays in the log and is not sent."""
     conn.execute(
         f"""update deliveries d set status = 'disabled', next_at = null from (
               select id, created_at from deliveries where queue_id = %s and status = 'pending'
                order by next_at limit {GIVE_UP_BATCH}) x where d.id = x.id and d.created_at = x.created_at""",
-        [line.id],
+        [queue.id],
     )
-    _let_go(conn, line)
+    _let_go(conn, queue)
 
 
 def _reason_to_disable(conn: Connection[Any], parcel: Parcel, outcome: SendResult) -> str | None:
@@ -344,8 +344,8 @@ def _note_health(conn: Connection[Any], parcel: Parcel, outcome: SendResult, rea
         ).fetchone()
         if row:
             endpoints.refresh_has_webhooks(conn, parcel.account_id)
-            told = {"webhook_id": str(parcel.endpoint_id), "url": row[0], "reason": reason}
-            events.add(conn, parcel.account_id, "webhook.disabled", told)
+            data = {"webhook_id": str(parcel.endpoint_id), "url": row[0], "reason": reason}
+            events.add(conn, parcel.account_id, "webhook.disabled", data)
     elif outcome.delivered:
         conn.execute(
             "update webhook_endpoints set failing_since = null where id = %s and failing_since is not null",

@@ -114,7 +114,7 @@ def to_purge(conn: Connection[Any], limit: int, after: tuple[datetime, UUID] | N
     return [Purgeable(row[0], [key for key in row[1:3] if key], row[3]) for row in rows]
 
 
-def purged(conn: Connection[Any], asset_ids: Sequence[UUID]) -> int:
+def confirm_purged(conn: Connection[Any], asset_ids: Sequence[UUID]) -> int:
     """Confirm that the objects of these results are gone."""
     return conn.execute(
         "update assets set purged_at = app_now() where id = any(%s) and purged_at is null", [list(asset_ids)]

@@ -15,7 +15,7 @@ class Swept(NamedTuple):
 
 
 class Purgeable(NamedTuple):
-    """Something out of reach whose objects are to go; `expired_at` and `id` are its place in the line."""
+    """Something out of reach whose objects are to go; `expired_at` and `id` are its place in the walk."""
 
     id: UUID
     keys: list[str]

@@ -69,7 +69,7 @@ class NewUpload(NamedTuple):
     duration_ms: int | None
 
 
-class Found(NamedTuple):
+class UploadRow(NamedTuple):
     """An upload as it is shown and read."""
 
     id: UUID
@@ -120,7 +120,7 @@ def check_room(conn: Connection[Any], account_id: UUID, size_bytes: int, *, lock
         )  # fmt: skip
 
 
-def create(conn: Connection[Any], new: NewUpload) -> Found:
+def create(conn: Connection[Any], new: NewUpload) -> UploadRow:
     """Make a stored object an upload, counted as the account's storage. Raises StorageQuotaExceeded."""
     check_room(conn, new.account_id, new.size_bytes, lock=True)
     conn.execute(
@@ -143,7 +143,7 @@ def _kept(new: NewUpload) -> NewUpload:
     return new._replace(width=width, height=height, duration_ms=duration)
 
 
-def find(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> Found:
+def find(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> UploadRow:
     """An account's own upload. Raises NotFound for another's, and from the moment its time has passed."""
     found = _rows(
         conn,
@@ -155,7 +155,7 @@ def find(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> Found:
     return found[0]
 
 
-def find_same(conn: Connection[Any], account_id: UUID, sha256: bytes) -> Found | None:
+def find_same(conn: Connection[Any], account_id: UUID, sha256: bytes) -> UploadRow | None:
     """The account's living upload of these very bytes, renewed: an input that is sent again is not stored again."""
     found = _rows(
         conn,
@@ -167,7 +167,7 @@ def find_same(conn: Connection[Any], account_id: UUID, sha256: bytes) -> Found |
     return found[0] if found else None
 
 
-def use(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> Found:
+def use(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> UploadRow:
     """An account's upload that becomes a job's input: its life begins anew, so that it outlives the job's wait.
 
     Raises NotFound.
@@ -183,7 +183,7 @@ def use(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> Found:
     return found[0]
 
 
-def find_for_job(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> Found | None:
+def find_for_job(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> UploadRow | None:
     """An upload whose object is still there, for a job that was accepted with it. None: deleted, purged or another's."""
     found = _rows(
         conn,
@@ -194,7 +194,7 @@ def find_for_job(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> Fo
     return found[0] if found else None
 
 
-def page(conn: Connection[Any], account_id: UUID, *, before: UUID | None, limit: int) -> list[Found]:
+def page(conn: Connection[Any], account_id: UUID, *, before: UUID | None, limit: int) -> list[UploadRow]:
     """An account's living uploads, newest first."""
     return _rows(
         conn,
@@ -273,7 +273,7 @@ def to_purge(conn: Connection[Any], limit: int, after: tuple[datetime, UUID] | N
     return [Purgeable(row[0], [row[1]], row[2]) for row in rows]
 
 
-def purged(conn: Connection[Any], upload_ids: Sequence[UUID]) -> int:
+def confirm_purged(conn: Connection[Any], upload_ids: Sequence[UUID]) -> int:
     """Confirm that the objects of these uploads are gone."""
     return conn.execute(
         "update uploads set purged_at = app_now() where id = any(%s) and purged_at is null", [list(upload_ids)]
@@ -308,6 +308,6 @@ def input_strays(conn: Connection[Any], objects: Sequence[tuple[str, UUID]]) -> 
     return [row[0] for row in rows]
 
 
-def _rows(conn: Connection[Any], statement: str, values: Sequence[Any]) -> list[Found]:
-    with conn.cursor(row_factory=class_row(Found)) as cursor:
+def _rows(conn: Connection[Any], statement: str, values: Sequence[Any]) -> list[UploadRow]:
+    with conn.cursor(row_factory=class_row(UploadRow)) as cursor:
         return cursor.execute(statement, values).fetchall()

@@ -82,7 +82,7 @@ def end_turn(conn: Connection[Any], name: str, done: int, error: str | None, *, 
 
 
 def note_turn(conn: Connection[Any], name: str, every_seconds: float, done: int, error: str | None) -> None:
-    """Note how a duty goes that has no turns, so that it can be seen."""
+    """Note how a duty goes that is not exclusive, so that it can be seen."""
     conn.execute(
         """insert into duties (name, next_at, started_at, finished_at, done, error)
            values (%(name)s, app_now() + make_interval(secs => %(every)s), app_now(), app_now(), %(done)s, %(error)s)
@@ -103,7 +103,7 @@ def set_cursor(conn: Connection[Any], name: str, value: str | None) -> None:
 
 
 def place(conn: Connection[Any], name: str) -> tuple[datetime, UUID] | None:
-    """Where a duty's walk goes on, in a line ordered by a time and an id."""
+    """Where a duty's walk goes on, in a walk ordered by a time and an id."""
     text = cursor(conn, name)
     if text is None:
         return None

@@ -44,7 +44,7 @@ def receive(conn: Connection[Any], event_id: str, event: dict[str, Any], *, issu
         person = people.describe(conn, identity, profile_of(user), plan)
         if person.refused == "banned":
             shut_out(conn, person.account_id)
-    inbound.processed(conn, number)
+    inbound.mark_processed(conn, number)
     if people.is_deleted(conn, identity):
         inbound.erase(conn, SOURCE, subject)
     return rings

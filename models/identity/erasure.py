@@ -41,7 +41,7 @@ def erase_account(conn: Connection[Any], account_id: UUID) -> list[Ring]:
     conn.execute(
         "update api_keys set revoked_at = app_now() where account_id = %s and revoked_at is null", [account_id]
     )
-    # Nobody is told any more; notifications are theirs alone.
+    # Nobody is notified any more; notifications are theirs alone.
     conn.execute(
         """update webhook_endpoints set enabled = false, disabled_reason = 'the user was deleted'
             where account_id = %s and enabled""",
@@ -71,7 +71,7 @@ def erase_account(conn: Connection[Any], account_id: UUID) -> list[Ring]:
 
 
 class PendingErasure(NamedTuple):
-    """A user who is deleted and may have left something; `deleted_at` and `user_id` are its place in the line."""
+    """A user who is deleted and may have left something; `deleted_at` and `user_id` are its place in the walk."""
 
     user_id: UUID
     account_id: UUID

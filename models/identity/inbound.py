@@ -47,7 +47,7 @@ def store(
     return row[0] if row else None
 
 
-def processed(conn: Connection[Any], number: int) -> None:
+def mark_processed(conn: Connection[Any], number: int) -> None:
     """Note that an event has done what it does."""
     conn.execute("update inbound_events set processed_at = app_now() where id = %s", [number])
 

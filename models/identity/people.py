@@ -1,4 +1,4 @@
-"""People whom an issuer vouches for: signed in by a token, told of by the issuer's webhooks, deleted once and for all."""
+"""People whom an issuer vouches for: signed in by a token, known by the issuer's webhooks, deleted once and for all."""
 
 from collections.abc import Sequence
 from datetime import datetime

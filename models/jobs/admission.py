@@ -55,7 +55,7 @@ class Order:
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """The job that answers an order; `replayed` where an earlier order with the same idempotency key made it, and then
-    only its id and queue are told here.
+    only its id and queue are known here.
     """
 
     job_id: UUID
@@ -95,7 +95,7 @@ class AccountState:
     daily_text_jobs: int | None
     grants: list[list[Any]] = field(default_factory=list)  # [id, remaining], in the order of use
     changed: bool = False
-    told_from: int | None = None  # the number before this transaction's events, once it tells some
+    event_number_before: int | None = None  # the number before this transaction's events, once it has some
     has_addresses: bool = False  # jobs of this transaction have brought addresses to tell
 
 
@@ -160,8 +160,8 @@ def decide(
     account.available -= price
     account.reserved += price
     account.expected_bytes += expected
-    if account.told_from is None:
-        account.told_from = account.event_number
+    if account.event_number_before is None:
+        account.event_number_before = account.event_number
     account.has_addresses = account.has_addresses or order.webhook is not None
     account.event_number += 1
     account.changed = True

@@ -23,7 +23,7 @@ from models.events import sending
 
 KEPT = 1000  # jumps that are remembered
 LONGEST_WAKE_SECONDS = 3600.0  # no pause of a living job is longer than this, or than the settings say
-LONGEST_DELIVERY_PAUSE_SECONDS = 30 * 3600.0  # nor of a line of deliveries: the last pause between attempts is a day
+LONGEST_DELIVERY_PAUSE_SECONDS = 30 * 3600.0  # nor of a delivery queue: the last pause between attempts is a day
 LOCK = 727276
 
 
@@ -108,7 +108,7 @@ def shifts(
     conn: Connection[Any], by_seconds: float, at: float, gap: float, after: UUID | None, limit: int
 ) -> list[Shift]:
     """What a jump does to living jobs, in the order of their ids. `gap`: so long before `at` the clock was still right; what
-    was written since then is right already, and is told by its time lying where a new one would.
+    was written since then is right already, and is known by its time lying where a new one would.
     """
     rows = conn.execute(
         """select r.job_id, r.wake_at, r.deadline_at,
@@ -148,7 +148,7 @@ def apply(conn: Connection[Any], wanted: Sequence[Shift]) -> int:
 
 
 def shift_delivery_queues(conn: Connection[Any], by_seconds: float, at: float) -> int:
-    """After the clock was set back: lines of deliveries, and what waits on them, wake when they would have. Returns how
+    """After the clock was set back: delivery queues, and what waits on them, wake when they would have. Returns how
     many lines.
     """
     lease = sending.lease_seconds()

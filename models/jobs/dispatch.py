@@ -16,7 +16,7 @@ class Ring(NamedTuple):
 
 
 def dispatch(conn: Connection[Any], account_id: UUID) -> list[Ring]:
-    """Give the account's free slots to the jobs at the head of its line. The caller holds the account's lock, and sends
+    """Give the account's free slots to the jobs at the front of its queue. The caller holds the account's lock, and sends
     the returned rings after the commit.
 
     Order: jobs put back after a retry, then priority, then time. A job whose model has all its slots in use is passed

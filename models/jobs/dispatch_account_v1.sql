@@ -1,4 +1,4 @@
--- Give an account's free slots to the jobs at the head of its line (models/jobs/dispatch.py). The caller holds the account's
+-- Give an account's free slots to the jobs at the front of its queue (models/jobs/dispatch.py). The caller holds the account's
 -- lock, and rings the jobs after the commit.
 create or replace function dispatch_account_v1(p_account uuid, p_free int, p_ring_again float)
 returns table (job_id uuid, queue text) language plpgsql as $$

@@ -128,8 +128,8 @@ def end(
     is not enough.
     """
     alone = conn.autocommit
-    told = {"job.output", f"job.{ending.ended}", "job.canceled"}  # the last, where the client has asked for it
-    if alone and notifications.are_noticed(told):
+    kinds = {"job.output", f"job.{ending.ended}", "job.canceled"}  # the last, where the client has asked for it
+    if alone and notifications.are_noticed(kinds):
         raise NeedsTransaction("notices")
     values = _values(account_id, job_id, ending, token, on_cancel, alone=alone)
     row = conn.execute(_END, values).fetchone()
@@ -145,7 +145,7 @@ def end(
         raise NeedsTransaction(outcome)
     outputs = len(ending.assets) if ended == ending.ended else 0  # dropped where it became a cancel
     written = {account_id: (event_number - 1 - outputs, event_number)}
-    events.follow_up(conn, written, told, deliver=())  # the function has written the deliveries
+    events.follow_up(conn, written, kinds, deliver=())  # the function has written the deliveries
     for grant_id, spent, returned in revoked or []:
         ledger.follow_revoked(conn, account_id, UUID(grant_id), spent=spent, returned=returned)
     return Ended(JobStatus(ended), [Ring(UUID(job), queue) for job, queue in rings or []], event_number)
@@ -225,7 +225,7 @@ def put_back(
     next_route: int = 0,
     held_back: bool = False,
 ) -> Ended | None:
-    """Put a running job back into its account's line, due after a pause, and free its slot. None: the claim is stale.
+    """Put a running job back into its account's queue, due after a pause, and free its slot. None: the claim is stale.
 
     A provider's limit spends no attempt. Without `attempt` the claim's own was never called: it is taken off the record,
     and if there was none before it the time limit has not begun. `held_back`: the provider has no room, so that the

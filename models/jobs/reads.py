@@ -35,7 +35,7 @@ class JobRow(NamedTuple):
     progress: int | None
     reason: str | None
     cancel_requested: bool
-    ahead: int | None  # jobs of the account before this one in its line, counted to 1,000
+    ahead: int | None  # jobs of the account before this one in its queue, counted to 1,000
     slots: int
     slots_in_use: int
     typical_seconds: int

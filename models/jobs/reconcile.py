@@ -26,7 +26,7 @@ class Parked(NamedTuple):
     reason: str | None
 
 
-def parked(conn: Connection[Any], limit: int = 100) -> list[Parked]:
+def list_parked(conn: Connection[Any], limit: int = 100) -> list[Parked]:
     """The parked jobs, oldest attempt first."""
     rows = conn.execute(
         """select r.job_id, r.account_id, r.model_id, a.provider, a.number, a.started_at, j.price_credits, r.reason

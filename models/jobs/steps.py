@@ -302,7 +302,7 @@ def accounts_with_room(conn: Connection[Any], limit: int, *, without: Sequence[U
 
 
 def requeue_due(conn: Connection[Any], account_id: UUID) -> int:
-    """Put the account's retries that are due into its line; returns how many. The caller holds the account's lock, and
+    """Put the account's retries that are due into its queue; returns how many. The caller holds the account's lock, and
     dispatches.
     """
     return conn.execute(

@@ -72,7 +72,9 @@ def _lock_accounts(conn: Connection[Any], ids: list[UUID], *, wait: bool) -> dic
 
 def _follow_up(conn: Connection[Any], accounts: Mapping[UUID, AccountState], writes: Writes) -> None:
     """What the events that were written with the jobs entail."""
-    written = {i: (a.told_from, a.event_number) for i, a in accounts.items() if a.told_from is not None}
+    written = {
+        i: (a.event_number_before, a.event_number) for i, a in accounts.items() if a.event_number_before is not None
+    }
     deliver = [i for i in written if accounts[i].has_webhooks or accounts[i].has_addresses]
     events.follow_up(conn, written, ("job.queued", "credits.low") if writes.low else ("job.queued",), deliver=deliver)
 
@@ -186,7 +188,7 @@ new as materialized (
   insert into ledger_entries (account_id, kind, amount, from_bucket, to_bucket, job_id, available_after, reserved_after)
   select account_id, 'reserve', price, 'available', 'reserved', id, available, reserved
     from new where price > 0 order by event_number
-), told as (
+), low as (
   insert into events (account_id, number, type, job_id, data)
   select account_id, event_number, 'job.queued', id,
          jsonb_build_object('model', model_id, 'credits', price, 'available', available, 'reserved', reserved) from new

@@ -2,7 +2,7 @@
 
 A provider's own words may name its key, its organisation or a server of ours. They are for operators: an attempt keeps
 them, and the log. A customer reads one fixed sentence for each class of failure. Only what is about the customer's own
-input is told in the provider's words, since nobody else knows what is wrong with it: without addresses, keys and names
+input is said in the provider's words, since nobody else knows what is wrong with it: without addresses, keys and names
 of servers, and not where they speak of keys or accounts after all.
 """
 
@@ -100,9 +100,9 @@ def failure(code: str, words: str | None) -> tuple[str, str]:
     words, theirs = words or "", class_of(code)
     of_a_file = code in ABOUT_FILES and words.startswith("input.")
     if of_a_file or (code in ABOUT_INPUT and not _OF_THE_ACCOUNT.search(words)):
-        told = for_strangers(words)[:WORDS_CHARACTERS]
-        if told:
-            return theirs, told
+        shown = for_strangers(words)[:WORDS_CHARACTERS]
+        if shown:
+            return theirs, shown
     return theirs, TEXTS.get(theirs, TEXTS["generation_failed"])
 
 

@@ -38,7 +38,7 @@ begin
   if p_refunded > 0 then
     -- To the lines with a budget that paid for the key (models/access/api_keys.py); no end may fail on it.
     update key_spending s set credits = greatest(s.credits - p_refunded, 0) from jobs j join api_keys k on k.id = j.api_key_id
-     where j.id = p_job and s.key_id = any(k.lineage || coalesce(k.queue_id, k.id)) and s.month = date_trunc('month', j.created_at at time zone 'UTC')::date;
+     where j.id = p_job and s.key_id = any(k.lineage || coalesce(k.root_id, k.id)) and s.month = date_trunc('month', j.created_at at time zone 'UTC')::date;
     insert into ledger_entries (account_id, kind, amount, from_bucket, to_bucket, job_id, available_after, reserved_after)
     values (p_account, 'refund', p_refunded, 'reserved', 'available', p_job, p_available, p_reserved);
   end if;

@@ -31,7 +31,7 @@ def ring_due(batch: int) -> Did:
 
 
 def retry_due(batch: int) -> Did:
-    """Put retries whose pause is over at the head of their account's line."""
+    """Put retries whose pause is over at the front of their account's queue."""
     with transaction() as conn:
         accounts = steps.accounts_to_dispatch(conn, batch, without=_retries.ids())
     return _dispatch(_retries, accounts)

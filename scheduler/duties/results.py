@@ -30,7 +30,7 @@ def expire_results(batch: int) -> Did:
 
 def purge_results(batch: int) -> Did:
     """Delete the objects of expired results, then confirm. An object that cannot be deleted is tried again in its turn."""
-    return purge("purge_results", batch, results.to_purge, results.purged)
+    return purge("purge_results", batch, results.to_purge, results.confirm_purged)
 
 
 def reap_strays(batch: int) -> int:

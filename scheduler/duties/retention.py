@@ -35,12 +35,12 @@ def drop_partitions(_batch: int) -> int:
 
 
 def mend_wakes(batch: int) -> int:
-    """Wake jobs and lines of deliveries that lie further ahead than any pause is long."""
+    """Wake jobs and delivery queues that lie further ahead than any pause is long."""
     with transaction() as conn:
         return clock.mend_wakes(conn, batch)
 
 
-_lost: dict[str, set[bytes]] = {}  # by queue: messages that were in no line at the last look
+_lost: dict[str, set[bytes]] = {}  # by queue: messages that were in no queue at the last look
 
 
 def mend_messages(_batch: int) -> int:
@@ -51,7 +51,7 @@ def mend_messages(_batch: int) -> int:
 
 
 def forget_inbound(batch: int) -> int:
-    """Delete what other services told us, and was acted on, when it is older than it is kept."""
+    """Delete what other services sent us, and was acted on, when it is older than it is kept."""
     with transaction() as conn:
         return inbound.forget(conn, batch)
 
@@ -81,7 +81,7 @@ def forget_workers(_batch: int) -> int:
 
 
 def forget_delivery_queues(batch: int) -> int:
-    """Drop lines of deliveries that nothing has been sent on for long: of endpoints that are gone, mostly."""
+    """Drop delivery queues that nothing has been sent on for long: of endpoints that are gone, mostly."""
     with transaction() as conn:
         return sending.forget(conn, batch)
 

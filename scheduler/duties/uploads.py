@@ -20,7 +20,7 @@ def expire_uploads(batch: int) -> Did:
 
 def purge_uploads(batch: int) -> Did:
     """Delete the objects of expired and deleted uploads, then confirm; what stays is tried again in its turn."""
-    return purge("purge_uploads", batch, uploads.to_purge, uploads.purged)
+    return purge("purge_uploads", batch, uploads.to_purge, uploads.confirm_purged)
 
 
 def reap_uploads(batch: int) -> int:

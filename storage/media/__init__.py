@@ -50,7 +50,7 @@ __all__ = [
 QUICK_BYTES = 1024 * 1024  # of a picture that is read here
 QUICK_TEXT_BYTES = 64 * 1024
 BYTES_A_SECOND = 20_000_000  # that a decoder gets through of a large file, on a slow machine
-MOST_CPU_SECONDS = 120
+MAX_CPU_SECONDS = 120
 COMMON_PIXELS = 13_000_000  # of a picture, as telephones make them; of a film a sixth of it (HD)
 COMMON_BYTES = 256 * 1024 * 1024  # in which so many can be unpacked
 THUMBNAIL_BYTES = 512 * 1024
@@ -116,7 +116,7 @@ def _quick_picture(data: bytes, kind: str) -> Media | None:
 def _in_sandbox(descriptor: int, request: dict[str, Any], account: Hashable) -> Media:
     """Most files with little memory; what says that it has many pixels with more, one at a time."""
     size = os.fstat(descriptor).st_size
-    seconds = min(MOST_CPU_SECONDS, settings().decode_seconds + size // BYTES_A_SECOND)
+    seconds = min(MAX_CPU_SECONDS, settings().decode_seconds + size // BYTES_A_SECOND)
     limits = ChildLimits(seconds, COMMON_BYTES, settings().decode_wait_seconds)
     places = settings().decoders
     readers = pool.pool("storage.media.work", places, max(1, places // 2))

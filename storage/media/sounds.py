@@ -174,11 +174,11 @@ def _frame_counts(data: mmap.mmap) -> Iterator[tuple[int, float | None]]:
         sign = match[1]
         if frame is None or match.start(1) - at != (36 if sign == b"VBRI" else frame.side):
             continue
-        told = data[match.end() : match.end() + 14]
+        header = data[match.end() : match.end() + 14]
         if sign == b"VBRI":
-            count = int.from_bytes(told[10:14], "big")
+            count = int.from_bytes(header[10:14], "big")
         else:
-            count = int.from_bytes(told[4:8], "big") if told[3:4] and told[3] & 1 else 0
+            count = int.from_bytes(header[4:8], "big") if header[3:4] and header[3] & 1 else 0
         yield at, count * frame.samples / frame.rate if count else None
 
 

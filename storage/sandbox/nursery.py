@@ -97,8 +97,8 @@ def _reap(children: dict[int, _Child]) -> None:
 def _begin(control: socket.socket, children: dict[int, _Child], worker: Any) -> bool:
     """Start a child for the next request. False: there will be none any more."""
     descriptors = array.array("i")
-    data, told, _, _ = control.recvmsg(FRAME_BYTES, socket.CMSG_SPACE(2 * descriptors.itemsize))
-    for level, kind, content in told:
+    data, ancillary, _, _ = control.recvmsg(FRAME_BYTES, socket.CMSG_SPACE(2 * descriptors.itemsize))
+    for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
     while data and len(data) < FRAME_BYTES:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 REMEMBERED = 1000  # accounts, of which it is known when they were served
-SLOW_SECONDS = 1.0  # from here on an account's line is one that its own files hold up
+SLOW_SECONDS = 1.0  # from here on an account is one whose files hold up each other
 
 
 class NoPlace(Exception):
@@ -29,7 +29,7 @@ class FilePlaces:
         self._guard = threading.Lock()
         self._free, self._share = size, share
         self._used: Counter[Hashable] = Counter()
-        self._line: list[_Waiter] = []
+        self._waiting: list[_Waiter] = []
         self._last: dict[Hashable, float] = {}  # when an account was given a place
 
     @contextmanager
@@ -52,16 +52,16 @@ class FilePlaces:
         now = time.monotonic()
         waiter = _Waiter(account, now)
         with self._guard:
-            mine = [each for each in self._line if each.account == account]
+            mine = [each for each in self._waiting if each.account == account]
             if len(mine) >= self._share and now - mine[0].since > SLOW_SECONDS:
                 raise NoPlace
-            self._line.append(waiter)
+            self._waiting.append(waiter)
             self._give()
         if waiter.given.wait(seconds):
             return
         with self._guard:
             if not waiter.given.is_set():  # it may have been given in this moment
-                self._line.remove(waiter)
+                self._waiting.remove(waiter)
                 raise NoPlace
 
     def _may(self, account: Hashable) -> bool:
@@ -72,13 +72,13 @@ class FilePlaces:
     def _give(self) -> None:
         """To those whose account has least, of them to whose was served longest ago, then to who has waited longest."""
         while self._free:
-            fitting = [each for each in self._line if self._may(each.account)]
+            fitting = [each for each in self._waiting if self._may(each.account)]
             if not fitting:
                 return
             chosen = min(
                 fitting, key=lambda each: (self._used[each.account], self._last.get(each.account, 0.0), each.since)
             )
-            self._line.remove(chosen)
+            self._waiting.remove(chosen)
             self._used[chosen.account] += 1
             self._free -= 1
             self._last.pop(chosen.account, None)

@@ -135,8 +135,8 @@ class _Nursery:
             )  # fmt: skip
         try:
             self._control.settimeout(START_SECONDS)
-            told = json.loads(self._control.makefile("rb").readline(FRAME_BYTES))
-            self.locks = [str(each) for each in told["locks"]]
+            greeting = json.loads(self._control.makefile("rb").readline(FRAME_BYTES))
+            self.locks = [str(each) for each in greeting["locks"]]
         except BaseException:
             self.close()
             raise
@@ -156,9 +156,9 @@ class _Nursery:
     def _send(self, data: bytes, descriptors: list[int]) -> None:
         with self._guard:
             try:
-                told = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+                ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
                 frame = data.ljust(FRAME_BYTES)
-                sent = self._control.sendmsg([frame], told)
+                sent = self._control.sendmsg([frame], ancillary)
                 self._control.sendall(frame[sent:])
             except OSError as error:
                 raise _Lost from error

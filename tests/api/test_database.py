@@ -60,7 +60,7 @@ def test_what_passes_is_503_on_every_kind_of_route(
 ) -> None:
     monkeypatch.setattr(notifications, "read_all", lambda conn, _account: raises(conn, state))
     monkeypatch.setattr(submit, "submit", lambda conn, _orders, **_more: raises(conn, state))
-    monkeypatch.setattr(notifications, "listed", lambda conn, *_args, **_more: raises(conn, state))
+    monkeypatch.setattr(notifications, "list_notifications", lambda conn, *_args, **_more: raises(conn, state))
     for answer in (
         http.post("/v1/notifications/read"),
         http.get("/v1/notifications"),

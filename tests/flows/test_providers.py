@@ -208,7 +208,7 @@ def test_a_lost_answer_parks_the_job_until_an_operator_decides(system: System, f
 
         def waiting() -> list[reconcile.Parked]:
             with transaction() as conn:
-                return reconcile.parked(conn)
+                return reconcile.list_parked(conn)
 
         eventually(lambda: len(waiting()) == 2, what="two parked jobs")
         shown = http.get(f"/v1/jobs/{jobs[0]}").json()

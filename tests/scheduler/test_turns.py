@@ -271,7 +271,7 @@ def test_an_error_of_a_duty_without_turns_is_seen() -> None:
 
     stopping = threading.Event()
     thread = threading.Thread(
-        target=main._serve, args=(Duty("quick", 0.05, work, 10, turns=False), stopping, main.Watch())
+        target=main._serve, args=(Duty("quick", 0.05, work, 10, exclusive=False), stopping, main.Watch())
     )
     thread.start()
     eventually(lambda: rows("select error from duties") == [("one of two failed",)])
@@ -284,7 +284,7 @@ def test_a_scheduler_whose_thread_has_died_ends(monkeypatch: pytest.MonkeyPatch)
     def dies(_batch: int) -> int:
         raise SystemExit  # nothing catches it, as nothing catches a thread that is killed
 
-    monkeypatch.setattr(main, "duties", lambda: (Duty("dies", 0.05, dies, 1, turns=False),))
+    monkeypatch.setattr(main, "duties", lambda: (Duty("dies", 0.05, dies, 1, exclusive=False),))
     with pytest.raises(RuntimeError, match="duty dies has died"):
         main.run(threading.Event())
 

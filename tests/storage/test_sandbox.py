@@ -86,7 +86,7 @@ def test_a_child_that_takes_too_long_is_ended_and_its_file_is_too_large(
     file: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = file(hostile.mp3_of_frames(500_000))
-    monkeypatch.setattr(media, "MOST_CPU_SECONDS", 1)
+    monkeypatch.setattr(media, "MAX_CPU_SECONDS", 1)
     found = verdict(path)
     assert isinstance(found, UnusableResult)
     assert (found.code, found.cut_off) == ("result_too_large", False)
@@ -298,7 +298,7 @@ def test_a_free_place_is_given_to_who_has_least() -> None:
             for account in ("a", "a", "c"):  # c came last, and has nothing yet
                 waiting.append(threading.Thread(target=wait, args=(account,)))
                 waiting[-1].start()
-                wait_for(lambda: len(places._line) == len(waiting))
+                wait_for(lambda: len(places._waiting) == len(waiting))
         wait_for(lambda: order)
     for thread in waiting:
         thread.join()
@@ -306,7 +306,7 @@ def test_a_free_place_is_given_to_who_has_least() -> None:
 
 
 def test_one_place_is_given_in_turns() -> None:
-    """However many one account has in the line, and however early they came."""
+    """However many one account has in the queue, and however early they came."""
     places, order = FilePlaces(1, 1), list[str]()
 
     def wait(account: str) -> None:
@@ -318,7 +318,7 @@ def test_one_place_is_given_in_turns() -> None:
         for account in ("a", "a", "a", "b"):
             waiting.append(threading.Thread(target=wait, args=(account,)))
             waiting[-1].start()
-            wait_for(lambda: len(places._line) == len(waiting))
+            wait_for(lambda: len(places._waiting) == len(waiting))
     for thread in waiting:
         thread.join()
     assert order == ["b", "a", "a", "a"]
@@ -345,7 +345,7 @@ def test_an_account_whose_files_hold_up_its_line_does_not_wait_in_numbers(monkey
     with places.one("a", 0):
         first = threading.Thread(target=wait)
         first.start()
-        wait_for(lambda: len(places._line) == 1)
+        wait_for(lambda: len(places._waiting) == 1)
         begin = time.monotonic()
         with pytest.raises(NoPlace), places.one("a", 30):
             pass

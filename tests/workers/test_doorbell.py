@@ -80,7 +80,7 @@ def test_messages_lost_on_their_way_are_found_and_their_jobs_rung_anew(client: r
     for _ in range(2):
         due_now()
         ring_due(10)
-    client.delete(f"{NAMESPACE}:interactive")  # taken out of the line, and then nothing
+    client.delete(f"{NAMESPACE}:interactive")  # taken out of the queue, and then nothing
     retention.mend_messages(1)
     due_now()
     ring_due(10)

@@ -162,7 +162,7 @@ class Asking:
             )
         return own
 
-    def repeated(self, hold: Hold, provider: Provider) -> Outcome:
+    def repeat_start(self, hold: Hold, provider: Provider) -> Outcome:
         """Begin it again under the same key, which is the same generation. What turns us away before the call (a file that
         cannot be had, an option that is wrong by now) says nothing about it.
         """
@@ -173,11 +173,11 @@ class Asking:
                 raise
             raise OutcomeUnknown(f"it could not be asked: {error.message}") from error
 
-    def asked(self, hold: Hold, provider: Provider, request: Request) -> Outcome:
+    def ask(self, hold: Hold, provider: Provider, request: Request) -> Outcome:
         """A poll of what is known by its id; where that asks nobody, its start is repeated, if that is the same."""
         outcome = provider.poll(request, live_of(hold).provider_job_id or "")
         if isinstance(outcome, Pending) and provider.recovery(request) == "idempotent":
-            return self.repeated(hold, provider)
+            return self.repeat_start(hold, provider)
         return outcome
 
     def may_be_repeated(self, hold: Hold) -> bool:
@@ -193,7 +193,7 @@ class Asking:
         provider, request = self.provider(live), self.request(hold, begins=False)
         return lambda address, media_type: provider.output(request, address, media_type)
 
-    def called_back(self, hold: Hold, provider: Provider, request: Request) -> Outcome | None:
+    def read_callbacks(self, hold: Hold, provider: Provider, request: Request) -> Outcome | None:
         """What the provider has called back with, as far as it may be believed. A terminal word counts, whatever came
         before or after it; else the newest. Raises ProviderError if the word is that the generation failed.
 

@@ -45,9 +45,9 @@ AWAY_SECONDS = (
     1.0  # after a failure Redis is not asked for so long, so that its absence does not cost each job a time-out
 )
 LOG_SECONDS = 60.0
-OWED_MOST = 10_000  # slots that are to be given back once Redis is there again; the rest lapse
+MAX_OWED = 10_000  # slots that are to be given back once Redis is there again; the rest lapse
 DEFAULT_LIMITED_SECONDS = 5.0  # a 429 that does not say for how long
-LIMITED_SECONDS_MOST = 300.0  # whatever Retry-After says: then one call finds out
+MAX_LIMITED_SECONDS = 300.0  # whatever Retry-After says: then one call finds out
 
 
 class Report(StrEnum):
@@ -108,7 +108,7 @@ class Pressure:
         self._client = redis_client(url, timeout_seconds=SEND_SECONDS, connect_seconds=0.5)
         self._rest = Rest(AWAY_SECONDS)
         self._log_after = 0.0
-        self._owed: deque[tuple[str, str]] = deque(maxlen=OWED_MOST)
+        self._owed: deque[tuple[str, str]] = deque(maxlen=MAX_OWED)
         self._scripts = {name: self._client.register_script(text) for name, text in _SCRIPTS.items()}
         self.offset_seconds = offset_seconds
 
@@ -141,8 +141,8 @@ class Pressure:
         """Say what came of a call for an account. `release=False`: the provider goes on working on it, and its slot stays
         held.
         """
-        told = retry_after_seconds if retry_after_seconds is not None else DEFAULT_LIMITED_SECONDS
-        retry = min(max(told, 0.0), LIMITED_SECONDS_MOST) if not math.isnan(told) else DEFAULT_LIMITED_SECONDS
+        asked = retry_after_seconds if retry_after_seconds is not None else DEFAULT_LIMITED_SECONDS
+        retry = min(max(asked, 0.0), MAX_LIMITED_SECONDS) if not math.isnan(asked) else DEFAULT_LIMITED_SECONDS
         heard = self._run(
             "report", _keys(provider),
             [

@@ -1,10 +1,10 @@
 """A sending process: `python -m workers.deliver [--threads N]`. Any number may run.
 
-Each thread holds one line of deliveries at a time (models/events/sending.py) and sends what is due on it, one after the other, for
-a while; then the next line has its turn. A receiver that hangs so costs a thread its time-out, and its own line; lines
+Each thread holds one delivery queue at a time (models/events/sending.py) and sends what is due on it, one after the other, for
+a while; then the next queue has its turn. A receiver that hangs so costs a thread its time-out, and its own queue; queues
 whose last attempt failed get at most half of the threads.
 
-What a receiver answered is written down before anything else is tried, as often as it takes and as long as the line is
+What a receiver answered is written down before anything else is tried, as often as it takes and as long as the queue is
 held. What remains: a sender that is killed, or cut off from the database until its lease lapses, between an answer and
 its writing. Then the delivery is sent again, with the same id: receivers tell repeats by `webhook-id`, people do not.
 """
@@ -24,12 +24,12 @@ from common.settings import settings
 from models import db, starting
 from models.db import CommitUnknown, transaction
 from models.events import sending
-from models.events.sending import Line, Parcel, SendResult
+from models.events.sending import HeldQueue, Parcel, SendResult
 from workers.deliver import post
 
 log = logging.getLogger("deliver")
 
-TURN_SECONDS = 5.0  # a line lets go after this long, so that one with much to send keeps nobody waiting
+TURN_SECONDS = 5.0  # a queue lets go after this long, so that one with much to send keeps nobody waiting
 TURN_DELIVERIES = 50
 PROBLEM_PAUSE = 1.0
 WRITE_PAUSE = 0.1  # before an answer that could not be written is written again; it grows
@@ -37,15 +37,15 @@ STOPPING_TRIES = 5  # a process that is to end does not wait for a database that
 
 
 class Held:
-    """A claimed line in the hands of a thread. `lost` is set when another sender has it."""
+    """A claimed queue in the hands of a thread. `lost` is set when another sender has it."""
 
-    def __init__(self, line: Line, claimed_at: float) -> None:
-        self.line = line
+    def __init__(self, queue: HeldQueue, claimed_at: float) -> None:
+        self.queue = queue
         self.renewed_at = claimed_at  # read before the statement that took or renewed the lease
         self.lost = threading.Event()
 
     def sure(self) -> bool:
-        """Whether the line is held, looked at just before something is sent: the process may have been stopped since it
+        """Whether the queue is held, looked at just before something is sent: the process may have been stopped since it
         took the delivery.
         """
         if uptime.seconds() - self.renewed_at > sending.lease_seconds() / 2:
@@ -54,25 +54,25 @@ class Held:
 
 
 def renew(held: Sequence[Held]) -> None:
-    """Keep these lines' leases alive, and note those that are lost."""
+    """Keep these queues' leases alive, and note those that are lost."""
     now = uptime.seconds()
     with transaction() as conn:
-        kept = sending.extend(conn, [each.line for each in held])
+        kept = sending.extend(conn, [each.queue for each in held])
     for each in held:
-        if each.line.id in kept:
+        if each.queue.id in kept:
             each.renewed_at = now
         else:
             each.lost.set()
 
 
 class Sender:
-    """Claims lines and gives them to threads."""
+    """Claims queues and gives them to threads."""
 
     def __init__(self, threads: int) -> None:
         self.name = process.new_name()
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="deliver")
-        self._busy: dict[Future[None], tuple[Held, bool]] = {}  # and whether its line is a suspect
+        self._busy: dict[Future[None], tuple[Held, bool]] = {}  # and whether its queue is a suspect
         self._free = threading.Event()
 
     def run(self, stopping: threading.Event) -> None:
@@ -89,7 +89,7 @@ class Sender:
                     if self._claim(stopping):
                         continue
                 except Exception:
-                    log.exception("lines could not be claimed; trying again")
+                    log.exception("queues could not be claimed; trying again")
                     pause = PROBLEM_PAUSE
                 # With all threads busy a claim is of no use before one is free; otherwise look again soon.
                 if self._free.wait(pause):
@@ -109,8 +109,8 @@ class Sender:
         now = uptime.seconds()
         with transaction() as conn:
             claimed = sending.claim(conn, self.name, free, suspects=min(free, max(0, suspects)))
-        for line, suspect in claimed:
-            held = Held(line, now)
+        for queue, suspect in claimed:
+            held = Held(queue, now)
             future = self._pool.submit(serve, held, stopping)
             self._busy[future] = held, suspect
             future.add_done_callback(lambda _: self._free.set())
@@ -127,11 +127,11 @@ class Sender:
 
 
 def serve(held: Held, stopping: threading.Event) -> None:
-    """Send what is due on a claimed line, for a turn. Whatever goes wrong here, the lease lapses and it is sent again."""
+    """Send what is due on a claimed queue, for a turn. Whatever goes wrong here, the lease lapses and it is sent again."""
     try:
         _turn(held, stopping)
     except Exception:
-        log.exception("line %s broke off; it goes on when its lease has lapsed", held.line.id)
+        log.exception("queue %s broke off; it goes on when its lease has lapsed", held.queue.id)
 
 
 def _turn(held: Held, stopping: threading.Event) -> None:
@@ -146,7 +146,7 @@ def _turn(held: Held, stopping: threading.Event) -> None:
 
 
 def send(held: Held, parcel: Parcel, failures: int) -> SendResult | None:
-    """Send one delivery, if the line is held. None: it is not, and nothing was sent."""
+    """Send one delivery, if the queue is held. None: it is not, and nothing was sent."""
     if not held.sure():
         return None
     reached("deliver:before")
@@ -156,22 +156,22 @@ def send(held: Held, parcel: Parcel, failures: int) -> SendResult | None:
 
 
 def _first(held: Held) -> tuple[Parcel | None, int]:
-    held.renewed_at, line = uptime.seconds(), held.line
+    held.renewed_at, queue = uptime.seconds(), held.queue
     with transaction() as conn:
-        return sending.take(conn, line), sending.failures(conn, line)
+        return sending.take(conn, queue), sending.failures(conn, queue)
 
 
 def _recorded(
     held: Held, parcel: Parcel, outcome: SendResult, stopping: threading.Event, *, over: bool
 ) -> Parcel | None:
-    """Write down what became of one and take the next, in one transaction; as often as it takes, while the line is held.
+    """Write down what became of one and take the next, in one transaction; as often as it takes, while the queue is held.
     What was written by a commit whose own answer was lost is not written again.
     """
     failed = 0
     while True:
         now = uptime.seconds()
         try:
-            parcel_after = _record(held.line, parcel, outcome, over=over)
+            parcel_after = _record(held.queue, parcel, outcome, over=over)
         except (Busy, Unavailable, CommitUnknown) as error:
             failed += 1
             if held.lost.is_set() or (stopping.is_set() and failed > STOPPING_TRIES):
@@ -183,14 +183,14 @@ def _recorded(
             return parcel_after
 
 
-def _record(line: Line, parcel: Parcel, outcome: SendResult, *, over: bool) -> Parcel | None:
+def _record(queue: HeldQueue, parcel: Parcel, outcome: SendResult, *, over: bool) -> Parcel | None:
     with transaction() as conn:
-        if not sending.record(conn, line, parcel, outcome):
+        if not sending.record(conn, queue, parcel, outcome):
             return None
         if over:
-            sending.release(conn, line)
+            sending.release(conn, queue)
             return None
-        return sending.take(conn, line)
+        return sending.take(conn, queue)
 
 
 def main(argv: list[str] | None = None) -> None:

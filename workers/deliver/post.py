@@ -35,7 +35,7 @@ EXCERPT_CHARACTERS = 1024  # kept of it
 
 
 def deliver(parcel: Parcel, failures: int) -> SendResult:
-    """Send one delivery and say what became of it. `failures`: attempts on its line that failed since one arrived.
+    """Send one delivery and say what became of it. `failures`: attempts on its queue that failed since one arrived.
 
     Never raises: whatever goes wrong, ours or theirs, is an attempt that failed, with the pause that follows.
     """

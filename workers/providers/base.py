@@ -12,8 +12,8 @@ ADDRESS_CHARACTERS = 8192
 CODE_CHARACTERS, MESSAGE_CHARACTERS, NAME_CHARACTERS = 100, 1000, 100
 WHOLE_LIMIT = 2**63 - 1  # PostgreSQL's bigint
 USAGE_LIMIT = 32  # names
-POLL_SECONDS_LEAST, POLL_SECONDS_MOST = 0.01, 3600.0
-RETRY_AFTER_SECONDS_MOST = 86_400.0
+POLL_SECONDS_LEAST, MAX_POLL_SECONDS = 0.01, 3600.0
+MAX_RETRY_AFTER_SECONDS = 86_400.0
 NUMBER_LIMIT = 1e15  # of a route's options: more is no price and no time
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -137,8 +137,8 @@ class Pending:
             raise OutcomeUnknown("the provider's id of the generation cannot be kept")
         pause, percent = self.poll_after_seconds, whole(self.progress)
         if not math.isfinite(pause):
-            pause = POLL_SECONDS_MOST
-        object.__setattr__(self, "poll_after_seconds", min(max(pause, POLL_SECONDS_LEAST), POLL_SECONDS_MOST))
+            pause = MAX_POLL_SECONDS
+        object.__setattr__(self, "poll_after_seconds", min(max(pause, POLL_SECONDS_LEAST), MAX_POLL_SECONDS))
         object.__setattr__(self, "progress", None if percent is None else min(percent, 100))
 
 
@@ -174,9 +174,7 @@ class ProviderError(Exception):
         self.cost_usd_micros = whole(cost_usd_micros)
         pause = retry_after_seconds
         fits = pause is not None and math.isfinite(pause)
-        self.retry_after_seconds = (
-            min(max(pause, 0.0), RETRY_AFTER_SECONDS_MOST) if fits and pause is not None else None
-        )
+        self.retry_after_seconds = min(max(pause, 0.0), MAX_RETRY_AFTER_SECONDS) if fits and pause is not None else None
         self.limited = limited
         self.elsewhere = retryable if elsewhere is None else elsewhere
         self.refused_call = refused_call

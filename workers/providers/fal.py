@@ -84,7 +84,7 @@ class Fal:
 
     def poll(self, request: Request, provider_job_id: str) -> Outcome:
         """Not being able to ask is no failure of the generation: only 404, and what the result itself says, are."""
-        return results.asked_again(lambda: self._shown(request, provider_job_id))
+        return results.ask_again(lambda: self._shown(request, provider_job_id))
 
     def _shown(self, request: Request, provider_job_id: str) -> Outcome:
         place = _place(request.model, provider_job_id)
@@ -124,21 +124,21 @@ class Fal:
 
         It has no inference_time and sometimes no payload (too big, or no JSON): then the queue is asked.
         """
-        if not self._keys.signed(call):
+        if not self._keys.is_signed(call):
             return None
         try:
-            told = wire.mapping(wire.parsed(call.body))
+            fields = wire.mapping(wire.parsed(call.body))
         except ValueError:
             return None
-        found, payload = _id(told), told.get("payload")
+        found, payload = _id(fields), fields.get("payload")
         if not found or (provider_job_id is not None and found != provider_job_id):
             return None
-        if told.get("status") == "ERROR":
+        if fields.get("status") == "ERROR":
             # "Invalid status code: 422": the status of the result.
-            status = re.search(r"\b([45]\d\d)\b", str(told.get("error") or ""))
-            body = wire.mapping(payload) or {"detail": str(told.get("error") or "")}
+            status = re.search(r"\b([45]\d\d)\b", str(fields.get("error") or ""))
+            body = wire.mapping(payload) or {"detail": str(fields.get("error") or "")}
             raise _failure(int(status[1]) if status else 500, body)
-        if told.get("status") != "OK":
+        if fields.get("status") != "OK":
             return Pending(found, self._pause(request))
         if payload is not None and not request.options.get("cost_usd_micros_per_second"):
             try:
@@ -155,7 +155,7 @@ class Fal:
     def _result(self, request: Request, place: str, status: Mapping[str, Any]) -> Done:
         """A request that failed is COMPLETED too; its result is then the refusal, in fal's words.
 
-        Without these, and where the status told of no error, a refusal is about the question: a gateway's bare 500, or
+        Without these, and where the status spoke of no error, a refusal is about the question: a gateway's bare 500, or
         a 404 or "still in progress" of a copy that lags behind, is no failure of the generation, and to take it for one
         would pay for another.
         """
@@ -223,9 +223,9 @@ def _input(request: Request) -> dict[str, Any]:
 # What is answered
 
 
-def _id(told: Any) -> str:
+def _id(fields: Any) -> str:
     """A request's id. Empty where there is none, or none that it could be asked for by."""
-    found = wire.mapping(told).get("request_id")
+    found = wire.mapping(fields).get("request_id")
     return found if isinstance(found, str) and ID.fullmatch(found) else ""
 
 

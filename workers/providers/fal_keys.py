@@ -28,7 +28,7 @@ class SigningKeys:
         self._keys: list[Ed25519PublicKey] = []
         self._good_until = self._not_again_before = 0.0
 
-    def signed(self, call: Callback) -> bool:
+    def is_signed(self, call: Callback) -> bool:
         """Whether fal sent this, minutes before it came: Ed25519 over request id, user id, time and the body's SHA-256.
 
         No is only said by keys that are fetched now; raises Unjudged where none of the kept ones fits and no others can be

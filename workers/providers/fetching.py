@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 FETCH_SECONDS = 600.0  # in all, from the first try to the last byte
 TRIES, TRIES_SECONDS = 5, 10.0  # until the first byte comes
-PAUSE_SECONDS_MOST = 3.0  # between two tries, whatever Retry-After says
+MAX_PAUSE_SECONDS = 3.0  # between two tries, whatever Retry-After says
 RESULT_BYTES = 16 * 1024**3  # unpacked; who takes a result has a smaller limit of his own
 PASSING = {403, 404, 408, 409, 425, 429}  # a bucket's copy may come later than its address; and every 5xx
 REFUSED = "the result's address is not one that is fetched from"  # all that is said of it, whatever the reason
@@ -124,11 +124,11 @@ def _passes(error: BaseException) -> bool:
     return error.status in {None, 200} or error.status in PASSING or error.status >= 500
 
 
-_grows = wait_random_exponential(multiplier=0.2, max=PAUSE_SECONDS_MOST)
+_grows = wait_random_exponential(multiplier=0.2, max=MAX_PAUSE_SECONDS)
 
 
 def _pause(state: RetryCallState) -> float:
     """What the address asks for, within limits; else a little more each time."""
     error = state.outcome.exception() if state.outcome else None
-    told = error.retry_after_seconds if isinstance(error, NotFetched) else None
-    return min(told, PAUSE_SECONDS_MOST) if told is not None else _grows(state)
+    asked = error.retry_after_seconds if isinstance(error, NotFetched) else None
+    return min(asked, MAX_PAUSE_SECONDS) if asked is not None else _grows(state)

@@ -80,13 +80,13 @@ class Http:
             answer = self._send("POST", _path(request), request, idempotency_key, seconds=seconds, body=body)
             return self._answered(request, answer, idempotency_key)
 
-        return results.asked_again(ask)
+        return results.ask_again(ask)
 
     def poll(self, request: Request, provider_job_id: str) -> Outcome:
         """Not being able to ask is no failure of the generation: only 404, and what the answer itself says, are."""
         if not request.options.get("poll"):
             return Pending(provider_job_id, POLL_SECONDS_WHEN_CALLED_BACK)
-        return results.asked_again(lambda: self._shown(request, provider_job_id))
+        return results.ask_again(lambda: self._shown(request, provider_job_id))
 
     def _shown(self, request: Request, provider_job_id: str) -> Outcome:
         path = _place(request, provider_job_id)
@@ -98,9 +98,9 @@ class Http:
             if error.code == "answer_too_large":
                 raise
             raise OutcomeUnknown(f"the endpoint could not be asked: {error.code}: {error.message}") from error
-        told = wire.mapping(wire.json_of(answer))
-        if answer.status_code != 202 and not _has_status(told):
-            raise OutcomeUnknown(f"the answer's status is not known: {str(told.get('status'))[:50]!r}")
+        fields = wire.mapping(wire.json_of(answer))
+        if answer.status_code != 202 and not _has_status(fields):
+            raise OutcomeUnknown(f"the answer's status is not known: {str(fields.get('status'))[:50]!r}")
         # The id stays what it was at the start, whatever an answer calls itself.
         return self._answered(request, answer, provider_job_id, renamed=False)
 
@@ -122,16 +122,16 @@ class Http:
         if self._secret is None or not signatures.is_signed(self._secret, call):
             return None
         try:
-            told = wire.mapping(wire.parsed(call.body))
+            fields = wire.mapping(wire.parsed(call.body))
         except ValueError:
             return None
-        found = told.get("id")
-        if not isinstance(found, str) or not ID.fullmatch(found) or not _has_status(told):
+        found = fields.get("id")
+        if not isinstance(found, str) or not ID.fullmatch(found) or not _has_status(fields):
             return None
         if provider_job_id is not None and found != provider_job_id:
             return None
         try:
-            return self._outcome(request, told, found)
+            return self._outcome(request, fields, found)
         except ProviderError as error:
             if error.code != results.CUT_OFF or not request.options.get("poll"):
                 raise
@@ -164,27 +164,29 @@ class Http:
         )  # fmt: skip
 
     def _answered(self, request: Request, answer: httpx.Response, known_as: str, *, renamed: bool = True) -> Outcome:
-        told = wire.json_of(answer)
-        if not isinstance(told, dict):
+        fields = wire.json_of(answer)
+        if not isinstance(fields, dict):
             raise _unusable("the answer is no JSON object", None)
         later = {"status": "running"} if answer.status_code == 202 else {}
-        return self._outcome(request, {**later, **told, **({} if renamed else {"id": known_as})}, known_as)
+        return self._outcome(request, {**later, **fields, **({} if renamed else {"id": known_as})}, known_as)
 
-    def _outcome(self, request: Request, told: Mapping[str, Any], known_as: str) -> Outcome:
+    def _outcome(self, request: Request, fields: Mapping[str, Any], known_as: str) -> Outcome:
         """What an answer or a call back says. One that keeps to no contract is a fault of the endpoint's, for good."""
-        cost = whole(told.get("cost_usd_micros"))
-        match told.get("status"):
+        cost = whole(fields.get("cost_usd_micros"))
+        match fields.get("status"):
             case "succeeded":
                 source = OutputSource(self._endpoint, request)
-                return Done(_outputs(request, source, told.get("outputs"), cost), cost, wire.mapping(told.get("usage")))
+                return Done(
+                    _outputs(request, source, fields.get("outputs"), cost), cost, wire.mapping(fields.get("usage"))
+                )
             case "failed":
-                raise _failure(told.get("error"), cost)
+                raise _failure(fields.get("error"), cost)
             case "pending" | "running":
-                return self._pending(request, told, known_as)
-        raise _unusable(f"the answer's status {str(told.get('status'))[:50]!r} is not known", cost)
+                return self._pending(request, fields, known_as)
+        raise _unusable(f"the answer's status {str(fields.get('status'))[:50]!r} is not known", cost)
 
-    def _pending(self, request: Request, told: Mapping[str, Any], known_as: str) -> Pending:
-        found, pause, progress = told.get("id") or known_as, told.get("poll_after_seconds"), told.get("progress")
+    def _pending(self, request: Request, fields: Mapping[str, Any], known_as: str) -> Pending:
+        found, pause, progress = fields.get("id") or known_as, fields.get("poll_after_seconds"), fields.get("progress")
         if not isinstance(found, str) or not ID.fullmatch(found):
             raise OutcomeUnknown("the answer's id is none that it can be asked for by")
         if not request.options.get("poll"):
@@ -237,20 +239,20 @@ def _unusable(message: str, cost: int | None) -> ProviderError:
 
 
 def _failure(error: Any, cost: int | None) -> ProviderError:
-    told = error if isinstance(error, dict) else {"message": error}
-    code, message = told.get("code"), " ".join(str(told.get("message") or "the generation failed").split())
-    charged = told.get("charged") is True
+    fields = error if isinstance(error, dict) else {"message": error}
+    code, message = fields.get("code"), " ".join(str(fields.get("message") or "the generation failed").split())
+    charged = fields.get("charged") is True
     return ProviderError(
         code if isinstance(code, str) and CODE.fullmatch(code) else "generation_failed",
         message[: wire.MESSAGE_CHARACTERS],
-        retryable=told.get("retryable") is True,
+        retryable=fields.get("retryable") is True,
         charged=charged,
         cost_usd_micros=cost if charged else 0,
     )
 
 
-def _has_status(told: Mapping[str, Any]) -> bool:
-    status = told.get("status")
+def _has_status(fields: Mapping[str, Any]) -> bool:
+    status = fields.get("status")
     return isinstance(status, str) and status in STATUSES
 
 
@@ -267,8 +269,8 @@ def _outputs(request: Request, source: OutputSource, value: Any, cost: int | Non
 
 def _output(source: OutputSource, value: Any) -> Output:
     """{url | data | text, media_type}; `data` is base64 or a `data:` URI. Raises Unreadable."""
-    told = wire.mapping(value)
-    claimed, url, data, text = (told.get(name) for name in ("media_type", "url", "data", "text"))
+    fields = wire.mapping(value)
+    claimed, url, data, text = (fields.get(name) for name in ("media_type", "url", "data", "text"))
     if isinstance(text, str) and text.strip():
         return results.of_text(text)
     if results.is_address(url):

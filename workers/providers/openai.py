@@ -1,7 +1,7 @@
 """Every server that speaks OpenAI's dialect: OpenAI, OpenRouter, vLLM, LocalAI. `base_url` includes `/v1`.
 
 Images, text and speech, all answered at once. Options of a route: `response_format` (b64_json for image servers that
-answer with addresses otherwise; of speech the format, wav unless told), `voice`, `max_tokens_field`
+answer with addresses otherwise; of speech the format, wav unless it is named), `voice`, `max_tokens_field`
 (max_completion_tokens for models that refuse max_tokens), `extra` (sent as it is), and prices for servers that do not
 say what a call cost: `cost_usd_micros_per_image`, `_per_1k_tokens_in`, `_per_1k_tokens_out`, `_per_call`, added up.
 Options of the endpoint: `headers` (such as OpenRouter's HTTP-Referer), `idempotent`.
@@ -113,8 +113,8 @@ class OpenAI:
         )
         body = wire.json_of(answer)
         _refuse_error(body)
-        told = wire.mapping(body)
-        raw, kind, entries = wire.mapping(told.get("usage")), told.get("output_format"), told.get("data")
+        said = wire.mapping(body)
+        raw, kind, entries = wire.mapping(said.get("usage")), said.get("output_format"), said.get("data")
         entries = [each for each in entries if _places(each)] if isinstance(entries, list) else []
         media_type = f"image/{kind}" if kind in {"png", "jpeg", "webp"} else None
         usage = tokens_of(raw)
@@ -130,22 +130,22 @@ class OpenAI:
         return Done(outputs, cost, usage)
 
     def _text(self, request: Request, headers: Mapping[str, str]) -> Done:
-        told = _Told()
+        streamed = _Streamed()
         with self._wire.stream(
             "POST", "/chat/completions", headers=headers, seconds=request.seconds_left, json=_chat_fields(request),
             confirm=request.confirm,
         ) as answer:  # fmt: skip
             chunks = _watched(request, answer)
             if "json" in answer.headers.get("content-type", ""):  # a server that does not stream
-                told.take(wire.json_in(b"".join(chunks)))
-                told.ended = True
+                streamed.take(wire.json_in(b"".join(chunks)))
+                streamed.ended = True
             else:
                 for event in _events(chunks):
                     if event == b"[DONE]":
-                        told.ended = True
+                        streamed.ended = True
                         break
-                    told.take(wire.json_in(event))
-        return told.done(request)
+                    streamed.take(wire.json_in(event))
+        return streamed.done(request)
 
     def _speech(self, request: Request, headers: Mapping[str, str]) -> Done:
         """Held in memory: an output opens more than once, and a second call would be a second generation."""
@@ -173,8 +173,8 @@ class OpenAI:
 
 
 @dataclass(slots=True)
-class _Told:
-    """What a stream has told so far."""
+class _Streamed:
+    """What a stream has brought so far."""
 
     text: list[str] = field(default_factory=list)
     refusal: list[str] = field(default_factory=list)
@@ -282,8 +282,8 @@ def _as_form(value: Any) -> str:
 
 def _places(entry: Any) -> list[str]:
     """Where a picture of an answer is: in base64, at an address, or both."""
-    told = wire.mapping(entry)
-    encoded, url = told.get("b64_json"), told.get("url")
+    fields = wire.mapping(entry)
+    encoded, url = fields.get("b64_json"), fields.get("url")
     found = [encoded.strip()] if isinstance(encoded, str) and encoded.strip() else []
     return [*found, url] if results.is_address(url) else found
 
@@ -350,8 +350,8 @@ def _refuse_error(body: Any, *, begun: bool = False) -> None:
         return
     code = wire.mapping(error).get("code")
     status = code if isinstance(code, int) and 400 <= code < 600 else 500
-    told = httpx.Response(status, json={"error": error})
-    raised = _explained(told) or wire.refusal(told)
+    refusal = httpx.Response(status, json={"error": error})
+    raised = _explained(refusal) or wire.refusal(refusal)
     if begun:
         raised.charged = True
         raised.limited = False  # it spends an attempt, since it cost money

@@ -106,7 +106,7 @@ class Replicate:
 
     def poll(self, request: Request, provider_job_id: str) -> Outcome:
         """Every refusal but 404 is a question that could not be asked, not a generation that failed: our key, a limit."""
-        return results.asked_again(lambda: self._shown(request, provider_job_id))
+        return results.ask_again(lambda: self._shown(request, provider_job_id))
 
     def _shown(self, request: Request, provider_job_id: str) -> Outcome:
         path = f"/predictions/{_quoted(provider_job_id)}"

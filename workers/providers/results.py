@@ -175,7 +175,7 @@ def unreadable(error: Unreadable, cost_usd_micros: int | None = None) -> Provide
     )  # fmt: skip
 
 
-def asked_again(ask: Callable[[], Outcome]) -> Outcome:
+def ask_again(ask: Callable[[], Outcome]) -> Outcome:
     """What a question that changes nothing is answered; asked once more where the result in its answer is cut off."""
     try:
         return ask()
@@ -189,7 +189,7 @@ def last_word(poll: Callable[[Request, str], Outcome], request: Request, found: 
     """What is to be asked after a call back said that the generation `found` has ended. `known`: its id is on record.
 
     Whatever the answer, the call is not turned into less than it said: what cannot be asked now is unknown, not lost,
-    and an id that only the call told is kept first.
+    and an id that only the call named is kept first.
     """
     try:
         outcome = poll(request, found)

@@ -136,7 +136,7 @@ class Advance:
                     hold, None, self._records.back_off(3), error.message, next_route=live_of(hold).route
                 )
                 return
-            self._records.failed(hold, error)
+            self._records.fail(hold, error)
         except OutcomeUnknown as error:
             self._asking.record_outcome(hold, error, finished=False)
             self._unknown(hold, str(error))
@@ -184,7 +184,7 @@ class Advance:
             self._records.put_back(hold, None, self._records.back_off(1), str(error), next_route=live_of(hold).route)
         else:
             message = f"{type(error).__name__} before the provider was asked"
-            self._records.failed(hold, ProviderError("internal_error", message, retryable=True, elsewhere=False))
+            self._records.fail(hold, ProviderError("internal_error", message, retryable=True, elsewhere=False))
 
     # Asking about what was begun
 
@@ -192,7 +192,7 @@ class Advance:
         provider_job_id = live_of(hold).provider_job_id or ""
 
         def ask(provider: Provider, request: Request) -> Outcome:
-            called = self._asking.called_back(hold, provider, request)
+            called = self._asking.read_callbacks(hold, provider, request)
             return called if isinstance(called, Done) else provider.poll(request, provider_job_id)
 
         return ask
@@ -203,14 +203,14 @@ class Advance:
         unwanted = is_unwanted(hold.claim)
 
         def ask(provider: Provider, request: Request) -> Outcome | None:
-            called = self._asking.called_back(hold, provider, request)
+            called = self._asking.read_callbacks(hold, provider, request)
             if called is not None:
                 return called
             match provider.recovery(request):
                 case "lookup":
                     return provider.lookup(request, key)
                 case "idempotent" if not unwanted:
-                    return self._asking.repeated(hold, provider)
+                    return self._asking.repeat_start(hold, provider)
             raise OutcomeUnknown("the provider cannot be asked about a lost answer")
 
         self._ask(hold, ask)
@@ -235,7 +235,7 @@ class Advance:
             if silent:
                 self._unknown(hold, error.message, error.retry_after_seconds)
             else:
-                self._records.failed(hold, error)
+                self._records.fail(hold, error)
             return
         except OutcomeUnknown as error:
             self._asking.record_outcome(hold, error, finished=False)
@@ -276,7 +276,7 @@ class Advance:
     def _let_go(self, hold: Hold, seconds: float, reason: str) -> None:
         """The question was not asked: it will be."""
         if hold.claim.live is not None and hold.claim.live.phase in UNANSWERED_PHASES:
-            self._records.unknown(hold, seconds, reason)
+            self._records.wait_unknown(hold, seconds, reason)
         else:
             self._records.wait(hold, seconds, reason)
 
@@ -291,7 +291,7 @@ class Advance:
             return
         seconds = unknown_pause(claim, self._records.back_off(1))
         if seconds is not None and not unwanted:
-            self._records.unknown(hold, seconds, reason)
+            self._records.wait_unknown(hold, seconds, reason)
             return
         attempt = AttemptEnd(live.number, AttemptPhase.ABANDONED, "outcome_unknown", reason[:1000])
         message = "the provider's answer was lost and it could not be asked in time"
@@ -356,11 +356,11 @@ class Advance:
             if is_unwanted(hold.claim):
                 raise
             raise OutcomeUnknown(error.message) from error
-        called = self._asking.called_back(hold, provider, request)
+        called = self._asking.read_callbacks(hold, provider, request)
         if isinstance(called, Done):
             return called
         if not is_unwanted(hold.claim):
-            outcome = self._asking.asked(hold, provider, request)
+            outcome = self._asking.ask(hold, provider, request)
             if isinstance(outcome, Done):
                 return outcome
         try:

@@ -140,11 +140,11 @@ class Collecting:
         try:
             provider, request = self._asking.provider(live), self._asking.request(hold, begins=False)
             if live.provider_job_id is not None:
-                outcome = self._asking.called_back(hold, provider, request)
+                outcome = self._asking.read_callbacks(hold, provider, request)
                 if not isinstance(outcome, Done) or live.phase == AttemptPhase.DELIVERED:
-                    outcome = self._asking.asked(hold, provider, request)
+                    outcome = self._asking.ask(hold, provider, request)
             elif provider.recovery(request) == "idempotent":
-                outcome = self._asking.repeated(hold, provider)
+                outcome = self._asking.repeat_start(hold, provider)
             else:
                 return False
         except LeaseLost:
@@ -172,7 +172,7 @@ class Collecting:
                 self._later(hold, delivered, collector, error)
                 return
         cost = delivered.cost_usd_micros
-        self._records.failed(
+        self._records.fail(
             hold,
             ProviderError(
                 error.code, str(error), retryable=error.cut_off, charged=cost != 0, cost_usd_micros=cost, elsewhere=True

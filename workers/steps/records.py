@@ -54,21 +54,21 @@ class Records:
         """The provider knows it under this id: the job waits for its next poll without a worker."""
         claim, number = hold.claim, live_of(hold).number
         pause = 0.0 if claim.cancel_requested else pending.poll_after_seconds
-        told = persist(
+        result = persist(
             lambda conn: facts.accept(
                 conn, claim, number, provider_job_id=pending.provider_job_id, after_seconds=pause,
                 progress=pending.progress,
             )
         )  # fmt: skip
         hold.alone = False
-        if told is FactResult.MINE and pending.progress is not None:
+        if result is FactResult.MINE and pending.progress is not None:
             publish_live(claim.account_id, "job.progress", claim.job_id, {"progress": pending.progress})
         reached("accepted")
 
     def deliver(self, hold: Hold, delivered: Delivered) -> FactResult:
         """The provider has answered with the result: from here on it is only collected, by whoever claims next."""
         claim, number, row = hold.claim, live_of(hold).number, delivered.row()
-        told = persist(
+        result = persist(
             lambda conn: facts.deliver(
                 conn, claim, number, delivered=row, usage=delivered.usage, cost_usd_micros=delivered.cost_usd_micros,
                 provider_job_id=delivered.provider_job_id,
@@ -76,19 +76,19 @@ class Records:
         )  # fmt: skip
         hold.alone = False
         reached("delivered")
-        if told is not FactResult.MINE:
-            log.info("job %s: a result that came after the claim was lost is %s", claim.job_id, told)
-        return told
+        if result is not FactResult.MINE:
+            log.info("job %s: a result that came after the claim was lost is %s", claim.job_id, result)
+        return result
 
     def fail_late(self, hold: Hold, end: AttemptEnd, next_route: int | None, *, spends_attempt: bool) -> FactResult:
         """The attempt has failed, and what follows cannot be decided here: whoever claims next goes on from there."""
         claim, route = hold.claim, facts.NOWHERE if next_route is None else next_route
         if end.refused and self._asking.may_be_repeated(hold):
             return FactResult.OLD  # whoever asks next hears it too, or what came of another call
-        told = persist(lambda conn: facts.fail(conn, claim, end, next_route=route, spends_attempt=spends_attempt))
+        result = persist(lambda conn: facts.fail(conn, claim, end, next_route=route, spends_attempt=spends_attempt))
         hold.alone = False
         self._asking.release_slot(hold)
-        return told
+        return result
 
     def never_called(self, hold: Hold) -> None:
         """The lease was lost before the call, which was not made. Where a start is repeated, another may have made it."""
@@ -107,7 +107,7 @@ class Records:
             lambda conn: steps.wait(conn, claim, after_seconds=seconds, reason=_short(reason), progress=progress)
         )
 
-    def unknown(self, hold: Hold, seconds: float, reason: str) -> None:
+    def wait_unknown(self, hold: Hold, seconds: float, reason: str) -> None:
         """The answer was lost: the job is reconciling."""
         claim, number = hold.claim, live_of(hold).number
         persist(
@@ -180,7 +180,7 @@ class Records:
         spends_attempt: bool = False,
         held_back: bool = False,
     ) -> None:
-        """Put the job back into its account's line. Without `attempt` the claim's own was never called."""
+        """Put the job back into its account's queue. Without `attempt` the claim's own was never called."""
         claim = hold.claim
 
         def fact() -> FactResult:
@@ -226,7 +226,7 @@ class Records:
                 {"reason": words.waiting(reason), "seconds": round(pause, 1)},
             )
 
-    def failed(self, hold: Hold, error: ProviderError, usage: dict[str, int] | None = None) -> None:
+    def fail(self, hold: Hold, error: ProviderError, usage: dict[str, int] | None = None) -> None:
         """The attempt has failed: another follows, or the job has failed."""
         claim, live = hold.claim, live_of(hold)
         attempt = AttemptEnd(

@@ -36,7 +36,7 @@ def include_object(_object: Any, name: str | None, kind: str, _reflected: bool, 
 def _connection() -> Iterator[Connection]:
     # Migrations wait at most 5 s for a lock, so that a long reader delays a deploy instead of the whole product.
     wanted = connecting.wanted(lock_timeout="5s", statement_timeout="600s", plans={})
-    engine = create_engine("postgresql+psycopg://", poolclass=NullPool, creator=lambda: connecting.reached(wanted))
+    engine = create_engine("postgresql+psycopg://", poolclass=NullPool, creator=lambda: connecting.connect(wanted))
     event.listen(engine, "begin", with_settings)
     try:
         with engine.begin() as connection:

@@ -22,11 +22,11 @@ from api.edge.door import Door, Room
 from api.edge.pace import (
     AHEAD_SECONDS,
     HEALTH_SECONDS,
+    MAX_DEBT_SECONDS,
+    MAX_HELD,
     MAX_REGULARS,
-    MOST_DEBT_SECONDS,
-    MOST_HELD,
-    MOST_SECONDS,
-    MOST_WAITING,
+    MAX_SECONDS,
+    MAX_WAITING,
     PACE,
     Pace,
     know,
@@ -81,8 +81,8 @@ def test_an_address_is_a_second_ahead_and_then_keeps_its_pace(clock: Clock) -> N
 
 def test_a_debt_ends_grows_no_further_and_is_forgotten(clock: Clock) -> None:
     kept = Pace(10, clock)
-    assert waits(kept, "a", 1e9) == pytest.approx(MOST_DEBT_SECONDS)
-    clock.now += MOST_DEBT_SECONDS + AHEAD_SECONDS
+    assert waits(kept, "a", 1e9) == pytest.approx(MAX_DEBT_SECONDS)
+    clock.now += MAX_DEBT_SECONDS + AHEAD_SECONDS
     for number in range(1000):
         waits(kept, str(number), 1)
     assert "a" not in kept._paid_at
@@ -108,7 +108,7 @@ def test_no_more_is_given_back_than_was_counted(clock: Clock) -> None:
         scope = asked(kept)
         turn(kept, scope)
         know(scope)
-    assert kept.wait_of("198.51.100.7") == pytest.approx(MOST_DEBT_SECONDS)
+    assert kept.wait_of("198.51.100.7") == pytest.approx(MAX_DEBT_SECONDS)
 
 
 def test_who_was_known_does_not_wait_for_strangers_of_the_same_address(clock: Clock) -> None:
@@ -136,8 +136,8 @@ def test_who_would_wait_too_long_is_told_so_and_health_is_soon_told(clock: Clock
     waits(kept, "198.51.100.7", 1e6)
     clock.now += 0.001  # time never stands still
     assert turn(kept, asked(kept)) == math.inf
-    clock.now += MOST_DEBT_SECONDS - MOST_SECONDS + 0.2
-    assert MOST_SECONDS - 0.2 < turn(kept, asked(kept)) < MOST_SECONDS
+    clock.now += MAX_DEBT_SECONDS - MAX_SECONDS + 0.2
+    assert MAX_SECONDS - 0.2 < turn(kept, asked(kept)) < MAX_SECONDS
     assert turn(kept, asked(kept, path="/healthz")) == turn(kept, asked(kept, path="/readyz")) == HEALTH_SECONDS
     assert kept.turn_of(asked(kept, host="203.0.113.1"), "203.0.113.1") == 0.0
 
@@ -145,14 +145,14 @@ def test_who_would_wait_too_long_is_told_so_and_health_is_soon_told(clock: Clock
 def test_only_so_many_of_an_address_wait(clock: Clock) -> None:
     kept = Pace(1000, clock)
     kept.charge("198.51.100.7", 1500)
-    kept.waiting["198.51.100.7"] = MOST_WAITING - 1
+    kept.waiting["198.51.100.7"] = MAX_WAITING - 1
     assert 0 < turn(kept, asked(kept)) < 1
     kept.waiting["198.51.100.7"] += 1
     assert turn(kept, asked(kept)) == math.inf
-    kept.waited("198.51.100.7")
+    kept.end_wait("198.51.100.7")
     assert 0 < turn(kept, asked(kept)) < 1
-    for _ in range(MOST_WAITING - 1):
-        kept.waited("198.51.100.7")
+    for _ in range(MAX_WAITING - 1):
+        kept.end_wait("198.51.100.7")
     assert not kept.waiting
 
 
@@ -274,7 +274,7 @@ def test_where_too_many_wait_a_refusal_is_told_at_once(monkeypatch: pytest.Monke
 
     async def act(port: int, door: Door) -> None:
         door.pace.charge("203.0.113.1", 1e6)
-        door.pace.waiting["203.0.113.2"] = MOST_HELD
+        door.pace.waiting["203.0.113.2"] = MAX_HELD
         reader, _ = await opened(port, of("203.0.113.1"))
         assert (await reader.read()).startswith(b"HTTP/1.1 429 ")
 

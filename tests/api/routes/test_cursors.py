@@ -454,16 +454,16 @@ LIST, BATCH, ONE, COUNT, EDGE = "list", "batch", "one", "count", "edge"
 # What becomes of the rest. list: looked at, page by page, and never by a check. batch: a duty comes again until nothing is
 # left. one: more than one row says no more. count: "so many or more" is what is told. edge: the rest is what it is about.
 LIMITED = {
-    ("accounts/accounts", "users"): LIST, ("access/audit_log", "listed"): LIST, ("events/announcements", "listed"): LIST,
-    ("events/deliveries", "logged"): LIST, ("events/events", "after"): LIST, ("events/events", "of_jobs"): LIST, ("access/api_keys", "listed"): LIST,
-    ("events/notifications", "listed"): LIST, ("events/endpoints", "listed"): LIST, ("catalogue/provider_keys", "shown"): LIST, ("credits/reads", "ledger_page"): LIST, ("jobs/reads", "list_jobs"): LIST,
+    ("accounts/accounts", "users"): LIST, ("access/audit_log", "list_acts"): LIST, ("events/announcements", "list_announcements"): LIST,
+    ("events/deliveries", "list_deliveries"): LIST, ("events/events", "after"): LIST, ("events/events", "of_jobs"): LIST, ("access/api_keys", "list_keys"): LIST,
+    ("events/notifications", "list_notifications"): LIST, ("events/endpoints", "list_endpoints"): LIST, ("catalogue/provider_keys", "shown"): LIST, ("credits/reads", "ledger_page"): LIST, ("jobs/reads", "list_jobs"): LIST,
     ("credits/reads", "open_grants"): LIST, ("files/uploads", "page"): LIST,
-    ("access/audit_log", "forget"): BATCH, ("events/announcements", "tell"): BATCH, ("events/announcements", "_notify_missed"): BATCH,
+    ("access/audit_log", "forget"): BATCH, ("events/announcements", "notify"): BATCH, ("events/announcements", "_notify_missed"): BATCH,
     ("jobs/answered", "forget"): BATCH, ("jobs/callbacks", "forget"): BATCH, ("jobs/clock", "mend_wakes"): BATCH,
     ("jobs/clock", "shifts"): BATCH, ("credits/ledger", "accounts_with_lapsed"): BATCH, ("identity/inbound", "forget"): BATCH,
-    ("jobs/tables", "forget_idempotency_keys"): BATCH, ("access/api_keys", "forget"): BATCH, ("identity/erasure", "leave"): BATCH,
+    ("jobs/tables", "forget_idempotency_keys"): BATCH, ("access/api_keys", "forget"): BATCH, ("identity/erasure", "erase_account"): BATCH,
     ("identity/erasure", "pending_erasures"): BATCH, ("events/sending", "claim"): BATCH, ("events/sending", "forget"): BATCH, ("events/sending", "_give_up"): BATCH,
-    ("events/notifications", "forget"): BATCH, ("jobs/reconcile", "parked"): BATCH, ("files/results", "expire"): BATCH,
+    ("events/notifications", "forget"): BATCH, ("jobs/reconcile", "list_parked"): BATCH, ("files/results", "expire"): BATCH,
     ("files/results", "accounts_due"): BATCH, ("files/results", "to_purge"): BATCH, ("jobs/ringing", "due"): BATCH,
     ("jobs/steps", "lapsed"): BATCH, ("jobs/steps", "accounts_to_dispatch"): BATCH, ("jobs/steps", "accounts_with_room"): BATCH,
     ("accounts/subscriptions", "due_periods"): BATCH, ("accounts/subscriptions", "run_out"): BATCH, ("files/uploads", "expire"): BATCH,
@@ -471,7 +471,7 @@ LIMITED = {
     ("events/deliveries", "redeliver_range"): BATCH,  # the client comes again, until it is less
     ("events/sending", "_let_go"): ONE, ("events/sending", "_head"): ONE, ("credits/reads", "expire_and_read_balance"): ONE, ("jobs/steps", "last_error"): ONE,
     ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("jobs/end_job_v1", ""): ONE, ("jobs/dispatch_account_v1", ""): ONE,
-    ("jobs/reads", ""): COUNT, ("events/notifications", "unread"): COUNT,  # a job's place in its line; the unread ones
+    ("jobs/reads", ""): COUNT, ("events/notifications", "unread"): COUNT,  # a job's place in its queue; the unread ones
     ("access/api_keys", "create"): EDGE,  # of revoked keys the newest are kept, and the others deleted
     ("credits/audit", "audit"): EDGE, ("credits/audit", "stuck"): EDGE,  # one row is one too many; twenty are shown
 }  # fmt: skip

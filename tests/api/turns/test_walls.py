@@ -243,7 +243,7 @@ def test_a_line_is_bounded_and_nothing_of_it_is_left(monkeypatch: pytest.MonkeyP
         await asyncio.sleep(0)
         gate.set()
         found = await asyncio.gather(*waiting, return_exceptions=True)
-        assert (wall._lines, wall._waiting) == ({}, 0)
+        assert (wall._queues, wall._waiting) == ({}, 0)
         return found
 
     assert [type(each) for each in run(work)] == [bool] * 3 + [Overloaded] * 2

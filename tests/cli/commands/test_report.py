@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from cli.commands.report import MOST_PICTURES, series
+from cli.commands.report import MAX_PICTURES, series
 from cli.main import app
 from models.credits.margin import MarginRow
 from models.jobs.ending import Ending
@@ -88,7 +88,7 @@ def test_the_picture_has_every_day_and_the_lesser_models_together() -> None:
     ]
     found = series(rows, since, 3)
     assert list(found) == ["m10", "m9", "m8", "m7", "m6", "m5", "m4", "others"]
-    assert len(found) == MOST_PICTURES
+    assert len(found) == MAX_PICTURES
     assert found["m10"] == [(0.0, 0.0, 0), (10.0, 0.5, 10), (0.0, 0.0, 0)]
     assert found["others"] == [(3.0, 0.5, 3), (1.0, 0.5, 1), (2.0, 0.5, 2)]
     assert series([], since, 3) == {}

@@ -46,7 +46,7 @@ def caller(secret: str) -> Any:
 
 def listed(who: UUID, **fields: Any) -> list[UUID]:
     with transaction() as conn:
-        return [each.id for each in api_keys.listed(conn, who, **fields)]
+        return [each.id for each in api_keys.list_keys(conn, who, **fields)]
 
 
 # A secret
@@ -212,7 +212,7 @@ def test_a_rotated_key_works_for_the_overlap_and_the_new_one_until_the_old_ones_
         assert caller(new_secret) is None
     assert one("select root_id, lineage from api_keys where id = %s", new) == (old, [])
     third, _ = rotated(who, new)
-    assert one("select root_id from api_keys where id = %s", third) == (old,), "the line's first key stays its name"
+    assert one("select root_id from api_keys where id = %s", third) == (old,), "the root's id stays its name"
 
 
 def test_rotation_again_brings_the_old_key_no_later_end() -> None:
@@ -320,22 +320,22 @@ def test_a_list_says_what_is_left_of_a_key_and_who_made_it() -> None:
     )
     rotated(who, maker, 1)
     with transaction() as conn:
-        new, kid, old = api_keys.listed(conn, who)
+        new, kid, old = api_keys.list_keys(conn, who)
     assert (new.spent_this_month, old.spent_this_month, kid.spent_this_month) == (20, 20, 0)
     assert (new.root_id, old.root_id, kid.root_id) == (maker, maker, child)
     assert (new.made_by, kid.made_by) == (None, maker)
     assert new.expires_at == SOON
     assert old.expires_at is not None
-    assert old.expires_at < SOON, "its own end is shown, not its line's"
+    assert old.expires_at < SOON, "its own end is shown, not its lineage's"
 
 
 def test_uses_are_added_up() -> None:
     who = account()
     first, second = made(who)[0], made(who)[0]
     with transaction() as conn:
-        api_keys.used(conn, {})
-        api_keys.used(conn, {first: 3, uuid4(): 9})
-        api_keys.used(conn, {first: 2})
+        api_keys.record_uses(conn, {})
+        api_keys.record_uses(conn, {first: 3, uuid4(): 9})
+        api_keys.record_uses(conn, {first: 2})
     assert one("select uses, last_used_at is not null from api_keys where id = %s", first) == (5, True)
     assert one("select uses, last_used_at from api_keys where id = %s", second) == (0, None)
 

@@ -8,7 +8,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from models.access import audit_log
-from models.access.audit_log import By, Recorded
+from models.access.audit_log import AuditRow, By
 from models.db import transaction
 from tests.conftest import environment
 from tests.support import rows
@@ -21,9 +21,9 @@ def record(action: str, subject: str = "somebody", by: By | None = None, **detai
         audit_log.record(conn, by or By("tester"), action, subject, **details)
 
 
-def listed(**fields: Any) -> list[Recorded]:
+def listed(**fields: Any) -> list[AuditRow]:
     with transaction() as conn:
-        return audit_log.listed(conn, **fields)
+        return audit_log.list_acts(conn, **fields)
 
 
 def age(days: int, where: str) -> None:

@@ -72,7 +72,7 @@ def test_a_month_is_utcs_whatever_the_sessions_time_zone() -> None:
         with transaction() as conn:
             conn.execute("set local time zone 'Pacific/Kiritimati'")
             answer = submit.submit(conn, [order(who, offer, api_key_id=key_id, key_budget=10)], wait=True)[0]
-            assert api_keys.listed(conn, who)[0].spent_this_month == 4
+            assert api_keys.list_keys(conn, who)[0].spent_this_month == 4
         assert spent() == {"2031-03-01": 4}
         with transaction() as conn:
             conn.execute("set local time zone 'Pacific/Kiritimati'")

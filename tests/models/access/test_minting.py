@@ -213,7 +213,7 @@ def test_rotation_brings_no_fresh_budget_and_keeps_the_end(who: UUID) -> None:
     assert rows("select key_id, credits from key_spending") == [(old, 8)]
     assert {row[0] for row in rows("select expires_at from api_keys")} == {ends}
     with transaction() as conn:
-        assert {each.spent_this_month for each in api_keys.listed(conn, who)} == {8}
+        assert {each.spent_this_month for each in api_keys.list_keys(conn, who)} == {8}
     assert_books_are_clean()
 
 
@@ -283,7 +283,7 @@ def test_the_first_key_of_a_line_and_keys_whose_lines_have_paid_are_not_forgotte
     revoke(successor)
     with transaction() as conn:
         conn.execute("update api_keys set revoked_at = app_now() - interval '1 year' where revoked_at is not null")
-        assert api_keys.forget(conn, 100) == 2  # the successor, and then nothing needs the line's first
+        assert api_keys.forget(conn, 100) == 2  # the successor, and then nothing needs the root
         assert {row[0] for row in conn.execute("select id from api_keys").fetchall()} == {spender, later, last}
     assert_books_are_clean()
 
@@ -380,9 +380,9 @@ def test_a_list_shows_every_key_that_works_however_many_were_revoked_since(who: 
     old = made(who)
     plant_revoked(who, 30)
     with transaction() as conn:
-        shown = api_keys.listed(conn, who, limit=10)
+        shown = api_keys.list_keys(conn, who, limit=10)
         assert (len(shown), shown[0].id) == (10, old)
-        rest = api_keys.listed(conn, who, after=(True, shown[-1].id))
+        rest = api_keys.list_keys(conn, who, after=(True, shown[-1].id))
     assert len(rest) == 21
     assert all(each.revoked_at is not None for each in rest)
 

@@ -103,7 +103,7 @@ def test_a_change_of_role_is_written_down_and_the_same_role_again_is_not() -> No
     given(user_id, "pro")
     given(user_id, "pro")
     with transaction() as conn:
-        acts = audit_log.listed(conn, subject=str(user_id))
+        acts = audit_log.list_acts(conn, subject=str(user_id))
     assert [(act.actor, act.action, act.details) for act in acts] == [
         ("boss", "user.role", {"before": "user", "after": "pro"})
     ]

@@ -192,6 +192,6 @@ def test_a_batch_that_was_undone_is_told_again_from_where_it_began() -> None:
 def test_announcements_are_listed_newest_first_page_by_page() -> None:
     shown = [made(str(number)) for number in range(3)]
     with transaction() as conn:
-        assert [each.title for each in announcements.listed(conn, limit=2)] == ["2", "1"]
-        assert [each.title for each in announcements.listed(conn, before=shown[1].id)] == ["0"]
-        assert announcements.listed(conn, before=UUID(int=0)) == []
+        assert [each.title for each in announcements.list_announcements(conn, limit=2)] == ["2", "1"]
+        assert [each.title for each in announcements.list_announcements(conn, before=shown[1].id)] == ["0"]
+        assert announcements.list_announcements(conn, before=UUID(int=0)) == []

@@ -110,7 +110,7 @@ def test_endpoints_are_listed_oldest_first_and_another_accounts_are_not_found() 
     mine = [made(who)[0].id for _ in range(3)]
     theirs, _ = made(stranger)
     with transaction() as conn:
-        assert [each.id for each in endpoints.listed(conn, who)] == mine
+        assert [each.id for each in endpoints.list_endpoints(conn, who)] == mine
     touches = (
         lambda conn, which: endpoints.find(conn, who, which),
         lambda conn, which: endpoints.change(conn, who, which, description="x"),
@@ -256,13 +256,13 @@ def test_an_endpoint_that_is_off_is_not_tested() -> None:
 def test_addresses_of_one_origin_have_one_line_and_an_account_has_so_many() -> None:
     who, other = UUID(int=1), UUID(int=2)
 
-    def line(url: str, account_id: UUID = who) -> str:
-        return str(endpoints.for_job(account_id, url, None)["line"])
+    def queue(url: str, account_id: UUID = who) -> str:
+        return str(endpoints.for_job(account_id, url, None)["queue"])
 
-    same = {line(url) for url in ("https://example.com/a", "https://example.com/b?c=d", "https://EXAMPLE.com/a")}
+    same = {queue(url) for url in ("https://example.com/a", "https://example.com/b?c=d", "https://EXAMPLE.com/a")}
     assert len(same) == 1
-    assert line("https://example.com/a", other) not in same
-    many = {line(f"https://{number}.example.com/") for number in range(300)}
+    assert queue("https://example.com/a", other) not in same
+    many = {queue(f"https://{number}.example.com/") for number in range(300)}
     assert many == {str(each) for each in endpoints.job_queues(who)}
     assert len(many) == QUEUES_OF_JOBS
 

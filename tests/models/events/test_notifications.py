@@ -26,7 +26,7 @@ def told(who: UUID, kind: str = "announcement", **data: object) -> None:
 
 def listed(who: UUID, **fields: object) -> list[NotificationRow]:
     with transaction() as conn:
-        return notifications.listed(conn, who, **fields)  # type: ignore[arg-type]  # each test gives what its field takes
+        return notifications.list_notifications(conn, who, **fields)  # type: ignore[arg-type]  # each test gives what its field takes
 
 
 def unread(who: UUID) -> int:

@@ -1,4 +1,4 @@
-"""Lines of deliveries: whoever lost a line's lease decides nothing more on it."""
+"""delivery queues: whoever lost a queue's lease decides nothing more on it."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ import pytest
 
 from models.db import transaction
 from models.events import endpoints, sending
-from models.events.sending import Line, Parcel, SendResult
+from models.events.sending import HeldQueue, Parcel, SendResult
 from tests.conftest import environment
 from tests.receivers import tell
 from tests.support import account, assert_books_are_clean, one
@@ -23,18 +23,18 @@ def endpoint(who: UUID) -> UUID:
         return endpoints.create(conn, who, "https://example.com/hook", [])[0].id
 
 
-def taken(sender: str) -> tuple[Line, Parcel]:
-    """A line that is due, with what is due on it."""
+def taken(sender: str) -> tuple[HeldQueue, Parcel]:
+    """A queue that is due, with what is due on it."""
     with transaction() as conn:
-        [(line, _)] = sending.claim(conn, sender, 1, suspects=1)
-        parcel = sending.take(conn, line)
+        [(queue, _)] = sending.claim(conn, sender, 1, suspects=1)
+        parcel = sending.take(conn, queue)
     assert parcel is not None
-    return line, parcel
+    return queue, parcel
 
 
-def record(line: Line, parcel: Parcel, outcome: SendResult) -> bool:
+def record(queue: HeldQueue, parcel: Parcel, outcome: SendResult) -> bool:
     with transaction() as conn:
-        return sending.record(conn, line, parcel, outcome)
+        return sending.record(conn, queue, parcel, outcome)
 
 
 def state() -> tuple[object, ...]:

@@ -206,8 +206,8 @@ def test_what_has_expired_is_purged_once_no_signed_link_lives_any_more() -> None
     assert found_one.id == unreachable
     assert found_one.keys == [*one("select key, thumbnail_key from assets where id = %s", unreachable)]
     with transaction() as conn:
-        assert results.purged(conn, [unreachable, uuid4()]) == 1
-        assert results.purged(conn, [unreachable]) == 0
+        assert results.confirm_purged(conn, [unreachable, uuid4()]) == 1
+        assert results.confirm_purged(conn, [unreachable]) == 0
     assert purgeable() == []
     assert rows("select id from assets where status = 'stored'") == [(stays,)]
 

@@ -8,7 +8,7 @@ from uuid_utils.compat import uuid7
 from common.errors import StorageQuotaExceeded
 from models.db import transaction
 from models.files import uploads
-from models.files.uploads import Found, NewUpload
+from models.files.uploads import NewUpload, UploadRow
 from tests.support import account, assert_books_are_clean, eventually, one, rows
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -18,7 +18,7 @@ def test_room_that_another_takes_in_the_same_moment_is_taken() -> None:
     who = account()
     quota = one("select storage_quota_bytes from plans p join accounts a on a.plan_id = p.id where a.id = %s", who)[0]
 
-    def create() -> Found:
+    def create() -> UploadRow:
         new = NewUpload(uuid7(), who, f"uploads/{uuid7()}", "image/png", 10, b"x" * 32, 1, 1, None)
         with transaction() as conn:
             return uploads.create(conn, new)

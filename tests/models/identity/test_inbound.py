@@ -46,7 +46,7 @@ def test_an_event_that_has_done_what_it_does_says_so() -> None:
     first, _second = stored("1"), stored("2")
     assert first is not None
     with transaction() as conn:
-        inbound.processed(conn, first)
+        inbound.mark_processed(conn, first)
     assert rows("select id from inbound_events where processed_at is not null") == [(first,)]
 
 

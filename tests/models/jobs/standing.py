@@ -51,7 +51,7 @@ def parked_job(claim: Claim, *, after_seconds: float = 3600) -> Claim:
 
 
 def requeued(claim: Claim, after_seconds: float = 0.0, **fields: Any) -> Claim:
-    """The same once its attempt has failed and it is back in its account's line."""
+    """The same once its attempt has failed and it is back in its account's queue."""
     assert claim.live is not None
     with transaction() as conn:
         done = ending.put_back(

@@ -239,12 +239,12 @@ def test_a_refused_order_leaves_its_idempotency_key_free() -> None:
 
 def test_what_follows_the_events_of_a_transaction_begins_with_its_first_one() -> None:
     desk = Desk(state(has_webhooks=False))
-    assert desk.account.told_from is None
+    assert desk.account.event_number_before is None
     desk.order()
-    assert (desk.account.told_from, desk.account.has_addresses) == (10, False)
+    assert (desk.account.event_number_before, desk.account.has_addresses) == (10, False)
     desk.order(webhook={"url": "https://example.com"})
     desk.order()
-    assert (desk.account.told_from, desk.account.has_addresses) == (10, True)
+    assert (desk.account.event_number_before, desk.account.has_addresses) == (10, True)
 
 
 def test_a_request_is_the_same_in_any_order_of_its_fields_and_no_other_way() -> None:

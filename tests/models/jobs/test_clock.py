@@ -203,11 +203,11 @@ def test_a_time_that_was_changed_meanwhile_is_not_overwritten(at: float) -> None
     assert limit_in(claim.job_id) == pytest.approx(300 - HOUR, abs=10)
 
 
-# Lines of deliveries
+# delivery queues
 
 
-def line(seconds: float, **columns: Any) -> None:
-    """A line of one account's endpoint with one delivery on it, both due in so many seconds."""
+def queue(seconds: float, **columns: Any) -> None:
+    """A queue of one account's endpoint with one delivery on it, both due in so many seconds."""
     who = account()
     with transaction() as conn:
         endpoints.create(conn, who, "https://example.com/hook", [])
@@ -221,7 +221,7 @@ def line(seconds: float, **columns: Any) -> None:
 
 
 def line_in() -> tuple[float, float, float]:
-    """In how many seconds the line wakes, its pause ends and its delivery is due."""
+    """In how many seconds the queue wakes, its pause ends and its delivery is due."""
     return one(  # type: ignore[return-value]  # three columns
         """select extract(epoch from l.wake_at - app_now())::float, extract(epoch from l.paused_until - app_now())::float,
                   extract(epoch from d.next_at - app_now())::float
@@ -235,13 +235,13 @@ def shift_delivery_queues(by: float, moment: float) -> int:
 
 
 def test_set_back_lines_of_deliveries_wake_when_they_would_have(at: float) -> None:
-    line(2 * HOUR)
+    queue(2 * HOUR)
     assert shift_delivery_queues(-HOUR, at) == 1
     assert line_in() == pytest.approx((HOUR, HOUR, HOUR), abs=10)
 
 
 def test_a_line_that_is_near_is_let_be_and_none_is_moved_into_the_past(at: float) -> None:
-    line(5.0)
+    queue(5.0)
     assert shift_delivery_queues(-HOUR, at) == 0
     assert line_in()[0] == pytest.approx(5, abs=5)
     change("update delivery_queues set wake_at = app_now() + interval '30 minutes'")
@@ -250,7 +250,7 @@ def test_a_line_that_is_near_is_let_be_and_none_is_moved_into_the_past(at: float
 
 
 def test_a_lease_on_a_line_keeps_its_length(at: float) -> None:
-    line(HOUR / 2, leased_by="a sender")
+    queue(HOUR / 2, leased_by="a sender")
     assert shift_delivery_queues(-HOUR, at) == 1
     assert line_in()[0] == pytest.approx(sending.lease_seconds(), abs=10)
 
@@ -296,7 +296,7 @@ def test_no_more_are_mended_than_was_said_and_none_that_another_holds(at: float)
 
 
 def test_a_line_that_sleeps_for_longer_than_any_pause_is_woken(at: float) -> None:
-    line(clock.LONGEST_DELIVERY_PAUSE_SECONDS - 60)
+    queue(clock.LONGEST_DELIVERY_PAUSE_SECONDS - 60)
     assert mended() == 0
     line_of: datetime = one("select wake_at from delivery_queues")[0]
     change("update delivery_queues set wake_at = %s::timestamptz + interval '2 minutes'", line_of)

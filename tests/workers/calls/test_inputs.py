@@ -111,7 +111,7 @@ def test_a_redirect_inside_is_refused(who) -> None:
 @pytest.mark.parametrize(("answer", "code", "retryable"), [
     (ok(b"<html></html>"), "unknown_file", False), (ok(b"plain"), "unknown_file", False), (ok(b""), "empty_file", False),
     (ok(picture()[:60]), "broken_file", False), (ok(huge_png()), "file_too_large", False),
-    (ok(b"x", status="404 Not Found"), "bad_status", False), (ok(b"x", status="503 Busy"), "bad_status", True),
+    (ok(b"x", status="404 Not UploadRow"), "bad_status", False), (ok(b"x", status="503 Busy"), "bad_status", True),
     (b"HTTP/1.1 200 OK\r\nContent-Length: 10737418240\r\n\r\n", "too_large", False),
     (b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\nshort", "unreachable", True), (b"", "unreachable", True),
     (ok(gzip.compress(bytes(60_000_000)), "Content-Encoding: gzip"), "too_large", False), (ok(picture(), "Content-Encoding: br"), "bad_encoding", False),

@@ -11,7 +11,7 @@ from common.sealing import seal
 from common.settings import settings
 from models.db import transaction
 from models.events import endpoints
-from models.events.sending import LOST, Line, Parcel, SendResult, claim, extend, record, release, take
+from models.events.sending import LOST, HeldQueue, Parcel, SendResult, claim, extend, record, release, take
 from tests.receivers import Receiver, receivers, sending, tell
 from tests.support import account, eventually, one, rows
 from workers.deliver.main import Held, send, serve
@@ -25,21 +25,21 @@ def endpoint(account_id: UUID, there: Receiver) -> UUID:
         return endpoints.create(conn, account_id, there.url, ())[0].id
 
 
-def claim_line(sender: str = "tester") -> Line:
+def claim_line(sender: str = "tester") -> HeldQueue:
     with transaction() as conn:
         return claim(conn, sender, 1, suspects=1)[0][0]
 
 
-def taken(there: Receiver) -> tuple[Line, Parcel]:
+def taken(there: Receiver) -> tuple[HeldQueue, Parcel]:
     """A delivery to this receiver, of a new account, that a sender is at."""
     who = account()
     endpoint(who, there)
     tell(who)
-    line = claim_line()
+    queue = claim_line()
     with transaction() as conn:
-        parcel = take(conn, line)
+        parcel = take(conn, queue)
     assert parcel is not None
-    return line, parcel
+    return queue, parcel
 
 
 def lapse() -> None:
@@ -112,17 +112,17 @@ def test_an_answer_that_cannot_be_written_at_once_is_written_later_and_not_asked
 
 def test_an_answer_whose_commit_is_uncertain_is_written_once_whatever_became_of_it() -> None:
     with receivers(1) as [there]:
-        line, parcel = taken(there)
+        queue, parcel = taken(there)
         failed = SendResult(False, 0.0, 0.0, {"status": 500, "error": None, "response": None, "milliseconds": 1})
         for _ in range(3):  # the first was committed, and its answer was lost
             with transaction() as conn:
-                assert record(conn, line, parcel, failed)
+                assert record(conn, queue, parcel, failed)
         assert one("select attempts, status, jsonb_array_length(log) from deliveries") == (1, "pending", 1)
         assert one("select failures from delivery_queues") == (1,)
         with transaction() as conn:
-            release(conn, line)
+            release(conn, queue)
         with transaction() as conn:
-            assert not record(conn, line, parcel, failed), "a line that was let go is held no more"
+            assert not record(conn, queue, parcel, failed), "a queue that was let go is held no more"
 
 
 def test_a_stale_sender_records_nothing() -> None:
@@ -130,19 +130,19 @@ def test_a_stale_sender_records_nothing() -> None:
         who = account()
         endpoint(who, there)
         tell(who)
-        line = claim_line("first")
+        queue = claim_line("first")
         with transaction() as conn:
-            parcel = take(conn, line)
+            parcel = take(conn, queue)
         assert parcel is not None
         lapse()
         second = claim_line("second")
         before = one("select d::text from deliveries d"), one("select l::text from delivery_queues l")
         with transaction() as conn:
-            assert not record(conn, line, parcel, sent_well())
+            assert not record(conn, queue, parcel, sent_well())
         with transaction() as conn:
-            release(conn, line)
-            assert take(conn, line) is None
-            assert extend(conn, [line]) == set()
+            release(conn, queue)
+            assert take(conn, queue) is None
+            assert extend(conn, [queue]) == set()
         assert before == (one("select d::text from deliveries d"), one("select l::text from delivery_queues l"))
         with transaction() as conn:
             assert extend(conn, [second]) == {second.id}
@@ -179,8 +179,8 @@ def test_a_sender_that_lost_its_line_stops_there() -> None:
             return 200
 
         there.behave = behave
-        line = claim_line()
-        serve(Held(line, uptime.seconds()), threading.Event())
+        queue = claim_line()
+        serve(Held(queue, uptime.seconds()), threading.Event())
         assert taken.is_set()
         assert len(there.got) == 1
         assert rows("select distinct status, attempts from deliveries") == [("pending", 0)]
@@ -193,11 +193,11 @@ def test_a_sender_that_slept_after_it_took_a_delivery_looks_at_its_line_before_i
         tell(who)
         held = Held(claim_line(), uptime.seconds())
         with transaction() as conn:
-            parcel = take(conn, held.line)
+            parcel = take(conn, held.queue)
         assert parcel is not None
         assert send(held, parcel, 0) is not None
         held.renewed_at -= 3600  # the machine was stopped for an hour
-        assert send(held, parcel, 0) is not None  # and nobody took the line meanwhile
+        assert send(held, parcel, 0) is not None  # and nobody took the queue meanwhile
         held.renewed_at -= 3600
         lapse()
         claim_line("other")
@@ -225,10 +225,10 @@ def test_an_attempt_whose_sender_died_counts_and_is_told_in_the_log() -> None:
 
 def test_text_that_cannot_be_stored_does_not_keep_an_answer_from_being_written() -> None:
     with receivers(1) as [there]:
-        line, parcel = taken(there)
+        queue, parcel = taken(there)
         entry = {"status": 500, "error": "a\0b\ud800", "response": "x" * 10_000_000, "milliseconds": 1}
         with transaction() as conn:
-            assert record(conn, line, parcel, SendResult(False, 0.0, 0.0, entry))
+            assert record(conn, queue, parcel, SendResult(False, 0.0, 0.0, entry))
         kept = one("select log from deliveries")[0][0]
     assert kept["error"].startswith("a")
     assert len(kept["response"]) <= 4096

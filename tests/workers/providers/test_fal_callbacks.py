@@ -89,7 +89,7 @@ class TestSigningKeys:
         return now
 
     def signed_by(self, keys: SigningKeys, key: Ed25519PrivateKey) -> bool:
-        return keys.signed(came(signed(key, b"x"), b"x"))
+        return keys.is_signed(came(signed(key, b"x"), b"x"))
 
     def test_a_new_key_is_found_once_a_minute_has_passed(
         self, fal_side: FalFarSide, clock: list[float], monkeypatch: pytest.MonkeyPatch

@@ -90,7 +90,7 @@ def test_what_will_not_change_is_asked_once(status: int) -> None:
 
 
 def test_the_pause_that_an_address_asks_for_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "PAUSE_SECONDS_MOST", 0.01)
+    monkeypatch.setattr(fetching, "MAX_PAUSE_SECONDS", 0.01)
     with serving(answer(429, retry_after="7")) as (url, _), pytest.raises(NotFetched) as caught:
         list(fetch(url))
     assert caught.value.retry_after_seconds == 7.0

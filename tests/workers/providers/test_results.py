@@ -64,10 +64,10 @@ def test_what_is_cut_off_is_asked_for_once_more_and_then_no_more() -> None:
             raise results.unreadable(Unreadable("cut", cut=True))
         return done
 
-    assert results.asked_again(lambda: ask(1)) is done
+    assert results.ask_again(lambda: ask(1)) is done
     asked.clear()
     with pytest.raises(ProviderError) as caught:
-        results.asked_again(lambda: ask(9))
+        results.ask_again(lambda: ask(9))
     assert (caught.value.code, len(asked)) == ("result_cut_off", 2)
     assert request.confirm() is None
 

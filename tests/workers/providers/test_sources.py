@@ -174,7 +174,7 @@ def test_fals_signing_keys_are_not_fetched_from_where_their_address_redirects_to
     call = Callback({"x-fal-webhook-timestamp": "0", "x-fal-webhook-signature": "0" * 128}, b"{}", 0.0)
     with far(moved(f"{witness.url}/jwks")) as server:
         with pytest.raises(Unjudged):
-            SigningKeys(f"{server.url}/jwks").signed(call)
+            SigningKeys(f"{server.url}/jwks").is_signed(call)
         assert len(server.heads) == 1
     assert witness.heads == []
 

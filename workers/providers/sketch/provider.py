@@ -129,7 +129,7 @@ class Sketch:
         if generation.state == "canceled":
             raise wanted.stopped("canceled", "the generation was canceled")
         if generation.state == "failed":
-            raise _told(generation.error) or wanted.failure()
+            raise _failure_of_input(generation.error) or wanted.failure()
         if time.time() < generation.ready_at:
             return _pending(wanted, generation)
         if wanted.fails("poll", key, book.failures_of(_job(key)) if wanted.fail_times is not None else 0):
@@ -158,7 +158,7 @@ def _no_book() -> ProviderError:
     return ProviderError("not_configured", "this sketch route needs a book: set SKETCH_BOOK to a file", retryable=False)
 
 
-def _told(error: str | None) -> ProviderError | None:
+def _failure_of_input(error: str | None) -> ProviderError | None:
     """The failure that a generation's own input was, as the book has it."""
     code, _, message = (error or "").partition(": ")
     return ProviderError(code, message, retryable=code == "speech_failed", cost_usd_micros=0) if code else None
