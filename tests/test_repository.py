@@ -33,11 +33,6 @@ PACKAGES = ("api", "workers", "scheduler", "storage", "common", "models", "cli")
 SOURCES = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
 TREE = sources(ROOT, PACKAGES)
 PYTHON = sources(ROOT, OURS, {".py"})
-# Names that still mean two things.
-SHARED = {
-    "Attempt", "Call", "Done", "Endpoint", "Entry", "File", "Item", "Job", "Key", "Output", "Pace", "Part",
-    "Places", "Price", "Rate", "Reader", "Refused", "Scope", "Source", "State", "Told", "Waiting", "Writer",
-}  # fmt: skip
 NAMES = {name.upper() for name in Settings.model_fields}
 
 
@@ -90,10 +85,8 @@ def test_nobody_renames_our_modules() -> None:
 
 
 def test_no_two_public_things_share_a_name() -> None:
-    """Those that do are listed, and the list only gets shorter: a name that is shared no more goes from it."""
-    shared = set(names_of_two_things({path: text for path, text in TREE.items() if path.endswith(".py")}))
-    assert shared - SHARED == set(), "call one of the two by another name"
-    assert SHARED - shared == set(), "take it from the list"
+    shared = names_of_two_things({path: text for path, text in TREE.items() if path.endswith(".py")})
+    assert shared == {}, "call one of the two by another name"
 
 
 def test_the_compose_file_is_the_procfile_in_containers_with_settings_that_exist() -> None:

@@ -15,7 +15,7 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 from common.errors import Overloaded
 from common.settings import settings
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 RETRY_SECONDS = 5
 ADMIN_AT_ONCE = 2  # of a pool of connections that everybody shares
@@ -32,7 +32,7 @@ class Place:
         self._most, self._seconds = waiting, seconds
         self._waiting = 0
 
-    async def run(self, work: Callable[[], Result]) -> Result:
+    async def run(self, work: Callable[[], _Result]) -> _Result:
         """Do this in one of the place's threads, which inherits the context. Raises Overloaded where it is full, and
         stays so for too long. A thread that runs is not given up: its turn lasts until it ends."""
         await self._turn()
@@ -84,11 +84,11 @@ def go_to(place: Place) -> None:
     _here.set(place)
 
 
-def placed(endpoint: Callable[..., Result]) -> Callable[..., Coroutine[Any, Any, Result]]:
+def placed(endpoint: Callable[..., _Result]) -> Callable[..., Coroutine[Any, Any, _Result]]:
     """A synchronous endpoint that runs in its request's place, and not where all of them would share their threads."""
 
     @wraps(endpoint)
-    async def run(**values: Any) -> Result:
+    async def run(**values: Any) -> _Result:
         return await _here.get().run(partial(endpoint, **values))
 
     return run

@@ -19,7 +19,7 @@ from common.errors import Busy, Overloaded
 from common.settings import settings
 from models.db import MOMENT_MILLISECONDS, patience
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 WAIT_SECONDS = 2.0  # from arrival until the last try begins
 PAUSE_SECONDS = (0.05, 0.15)  # between tries
@@ -46,7 +46,7 @@ class Wall:
         self._again = CapacityLimiter(share_of_waiters())
         self._waiting = 0
 
-    async def run(self, name: Hashable, work: Callable[[], Awaitable[Result]], *, locks: bool = True) -> Result:
+    async def run(self, name: Hashable, work: Callable[[], Awaitable[_Result]], *, locks: bool = True) -> _Result:
         """Do what may need a lock of `name`'s, an account as a rule. `work` is one transaction, in a thread that inherits
         the context, and is done again if it raises Busy. Without `locks` it seldom needs one: it tries before its turn.
 
@@ -68,7 +68,7 @@ class Wall:
             if not queue.waiting:
                 self._queues.pop(name, None)
 
-    async def _in_turn(self, queue: _Queue, work: Callable[[], Awaitable[Result]]) -> Result:
+    async def _in_turn(self, queue: _Queue, work: Callable[[], Awaitable[_Result]]) -> _Result:
         loop = asyncio.get_running_loop()
         end = loop.time() + WAIT_SECONDS
         try:
@@ -91,6 +91,6 @@ class Wall:
             queue.turn.release()
 
 
-async def _tried(work: Callable[[], Awaitable[Result]]) -> Result:
+async def _tried(work: Callable[[], Awaitable[_Result]]) -> _Result:
     with patience(MOMENT_MILLISECONDS):
         return await work()

@@ -208,8 +208,8 @@ RULES = (
             where a.has_webhooks <> exists (select 1 from webhook_endpoints e where e.account_id = a.id and e.enabled)""",
     ),
     Rule(
-        "waiting_deliveries_have_a_line_that_wakes",
-        "what waits to be delivered is on a line that a sender will find",
+        "waiting_deliveries_have_a_queue_that_wakes",
+        "what waits to be delivered is on a queue that a sender will find",
         """select d.queue_id, count(*) as waiting from deliveries d left join delivery_queues l on l.id = d.queue_id
             where d.status = 'pending' and l.wake_at is null group by d.queue_id""",
     ),

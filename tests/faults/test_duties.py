@@ -39,7 +39,7 @@ def test_a_duty_that_was_killed_at_its_work_is_finished_by_the_next_and_then_ove
             conn.execute("update duties set next_at = app_now()")
         assert run_turn(duty) == 0
         assert contents() == after
-        if duty.turns:
+        if duty.exclusive:
             assert one("select error from duties where name = %s", name) == (None,)
         assert_books_are_clean()
 

@@ -172,7 +172,7 @@ def test_an_announcement_goes_on_past_accounts_that_cannot_be_told_and_comes_bac
     for _ in range(4):
         announce(2)
     assert rows("select account_id, count(*) from notifications group by 1 order by 1") == [(w, 2) for w in everybody]
-    assert rows("select told, missed, finished_at is not null from announcements") == [(9, [], True)] * 2
+    assert rows("select notified, missed, finished_at is not null from announcements") == [(9, [], True)] * 2
     assert_books_are_clean()
 
 
@@ -183,7 +183,7 @@ def test_an_account_that_can_never_be_told_is_given_up_after_a_day() -> None:
         announce(10)
         with environment(LATE):
             announce(10)
-    assert one("select told, missed, finished_at is not null from announcements") == (2, [everybody[0]], True)
+    assert one("select notified, missed, finished_at is not null from announcements") == (2, [everybody[0]], True)
 
 
 @pytest.mark.parametrize("trouble", [locked, broken])

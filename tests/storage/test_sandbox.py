@@ -19,13 +19,13 @@ from storage import media
 from storage.media import Media, SandboxAway, UnusableResult, measure
 from storage.sandbox import confine, pool
 from storage.sandbox.places import FilePlaces, NoPlace
-from storage.sandbox.pool import Died, Limits, Pool
+from storage.sandbox.pool import ChildLimits, Died, Pool
 from tests.storage import hostile
 from tests.storage.conftest import Writer
 from tests.storage.samples import film, flipped, sound
 from tests.storage.test_media_fuzz import SAMPLES, judged, made
 
-ENOUGH = Limits(cpu_seconds=10, memory_bytes=256 * 1024 * 1024, wait_seconds=30)
+ENOUGH = ChildLimits(cpu_seconds=10, memory_bytes=256 * 1024 * 1024, wait_seconds=30)
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these locks")
 
 
@@ -39,7 +39,7 @@ def probes() -> Iterator[Pool]:
 
 @pytest.fixture
 def probe(probes: Pool) -> Callable[..., object]:
-    def ask(what: str, limits: Limits = ENOUGH, **more: object) -> object:
+    def ask(what: str, limits: ChildLimits = ENOUGH, **more: object) -> object:
         with Path(__file__).open("rb") as file:
             return probes.run("somebody", file.fileno(), {"probe": what, **more}, limits)["answer"]
 
@@ -157,9 +157,9 @@ def test_children_end_with_whoever_started_them(tmp_path: Path) -> None:
     """Even where it is killed while they are at work."""
     program = (
         "import sys, threading; sys.path.insert(0, '.')\n"
-        "from storage.sandbox.pool import Pool, Limits\n"
+        "from storage.sandbox.pool import Pool, ChildLimits\n"
         "made = Pool('tests.storage.probes', 2, 2); file = open(sys.argv[1], 'rb')\n"
-        "ask = lambda what, s: made.run(None, file.fileno(), {'probe': what}, Limits(s, 1 << 28, 30))\n"
+        "ask = lambda what, s: made.run(None, file.fileno(), {'probe': what}, ChildLimits(s, 1 << 28, 30))\n"
         "pid = ask('who', 10)['answer']; threading.Thread(target=ask, args=('spin', 100)).start()\n"
         "print(made._nursery.pid, flush=True)\n"
         "sys.stdin.read()\n"

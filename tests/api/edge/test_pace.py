@@ -202,7 +202,7 @@ def served(act: Act, *, per_second: float = 2, proxies: Sequence[str] = ()) -> N
         )  # fmt: skip
         config.load()
         door = Door(Room(1000, 900, 900, 16), Pace(per_second, Clock()), proxies)  # debts stay, however slow we are
-        server = Server(config, door)
+        server = Server(config, door, lambda: None)
         server.lifespan = config.lifespan_class(config)
         await server.startup()
         try:

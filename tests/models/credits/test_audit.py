@@ -34,8 +34,8 @@ BREAKS = {
         select id, 9, 1, 'sketch', 0, 'intent' from jobs where ended is not null""",
     "events_have_no_gaps": "delete from events where number = 2",
     "webhooks_are_known_to_their_account": "update accounts set has_webhooks = true",
-    "waiting_deliveries_have_a_line_that_wakes": """insert into deliveries
-        (id, root_id, account_id, channel, event_type, event_at, data, next_at)
+    "waiting_deliveries_have_a_queue_that_wakes": """insert into deliveries
+        (id, queue_id, account_id, channel, event_type, event_at, data, next_at)
         select gen_random_uuid(), gen_random_uuid(), id, 'email', 'x', app_now(), '{}', app_now() from accounts limit 1""",
     "each_job_ends_with_one_event": "delete from events where type = 'job.succeeded'",
 }

@@ -11,7 +11,8 @@ from common.errors import EndpointDisabled, EndpointLimit, InvalidInput, NotFoun
 from common.settings import settings
 from models.db import transaction
 from models.events import endpoints
-from models.events.endpoints import JOB_ENDS, MAX_TESTS_PER_HOUR, MAX_URL_CHARACTERS, QUEUES_OF_JOBS, EndpointRow
+from models.events.endpoints import MAX_TESTS_PER_HOUR, MAX_URL_CHARACTERS, QUEUES_OF_JOBS, EndpointRow
+from models.events.kinds import JOB_ENDS
 from tests.conftest import environment
 from tests.models.hands import change, later, while_locked
 from tests.support import account, assert_books_are_clean, one, rows

@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import orjson
 import pytest
-from api.v1.schemas import JobEvent
 
 from api.live import hub
 from api.live.redis_wakes import understood
 from api.main import make_app
+from api.v1.jobs_shapes import JobEvent
 from models.events import kinds
 from models.events.notifications import NOTICES
 
@@ -83,7 +83,7 @@ def test_the_openapi_document_has_them() -> None:
     for name in ("NewWebhook", "WebhookChange"):
         assert list(_enums(shapes[name]["properties"]["events"])) == [list(kinds.STORED)]
     assert list(_enums(shapes["JobRequest"]["properties"]["webhook_events"])) == [list(kinds.JOB_EVENTS)]
-    said = shapes["EventView"]["properties"]["type"]["description"]
+    said = shapes["Event"]["properties"]["type"]["description"]
     assert set(re.findall(r"[a-z]+\.[a-z]+|announcement", said)) == ALL
 
 

@@ -10,7 +10,7 @@ from common.errors import NotFound
 from models.catalogue import provider_keys
 from models.db import transaction
 from models.jobs.cancel import cancel
-from models.jobs.reconcile import decide, parked
+from models.jobs.reconcile import decide, list_parked
 from models.jobs.rescues import GivenUp, Slot
 from models.jobs.steps import Claim
 from scheduler.duties import jobs
@@ -36,8 +36,8 @@ def test_parked_jobs_are_listed_oldest_attempt_first_and_others_are_not() -> Non
     accepted(claimed(placed(account(amount=5), offer)))
     placed(account(amount=5), offer)
     with transaction() as conn:
-        found = parked(conn)
-        assert parked(conn, 1) == found[:1]
+        found = list_parked(conn)
+        assert list_parked(conn, 1) == found[:1]
     assert [each.job_id for each in found] == [older.job_id, newer.job_id]
     assert found[0][1:5] == (older.account_id, "test-model", "sketch", 1)
     assert found[0][6:] == (2, "the answer was lost")

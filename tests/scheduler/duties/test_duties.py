@@ -125,7 +125,7 @@ def test_every_duty_does_something_the_first_time_and_nothing_the_second(name: s
             conn.execute("update duties set next_at = app_now()")
         assert run_turn(duty) == 0
         assert contents() == before
-        if duty.turns:
+        if duty.exclusive:
             assert one("select error, finished_at >= started_at from duties where name = %s", name) == (None, True)
         assert_books_are_clean()
 
@@ -242,7 +242,7 @@ def test_an_announcement_reaches_each_account_once_in_batches() -> None:
     assert one("select count(distinct account_id) from notifications where account_id = any(%s)", everybody) == (5,)
     assert rows("select 1 from notifications where account_id = %s", later) == []
     assert one("select body from notifications limit 1") == ("There is {more}.",)
-    assert one("select told, finished_at is not null from announcements") == (5, True)
+    assert one("select notified, finished_at is not null from announcements") == (5, True)
     assert_books_are_clean()
 
 

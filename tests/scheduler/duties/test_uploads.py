@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("database")
 LATE = {"CLOCK_OFFSET_SECONDS": str(25 * 3600)}
 
 
-def stored(who, count: int = 1) -> list[uploads.Found]:
+def stored(who, count: int = 1) -> list[uploads.UploadRow]:
     return [uploaded(who, [picture(size=(10 + n, 10))]) for n in range(count)]
 
 
