@@ -21,13 +21,14 @@ from api.main import PUBLIC, make_app, needs_of
 from api.routes.cursors import MAX_LIMIT, SIGNATURE_BYTES, Listing
 from api.services import services
 from api.v1.admin import ACTS, ANNOUNCEMENTS, USERS
-from api.v1.catalogue import MODELS, PLANS
 from api.v1.credits import ENTRIES, GRANTS
 from api.v1.events import EVENTS
 from api.v1.files import FILES
 from api.v1.jobs import JOBS
 from api.v1.keys import KEYS
+from api.v1.models import MODELS
 from api.v1.notifications import NOTIFICATIONS
+from api.v1.plans import PLANS
 from api.v1.provider_keys import PROVIDER_KEYS
 from api.v1.webhooks import DELIVERIES, WEBHOOKS
 from models.access import api_keys, audit_log
