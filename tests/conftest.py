@@ -17,6 +17,7 @@ from models import db
 from models.schema import prepare
 from storage import s3
 from tests.databases import Spare, address, new_database
+from tests.forks import Forked
 from tests.support import OWN_SECRET, System
 from workers import doorbell
 from workers.calls import limits
@@ -154,7 +155,7 @@ def new_system(book: Path, state: Path) -> Iterator[System]:
         "WORKER_STOP_SECONDS": "60",
     }
     with environment(settings_of_system):
-        started = System(url, book, Processes(state, settings_of_system))
+        started = System(url, book, Processes(state, settings_of_system, popen=Forked))
         try:
             yield started
         finally:
