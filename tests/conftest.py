@@ -33,6 +33,11 @@ PREPARED = f"prepared{os.getpid()}"
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The flows first: their files are the longest, and the last one to begin would be waited for alone."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/flows/"))
+
+
 def forget() -> None:
     """Drop what this process remembers of servers and settings."""
     db.close()
