@@ -4,7 +4,7 @@ Of each kind (`python -m api`, ...) one process has imported everything and stan
 one of that kind gets a fork of it, which differs from a new process in nothing that it could see but its command line:
 it is the test's own child, in a session of its own, with the environment, folder, output and lock it was given, is sent
 its signals by its number, and runs the same `__main__`. Linux only; elsewhere, and for what is no process of ours or
-wants other values of what modules read while they are imported, a program is started as ever.
+wants other values of what modules read while they are imported (ours, or other programs'), a program is started as ever.
 
 Usage (from here only): python -m tests.forks MODULE SOCKET_DESCRIPTOR
 """
@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from cli.embedded.child import tie
 from cli.embedded.locked import CHILD
 from cli.embedded.processes import ROOT
+from common.foreign import is_foreign
 
 KINDS = {
     "api": "api.main",
@@ -73,7 +74,7 @@ class _Ready(NamedTuple):
 
     process: "subprocess.Popen[bytes]"
     control: socket.socket
-    values: list[str | None]
+    values: dict[str, str]
 
     def fork(self, ask: dict[str, Any], descriptors: list[int]) -> int:
         """Have it fork a child of ours. Returns the child's number."""
@@ -98,14 +99,17 @@ def _ready(args: Sequence[str], env: Mapping[str, str]) -> _Ready | None:
     ours = args[3] == str(CHILD) and command[:2] == [sys.executable, "-m"] and command[2] in KINDS
     if sys.platform != "linux" or not ours:
         return None
-    module, values = command[2], [env.get(name) for name in READ_AT_IMPORT]
+    module, values = (
+        command[2],
+        {name: value for name, value in env.items() if name in READ_AT_IMPORT or is_foreign(name)},
+    )
     if module not in _standing and not env.get("HEADRACE_FAULT_POINT"):
         _standing[module] = _stand(module, env, values)
     found = _standing.get(module)
     return found if found is not None and found.values == values else None
 
 
-def _stand(module: str, env: Mapping[str, str], values: list[str | None]) -> _Ready:
+def _stand(module: str, env: Mapping[str, str], values: dict[str, str]) -> _Ready:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(FORK_SECONDS)
     with theirs:

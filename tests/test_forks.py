@@ -76,9 +76,10 @@ def test_a_fork_ends_with_its_launcher(system: System, tmp_path: Path) -> None:
     eventually(lambda: not psutil.pid_exists(pid), what="the end of the launcher's process")
 
 
-def test_who_wants_other_values_of_what_is_read_on_import_is_started(system: System) -> None:
+@pytest.mark.parametrize("name", ["HEADRACE_FAULT_POINT", "PGTZ"])
+def test_who_wants_other_values_of_what_is_read_on_import_is_started(system: System, name: str) -> None:
     system.start("scheduler")
-    system.processes.start_one("scheduler", {"HEADRACE_FAULT_POINT": "nowhere"}, number=2)
+    system.processes.start_one("scheduler", {name: "/nowhere"}, number=2)
     eventually(
         lambda: psutil.Process(system.processes.pid("scheduler.2")).cmdline()[1:] == ["-m", "scheduler"], what="a start"
     )
