@@ -32,9 +32,10 @@ demo: $(RUN) ## see it work: order, pay, generate, fetch, prove the books
 up: $(RUN) ## run everything here until Ctrl-C, on http://127.0.0.1:8000
 	@$(BIN)/headrace up
 
-# In the order of their folders: by default the files with few tests come last, and those are the long ones.
+# In the order of tests/conftest.py: by default the files with few tests come last, and those are the long ones. Five on two
+# cores, because many tests wait.
 test: $(DEV) ## the tests, on real servers
-	@$(BIN)/python -m pytest tests --ignore=tests/faults -q -n 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest tests --ignore=tests/faults -q -n 5 --dist loadfile --no-loadscope-reorder
 
 tools: ## Chromium, nginx, Caddy, PgBouncer: tests that need one are left out without it (needs root)
 	@bash deploy/install_tools.sh

@@ -148,7 +148,7 @@ def _exchange(
         sent["content-length"] = str(len(body))
     place = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
     with httpcore.ConnectionPool(
-        ssl_context=tls or _trusted(), max_connections=1, http1=True, http2=False, retries=0, network_backend=network
+        ssl_context=tls or trusted(), max_connections=1, http1=True, http2=False, retries=0, network_backend=network
     ) as pool:
         with _mapped(deadline):
             response = pool.handle_request(httpcore.Request(method, place, headers=list(sent.items()), content=body))
@@ -159,7 +159,8 @@ def _exchange(
 
 
 @lru_cache(maxsize=1)
-def _trusted() -> ssl.SSLContext:
+def trusted() -> ssl.SSLContext:
+    """The authorities that everybody trusts, read once: that takes 30 ms of a core."""
     return ssl.create_default_context(cafile=certifi.where())
 
 

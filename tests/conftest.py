@@ -17,6 +17,7 @@ from models import db
 from models.schema import prepare
 from storage import s3
 from tests.databases import Spare, address, new_database
+from tests.forks import Forked
 from tests.support import OWN_SECRET, System
 from workers import doorbell
 from workers.calls import limits
@@ -30,6 +31,11 @@ PREPARED = f"prepared{os.getpid()}"
 
 # Durable to a killed process, not to a power cut, which no test makes.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The flows first: their files are the longest, and the last one to begin would be waited for alone."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/flows/"))
 
 
 def forget() -> None:
@@ -154,7 +160,7 @@ def new_system(book: Path, state: Path) -> Iterator[System]:
         "WORKER_STOP_SECONDS": "60",
     }
     with environment(settings_of_system):
-        started = System(url, book, Processes(state, settings_of_system))
+        started = System(url, book, Processes(state, settings_of_system, popen=Forked))
         try:
             yield started
         finally:

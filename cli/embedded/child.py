@@ -17,6 +17,16 @@ PR_SET_PDEATHSIG = 1
 def main() -> None:
     lock, stop_signal, launcher = (int(argument) for argument in sys.argv[1:4])
     command = sys.argv[4:]
+    tie(lock, stop_signal, launcher)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and exec would hand that on
+    try:
+        os.execvp(command[0], command)  # noqa: S606 - to become the program is the purpose
+    except OSError as error:
+        sys.exit(f"cannot start {command[0]}: {error.strerror}")
+
+
+def tie(lock: int, stop_signal: int, launcher: int) -> None:
+    """Be found by whoever finds the lock taken, and be ended with the launcher, if it is not 0."""
     # Into the locked file itself, by the process that holds it: whoever finds the lock taken can trust the number.
     os.pwrite(lock, f"{os.getpid()} {stop_signal}\n".encode(), 0)
     if launcher:
@@ -24,11 +34,6 @@ def main() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, stop_signal)
         if os.getppid() != launcher:
             sys.exit("the launcher has ended")  # before the line above, which would now never fire
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and exec would hand that on
-    try:
-        os.execvp(command[0], command)  # noqa: S606 - to become the program is the purpose
-    except OSError as error:
-        sys.exit(f"cannot start {command[0]}: {error.strerror}")
 
 
 if __name__ == "__main__":

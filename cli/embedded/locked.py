@@ -65,12 +65,13 @@ def spawn(
     without: Collection[str] = (),
     standard_input: str | None = None,
     output: int | IO[Any] | None = None,
+    popen: "type[subprocess.Popen[bytes]]" = subprocess.Popen,
     **options: Any,
 ) -> "subprocess.Popen[bytes]":
     """Start a child in a session of its own, after ending whatever still holds its name in this folder.
 
     `prefix` is a program that changes the user and then runs the rest; `without` names variables of ours that the child
-    does not get. Call from the main thread: on Linux the child
+    does not get; `popen` is what starts it. Call from the main thread: on Linux the child
     gets `stop_signal` when the thread that made it ends, so that a killed launcher leaves nothing.
     """
     path, log_path = folder / f"{name}.lock", folder / f"{name}.log"
@@ -82,7 +83,7 @@ def spawn(
         os.ftruncate(lock, 0)  # until the child has written its own number there is none to believe
         become = [sys.executable, "-I", "-S", CHILD, lock, int(stop_signal), _tied_to()]
         with log_path.open("ab") as log:
-            child = subprocess.Popen(
+            child = popen(
                 [str(part) for part in (*prefix, *become, *command)],
                 stdin=subprocess.PIPE if standard_input is not None else subprocess.DEVNULL,
                 stdout=log if output is None else output,

@@ -42,11 +42,13 @@ class Processes:
         *,
         console: Console | None = None,
         procfile: Path = ROOT / "Procfile",
+        popen: "type[subprocess.Popen[bytes]]" = subprocess.Popen,
     ) -> None:
         self.logs = state / "processes"
         self._commands: dict[str, str] = dict(parse_procfile(procfile.read_text()).processes)
         self._environment = {"HEADRACE_FOLDER": str(Path.cwd()), **environment}
         self._console = console
+        self._popen = popen
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._launcher: IO[str] | None = None
 
@@ -69,7 +71,7 @@ class Processes:
             command[0] = sys.executable  # this environment's
         child = spawn(
             self.logs, label, command, environment={**self._environment, "PYTHONUNBUFFERED": "1", **(extra or {})},
-            output=subprocess.PIPE if self._console else None, cwd=ROOT,
+            output=subprocess.PIPE if self._console else None, popen=self._popen, cwd=ROOT,
         )  # fmt: skip
         self._children[label] = child
         if self._console:

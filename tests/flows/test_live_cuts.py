@@ -174,6 +174,7 @@ def test_a_listener_goes_on_after_a_network_was_away_for_longer_than_either_end_
             with jobs_all_the_while(who, offer):
                 time.sleep(2)
                 wire.cut()
+                time.sleep(1)  # what had come through is heard
                 before = len(heard.numbers())
                 time.sleep(8)
                 assert len(heard.numbers()) == before

@@ -50,7 +50,9 @@ class OutputSource:
 
     @cached_property
     def _written(self) -> list[str]:
-        return [text for each in _texts(self._input) if (text := _plain(each))]
+        return list(
+            {text: None for each in _texts(self._input) if (text := _plain(each))}
+        )  # each once, for every output
 
     def output(self, url: str, claimed_media_type: str | None = None) -> Output:
         """The result at an address, fetched at each opening; or in a `data:` URI."""

@@ -15,6 +15,7 @@ import httpx
 import orjson
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay, wait_random_exponential
 
+from common import guard
 from common.retry_after import seconds_asked
 from workers.providers.base import OutcomeUnknown, ProviderError
 
@@ -40,6 +41,7 @@ class Wire:
             limits=httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0),
             follow_redirects=False,
             trust_env=False,
+            verify=guard.trusted(),
         )
 
     def send(

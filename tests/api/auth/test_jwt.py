@@ -33,6 +33,7 @@ from models.identity.people import Identity
 from tests.api.auth.issuer import Issuer, b64, ec_key, public_jwk, rsa_key
 from tests.common.far import far, ok
 from tests.conftest import environment
+from tests.forks import Forked
 from tests.support import OWN_SECRET, System, account, assert_books_are_clean, key_of, one, rows
 
 pytestmark = [
@@ -417,7 +418,9 @@ def test_50_first_requests_at_once_over_two_processes_make_one_user_one_account_
     port = free_ports(1)[0]
     values = {"OIDC_ISSUERS": issuer.url}
     second = System(
-        f"http://127.0.0.1:{port}", tmp_path / "sketch.db", Processes(tmp_path / "second", {"API_PORT": str(port)})
+        f"http://127.0.0.1:{port}",
+        tmp_path / "sketch.db",
+        Processes(tmp_path / "second", {"API_PORT": str(port)}, popen=Forked),
     )
     try:
         system.start("api", api=values)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from api.edge.addresses import UNKNOWN, address_of, network_of
 from cli.embedded.servers import free_ports
 from common.settings import Settings
 from models.access import api_keys
-from tests.support import account, eventually, key_of, one
+from tests.support import account, eventually, key_of, one, status
 
 
 @pytest.mark.parametrize(("this", "other", "same"), [
@@ -56,8 +57,8 @@ def served(proxies: str) -> Iterator[str]:
 
     def up() -> bool:
         try:
-            return httpx.get(f"{url}/healthz").status_code == 200
-        except httpx.TransportError:
+            return status(f"{url}/healthz", seconds=5) == 200
+        except (OSError, HTTPException):
             return False
 
     try:

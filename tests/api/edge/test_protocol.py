@@ -21,7 +21,7 @@ from common.peers import peer_of, plain
 from common.settings import Settings
 from tests.conftest import environment, fresh_database, new_system
 from tests.strangers import CHUNKED, REQUEST, Stranger, crowd, memory_mb
-from tests.support import System, account, eventually, key_of, model
+from tests.support import System, account, eventually, key_of, model, status
 
 ROOM_MB = 20  # that a process may have grown by before it is attacked again
 GROWTH_MB = 100  # each attack here sends a tenth of what the did
@@ -66,7 +66,7 @@ def attacked(system: System) -> Iterator[None]:
     def look() -> None:
         while True:
             begun = time.monotonic()
-            assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=30).status_code == 200
+            assert status(f"http://127.0.0.1:{port}/healthz", seconds=30) == 200
             slowest.append(time.monotonic() - begun)
             peaks.append(memory_mb(pid))
             if over.wait(0.02):

@@ -15,6 +15,7 @@ from cli.embedded.servers import Addresses, free_ports
 from models.access import api_keys
 from models.db import transaction
 from tests.conftest import environment, fresh_database
+from tests.forks import Forked
 from tests.support import System, account
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -41,7 +42,9 @@ def url(stack: Addresses, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         "CLERK_WEBHOOK_SECRET": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "OIDC_ISSUERS": "https://clerk.example",
     }  # fmt: skip
     with fresh_database(stack), environment(values):
-        system = System(f"http://127.0.0.1:{port}", folder / "book.db", Processes(folder / "state", values))
+        system = System(
+            f"http://127.0.0.1:{port}", folder / "book.db", Processes(folder / "state", values, popen=Forked)
+        )
         try:
             system.start("api")
             yield system.url
