@@ -165,7 +165,7 @@ def prepared(world: World, name: str) -> None:
             world.upload = uploaded(world.who, [picture()]).id
         if name.startswith("send"):
             row = conn.execute(
-                """insert into deliveries (id, root_id, account_id, channel, endpoint_id, event_type, event_at, data, status)
+                """insert into deliveries (id, queue_id, account_id, channel, endpoint_id, event_type, event_at, data, status)
                    values (gen_random_uuid(), %s, %s, 'webhook', %s, 'job.queued', app_now(), '{}', 'failed') returning id""",
                 [world.hook, world.who, world.hook],
             ).fetchone()

@@ -139,7 +139,7 @@ def deliveries(world: World, count: int) -> None:
     hook = one("select id from webhook_endpoints where account_id = %s limit 1", world.who)[0]
     with transaction() as conn:
         conn.execute(
-            """insert into deliveries (account_id, id, root_id, channel, endpoint_id, event_type, event_at, data, status)
+            """insert into deliveries (account_id, id, queue_id, channel, endpoint_id, event_type, event_at, data, status)
                select %s, id, %s, 'webhook', %s, 'job.queued', app_now(), '{}', 'failed' from unnest(%s::uuid[]) as x(id)""",
             [world.who, hook, hook, [uuid7() for _ in range(count)]],
         )

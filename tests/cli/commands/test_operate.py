@@ -165,7 +165,7 @@ def test_deliveries_that_nobody_sends_are_seen() -> None:
 def test_an_announcement_is_made_and_listed() -> None:
     assert run("announce") == []
     made = run("announce", "New models", "Try them.")[0]
-    assert (made["title"], made["told"]) == ("New models", 0)
+    assert (made["title"], made["notified"]) == ("New models", 0)
     assert [each["id"] for each in run("announce")] == [made["id"]]
     assert "plan" in shell("announce", "x", "y", "--plan", "nonsense").stderr
 
