@@ -237,6 +237,8 @@ def test_sockets_of_a_killed_server_are_removed_by_the_next_start_also_where_its
         running = pids(gone, "s3") + pids(again, "s3")
         for pid in [*running, *(launcher.pid for launcher in launchers)]:
             os.kill(pid, signal.SIGKILL)
+        for launcher in launchers:
+            launcher.wait(10)  # until then it is the one launcher of its folder
         wait_for(lambda: not any(lives(pid) for pid in running))
         assert all(path.exists() for path in left)
         for path in [*left, *sockets_of(living)]:
