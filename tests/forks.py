@@ -82,12 +82,12 @@ class _Ready(NamedTuple):
         _adopt(True)
         try:
             socket.send_fds(self.control, [json.dumps(ask).encode()], descriptors)
-            told = self.control.recv(64)
+            number = self.control.recv(64)
         finally:
             _adopt(False)
-        if not told:
+        if not number:
             raise RuntimeError(f"{ask['module']} was not forked: the process that stood ready ended")
-        return int(told)
+        return int(number)
 
 
 _standing: dict[str, _Ready] = {}
@@ -99,10 +99,8 @@ def _ready(args: Sequence[str], env: Mapping[str, str]) -> _Ready | None:
     ours = args[3] == str(CHILD) and command[:2] == [sys.executable, "-m"] and command[2] in KINDS
     if sys.platform != "linux" or not ours:
         return None
-    module, values = (
-        command[2],
-        {name: value for name, value in env.items() if name in READ_AT_IMPORT or is_foreign(name)},
-    )
+    module = command[2]
+    values = {name: value for name, value in env.items() if name in READ_AT_IMPORT or is_foreign(name)}
     if module not in _standing and not env.get("HEADRACE_FAULT_POINT"):
         _standing[module] = _stand(module, env, values)
     found = _standing.get(module)

@@ -50,9 +50,8 @@ class OutputSource:
 
     @cached_property
     def _written(self) -> list[str]:
-        return list(
-            {text: None for each in _texts(self._input) if (text := _plain(each))}
-        )  # each once, for every output
+        # Each once: they are compared with every output.
+        return list(dict.fromkeys(text for each in _texts(self._input) if (text := _plain(each))))
 
     def output(self, url: str, claimed_media_type: str | None = None) -> Output:
         """The result at an address, fetched at each opening; or in a `data:` URI."""

@@ -8,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.main import make_app
+from models.db import transaction
 from tests.conftest import environment
 from tests.receivers import receivers, sending, tell
 from tests.support import account, eventually, key_of, one, rows
@@ -185,6 +186,24 @@ def test_a_job_ordered_again_tells_the_same_address_and_a_time_of_single_jobs_ca
             }
             eventually(lambda: len(there.got) == 4)
     assert there.ids()[:2] == there.ids()[2:]
+
+
+def test_a_job_is_ordered_again_whatever_words_its_address_was_kept_in(http: TestClient) -> None:
+    who = account(amount=9)
+    mine = head(who)
+    body = {"model": "sketch-image", "input": {"prompt": "x"}, "webhook": "https://example.com/hook"}
+    first = http.post("/v1/jobs", json=body, headers=mine).json()["id"]
+    http.post(f"/v1/jobs/{first}/cancel", headers=mine)
+    with transaction() as conn:  # as a release before has left it; an ended job is never changed by anybody else
+        conn.execute("alter table jobs disable trigger ended_jobs_never_change")
+        conn.execute("update jobs set webhook = webhook - 'queue' || jsonb_build_object('line', webhook->'queue')")
+        conn.execute("alter table jobs enable trigger ended_jobs_never_change")
+    again = http.post(f"/v1/jobs/{first}/retry", headers=mine)
+    assert again.status_code == 201
+    assert one("select webhook ? 'queue', webhook ? 'line' from jobs where id = %s", again.json()["id"]) == (
+        True,
+        False,
+    )
 
 
 def test_notifications_are_counted_listed_and_read(http: TestClient) -> None:

@@ -1,12 +1,10 @@
 """Events: what is told, in which number, and who hears that there is something to hear."""
 
-from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
 from uuid_utils.compat import uuid7
 
-from models import db
 from models.accounts import subscriptions
 from models.credits import ledger
 from models.db import transaction
@@ -17,14 +15,6 @@ from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, claimed, model, placed, rows
 
 pytestmark = pytest.mark.usefixtures("database")
-
-
-@pytest.fixture
-def heard() -> Iterator[list[set[UUID]]]:
-    commits: list[set[UUID]] = []
-    db.after_commit(commits.append)
-    yield commits
-    db._hearers.remove(commits.append)
 
 
 def told(account_id: UUID, since: int = 0) -> list[str]:

@@ -1,12 +1,11 @@
 """What an event entails does not depend on who has written it: deliveries, notices and their mail, waking of listeners."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from uuid import UUID
 
 import pytest
 from uuid_utils.compat import uuid7
 
-from models import db
 from models.credits import ledger
 from models.db import single, transaction
 from models.events.notifications import NOTICES, Notice
@@ -17,14 +16,6 @@ from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, claimed, model, placed, rows
 
 pytestmark = pytest.mark.usefixtures("database")
-
-
-@pytest.fixture
-def heard() -> Iterator[list[set[UUID]]]:
-    commits: list[set[UUID]] = []
-    db.after_commit(commits.append)
-    yield commits
-    db._hearers.remove(commits.append)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Results: served until their hour, expired with their storage given back, purged once no link can reach them."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,7 +9,6 @@ from uuid_utils.compat import uuid7
 
 from common.errors import NotFound, ResultGone
 from common.settings import settings
-from models import db
 from models.db import transaction
 from models.events import endpoints
 from models.files import results, uploads
@@ -54,14 +52,6 @@ def due(*asset_ids: UUID, seconds: float = 1) -> None:
         "update assets set expires_at = app_now() - make_interval(secs => %s) where id = any(%s)",
         seconds, list(asset_ids),
     )  # fmt: skip
-
-
-@pytest.fixture
-def heard() -> Iterator[list[set[UUID]]]:
-    commits: list[set[UUID]] = []
-    db.after_commit(commits.append)
-    yield commits
-    db._hearers.remove(commits.append)
 
 
 # Serving

@@ -1,13 +1,11 @@
 """Cancel: refunded at once where no provider was called, a request to the next step where one was."""
 
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from common.errors import NotCancelable, NotFound
-from models import db
 from models.db import transaction
 from models.jobs import facts, steps
 from models.jobs.cancel import Canceled, cancel
@@ -27,14 +25,6 @@ LOCK_RUN = "select 1 from job_runs where job_id = %s for update"
 def canceled(job_id: UUID, **fields: Any) -> Canceled:
     with transaction() as conn:
         return cancel(conn, job_id, **fields)
-
-
-@pytest.fixture
-def heard() -> Iterator[list[set[UUID]]]:
-    commits: list[set[UUID]] = []
-    db.after_commit(commits.append)
-    yield commits
-    db._hearers.remove(commits.append)
 
 
 def test_a_canceled_job_gives_its_credits_back_and_its_slot_to_the_next_in_line() -> None:
