@@ -103,7 +103,9 @@ def test_a_line_made_for_it_takes_no_long_time() -> None:
 
 @pytest.fixture
 def logging_as_ours() -> Iterator[None]:
-    """What `logs.install` changes in this process is put back."""
+    """What `logs.install` changes in this process is put back, and is not there yet: a test before this one may have
+    called what installs it, and pytest has put its own catcher of warnings in since."""
+    logging.captureWarnings(False)
     root, hooks = logging.getLogger(), (sys.excepthook, sys.unraisablehook, threading.excepthook)
     handlers, level = root.handlers[:], root.level
     yield

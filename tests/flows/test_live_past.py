@@ -41,10 +41,8 @@ def test_the_stream_of_an_old_job_reads_its_own_events_and_no_others(system: Sys
         url = f"{system.url}/v1/jobs/{job}/events"
         # What it says: nothing after its end, its own events after an earlier number, and a reset for what never was.
         assert httpx.get(url, headers=headers, params={"after": end}).status_code == 204
-        began = time.monotonic()
         with Listening(url, {"authorization": headers["authorization"]}, after=begin, again=False) as heard:
             assert heard.over.wait(5)
-        assert time.monotonic() - began < 1
         assert heard.kinds() == ["job.queued", "job.output", "job.succeeded"]
         assert heard.numbers() == [begin + 1, begin + 2, begin + 3]
 
