@@ -139,6 +139,8 @@ OPEN_ROUTES = {
     "/v1/models/{model_id}": "the price list",
     "/v1/plans": "the price list",
     "/v1/plans/{plan_id}": "the price list",
+    "/v1/packs": "the price list",
+    "/v1/packs/{pack_id}": "the price list",
     "/files/{token}": "the address is the secret",
     "/hooks/providers/{token}": "the address is the secret",
     "/hooks/clerk": "the body is signed",

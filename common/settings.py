@@ -112,6 +112,7 @@ class Settings(BaseSettings):
         24, ge=0, le=MAX_HOURS, description="Life of credits returned to a grant that has expired."
     )
     default_plan: str = "free"
+    products: str = Field("", description="Products whose plans and packs are shown and sold, by commas; empty: all.")
     low_credits: int = Field(10, ge=0, description="An account that falls below so many credits is notified; 0: never.")
 
     heartbeat_seconds: float = Field(15.0, ge=0.1, description="Pause after which a silent stream of events says so.")
@@ -263,6 +264,10 @@ class Settings(BaseSettings):
     def issuer_of_clerk(self) -> str | None:
         """Under which issuer Clerk's users are known."""
         return self.clerk_issuer or next(iter(self.issuers()), None)
+
+    def shown_products(self) -> list[str]:
+        """The products whose plans and packs this deployment shows; none: those of all."""
+        return _words(self.products)
 
     def audiences(self) -> list[str]:
         return _words(self.oidc_audience)

@@ -5,6 +5,7 @@ from models.access.audit_log import Act
 from models.accounts.accounts import Account, User
 from models.accounts.subscriptions import Subscription
 from models.catalogue.entries import CatalogueModel
+from models.catalogue.packs import Pack
 from models.catalogue.plans import Plan
 from models.catalogue.provider_keys import ProviderKey
 from models.catalogue.providers import ProviderRow
@@ -46,6 +47,7 @@ __all__ = [
     "KeySpending",
     "LedgerEntry",
     "Notification",
+    "Pack",
     "Plan",
     "Probe",
     "ProviderCallback",

@@ -28,7 +28,7 @@ from api.v1.jobs import JOBS
 from api.v1.keys import KEYS
 from api.v1.models import MODELS
 from api.v1.notifications import NOTIFICATIONS
-from api.v1.plans import PLANS
+from api.v1.plans import PACKS, PLANS
 from api.v1.provider_keys import PROVIDER_KEYS
 from api.v1.webhooks import DELIVERIES, WEBHOOKS
 from models.access import api_keys, audit_log
@@ -189,6 +189,15 @@ def plans(_world: World, count: int) -> None:
         )
 
 
+def packs(_world: World, count: int) -> None:
+    with transaction() as conn:
+        conn.execute(
+            """insert into packs (id, name, position, credits, prices)
+               select 'pack-' || n, 'Some', n / 3, 10, '{"USD": "1.00"}' from generate_series(1, %s) n""",
+            [count],
+        )
+
+
 def users(_world: World, count: int) -> None:
     for _ in range(count):
         account()
@@ -221,6 +230,7 @@ PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/provider-keys": (own_keys, "provider_keys"),
     "/v1/models": (models, "models where current"),
     "/v1/plans": (plans, "plans"),
+    "/v1/packs": (packs, "packs"),
     "/v1/admin/users": (users, "users"),
     "/v1/admin/announcements": (announced, "announcements"),
     "/v1/admin/acts": (acted, "acts"),
@@ -316,7 +326,7 @@ def test_a_walk_over_grants_goes_on_from_those_that_expire_to_those_that_do_not(
 PLACES: list[tuple[Listing[Any], Any]] = [
     (JOBS, uuid7()), (FILES, uuid7()), (NOTIFICATIONS, uuid7()), (WEBHOOKS, uuid7()), (USERS, uuid7()),
     (ANNOUNCEMENTS, uuid7()), (ENTRIES, 7), (ACTS, 7), (EVENTS, 7), (KEYS, (False, uuid7())), (MODELS, "a"),
-    (PROVIDER_KEYS, "a"), (PLANS, (0, "free")), (GRANTS, (None, uuid7())), (DELIVERIES, (datetime.now(UTC), uuid7())),
+    (PROVIDER_KEYS, "a"), (PLANS, (0, "free")), (PACKS, (0, "free")), (GRANTS, (None, uuid7())), (DELIVERIES, (datetime.now(UTC), uuid7())),
 ]  # fmt: skip
 FOREIGN = ["", "x", "é", "null", "0", str(uuid.uuid4()), "AAAA", "a" * 5000, "../..", "-1", "=" * 8]
 
@@ -471,7 +481,7 @@ LIMITED = {
     ("files/uploads", "accounts_due"): BATCH, ("files/uploads", "to_purge"): BATCH, ("files/uploads", "forget"): BATCH,
     ("events/deliveries", "redeliver_range"): BATCH,  # the client comes again, until it is less
     ("events/sending", "_let_go"): ONE, ("events/sending", "_head"): ONE, ("credits/reads", "expire_and_read_balance"): ONE, ("jobs/steps", "last_error"): ONE,
-    ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("jobs/end_job_v1", ""): ONE, ("jobs/dispatch_account_v1", ""): ONE,
+    ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("jobs/end_job_v2", ""): ONE, ("jobs/dispatch_account_v1", ""): ONE,
     ("jobs/reads", ""): COUNT, ("events/notifications", "unread"): COUNT,  # a job's place in its queue; the unread ones
     ("access/api_keys", "create"): EDGE,  # of revoked keys the newest are kept, and the others deleted
     ("credits/audit", "audit"): EDGE, ("credits/audit", "stuck"): EDGE,  # one row is one too many; twenty are shown

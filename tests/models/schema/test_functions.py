@@ -79,7 +79,7 @@ def test_a_changed_function_under_its_old_name_is_refused_and_nothing_is_done(re
     with pytest.raises(SignatureChanged, match="give the changed function a new version"):
         migrations.upgrade()
     assert there() == before
-    assert one("select version_num from alembic_version") == ("0015",)
+    assert one("select version_num from alembic_version") == (releases.head,)
 
 
 EMPTY = "begin null; end"
@@ -139,8 +139,10 @@ def test_a_downgrade_gives_the_functions_of_its_revision_back(releases: Releases
     assert "end_job_v1" not in there()
     migrations.downgrade(f"{int(after) - 1:04}")
     assert there() == sorted([*newest, "end_job_v9"])
-    migrations.downgrade("0015")
+    migrations.downgrade(releases.head)
     assert there() == newest
+    migrations.downgrade("0015")
+    assert set(there()) == set(newest) - {"end_job_v2"}
     assert migrations.differences() != []  # the code is newer
     migrations.downgrade("-1")
     assert set(there()) == UNVERSIONED | BASE
@@ -214,7 +216,7 @@ def test_calls_name_all_parameters_as_the_function_does() -> None:
         )
     )
     found = [call for text in statements() for call in calls(text)]
-    assert {name for name, _ in found} >= {"end_job_v1", "dispatch_account_v1", "deliver_events_v1"}
+    assert {name for name, _ in found} >= {"end_job_v2", "dispatch_account_v1", "deliver_events_v1"}
     for name, named in found:
         assert sorted(named) == sorted(known[name]), name
 
