@@ -124,6 +124,13 @@ class NotEnoughCredits(DomainError):
     status = 402
 
 
+class PaymentRequired(DomainError):
+    """What was asked for has to be paid for first."""
+
+    code = "payment_required"
+    status = 402
+
+
 class StorageQuotaExceeded(DomainError):
     """The account's storage is full."""
 

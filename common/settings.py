@@ -113,6 +113,12 @@ class Settings(BaseSettings):
     )
     default_plan: str = "free"
     products: str = Field("", description="Products whose plans and packs are shown and sold, by commas; empty: all.")
+    rollover_max_credits: int = Field(
+        0, ge=0, le=10**15, description="Of what remains of a subscription's month, so many credits go on for another."
+    )
+    plan_change_credits: Literal["keep", "revoke"] = Field(
+        "keep", description="What becomes of a running month's credits when its plan is changed at once."
+    )
     low_credits: int = Field(10, ge=0, description="An account that falls below so many credits is notified; 0: never.")
 
     heartbeat_seconds: float = Field(15.0, ge=0.1, description="Pause after which a silent stream of events says so.")

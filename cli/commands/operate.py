@@ -15,7 +15,7 @@ from cli import doctor
 from cli.output import JsonFlag, console, fail, print_json, show
 from cli.providers import provider_rows
 from common.settings import settings
-from models.accounts import accounts, subscriptions
+from models.accounts import accounts, paid_periods
 from models.catalogue.entries import offers
 from models.credits import audit, ledger
 from models.credits.reads import entries_of_job, expire_and_read_balance
@@ -96,7 +96,7 @@ def subscribe(
 ) -> None:
     """Start or extend an account's subscription; the first month's credits are granted at once."""
     with transaction() as conn:
-        subscription_id = subscriptions.subscribe(conn, account_id, plan, interval)
+        subscription_id = paid_periods.subscribe(conn, account_id, plan, interval)
         rings = dispatch.dispatch(conn, account_id)
         balance = expire_and_read_balance(conn, account_id)
     ring(rings)

@@ -115,16 +115,17 @@ def change_role(conn: Connection[Any], by: By, user_id: UUID, role: Role) -> Non
     """Give a user a role, and write it down. Keys that may more than the new role are revoked: they would come to life
     with the next promotion. Raises NotFound.
     """
+    account = conn.execute("select id from accounts where user_id = %s", [user_id]).fetchone()
+    if account is not None:
+        # First, as everywhere; and a key that is being made with the old role is there then, one made later sees the new role.
+        lock_account(conn, account[0])
     row = conn.execute("select role from users where id = %s for update", [user_id]).fetchone()
     if row is None:
         raise NotFound(f"no user {user_id}", param="id")
     if row[0] != role:
         conn.execute("update users set role = %s where id = %s", [role, user_id])
         audit_log.record(conn, by, "user.role", str(user_id), before=row[0], after=role)
-    account = conn.execute("select id from accounts where user_id = %s", [user_id]).fetchone()
     if account is not None and scopes.below(role, row[0]):
-        # Under the lock: a key that is being made with the old role is there then, and one made later sees the new role.
-        lock_account(conn, account[0])
         api_keys.revoke_beyond(conn, account[0], scopes.scopes_of(role))
 
 

@@ -152,6 +152,23 @@ RULES = (
             where issued <> available + reserved + spent + expired + revoked""",
     ),
     Rule(
+        "periods_are_granted_once",
+        "a subscription's period has one grant that was not taken back, and none before it has begun",
+        """select x.account_id, x.subscription, x.period, count(*) as grants, max(s.periods_granted) as begun from (
+             select account_id, split_part(ref, ':', 2) as subscription, split_part(ref, ':', 3) as period
+               from grants where kind = 'plan' and revoked_at is null and ref ~ '^plan:[0-9a-f-]{36}:(trial|[0-9]+)(:|$)') x
+             left join subscriptions s on s.id = x.subscription::uuid and s.account_id = x.account_id
+            group by x.account_id, x.subscription, x.period
+           having count(*) > 1 or count(s.id) = 0
+               or (x.period <> 'trial' and x.period::int >= max(s.periods_granted))""",
+    ),
+    Rule(
+        "accounts_are_on_the_plan_of_their_subscription",
+        "an account with a subscription that lives is on that plan; any other is on the default or one of its own",
+        """select a.id as account_id, a.plan_id, s.plan_id as subscribed from subscriptions s join accounts a on a.id = s.account_id
+            where s.status in ('trial', 'active', 'past_due') and s.plan_id <> a.plan_id""",
+    ),
+    Rule(
         "grants_were_issued",
         "every grant has its one entry, of its amount",
         """select g.id as grant_id, g.amount, e.amount as entry from grants g

@@ -32,6 +32,9 @@ class Notice(NamedTuple):
 # One line makes a kind of event a notice, whoever tells it.
 NOTICES: Mapping[str, Notice] = {
     "credits.low": Notice("Your credits are running low", "You have {available} credits left.", True),
+    "subscription.overdue": Notice(
+        "Your subscription was not renewed", "Your plan {plan} has ended. Pay until {until} to keep it.", True
+    ),
     "subscription.expired": Notice(
         "Your subscription has expired", "Your plan {plan} has ended. Your account is on {now} now.", True
     ),

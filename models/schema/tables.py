@@ -3,6 +3,7 @@
 from models.access.api_keys import ApiKey, KeySpending
 from models.access.audit_log import Act
 from models.accounts.accounts import Account, User
+from models.accounts.paid_periods import SubscriptionPayment
 from models.accounts.subscriptions import Subscription
 from models.catalogue.entries import CatalogueModel
 from models.catalogue.packs import Pack
@@ -56,6 +57,7 @@ __all__ = [
     "Reservation",
     "ReservationGrant",
     "Subscription",
+    "SubscriptionPayment",
     "Upload",
     "User",
     "WebhookEndpoint",

@@ -12,6 +12,7 @@ from dateutil.relativedelta import relativedelta
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 GRACE = timedelta(hours=24)
+DAYS_OF_GRACE = timedelta(days=3)  # of a subscription that was not renewed
 
 
 @dataclass
@@ -140,7 +141,7 @@ class Books:
         return lot.spent + lot.paid
 
     def sweep_subscription(self, now: datetime, default_plan: str) -> None:
-        if self.paid and self.paid.after(self.paid.months) <= now:
+        if self.paid and self.paid.after(self.paid.months) + DAYS_OF_GRACE <= now:
             self.paid, self.plan = None, default_plan
 
 

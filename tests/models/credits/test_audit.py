@@ -3,6 +3,7 @@
 import psycopg
 import pytest
 
+from models.accounts import paid_periods
 from models.credits import audit
 from models.db import transaction
 from models.jobs.ending import Ending, end
@@ -37,6 +38,8 @@ BREAKS = {
     "waiting_deliveries_have_a_queue_that_wakes": """insert into deliveries
         (id, queue_id, account_id, channel, event_type, event_at, data, next_at)
         select gen_random_uuid(), gen_random_uuid(), id, 'email', 'x', app_now(), '{}', app_now() from accounts limit 1""",
+    "periods_are_granted_once": "update subscriptions set periods_granted = 0",
+    "accounts_are_on_the_plan_of_their_subscription": "update accounts set plan_id = 'pro'",
     "each_job_ends_with_one_event": "delete from events where type = 'job.succeeded'",
 }
 
@@ -48,6 +51,7 @@ def books() -> None:
     claim = claimed(ended)
     with transaction() as conn:
         end(conn, who, ended, Ending("succeeded", cost_credits=2), token=claim.token)
+        paid_periods.subscribe(conn, who, "starter")
 
 
 def test_sound_books_have_no_findings(books) -> None:

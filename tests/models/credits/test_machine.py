@@ -25,7 +25,8 @@ from common.errors import NotCancelable
 from common.settings import settings as our_settings
 from models import db
 from models.access import api_keys
-from models.accounts import subscriptions
+from models.accounts import paid_periods
+from models.accounts.periods import INTERVALS
 from models.credits import ledger
 from models.db import transaction
 from models.events import events
@@ -125,14 +126,15 @@ class Life(RuleBasedStateMachine):
 
     @rule(who=who, plan=st.sampled_from(PLANS), interval=st.sampled_from(["monthly", "monthly", "yearly"]))
     def subscribe(self, who: int, plan: str, interval: str) -> None:
-        owner, months = self.owners[who], subscriptions.INTERVALS[interval]
+        owner, months = self.owners[who], INTERVALS[interval]
         books, now = self.books[owner], self.now()
         with transaction() as conn:
-            subscriptions.subscribe(conn, owner, plan, interval)
+            paid_periods.subscribe(conn, owner, plan, interval)
             dispatch(conn, owner)
         books.sweep_subscription(now, "free")
         if books.paid and books.paid.plan == plan:
             books.paid.months += months
+            self._grant_period(owner, now)  # the one that was not paid for until now
         else:
             started, amount = one(
                 """select s.started_at, p.credits from subscriptions s join plans p on p.id = s.plan_id

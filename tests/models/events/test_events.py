@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from models.accounts import subscriptions
+from models.accounts import paid_periods
 from models.credits import ledger
 from models.db import transaction
 from models.events import events
@@ -101,7 +101,7 @@ def test_another_plan_is_told_as_a_change() -> None:
     who = account()
     for plan in ("starter", "pro"):
         with transaction() as conn:
-            subscriptions.subscribe(conn, who, plan)
+            paid_periods.subscribe(conn, who, plan)
     subscription = [kind for kind in told(who) if kind.startswith("subscription")]
     assert subscription == [
         "subscription.started",
