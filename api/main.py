@@ -38,6 +38,7 @@ from api.v1 import (
     plans,
     provider_keys,
     quotes,
+    subscription,
     webhooks,
 )
 from common import scratch
@@ -54,6 +55,7 @@ ROUTERS = (
     quotes.fast_router,
     models.router,
     plans.router,
+    subscription.router,
     credits.router,
     results.router,
     files.fast_router,

@@ -12,10 +12,11 @@ from uuid_utils.compat import uuid7
 
 from api.v1.jobs_shapes import job_view, status_of
 from cli import doctor
+from cli.commands.identity import operator
 from cli.output import JsonFlag, console, fail, print_json, show
 from cli.providers import provider_rows
 from common.settings import settings
-from models.accounts import accounts, paid_periods
+from models.accounts import accounts, paid_periods, plan_changes
 from models.catalogue.entries import offers
 from models.credits import audit, ledger
 from models.credits.reads import entries_of_job, expire_and_read_balance
@@ -96,11 +97,29 @@ def subscribe(
 ) -> None:
     """Start or extend an account's subscription; the first month's credits are granted at once."""
     with transaction() as conn:
-        subscription_id = paid_periods.subscribe(conn, account_id, plan, interval)
+        subscription_id = paid_periods.subscribe(conn, account_id, plan, interval, by=operator())
         rings = dispatch.dispatch(conn, account_id)
         balance = expire_and_read_balance(conn, account_id)
     ring(rings)
     show([{"subscription": subscription_id, "plan": balance.plan_id, "available": balance.available}], as_json=as_json)
+
+
+@app.command()
+def change_plan(
+    account_id: AccountId,
+    plan: Annotated[str, typer.Argument(help="A plan's id.")],
+    when: Annotated[str, typer.Option(help="now or period_end")] = "now",
+    as_json: bool = JsonFlag,
+) -> None:
+    """Put an account's running subscription on another plan, whatever it costs; the paid time stays."""
+    if when not in ("now", "period_end"):
+        raise fail("--when is now or period_end")
+    with transaction() as conn:
+        chosen: plan_changes.When = "now" if when == "now" else "period_end"
+        found = plan_changes.change_plan(conn, account_id, plan, by=operator(), when=chosen, paid=True)
+        rings = dispatch.dispatch(conn, account_id)
+    ring(rings)
+    show([{"plan": found.plan_id, "next": found.next_plan_id, "ends": found.ends_at}], as_json=as_json)
 
 
 @app.command()

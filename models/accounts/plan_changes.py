@@ -67,6 +67,7 @@ def change_plan(
     interval: str | None = None,
     when: When | None = None,
     paid: bool = False,
+    company_knows: bool = False,
 ) -> SubscriptionRow:
     """Put a running subscription on another plan: at once, or at the end of what is paid, from where on it is renewed as
     the new one. Not said when: what is more comes at once, what is less at the end. The plan that it is on: undo such a
@@ -75,7 +76,7 @@ def change_plan(
     What is more comes at once only where it is `paid`, which an operator may say; else PaymentRequired, since a payment for
     that plan is what does it. Raises NotFound and InvalidRequest.
     """
-    found = _running(conn, account_id)
+    found = _running(conn, account_id, company_knows=company_knows)
     interval = interval or found.interval
     if interval not in INTERVALS:
         raise InvalidRequest(f"interval is one of {', '.join(INTERVALS)}", param="interval")
@@ -109,11 +110,15 @@ def change_plan(
     return _running(conn, account_id)
 
 
-def _running(conn: Connection[Any], account_id: UUID) -> SubscriptionRow:
-    """Lock an account and read the subscription that it is on. Raises NotFound."""
+def _running(conn: Connection[Any], account_id: UUID, *, company_knows: bool = True) -> SubscriptionRow:
+    """Lock an account and read the subscription that it is on. Raises NotFound, and InvalidRequest for one that a company
+    runs by itself and has not heard of this: it would go on taking money.
+    """
     found = find_living(conn, account_id) if lock_account(conn, account_id) else None
     if found is None or found.lapses_at() <= found.now:
         raise NotFound("the account is on no subscription")
+    if found.renewer == "stripe" and not company_knows:
+        raise InvalidRequest("this subscription is run by Stripe, and only Stripe can change it")
     return found
 
 
@@ -143,11 +148,11 @@ def _change_now(
         ledger.grant(conn, found.account_id, kind="plan", amount=amount, ref=ref, expires_at=end)
 
 
-def cancel(conn: Connection[Any], account_id: UUID, *, by: By) -> SubscriptionRow | None:
+def cancel(conn: Connection[Any], account_id: UUID, *, by: By, company_knows: bool = False) -> SubscriptionRow | None:
     """Let a subscription end with what is paid; again is fine. One that waits for its payment ends now: None. Raises
-    NotFound.
+    NotFound, and InvalidRequest where a company runs it that does not know of this.
     """
-    found = _running(conn, account_id)
+    found = _running(conn, account_id, company_knows=company_knows)
     if found.status == "past_due":
         expire(conn, found, settings().default_plan, by=by)
         return None
@@ -159,9 +164,9 @@ def cancel(conn: Connection[Any], account_id: UUID, *, by: By) -> SubscriptionRo
     return _running(conn, account_id)
 
 
-def resume(conn: Connection[Any], account_id: UUID, *, by: By) -> SubscriptionRow:
-    """Undo a cancel while the subscription runs; again is fine. Raises NotFound."""
-    found = _running(conn, account_id)
+def resume(conn: Connection[Any], account_id: UUID, *, by: By, company_knows: bool = False) -> SubscriptionRow:
+    """Undo a cancel while the subscription runs; again is fine. Raises as `cancel`."""
+    found = _running(conn, account_id, company_knows=company_knows)
     if found.cancel_at_end:
         conn.execute("update subscriptions set cancel_at_end = false where id = %s", [found.id])
         events.add(conn, account_id, "subscription.resumed", {"plan": found.plan_id})
