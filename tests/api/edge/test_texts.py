@@ -38,6 +38,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "post /v1/webhooks": {"url": "https://example.com/"},
     "patch /v1/webhooks/{webhook_id}": {},
     "post /v1/webhooks/{webhook_id}/redeliver": {"since": "2020-01-01T00:00:00Z"},
+    "post /v1/subscription/change": {"plan": "creator", "interval": "monthly", "when": "now"},
+    "post /v1/subscription/trial": {"plan": "reimaji-pro"},
     "patch /v1/admin/users/{user_id}": {"role": "user"},
     "post /v1/admin/announcements": {"title": "x", "body": "y"},
 }

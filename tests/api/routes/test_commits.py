@@ -16,7 +16,9 @@ from api.main import make_app, needs_of
 from common.errors import Unavailable
 from models import db
 from models.access import api_keys
+from models.access.audit_log import By
 from models.access.scopes import SCOPES
+from models.accounts import paid_periods, plan_changes
 from models.catalogue import provider_keys, providers
 from models.catalogue.providers import ProviderEntry
 from models.db import CommitUnknown, certain, transaction
@@ -143,6 +145,20 @@ CASES = {
     "read all": Case(
         "post", "/v1/notifications/read", counted("select count(*) from notifications where read_at is not null")
     ),
+    "change a plan": Case(
+        "post", "/v1/subscription/change", counted("select count(*) from acts where action = 'plan.planned'"),
+        json={"plan": "starter"},
+    ),
+    "end a subscription": Case(
+        "post", "/v1/subscription/cancel", counted("select count(*) from acts where action = 'plan.canceled'")
+    ),
+    "go on with a subscription": Case(
+        "post", "/v1/subscription/resume", counted("select count(*) from acts where action = 'plan.resumed'")
+    ),
+    "try a plan": Case(
+        "post", "/v1/subscription/trial", counted("select count(*) from subscriptions where status = 'trial'"),
+        json={"plan": "reimaji-pro"},
+    ),
     "change a role": Case(
         "patch", "/v1/admin/users/{user}", counted("select count(*) from users where role = 'pro'"), json={"role": "pro"}
     ),
@@ -157,12 +173,21 @@ CASES = {
 NOT_HERE = {"/v1/quotes", "/v1/events/token", "/hooks/clerk"}
 
 
+def _subscribed(conn: Any, who: UUID, name: str) -> None:
+    if name != "try a plan":
+        paid_periods.subscribe(conn, who, "creator")
+    if name.startswith("go on"):
+        plan_changes.cancel(conn, who, by=By("me"))
+
+
 def prepared(world: World, name: str) -> None:
     """What only some routes need."""
     world.upload = world.delivery = world.token = None
     with transaction() as conn:
         if name == "delete an upload":
             world.upload = uploaded(world.who, [picture()]).id
+        if "a plan" in name or "subscription" in name:
+            _subscribed(conn, world.who, name)
         if name.startswith("send"):
             row = conn.execute(
                 """insert into deliveries (id, queue_id, account_id, channel, endpoint_id, event_type, event_at, data, status)
