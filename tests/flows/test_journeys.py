@@ -197,7 +197,7 @@ def test_results_and_subscriptions_expire(running: System) -> None:
             assert results.expire_results(100) == results.purge_results(100) == 0
             running.processes.stop("scheduler")
             running.processes.stop("api")
-        much_later = {"CLOCK_OFFSET_SECONDS": str(32 * 86_400)}
+        much_later = {"CLOCK_OFFSET_SECONDS": str(35 * 86_400)}  # a month, and the plan's days of grace
         with environment(much_later):
             running.start("api", "scheduler", api=much_later, scheduler=much_later)
             eventually(
