@@ -30,7 +30,7 @@ STACK = "HEADRACE_TEST_STACK"
 PREPARED = f"prepared{os.getpid()}"
 
 # Durable to a killed process, not to a power cut, which no test makes.
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -111,9 +111,9 @@ def _used(stack: Addresses, name: str) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def spare(stack: Addresses) -> Iterator[Spare]:
-    """The database that a module's tests have, one after the other."""
+    """The database that tests have, one after the other."""
     lender = Spare(_admin(stack), PREPARED)
     yield lender
     lender.close()
