@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from common import guard
 from models.catalogue.providers import ProviderEntry
 from tests.common.far import Far, far, moved, ok
 from workers.providers import fetching
@@ -179,12 +180,22 @@ def test_fals_signing_keys_are_not_fetched_from_where_their_address_redirects_to
     assert witness.heads == []
 
 
-def test_a_stranger_does_not_redirect_us_to_the_providers_own_server(witness: Far) -> None:
+def test_a_stranger_does_not_redirect_us_to_the_providers_own_server(
+    witness: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is public redirects only to what is public: the exception is for the provider's word, not for anybody's."""
+    resolve = guard._addresses
+    monkeypatch.setattr(
+        guard,
+        "_addresses",
+        lambda target, *rest: ["127.0.0.1"] if target.host == "public.example" else resolve(target, *rest),
+    )
     with far(moved(f"{witness.url}/admin")) as server:
-        stranger = fetching.fetch(f"{server.url}/a", own={witness.place}, tries=1)
+        port = server.place.rpartition(":")[2]
+        stranger = fetching.fetch(f"http://public.example:{port}/a", own={witness.place}, tries=1)
         with pytest.raises(NotFetched) as caught:
             list(stranger)
+        assert len(server.heads) == 1
     assert caught.value.refused
     assert witness.heads == []
 
