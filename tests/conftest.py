@@ -114,6 +114,13 @@ def _used(stack: Addresses, name: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def spare(stack: Addresses) -> Iterator[Spare]:
     """The database that tests have, one after the other."""
+    with lending(stack) as lender:
+        yield lender
+
+
+@contextmanager
+def lending(stack: Addresses) -> Iterator[Spare]:
+    """Databases of these servers for one test after the other, for the time of a block."""
     lender = Spare(_admin(stack), PREPARED)
     yield lender
     lender.close()

@@ -26,7 +26,8 @@ from common.errors import Unavailable
 from common.settings import settings
 from models import db
 from storage.s3 import storage
-from tests.conftest import environment
+from tests.conftest import environment, lending
+from tests.databases import Spare
 from tests.far_side import deployment
 from tests.far_side.book import Book
 from tests.far_side.media import png, wav
@@ -73,6 +74,13 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
 def stack(own: Own) -> Addresses:
     """These tests' own servers, in the place of those that all others share."""
     return own.addresses
+
+
+@pytest.fixture(scope="module")
+def spare(stack: Addresses) -> Iterator[Spare]:
+    """Databases of those servers."""
+    with lending(stack) as lender:
+        yield lender
 
 
 @pytest.fixture
