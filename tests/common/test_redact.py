@@ -200,6 +200,7 @@ def output(name: str, values: dict[str, str], folder: Path) -> str:
     """All that a process writes until it has said of a fault, and has been stopped."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "HEADRACE"))} | values
     environment |= {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), "PYTHONDEVMODE": "1", "API_PORT": "0"}
+    environment["PYTHONMALLOC"] = "pymalloc"  # what it warns of is what is wanted, not its slow memory
     log = folder / f"{name}.log"
     with log.open("wb") as out:
         child = subprocess.Popen(
