@@ -1,8 +1,12 @@
 """What documents name: commands, targets, modules, settings, files. `strangers` finds what of it does not exist."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 FOLDERS = "api|benchmarks|cli|common|deploy|docs|models|scheduler|storage|tests|workers"
 _CODE = re.compile(r"```.*?\n(.*?)```|`([^`\n]+)`|\]\(([^)#:\s]+)\)", re.DOTALL)
@@ -11,6 +15,15 @@ _PATH = re.compile(
 )
 _CAPITALS = re.compile(r"(?<![\w-])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?![\w*])")
 _DOTTED = re.compile(rf"(?<!-m )(?<![\w./-])(?:{FOLDERS})(?:\.[a-z_]\w*)+(?![\w/])")
+
+
+@cache
+def openapi() -> dict[str, Any]:
+    """The document of the API as it is committed, which `make check` holds to be the one that the code makes; made anew it
+    costs each process of the tests a second.
+    """
+    found: dict[str, Any] = json.loads((Path(__file__).parents[1] / "docs" / "openapi.json").read_text())
+    return found
 
 
 @dataclass(frozen=True)

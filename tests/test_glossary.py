@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from api.main import make_app
 from common.settings import Settings
 from models.schema.tables import metadata
+from tests import documents
 from tests.gates import sources
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,7 +35,7 @@ def words(text: str) -> set[str]:
 
 def named() -> dict[str, set[str]]:
     """What clients and operators can name, by what kind of thing it is."""
-    document = make_app().openapi()
+    document = documents.openapi()
     shapes = document["components"]["schemas"]
     return {
         "tables": set(metadata.tables),

@@ -16,6 +16,7 @@ from common.errors import InvalidInput
 from models.access import api_keys
 from models.access.scopes import SCOPES
 from models.db import transaction
+from tests import documents
 from tests.files import picture
 from tests.support import account, model, one
 
@@ -53,7 +54,7 @@ HEADERS = (
     "x-anything",
     "cookie",
 )
-DOCUMENT = make_app().openapi()
+DOCUMENT = documents.openapi()
 OPERATIONS = [f"{method} {path}" for path, methods in DOCUMENT["paths"].items() for method in methods]
 
 

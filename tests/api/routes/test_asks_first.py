@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from api.main import OPEN_ROUTES, make_app
+from api.main import OPEN_ROUTES
 from cli.embedded.processes import Processes
 from cli.embedded.servers import Addresses, free_ports
 from models.access import api_keys
 from models.db import transaction
+from tests import documents
 from tests.conftest import environment, fresh_database
 from tests.forks import Forked
 from tests.support import System, account
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 WRITING = {"post", "put", "patch", "delete"}
 ROUTES = sorted(
     (method, path)
-    for path, methods in make_app().openapi()["paths"].items()
+    for path, methods in documents.openapi()["paths"].items()
     for method in methods
     if path not in OPEN_ROUTES or method in WRITING
 )
@@ -108,7 +109,7 @@ def test_a_key_that_may_not_is_refused_before_its_body_as_well(url: str) -> None
     head = {"authorization": f"Bearer {secret}", "transfer-encoding": "chunked", "content-type": "application/json"}
     needs = {
         (method, path): operation["x-scope"]
-        for path, methods in make_app().openapi()["paths"].items()
+        for path, methods in documents.openapi()["paths"].items()
         for method, operation in methods.items()
         if "x-scope" in operation and operation["x-scope"] != "read"
     }

@@ -39,6 +39,7 @@ from models.catalogue.providers import ProviderEntry
 from models.credits import ledger
 from models.db import transaction
 from models.events import endpoints
+from tests import documents
 from tests.conftest import environment
 from tests.models.access.test_minting import plant_revoked
 from tests.models.credits.test_ledger import finish
@@ -47,7 +48,7 @@ from tests.support import account, model, one, order, place, placed, rows
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 ROOT = Path(__file__).resolve().parents[3]
-DOCUMENT = make_app().openapi()
+DOCUMENT = documents.openapi()
 
 
 @pytest.fixture
