@@ -60,7 +60,7 @@ def test_an_account_hears_its_jobs_and_its_balance_at_once(running: System) -> N
 
 def test_a_jobs_stream_begins_with_the_job_and_ends_with_it(running: System) -> None:
     who = account(amount=20)
-    slow = {"pending": True, "ready_seconds": 1.5, "poll_after_seconds": 0.3}
+    slow = {"pending": True, "ready_seconds": 4, "poll_after_seconds": 0.3}
     model("slow", options=slow)
     with running.client(who) as http:
         eventually(lambda: http.get("/v1/models/slow").status_code == 200, what="the model")
@@ -239,6 +239,6 @@ def test_many_waits_hold_no_thread(system: System) -> None:
             eventually(lambda: len(os.listdir(f"{place}/fd")) >= files + 60, what="a connection of each wait")
             assert http.get("/v1/credits").status_code == 200
             assert not any(each.done() for each in waits)
-            assert len(os.listdir(f"{place}/task")) <= threads + 5  # readers of their own kinds, not one per wait
+            assert len(os.listdir(f"{place}/task")) < threads + 20  # readers of their own kinds, not one per wait
             http.post(f"/v1/jobs/{job['id']}/cancel")
             assert {each.result().json()["status"] for each in waits} == {"canceled"}
