@@ -3,9 +3,11 @@
 import hashlib
 import ipaddress
 import os
+import threading
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,45 +24,54 @@ PART_TIMES = (
     4  # so many times S3_SECONDS has the put of a part, as it must be over by then; a read, between two packets
 )
 ATTEMPTS = 3
+_making = threading.Lock()  # a session may be several clients' and is not thread-safe while one is made
 CREDENTIAL_SECONDS = 300  # botocore renews a role's credentials ten minutes before they end
 
 
 def own_session(config: Settings) -> boto3.Session:
-    """Of its own: boto3's common one is not thread-safe while it is made. With keys of ours nothing is read of what other
+    """Of our own: boto3's common one is not thread-safe while it is made. With keys of ours nothing is read of what other
     programs of this user keep under ~/.aws; without, it is where the machine's role is found.
     """
-    core = botocore.session.Session()
     if config.s3_access_key_id or config.s3_anonymous:
-        for name in ("config_file", "credentials_file"):
-            core.set_config_variable(name, os.devnull)
-        core.set_config_variable("profile", None)
+        return _session_without_files()
+    return boto3.Session(botocore_session=botocore.session.Session())
+
+
+@lru_cache(maxsize=1)
+def _session_without_files() -> boto3.Session:
+    # One for all clients: what S3 can do is read from a megabyte of JSON, which takes most of a client's time to be made.
+    core = botocore.session.Session()
+    for name in ("config_file", "credentials_file"):
+        core.set_config_variable(name, os.devnull)
+    core.set_config_variable("profile", None)
     return boto3.Session(botocore_session=core)
 
 
 def boto_client(session: boto3.Session, config: Settings, endpoint: str | None, secret: str | None) -> Any:
     """boto3, for all but puts. Raises ValueError for an endpoint that is no URL."""
     _, virtual = where(endpoint, config.s3_bucket, path_style=config.s3_path_style)
-    client = session.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name=config.s3_region,
-        aws_access_key_id=config.s3_access_key_id or None,
-        aws_secret_access_key=secret or None,
-        # Certificates that this machine trusts besides the usual ones; obstore and libpq look there by themselves.
-        verify=os.environ.get("SSL_CERT_FILE") or None,
-        config=Config(
-            s3={"addressing_style": "virtual" if virtual else "path"},
-            signature_version=botocore.UNSIGNED if config.s3_anonymous else "s3v4",
-            proxies={},
-            ignore_configured_endpoint_urls=True,
-            connect_timeout=min(CONNECT_SECONDS, config.s3_seconds),
-            read_timeout=config.s3_seconds,
-            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-            max_pool_connections=50,
-            request_checksum_calculation="when_required",  # the other ways are AWS's alone
-            response_checksum_validation="when_required",
-        ),
-    )
+    with _making:
+        client = session.client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name=config.s3_region,
+            aws_access_key_id=config.s3_access_key_id or None,
+            aws_secret_access_key=secret or None,
+            # Certificates that this machine trusts besides the usual ones; obstore and libpq look there by themselves.
+            verify=os.environ.get("SSL_CERT_FILE") or None,
+            config=Config(
+                s3={"addressing_style": "virtual" if virtual else "path"},
+                signature_version=botocore.UNSIGNED if config.s3_anonymous else "s3v4",
+                proxies={},
+                ignore_configured_endpoint_urls=True,
+                connect_timeout=min(CONNECT_SECONDS, config.s3_seconds),
+                read_timeout=config.s3_seconds,
+                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+                max_pool_connections=50,
+                request_checksum_calculation="when_required",  # the other ways are AWS's alone
+                response_checksum_validation="when_required",
+            ),
+        )
     client.meta.events.register("before-sign.s3.DeleteObjects", _sum_the_old_way)
     return client
 

@@ -27,6 +27,7 @@ from cli.embedded.child import tie
 from cli.embedded.locked import CHILD
 from cli.embedded.processes import ROOT
 from common.foreign import is_foreign
+from common.settings import Settings
 
 KINDS = {
     "api": "api.main",
@@ -128,6 +129,7 @@ def main() -> None:
     """Stand ready, and return in each fork once it is the process that was asked for."""
     module, control = sys.argv[1], socket.socket(fileno=int(sys.argv[2]))
     import_module(KINDS[module])
+    _make_what_is_made_once(module)
     assert threading.active_count() == 1, "a module starts threads, which a fork does not have"
     gc.collect()
     gc.freeze()  # what is imported stays shared
@@ -144,6 +146,18 @@ def main() -> None:
         os.waitpid(middle, 0)
         for each in descriptors:
             os.close(each)
+
+
+def _make_what_is_made_once(module: str) -> None:
+    """What does not depend on settings and is kept by the module it is of: the API's routes, and what boto3 knows of S3."""
+    if module == "api":
+        nowhere = {"type": "http", "method": "GET", "path": "/", "root_path": ""}
+        for route in import_module("api.main").INCLUDED.routes:
+            route.matches(dict(nowhere))
+    if module in {"api", "workers", "scheduler"}:
+        clients = import_module("storage.clients")
+        config = Settings.model_construct(s3_access_key_id="-", s3_bucket="-")
+        clients.boto_client(clients.own_session(config), config, None, "-")  # connects nowhere
 
 
 def _become(ask: dict[str, Any], descriptors: list[int], control: socket.socket) -> None:
