@@ -118,8 +118,6 @@ def make_app() -> FastAPI:
         separate_input_output_schemas=False,
         routes=INCLUDED.routes,
     )
-    app.get("/healthz", tags=["health"], summary="Is this process alive")(_alive)
-    app.get("/readyz", tags=["health"], summary="Can this process serve")(_ready)
     docs.install(app)
     problems.install(app, allowed=lambda path: methods_of(app, path), failed=_failed)
     app.add_middleware(problems.Unexpected)  # inside of what gives answers their headers
@@ -184,11 +182,13 @@ def _end_streams(app: FastAPI) -> None:
     services(app).live.stop()
 
 
+@INCLUDED.get("/healthz", tags=["health"], summary="Is this process alive")
 async def _alive() -> dict[str, str]:
     """Answers as long as the event loop runs."""
     return {"status": "ok"}
 
 
+@INCLUDED.get("/readyz", tags=["health"], summary="Can this process serve")
 async def _ready(request: Request) -> Response:
     """Answers 200 when the database takes writes and the catalogue is loaded; Redis may be away."""
     here = services(request.app)
