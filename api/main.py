@@ -22,22 +22,30 @@ from api.edge import problems
 from api.edge.heads import Heads, with_head
 from api.edge.request_limits import Limits
 from api.edge.serving import serve
-from api.hooks import clerk, providers
+from api.hooks import clerk, companies, providers
 from api.routes.fast_routes import FastRoute, answer
 from api.routes.walled import WalledRoute
 from api.services import running, services
 from api.v1 import (
     admin,
+    admin_accounts,
+    admin_payments,
+    admin_promotions,
+    admin_stats,
     credits,
     events,
     files,
     jobs,
     keys,
+    me,
     models,
     notifications,
+    payments,
     plans,
     provider_keys,
     quotes,
+    refills,
+    subscription,
     webhooks,
 )
 from common import scratch
@@ -54,6 +62,7 @@ ROUTERS = (
     quotes.fast_router,
     models.router,
     plans.router,
+    subscription.router,
     credits.router,
     results.router,
     files.fast_router,
@@ -63,8 +72,17 @@ ROUTERS = (
     webhooks.router,
     notifications.router,
     admin.router,
+    admin_accounts.router,
+    me.router,
+    payments.fast_router,
+    payments.router,
+    admin_payments.router,
+    admin_stats.router,
+    admin_promotions.router,
+    refills.router,
     providers.router,
     clerk.router,
+    companies.router,
 )
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -118,8 +136,6 @@ def make_app() -> FastAPI:
         separate_input_output_schemas=False,
         routes=INCLUDED.routes,
     )
-    app.get("/healthz", tags=["health"], summary="Is this process alive")(_alive)
-    app.get("/readyz", tags=["health"], summary="Can this process serve")(_ready)
     docs.install(app)
     problems.install(app, allowed=lambda path: methods_of(app, path), failed=_failed)
     app.add_middleware(problems.Unexpected)  # inside of what gives answers their headers
@@ -144,9 +160,14 @@ OPEN_ROUTES = {
     "/v1/models/{model_id}": "the price list",
     "/v1/plans": "the price list",
     "/v1/plans/{plan_id}": "the price list",
+    "/v1/packs": "the price list",
+    "/v1/packs/{pack_id}": "the price list",
     "/files/{token}": "the address is the secret",
     "/hooks/providers/{token}": "the address is the secret",
     "/hooks/clerk": "the body is signed",
+    "/hooks/xendit": "the token is secret",
+    "/hooks/stripe": "the body is signed",
+    "/hooks/truelayer": "the body is signed",
     "/healthz": "says nothing",
     "/readyz": "says nothing",
 }
@@ -184,11 +205,13 @@ def _end_streams(app: FastAPI) -> None:
     services(app).live.stop()
 
 
+@INCLUDED.get("/healthz", tags=["health"], summary="Is this process alive")
 async def _alive() -> dict[str, str]:
     """Answers as long as the event loop runs."""
     return {"status": "ok"}
 
 
+@INCLUDED.get("/readyz", tags=["health"], summary="Can this process serve")
 async def _ready(request: Request) -> Response:
     """Answers 200 when the database takes writes and the catalogue is loaded; Redis may be away."""
     here = services(request.app)

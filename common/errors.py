@@ -87,6 +87,13 @@ class Forbidden(DomainError):
     status = 403
 
 
+class Suspended(DomainError):
+    """This account is suspended."""
+
+    code = "suspended"
+    status = 403
+
+
 class BudgetExceeded(DomainError):
     """The key's budget for this month is spent."""
 
@@ -121,6 +128,41 @@ class NotEnoughCredits(DomainError):
     """The account has not enough credits."""
 
     code = "not_enough_credits"
+    status = 402
+
+
+class TooManyOrders(DomainError):
+    """Too many orders of this account wait to be paid."""
+
+    code = "too_many_orders"
+    status = 429
+    retryable = True
+
+
+class PromotionRefused(DomainError):
+    """This promotion code gives nothing here."""
+
+    code = "promotion_refused"
+
+
+class PaymentRefused(DomainError):
+    """The company does not take this order."""
+
+    code = "payment_refused"
+
+
+class CompanyAway(DomainError):
+    """The company that takes the money does not answer; try again soon."""
+
+    code = "company_away"
+    status = 503
+    retryable = True
+
+
+class PaymentRequired(DomainError):
+    """What was asked for has to be paid for first."""
+
+    code = "payment_required"
     status = 402
 
 

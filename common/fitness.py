@@ -30,6 +30,10 @@ _COMMON = {
     "secret", "test", "valkey", "1234", "12345", "123456", "1234567",
 }  # fmt: skip
 
+OF_COMPANIES = (
+    "xendit_url", "stripe_url", "truelayer_url", "truelayer_auth_url", "truelayer_jwks_url", "truelayer_page_url",
+)  # fmt: skip
+
 
 def faults(values: Mapping[str, Any]) -> list[str]:
     """All that a deployment must not start with. `values`: the settings, by the names of their fields."""
@@ -119,6 +123,9 @@ def _of_ways(values: Mapping[str, Any]) -> Iterator[str]:
     mail = urlsplit(_text(values["smtp_url"]))
     if mail.scheme == "smtp" and (mail.username or mail.password) and not is_loopback(mail.hostname or ""):
         yield "SMTP_URL must be smtp+starttls:// or smtps:// where it has a password"
+    for name in OF_COMPANIES:
+        if not values[name].lower().startswith("https://"):
+            yield f"{name.upper()} must begin with https://: keys and money go there"
     for name in ("oidc_issuers", "oidc_jwks_urls"):  # who can change the keys on their way can be anybody
         if any(not url.lower().startswith("https://") for url in _urls(values[name])):
             yield f"{name.upper()} must be https, each of them"
@@ -144,7 +151,7 @@ def hosts_of(values: Mapping[str, Any]) -> dict[str, list[str]]:
         "database_url": [*database.get("host", "").split(","), *database.get("hostaddr", "").split(",")],
         "redis_url": [redis.host, *(host for host, _ in (redis.sentinels.hosts if redis.sentinels else ()))],
     }
-    for name in ("s3_endpoint_url", "public_url", "callback_url", "smtp_url", "clerk_issuer"):
+    for name in ("s3_endpoint_url", "public_url", "callback_url", "smtp_url", "clerk_issuer", *OF_COMPANIES):
         found[name] = [urlsplit(_text(values[name])).hostname or ""]
     for name in ("oidc_issuers", "oidc_jwks_urls"):
         found[name] = [urlsplit(url).hostname or "" for url in _urls(values[name])]

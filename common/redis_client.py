@@ -11,10 +11,14 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio import Sentinel as AsyncSentinel
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.retry import Retry
 
 from common.places import RedisPlace, redis_place
 
+DRIVER = (
+    DriverInfo()
+)  # made once: at each connection redis-py would read its own version from its package's description
 SENTINEL_SECONDS = 1.0  # one of them may hang: the next is asked
 
 
@@ -74,7 +78,9 @@ class _AsyncFollowed(AsyncRedis):
 
 def _given(place: RedisPlace) -> dict[str, Any]:
     """What redis-py is to be told of a place."""
-    found: dict[str, Any] = {"db": place.db, "username": place.username, "password": place.password, **_typed(place)}
+    found: dict[str, Any] = {
+        "db": place.db, "username": place.username, "password": place.password, "driver_info": DRIVER, **_typed(place),
+    }  # fmt: skip
     if place.path is not None:
         return found | {"unix_socket_path": place.path}
     if place.sentinels is None:
@@ -86,7 +92,7 @@ def _of_sentinels(place: RedisPlace) -> dict[str, Any]:
     assert place.sentinels is not None  # noqa: S101 - the caller has looked
     return {
         "username": place.sentinels.username, "password": place.sentinels.password, "socket_connect_timeout": SENTINEL_SECONDS,
-        **_typed(place),
+        "driver_info": DRIVER, **_typed(place),
     }  # fmt: skip
 
 

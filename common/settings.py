@@ -10,24 +10,55 @@ from typing import Annotated, Any, Literal, Self
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from common import foreign, places
 from common.env_files import ENV_FILES
 from common.fitness import DEVELOPMENT_SECRET, faults
+from common.sales_settings import SalesSettings
 from common.whsec import key_of
 
 CLERK_KEY_BYTES = 16  # at least
 MAX_HOURS = 876_000  # a hundred years: what is kept longer is kept for ever, and a date can hold it
 
 
-class Settings(BaseSettings):
+class _AsRead(PydanticBaseSettingsSource):
+    """What a source has read, as it stands there: no field of ours is JSON, or goes by another name. The source itself
+    would work out from each field's type, at each reading, what it may be, and take five times as long.
+    """
+
+    def __init__(self, source: PydanticBaseSettingsSource) -> None:
+        super().__init__(source.settings_cls)
+        assert isinstance(source, EnvSettingsSource)  # noqa: S101 - which a file's is as well
+        self._read = source.env_vars
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - so it is asked
+        return self._read.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        names = self.settings_cls.model_fields
+        return {name: value for name, value in self._read.items() if name in names and value is not None}
+
+
+class Settings(SalesSettings):
     """One deployment's configuration. Each field is an environment variable of the same name in capitals."""
 
     # An empty variable is one that is not set. What is refused is not quoted: it may be a password.
     model_config = SettingsConfigDict(
         env_file=ENV_FILES, env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings gives them by name
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, _AsRead(env_settings), _AsRead(dotenv_settings)
 
     environment: Literal["development", "test", "production"] = "development"
     secret_key: SecretStr = Field(
@@ -112,6 +143,13 @@ class Settings(BaseSettings):
         24, ge=0, le=MAX_HOURS, description="Life of credits returned to a grant that has expired."
     )
     default_plan: str = "free"
+    products: str = Field("", description="Products whose plans and packs are shown and sold, by commas; empty: all.")
+    rollover_max_credits: int = Field(
+        0, ge=0, le=10**15, description="Of what remains of a subscription's month, so many credits go on for another."
+    )
+    plan_change_credits: Literal["keep", "revoke"] = Field(
+        "keep", description="What becomes of a running month's credits when its plan is changed at once."
+    )
     low_credits: int = Field(10, ge=0, description="An account that falls below so many credits is notified; 0: never.")
 
     heartbeat_seconds: float = Field(15.0, ge=0.1, description="Pause after which a silent stream of events says so.")
@@ -263,6 +301,10 @@ class Settings(BaseSettings):
     def issuer_of_clerk(self) -> str | None:
         """Under which issuer Clerk's users are known."""
         return self.clerk_issuer or next(iter(self.issuers()), None)
+
+    def shown_products(self) -> list[str]:
+        """The products whose plans and packs this deployment shows; none: those of all."""
+        return _words(self.products)
 
     def audiences(self) -> list[str]:
         return _words(self.oidc_audience)

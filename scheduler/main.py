@@ -15,7 +15,7 @@ from common.settings import settings
 from models import db, starting
 from models.db import transaction
 from models.fleet import processes
-from scheduler.duties import accounts, jobs, results, retention, uploads
+from scheduler.duties import accounts, jobs, payments, results, retention, uploads
 from scheduler.duties.clock import Watch
 from scheduler.turns import Did
 from workers import doorbell
@@ -60,6 +60,8 @@ def duties() -> tuple[Duty, ...]:
         Duty("expire_grants", 30, accounts.expire_grants, 200),
         Duty("grant_periods", 30, accounts.grant_periods, 200),
         Duty("expire_subscriptions", 30, accounts.expire_subscriptions, 200),
+        Duty("look_at_payments", 1, payments.look_at_payments, 64, exclusive=False, steady=False),
+        Duty("order_refills", 5, payments.order_refills, 200),
         Duty("clear_deleted", 10, accounts.clear_deleted, 50),
         Duty("announce", 2, accounts.announce, 100, steady=False),
         Duty("make_partitions", 3600, retention.make_partitions, 1, steady=False),

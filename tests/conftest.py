@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-import redis
 
 from cli.embedded.processes import Processes
 from cli.embedded.servers import Addresses, free_ports, servers
+from common.redis_client import redis_client
 from common.settings import settings
 from models import db
 from models.schema import prepare
@@ -144,7 +144,7 @@ def lending(stack: Addresses) -> Iterator[Spare]:
 @pytest.fixture
 def database(stack: Addresses, spare: Spare) -> Iterator[str]:
     """A database as it was prepared, with schema, plans and catalogue, and an empty Redis."""
-    with redis.Redis.from_url(stack.redis_url) as client:
+    with redis_client(stack.redis_url, timeout_seconds=15) as client:
         client.flushall()
     with spare.lend() as name, _used(stack, name) as url:
         yield url

@@ -14,7 +14,7 @@ import jwt
 
 from api.auth.jwks import Keys
 from api.edge.grouping import Grouper
-from common.errors import NotAuthenticated, NotFound, Unavailable
+from common.errors import NotAuthenticated, NotFound, Suspended, Unavailable
 from common.settings import settings
 from models.db import certain, transaction
 from models.identity import people
@@ -57,6 +57,8 @@ class Tokens:
                 self._seen.clear()
             self._seen[digest] = seen
         person = await self._person(seen.identity)
+        if person.refused == "suspended":
+            raise Suspended("this account is suspended")
         if person.refused:
             raise NotAuthenticated(f"this user is {person.refused}")
         return person

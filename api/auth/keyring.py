@@ -14,12 +14,13 @@ from uuid import UUID
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from api.auth.acting import Acting
 from api.auth.jwt import Tokens
 from api.edge.addresses import address_of
 from api.edge.grouping import Grouper
 from api.edge.pace import know
 from api.edge.rate_limits import Rates
-from common.errors import NotAuthenticated
+from common.errors import NotAuthenticated, Suspended
 from common.settings import settings
 from models.access import api_keys
 from models.access.audit_log import By
@@ -45,6 +46,7 @@ class KeyRing:
         self._known: dict[bytes, tuple[float, Caller | None]] = {}
         self._lookups: Grouper[bytes, Caller | None] = Grouper(_look_up, name="keys")
         self._tokens = Tokens()
+        self._acting = Acting()
         self._uses: Counter[UUID] = Counter()
         self._counting: asyncio.Task[None] | None = None
 
@@ -68,6 +70,9 @@ class KeyRing:
         who = await self._holder(request, api_keys.hash_of(secret))
         if who is None:
             raise NotAuthenticated(NO_KEY)
+        if who.suspended:
+            know(request.scope)
+            raise Suspended("this account is suspended")
         if who.key_id is not None:
             self._uses[who.key_id] += 1
         return who
@@ -81,6 +86,7 @@ class KeyRing:
         who = await self.caller(request)
         know(request.scope)
         await self._rates.count_request(request, who)  # before anything is refused: a refusal counts as well
+        who = await self._acting.acting_for(request, who)
         check(who, scope)
         request.scope["headrace.caller"] = (who, scope)
         return who
@@ -131,6 +137,7 @@ class KeyRing:
         await run_in_threadpool(self._write_uses)
         self._lookups.close()
         self._tokens.close()
+        self._acting.close()
 
 
 def _look_up(hashes: Sequence[bytes]) -> list[Caller | None]:
@@ -145,9 +152,9 @@ def need_of(calls: Iterable[Any]) -> Scope | None:
 
 def visitor_of(who: Caller) -> Visitor:
     """A caller, as who stays for longer than a request."""
-    return Visitor(who.account_id, who.key_id, who.role)
+    return Visitor(who.account_id, who.key_id or who.acting_key, who.role)
 
 
 def by(who: Caller, request: Request) -> By:
     """Who acts, for the audit log."""
-    return By(str(who.user_id), who.key_id, address_of(request.scope))
+    return By(str(who.user_id), who.key_id or who.acting_key, address_of(request.scope))

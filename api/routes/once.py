@@ -4,7 +4,7 @@ For orders of jobs the submit itself does this (`models.jobs.submit`).
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import orjson
 from fastapi import Header
@@ -32,6 +32,9 @@ RepeatKey = Annotated[
     ),
 ]
 
+# The same where a fast route only documents it.
+KeyHeader = Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)]
+
 
 def key_of(request: Request) -> str | None:
     """The client's own name for its request, where no dependency has read it. Raises InvalidRequest."""
@@ -53,6 +56,25 @@ def asked(request: Request, body: BaseModel | dict[str, Any] | None = None, *, b
     return body_hash(whole if by is None else {**whole, "by": str(by.key_id or by.user_id)})
 
 
+class Made(NamedTuple):
+    """What a request has made, and whether it had made it before."""
+
+    body: dict[str, Any]
+    replayed: bool
+
+
+def make_once(who: Caller, key: str | None, asked_for: bytes, work: Callable[[Connection[Any]], Any]) -> Made:
+    """Do the work in one transaction, or find what the same request made before."""
+    replayed: dict[str, Any] | None = None
+    with certain() as conn:
+        if key is not None:
+            replayed = answered.begin(conn, who.account_id, key, asked_for)
+        made: dict[str, Any] = replayed or orjson.loads(orjson.dumps(work(conn)))
+        if key is not None and replayed is None:
+            answered.keep(conn, who.account_id, key, asked_for, made)
+    return Made(made, replayed is not None)
+
+
 def once(
     who: Caller,
     key: str | None,
@@ -63,14 +85,8 @@ def once(
     location: str | None = None,
 ) -> Response:
     """Do the work in one transaction, and answer with what it returns. `location`: with the answer's id in braces."""
-    replayed: dict[str, Any] | None = None
-    with certain() as conn:
-        if key is not None:
-            replayed = answered.begin(conn, who.account_id, key, asked_for)
-        made: dict[str, Any] = replayed or orjson.loads(orjson.dumps(work(conn)))
-        if key is not None and replayed is None:
-            answered.keep(conn, who.account_id, key, asked_for, made)
-    return made_answer(made, status=status, location=location, replayed=replayed is not None)
+    made = make_once(who, key, asked_for, work)
+    return made_answer(made.body, status=status, location=location, replayed=made.replayed)
 
 
 def made_answer(made: dict[str, Any], *, status: int, location: str | None, replayed: bool) -> Response:

@@ -21,3 +21,4 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 Moment = Annotated[datetime, AfterValidator(_in_utc), Field(description="Without an offset: UTC.")]
+Reason = Annotated[str, Field(min_length=1, max_length=500, description="Why, for the audit log.")]

@@ -19,6 +19,7 @@ _Result = TypeVar("_Result")
 
 RETRY_SECONDS = 5
 ADMIN_AT_ONCE = 2  # of a pool of connections that everybody shares
+COMPANIES_AT_ONCE = 4  # that companies are asked for, while a payer waits
 OPEN_AT_ONCE = 2  # what strangers may ask of the database without a key
 
 
@@ -72,6 +73,7 @@ class Places:
         self.files = Place("files", config.files_at_once, waiting=256, seconds=seconds)
         self.uploads = Place("uploads", config.uploads_at_once, waiting=64, seconds=6 * seconds)
         self.admin = Place("admin", ADMIN_AT_ONCE, waiting=32, seconds=seconds)
+        self.companies = Place("companies", COMPANIES_AT_ONCE, waiting=64, seconds=6 * seconds)
         self.open = Place("open", OPEN_AT_ONCE, waiting=256, seconds=seconds)
         self.ordinary = Place("ordinary", config.requests_at_once, waiting=1000, seconds=seconds)
 

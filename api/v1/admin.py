@@ -37,6 +37,7 @@ class UserView(BaseModel):
     role: Role
     plan: str
     created_at: datetime
+    suspended_at: datetime | None
 
 
 class UserPage(ListPage[UserView]):
@@ -100,10 +101,16 @@ def list_users(
     _who: Annotated[Caller, Depends(needs("admin"))],
     wanted: Annotated[WantedPage[UUID], Depends(USERS.wanted)],
     email: Annotated[str | None, Query(max_length=320, description="Exactly this address.")] = None,
+    subject: Annotated[
+        str | None, Query(max_length=300, description="Exactly this id at the identity provider.")
+    ] = None,
+    key_prefix: Annotated[str | None, Query(max_length=20, description="As keys are listed, such as hr_AbC….")] = None,
 ) -> Response:
     """Newest first."""
     with transaction() as conn:
-        rows = accounts.users(conn, before=wanted.after, email=email, limit=wanted.reads)
+        rows = accounts.users(
+            conn, before=wanted.after, email=email, subject=subject, key_prefix=key_prefix, limit=wanted.reads
+        )
     return answer(USERS.page(rows, wanted, lambda row: row.id, lambda row: row._asdict()))
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
@@ -15,7 +15,7 @@ from api.live.prefer_wait import wait_for_end
 from api.routes.callers import needs, permitted
 from api.routes.cursors import Listing, PathId, WantedPage, id_of
 from api.routes.fast_routes import FastRoute, answer, fast, read_body
-from api.routes.once import MAX_KEY_CHARACTERS, key_of
+from api.routes.once import KeyHeader, key_of
 from api.routes.walled import WalledRoute
 from api.services import services
 from api.v1.jobs_shapes import JobPage, JobRequest, JobView, Status, job_view
@@ -34,9 +34,6 @@ fast_router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=FastRoute)
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=WalledRoute)
 
 JOBS = Listing("jobs", UUID)
-
-
-KeyHeader = Annotated[str | None, Header(max_length=MAX_KEY_CHARACTERS)]
 
 
 @fast_router.post("", status_code=201, response_model=JobView, summary="Order a job")

@@ -17,6 +17,7 @@ from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
 from api.routes.shapes import Moment, RequestBody
 from api.routes.walled import WalledRoute
+from common.errors import Forbidden
 from common.settings import settings
 from models.access import api_keys, audit_log, minting
 from models.access.scopes import Caller, Scope
@@ -29,7 +30,7 @@ class NewApiKey(RequestBody):
     """A key to make."""
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$", examples=["render farm"])
-    scopes: list[Scope] = Field(list(api_keys.DEFAULT_SCOPES), min_length=1, max_length=5)
+    scopes: list[Scope] = Field(list(api_keys.DEFAULT_SCOPES), min_length=1, max_length=6)
     models: list[str] | None = Field(
         None, description="Only these models may be ordered.", max_length=api_keys.MAX_MODELS
     )
@@ -111,6 +112,8 @@ def make_key(
     spends and asks counts for the maker too. It ends with a maker that is revoked.
     """
 
+    _check_own(who)
+
     def make(conn: Connection[Any]) -> dict[str, Any]:
         key_id, secret = minting.mint(conn, who, api_keys.NewKey(**body.model_dump()))
         audit_log.record(conn, by(who, request), "key.create", str(key_id), name=body.name, scopes=body.scopes)
@@ -128,6 +131,7 @@ def rotate_key(
     key itself, and for who could have made it.
     """
     wanted = id_of(key_id, "key")
+    _check_own(who)
     hours = settings().key_rotation_hours if body.overlap_hours is None else body.overlap_hours
 
     def rotate(conn: Connection[Any]) -> dict[str, Any]:
@@ -146,3 +150,9 @@ def revoke_key(key_id: PathId, request: Request, who: Annotated[Caller, Depends(
         api_keys.revoke(conn, wanted, account_id=who.account_id)
         audit_log.record(conn, by(who, request), "key.revoke", str(wanted))
     return Response(status_code=204)
+
+
+def _check_own(who: Caller) -> None:
+    """Keys are made by their own account: what a server's key may not do itself, it cannot have a user's key do."""
+    if who.acting_key is not None:
+        raise Forbidden("a key that acts for users makes no keys of theirs")

@@ -50,7 +50,10 @@ def apply(
         with transaction() as conn:
             if entries.compare(conn, wanted, retire_missing=retire_missing) != changes:
                 raise fail("the catalogue has changed meanwhile: look again")
-            entries.apply(conn, wanted.models, wanted.providers, retire_missing=retire_missing)
+            entries.apply(
+                conn, wanted.models, wanted.providers, plan_entries=wanted.plans, pack_entries=wanted.packs,
+                retire_missing=retire_missing,
+            )  # fmt: skip
     if as_json:
         print_json({"changes": [_change(each) for each in changes], "applied": applied})
     elif changes:

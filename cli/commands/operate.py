@@ -12,12 +12,13 @@ from uuid_utils.compat import uuid7
 
 from api.v1.jobs_shapes import job_view, status_of
 from cli import doctor
+from cli.commands.identity import operator
 from cli.output import JsonFlag, console, fail, print_json, show
 from cli.providers import provider_rows
 from common.settings import settings
-from models.accounts import accounts, subscriptions
+from models.accounts import accounts, paid_periods, plan_changes, standing
 from models.catalogue.entries import offers
-from models.credits import audit, ledger
+from models.credits import audit
 from models.credits.reads import entries_of_job, expire_and_read_balance
 from models.db import transaction
 from models.fleet import processes
@@ -73,18 +74,31 @@ def grant(
     days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1)] = None,
     kind: Annotated[str, typer.Option(help="gift, purchase or goodwill.")] = "gift",
     job: Annotated[UUID | None, typer.Option(help="The job that a goodwill refund is for.")] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the audit log.")] = "by hand",
     as_json: bool = JsonFlag,
 ) -> None:
     """Give an account credits."""
-    if kind not in ledger.GRANT_KINDS:
-        raise fail(f"kind is one of {', '.join(ledger.GRANT_KINDS)}")
     expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
     with transaction() as conn:
-        grant_id = ledger.grant(
-            conn, account_id, kind=kind, amount=amount, ref=ref or f"cli:{uuid7()}", expires_at=expires_at, job_id=job
+        grant_id = standing.give_credits(
+            conn, operator(), account_id, amount, reason, kind=kind, ref=ref, expires_at=expires_at, job_id=job
         )
         balance = expire_and_read_balance(conn, account_id)
     show([{"grant": grant_id, "new": grant_id is not None, "available": balance.available}], as_json=as_json)
+
+
+@app.command(name="take-back")
+def take_back(
+    account_id: AccountId,
+    amount: Annotated[int, typer.Argument(help="Credits, of what is available.", min=1)],
+    reason: Annotated[str, typer.Option(help="Why, for the audit log.")],
+    as_json: bool = JsonFlag,
+) -> None:
+    """Take credits back from an account."""
+    with transaction() as conn:
+        standing.take_credits(conn, operator(), account_id, amount, reason)
+        balance = expire_and_read_balance(conn, account_id)
+    show([{"account": account_id, "taken": amount, "available": balance.available}], as_json=as_json)
 
 
 @app.command()
@@ -96,11 +110,29 @@ def subscribe(
 ) -> None:
     """Start or extend an account's subscription; the first month's credits are granted at once."""
     with transaction() as conn:
-        subscription_id = subscriptions.subscribe(conn, account_id, plan, interval)
+        subscription_id = paid_periods.subscribe(conn, account_id, plan, interval, by=operator())
         rings = dispatch.dispatch(conn, account_id)
         balance = expire_and_read_balance(conn, account_id)
     ring(rings)
     show([{"subscription": subscription_id, "plan": balance.plan_id, "available": balance.available}], as_json=as_json)
+
+
+@app.command()
+def change_plan(
+    account_id: AccountId,
+    plan: Annotated[str, typer.Argument(help="A plan's id.")],
+    when: Annotated[str, typer.Option(help="now or period_end")] = "now",
+    as_json: bool = JsonFlag,
+) -> None:
+    """Put an account's running subscription on another plan, whatever it costs; the paid time stays."""
+    if when not in ("now", "period_end"):
+        raise fail("--when is now or period_end")
+    with transaction() as conn:
+        chosen: plan_changes.When = "now" if when == "now" else "period_end"
+        found = plan_changes.change_plan(conn, account_id, plan, by=operator(), when=chosen, paid=True)
+        rings = dispatch.dispatch(conn, account_id)
+    ring(rings)
+    show([{"plan": found.plan_id, "next": found.next_plan_id, "ends": found.ends_at}], as_json=as_json)
 
 
 @app.command()

@@ -252,7 +252,7 @@ def callers(conn: Connection[Any], hashes: list[bytes]) -> list[Caller | None]:
     """Whom each hash speaks for, in order; None for unknown, revoked and expired keys, and those of banned users."""
     rows = conn.execute(
         f"""select k.hash, k.account_id, u.id, k.id, k.scopes, u.role, k.models, l.rates,
-                   least(k.monthly_credits, l.monthly_credits)
+                   least(k.monthly_credits, l.monthly_credits), u.suspended_at is not null
               from api_keys k join accounts a on a.id = k.account_id join users u on u.id = a.user_id
               cross join lateral (
                 select min(l.monthly_credits) as monthly_credits,
@@ -267,11 +267,11 @@ def callers(conn: Connection[Any], hashes: list[bytes]) -> list[Caller | None]:
 
 def _caller(
     account_id: UUID, user_id: UUID, key_id: UUID, scopes: list[str], role: Role, models: list[str] | None,
-    rates: list[str] | None, monthly_credits: int | None,
+    rates: list[str] | None, monthly_credits: int | None, suspended: bool,
 ) -> Caller:  # fmt: skip
     allowed = None if models is None else frozenset(models)
     counted = tuple(Rate(UUID(line), int(per_minute)) for line, per_minute in (each.split(" ") for each in rates or ()))
-    return Caller(account_id, user_id, key_id, frozenset(scopes), role, allowed, counted, monthly_credits)
+    return Caller(account_id, user_id, key_id, frozenset(scopes), role, allowed, counted, monthly_credits, suspended)
 
 
 def list_keys(

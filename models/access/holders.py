@@ -16,7 +16,8 @@ def find_current_role(conn: Connection[Any], account_id: UUID) -> Role:
     """
     lock_account(conn, account_id)
     row = conn.execute(  # a later statement than the lock: it sees what was committed while the lock was waited for
-        """select u.role, case when u.deleted_at is not null then 'deleted' when u.banned then 'banned' end
+        """select u.role, case when u.deleted_at is not null then 'deleted' when u.banned then 'banned'
+                  when u.suspended_at is not null then 'suspended' end
              from accounts a join users u on u.id = a.user_id where a.id = %s""",
         [account_id],
     ).fetchone()

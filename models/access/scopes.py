@@ -6,7 +6,7 @@ from uuid import UUID
 
 from common.errors import Forbidden
 
-Scope = Literal["generate", "read", "write", "delete", "admin"]
+Scope = Literal["generate", "read", "write", "delete", "admin", "act"]
 Role = Literal["user", "pro", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -17,6 +17,7 @@ MEANING: dict[Scope, str] = {
     "write": "make and change keys, webhooks and settings",
     "delete": "delete results, files and settings",
     "admin": "act as an operator; only for users whose role is admin",
+    "act": "act for other accounts, for a product's server; only for users whose role is admin",
 }
 
 
@@ -39,18 +40,20 @@ class Caller:
     models: frozenset[str] | None = None  # the key's allow-list; None: all
     rates: tuple[Rate, ...] = ()  # of the key's line, and of the keys that made it
     monthly_credits: int | None = None  # the key's budget
+    suspended: bool = False
+    acting_key: UUID | None = None  # by which a product's server acts for this account; `key_id` is None then
 
 
 def scopes_of(role: Role) -> frozenset[str]:
     """What somebody who signed in may do: all, but only an admin what admins do."""
-    return frozenset(SCOPES if role == "admin" else set(SCOPES) - {"admin"})
+    return frozenset(SCOPES if role == "admin" else set(SCOPES) - {"admin", "act"})
 
 
 def check(who: Caller, scope: Scope) -> None:
     """Raises Forbidden where the caller lacks the scope; admin needs the role besides."""
     if scope not in who.scopes:
         raise Forbidden(f"this needs the scope {scope!r}: {MEANING[scope]}", needed=scope)
-    if scope == "admin" and who.role != "admin":
+    if scope in ("admin", "act") and who.role != "admin":
         raise Forbidden("this needs the role 'admin'", needed="admin")
 
 

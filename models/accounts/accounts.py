@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
-from sqlalchemy import Boolean, CheckConstraint, Index, Integer, Text, UniqueConstraint, text
+from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
@@ -29,6 +30,8 @@ class User(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("issuer", "subject"),
         CheckConstraint(in_list("role", "user", "pro", "admin"), name="role"),
+        Index("ix_users_email", "email", postgresql_where=text("email is not null")),
+        Index("ix_users_subject", "subject"),
         Index("ix_users_to_erase", "deleted_at", postgresql_where=text("deleted_at is not null and erased_at is null")),
     )
 
@@ -44,6 +47,10 @@ class User(SQLModel, table=True):
     created_at: datetime = created_at()
     deleted_at: datetime | None = moment()
     erased_at: datetime | None = moment()
+    suspended_at: datetime | None = moment()  # by an operator; nobody is let in meanwhile
+    preferences: dict[str, Any] = Field(  # what was chosen of `models.identity.profiles.Preferences`
+        default={}, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'"))
+    )
 
 
 class Account(SQLModel, table=True):
@@ -86,19 +93,29 @@ class UserRow(NamedTuple):
     role: Role
     plan: str
     created_at: datetime
+    suspended_at: datetime | None
 
 
-_USER = """select u.id, a.id, u.issuer, u.subject, u.email, u.role, a.plan_id, u.created_at
+_USER = """select u.id, a.id, u.issuer, u.subject, u.email, u.role, a.plan_id, u.created_at, u.suspended_at
              from users u join accounts a on a.user_id = u.id"""
 
 
 def users(
-    conn: Connection[Any], *, before: UUID | None = None, email: str | None = None, limit: int = 50
+    conn: Connection[Any],
+    *,
+    before: UUID | None = None,
+    email: str | None = None,
+    subject: str | None = None,
+    key_prefix: str | None = None,
+    limit: int = 50,
 ) -> list[UserRow]:
-    """Users, newest first."""
+    """Users, newest first: all, or those with this address, this id at their identity provider, a key that begins so."""
     rows = conn.execute(
-        f"{_USER} where (%s::uuid is null or u.id < %s) and (%s::text is null or u.email = %s) order by u.id desc limit %s",
-        [before, before, email, email, limit],
+        f"""{_USER} where (%(before)s::uuid is null or u.id < %(before)s) and (%(email)s::text is null or u.email = %(email)s)
+              and (%(subject)s::text is null or u.subject = %(subject)s)
+              and (%(prefix)s::text is null or a.id in (select k.account_id from api_keys k where k.prefix = %(prefix)s))
+            order by u.id desc limit %(limit)s""",
+        {"before": before, "email": email, "subject": subject, "prefix": key_prefix, "limit": limit},
     ).fetchall()
     return [UserRow(*row) for row in rows]
 
@@ -115,16 +132,17 @@ def change_role(conn: Connection[Any], by: By, user_id: UUID, role: Role) -> Non
     """Give a user a role, and write it down. Keys that may more than the new role are revoked: they would come to life
     with the next promotion. Raises NotFound.
     """
+    account = conn.execute("select id from accounts where user_id = %s", [user_id]).fetchone()
+    if account is not None:
+        # First, as everywhere; and a key that is being made with the old role is there then, one made later sees the new role.
+        lock_account(conn, account[0])
     row = conn.execute("select role from users where id = %s for update", [user_id]).fetchone()
     if row is None:
         raise NotFound(f"no user {user_id}", param="id")
     if row[0] != role:
         conn.execute("update users set role = %s where id = %s", [role, user_id])
         audit_log.record(conn, by, "user.role", str(user_id), before=row[0], after=role)
-    account = conn.execute("select id from accounts where user_id = %s", [user_id]).fetchone()
     if account is not None and scopes.below(role, row[0]):
-        # Under the lock: a key that is being made with the old role is there then, and one made later sees the new role.
-        lock_account(conn, account[0])
         api_keys.revoke_beyond(conn, account[0], scopes.scopes_of(role))
 
 

@@ -1,42 +1,51 @@
-"""Subscriptions: a plan for a time, and its credits each month.
-
-All of a subscription's dates are whole months after its start, in UTC, so that a short month in between shifts none:
-what begins on 31 January has periods that begin on 28 February and 31 March.
+"""Subscriptions: a plan for a time, its credits each month, and its end. What is paid for stands in `paid_periods`, what a
+customer asks for in `plan_changes`.
 """
 
-from calendar import monthrange
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
-from sqlalchemy import CheckConstraint, Column, Index, Integer, Text, text
+from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, Text, text
 from sqlmodel import Field, SQLModel
-from uuid_utils.compat import uuid7
 
-from common.errors import InvalidRequest, NotFound
 from common.settings import settings
+from models.access.audit_log import By, record
+from models.access.scopes import Role
+from models.accounts import accounts
+from models.accounts.periods import INTERVALS, lapses_at, month_after
 from models.columns import UTC_TIME, created_at, in_list, moment
 from models.credits import ledger
 from models.events import events
-from models.locks import read_locked
 
-INTERVALS = {"monthly": 1, "yearly": 12}
-MAX_MONTHS = 1200  # a hundred years from the start, far within what a date can hold
+SCHEDULER = By("scheduler")
+LIVING = ("trial", "active", "past_due")
+RENEWERS = ("manual", "stripe", "xendit", "truelayer")
+_IS_LIVING = in_list("status", *LIVING)
 
 
 class Subscription(SQLModel, table=True):
-    """A plan paid until `ends_at`. `periods_granted` months from `started_at` have been granted already."""
+    """A plan until `ends_at`. `periods_granted` months from `anchor` have been granted already.
+
+    `status`: `trial`; `active`, paid; `past_due`, at its end and not renewed, for the plan's days of grace; over: `expired`, or
+    `canceled` where another plan took its place. One that is canceled by its account runs to its end: `cancel_at_end`.
+    """
 
     __tablename__ = "subscriptions"
     __table_args__ = (
-        CheckConstraint(in_list("status", "active", "expired", "canceled"), name="status"),
+        CheckConstraint(in_list("status", *LIVING, "expired", "canceled"), name="status"),
         CheckConstraint(in_list("interval", *INTERVALS), name="interval"),
-        CheckConstraint("ends_at > started_at and periods_granted >= 0", name="period"),
-        Index("ix_subscriptions_active", "account_id", unique=True, postgresql_where=text("status = 'active'")),
-        Index("ix_subscriptions_next_grant_at", "next_grant_at", postgresql_where=text("status = 'active'")),
-        Index("ix_subscriptions_ends_at", "ends_at", postgresql_where=text("status = 'active'")),
+        CheckConstraint("ends_at >= coalesce(anchor, started_at) and periods_granted >= 0", name="period"),
+        CheckConstraint(in_list("renewer", *RENEWERS), name="renewer"),
+        CheckConstraint(
+            f"(next_plan_id is null) = (change_at is null) and {in_list('next_interval', *INTERVALS)}", name="change"
+        ),
+        Index("ix_subscriptions_living", "account_id", unique=True, postgresql_where=text(_IS_LIVING)),
+        Index("ix_subscriptions_trial", "account_id", unique=True, postgresql_where=text("trial_ends_at is not null")),
+        Index("ix_subscriptions_next_grant_at", "next_grant_at", postgresql_where=text(_IS_LIVING)),
+        Index("ix_subscriptions_ends_at", "ends_at", postgresql_where=text(_IS_LIVING)),
     )
 
     id: UUID = Field(primary_key=True)
@@ -49,153 +58,223 @@ class Subscription(SQLModel, table=True):
     periods_granted: int = Field(default=0, sa_type=Integer, nullable=False, sa_column_kwargs={"server_default": "0"})
     next_grant_at: datetime | None = moment()
     created_at: datetime = created_at()
+    anchor: datetime | None = moment()  # what months are counted from; None: the start
+    renewer: str = Field(default="manual", sa_type=Text, nullable=False, sa_column_kwargs={"server_default": "manual"})
+    company_id: str | None = Field(default=None, sa_type=Text, nullable=True)  # the subscription at who renews it
+    cancel_at_end: bool = Field(
+        default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": text("false")}
+    )
+    trial_ends_at: datetime | None = moment()
+    next_plan_id: str | None = Field(default=None, foreign_key="plans.id", sa_type=Text, nullable=True)
+    next_interval: str | None = Field(default=None, sa_type=Text, nullable=True)
+    change_at: datetime | None = moment()  # from when on it is the next plan, if it is paid beyond that
 
 
-def month_after(anchor: datetime, months: int) -> datetime:
-    """The same day and time so many months later, in UTC; in a shorter month its last day."""
-    anchor = anchor.astimezone(UTC)
-    years, month = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
-    return anchor.replace(year=years, month=month + 1, day=min(anchor.day, monthrange(years, month + 1)[1]))
-
-
-def months_between(anchor: datetime, end: datetime) -> int:
-    """How many months were added to `anchor` to come to `end`: adding months never skips one."""
-    anchor, end = anchor.astimezone(UTC), end.astimezone(UTC)
-    return (end.year - anchor.year) * 12 + end.month - anchor.month
-
-
-class _Running(NamedTuple):
-    """The subscription that an account is on."""
+class SubscriptionRow(NamedTuple):
+    """A subscription as verbs decide on it."""
 
     id: UUID
+    account_id: UUID
     plan_id: str
+    status: str
+    interval: str
     started_at: datetime
+    anchor: datetime
     ends_at: datetime
     periods_granted: int
     next_grant_at: datetime | None
+    renewer: str
+    company_id: str | None
+    cancel_at_end: bool
+    trial_ends_at: datetime | None
+    next_plan_id: str | None
+    next_interval: str | None
+    change_at: datetime | None
+    grace_days: int
+    now: datetime
+
+    def lapses_at(self) -> datetime:
+        """When it is over, if nothing is paid."""
+        return lapses_at(self.status, self.ends_at, cancel_at_end=self.cancel_at_end, grace_days=self.grace_days)
 
 
-def subscribe(conn: Connection[Any], account_id: UUID, plan_id: str, interval: str = "monthly") -> UUID:
-    """Start a subscription now, or extend the running one of the same plan from its end; another plan replaces it. One
-    whose time has run out is over, whether or not the scheduler has seen it: a new one starts now.
+READ = """
+select s.id, s.account_id, s.plan_id, s.status, s.interval, s.started_at, coalesce(s.anchor, s.started_at), s.ends_at,
+       s.periods_granted, s.next_grant_at, s.renewer, s.company_id, s.cancel_at_end, s.trial_ends_at, s.next_plan_id,
+       s.next_interval, s.change_at, p.grace_days, app_now()
+  from subscriptions s join plans p on p.id = s.plan_id"""
 
-    Grants the first month's credits. Returns the subscription's id.
-    """
-    if interval not in INTERVALS:
-        raise InvalidRequest(f"interval is one of {', '.join(INTERVALS)}", param="interval")
-    locked = read_locked(conn, account_id, "app_now()")
-    if locked is None:
-        raise NotFound(f"no account {account_id}")
-    now: datetime = locked[0]
-    plan = conn.execute("select granted from plans where id = %s", [plan_id]).fetchone()
-    if plan is None:
-        raise NotFound(f"no plan {plan_id!r}", param="plan")
-    if plan[0] != "monthly":
-        raise InvalidRequest(f"plan {plan_id!r} cannot be subscribed to", param="plan")
+
+def find_living(conn: Connection[Any], account_id: UUID) -> SubscriptionRow | None:
+    """The subscription that an account is on. The caller holds the account's lock, or only looks."""
+    row = conn.execute(f"{READ} where s.account_id = %s and s.{_IS_LIVING}", [account_id]).fetchone()
+    return SubscriptionRow(*row) if row else None
+
+
+def latest(conn: Connection[Any], account_id: UUID) -> SubscriptionRow | None:
+    """The subscription that an account is on, or else the one that it was on last."""
     row = conn.execute(
-        """select id, plan_id, started_at, ends_at, periods_granted, next_grant_at from subscriptions
-            where account_id = %s and status = 'active' for update""",
-        [account_id],
+        f"{READ} where s.account_id = %s order by (s.{_IS_LIVING}) desc, s.id desc limit 1", [account_id]
     ).fetchone()
-    running = _Running(*row) if row else None
-    if running and running.ends_at <= now:
-        expire(conn, running.id, settings().default_plan)
-        running = None
-    if running and running.plan_id == plan_id:
-        return _extend(conn, account_id, running, interval)
-    if running:
-        conn.execute("update subscriptions set status = 'canceled', next_grant_at = null where id = %s", [running.id])
-    subscription_id = uuid7()
-    conn.execute(
-        """insert into subscriptions (id, account_id, plan_id, interval, started_at, ends_at, next_grant_at)
-           values (%s, %s, %s, %s, %s, %s, %s)""",
-        [subscription_id, account_id, plan_id, interval, now, month_after(now, INTERVALS[interval]), now],
-    )
-    conn.execute("update accounts set plan_id = %s where id = %s", [plan_id, account_id])
-    data = {"plan": plan_id, "interval": interval}
-    if running:
-        events.add(conn, account_id, "subscription.changed", {**data, "before": running.plan_id})
-    else:
-        events.add(conn, account_id, "subscription.started", data)
-    grant_due_period(conn, subscription_id)
-    return subscription_id
+    return SubscriptionRow(*row) if row else None
 
 
-def _extend(conn: Connection[Any], account_id: UUID, running: _Running, interval: str) -> UUID:
-    months = months_between(running.started_at, running.ends_at) + INTERVALS[interval]
-    if months > MAX_MONTHS:
-        raise InvalidRequest(f"a subscription runs for at most {MAX_MONTHS} months", param="interval")
-    conn.execute(
-        "update subscriptions set ends_at = %s, interval = %s, next_grant_at = %s where id = %s",
-        [
-            month_after(running.started_at, months), interval,
-            running.next_grant_at or month_after(running.started_at, running.periods_granted), running.id,
-        ],
-    )  # fmt: skip
-    events.add(conn, account_id, "subscription.extended", {"plan": running.plan_id, "interval": interval})
-    return running.id
+def _read(conn: Connection[Any], subscription_id: UUID) -> SubscriptionRow | None:
+    row = conn.execute(f"{READ} where s.id = %s for no key update of s", [subscription_id]).fetchone()
+    return SubscriptionRow(*row) if row else None
 
 
 def grant_due_period(conn: Connection[Any], subscription_id: UUID) -> bool:
     """Grant the credits of the month that is due, expiring with it. False where none is due. The caller holds the
     account's lock. A month that passed while every scheduler was down is skipped by its expiry, never granted late.
     """
-    row = conn.execute(
-        """select s.account_id, s.plan_id, p.credits, s.periods_granted, s.started_at, s.ends_at, app_now()
-             from subscriptions s join plans p on p.id = s.plan_id
-            where s.id = %s and s.status = 'active' and s.next_grant_at <= app_now() and s.ends_at > app_now()
-              for no key update of s""",
-        [subscription_id],
-    ).fetchone()
-    if row is None:
+    found = _read(conn, subscription_id)
+    due = found is not None and found.status in LIVING and found.next_grant_at is not None
+    if not due or found is None or found.next_grant_at is None or found.next_grant_at > found.now:
         return False
-    account_id, plan_id, amount, period, started_at, ends_at, now = row
-    period_end = month_after(started_at, period + 1)
-    missed = period_end <= now
-    if not missed and amount:
-        ledger.grant(
-            conn, account_id, kind="plan", amount=amount, ref=f"plan:{subscription_id}:{period}", expires_at=period_end
-        )
+    if found.ends_at <= found.now:
+        return False
+    period, period_end = found.periods_granted, month_after(found.anchor, found.periods_granted + 1)
+    if found.change_at is not None and found.next_plan_id is not None and found.change_at < period_end:
+        # Its credits lapse with the period that has just ended: there is nothing to keep or to take.
+        put_on_plan(conn, found, found.next_plan_id, found.next_interval or found.interval, by=SCHEDULER)
+        found = found._replace(plan_id=found.next_plan_id)
+    missed = period_end <= found.now
+    if not missed:
+        _grant(conn, found, period, period_end)
+        _roll_over(conn, found, period, period_end)
     conn.execute(
         "update subscriptions set periods_granted = periods_granted + 1, next_grant_at = %s where id = %s",
-        [period_end if period_end < ends_at else None, subscription_id],
+        [period_end if period_end < found.ends_at else None, subscription_id],
     )
-    events.add(conn, account_id, "subscription.period", {"plan": plan_id, "period": period, "granted": not missed})
+    data = {"plan": found.plan_id, "period": period, "granted": not missed}
+    events.add(conn, found.account_id, "subscription.period", data)
     return True
 
 
-def expire(conn: Connection[Any], subscription_id: UUID, default_plan: str) -> bool:
-    """End a subscription whose time has run out and move its account to the default plan. The caller holds the
-    account's lock. Credits of its last month expire with that month, by their own date.
-    """
+def _grant(conn: Connection[Any], found: SubscriptionRow, period: int, period_end: datetime) -> None:
+    amount = _credits(conn, found.plan_id)
+    if amount:
+        ref = f"plan:{found.id}:{period}"
+        ledger.grant(conn, found.account_id, kind="plan", amount=amount, ref=ref, expires_at=period_end)
+
+
+def _credits(conn: Connection[Any], plan_id: str) -> int:
+    row = conn.execute("select credits from plans where id = %s", [plan_id]).fetchone()
+    assert row is not None  # noqa: S101 - a subscription's plan is held by a foreign key
+    return int(row[0])
+
+
+def _roll_over(conn: Connection[Any], found: SubscriptionRow, period: int, period_end: datetime) -> None:
+    """Grant what remained of the period before anew, up to the cap. What was rolled over once is not again."""
+    most = settings().rollover_max_credits
+    if not most or not period:
+        return
+    ledger.expire_lapsed(conn, [found.account_id])
     row = conn.execute(
-        """update subscriptions set status = 'expired', next_grant_at = null
-            where id = %s and status = 'active' and ends_at <= app_now() returning account_id, plan_id""",
-        [subscription_id],
+        """select coalesce(sum(e.amount), 0)::bigint from ledger_entries e join grants g on g.id = e.grant_id
+            where e.account_id = %s and e.kind = 'expire' and (g.ref = %s or g.ref like %s)""",
+        [found.account_id, f"plan:{found.id}:{period - 1}", f"plan:{found.id}:{period - 1}:again%"],
     ).fetchone()
-    if row is None:
+    amount = min(most, row[0] if row else 0)
+    if amount:
+        ref = f"rollover:{found.id}:{period}"
+        ledger.grant(conn, found.account_id, kind="plan", amount=amount, ref=ref, expires_at=period_end)
+
+
+def regrant_running(conn: Connection[Any], found: SubscriptionRow) -> None:
+    """Grant the credits of the running period again, once, after they were taken back with its payment."""
+    period = found.periods_granted - 1
+    period_end = month_after(found.anchor, period + 1)
+    first = f"plan:{found.id}:{period}"
+    row = conn.execute(
+        """select max(amount) filter (where ref = %s), bool_and(revoked_at is not null) from grants
+            where account_id = %s and (ref = %s or ref like %s)""",
+        [first, found.account_id, first, f"{first}:again%"],
+    ).fetchone()
+    if period < 0 or period_end <= found.now or row is None or row[0] is None or not row[1]:
+        return
+    ref = f"{first}:again:{found.now.isoformat()}"
+    ledger.grant(conn, found.account_id, kind="plan", amount=row[0], ref=ref, expires_at=period_end)
+
+
+def put_on_plan(
+    conn: Connection[Any], found: SubscriptionRow, plan_id: str, interval: str, *, by: By, credits: str = "keep"
+) -> None:
+    """Give a running subscription another plan, and tell it, with what becomes of the running period's `credits`. What was to
+    come at its end is forgotten with it.
+    """
+    conn.execute(
+        """update subscriptions set plan_id = %s, interval = %s, next_plan_id = null, next_interval = null, change_at = null
+            where id = %s""",
+        [plan_id, interval, found.id],
+    )
+    conn.execute("update accounts set plan_id = %s where id = %s", [plan_id, found.account_id])
+    data = {"plan": plan_id, "interval": interval, "before": found.plan_id, "credits": credits}
+    events.add(conn, found.account_id, "subscription.changed", data)
+    record(conn, by, "plan.changed", str(found.account_id), subscription=found.id, **data)
+
+
+def end_lapsed(conn: Connection[Any], subscription_id: UUID, default_plan: str) -> bool:
+    """Do what a subscription's end asks for: days of grace, or its expiry. False: nothing. The caller holds the account's
+    lock. A scheduler that comes late by more than the days of grace expires it at once.
+    """
+    found = _read(conn, subscription_id)
+    if found is None or found.status not in LIVING or found.ends_at > found.now:
         return False
-    conn.execute("update accounts set plan_id = %s where id = %s", [default_plan, row[0]])
-    events.add(conn, row[0], "subscription.expired", {"plan": row[1], "now": default_plan})
+    if found.lapses_at() <= found.now:
+        expire(conn, found, default_plan, by=SCHEDULER)
+        return True
+    if found.status == "past_due":
+        return False
+    conn.execute("update subscriptions set status = 'past_due', next_grant_at = null where id = %s", [found.id])
+    data = {"plan": found.plan_id, "until": found.lapses_at()}
+    events.add(conn, found.account_id, "subscription.overdue", data)
     return True
+
+
+def expire(conn: Connection[Any], found: SubscriptionRow, default_plan: str, *, by: By) -> None:
+    """End a living subscription now and move its account to the default plan. The caller holds the account's lock. Credits
+    of its last month expire with that month, by their own date.
+    """
+    conn.execute("update subscriptions set status = 'expired', next_grant_at = null where id = %s", [found.id])
+    conn.execute("update accounts set plan_id = %s where id = %s", [default_plan, found.account_id])
+    data = {"plan": found.plan_id, "now": default_plan}
+    events.add(conn, found.account_id, "subscription.expired", data)
+    record(conn, by, "plan.expired", str(found.account_id), subscription=found.id, **data)
+    follow_role(conn, found.account_id, "user", by=by)
+
+
+def follow_role(conn: Connection[Any], account_id: UUID, role: Role, *, by: By) -> None:
+    """Give an account's user the role that goes with a subscription, or with none; an admin stays one."""
+    row = conn.execute(
+        """select u.id, u.role from users u join accounts a on a.user_id = u.id
+            where a.id = %s and u.deleted_at is null""",
+        [account_id],
+    ).fetchone()
+    if row is not None and row[1] not in ("admin", role):
+        accounts.change_role(conn, by, row[0], role)
 
 
 def due_periods(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -> list[tuple[UUID, UUID]]:
     """Subscriptions, as (id, account), with a month to grant, but those of some. Picked without a lock."""
     rows: list[tuple[UUID, UUID]] = conn.execute(
-        """select id, account_id from subscriptions
-            where status = 'active' and next_grant_at <= app_now() and ends_at > app_now() and not (account_id = any(%s))
-            order by next_grant_at limit %s""",
+        f"""select id, account_id from subscriptions
+             where {_IS_LIVING} and next_grant_at <= app_now() and ends_at > app_now() and not (account_id = any(%s))
+             order by next_grant_at limit %s""",
         [list(without), limit],
     ).fetchall()
     return rows
 
 
 def run_out(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -> list[tuple[UUID, UUID]]:
-    """Subscriptions, as (id, account), whose time has run out, but those of some. Picked without a lock."""
+    """Subscriptions, as (id, account), at whose end there is something to do, but those of some. Picked without a lock."""
     rows: list[tuple[UUID, UUID]] = conn.execute(
-        """select id, account_id from subscriptions
-            where status = 'active' and ends_at <= app_now() and not (account_id = any(%s)) order by ends_at limit %s""",
+        f"""select s.id, s.account_id from subscriptions s join plans p on p.id = s.plan_id
+             where s.{_IS_LIVING} and s.ends_at <= app_now() and not (s.account_id = any(%s))
+               and (s.status <> 'past_due' or s.cancel_at_end
+                    or s.ends_at + make_interval(hours => 24 * p.grace_days) <= app_now())
+             order by s.ends_at limit %s""",
         [list(without), limit],
     ).fetchall()
     return rows

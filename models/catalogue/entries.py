@@ -19,13 +19,16 @@ from sqlmodel import Field, SQLModel
 
 from common.errors import InvalidInput
 from common.settings import MAX_HOURS
-from models.catalogue.plans import STANDARD_PLANS
+from models.catalogue import packs, plans
+from models.catalogue.packs import PackEntry, check_meanings
+from models.catalogue.plans import PlanEntry
 from models.catalogue.prices import PriceRule, Terms, misfits
 from models.catalogue.providers import BUILT_IN, ProviderEntry
 from models.catalogue.providers import apply as apply_providers
 from models.columns import created_at, in_list
 
 STANDARD_FILE = Path(__file__).with_name("catalogue.toml")
+SECTIONS = ("models", "providers", "plans", "packs")  # of a catalogue file
 KINDS = ("image", "video", "speech", "text")
 MAX_ERRORS_SHOWN = 20  # of a file, told at once
 FILE_FORMATS = ("image", "audio", "video", "file")  # of a text in an input schema: it names a file, not itself
@@ -159,16 +162,20 @@ class CatalogueFile(NamedTuple):
 
     models: list[Entry]
     providers: list[ProviderEntry]
+    plans: list[PlanEntry]
+    packs: list[PackEntry]
 
 
 def read_file(path: Path) -> CatalogueFile:
-    """Read a catalogue file. Raises ValueError that names the model or provider and the field, for all that is wrong.
+    """Read a catalogue file. Raises ValueError that names the section, the name and the field, for all that is wrong.
 
-    A file stands by itself: the providers that its routes name are in it, or built in.
+    A file stands by itself: the providers that its routes name are in it, or built in. Prices of models are looked at on
+    its own plans; on those that are stored already, when it is applied.
     """
     raw = tomllib.loads(path.read_text())
     wrong = [
-        f"{name}: unknown; there are [models.…] and [providers.…]" for name in raw.keys() - {"models", "providers"}
+        f"{name}: unknown; there are {', '.join(f'[{each}.…]' for each in SECTIONS)}"
+        for name in sorted(raw.keys() - set(SECTIONS))
     ]
     providers = _parsed(raw, "providers", "name", ProviderEntry, wrong)
     models = _parsed(raw, "models", "id", Entry, wrong)
@@ -179,12 +186,16 @@ def read_file(path: Path) -> CatalogueFile:
         for at, route in enumerate(entry.routes)
         if route.provider not in known
     ]
-    wrong += _unpriceable(models, {plan.id: plan for plan in STANDARD_PLANS})
+    plan_entries = _parsed(raw, "plans", "id", PlanEntry, wrong)
+    pack_entries = _parsed(raw, "packs", "id", PackEntry, wrong)
+    twice = sorted(set(raw.get("plans", {})) & set(raw.get("packs", {})))
+    wrong += [f"packs.{name}: there is a [plans.{name}] too; an id has one meaning" for name in twice]
+    wrong += _unpriceable(models, {plan.id: plan for plan in plan_entries})
     if not raw.get("models"):
         wrong.append("no [models.…] in it")
     if wrong:
         raise ValueError("\n".join([f"{path}:", *(f"  {each}" for each in wrong[:MAX_ERRORS_SHOWN])]))
-    return CatalogueFile(models, providers)
+    return CatalogueFile(models, providers, plan_entries, pack_entries)
 
 
 def _unpriceable(entries: Iterable[Entry], plans: Mapping[str, Terms]) -> list[str]:
@@ -200,10 +211,22 @@ class _PlanTerms(NamedTuple):
     markup_bp: int
 
 
-def _check_prices(conn: Connection[Any], entries: Iterable[Entry]) -> None:
-    """Raises InvalidInput where an entry's price does not fit one of the plans as they are now."""
+def _check_prices(conn: Connection[Any], entries: Iterable[Entry], given: Iterable[PlanEntry]) -> None:
+    """Raises InvalidInput where a price, of these models or of a current one, does not fit one of the plans as they will
+    be with those that are given.
+    """
     rows = conn.execute("select id, credit_price_usd_micros, markup_bp from plans order by position, id").fetchall()
-    wrong = _unpriceable(entries, {row[0]: _PlanTerms(*row[1:]) for row in rows})
+    terms: dict[str, Terms] = {row[0]: _PlanTerms(*row[1:]) for row in rows}
+    changed: dict[str, Terms] = {
+        each.id: each
+        for each in given
+        if terms.get(each.id) != _PlanTerms(each.credit_price_usd_micros, each.markup_bp)
+    }
+    asked = {each.id: each for each in entries}
+    wrong = _unpriceable(asked.values(), {**terms, **changed})
+    if changed:  # only then a model that stays as it is may have lost its price
+        others = conn.execute("select entry from models where current and not (id = any(%s))", [list(asked)]).fetchall()
+        wrong += _unpriceable((Entry.model_validate(row[0]) for row in others), changed)
     if wrong:
         raise InvalidInput("\n".join(wrong[:MAX_ERRORS_SHOWN]), param=wrong[0].partition(":")[0])
 
@@ -232,12 +255,12 @@ _MISSING = {"price": "is missing: a model without a price cannot be ordered, so 
 
 
 class Change(NamedTuple):
-    """What applying a file would change: a model or provider that is new, changed or retired, and its fields.
+    """What applying a file would change: what is new, changed or retired, and its fields.
 
     Fields are (path, before, after); of what is new or retired there are none.
     """
 
-    section: str  # models or providers
+    section: str  # one of SECTIONS
     name: str
     change: str
     fields: list[tuple[str, Any, Any]]
@@ -261,14 +284,19 @@ def field_changes(before: Any, after: Any, path: str = "") -> list[tuple[str, An
 
 def compare(conn: Connection[Any], file: CatalogueFile, *, retire_missing: bool = False) -> list[Change]:
     """What `apply` would change, field by field. Raises InvalidInput as `apply` does."""
-    _check_prices(conn, file.models)
+    check_meanings(conn, file.plans, file.packs)
+    _check_prices(conn, file.models, file.plans)
     stored: dict[str, dict[str, Any]] = {
         "providers": dict(conn.execute("select name, entry from providers").fetchall()),
         "models": dict(conn.execute("select id, entry from models where current").fetchall()),
+        "plans": plans.stored_plans(conn),
+        "packs": packs.stored_packs(conn),
     }
     given: dict[str, dict[str, Any]] = {
         "providers": {each.name: each.model_dump(mode="json", exclude={"name"}) for each in file.providers},
         "models": {each.id: each.model_dump(mode="json") for each in file.models},
+        "plans": {each.id: plans.body_of(each) for each in file.plans},
+        "packs": {each.id: packs.body_of(each) for each in file.packs},
     }
     found = []
     for section, bodies in given.items():
@@ -288,15 +316,21 @@ def apply(
     entries: Sequence[Entry],
     providers: Sequence[ProviderEntry] = (),
     *,
+    plan_entries: Sequence[PlanEntry] = (),
+    pack_entries: Sequence[PackEntry] = (),
     retire_missing: bool = False,
 ) -> dict[str, str]:
-    """Make these the current models, and write these providers. Old versions stay: jobs refer to them.
+    """Make these the current models, and write these providers, plans and packs. Old versions stay: jobs refer to them.
 
-    Returns what happened to each model: "new", "changed" or "retired", and to each `providers.NAME`. Raises InvalidInput
-    that names the model and the field, where a price cannot be kept on one of the plans.
+    Returns what happened to each model: "new", "changed" or "retired", and to each `providers.NAME`, `plans.NAME` and
+    `packs.NAME`. Raises InvalidInput that names the field, where a price cannot be kept on one of the plans, or an id means
+    something else already.
     """
-    _check_prices(conn, entries)
+    check_meanings(conn, plan_entries, pack_entries)
+    _check_prices(conn, entries, plan_entries)
     changes = {f"providers.{name}": change for name, change in apply_providers(conn, providers).items()}
+    changes |= {f"plans.{name}": change for name, change in plans.apply_plans(conn, plan_entries).items()}
+    changes |= {f"packs.{name}": change for name, change in packs.apply_packs(conn, pack_entries).items()}
     current = {
         row[0]: row[1] for row in conn.execute("select id, entry from models where current for update").fetchall()
     }

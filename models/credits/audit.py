@@ -89,11 +89,13 @@ RULES = (
     ),
     Rule(
         "debts_are_spent_credits_of_revoked_grants",
-        "an account owes what was spent of grants that were taken back, less what its other grants have paid of it",
+        "an account owes what was spent of grants that were taken back, in whole or in part, less what its other grants have paid of it",
         """select a.id as account_id, a.debt, coalesce(x.owed, 0) as owed
              from accounts a left join (
                select g.account_id,
-                      sum(case when g.revoked_at is null then -coalesce(e.paid, 0) else coalesce(l.spent, 0) end) as owed
+                      sum(case when g.revoked_at is null
+                               then g.taken_owed + (g.taken_back - g.taken_owed - g.taken_gone) - coalesce(e.paid, 0)
+                               else coalesce(l.spent, 0) end) as owed
                  from grants g
                  left join (select grant_id, sum(settled) as spent from reservation_grants group by grant_id) l
                    on l.grant_id = g.id
@@ -152,10 +154,42 @@ RULES = (
             where issued <> available + reserved + spent + expired + revoked""",
     ),
     Rule(
+        "periods_are_granted_once",
+        "a subscription's period has one grant that was not taken back, and none before it has begun",
+        """select x.account_id, x.subscription, x.period, count(*) as grants, max(s.periods_granted) as begun from (
+             select account_id, split_part(ref, ':', 2) as subscription, split_part(ref, ':', 3) as period
+               from grants where kind = 'plan' and revoked_at is null and ref ~ '^plan:[0-9a-f-]{36}:(trial|[0-9]+)(:|$)') x
+             left join subscriptions s on s.id = x.subscription::uuid and s.account_id = x.account_id
+            group by x.account_id, x.subscription, x.period
+           having count(*) > 1 or count(s.id) = 0
+               or (x.period <> 'trial' and x.period::int >= max(s.periods_granted))""",
+    ),
+    Rule(
+        "accounts_are_on_the_plan_of_their_subscription",
+        "an account with a subscription that lives is on that plan; any other is on the default or one of its own",
+        """select a.id as account_id, a.plan_id, s.plan_id as subscribed from subscriptions s join accounts a on a.id = s.account_id
+            where s.status in ('trial', 'active', 'past_due') and s.plan_id <> a.plan_id""",
+    ),
+    Rule(
         "grants_were_issued",
         "every grant has its one entry, of its amount",
         """select g.id as grant_id, g.amount, e.amount as entry from grants g
              left join ledger_entries e on e.grant_id = g.id and e.kind = 'grant' where e.amount is distinct from g.amount""",
+    ),
+    Rule(
+        "payments_gave_what_is_due",
+        "a payment of a pack has given as many credits as the money that is here is worth, and its grants say the same, but for what an operator took of them",
+        """select p.id as payment_id, p.status, p.credits, p.credits_given, d.due, coalesce(g.given, 0) as granted
+             from payments p
+            cross join lateral (
+              select case when p.money <> 'paid' then 0 when p.price = 0 then p.credits
+                          when p.paid_currency <> p.currency or p.dispute in ('open', 'lost') then 0
+                          else floor(p.credits * greatest(0, least(p.paid - p.refunded, p.price)) / p.price) end as due) d
+             left join (
+               select split_part(ref, ':', 2) as payment, sum(amount - taken_back) as given, sum(taken_by_hand) as by_hand from grants
+                where kind = 'purchase' and ref like 'payment:%' group by 1) g on g.payment = p.id::text
+            where p.credits_given not between coalesce(g.given, 0) and coalesce(g.given + g.by_hand, 0)
+               or (p.purpose in ('pack', 'refill') and p.credits_given <> d.due)""",
     ),
     Rule(
         "slots_are_counted",

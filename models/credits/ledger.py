@@ -24,7 +24,7 @@ from uuid_utils.compat import uuid7
 
 from common.errors import InvalidRequest, NotFound
 from common.settings import settings
-from models.columns import created_at, in_list, moment
+from models.columns import counter, created_at, in_list, moment
 from models.events import events
 from models.locks import read_locked
 
@@ -51,6 +51,11 @@ class Grant(SQLModel, table=True):
         CheckConstraint(
             "amount > 0 and remaining between 0 and amount and (revoked_at is null or remaining = 0)", name="amount"
         ),
+        CheckConstraint(
+            "taken_back between 0 and amount and taken_owed >= 0 and taken_gone >= 0 and taken_owed + taken_gone <= taken_back "
+            "and taken_by_hand between 0 and taken_back",
+            name="taken_back",
+        ),
         CheckConstraint(in_list("kind", *GRANT_KINDS), name="kind"),
         Index("ix_grants_open", "account_id", "expires_at", "id", postgresql_where=text("open")),
         Index("ix_grants_expires_at", "expires_at", postgresql_where=text("open and expires_at is not null")),
@@ -71,6 +76,11 @@ class Grant(SQLModel, table=True):
     # When it was to expire, before credits that came back later were given a grace period: there is one in all.
     first_expires_at: datetime | None = moment()
     revoked_at: datetime | None = moment()
+    # Of what was taken back in part (`take_back`): all of it; what became debt; and what had expired, or was revoked, before.
+    taken_back: int = counter()
+    taken_owed: int = counter()
+    taken_gone: int = counter()
+    taken_by_hand: int = counter()  # of all of it, what an operator took: its payment is not given back by that
     job_id: UUID | None = Field(default=None, foreign_key="jobs.id", nullable=True)  # a goodwill refund names its job
     created_at: datetime = created_at()
 
@@ -140,6 +150,8 @@ class LedgerEntry(SQLModel, table=True):
         Index("uq_ledger_entries_job", "job_id", "kind", unique=True, postgresql_where=text("job_id is not null")),
         Index("uq_ledger_entries_grant", "grant_id", unique=True, postgresql_where=text("kind = 'grant'")),
         Index(None, "account_id", text("id desc")),
+        # For reports: entries are written in the order of time, so an index of ranges finds a span and costs a write nothing.
+        Index("ix_ledger_entries_created_at", "created_at", postgresql_using="brin"),
     )
 
     id: int = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
@@ -218,46 +230,6 @@ def grant(
     return grant_id
 
 
-def revoke(conn: Connection[Any], grant_id: UUID) -> int:
-    """Take a grant back (correction, chargeback). What was spent of it, and what it paid of an earlier debt, becomes the
-    account's debt; what a job still holds follows when that job ends (`follow_revoked`); what has expired is gone and
-    owed by nobody. Returns the credits of debt added.
-    """
-    row = conn.execute("select account_id from grants where id = %s", [grant_id]).fetchone()
-    if row is None:
-        raise NotFound(f"no grant {grant_id}")
-    account_id: UUID = row[0]
-    available, reserved = _locked_sums(conn, account_id)
-    # Its uses are found by way of the account's jobs: nothing else asks for them, so no submit pays for an index.
-    remaining, spent, paid, already = _one(
-        conn,
-        """select g.remaining,
-                  (select coalesce(sum(l.settled), 0)::bigint
-                     from jobs j join reservation_grants l on l.job_id = j.id
-                    where j.account_id = g.account_id and l.grant_id = g.id),
-                  (select coalesce(sum(e.amount), 0)::bigint from ledger_entries e
-                    where e.account_id = g.account_id and e.grant_id = g.id and e.kind = 'revoke'), g.revoked_at
-             from grants g where g.id = %s""",
-        [grant_id],
-    )
-    if already:
-        return 0
-    conn.execute("update grants set remaining = 0, revoked_at = app_now() where id = %s", [grant_id])
-    if remaining:
-        available -= remaining
-        enter(conn, account_id, "revoke", remaining, available, reserved, grant_id=grant_id)
-    debt: int = spent + paid
-    conn.execute("update accounts set available = %s, debt = debt + %s where id = %s", [available, debt, account_id])
-    _tell_revoked(conn, account_id, remaining, available, debt)
-    return debt
-
-
-def _tell_revoked(conn: Connection[Any], account_id: UUID, amount: int, available: int, debt: int) -> None:
-    data = {"amount": amount, "debt_added": debt, "available": available}
-    events.add(conn, account_id, "credits.revoked", data)
-    tell_if_low(conn, account_id, available + amount, available)
-
-
 def is_low(before: int, after: int) -> bool:
     """Whether this fall of the available credits is the one to tell of: from the limit or above to below it. Nothing is
     stored: whatever brings the credits back above the limit arms it again.
@@ -269,32 +241,6 @@ def tell_if_low(conn: Connection[Any], account_id: UUID, before: int, after: int
     """Tell `credits.low` where this fall crosses the limit. The caller holds the account's lock."""
     if is_low(before, after):
         events.add(conn, account_id, "credits.low", {"available": after, "limit": settings().low_credits})
-
-
-def follow_revoked(conn: Connection[Any], account_id: UUID, grant_id: UUID, *, spent: int, returned: int) -> None:
-    """A job that held credits of a revoked grant has ended: what it spent is debt, what came back is revoked too.
-
-    The caller holds the account's lock and has moved `returned` to available, but not to the grant.
-    """
-    available, reserved = _locked_sums(conn, account_id)
-    if returned:
-        available -= returned
-        enter(conn, account_id, "revoke", returned, available, reserved, grant_id=grant_id)
-    conn.execute("update accounts set available = %s, debt = debt + %s where id = %s", [available, spent, account_id])
-    _tell_revoked(conn, account_id, returned, available, spent)
-
-
-def _one(conn: Connection[Any], statement: str, values: Sequence[Any]) -> tuple[Any, ...]:
-    row: tuple[Any, ...] | None = conn.execute(statement, values).fetchone()
-    if row is None:
-        raise NotFound("the row is gone")
-    return row
-
-
-def _locked_sums(conn: Connection[Any], account_id: UUID) -> tuple[int, int]:
-    sums = read_locked(conn, account_id, "a.available, a.reserved")
-    assert sums is not None  # noqa: S101 - a grant's account is held by a foreign key
-    return sums[0], sums[1]
 
 
 def enter(

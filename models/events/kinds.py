@@ -10,7 +10,8 @@ JOB_EVENTS = ("job.queued", "job.output", *JOB_ENDS)
 STORED = (
     *JOB_EVENTS, "assets.expired", "credits.granted", "credits.low", "credits.expired", "credits.revoked",
     "subscription.started", "subscription.extended", "subscription.changed", "subscription.period",
-    "subscription.expired", "payment.succeeded", "course.completed", "announcement", "webhook.disabled",
+    "subscription.planned", "subscription.canceled", "subscription.resumed", "subscription.overdue",
+    "subscription.expired", "payment.succeeded", "payment.changed", "refill.paused", "course.completed", "announcement", "webhook.disabled",
 )  # fmt: skip
 # These reach who listens just then, and nobody later.
 LIVE = ("job.running", "job.progress", "job.waiting")

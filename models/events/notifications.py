@@ -32,10 +32,18 @@ class Notice(NamedTuple):
 # One line makes a kind of event a notice, whoever tells it.
 NOTICES: Mapping[str, Notice] = {
     "credits.low": Notice("Your credits are running low", "You have {available} credits left.", True),
+    "subscription.overdue": Notice(
+        "Your subscription was not renewed", "Your plan {plan} has ended. Pay until {until} to keep it.", True
+    ),
     "subscription.expired": Notice(
         "Your subscription has expired", "Your plan {plan} has ended. Your account is on {now} now.", True
     ),
     "payment.succeeded": Notice("Payment received", "Thank you. Your payment of {paid} was received.", True),
+    "refill.paused": Notice(
+        "Your automatic refill is paused",
+        "No more credits are bought by themselves: {reason}. Pay once, or switch it on again.",
+        True,
+    ),
     "course.completed": Notice("Course completed", "You have completed {course}.", True),
     "announcement": Notice("{title}", "{body}", False),
     "webhook.disabled": Notice(
@@ -114,18 +122,35 @@ def follow(conn: Connection[Any], written: Mapping[UUID, tuple[int, int]]) -> No
             order by e.account_id, e.number""",
         [list(written), [each[0] for each in written.values()], [each[1] for each in written.values()], list(NOTICES)],
     ).fetchall()
+    if not rows:
+        return
+    wanted = _wanted(conn, {row[0] for row in rows})
     for account_id, number, kind, data in rows:
-        _notify(conn, account_id, number, kind, data)
+        notices, mail = wanted[account_id]
+        if notices:
+            _notify(conn, account_id, number, kind, data, mail=mail)
 
 
-def _notify(conn: Connection[Any], account_id: UUID, number: int, kind: str, data: Mapping[str, Any]) -> None:
+def _wanted(conn: Connection[Any], accounts: Collection[UUID]) -> dict[UUID, tuple[bool, bool]]:
+    """Whether each of these wants notices, and them by mail too; who did not choose wants what the deployment says."""
+    rows = conn.execute(
+        """select a.id, coalesce((u.preferences->>'notifications')::boolean, %s), coalesce((u.preferences->>'mail')::boolean, true)
+             from accounts a join users u on u.id = a.user_id where a.id = any(%s)""",
+        [settings().preferred_notifications, list(accounts)],
+    ).fetchall()
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+def _notify(
+    conn: Connection[Any], account_id: UUID, number: int, kind: str, data: Mapping[str, Any], *, mail: bool
+) -> None:
     title, body = texts(kind, data)
     conn.execute(
         """insert into notifications (id, account_id, event_number, kind, title, body, data)
            values (%s, %s, %s, %s, %s, %s, %s::jsonb)""",
         [uuid7(), account_id, number, kind, title, body, orjson.dumps(dict(data)).decode()],
     )
-    if NOTICES[kind].mail and settings().smtp_url and endpoints.mail_address(conn, account_id):
+    if mail and NOTICES[kind].mail and settings().smtp_url and endpoints.mail_address(conn, account_id):
         deliveries.send(conn, account_id, uuid5(account_id, "mail"), kind, data, number=number)
 
 

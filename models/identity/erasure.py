@@ -9,12 +9,14 @@ from psycopg import Connection
 
 from common.settings import settings
 from models.events.endpoints import refresh_has_webhooks
+from models.identity import inbound
 from models.jobs.cancel import cancel
 from models.jobs.dispatch import Ring
 from models.locks import lock_account
 
 MAX_JOBS = 100  # per transaction: a webhook's sender waits 15 s, and each cancel is about 2 ms; a duty does the rest
 MAX_FILES = 5000
+COMPANIES = ("xendit", "stripe", "truelayer")  # whose hooks may name a payer
 GRACE_SECONDS = 60  # an API process may know the user for a few seconds more, and take an order
 
 # An account's files whose time has not come, found by index.
@@ -49,6 +51,8 @@ def erase_account(conn: Connection[Any], account_id: UUID) -> list[Ring]:
     )
     refresh_has_webhooks(conn, account_id)
     conn.execute("delete from notifications where account_id = %s", [account_id])
+    for company in COMPANIES:
+        inbound.erase(conn, company, str(account_id))
     conn.execute("delete from answered_requests where account_id = %s", [account_id])  # they may hold secrets
     # What has no slot goes first: a cancel that frees a slot would give it to a job that is to be canceled too.
     jobs = conn.execute(

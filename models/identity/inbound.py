@@ -47,9 +47,12 @@ def store(
     return row[0] if row else None
 
 
-def mark_processed(conn: Connection[Any], number: int) -> None:
-    """Note that an event has done what it does."""
-    conn.execute("update inbound_events set processed_at = app_now() where id = %s", [number])
+def mark_processed(conn: Connection[Any], number: int, *, subject: str | None = None) -> None:
+    """Note that an event has done what it does, and whom it is about, where only that has told."""
+    conn.execute(
+        "update inbound_events set processed_at = app_now(), subject = coalesce(%s, subject) where id = %s",
+        [subject, number],
+    )
 
 
 def forget(conn: Connection[Any], limit: int) -> int:

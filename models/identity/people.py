@@ -21,7 +21,7 @@ class Identity(NamedTuple):
 
 
 class Person(NamedTuple):
-    """Who somebody is to us. `refused` says why they may do nothing: banned, deleted."""
+    """Who somebody is to us. `refused` says why they may do nothing: banned, deleted, suspended."""
 
     account_id: UUID
     user_id: UUID
@@ -50,7 +50,8 @@ class Profile(NamedTuple):
 def known(conn: Connection[Any], identities: Sequence[Identity]) -> list[Person | None]:
     """Who these are, in order; None for those never seen."""
     rows = conn.execute(
-        """select w.n, a.id, u.id, u.role, case when u.deleted_at is not null then 'deleted' when u.banned then 'banned' end
+        """select w.n, a.id, u.id, u.role, case when u.deleted_at is not null then 'deleted' when u.banned then 'banned'
+                  when u.suspended_at is not null then 'suspended' end
              from unnest(%s::text[], %s::text[]) with ordinality as w(issuer, subject, n)
              join users u on u.issuer = w.issuer and u.subject = w.subject join accounts a on a.user_id = u.id""",
         [[each.issuer for each in identities], [each.subject for each in identities]],
@@ -66,8 +67,8 @@ def still_let_in(conn: Connection[Any], visitors: Sequence[Visitor]) -> set[Visi
     rows = conn.execute(
         f"""select w.n from unnest(%s::uuid[], %s::uuid[], %s::text[]) with ordinality as w(account_id, key_id, role, n)
               join accounts a on a.id = w.account_id join users u on u.id = a.user_id
-              left join api_keys k on k.id = w.key_id and k.account_id = a.id and {LIVE}
-             where u.deleted_at is null and not u.banned and (w.key_id is null or k.id is not null)
+              left join api_keys k on k.id = w.key_id and (k.account_id = a.id or 'act' = any(k.scopes)) and {LIVE}
+             where u.deleted_at is null and not u.banned and u.suspended_at is null and (w.key_id is null or k.id is not null)
                and array_position(%s::text[], u.role) >= array_position(%s::text[], w.role)""",
         [*map(list, zip(*visitors, strict=True)), list(ROLES), list(ROLES)] if visitors else [[], [], [], [], []],
     ).fetchall()

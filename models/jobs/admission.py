@@ -93,6 +93,7 @@ class AccountState:
     has_webhooks: bool
     now: datetime
     daily_text_jobs: int | None
+    priority: int  # of the plan
     grants: list[list[Any]] = field(default_factory=list)  # [id, remaining], in the order of use
     changed: bool = False
     event_number_before: int | None = None  # the number before this transaction's events, once it has some
@@ -170,7 +171,7 @@ def decide(
         {
             "id": order.job_id, "account_id": order.account_id, "api_key_id": order.api_key_id,
             "model_id": entry.id, "model_version": order.offer.version, "input": order.input, "queue": queue,
-            "priority": order.priority, "retry_of": order.retry_of, "price": price, "unit": entry.price.unit,
+            "priority": order.priority + account.priority, "retry_of": order.retry_of, "price": price, "unit": entry.price.unit,
             "quantity_milli": quantity_milli, "numerator": rate.numerator, "denominator": rate.denominator,
             "dispatched": dispatched, "expected_bytes": expected, "available": account.available, "reserved": account.reserved,
             "event_number": account.event_number, "webhook": order.webhook, "key": order.idempotency_key, "body_hash": order.body_hash.hex(),

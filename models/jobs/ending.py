@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from common.settings import settings
 from models.columns import MAX_INTEGER, MAX_MEASURED, within
-from models.credits import ledger
+from models.credits import ledger, revoking
 from models.events import events, notifications
 from models.jobs import words
 from models.jobs.dispatch import Ring, dispatch
@@ -81,7 +81,7 @@ class Ending:
     error_code: str | None = None
     error_message: str | None = None
     assets: Sequence[NewAsset] = ()
-    result_hours: int | None = None
+    result_hours: int | None = None  # as the model says; None: as the plan does, or else the setting
     attempt: AttemptEnd | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -147,15 +147,15 @@ def end(
     written = {account_id: (event_number - 1 - outputs, event_number)}
     events.follow_up(conn, written, kinds, deliver=())  # the function has written the deliveries
     for grant_id, spent, returned in revoked or []:
-        ledger.follow_revoked(conn, account_id, UUID(grant_id), spent=spent, returned=returned)
+        revoking.follow_revoked(conn, account_id, UUID(grant_id), spent=spent, returned=returned)
     return Ended(JobStatus(ended), [Ring(UUID(job), queue) for job, queue in rings or []], event_number)
 
 
 _END = """
-select outcome, ended, event_number, rings, revoked from end_job_v1(
+select outcome, ended, event_number, rings, revoked from end_job_v2(
   p_account => %(account)s, p_job => %(job)s, p_token => %(token)s, p_alone => %(alone)s, p_ended => %(ended)s,
   p_cost => %(cost)s, p_on_cancel => %(on_cancel)s, p_error_code => %(error_code)s, p_error_message => %(error_message)s,
-  p_result_hours => %(result_hours)s, p_grace_hours => %(grace_hours)s, p_ring_again => %(ring_again)s,
+  p_result_hours => %(result_hours)s, p_usual_hours => %(usual_hours)s, p_grace_hours => %(grace_hours)s, p_ring_again => %(ring_again)s,
   p_number => %(number)s, p_phase => %(phase)s, p_attempt_error_code => %(attempt_error_code)s,
   p_attempt_error_message => %(attempt_error_message)s, p_charged => %(charged)s,
   p_cost_usd_micros => %(cost_usd_micros)s, p_usage => %(usage)s, p_assets => %(assets)s, p_extra => %(extra)s)"""
@@ -170,7 +170,7 @@ def _values(
     return {
         "account": account_id, "job": job_id, "token": token, "alone": alone, "ended": ending.ended,
         "cost": ending.cost_credits, "on_cancel": on_cancel, "error_code": code, "error_message": message,
-        "result_hours": ending.result_hours or settings().result_hours, "grace_hours": settings().grant_grace_hours,
+        "result_hours": ending.result_hours, "usual_hours": settings().result_hours, "grace_hours": settings().grant_grace_hours,
         "ring_again": settings().ring_again_seconds,
         "number": attempt.number if attempt else None,
         "phase": attempt.phase if attempt else None,

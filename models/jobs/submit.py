@@ -45,7 +45,7 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
 # In the order of AccountState's fields.
 _READ = (
     "a.id, a.available, a.reserved, a.debt, a.slots_in_use, a.event_number, a.storage_bytes, a.expected_bytes, p.slots,"
-    " p.storage_quota_bytes, p.credit_price_usd_micros, p.markup_bp, a.has_webhooks, app_now(), p.daily_text_jobs"
+    " p.storage_quota_bytes, p.credit_price_usd_micros, p.markup_bp, a.has_webhooks, app_now(), p.daily_text_jobs, p.priority"
 )
 # A later statement than the lock: in the same one, the grants would be seen as they were before the lock was had.
 _GRANTS = """

@@ -14,8 +14,9 @@ def prepare(catalogue_file: Path | None = None) -> dict[str, str]:
     with transaction() as conn:
         conn.execute("select pg_advisory_xact_lock(727275)")  # one at a time
         events.make_partitions(conn)
-        plans.apply_standard(conn)
+        standard = entries.read_file(entries.STANDARD_FILE)
+        plans.add_missing(conn, standard.plans)
         if catalogue_file is None and conn.execute("select 1 from models limit 1").fetchone():
             return {}
-        file = entries.read_file(catalogue_file or entries.STANDARD_FILE)
-        return entries.apply(conn, file.models, file.providers)
+        file = standard if catalogue_file is None else entries.read_file(catalogue_file)
+        return entries.apply(conn, file.models, file.providers, plan_entries=file.plans, pack_entries=file.packs)

@@ -3,8 +3,10 @@
 from models.access.api_keys import ApiKey, KeySpending
 from models.access.audit_log import Act
 from models.accounts.accounts import Account, User
+from models.accounts.paid_periods import SubscriptionPayment
 from models.accounts.subscriptions import Subscription
 from models.catalogue.entries import CatalogueModel
+from models.catalogue.packs import Pack
 from models.catalogue.plans import Plan
 from models.catalogue.provider_keys import ProviderKey
 from models.catalogue.providers import ProviderRow
@@ -23,6 +25,9 @@ from models.jobs.answered import AnsweredRequest
 from models.jobs.callbacks import ProviderCallback
 from models.jobs.clock import ClockJump
 from models.jobs.tables import Asset, Attempt, IdempotencyKey, Job, JobRun
+from models.payments.promotions import Promotion, PromotionUse
+from models.payments.refills import Refill
+from models.payments.tables import Payment, Refund
 
 __all__ = [
     "Account",
@@ -46,14 +51,21 @@ __all__ = [
     "KeySpending",
     "LedgerEntry",
     "Notification",
+    "Pack",
+    "Payment",
     "Plan",
     "Probe",
+    "Promotion",
+    "PromotionUse",
     "ProviderCallback",
     "ProviderKey",
     "ProviderRow",
+    "Refill",
+    "Refund",
     "Reservation",
     "ReservationGrant",
     "Subscription",
+    "SubscriptionPayment",
     "Upload",
     "User",
     "WebhookEndpoint",

@@ -40,10 +40,10 @@ def grant_periods(batch: int) -> Did:
 
 
 def expire_subscriptions(batch: int) -> Did:
-    """End subscriptions whose time has run out; the account moves to the default plan."""
+    """At a subscription's end: give its days of grace, or expire it; the account moves to the default plan."""
     with transaction() as conn:
         out = subscriptions.run_out(conn, batch, without=_run_out.ids())
-    return _each(_run_out, out, lambda conn, one: subscriptions.expire(conn, one, settings().default_plan))
+    return _each(_run_out, out, lambda conn, one: subscriptions.end_lapsed(conn, one, settings().default_plan))
 
 
 def announce(batch: int) -> Did:

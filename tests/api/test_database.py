@@ -93,6 +93,7 @@ READS = (
     "/v1/keys",
     "/v1/plans",
     "/v1/plans/free",
+    "/v1/packs",
     f"/v1/jobs/{uuid4()}",
     "/v1/events",
     "/v1/models",

@@ -12,6 +12,7 @@ from dateutil.relativedelta import relativedelta
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 GRACE = timedelta(hours=24)
+DAYS_OF_GRACE = timedelta(days=3)  # of a subscription that was not renewed
 
 
 @dataclass
@@ -26,6 +27,8 @@ class Lot:
     revoked: bool = False
     spent: int = 0
     paid: int = 0  # of a debt
+    taken: int = 0  # back, by parts
+    owed: int = 0  # of that, what had been used
 
     def lapsed(self, now: datetime) -> bool:
         return self.expires_at is not None and self.expires_at <= now
@@ -135,12 +138,27 @@ class Books:
         lot = self.lots[grant_id]
         if lot.revoked:
             return 0
+        if lot.taken:
+            return self.take_back(grant_id, lot.amount - lot.taken)
         lot.revoked, lot.remaining = True, 0
         self.debt += lot.spent + lot.paid
         return lot.spent + lot.paid
 
+    def take_back(self, grant_id: UUID, amount: int) -> int:
+        """What remains goes first; what jobs have, or had, and what paid a debt becomes one. What expired is forgotten."""
+        lot = self.lots[grant_id]
+        held = sum(part for each in self.held.values() for of, part in each.parts if of is lot)
+        remaining = min(lot.remaining, amount)
+        used = 0 if lot.revoked else lot.spent + held + lot.paid - lot.owed
+        debt = min(amount - remaining, max(0, used))
+        lot.remaining -= remaining
+        lot.taken += amount
+        lot.owed += debt
+        self.debt += debt
+        return debt
+
     def sweep_subscription(self, now: datetime, default_plan: str) -> None:
-        if self.paid and self.paid.after(self.paid.months) <= now:
+        if self.paid and self.paid.after(self.paid.months) + DAYS_OF_GRACE <= now:
             self.paid, self.plan = None, default_plan
 
 

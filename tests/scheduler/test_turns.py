@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from common.errors import Unavailable
 from common.settings import settings
 from models.access.audit_log import By
-from models.accounts import subscriptions
+from models.accounts import paid_periods
 from models.credits import ledger
 from models.db import transaction
 from models.events import announcements
@@ -109,7 +109,7 @@ def test_subscriptions_are_granted_and_end_beside_one_that_fails() -> None:
     people = [account() for _ in range(4)]
     with transaction() as conn:
         for who in people:
-            subscriptions.subscribe(conn, who, "studio", "monthly")
+            paid_periods.subscribe(conn, who, "studio", "monthly")
     with environment({"CLOCK_OFFSET_SECONDS": str(40 * 86400)}):
         with broken(people[0], people[1]):
             run_turn(duty("expire_subscriptions", 2))
@@ -122,7 +122,7 @@ def test_subscriptions_are_granted_and_end_beside_one_that_fails() -> None:
 def test_each_missed_period_is_told_at_its_own_number_and_none_is_granted_late() -> None:
     who = account()
     with transaction() as conn:
-        subscription = subscriptions.subscribe(conn, who, "studio", "yearly")
+        subscription = paid_periods.subscribe(conn, who, "studio", "yearly")
     amount = one("select credits from plans where id = 'studio'")[0]
     with environment({"CLOCK_OFFSET_SECONDS": str(100 * 86400)}):  # three months, of which two were missed whole
         run_turn(duty("make_partitions"))

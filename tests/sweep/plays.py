@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from common.settings import settings
-from models.accounts import subscriptions
+from models.accounts import paid_periods
 from models.db import transaction
 from models.events import endpoints
 from models.jobs import steps
@@ -242,7 +242,7 @@ def worked_unseen(run: Any) -> None:
 def subscribed(run: Any) -> None:
     """Months begin, then the subscription ends and its last credits lapse."""
     with run.house.boundary.unseen(), transaction() as conn:
-        subscriptions.subscribe(conn, run.account_id, "starter", "yearly")
+        paid_periods.subscribe(conn, run.account_id, "starter", "yearly")
     pass_months(run, 1)
     twice(run, "grant_periods", "expire_grants")
     pass_months(run, 12)
@@ -284,7 +284,7 @@ def mailed(run: Any) -> None:
         run.account_id,
     )
     with run.house.boundary.unseen(), transaction() as conn:
-        subscriptions.subscribe(conn, run.account_id, "starter", "monthly")
+        paid_periods.subscribe(conn, run.account_id, "starter", "monthly")
     pass_months(run, 2)
     run.duty("expire_subscriptions", "expire_grants", seen=False)
     run.deliver()

@@ -223,6 +223,7 @@ def test_the_document_is_openapi_3_1_with_an_example(http) -> None:
         "/v1/quotes",
         "/v1/models",
         "/v1/plans",
+        "/v1/packs",
         "/v1/credits",
     }
     assert document["paths"]["/v1/jobs"]["post"]["security"] == [{"key": ["generate"]}]
@@ -238,5 +239,7 @@ def test_plans_and_models_are_listed(http) -> None:
     assert [plan["id"] for plan in http.get("/v1/plans").json()["data"]][:2] == ["free", "starter"]
     assert http.get("/v1/plans/creator").json()["credits"] == 250
     assert http.get("/v1/plans/none").status_code == 404
+    assert http.get("/v1/plans/reimaji-pro").json()["prices"]["monthly"] == {"IDR": "155000"}
+    assert (http.get("/v1/packs").json()["data"], http.get("/v1/packs/none").status_code) == ([], 404)
     assert http.get("/v1/models/sketch-image").json()["price"]["credits"] == 1
     assert "routes" not in http.get("/v1/models").text

@@ -39,8 +39,22 @@ BODIES: dict[str, dict[str, Any]] = {
     "post /v1/webhooks": {"url": "https://example.com/"},
     "patch /v1/webhooks/{webhook_id}": {},
     "post /v1/webhooks/{webhook_id}/redeliver": {"since": "2020-01-01T00:00:00Z"},
+    "post /v1/subscription/change": {"plan": "creator", "interval": "monthly", "when": "now"},
+    "post /v1/subscription/trial": {"plan": "reimaji-pro"},
     "patch /v1/admin/users/{user_id}": {"role": "user"},
     "post /v1/admin/announcements": {"title": "x", "body": "y"},
+    "post /v1/admin/users": {"subject": "x"},
+    "post /v1/admin/users/{user_id}/suspend": {"reason": "x"},
+    "post /v1/admin/users/{user_id}/resume": {"reason": "x"},
+    "post /v1/admin/accounts/{account_id}/grants": {"amount": 1, "reason": "x"},
+    "post /v1/admin/accounts/{account_id}/take-back": {"amount": 1, "reason": "x"},
+    "post /v1/admin/payments/{payment_id}/paid": {"reason": "x"},
+    "post /v1/admin/payments/{payment_id}/refund": {"reason": "x"},
+    "post /v1/admin/promotions": {"code": "CODE-1", "credits": 1},
+    "post /v1/promotions/redeem": {"code": "CODE-1"},
+    "post /v1/payments": {"pack": "none", "currency": "USD"},
+    "put /v1/refill": {"pack": "none", "currency": "USD", "threshold": 1, "monthly_limit": "1.00"},
+    "patch /v1/me": {},
 }
 # What a request may carry besides, whatever its document says.
 HEADERS = (

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,15 +17,19 @@ from api.main import make_app, needs_of
 from common.errors import Unavailable
 from models import db
 from models.access import api_keys
+from models.access.audit_log import By
 from models.access.scopes import SCOPES
+from models.accounts import paid_periods, plan_changes
 from models.catalogue import provider_keys, providers
 from models.catalogue.providers import ProviderEntry
 from models.db import CommitUnknown, certain, transaction
 from models.events import endpoints
 from models.jobs.callbacks import token_of
+from models.payments import refills
 from tests.commits import FATES, CommitProxy, Fate, proxied
 from tests.conftest import environment
 from tests.files import picture
+from tests.models.payments.shop import ordered, pack, told
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, placed, rows, uploaded
 
 pytestmark = [
@@ -32,7 +37,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
-QUIET = {"CATALOGUE_REFRESH_SECONDS": "600"}  # nothing else writes meanwhile
+QUIET = {"CATALOGUE_REFRESH_SECONDS": "600", "MANUAL_PAYMENTS": "true"}  # nothing else writes meanwhile
 
 
 @pytest.fixture
@@ -72,6 +77,15 @@ class World:
                 [self.notice, self.who],
             )
             self.secret = api_keys.create(conn, self.who, api_keys.NewKey("asks", scopes=SCOPES))[1]
+        self.code = "CODE-1"
+        self.other, self.gone = (one("select user_id from accounts where id = %s", account())[0] for _ in range(2))
+        pack()
+        self.unpaid, self.paid = ordered(self.who, company="manual"), ordered(self.who, company="manual")
+        told(self.paid, customer_id="cus_1", card_id="pm_1")
+        with transaction() as conn:
+            conn.execute("update users set suspended_at = app_now() where id = %s", [self.gone])
+            conn.execute("insert into promotions (code, credits) values ('CODE-1', 1)")
+            conn.execute("delete from notifications where kind = 'payment.succeeded'")
 
     def count(self, statement: str, *values: Any) -> int:
         number: int = one(statement, *values)[0]
@@ -143,18 +157,86 @@ CASES = {
     "read all": Case(
         "post", "/v1/notifications/read", counted("select count(*) from notifications where read_at is not null")
     ),
+    "change a plan": Case(
+        "post", "/v1/subscription/change", counted("select count(*) from acts where action = 'plan.planned'"),
+        json={"plan": "starter"},
+    ),
+    "end a subscription": Case(
+        "post", "/v1/subscription/cancel", counted("select count(*) from acts where action = 'plan.canceled'")
+    ),
+    "go on with a subscription": Case(
+        "post", "/v1/subscription/resume", counted("select count(*) from acts where action = 'plan.resumed'")
+    ),
+    "try a plan": Case(
+        "post", "/v1/subscription/trial", counted("select count(*) from subscriptions where status = 'trial'"),
+        json={"plan": "reimaji-pro"},
+    ),
     "change a role": Case(
         "patch", "/v1/admin/users/{user}", counted("select count(*) from users where role = 'pro'"), json={"role": "pro"}
     ),
     "announce": Case(
         "post", "/v1/admin/announcements", counted("select count(*) from announcements"), json={"title": "a", "body": "b"}
     ),
+    "open an account": Case(
+        "post", "/v1/admin/users", counted("select count(*) from users where subject = 'new'"), json={"subject": "new"}
+    ),
+    "suspend": Case(
+        "post", "/v1/admin/users/{other}/suspend", counted("select count(*) from users where suspended_at is not null"),
+        json={"reason": "x"},
+    ),
+    "resume": Case(
+        "post", "/v1/admin/users/{gone}/resume", counted("select count(*) from users where id = %s and suspended_at is null", "gone"),
+        json={"reason": "x"},
+    ),
+    "give credits": Case(
+        "post", "/v1/admin/accounts/{who}/grants", counted("select count(*) from grants where amount = 77"),
+        json={"amount": 77, "reason": "x"},
+    ),
+    "take credits": Case(
+        "post", "/v1/admin/accounts/{who}/take-back", counted("select coalesce(sum(taken_back), 0)::int from grants"),
+        json={"amount": 1, "reason": "x"},
+    ),
+    "say that it is paid": Case(
+        "post", "/v1/admin/payments/{unpaid}/paid", counted("select count(*) - 1 from payments where money = 'paid'"),
+        json={"reason": "x"},
+    ),
+    "refund": Case(
+        "post", "/v1/admin/payments/{paid}/refund", counted("select count(*) from refunds"), json={"amount": "1", "reason": "x"}
+    ),
+    "make a code": Case(
+        "post", "/v1/admin/promotions", counted("select count(*) - 1 from promotions"), json={"code": "NEW-1", "credits": 1}
+    ),
+    "end a code": Case(
+        "delete", "/v1/admin/promotions/{code}", counted("select count(*) from promotions where ended_at is not null")
+    ),
+    "redeem": Case(
+        "post", "/v1/promotions/redeem", counted("select count(*) from promotion_uses"), json={"code": "CODE-1"}
+    ),
+    "buy": Case(
+        "post", "/v1/payments", counted("select count(*) - 2 from payments"),
+        json={"pack": "small", "currency": "USD", "company": "manual"},
+    ),
+    "switch a top-up on": Case(
+        "put", "/v1/refill", counted("select count(*) from refills where threshold = 5"),
+        json={"pack": "small", "currency": "USD", "threshold": 5, "monthly_limit": "99"},
+    ),
+    "switch a top-up off": Case("delete", "/v1/refill", counted("select 1 - count(*) from refills")),
+    "prefer": Case(
+        "patch", "/v1/me", counted("select count(*) from users where preferences->>'theme' = 'dark'"), json={"theme": "dark"}
+    ),
     "a provider calls": Case(
         "post", "/hooks/providers/{token}", counted("select count(*) from provider_callbacks"), content=b"{}"
     ),
 }  # fmt: skip
 # What writes nothing, or is tested with its own signatures.
-NOT_HERE = {"/v1/quotes", "/v1/events/token", "/hooks/clerk"}
+NOT_HERE = {"/v1/quotes", "/v1/events/token", "/hooks/clerk", "/hooks/xendit", "/hooks/stripe", "/hooks/truelayer"}
+
+
+def _subscribed(conn: Any, who: UUID, name: str) -> None:
+    if name != "try a plan":
+        paid_periods.subscribe(conn, who, "creator")
+    if name.startswith("go on"):
+        plan_changes.cancel(conn, who, by=By("me"))
 
 
 def prepared(world: World, name: str) -> None:
@@ -163,6 +245,10 @@ def prepared(world: World, name: str) -> None:
     with transaction() as conn:
         if name == "delete an upload":
             world.upload = uploaded(world.who, [picture()]).id
+        if name == "switch a top-up off":
+            refills.switch_on(conn, world.who, "small", "USD", 5, Decimal(99))
+        if "a plan" in name or "subscription" in name:
+            _subscribed(conn, world.who, name)
         if name.startswith("send"):
             row = conn.execute(
                 """insert into deliveries (id, queue_id, account_id, channel, endpoint_id, event_type, event_at, data, status)

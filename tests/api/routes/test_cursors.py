@@ -21,6 +21,8 @@ from api.main import PUBLIC, make_app, needs_of
 from api.routes.cursors import MAX_LIMIT, SIGNATURE_BYTES, Listing
 from api.services import services
 from api.v1.admin import ACTS, ANNOUNCEMENTS, USERS
+from api.v1.admin_payments import ALL_PAYMENTS
+from api.v1.admin_promotions import PROMOTIONS
 from api.v1.credits import ENTRIES, GRANTS
 from api.v1.events import EVENTS
 from api.v1.files import FILES
@@ -28,7 +30,8 @@ from api.v1.jobs import JOBS
 from api.v1.keys import KEYS
 from api.v1.models import MODELS
 from api.v1.notifications import NOTIFICATIONS
-from api.v1.plans import PLANS
+from api.v1.payments import PAYMENTS
+from api.v1.plans import PACKS, PLANS
 from api.v1.provider_keys import PROVIDER_KEYS
 from api.v1.webhooks import DELIVERIES, WEBHOOKS
 from models.access import api_keys, audit_log
@@ -78,6 +81,7 @@ def several(path: str) -> bool:
 # One thing, and what it consists of.
 ONE_THING = {
     "/v1/jobs/{job_id}": "its results, as many as were ordered, which the catalogue bounds",
+    "/v1/admin/stats": "figures: a row a plan, and a day, currency and company of at most 400 days",
 }
 LISTS = [path for path in DOCUMENT["paths"] if several(path) and path not in ONE_THING]
 
@@ -190,6 +194,15 @@ def plans(_world: World, count: int) -> None:
         )
 
 
+def packs(_world: World, count: int) -> None:
+    with transaction() as conn:
+        conn.execute(
+            """insert into packs (id, name, position, credits, prices)
+               select 'pack-' || n, 'Some', n / 3, 10, '{"USD": "1.00"}' from generate_series(1, %s) n""",
+            [count],
+        )
+
+
 def users(_world: World, count: int) -> None:
     for _ in range(count):
         account()
@@ -208,6 +221,21 @@ def acted(_world: World, count: int) -> None:
             audit_log.record(conn, By("tester"), "planted", str(number))
 
 
+def paid(world: World, count: int) -> None:
+    world.insert(
+        """insert into payments (account_id, id, company, purpose, item, credits, price, currency, expires_at)
+           select %s, id, 'manual', 'pack', 'small', 1, 1, 'USD', app_now() from unnest(%s::uuid[]) as x(id)""",
+        count,
+    )
+
+
+def promoted(_world: World, count: int) -> None:
+    with transaction() as conn:
+        conn.execute(
+            "insert into promotions (code, credits) select 'CODE-' || n, 1 from generate_series(1, %s) n", [count]
+        )
+
+
 # path: how to plant rows, and how many rows there are in all.
 PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/jobs": (jobs, "jobs"),
@@ -222,11 +250,15 @@ PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/provider-keys": (own_keys, "provider_keys"),
     "/v1/models": (models, "models where current"),
     "/v1/plans": (plans, "plans"),
+    "/v1/packs": (packs, "packs"),
     "/v1/admin/users": (users, "users"),
     "/v1/admin/announcements": (announced, "announcements"),
     "/v1/admin/acts": (acted, "acts"),
+    "/v1/payments": (paid, "payments"),
+    "/v1/admin/payments": (paid, "payments"),
+    "/v1/admin/promotions": (promoted, "promotions"),
 }
-ITS_OWN = ("id", "number", "provider")  # what a row is known by
+ITS_OWN = ("id", "number", "provider", "code")  # what a row is known by
 
 
 def test_every_list_of_the_document_is_walked_here() -> None:
@@ -317,7 +349,8 @@ def test_a_walk_over_grants_goes_on_from_those_that_expire_to_those_that_do_not(
 PLACES: list[tuple[Listing[Any], Any]] = [
     (JOBS, uuid7()), (FILES, uuid7()), (NOTIFICATIONS, uuid7()), (WEBHOOKS, uuid7()), (USERS, uuid7()),
     (ANNOUNCEMENTS, uuid7()), (ENTRIES, 7), (ACTS, 7), (EVENTS, 7), (KEYS, (False, uuid7())), (MODELS, "a"),
-    (PROVIDER_KEYS, "a"), (PLANS, (0, "free")), (GRANTS, (None, uuid7())), (DELIVERIES, (datetime.now(UTC), uuid7())),
+    (PROVIDER_KEYS, "a"), (PLANS, (0, "free")), (PACKS, (0, "free")), (GRANTS, (None, uuid7())), (DELIVERIES, (datetime.now(UTC), uuid7())),
+    (PAYMENTS, uuid7()), (ALL_PAYMENTS, uuid7()), (PROMOTIONS, "CODE-1"),
 ]  # fmt: skip
 FOREIGN = ["", "x", "é", "null", "0", str(uuid.uuid4()), "AAAA", "a" * 5000, "../..", "-1", "=" * 8]
 
@@ -468,11 +501,14 @@ LIMITED = {
     ("events/notifications", "forget"): BATCH, ("jobs/reconcile", "list_parked"): BATCH, ("files/results", "expire"): BATCH,
     ("files/results", "accounts_due"): BATCH, ("files/results", "to_purge"): BATCH, ("jobs/ringing", "due"): BATCH,
     ("jobs/steps", "lapsed"): BATCH, ("jobs/steps", "accounts_to_dispatch"): BATCH, ("jobs/steps", "accounts_with_room"): BATCH,
-    ("accounts/subscriptions", "due_periods"): BATCH, ("accounts/subscriptions", "run_out"): BATCH, ("files/uploads", "expire"): BATCH,
+    ("accounts/subscriptions", "due_periods"): BATCH, ("accounts/subscriptions", "run_out"): BATCH, ("accounts/subscriptions", "latest"): ONE, ("files/uploads", "expire"): BATCH,
     ("files/uploads", "accounts_due"): BATCH, ("files/uploads", "to_purge"): BATCH, ("files/uploads", "forget"): BATCH,
+    ("payments/due", "claim"): BATCH, ("payments/due", "claim_refunds"): BATCH, ("payments/refills", "due"): BATCH, ("payments/refills", "switch_on"): ONE,
+    ("payments/hints", "_begin_renewal"): ONE, ("payments/orders", "list_payments"): PAGE, ("payments/promotions", "list_promotions"): PAGE,
+    ("identity/acting", "_find"): EDGE,  # two are one too many
     ("events/deliveries", "redeliver_range"): BATCH,  # the client comes again, until it is less
     ("events/sending", "_let_go"): ONE, ("events/sending", "_head"): ONE, ("credits/reads", "expire_and_read_balance"): ONE, ("jobs/steps", "last_error"): ONE,
-    ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("jobs/end_job_v1", ""): ONE, ("jobs/dispatch_account_v1", ""): ONE,
+    ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("jobs/end_job_v2", ""): ONE, ("jobs/dispatch_account_v1", ""): ONE,
     ("jobs/reads", ""): COUNT, ("events/notifications", "unread"): COUNT,  # a job's place in its queue; the unread ones
     ("access/api_keys", "create"): EDGE,  # of revoked keys the newest are kept, and the others deleted
     ("credits/audit", "audit"): EDGE, ("credits/audit", "stuck"): EDGE,  # one row is one too many; twenty are shown

@@ -41,7 +41,7 @@ def words(*arguments: str, status: int = 0, answer: str | None = None) -> str:
 def changed(database: str, tmp_path: Path) -> str:
     """The standard file with one price and a provider more."""
     path = tmp_path / "c.toml"
-    path.write_text(PROVIDER + STANDARD_FILE.read_text().replace("credits = 5", "credits = 6"))
+    path.write_text(PROVIDER + STANDARD_FILE.read_text().replace("credits = 5 }", "credits = 6 }"))
     return str(path)
 
 

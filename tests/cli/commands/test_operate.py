@@ -15,7 +15,7 @@ from cli.main import app
 from models.catalogue.providers import ProviderLimits
 from models.db import transaction
 from models.events import deliveries
-from tests.support import System, account, balance, claimed, key_of, model, one, placed
+from tests.support import System, account, balance, claimed, key_of, model, one, placed, rows
 from workers.calls import limits
 from workers.calls.limits import Report
 
@@ -181,3 +181,14 @@ def test_a_provider_that_keeps_failing_is_seen() -> None:
     found = run("queues")["providers"][0]
     assert (found["provider"], 0 < found["resting_seconds"] <= 30) == ("sketch", True)
     assert "sketch" in table("queues")
+
+
+def test_an_operator_puts_a_subscription_on_another_plan_and_it_is_written_down_who(database: str) -> None:
+    who = str(account())
+    run("subscribe", "creator", "-a", who)
+    assert run("change-plan", "studio", "-a", who)[0]["plan"] == "studio"
+    assert run("change-plan", "creator", "-a", who, "--when", "period_end")[0]["next"] == "creator"
+    acts = rows(
+        "select distinct action, actor like 'command line: %%' from acts where action like 'plan.%%' order by 1"
+    )
+    assert acts == [("plan.changed", True), ("plan.paid", True), ("plan.planned", True)]

@@ -2,6 +2,7 @@
 
 from calendar import monthrange
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -10,8 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
-from models.accounts import subscriptions
-from models.accounts.subscriptions import MAX_MONTHS, month_after, months_between
+from models.accounts import paid_periods
+from models.accounts.periods import (
+    MAX_MONTHS,
+    anchor_for,
+    is_upgrade,
+    lapses_at,
+    month_after,
+    months_between,
+    prorated,
+)
 from models.db import transaction
 from scheduler.duties import accounts
 from tests.models.access.test_budgets import at
@@ -48,7 +57,7 @@ def test_short_months_and_leap_years(start: tuple[int, int, int], months: int, e
 
 def subscribe(who: UUID, plan: str = "creator", interval: str = "monthly") -> UUID:
     with transaction() as conn:
-        return subscriptions.subscribe(conn, who, plan, interval)
+        return paid_periods.subscribe(conn, who, plan, interval)
 
 
 def ends() -> datetime:
@@ -138,3 +147,63 @@ def test_nobody_subscribes_beyond_a_hundred_years() -> None:
     with pytest.raises(InvalidRequest):
         subscribe(who)
     assert_books_are_clean()
+
+
+@given(moments, st.integers(-MAX_MONTHS, MAX_MONTHS))
+def test_months_are_taken_off_as_they_are_added(anchor: datetime, months: int) -> None:
+    assert months_between(anchor, month_after(anchor, months)) == months
+
+
+@given(moments, st.integers(1, 40))
+def test_a_company_that_counts_as_we_do_moves_no_anchor(anchor: datetime, months: int) -> None:
+    assert anchor_for(month_after(anchor, months), months, anchor) == anchor
+
+
+@given(moments, moments, st.integers(1, 40))
+def test_an_anchor_leads_to_the_end_that_a_company_names(end: datetime, like: datetime, months: int) -> None:
+    # What no number of whole months leads to, the 31st from a month of 30 days, is the last day of its month before.
+    found = anchor_for(end, months, like)
+    assert months_between(found, end) == months
+    assert timedelta() <= end - month_after(found, months) <= timedelta(days=3)
+
+
+@pytest.mark.parametrize(("end", "months", "like", "anchor"), [
+    ((2031, 2, 28), 1, (2031, 1, 31), (2031, 1, 31)), ((2031, 2, 28), 1, (2031, 1, 28), (2031, 1, 28)),
+    ((2032, 2, 29), 1, (2032, 1, 30), (2032, 1, 30)), ((2031, 3, 15), 1, (2031, 1, 31), (2031, 2, 15)),
+    ((2031, 3, 31), 2, (2031, 1, 31), (2031, 1, 31)), ((2033, 2, 28), 12, (2032, 2, 29), (2032, 2, 29)),
+])  # fmt: skip
+def test_anchors_of_ends(end: Any, months: int, like: Any, anchor: Any) -> None:
+    of = [datetime(*each, tzinfo=UTC) for each in (end, like, anchor)]
+    assert anchor_for(of[0], months, of[1]) == of[2]
+
+
+@pytest.mark.parametrize(("status", "cancel", "days"), [
+    ("active", False, 3), ("past_due", False, 3), ("active", True, 0), ("past_due", True, 0), ("trial", False, 0), ("trial", True, 0),
+])  # fmt: skip
+def test_only_what_is_to_be_renewed_has_days_of_grace(status: str, cancel: bool, days: int) -> None:
+    over = lapses_at(status, JANUARY_31, cancel_at_end=cancel, grace_days=3)
+    assert over == JANUARY_31 + timedelta(days=days)
+
+
+@pytest.mark.parametrize(("credits", "days_left", "share"), [
+    (300, 30, 300), (300, 15, 150), (300, 1, 10), (100, 1, 3), (1, 29, 0), (0, 15, 0), (300, 0, 0), (300, -5, 0), (300, 40, 300),
+])  # fmt: skip
+def test_a_share_of_a_periods_credits(credits: int, days_left: int, share: int) -> None:
+    end = JANUARY_31 + timedelta(days=30)
+    assert prorated(credits, JANUARY_31, end, end - timedelta(days=days_left)) == share
+
+
+USD_10, USD_9, IDR, YEAR_90 = {"USD": "10.00"}, {"USD": "9.00"}, {"IDR": "155000"}, {"USD": "90"}
+
+
+@pytest.mark.parametrize(("before", "after", "later", "is_more"), [
+    ({"monthly": USD_9}, {"monthly": USD_10}, False, True), ({"monthly": USD_10}, {"monthly": USD_9}, True, False),
+    ({"monthly": USD_10}, {"monthly": {"USD": "10.0"}}, True, False),
+    ({"monthly": USD_9 | IDR}, {"monthly": {"IDR": "155001"}}, False, True),
+    ({"yearly": YEAR_90}, {"monthly": USD_10, "yearly": {"USD": "100"}}, False, True),
+    ({"monthly": USD_9}, {"monthly": IDR}, True, True), ({"monthly": USD_9}, {}, False, False), ({}, {}, True, True),
+])  # fmt: skip
+def test_what_costs_more_is_more_and_what_cannot_be_compared_is_by_its_place(
+    before: Any, after: Any, later: bool, is_more: bool
+) -> None:
+    assert is_upgrade(before, after, later=later) is is_more

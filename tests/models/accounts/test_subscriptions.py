@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from common.errors import InvalidRequest, NotFound
-from models.accounts import subscriptions
+from models.accounts import paid_periods
 from models.db import transaction
 from scheduler.duties import accounts, retention
 from tests.conftest import environment
@@ -18,7 +18,7 @@ DAY = 86_400
 
 def subscribe(account_id, plan="creator", interval="monthly"):
     with transaction() as conn:
-        return subscriptions.subscribe(conn, account_id, plan, interval)
+        return paid_periods.subscribe(conn, account_id, plan, interval)
 
 
 @contextmanager
@@ -77,6 +77,12 @@ def test_what_has_run_out_becomes_expired_and_the_account_free() -> None:
     assert accounts.expire_subscriptions(100) == 0
     with later(32):
         assert accounts.grant_periods(100) == 0
+        assert accounts.expire_subscriptions(100) == 1  # days of grace
+        assert accounts.expire_subscriptions(100) == 0
+        accounts.expire_grants(100)
+        assert balance(who) == (0, 0)
+        assert one("select status, plan_id from subscriptions") == ("past_due", "pro")
+    with later(35):
         assert accounts.expire_subscriptions(100) == 1
         assert accounts.expire_subscriptions(100) == 0
         accounts.expire_grants(100)

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from common.errors import InvalidInput
-from models.catalogue.plans import STANDARD_PLANS, Plan
+from models.catalogue.entries import STANDARD_FILE, read_file
+from models.catalogue.plans import Plan
 from models.catalogue.prices import (
     MAX_QUANTITY_MILLI,
     MAX_STORED,
@@ -71,7 +72,7 @@ DOLLAR = Plan(
     id="dollar", name="d", position=9, credits=0, granted="once", credit_price_usd_micros=1_000_000, markup_bp=8500,
     storage_quota_bytes=1, slots=1,
 )  # fmt: skip
-PLANS = {plan.id: plan for plan in (*STANDARD_PLANS, DOLLAR)}
+PLANS = {plan.id: plan for plan in (*read_file(STANDARD_FILE).plans, DOLLAR)}
 
 
 def schema(**properties: object) -> dict[str, object]:

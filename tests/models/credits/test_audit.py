@@ -3,6 +3,7 @@
 import psycopg
 import pytest
 
+from models.accounts import paid_periods
 from models.credits import audit
 from models.db import transaction
 from models.jobs.ending import Ending, end
@@ -25,6 +26,9 @@ BREAKS = {
     "living_jobs_have_runs": "delete from job_runs",
     "nothing_is_made_or_lost": "update ledger_entries set amount = amount + 1 where kind = 'grant'",
     "grants_were_issued": "update grants set amount = amount + 1",
+    "payments_gave_what_is_due": """insert into payments (id, account_id, company, purpose, item, credits, price, currency, money,
+        status, paid, paid_currency, paid_at, expires_at) select gen_random_uuid(), id, 'manual', 'pack', 'x', 5, 1, 'USD', 'paid', 'paid', 1, 'USD',
+        app_now(), app_now() from accounts limit 1""",
     "slots_are_counted": "update accounts set slots_in_use = slots_in_use + 1",
     "what_comes_is_counted": "update accounts set expected_bytes = expected_bytes + 1",
     "storage_is_counted": "update accounts set storage_bytes = storage_bytes + 1",
@@ -37,6 +41,8 @@ BREAKS = {
     "waiting_deliveries_have_a_queue_that_wakes": """insert into deliveries
         (id, queue_id, account_id, channel, event_type, event_at, data, next_at)
         select gen_random_uuid(), gen_random_uuid(), id, 'email', 'x', app_now(), '{}', app_now() from accounts limit 1""",
+    "periods_are_granted_once": "update subscriptions set periods_granted = 0",
+    "accounts_are_on_the_plan_of_their_subscription": "update accounts set plan_id = 'pro'",
     "each_job_ends_with_one_event": "delete from events where type = 'job.succeeded'",
 }
 
@@ -48,6 +54,7 @@ def books() -> None:
     claim = claimed(ended)
     with transaction() as conn:
         end(conn, who, ended, Ending("succeeded", cost_credits=2), token=claim.token)
+        paid_periods.subscribe(conn, who, "starter")
 
 
 def test_sound_books_have_no_findings(books) -> None:

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from common.errors import AccountBlocked
-from models.credits import audit, ledger
+from models.credits import audit, ledger, revoking
 from models.db import transaction
 from models.jobs import cancel, ending
 from models.jobs.ending import Ending
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 def revoke(grant_id: UUID) -> int:
     with transaction() as conn:
-        return ledger.revoke(conn, grant_id)
+        return revoking.revoke(conn, grant_id)
 
 
 def debt(who: UUID) -> int:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
-from models.credits import ledger
+from models.credits import ledger, revoking
 from models.credits.ledger import allocate
 from models.db import transaction
 from models.jobs import cancel, ending
@@ -141,7 +141,7 @@ def test_a_revoked_grant_becomes_debt_and_stops_new_jobs() -> None:
     finish(placed(who, offer), cost=4)
     held = placed(who, offer)
     with transaction() as conn:
-        assert ledger.revoke(conn, grant_id) == 4
+        assert revoking.revoke(conn, grant_id) == 4
     assert balance(who) == (0, 4)
     assert place(order(who, offer))[0].code == "account_in_debt"
     finish(held, cost=3)  # what it spends is owed too, what it returns is revoked
@@ -223,7 +223,7 @@ def test_a_job_that_held_an_expired_grant_and_a_revoked_one_extends_only_the_fir
     lapse(expired)
     lapse(revoked)
     with transaction() as conn:
-        ledger.revoke(conn, revoked)
+        revoking.revoke(conn, revoked)
     before = one("select expires_at from grants where id = %s", revoked)
     finish(job_id, "failed")
     assert one("select expires_at from grants where id = %s", revoked) == before

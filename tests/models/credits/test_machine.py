@@ -21,12 +21,13 @@ from hypothesis.stateful import (
 from uuid_utils.compat import uuid7
 
 from cli.embedded.servers import Addresses
-from common.errors import NotCancelable
+from common.errors import InvalidRequest, NotCancelable
 from common.settings import settings as our_settings
 from models import db
 from models.access import api_keys
-from models.accounts import subscriptions
-from models.credits import ledger
+from models.accounts import paid_periods
+from models.accounts.periods import INTERVALS
+from models.credits import ledger, revoking
 from models.db import transaction
 from models.events import events
 from models.jobs import cancel, ending, steps
@@ -121,18 +122,32 @@ class Life(RuleBasedStateMachine):
         books = self.books[self.owners[who]]
         newest = sorted(books.lots, reverse=True)
         with transaction() as conn:
-            assert ledger.revoke(conn, newest[which % len(newest)]) == books.revoke(newest[which % len(newest)])
+            assert revoking.revoke(conn, newest[which % len(newest)]) == books.revoke(newest[which % len(newest)])
+
+    @rule(who=who, which=st.sampled_from([0, 0, 1, 2]), part=st.integers(1, 12))
+    def take_back(self, who: int, which: int, part: int) -> None:
+        books = self.books[self.owners[who]]
+        newest = sorted(books.lots, reverse=True)
+        lot = books.lots[newest[which % len(newest)]]
+        amount = min(part, lot.amount - lot.taken)
+        if not amount:
+            with transaction() as conn, pytest.raises(InvalidRequest):
+                revoking.take_back(conn, lot.id, part)
+            return
+        with transaction() as conn:
+            assert revoking.take_back(conn, lot.id, amount) == books.take_back(lot.id, amount)
 
     @rule(who=who, plan=st.sampled_from(PLANS), interval=st.sampled_from(["monthly", "monthly", "yearly"]))
     def subscribe(self, who: int, plan: str, interval: str) -> None:
-        owner, months = self.owners[who], subscriptions.INTERVALS[interval]
+        owner, months = self.owners[who], INTERVALS[interval]
         books, now = self.books[owner], self.now()
         with transaction() as conn:
-            subscriptions.subscribe(conn, owner, plan, interval)
+            paid_periods.subscribe(conn, owner, plan, interval)
             dispatch(conn, owner)
         books.sweep_subscription(now, "free")
         if books.paid and books.paid.plan == plan:
             books.paid.months += months
+            self._grant_period(owner, now)  # the one that was not paid for until now
         else:
             started, amount = one(
                 """select s.started_at, p.credits from subscriptions s join plans p on p.id = s.plan_id

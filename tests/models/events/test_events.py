@@ -5,8 +5,8 @@ from uuid import UUID
 import pytest
 from uuid_utils.compat import uuid7
 
-from models.accounts import subscriptions
-from models.credits import ledger
+from models.accounts import paid_periods
+from models.credits import ledger, revoking
 from models.db import transaction
 from models.events import events
 from models.jobs import ending
@@ -57,7 +57,7 @@ def test_credits_that_expire_or_are_taken_back_are_told_and_may_be_the_last() ->
     with transaction() as conn:
         made = ledger.grant(conn, who, kind="gift", amount=30, ref="a mistake")
         assert made is not None
-        ledger.revoke(conn, made)
+        revoking.revoke(conn, made)
     assert told(who, 3) == ["credits.granted", "credits.revoked", "credits.low"]
     assert_books_are_clean()
 
@@ -101,7 +101,7 @@ def test_another_plan_is_told_as_a_change() -> None:
     who = account()
     for plan in ("starter", "pro"):
         with transaction() as conn:
-            subscriptions.subscribe(conn, who, plan)
+            paid_periods.subscribe(conn, who, plan)
     subscription = [kind for kind in told(who) if kind.startswith("subscription")]
     assert subscription == [
         "subscription.started",

@@ -19,7 +19,14 @@ from models.events.notifications import NOTICES
 ROOT = Path(__file__).resolve().parents[3]
 ALL = {*kinds.STORED, *kinds.LIVE}
 # What is written like a kind and is none: a delivery that no event has made, an act in the audit log.
-OTHERS = {"webhook.test", "announcement.create"}
+OTHERS = {
+    "webhook.test",
+    "announcement.create",
+    "payment.mark_paid",
+    "payment.refund",
+    "credits.grant",
+    "credits.take_back",
+}
 FIRST = "|".join(sorted({kind.partition(".")[0] for kind in ALL}))
 NAMED = re.compile(rf"""['"]((?:{FIRST})\.[a-z_]+)['"]""")
 # Statements that write events of their own; each goes on to `events.follow_up`, or is called by what does.

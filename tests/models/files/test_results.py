@@ -23,7 +23,7 @@ from tests.support import account, assert_books_are_clean, claimed, model, one, 
 pytestmark = pytest.mark.usefixtures("database")
 
 
-def stored(who: UUID, count: int = 1, hours: int = 2, **fields: Any) -> list[UUID]:
+def stored(who: UUID, count: int = 1, hours: int | None = 2, **fields: Any) -> list[UUID]:
     """A job's results, in their order, kept for so many hours."""
     claim = claimed(placed(who, model()))
     made = [
@@ -251,3 +251,15 @@ def test_an_expired_result_still_names_its_objects() -> None:
     gone(asset_id, seconds=10_000)
     key, job_id = one("select key, job_id from assets")
     assert strays((key, job_id, 1)) == []
+
+
+@pytest.mark.parametrize(
+    ("model_hours", "plan_hours", "hours"), [(None, None, 24), (None, 5, 5), (3, 5, 3), (3, None, 3)]
+)
+def test_results_are_kept_as_the_model_says_or_else_the_plan_or_else_the_setting(
+    model_hours: int | None, plan_hours: int | None, hours: int
+) -> None:
+    change("update plans set result_hours = %s where id = 'free'", plan_hours)
+    stored(account(amount=5), hours=model_hours)
+    kept = one("select round(extract(epoch from expires_at - app_now()) / 3600)::int from assets")
+    assert kept == (hours,)

@@ -9,7 +9,7 @@ from models.jobs.admission import EXPECTED_BYTES, Accepted, Locked
 from models.jobs.ending import Ending, end
 from scheduler.duties import retention
 from tests.conftest import environment
-from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, rows
+from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, placed, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -198,3 +198,12 @@ def test_a_key_that_was_used_anew_is_young_again() -> None:
         third = place(order(who, offer, **same))[0]
         assert (third.replayed, third.job_id) == (True, second.job_id)
     assert_books_are_clean()
+
+
+def test_a_job_has_its_own_priority_and_its_plans() -> None:
+    who, offer = account(amount=9), model()
+    with transaction() as conn:
+        conn.execute("update plans set priority = 40 where id = 'free'")
+    for own in (0, -100, 100):
+        placed(who, offer, priority=own)
+    assert sorted(row[0] for row in rows("select priority from job_runs")) == [-60, 40, 140]

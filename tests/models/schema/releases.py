@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from models.schema import functions, migrations
@@ -16,9 +17,9 @@ class Releases:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._folder = folder
         self._files = dict(functions.FILES)
-        self._newest = "0015"
         monkeypatch.setattr(functions, "FILES", self._files)
         ours, config = Path(migrations.__file__).parent / "versions", migrations._config
+        self.head = self._newest = ScriptDirectory(str(ours.parent)).get_current_head() or ""
 
         def with_these(connection: Connection) -> Config:
             made = config(connection)

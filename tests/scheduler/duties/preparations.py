@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 
 from common.settings import settings
 from models.access.audit_log import By
-from models.accounts import subscriptions
+from models.accounts import paid_periods
 from models.credits import ledger
 from models.db import transaction
 from models.events import announcements, deliveries, endpoints, events
@@ -162,9 +162,9 @@ def _a_subscription(interval: str) -> None:
     """One that began a month ago."""
     who = account()
     with transaction() as conn:
-        subscriptions.subscribe(conn, who, "creator", interval)
+        paid_periods.subscribe(conn, who, "creator", interval)
     _change(
-        """update subscriptions set started_at = started_at - interval '1 month', ends_at = ends_at - interval '1 month',
+        """update subscriptions set started_at = started_at - interval '1 month', ends_at = ends_at - interval '1 month', anchor = anchor - interval '1 month',
                   next_grant_at = next_grant_at - interval '1 month'"""
     )
     _change("update grants set expires_at = expires_at - interval '1 month' where kind = 'plan'")

@@ -1,0 +1,136 @@
+"""/v1/subscription: what the caller's account is subscribed to. What costs money is ordered as a payment."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.auth.keyring import by
+from api.routes.callers import needs
+from api.routes.fast_routes import answer
+from api.routes.once import RepeatKey, asked, once
+from api.routes.shapes import RequestBody
+from api.routes.walled import WalledRoute
+from common.errors import NotFound
+from models.access.scopes import Caller
+from models.accounts import plan_changes, subscriptions
+from models.accounts.subscriptions import LIVING, SubscriptionRow
+from models.db import transaction
+
+router = APIRouter(prefix="/v1/subscription", tags=["credits"], route_class=WalledRoute)
+
+_Writer = Annotated[Caller, Depends(needs("write"))]
+PlanName = Annotated[str, Field(min_length=1, max_length=50, description="A plan's id.")]
+
+
+class SubscriptionView(BaseModel):
+    """What an account is subscribed to, or was last."""
+
+    plan: str
+    status: Annotated[
+        Literal["trial", "active", "past_due", "canceled", "expired"],
+        Field(description="past_due: not renewed, and in its days of grace; canceled: it runs to its end."),
+    ]
+    interval: Literal["monthly", "yearly"]
+    renewer: Annotated[str, Field(description="Who renews it: a company by itself, or whoever pays.")]
+    started_at: datetime
+    ends_at: datetime
+    trial_ends_at: datetime | None
+    over_at: Annotated[
+        datetime, Field(description="When it is over if nothing is paid: its end, and any days of grace.")
+    ]
+    next_plan: Annotated[str | None, Field(description="The plan that follows at `changes_at`, if it is paid.")]
+    next_interval: Literal["monthly", "yearly"] | None
+    changes_at: datetime | None
+
+
+class PlanChange(RequestBody):
+    """The plan to change to."""
+
+    plan: PlanName
+    interval: Literal["monthly", "yearly"] | None = None
+    when: Annotated[
+        Literal["now", "period_end"] | None,
+        Field(description="Not said: what is more comes at once, what is less at the end of what is paid."),
+    ] = None
+
+
+class TrialStart(RequestBody):
+    """The plan to try."""
+
+    plan: PlanName
+
+
+def subscription_view(row: SubscriptionRow) -> dict[str, Any]:
+    """A subscription, as GET /v1/subscription answers."""
+    lives = row.status in LIVING
+    status = row.status if lives and not row.cancel_at_end else "canceled" if lives else "expired"
+    return {
+        "plan": row.plan_id, "status": status, "interval": row.interval, "renewer": row.renewer,
+        "started_at": row.started_at, "ends_at": row.ends_at, "trial_ends_at": row.trial_ends_at,
+        "over_at": row.lapses_at() if lives else row.ends_at, "next_plan": row.next_plan_id,
+        "next_interval": row.next_interval, "changes_at": row.change_at,
+    }  # fmt: skip
+
+
+def _latest_view(conn: Any, who: Caller) -> dict[str, Any]:
+    row = subscriptions.latest(conn, who.account_id)
+    if row is None:
+        raise NotFound("the account has had no subscription")
+    return subscription_view(row)
+
+
+@router.get("", response_model=SubscriptionView, summary="Look at the subscription")
+def get_subscription(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
+    """The one that the account is on, or was on last; 404 where there was none."""
+    with transaction() as conn:
+        return answer(_latest_view(conn, who))
+
+
+@router.post("/change", response_model=SubscriptionView, summary="Change the plan")
+def change(body: PlanChange, request: Request, who: _Writer, idempotency_key: RepeatKey = None) -> Response:
+    """What costs less comes at the end of what is paid, or at once as asked. What costs more and is to come at once is 402
+    `payment_required`: order that plan, and it begins when it is paid. The plan that runs undoes a change that is to come.
+    """
+
+    def work(conn: Any) -> dict[str, Any]:
+        actor = by(who, request)
+        return subscription_view(
+            plan_changes.change_plan(conn, who.account_id, body.plan, by=actor, interval=body.interval, when=body.when)
+        )
+
+    return once(who, idempotency_key, asked(request, body), work)
+
+
+@router.post("/cancel", response_model=SubscriptionView, summary="Let the subscription end")
+def cancel(request: Request, who: _Writer, idempotency_key: RepeatKey = None) -> Response:
+    """It runs to its end, and is not renewed. One that waits for its payment ends now. Again is fine."""
+
+    def work(conn: Any) -> dict[str, Any]:
+        plan_changes.cancel(conn, who.account_id, by=by(who, request))
+        return _latest_view(conn, who)
+
+    return once(who, idempotency_key, asked(request), work)
+
+
+@router.post("/resume", response_model=SubscriptionView, summary="Undo a cancel")
+def resume(request: Request, who: _Writer, idempotency_key: RepeatKey = None) -> Response:
+    """While the subscription runs. Again is fine."""
+    return once(
+        who, idempotency_key, asked(request),
+        lambda conn: subscription_view(plan_changes.resume(conn, who.account_id, by=by(who, request))),
+    )  # fmt: skip
+
+
+@router.post("/trial", response_model=SubscriptionView, summary="Try a plan")
+def start_trial(body: TrialStart, request: Request, who: _Writer, idempotency_key: RepeatKey = None) -> Response:
+    """For the plan's days of trial, with a month's credits, once per account."""
+
+    def work(conn: Any) -> dict[str, Any]:
+        plan_changes.start_trial(conn, who.account_id, body.plan, by=by(who, request))
+        return _latest_view(conn, who)
+
+    return once(who, idempotency_key, asked(request, body), work)

@@ -1,0 +1,116 @@
+"""Which payments a company is asked about now: those that wait, those that a hook pointed at, and rarely all others."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import Connection
+
+LOOK_SECONDS = 120  # for which a look is its process's own: longer than a company's answer is waited for
+
+
+class DuePayment(NamedTuple):
+    """A payment to look at; without `company_id` its company may not have heard of it yet."""
+
+    id: UUID
+    account_id: UUID
+    company: str
+    company_id: str | None
+    token: int
+    purpose: str
+    item: str
+    interval: str | None
+    price: Decimal
+    currency: str
+    return_url: str | None
+    keep_card: bool
+    customer_id: str | None
+    card_id: str | None
+    expires_at: datetime
+    email: str | None
+    name: str | None
+
+
+class DueRefund(NamedTuple):
+    """A refund that its company has not taken yet."""
+
+    id: UUID
+    payment_id: UUID
+    company: str
+    company_id: str
+    amount: Decimal
+    currency: str
+    reason: str
+
+
+_ORDER = """p.id, p.account_id, p.company, p.company_id, p.token, p.purpose, p.item, p.interval, p.price, p.currency, p.return_url,
+            p.keep_card, p.customer_id, p.card_id, p.expires_at, u.email, nullif(concat_ws(' ', u.first_name, u.last_name), '')"""
+
+
+def claim(conn: Connection[Any], limit: int, *, without: Sequence[str] = ()) -> list[DuePayment]:
+    """Take payments that are due, for `LOOK_SECONDS`; not those of companies that are away."""
+    rows = conn.execute(
+        f"""with due as (
+              select id from payments where check_at <= app_now() and not (company = any(%s))
+               order by check_at limit %s for update skip locked
+            ), taken as (
+              update payments p set token = token + 1, looks = looks + 1,
+                     check_at = app_now() + make_interval(secs => {LOOK_SECONDS}) from due where p.id = due.id returning p.*
+            )
+            select {_ORDER} from taken p join accounts a on a.id = p.account_id join users u on u.id = a.user_id""",
+        [list(without), limit],
+    ).fetchall()
+    return [DuePayment(*row) for row in rows]
+
+
+def begin_opening(conn: Connection[Any], payment_id: UUID) -> DuePayment | None:
+    """Take an order that its company has not heard of, to tell it. None: it has, or the order is over."""
+    row = conn.execute(
+        f"""with taken as (
+              update payments set token = token + 1, check_at = app_now() + make_interval(secs => {LOOK_SECONDS})
+               where id = %s and company_id is null and money = 'pending' and company <> 'manual' returning *)
+            select {_ORDER} from taken p join accounts a on a.id = p.account_id join users u on u.id = a.user_id""",
+        [payment_id],
+    ).fetchone()
+    return DuePayment(*row) if row else None
+
+
+def put_off(conn: Connection[Any], payment_id: UUID, token: int, seconds: float) -> None:
+    """Its company said nothing that counts: ask again later."""
+    conn.execute(
+        "update payments set check_at = app_now() + make_interval(secs => %s) where id = %s and token = %s",
+        [seconds, payment_id, token],
+    )
+
+
+def claim_refunds(conn: Connection[Any], limit: int, *, without: Sequence[str] = ()) -> list[DueRefund]:
+    """Take refunds that are to be asked for, or asked for again with the same key."""
+    rows = conn.execute(
+        f"""with due as (
+              select r.id from refunds r join payments p on p.id = r.payment_id
+               where r.check_at <= app_now() and not (p.company = any(%s)) order by r.check_at limit %s
+                 for update of r skip locked
+            ), taken as (
+              update refunds r set tries = tries + 1,
+                     check_at = app_now() + make_interval(secs => {LOOK_SECONDS} * least(tries + 1, 30))
+                from due where r.id = due.id returning r.*
+            )
+            select r.id, r.payment_id, p.company, p.company_id, r.amount, p.paid_currency, r.reason
+              from taken r join payments p on p.id = r.payment_id where p.company_id is not null""",
+        [list(without), limit],
+    ).fetchall()
+    return [DueRefund(*row) for row in rows]
+
+
+def record_refund_sent(conn: Connection[Any], refund_id: UUID, *, refused: str | None = None) -> None:
+    """Its company has taken the order of a refund, or refused it for good; the payment is looked at next."""
+    conn.execute(
+        """with done as (
+             update refunds set check_at = null, refused = %(refused)s,
+                    sent_at = case when %(refused)s::text is null then app_now() end
+              where id = %(id)s and check_at is not null returning payment_id)
+           update payments p set check_at = app_now(), looks = 0 from done where p.id = done.payment_id and p.company <> 'manual'""",
+        {"id": refund_id, "refused": refused},
+    )
