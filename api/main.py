@@ -62,6 +62,7 @@ ROUTERS = (
     quotes.fast_router,
     models.router,
     plans.router,
+    subscription.fast_router,
     subscription.router,
     credits.router,
     results.router,

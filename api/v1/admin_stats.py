@@ -3,7 +3,6 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 
-from common.money import shown
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -11,6 +10,7 @@ from starlette.responses import Response
 from api.routes.callers import needs
 from api.routes.fast_routes import answer
 from api.routes.walled import AdminRoute
+from common.money import shown
 from models.access.scopes import Caller
 from models.db import snapshot
 from models.usage import stats

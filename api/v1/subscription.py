@@ -1,7 +1,10 @@
 """/v1/subscription: what the caller's account is subscribed to. What costs money is ordered as a payment."""
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
@@ -9,17 +12,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.keyring import by
-from api.routes.callers import needs
-from api.routes.fast_routes import answer
-from api.routes.once import RepeatKey, asked, once
+from api.routes.callers import needs, permitted
+from api.routes.fast_routes import FastRoute, answer, fast
+from api.routes.once import KeyHeader, RepeatKey, asked, key_of, once
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
-from common.errors import NotFound
+from api.services import services
+from common.errors import CompanyAway, NotFound, PaymentRefused
+from companies.base import Away, Refused, Unknown
+from companies.registry import company
+from companies.stripe import Stripe
+from models.access.audit_log import By
 from models.access.scopes import Caller
 from models.accounts import plan_changes, subscriptions
 from models.accounts.subscriptions import LIVING, SubscriptionRow
 from models.db import transaction
 
+fast_router = APIRouter(prefix="/v1/subscription", tags=["credits"], route_class=FastRoute)
 router = APIRouter(prefix="/v1/subscription", tags=["credits"], route_class=WalledRoute)
 
 _Writer = Annotated[Caller, Depends(needs("write"))]
@@ -105,24 +114,64 @@ def change(body: PlanChange, request: Request, who: _Writer, idempotency_key: Re
     return once(who, idempotency_key, asked(request, body), work)
 
 
-@router.post("/cancel", response_model=SubscriptionView, summary="Let the subscription end")
-def cancel(request: Request, who: _Writer, idempotency_key: RepeatKey = None) -> Response:
-    """It runs to its end, and is not renewed. One that waits for its payment ends now. Again is fine."""
-
-    def work(conn: Any) -> dict[str, Any]:
-        plan_changes.cancel(conn, who.account_id, by=by(who, request))
-        return _latest_view(conn, who)
-
-    return once(who, idempotency_key, asked(request), work)
+@fast_router.post("/cancel", response_model=SubscriptionView, summary="Let the subscription end")
+@fast(need="write", idempotency_key=(KeyHeader, None))
+async def cancel(request: Request) -> Response:
+    """It runs to its end, and is not renewed. One that waits for its payment ends now. A company that renews it by itself is
+    told first: 503 `company_away` if it does not answer, and nothing has changed. Again is fine.
+    """
+    return await _told_first(request, Stripe.end_subscription, _cancel)
 
 
-@router.post("/resume", response_model=SubscriptionView, summary="Undo a cancel")
-def resume(request: Request, who: _Writer, idempotency_key: RepeatKey = None) -> Response:
+@fast_router.post("/resume", response_model=SubscriptionView, summary="Undo a cancel")
+@fast(need="write", idempotency_key=(KeyHeader, None))
+async def resume(request: Request) -> Response:
     """While the subscription runs. Again is fine."""
-    return once(
-        who, idempotency_key, asked(request),
-        lambda conn: subscription_view(plan_changes.resume(conn, who.account_id, by=by(who, request))),
+    return await _told_first(request, Stripe.resume_subscription, _resume)
+
+
+def _cancel(conn: Any, who: Caller, actor: By, knows: bool) -> dict[str, Any]:
+    plan_changes.cancel(conn, who.account_id, by=actor, company_knows=knows)
+    return _latest_view(conn, who)
+
+
+def _resume(conn: Any, who: Caller, actor: By, knows: bool) -> dict[str, Any]:
+    return subscription_view(plan_changes.resume(conn, who.account_id, by=actor, company_knows=knows))
+
+
+async def _told_first(
+    request: Request, ask: Callable[[Stripe, str], None], change_ours: Callable[[Any, Caller, By, bool], dict[str, Any]]
+) -> Response:
+    """Have the company that renews a subscription do it, in no transaction, and then do it here. Cut off between the two, it is
+    done by asking again: to the company it is the same.
+    """
+    who, here = await permitted(request, "write"), services(request.app)
+    theirs = await here.places.ordinary.run(partial(_theirs, who.account_id))
+    if theirs is not None:
+        await here.places.companies.run(partial(_ask_stripe, ask, theirs))
+    work = partial(
+        once, who, key_of(request), asked(request),
+        lambda conn: change_ours(conn, who, by(who, request), theirs is not None),
     )  # fmt: skip
+    return await here.wall.run(who.account_id, partial(here.places.ordinary.run, work))
+
+
+def _theirs(account_id: UUID) -> str | None:
+    """What the running subscription is at the company that renews it by itself."""
+    with transaction() as conn:
+        row = subscriptions.find_living(conn, account_id)
+    return row.company_id if row is not None and row.renewer == "stripe" else None
+
+
+def _ask_stripe(ask: Callable[[Stripe, str], None], subscription_id: str) -> None:
+    far_side = company("stripe")
+    assert isinstance(far_side, Stripe)  # noqa: S101 - as the registry makes it
+    try:
+        ask(far_side, subscription_id)
+    except Away:
+        raise CompanyAway("stripe does not answer; try again soon") from None
+    except (Refused, Unknown) as error:
+        raise PaymentRefused(f"stripe does not do that: {error}") from None
 
 
 @router.post("/trial", response_model=SubscriptionView, summary="Try a plan")

@@ -3,11 +3,13 @@
 import json
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
 from uuid import uuid4
 
 import stripe
+from dateutil.relativedelta import relativedelta
 
 from tests.far_side.companies import Asked, CompanyServer, Posted, Said
 
@@ -202,12 +204,18 @@ class StripeServer(CompanyServer):
             if intent
             else []
         )
-        days = 365 if subscription["interval"] == "year" else 30
+        months = 12 if subscription["interval"] == "year" else 1
+        begins = subscription.get("ends") or int(self.now())
+        following = datetime.fromtimestamp(begins, UTC) + relativedelta(months=months)
+        is_period = paid and reason in {"subscription_create", "subscription_cycle"}
+        ends = int(following.timestamp()) if is_period else begins + 1
+        if ends > begins + 1:
+            subscription["ends"] = ends
         return self._new("in_", "invoice", {
             "status": "paid" if paid else "open", "amount_paid": amount if paid else 0, "currency": subscription["currency"],
             "customer": subscription["customer"], "billing_reason": reason, "payments": {"data": payments},
             "parent": {"subscription_details": {"subscription": subscription_id, "metadata": subscription["metadata"]}},
-            "lines": {"data": [{"period": {"start": int(self.now()), "end": int(self.now()) + days * 86400}}]},
+            "lines": {"data": [{"period": {"start": begins, "end": ends}}]},
             "status_transitions": {"paid_at": int(self.now()) if paid else None},
         })  # fmt: skip
 

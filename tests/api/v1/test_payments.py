@@ -302,3 +302,46 @@ def test_figures_say_what_was_sold_and_what_went_back(http: TestClient, who: UUI
     assert (found["payments"]["orders"], found["payments"]["paid"], found["payments"]["success"]) == (2, 1, 1.0)
     assert (found["credits"]["sold"], found["credits"]["revoked"], found["users"]["new"]) == (100, 25, 2)
     assert http.get("/v1/admin/stats", headers={"authorization": f"Bearer {key_of(who)}"}).status_code == 403
+
+
+def test_a_subscription_that_stripe_renews_is_paid_renewed_canceled_and_resumed(
+    http: TestClient, far: Far, who: UUID
+) -> None:
+    mine = {"authorization": f"Bearer {key_of(who)}"}
+    made = buy(http, who, pack=None, plan="starter", company="stripe")
+    assert made.status_code == 201, made.text
+    session = one("select company_id from payments where id = %s", made.json()["id"])[0]
+    for posted in reversed(far.stripe.pay(session)):  # in any order, its first invoice included
+        send(http, posted)
+    payments.look_at_payments(10)
+    found = http.get("/v1/subscription", headers=mine).json()
+    assert (found["plan"], found["status"], found["renewer"]) == ("starter", "active", "stripe")
+    assert (balance(who)[0], rows("select count(*) from payments")) == (80, [(1,)])
+    subscription = far.stripe.things[session]["subscription"]
+    (renewed,) = far.stripe.renew(subscription)
+    for _ in range(2):
+        send(http, renewed)
+        look()
+    after = http.get("/v1/subscription", headers=mine).json()
+    assert after["ends_at"] > found["ends_at"]
+    listed = http.get("/v1/payments", headers=mine).json()["data"]
+    assert [(each["status"], each["plan"]) for each in listed] == [("paid", "starter")] * 2
+    prorated = far.stripe.event("invoice.paid", far.stripe.bill(subscription, "subscription_update", amount=700))
+    send(http, prorated)
+    look()
+    assert http.get("/v1/subscription", headers=mine).json()["ends_at"] == after["ends_at"]
+    far.stripe.away = True
+    refused = http.post("/v1/subscription/cancel", headers=mine)
+    assert (refused.status_code, refused.json()["code"]) == (503, "company_away")
+    far.stripe.away = False
+    assert http.get("/v1/subscription", headers=mine).json()["status"] == "active"
+    for _ in range(2):
+        assert http.post("/v1/subscription/cancel", headers=mine).json()["status"] == "canceled"
+    assert far.stripe.things[subscription]["cancel_at_period_end"]
+    assert http.post("/v1/subscription/resume", headers=mine).json()["status"] == "active"
+    assert not far.stripe.things[subscription]["cancel_at_period_end"]
+    intent = one("select payment_ref from payments where purpose = 'renewal'")[0]
+    far.stripe.give_back(intent, far.stripe.things[intent]["amount_received"])
+    look()
+    assert http.get("/v1/subscription", headers=mine).json()["ends_at"] == found["ends_at"]
+    assert_books_are_clean()
