@@ -70,7 +70,10 @@ class BalanceAfter(BaseModel):
     debt: int
 
 
-@router.post("/users", status_code=201, response_model=UserView, summary="Open an account")
+@router.post(
+    "/users", status_code=201, response_model=UserView, summary="Open an account",
+    responses={200: {"model": UserView, "description": "There was one already."}},
+)  # fmt: skip
 def open_user(body: NewUser, request: Request, who: Annotated[Caller, Depends(needs("admin"))]) -> Response:
     """On the default plan, if none is named, with its sign-up credits. 200: there was one."""
     with certain() as conn:

@@ -19,7 +19,7 @@ from models.usage.stats import MAX_DAYS, Stats
 router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
 
 
-class UsersView(BaseModel):
+class UserFiguresView(BaseModel):
     """Who there is, who came, and who ordered something."""
 
     total: int
@@ -59,7 +59,7 @@ class PaymentsView(BaseModel):
     success: float | None
 
 
-class CreditsView(BaseModel):
+class CreditFiguresView(BaseModel):
     """Credits that were moved, and what accounts have and owe now."""
 
     sold: int
@@ -73,7 +73,7 @@ class CreditsView(BaseModel):
     spent_per_day: float
 
 
-class JobsView(BaseModel):
+class JobFiguresView(BaseModel):
     """Jobs that were ordered. `mean_seconds` is from start to end, of those that succeeded."""
 
     ordered: int
@@ -97,12 +97,12 @@ class StatsView(BaseModel):
 
     since: datetime
     until: datetime
-    users: UsersView
+    users: UserFiguresView
     plans: list[PlanUsersView]
     revenue: list[RevenueView]
     payments: PaymentsView
-    credits: CreditsView
-    jobs: JobsView
+    credits: CreditFiguresView
+    jobs: JobFiguresView
     margin: MarginView
 
 

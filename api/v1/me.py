@@ -73,9 +73,9 @@ class PreferencesChange(RequestBody):
     """What is to be different; the rest stays."""
 
     language: Annotated[str | None, Field(pattern=LANGUAGE, max_length=35, examples=["id"])] = None
-    notifications: bool | None = None
+    notifications: Annotated[bool | None, Field(strict=True)] = None
     theme: Literal["light", "dark", "system"] | None = None
-    mail: Annotated[bool | None, Field(description="False: no notice goes by mail.")] = None
+    mail: Annotated[bool | None, Field(strict=True, description="False: no notice goes by mail.")] = None
 
 
 @router.get("", response_model=Me, summary="Look at yourself")

@@ -48,7 +48,9 @@ class PaymentRequest(RequestBody):
     return_url: Annotated[
         HttpUrl | None, Field(description="Where the payer's browser comes back to. That it did proves nothing.")
     ] = None
-    keep_card: Annotated[bool, Field(description="Keep the card for refills that the account asks for.")] = False
+    keep_card: Annotated[
+        bool, Field(strict=True, description="Keep the card for refills that the account asks for.")
+    ] = False
 
     @model_validator(mode="after")
     def _one_thing(self) -> "PaymentRequest":

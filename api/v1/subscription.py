@@ -120,14 +120,14 @@ async def cancel(request: Request) -> Response:
     """It runs to its end, and is not renewed. One that waits for its payment ends now. A company that renews it by itself is
     told first: 503 `company_away` if it does not answer, and nothing has changed. Again is fine.
     """
-    return await _told_first(request, Stripe.end_subscription, _cancel)
+    return await _told_first(request, await permitted(request, "write"), Stripe.end_subscription, _cancel)
 
 
 @fast_router.post("/resume", response_model=SubscriptionView, summary="Undo a cancel")
 @fast(need="write", idempotency_key=(KeyHeader, None))
 async def resume(request: Request) -> Response:
     """While the subscription runs. Again is fine."""
-    return await _told_first(request, Stripe.resume_subscription, _resume)
+    return await _told_first(request, await permitted(request, "write"), Stripe.resume_subscription, _resume)
 
 
 def _cancel(conn: Any, who: Caller, actor: By, knows: bool) -> dict[str, Any]:
@@ -140,12 +140,15 @@ def _resume(conn: Any, who: Caller, actor: By, knows: bool) -> dict[str, Any]:
 
 
 async def _told_first(
-    request: Request, ask: Callable[[Stripe, str], None], change_ours: Callable[[Any, Caller, By, bool], dict[str, Any]]
+    request: Request,
+    who: Caller,
+    ask: Callable[[Stripe, str], None],
+    change_ours: Callable[[Any, Caller, By, bool], dict[str, Any]],
 ) -> Response:
     """Have the company that renews a subscription do it, in no transaction, and then do it here. Cut off between the two, it is
     done by asking again: to the company it is the same.
     """
-    who, here = await permitted(request, "write"), services(request.app)
+    here = services(request.app)
     theirs = await here.places.ordinary.run(partial(_theirs, who.account_id))
     if theirs is not None:
         await here.places.companies.run(partial(_ask_stripe, ask, theirs))

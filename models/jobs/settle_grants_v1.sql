@@ -1,4 +1,4 @@
--- Spend a job's hold, soonest-expiring grant first, and give the rest back to the grants (models/jobs/end_job_v2.sql). Returns
+-- Spend a job's hold, soonest-expiring grant first, and give the rest back to the grants (models/jobs/end_job_v1.sql). Returns
 -- what was held of revoked grants, as [grant, spent, returned]: the caller makes debt of it.
 create or replace function settle_grants_v1(
   p_job uuid, p_grants uuid[], p_amounts bigint[], p_revoked boolean[], p_settled bigint, p_grace_hours int

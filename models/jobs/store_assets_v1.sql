@@ -1,4 +1,4 @@
--- Write down a job's results (models/jobs/end_job_v2.sql). Returns how many bytes they take.
+-- Write down a job's results (models/jobs/end_job_v1.sql). Returns how many bytes they take.
 create or replace function store_assets_v1(p_account uuid, p_job uuid, p_assets jsonb, p_result_hours int)
 returns bigint language plpgsql as $$
 begin

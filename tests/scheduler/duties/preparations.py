@@ -4,6 +4,7 @@ A preparation is made by today's clock, and the duty's turns come 30 hours later
 lapsed by then without more ado.
 """
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,11 +23,13 @@ from models.fleet import processes
 from models.identity import inbound
 from models.jobs import callbacks, ending
 from models.jobs.ending import AttemptEnd, Ending, NewAsset
+from models.payments import orders
 from scheduler.duties import results, retention, uploads
 from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment
 from tests.files import picture
+from tests.models.payments.shop import pack
 from tests.receivers import tell
 from tests.support import account, claimed, key_of, model, one, placed, rows, uploaded
 from workers.doorbell import NAMESPACE
@@ -277,6 +280,22 @@ def _books_that_are_wrong() -> Between:
     return between
 
 
+def _an_order_that_is_refused() -> None:
+    os.environ["MANUAL_PAYMENTS"] = "true"
+    who, _ = account(), pack()
+    with transaction() as conn:
+        orders.create(conn, who, orders.find_pack(conn, "small", "USD"), "manual")
+        conn.execute("update payments set check_at = app_now()")
+
+
+def _an_account_that_runs_low() -> None:
+    who, _ = account(), pack()
+    _change(
+        f"""insert into refills (account_id, pack_id, currency, threshold, monthly_limit, company, customer_id, card_id)
+            values ('{who}', 'small', 'USD', 5, 99, 'stripe', 'cus_1', 'pm_1')"""
+    )
+
+
 PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "ring_due": _a_job,
     "retry_due": _a_retry,
@@ -295,6 +314,8 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "expire_grants": _a_grant_for_an_hour,
     "grant_periods": lambda: _a_subscription("yearly"),
     "expire_subscriptions": lambda: _a_subscription("monthly"),
+    "look_at_payments": _an_order_that_is_refused,
+    "order_refills": _an_account_that_runs_low,
     "clear_deleted": _a_user_who_left,
     "announce": _an_announcement,
     "make_partitions": _a_month_missing,
