@@ -45,7 +45,11 @@ STATES: Mapping[str, State] = {
     "executed": "processing", "settled": "paid", "failed": "failed",
 }  # fmt: skip
 TOKEN_SPARE_SECONDS = 60  # before its end a token is renewed
-JWKS_SECONDS, JWKS_AGAIN_SECONDS = 3600.0, 60.0  # how long keys are known; how soon an unknown key is looked for again
+JWKS_SECONDS, JWKS_AGAIN_SECONDS, FAILED_AGAIN_SECONDS = (
+    3600.0,
+    60.0,
+    5.0,
+)  # how long keys are known; how soon an unknown key is looked for again
 MAX_SIGNATURE = 4096
 
 
@@ -131,6 +135,8 @@ class TrueLayer(WithoutCards):
         signature, sent_at = headers.get("tl-signature", ""), headers.get(TIMESTAMP.lower(), "")
         if not 0 < len(signature) <= MAX_SIGNATURE or not sent_at:
             raise NotSigned("Tl-Signature or X-Tl-Webhook-Timestamp is missing or too long")
+        if abs(now - _seconds(sent_at)) > TOLERANCE_SECONDS:  # first: what is old costs nobody a key
+            raise NotSigned(f"X-Tl-Webhook-Timestamp is more than {TOLERANCE_SECONDS} s from our time")
         try:
             text = body.decode()
             header = extract_jws_header(signature)
@@ -142,8 +148,6 @@ class TrueLayer(WithoutCards):
             raise
         except (Exception, RecursionError):  # noqa: BLE001 - it raises six kinds besides its own, for what a stranger sent
             raise NotSigned("the signature does not fit this body, path and time") from None
-        if abs(now - _seconds(sent_at)) > TOLERANCE_SECONDS:
-            raise NotSigned(f"X-Tl-Webhook-Timestamp is more than {TOLERANCE_SECONDS} s from our time")
         event = json_object(body)
         kind = text_of(event.get("type")) or "unknown"
         return Hint(
@@ -164,9 +168,13 @@ class TrueLayer(WithoutCards):
 
     def _ask(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Any:
         sent = {**(headers or {}), "authorization": f"Bearer {self._bearer()}"}
-        return self._wires.ask(
-            method, path, headers=sent, word=lambda error: f"{error['title']}: {error.get('detail', '')}", **more
-        )
+        try:
+            return self._wires.ask(
+                method, path, headers=sent, word=lambda error: f"{error['title']}: {error.get('detail', '')}", **more
+            )
+        except Away:
+            self._token = ("", 0.0)  # it may have been withdrawn: the next question asks for another
+            raise
 
     def _bearer(self) -> str:
         """Our token there, kept until shortly before its end."""
@@ -189,7 +197,7 @@ class Keys:
     def __init__(self, url: str) -> None:
         self.url = url
         self._found: dict[str, Any] = {"keys": []}
-        self._at = float("-inf")
+        self._at = self._failed_at = float("-inf")
         self._lock = threading.Lock()
         self._wires = Wires(NAME, url)
 
@@ -203,14 +211,17 @@ class Keys:
             return self._found
 
     def _fetch(self, *, is_needed: bool) -> None:
-        try:
-            found = self._wires.ask("GET", self.url)
-            keys = [each for each in found["keys"] if isinstance(each, dict)]
-        except (Refused, Unknown, Away, KeyError, TypeError):
-            if is_needed:
-                raise Away("truelayer's keys cannot be had now") from None
-            return
-        self._found, self._at = {"keys": keys}, time.monotonic()
+        if time.monotonic() - self._failed_at >= FAILED_AGAIN_SECONDS:
+            try:
+                found = self._wires.ask("GET", self.url)
+                self._found = {"keys": [each for each in found["keys"] if isinstance(each, dict)]}
+                self._at = time.monotonic()
+            except (Refused, Unknown, Away, KeyError, TypeError):
+                self._failed_at = time.monotonic()
+            else:
+                return
+        if is_needed:
+            raise Away("truelayer's keys cannot be had now")
 
 
 def _seconds(text: str) -> float:

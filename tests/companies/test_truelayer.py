@@ -153,7 +153,15 @@ def test_an_unknown_key_is_looked_for_once_a_minute(company: TrueLayer, far: Tru
     assert len(far.asked) == 1
 
 
-def test_keys_that_cannot_be_had_are_no_refusal(company: TrueLayer, far: TrueLayerServer) -> None:
+def test_keys_that_cannot_be_had_are_no_refusal_and_are_not_asked_for_by_every_hook(
+    company: TrueLayer, far: TrueLayerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far.bad.append(500)
+    for _ in range(10):
+        with pytest.raises(Away):
+            read(company, far.hook({"type": "x"}))
+    assert len(far.asked) == 1
+    monkeypatch.setattr("companies.truelayer.FAILED_AGAIN_SECONDS", 0.0)
     far.bad += [500, "noise"]
     for _ in range(2):
         with pytest.raises(Away):
@@ -182,3 +190,20 @@ def test_whatever_is_not_signed_is_refused(header: str, body: bytes, stamp: str)
     )
     with pytest.raises(NotSigned):
         company.read_hook({"tl-signature": header, "x-tl-webhook-timestamp": stamp}, body, path="/", now=time.time())
+
+
+def test_a_token_that_was_withdrawn_is_not_used_again(company: TrueLayer, far: TrueLayerServer) -> None:
+    payment = company.open(order("31.00", "GBP")).company_id
+    far.bad.append(401)
+    with pytest.raises(Away):
+        company.look(payment)
+    before = sum(each.path == "/connect/token" for each in far.asked)
+    assert company.look(payment).state == "pending"
+    assert sum(each.path == "/connect/token" for each in far.asked) == before + 1
+
+
+def test_an_old_hook_costs_nobody_a_key(company: TrueLayer, far: TrueLayerServer) -> None:
+    for _ in range(5):
+        with pytest.raises(NotSigned):
+            read(company, far.hook({"type": "x"}, at="2001-01-01T00:00:00Z"))
+    assert far.asked == []
