@@ -69,7 +69,12 @@ NO_KEY = UUID(int=0)
 def make_token(who: Caller, expires_at: float) -> str:
     """A token that opens streams for an account until a time, without its key."""
     role = ROLES.index(who.role).to_bytes(1, "big")
-    body = who.account_id.bytes + (who.key_id or who.acting_key or NO_KEY).bytes + role + int(expires_at).to_bytes(8, "big")
+    body = (
+        who.account_id.bytes
+        + (who.key_id or who.acting_key or NO_KEY).bytes
+        + role
+        + int(expires_at).to_bytes(8, "big")
+    )
     return tokens.make_token(tokens.STREAM, body)
 
 
