@@ -12,7 +12,7 @@ LEAST_SECONDS = 1800  # companies take no order that ends sooner
 
 
 class Ordered(Protocol):
-    """An order as it was written down; `models.payments.due.Due` is one."""
+    """An order as it was written down; `models.payments.due.DuePayment` is one."""
 
     @property
     def id(self) -> UUID: ...

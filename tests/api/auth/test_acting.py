@@ -9,9 +9,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import make_app
+from api.v1.events import read_token
 from models.access import api_keys
 from models.access.scopes import SCOPES
 from models.db import transaction
+from models.identity import people
 from tests.conftest import environment
 from tests.support import account, assert_books_are_clean, balance, key_of, model, one, rows
 
@@ -147,3 +149,13 @@ def test_what_it_changes_is_in_the_audit_log_and_what_it_reads_is_not(http: Test
     found: list[Any] = rows("select subject, key_id, details from acts where action = 'account.act'")
     key_id = one("select id from api_keys where name = 'server'")[0]
     assert found == [(str(who), key_id, {"method": "PATCH", "path": "/v1/me"})]
+
+
+def test_a_streams_token_ends_with_the_servers_key(http: TestClient) -> None:
+    key, who = server(), account()
+    made = http.post("/v1/events/token", headers=as_of(key, who)).json()
+    visitor = read_token(made["token"], 0.0)
+    with transaction() as conn:
+        assert people.still_let_in(conn, [visitor]) == {visitor}
+        api_keys.revoke(conn, one("select id from api_keys where name = 'server'")[0])
+        assert people.still_let_in(conn, [visitor]) == set()
