@@ -18,7 +18,7 @@ from common.settings import settings
 from models import db, starting
 from models.jobs.tables import QUEUES
 from workers import doorbell
-from workers.broker import make_broker
+from workers.broker import IDLE_SECONDS, WakeBroker, make_broker
 from workers.calls import limits
 from workers.leases import Keeper
 from workers.steps.advance import Advance
@@ -59,7 +59,15 @@ def stop(worker: dramatiq.Worker, keeper: Keeper) -> None:
         if waited > (settings().worker_stop_seconds if keeper.waits_alone() else STOP_SECONDS):
             break
         time.sleep(0.05)
-    worker.stop(timeout=1000)
+    worker.stop(timeout=1000 * (IDLE_SECONDS + 1))  # a consumer that has just begun to wait is waited for
+
+
+def close(broker: WakeBroker, worker: dramatiq.Worker) -> None:
+    """Close what the consumers read from, if none still reads: a Redis that hangs would have each end with an error. The
+    process ends either way, and its sockets with it.
+    """
+    if not any(consumer.is_alive() for consumer in worker.consumers.values()):
+        broker.client.close()
 
 
 def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
@@ -95,7 +103,7 @@ def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
     keeper.stop()
     doorbell.close()
     limits.close()
-    broker.client.close()
+    close(broker, worker)
     db.close()
     if died:
         raise RuntimeError(f"the {died} has died; the process ends, to be started again")

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage
@@ -30,12 +30,14 @@ log = logging.getLogger(__name__)
 AWAY_SECONDS = 2.0  # after a failure Redis is not asked for so long
 TIMEOUT_SECONDS = 0.5
 FOUND_OUT_AT_ONCE = 20  # requests of one address of which it is not known yet who asks
-FAILED, LEFT = "headrace.failed", "headrace.rate-left"  # in a request's scope: counted already; of the nearest limit
+# In a request's scope: its failure is counted; what is left of the nearest limit; the gate behind which it may yet fail.
+FAILED, LEFT, GATE = "headrace.failed", "headrace.rate-left", "headrace.gate"
 
 
 @dataclass(slots=True)
 class _Gate:
     turn: asyncio.Semaphore
+    counting: asyncio.Lock = field(default_factory=asyncio.Lock)  # a failure is under way or counted, never both
     users: int = 0
     inside: int = 0
 
@@ -70,9 +72,19 @@ class Rates:
         """Count a request that was refused for who asked it, once: keys are not to be guessed, nor what a key may do.
         Raises RateLimited.
         """
-        if not request.scope.get(FAILED):
-            request.scope[FAILED] = True
-            await self._hit(request, _failures(request), settings().failed_auth_per_minute, "this address")
+        if request.scope.get(FAILED):
+            return
+        request.scope[FAILED] = True
+        name, per_minute = _failures(request), settings().failed_auth_per_minute
+        gate: _Gate | None = request.scope.get(GATE)
+        if gate is None:
+            await self._hit(request, name, per_minute, "this address")
+            return
+        async with gate.counting:
+            try:
+                await self._hit(request, name, per_minute, "this address")
+            finally:
+                _leave(request, gate)
 
     @asynccontextmanager
     async def may_fail(self, request: Request) -> AsyncIterator[None]:
@@ -84,15 +96,17 @@ class Rates:
         gate.users += 1
         try:
             async with gate.turn:
+                request.scope[GATE] = gate
                 gate.inside += 1
                 try:
-                    item = RateLimitItemPerMinute(per_minute)
-                    allowed, stats = await self._asked(item, name, hit=False, cost=gate.inside)
+                    async with gate.counting:
+                        item = RateLimitItemPerMinute(per_minute)
+                        allowed, stats = await self._asked(item, name, hit=False, cost=gate.inside)
                     if not allowed:
                         raise _refusal(request, per_minute, stats, "this address")
                     yield
                 finally:
-                    gate.inside -= 1
+                    _leave(request, gate)
         finally:
             gate.users -= 1
             if not gate.users:
@@ -114,6 +128,12 @@ class Rates:
                 self._rest.start()
                 log.warning("rate limits are counted by this process alone: %s", type(error).__name__)
         return await _answer(self._own, item, name, hit=hit, cost=cost)
+
+
+def _leave(request: Request, gate: _Gate) -> None:
+    """From here on this request is not one that may yet fail: it was counted, or has not failed."""
+    if request.scope.pop(GATE, None) is not None:
+        gate.inside -= 1
 
 
 def _refusal(request: Request, per_minute: int, stats: WindowStats, whose: str) -> RateLimited:

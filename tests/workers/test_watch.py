@@ -5,12 +5,14 @@ import threading
 from io import StringIO
 from pathlib import Path
 
+import dramatiq
 import pytest
 from rich.console import Console
 
 from cli.embedded.processes import Processes, supervise
 from tests.support import eventually
 from workers import main
+from workers.broker import WakeConsumer
 
 pytestmark = [
     pytest.mark.usefixtures("database"),
@@ -60,6 +62,36 @@ def test_a_worker_whose_thread_has_died_ends_with_an_error(kind: str) -> None:
         stopping.set()
         process.join(40)
     assert "has died" in str(ended[0])
+
+
+@pytest.mark.parametrize("seconds", [1, 6], ids=["as long as it may", "at a Redis that hangs"])
+def test_a_consumer_that_has_just_begun_to_wait_ends_without_an_error(
+    seconds: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stopping, closing, consumers = threading.Event(), threading.Event(), []
+
+    def wait(self: WakeConsumer) -> None:
+        if self._delayed:
+            stopping.wait(1)
+            return
+        consumers.append(threading.current_thread())
+        closing.wait(30)  # the wait begins when all else of the process has ended
+        self.broker.client.blpop(["nobody-rings-here"], timeout=seconds)
+
+    def stop(worker: dramatiq.Worker, timeout: int) -> None:
+        closing.set()
+        real(worker, timeout)
+
+    real = dramatiq.Worker.stop
+    monkeypatch.setattr(WakeConsumer, "_wait", wait)
+    monkeypatch.setattr(dramatiq.Worker, "stop", stop)
+    process = threading.Thread(target=main.run, args=(1, ["interactive"], stopping))
+    process.start()
+    eventually(lambda: bool(consumers), what="a consumer that waits")
+    stopping.set()
+    process.join(40)
+    consumers[0].join(40)
+    assert [each.message for each in caplog.records if "error" in each.message] == []
 
 
 def test_a_process_that_ends_by_itself_is_started_again(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """How much a key, an account and an address may: budgets, rates, daily texts; and what Redis' absence does to it."""
 
+import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from api.edge import rate_limits
 from api.main import make_app
 from models.access import api_keys
 from models.catalogue import entries
@@ -111,6 +114,30 @@ def test_of_many_unknown_keys_at_once_no_more_are_looked_up_than_may_fail(databa
         statuses = list(pool.map(lambda _: http.get("/v1/credits", headers=unknown()).status_code, range(60)))
     assert sorted(statuses) == [401] * 7 + [429] * 53
     assert sum(lookups) == 7
+
+
+def test_a_failure_that_is_being_counted_is_not_counted_as_one_to_come_as_well(
+    database: str, lookups: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, counted = rate_limits._answer, threading.Event()
+
+    async def slow(limiter: Any, item: Any, name: str, *, hit: bool, cost: int) -> Any:
+        answer = await real(limiter, item, name, hit=hit, cost=cost)
+        if hit:
+            counted.set()
+            await asyncio.sleep(0.3)  # the count is in Redis, its answer on the way
+        return answer
+
+    monkeypatch.setattr(rate_limits, "_answer", slow)
+    with environment({"FAILED_AUTH_PER_MINUTE": "3"}), TestClient(make_app()) as http, ThreadPoolExecutor(3) as pool:
+
+        def ask(_: int) -> int:
+            return http.get("/v1/credits", headers=unknown()).status_code
+
+        first = pool.submit(ask, 0)
+        assert counted.wait(10)
+        assert [*pool.map(ask, range(2)), first.result(), ask(3)] == [401] * 3 + [429]
+    assert sum(lookups) == 3
 
 
 def test_many_good_keys_that_come_at_once_are_all_let_in(database: str) -> None:
