@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help setup demo up test tools lint check openapi hooks audit-deps faults sweep mutants bench clean
+.PHONY: help setup demo up test tools lint check openapi hooks audit-deps faults sweep year mutants bench clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ audit-deps: $(DEV) ## known vulnerabilities of what production imports (asks PyP
 
 faults: $(DEV) ## the long fault runs: kill, flush, cut off; then prove the books
 	@$(BIN)/python -m pytest tests/faults -q -n 2 --dist loadfile
+
+year: $(DEV) ## a year of selling in fast motion: 1,000 people, lost hooks, killed schedulers; then the books
+	@$(BIN)/python -m tests.year
 
 mutants: $(DEV) ## plant known bugs, one at a time, and see each turn its tests red
 	@$(BIN)/python -m tests.mutants

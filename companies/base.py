@@ -1,6 +1,6 @@
 """What every company that takes money can be asked, in our words. Amounts are major units."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, Protocol
@@ -127,6 +127,9 @@ class Company(Protocol):
     def charge(self, order: Order, *, customer_id: str, card_id: str) -> Charged:
         """Take money from a card that was kept. Raises Refused, Away."""
 
+    def renewals(self, subscription_id: str) -> Sequence[str]:
+        """Its bills for the later periods of a subscription that it renews, by what they are there. Raises Unknown, Away."""
+
     def end_subscription(self, subscription_id: str) -> None:
         """Let a subscription that it renews end with its period. Raises Refused, Unknown, Away."""
 
@@ -142,6 +145,10 @@ class WithoutCards:
     def charge(self, order: Order, *, customer_id: str, card_id: str) -> Charged:  # noqa: ARG002 - of those that can
         """Refused."""
         raise Refused(f"{self.name} keeps no card")
+
+    def renewals(self, subscription_id: str) -> Sequence[str]:  # noqa: ARG002 - of those that renew
+        """None."""
+        return ()
 
     def end_subscription(self, subscription_id: str) -> None:  # noqa: ARG002 - of those that can
         """Refused."""

@@ -218,6 +218,14 @@ class Stripe:
             raise _meant(error) from None
         return Charged(self.look(intent.id), needs_payer=intent.status == "requires_action")
 
+    def renewals(self, subscription_id: str) -> Sequence[str]:
+        """As `Company.renewals`: the newest hundred. The first bill is its order's."""
+        found = _told(lambda: self._v1.invoices.list({"subscription": subscription_id, "limit": 100}))["data"]
+        return [
+            each["id"] for each in found
+            if each.get("billing_reason") == "subscription_cycle" and each.get("status") != "draft"
+        ]  # fmt: skip
+
     def end_subscription(self, subscription_id: str) -> None:
         """As `Company.end_subscription`."""
         _told(lambda: self._v1.subscriptions.update(subscription_id, {"cancel_at_period_end": True}))

@@ -41,19 +41,21 @@ def receive(
         [company, list(company_ids), list(company_ids)],
     ).fetchall()
     if not accounts and subscription_id is not None and kind in RENEWALS:
-        accounts = _begin_renewal(conn, company, company_ids[0], subscription_id)
+        accounts = begin_renewal(conn, company, company_ids[0], subscription_id)
     if accounts:
         inbound.mark_processed(conn, number, subject=str(accounts[0][0]))  # so that it can be erased with its user
     return Received(new=True, payments=len(accounts))
 
 
-def _begin_renewal(conn: Connection[Any], company: str, invoice_id: str, subscription_id: str) -> list[tuple[UUID]]:
-    """A company's own invoice for the next period of a subscription that was begun here becomes a payment. Returns whose."""
+def begin_renewal(conn: Connection[Any], company: str, invoice_id: str, subscription_id: str) -> list[tuple[UUID]]:
+    """Let a company's own invoice for the next period of a subscription that was begun here become a payment, once. Returns
+    whose. For a month it is asked about: so long a company may try a card that was declined.
+    """
     rows: list[tuple[UUID]] = conn.execute(
         """insert into payments (id, account_id, company, purpose, item, interval, price, currency, company_id, subscription_id,
                                  expires_at, check_at)
            select %s, account_id, company, 'renewal', item, interval, price, currency, %s, subscription_id,
-                  app_now() + interval '1 day', app_now()
+                  app_now() + interval '30 days', app_now()
              from payments where company = %s and subscription_id = %s and purpose = 'plan' order by id desc limit 1
            on conflict (company, company_id) do nothing returning account_id""",
         [uuid7(), invoice_id, company, subscription_id],

@@ -28,6 +28,7 @@ from models.payments.states import (
     pause_of,
     period_due,
     problem_of,
+    renewal_pause_of,
     status_of,
 )
 
@@ -108,7 +109,7 @@ def apply(
     status = status_of(facts)
     changed = facts != known or status != order.status
     looks = 0 if changed else order.looks
-    pause = pause_of(facts, looks, late_seconds=order.late_seconds) if order.company != "manual" else None
+    pause = _pause(conn, order, facts, looks, word) if order.company != "manual" else None
     conn.execute(
         """update payments set money = %(money)s, status = %(status)s, paid = %(paid)s, paid_currency = %(currency)s,
                   refunded = %(refunded)s, refund_failed = %(refund_failed)s, dispute = %(dispute)s, problem = %(problem)s,
@@ -140,6 +141,20 @@ def apply(
         refills.pause(conn, order.account_id, word.reason or "the card was declined")
     _tell(conn, order, facts, status)
     return True
+
+
+def _pause(conn: Connection[Any], order: _Order, facts: Facts, looks: int, word: CompanyWord) -> int | None:
+    """In how many seconds it is asked about again: for its own sake, or for the bill that is to follow it."""
+    pause = pause_of(facts, looks, late_seconds=order.late_seconds)
+    if word.subscription_id is None or word.period_end is None or facts.money is not Money.PAID:
+        return pause
+    row = conn.execute(
+        """select extract(epoch from app_now() - %s)::float8
+            where not exists (select 1 from payments where account_id = %s and id > %s and subscription_id = %s)""",
+        [word.period_end, order.account_id, order.id, word.subscription_id],
+    ).fetchone()
+    following = None if row is None else renewal_pause_of(row[0])
+    return min(pause, following) if pause is not None and following is not None else pause or following
 
 
 def _facts(

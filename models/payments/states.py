@@ -139,6 +139,18 @@ WAITING_PAUSES = (30, MINUTE, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE)
 MOVING_PAUSES = (MINUTE, 5 * MINUTE, HOUR, 6 * HOUR)
 
 
+RENEWAL_DAYS = 45  # for how long after a period's end a company is asked whether it has renewed it
+
+
+def renewal_pause_of(late_seconds: float) -> int | None:
+    """In how many seconds a company that renews a subscription is asked for its next bill, where no hook has told of one.
+    None: not any more. `late_seconds` have passed since the period that was paid last has ended; less than 0: it runs.
+    """
+    if late_seconds > RENEWAL_DAYS * DAY:
+        return None
+    return HOUR + max(0, int(-late_seconds)) if late_seconds < HOUR else int(min(late_seconds, DAY))
+
+
 def pause_of(facts: Facts, looks: int, *, late_seconds: float) -> int | None:
     """In how many seconds a company is asked about a payment again; None: never, unless it says something by itself.
 

@@ -18,7 +18,7 @@ from companies.registry import company
 from models.access.audit_log import By
 from models.db import transaction
 from models.locks import lock_account
-from models.payments import due, orders, refills, standings
+from models.payments import due, hints, orders, refills, standings
 from models.payments.due import DuePayment, DueRefund
 from models.payments.standings import CompanyWord
 from models.payments.states import Dispute, Money
@@ -100,13 +100,18 @@ def look(one: DuePayment, far_side: Company) -> bool:
         return _open(one, far_side)
     try:
         standing = far_side.look(one.company_id)
+        renews = standing.state == "paid" and standing.subscription_id is not None
+        bills = far_side.renewals(standing.subscription_id or "") if renews else ()
     except Unknown as error:
         log.warning("%s does not know payment %s (%s)", one.company, one.id, error)
         with transaction() as conn:
             due.put_off(conn, one.id, one.token, 60 * ASK_AGAIN_SECONDS)
         return False
     with transaction() as conn:
-        return standings.apply(conn, SCHEDULER, one.id, one.account_id, word_of(standing), token=one.token)
+        counts = standings.apply(conn, SCHEDULER, one.id, one.account_id, word_of(standing), token=one.token)
+        for bill in bills:  # that no hook has told of; the others are known
+            hints.begin_renewal(conn, one.company, bill, standing.subscription_id or "")
+        return counts
 
 
 def word_of(standing: Standing) -> CompanyWord:

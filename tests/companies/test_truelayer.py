@@ -100,8 +100,8 @@ def test_a_bad_day_is_away_and_no_refusal(company: TrueLayer, far: TrueLayerServ
     assert "the-secret" not in str(caught.value)
 
 
-def read(company: TrueLayer, posted: Posted) -> Hint:
-    return company.read_hook(posted.headers, posted.body, path=posted.path, now=time.time())
+def read(company: TrueLayer, posted: Posted, now: float | None = None) -> Hint:
+    return company.read_hook(posted.headers, posted.body, path=posted.path, now=time.time() if now is None else now)
 
 
 def test_hooks_that_it_signed_just_now_are_hints(company: TrueLayer, far: TrueLayerServer) -> None:
@@ -116,16 +116,16 @@ def test_hooks_that_it_signed_just_now_are_hints(company: TrueLayer, far: TrueLa
 
 
 def test_what_it_did_not_sign_just_now_or_here_is_refused(company: TrueLayer, far: TrueLayerServer) -> None:
-    event = {"type": "payment_settled", "payment_id": "p"}
+    event, now = {"type": "payment_settled", "payment_id": "p"}, time.time()
     good = far.hook(event)
-    old, coming = (far.hook(event, at=str(int(time.time() + by))) for by in (-301, 301))
+    old, coming = (far.hook(event, at=str(int(now + by))) for by in (-301, 302))
     changed = good._replace(body=good.body.replace(b"settled", b"failed!"))
     elsewhere = good._replace(path="/hooks/other")
     without = good._replace(headers={name: value for name, value in good.headers.items() if "timestamp" not in name})
     restamped = good._replace(headers={**good.headers, "x-tl-webhook-timestamp": str(int(time.time()))})
     for posted in (old, coming, changed, elsewhere, without, restamped, good._replace(headers={})):
         with pytest.raises(NotSigned):
-            read(company, posted)
+            read(company, posted, now)
     read(company, good)
 
 

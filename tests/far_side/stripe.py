@@ -52,6 +52,12 @@ class StripeServer(CompanyServer):
             return Said(
                 200, {"object": "list", "data": sorted(data, key=lambda each: -each["created"]), "has_more": False}
             )
+        if asked.method == "GET" and kind == "invoices" and "subscription" in asked.query:
+            data = [
+                each for each in self.things.values()
+                if each["object"] == "invoice" and each["parent"]["subscription_details"]["subscription"] == asked.query["subscription"]
+            ]  # fmt: skip
+            return Said(200, {"object": "list", "data": data[:-101:-1], "has_more": len(data) > 100})
         if asked.method == "GET":
             found = self.things.get(name)
             return (

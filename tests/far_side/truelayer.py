@@ -117,6 +117,12 @@ class TrueLayerServer(CompanyServer):
         self, event: Mapping[str, Any], *, path: str = "/hooks/truelayer", at: str | None = None, jku: str | None = None
     ) -> Posted:
         body = json.dumps({"event_version": 1, "event_id": str(uuid4()), **event})
+        return self.signed(body, path=path, at=at, jku=jku)
+
+    def signed(
+        self, body: str, *, path: str = "/hooks/truelayer", at: str | None = None, jku: str | None = None
+    ) -> Posted:
+        """A hook as it is sent now, the first time or again."""
         stamp = at or iso(time.time())
         signature = (
             sign_with_pem(self.kid, self.private).set_method(HttpMethod.POST).set_path(path).set_jku(jku or self.jwks_url)

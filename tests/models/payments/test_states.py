@@ -23,6 +23,7 @@ from models.payments.states import (
     pause_of,
     period_due,
     problem_of,
+    renewal_pause_of,
     status_of,
 )
 
@@ -148,3 +149,13 @@ def test_late_orders_are_let_go_and_money_that_moves_is_not() -> None:
             break
         total += pause
     assert 120 * DAY <= total <= 150 * DAY, "for as long as card payers may dispute"
+
+
+@pytest.mark.parametrize(("late", "pause"), [
+    (-10 * DAY, 10 * DAY + 3600), (-1, 3601), (0, 3600), (3600, 3600), (5 * 3600, 5 * 3600), (9 * DAY, DAY), (45 * DAY, DAY),
+    (45 * DAY + 1, None),
+])  # fmt: skip
+def test_a_company_that_renews_is_asked_for_its_next_bill_from_the_periods_end_on(
+    late: float, pause: int | None
+) -> None:
+    assert renewal_pause_of(late) == pause
