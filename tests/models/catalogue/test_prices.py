@@ -1,5 +1,7 @@
 """Prices are whole credits, rounded up once."""
 
+from decimal import ROUND_CEILING, Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +49,28 @@ def test_cost_plus_is_cost_with_markup_over_the_price_of_a_credit() -> None:
     assert price(rule, {"duration_seconds": 10}, 8500, 125_000) == 6
     assert price(rule, {"duration_seconds": 15}, 7500, 124_000) == 9  # 8.47
     assert price(rule, {"duration_seconds": 5}, 7000, 120_000) == 3  # 2.83
+
+
+# By hand, from the specification: a plan's dollars over its credits, and its markup. Of a job that costs 1 cent, 40 cents, $1,
+# $2.35 and $40: starter 0.148, 5.92, 14.8, 34.78, 592; creator 0.141.., 5.64.., 14.11.., 33.16.., 564.5..; and so on.
+COST_PLUS = {
+    "starter": ("10.00", 80, "1.85", (1, 6, 15, 35, 592)), "creator": ("31.00", 250, "1.75", (1, 6, 15, 34, 565)),
+    "studio": ("60.00", 500, "1.70", (1, 6, 15, 34, 567)), "free": ("10.00", 80, "1.85", (1, 6, 15, 35, 592)),
+    "pro": ("29.00", 500, "1.75", (1, 13, 31, 71, 1207)), "enterprise": ("29.00", 500, "1.70", (1, 12, 30, 69, 1173)),
+    "web-free": ("10.00", 80, "1.85", (1, 6, 15, 35, 592)), "reimaji-pro": ("10.00", 500, "1.75", (1, 35, 88, 206, 3500)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("plan", read_file(STANDARD_FILE).plans, ids=lambda plan: plan.id)
+def test_each_plan_charges_its_cost_plus_price(plan: Plan) -> None:
+    dollars, credits, factor, expected = COST_PLUS[plan.id]
+    assert plan.credit_price_usd_micros == int(Decimal(dollars) / credits * 1_000_000)
+    assert plan.markup_bp == int((Decimal(factor) - 1) * 10_000)
+    for cents, wanted in zip((1, 40, 100, 235, 4_000), expected, strict=True):
+        rule = PriceRule(cost_usd_micros=cents * 10_000)
+        assert price(rule, {}, plan.markup_bp, plan.credit_price_usd_micros) == wanted
+        exact = Decimal(cents) / 100 * Decimal(factor) * credits / Decimal(dollars)
+        assert wanted == exact.to_integral_value(ROUND_CEILING)
 
 
 def test_an_estimate_from_a_text_is_at_least_one_unit() -> None:
