@@ -20,7 +20,7 @@ from api.v1.admin import UserView
 from common.settings import settings
 from models.access.scopes import Caller
 from models.accounts import accounts, standing
-from models.credits.ledger import MAX_GRANT
+from models.credits.ledger import MAX_GRANT, MAX_PRIORITY, Terms
 from models.credits.reads import expire_and_read_balance
 from models.db import certain
 
@@ -39,6 +39,9 @@ class NewUser(RequestBody):
     plan: Annotated[str | None, Field(max_length=100)] = None
 
 
+_Names = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=100)], ...], Field(max_length=50)]
+
+
 class Because(RequestBody):
     """Why it is done."""
 
@@ -52,6 +55,21 @@ class NewGrant(RequestBody):
     reason: Reason
     kind: Literal["gift", "goodwill", "purchase"] = "gift"
     expires_at: Moment | None = None
+    priority: Annotated[
+        int,
+        Field(
+            ge=0, le=MAX_PRIORITY, description="Credits of a higher one are used first, then those that expire first."
+        ),
+    ] = 0
+    models: Annotated[
+        _Names, Field(description="What alone they pay for; with `kinds`, what either names. Empty: for all.")
+    ] = ()
+    kinds: Annotated[tuple[Literal["image", "video", "speech", "text"], ...], Field(max_length=4)] = ()
+
+    @property
+    def terms(self) -> Terms:
+        """When they are used, and for what."""
+        return Terms(self.priority, self.models, self.kinds)
 
 
 class TakeBack(RequestBody):
@@ -118,7 +136,14 @@ def give_credits(
 
     def work(conn: Connection[Any]) -> dict[str, Any]:
         standing.give_credits(
-            conn, by(who, request), wanted, body.amount, body.reason, kind=body.kind, expires_at=body.expires_at
+            conn,
+            by(who, request),
+            wanted,
+            body.amount,
+            body.reason,
+            kind=body.kind,
+            expires_at=body.expires_at,
+            terms=body.terms,
         )
         return _balance(conn, wanted)
 

@@ -1,7 +1,7 @@
 """/v1/credits: the balance and the ledger of the caller's account."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
@@ -11,9 +11,13 @@ from starlette.responses import Response
 from api.routes.callers import needs
 from api.routes.cursors import Listing, ListPage, WantedPage, moment_and_id_of, number_of
 from api.routes.fast_routes import answer
+from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
+from common.settings import settings
 from models.access.scopes import Caller
 from models.credits import reads
+from models.credits.ledger import MAX_GRANT, MAX_PRIORITY
+from models.credits.reads import GrantPlace
 from models.db import certain, transaction
 
 router = APIRouter(prefix="/v1/credits", tags=["credits"], route_class=WalledRoute)
@@ -27,6 +31,11 @@ class GrantView(BaseModel):
     amount: int
     remaining: int
     expires_at: datetime | None
+    priority: Annotated[int, Field(description="Those of a higher one are used first.")]
+    models: Annotated[list[str] | None, Field(description="What alone it pays for, if it says so.")]
+    kinds: Annotated[list[str] | None, Field(description="The same, by kind.")]
+    paid_per_credit: Annotated[str | None, Field(description="What was paid for one, in `paid_currency`.")]
+    paid_currency: str | None
 
 
 class Credits(BaseModel):
@@ -43,6 +52,19 @@ class Credits(BaseModel):
     event_number: Annotated[
         int, Field(description="Of the newest event that this includes: `GET /v1/events?after=` goes on from it.")
     ]
+
+
+class WantedAlerts(RequestBody):
+    """Limits to be told of; null: those of this deployment."""
+
+    limits: Annotated[list[Annotated[int, Field(ge=1, le=MAX_GRANT)]] | None, Field(max_length=10)]
+
+
+class CreditAlerts(BaseModel):
+    """Below how many credits `credits.low` is told, highest first."""
+
+    limits: list[int]
+    own: Annotated[bool, Field(description="False: they are those of this deployment.")]
 
 
 class EntryView(BaseModel):
@@ -68,14 +90,17 @@ class GrantPage(ListPage[GrantView]):
     """Grants with credits left, in the order in which they are used."""
 
 
-def _grant_place_of(text: str) -> tuple[datetime | None, UUID]:
-    if text.startswith("never "):
-        return None, UUID(text.removeprefix("never "))
-    return moment_and_id_of(text)
+def _grant_place_of(text: str) -> GrantPlace:
+    priority, _, rest = text.partition(" ")
+    if number_of(priority) > MAX_PRIORITY:
+        raise ValueError
+    if rest.startswith("never "):
+        return GrantPlace(number_of(priority), None, UUID(rest.removeprefix("never ")))
+    return GrantPlace(number_of(priority), *moment_and_id_of(rest))
 
 
-def _grant_place_text(place: tuple[datetime | None, UUID]) -> str:
-    return f"{place[0].isoformat() if place[0] else 'never'} {place[1]}"
+def _grant_place_text(place: GrantPlace) -> str:
+    return f"{place.priority} {place.expires_at.isoformat() if place.expires_at else 'never'} {place.id}"
 
 
 GRANTS = Listing("grants", _grant_place_of, _grant_place_text)
@@ -90,15 +115,46 @@ def get_credits(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
     return answer({"plan": balance.pop("plan_id"), **balance})
 
 
+@router.get("/alerts", response_model=CreditAlerts, summary="Look at the alerts")
+def get_alerts(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
+    """Below how many credits you are told: your own limits, or else those of this deployment."""
+    with transaction() as conn:
+        return answer(_alerts(reads.credit_alerts(conn, who.account_id)))
+
+
+@router.put("/alerts", response_model=CreditAlerts, summary="Choose the alerts")
+def put_alerts(body: WantedAlerts, who: Annotated[Caller, Depends(needs("write"))]) -> Response:
+    """Each limit is told of once (`credits.low`) whenever the available credits fall below it. None: nothing is told; null: the
+    limits of this deployment again.
+    """
+    with certain() as conn:
+        reads.choose_alerts(
+            conn, who.account_id, None if body.limits is None else sorted(set(body.limits), reverse=True)
+        )
+        found = reads.credit_alerts(conn, who.account_id)
+    return answer(_alerts(found))
+
+
+def _alerts(own: list[int] | None) -> dict[str, Any]:
+    return {"limits": [settings().low_credits] if own is None else own, "own": own is not None}
+
+
 @router.get("/grants", response_model=GrantPage, summary="List grants")
 def list_grants(
     who: Annotated[Caller, Depends(needs("read"))],
-    wanted: Annotated[WantedPage[tuple[datetime | None, UUID]], Depends(GRANTS.wanted)],
+    wanted: Annotated[WantedPage[GrantPlace], Depends(GRANTS.wanted)],
 ) -> Response:
     """What the available credits are made of: the grants with credits left, those that are used first before the others."""
     with transaction() as conn:
         rows = reads.open_grants(conn, who.account_id, after=wanted.after, limit=wanted.reads)
-    return answer(GRANTS.page(rows, wanted, lambda row: (row["expires_at"], row["id"]), dict))
+    return answer(
+        GRANTS.page(rows, wanted, lambda row: GrantPlace(row["priority"], row["expires_at"], row["id"]), _grant_view)
+    )
+
+
+def _grant_view(row: dict[str, Any]) -> dict[str, Any]:
+    paid = row["paid_per_credit"]
+    return {**row, "paid_per_credit": None if paid is None else f"{paid.normalize():f}"}
 
 
 @router.get("/entries", response_model=EntryPage, summary="List ledger entries")

@@ -15,6 +15,7 @@ from api.live.prefer_wait import wait_for_end
 from api.routes.callers import needs, permitted
 from api.routes.cursors import Listing, PathId, WantedPage, id_of
 from api.routes.fast_routes import FastRoute, answer, fast, read_body
+from api.routes.labels import WantedLabel, label_wanted
 from api.routes.once import KeyHeader, key_of
 from api.routes.walled import WalledRoute
 from api.services import services
@@ -54,6 +55,7 @@ async def create_job(request: Request) -> Response:
         return Order(
             uuid7(), who.account_id, offer, values, priority=order.priority, queue=order.queue, api_key_id=who.key_id,
             key_budget=who.monthly_credits, idempotency_key=key, body_hash=asked, webhook=webhook_of(who, order),
+            labels=order.labels,
         )  # fmt: skip
 
     return await _ordered(request, who, key, asked, wanted)
@@ -117,7 +119,7 @@ def new_row(order: Order, accepted: Accepted, created_at: datetime) -> JobRow:
         created_at=created_at, started_at=None, ended=None, ended_at=None, attempts=0, error_code=None,
         error_message=None, run_status=RunStatus.QUEUED, dispatched=accepted.dispatched, wake_at=None, progress=None, reason=None,
         cancel_requested=False, ahead=None, slots=accepted.slots, slots_in_use=accepted.slots_in_use,
-        typical_seconds=order.offer.entry.typical_seconds, event_number=0, assets=[],
+        typical_seconds=order.offer.entry.typical_seconds, event_number=0, labels=order.labels, assets=[],
     )  # fmt: skip
 
 
@@ -138,11 +140,18 @@ def list_jobs(
     wanted: Annotated[WantedPage[UUID], Depends(JOBS.wanted)],
     status: Annotated[Status | None, Query()] = None,
     model: Annotated[str | None, Query(max_length=100)] = None,
+    label: WantedLabel = None,
 ) -> Response:
     """Your own jobs, newest first."""
     with transaction() as conn:
         rows = reads.list_jobs(
-            conn, who.account_id, before=wanted.after, status=status, model_id=model, limit=wanted.reads
+            conn,
+            who.account_id,
+            before=wanted.after,
+            status=status,
+            model_id=model,
+            label=label_wanted(label),
+            limit=wanted.reads,
         )
     return answer(JOBS.page(rows, wanted, lambda row: row.id, job_view))
 
@@ -188,7 +197,7 @@ async def retry_job(request: Request) -> Response:
         return Order(
             uuid7(), who.account_id, offer, values, queue=row.queue, api_key_id=who.key_id,
             key_budget=who.monthly_credits, idempotency_key=key, body_hash=asked, retry_of=job_id,
-            webhook=await here.places.ordinary.run(partial(_webhook_again, who.account_id, job_id)),
+            labels=row.labels, webhook=await here.places.ordinary.run(partial(_webhook_again, who.account_id, job_id)),
         )  # fmt: skip
 
     return await _ordered(request, who, key, asked, wanted)
@@ -200,7 +209,7 @@ def examples() -> dict[str, Any]:
     return {
         "id": job_id, "status": "succeeded", "model": "sketch-image",
         "input": {"prompt": "a harbour at dawn", "width": 768, "height": 768, "seed": 7, "count": 1, "format": "png"},
-        "queue": "interactive", "retry_of": None, "credits": {"reserved": 1, "charged": 1}, "progress": 100,
+        "queue": "interactive", "retry_of": None, "labels": {"customer": "acme"}, "credits": {"reserved": 1, "charged": 1}, "progress": 100,
         "waiting": None, "cancel_requested": False, "attempts": 1, "error": None,
         "outputs": [
             {

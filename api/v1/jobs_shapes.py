@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.routes.cursors import ListPage
 from api.routes.shapes import RequestBody
+from common.labels import Labels
 from common.links import url_of
 from models.events.kinds import JOB_EVENTS
 from models.files.states import AssetStatus
@@ -41,6 +42,7 @@ class JobRequest(RequestBody):
     webhook_events: Annotated[
         list[JobEvent] | None, Field(max_length=len(JOB_EVENTS), description="The three ends, if absent.")
     ] = None
+    labels: Labels | None = None
 
 
 class OutputView(BaseModel):
@@ -90,6 +92,7 @@ class JobView(BaseModel):
     input: dict[str, Any]
     queue: Literal["interactive", "batch"]
     retry_of: UUID | None
+    labels: dict[str, str]
     credits: JobCredits
     progress: Annotated[int | None, Field(description="Percent, where the provider tells.")]
     waiting: WaitingView | None
@@ -122,6 +125,7 @@ def job_view(row: JobRow) -> dict[str, Any]:
         "input": row.input,
         "queue": row.queue,
         "retry_of": row.retry_of,
+        "labels": row.labels or {},
         "credits": {"reserved": row.price_credits, "charged": row.charged_credits},
         "progress": 100 if row.ended == JobEnd.SUCCEEDED else row.progress,
         "waiting": _waiting(row),

@@ -15,7 +15,8 @@ from api.services import services
 from models.access.scopes import Caller
 from models.catalogue import plans, prices
 from models.catalogue.entries import Offer
-from models.credits.reads import expire_and_read_balance
+from models.credits.ledger import usable
+from models.credits.reads import expire_and_read_balance, open_funds
 from models.db import certain, session
 
 fast_router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=FastRoute)
@@ -56,10 +57,11 @@ def _price(who: Caller, offer: Offer, values: dict[str, object]) -> dict[str, ob
     rule = offer.entry.price
     with certain() as conn:
         balance = expire_and_read_balance(conn, who.account_id)
+        available = usable(open_funds(conn, who.account_id), offer.entry.id, offer.entry.kind)
     with session() as opened:
         plan = plans.find_plan(opened, balance.plan_id)
     price = prices.quote(rule, values, plan)
     return {
         "model": offer.entry.id, "credits": price.credits, "unit": rule.unit, "quantity": price.quantity_milli / 1000,
-        "available": balance.available, "enough": balance.available >= price.credits,
+        "available": available, "enough": available >= price.credits,
     }  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
-from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, Text, UniqueConstraint, text
+from sqlalchemy import ARRAY, BigInteger, Boolean, CheckConstraint, Column, Index, Integer, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
@@ -78,6 +78,9 @@ class Account(SQLModel, table=True):
     event_number: int = counter()
     has_webhooks: bool = Field(  # kept by models.events.endpoints
         default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": text("false")}
+    )
+    credit_alerts: list[int] | None = Field(  # below which its credits are told of; null: LOW_CREDITS
+        default=None, sa_column=Column(ARRAY(BigInteger), nullable=True)
     )
     created_at: datetime = created_at()
 

@@ -11,8 +11,8 @@ from common.errors import InvalidInput, NotFound
 from models.access import audit_log
 from models.access.audit_log import By
 from models.accounts.accounts import UserRow, open_account, user
-from models.credits import ledger, revoking
-from models.credits.ledger import GRANT_KINDS
+from models.credits import ledger, reads, revoking
+from models.credits.ledger import ANY_USE, GRANT_KINDS, Terms
 from models.locks import read_locked
 
 
@@ -62,12 +62,20 @@ def give_credits(
     ref: str | None = None,
     expires_at: datetime | None = None,
     job_id: UUID | None = None,
+    terms: Terms = ANY_USE,
 ) -> UUID | None:
     """Grant credits by hand, once per `ref`. Returns the grant, or None where that ref was granted before."""
     if kind not in GRANT_KINDS:
         raise InvalidInput(f"kind is one of {', '.join(GRANT_KINDS)}", param="kind")
     grant_id = ledger.grant(
-        conn, account_id, kind=kind, amount=amount, ref=ref or f"hand:{uuid7()}", expires_at=expires_at, job_id=job_id
+        conn,
+        account_id,
+        kind=kind,
+        amount=amount,
+        ref=ref or f"hand:{uuid7()}",
+        expires_at=expires_at,
+        job_id=job_id,
+        terms=terms,
     )
     if grant_id is not None:
         audit_log.record(
@@ -83,13 +91,10 @@ def take_credits(conn: Connection[Any], by: By, account_id: UUID, amount: int, r
     if read_locked(conn, account_id, "a.id") is None:
         raise NotFound(f"no account {account_id}", param="id")
     ledger.expire_lapsed(conn, [account_id])
-    grants: list[tuple[UUID, int]] = conn.execute(
-        "select id, remaining from grants where account_id = %s and open order by expires_at desc nulls first, id desc",
-        [account_id],
-    ).fetchall()
-    there = sum(remaining for _, remaining in grants)
+    funds = reads.open_funds(conn, account_id)[::-1]
+    there = sum(each.remaining for each in funds)
     if amount > there:
         raise InvalidInput(f"{amount} credits cannot be taken back; {there} are available", param="amount")
-    for lot in ledger.allocate(grants, amount):
+    for lot in ledger.allocate((each._replace(models=None, kinds=None) for each in funds), amount):
         revoking.take_back(conn, lot.grant_id, lot.amount, by_hand=True)
     audit_log.record(conn, by, "credits.take_back", str(account_id), amount=amount, reason=reason)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -15,6 +17,8 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Identity,
     Index,
+    Numeric,
+    SmallInteger,
     Text,
     UniqueConstraint,
     text,
@@ -28,6 +32,7 @@ from models.columns import counter, created_at, in_list, moment
 from models.events import events
 from models.locks import read_locked
 
+MAX_PRIORITY = 100
 MAX_GRANT = 10**15  # credits: however many grants an account gets, their sum fits its column
 GRANT_KINDS = ("signup", "plan", "purchase", "gift", "goodwill")
 # Which bucket a movement takes from and gives to, by its kind.
@@ -42,7 +47,10 @@ MOVES = {
 
 
 class Grant(SQLModel, table=True):
-    """A lot of credits. Used soonest-expiring first. `ref` makes it single: one per account and reference."""
+    """A lot of credits. Those of a higher `priority` are used first, and of these the soonest-expiring. `ref` makes it single:
+    one per account and reference. `models` and `kinds`: what alone it pays for, where either is given. `paid_per_credit`
+    is in major units of `paid_currency`; null: nothing was paid for it, or nobody said what.
+    """
 
     __tablename__ = "grants"
     __table_args__ = (
@@ -57,6 +65,9 @@ class Grant(SQLModel, table=True):
             name="taken_back",
         ),
         CheckConstraint(in_list("kind", *GRANT_KINDS), name="kind"),
+        CheckConstraint(f"priority between 0 and {MAX_PRIORITY}", name="priority"),
+        CheckConstraint("cardinality(models) > 0 and cardinality(kinds) > 0", name="scope"),
+        CheckConstraint("(paid_per_credit is null) = (paid_currency is null) and paid_per_credit >= 0", name="paid"),
         Index("ix_grants_open", "account_id", "expires_at", "id", postgresql_where=text("open")),
         Index("ix_grants_expires_at", "expires_at", postgresql_where=text("open and expires_at is not null")),
         {"postgresql_with": {"fillfactor": "70"}},
@@ -83,6 +94,11 @@ class Grant(SQLModel, table=True):
     taken_by_hand: int = counter()  # of all of it, what an operator took: its payment is not given back by that
     job_id: UUID | None = Field(default=None, foreign_key="jobs.id", nullable=True)  # a goodwill refund names its job
     created_at: datetime = created_at()
+    priority: int = Field(default=0, sa_type=SmallInteger, nullable=False, sa_column_kwargs={"server_default": "0"})
+    models: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
+    kinds: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
+    paid_per_credit: Decimal | None = Field(default=None, sa_column=Column(Numeric(24, 10), nullable=True))
+    paid_currency: str | None = Field(default=None, sa_type=Text, nullable=True)
 
 
 class Reservation(SQLModel, table=True):
@@ -167,6 +183,40 @@ class LedgerEntry(SQLModel, table=True):
     created_at: datetime = created_at()
 
 
+class Terms(NamedTuple):
+    """When a grant is used, for what, and what was paid for a credit of it. `models` and `kinds` empty: for all."""
+
+    priority: int = 0
+    models: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    paid_per_credit: Decimal | None = None  # in major units of `paid_currency`
+    paid_currency: str | None = None
+
+
+class Fund(NamedTuple):
+    """A grant with credits left, as whoever takes some of them sees it. Read in the order of use."""
+
+    grant_id: UUID
+    remaining: int
+    models: list[str] | None = None
+    kinds: list[str] | None = None
+
+    def pays_for(self, model: str | None, kind: str | None) -> bool:
+        """Whether it may be used for this model of this kind; None: for what is no model's."""
+        return (
+            (self.models is None and self.kinds is None) or model in (self.models or ()) or kind in (self.kinds or ())
+        )
+
+
+ANY_USE = Terms()
+ORDER_OF_USE = "priority desc, expires_at, id"
+
+
+def usable(funds: Iterable[Fund], model: str | None, kind: str | None) -> int:
+    """How many of these credits may be used for it."""
+    return sum(each.remaining for each in funds if each.pays_for(model, kind))
+
+
 class Lot(NamedTuple):
     """Part of a reservation: `amount` credits of one grant."""
 
@@ -174,15 +224,15 @@ class Lot(NamedTuple):
     amount: int
 
 
-def allocate(grants: Iterable[tuple[UUID, int]], amount: int) -> list[Lot]:
-    """Take `amount` from grants, given as (id, remaining) in the order of use. The caller has checked that they suffice."""
+def allocate(funds: Iterable[Fund], amount: int, model: str | None = None, kind: str | None = None) -> list[Lot]:
+    """Take `amount` from what may be used for it, in the order given. The caller has checked that it suffices."""
     lots: list[Lot] = []
-    for grant_id, remaining in grants:
+    for fund in funds:
         if amount == 0:
             break
-        taken = min(remaining, amount)
+        taken = min(fund.remaining, amount) if fund.pays_for(model, kind) else 0
         if taken > 0:
-            lots.append(Lot(grant_id, taken))
+            lots.append(Lot(fund.grant_id, taken))
             amount -= taken
     if amount:
         raise AssertionError(f"{amount} credits more reserved than the grants hold")
@@ -198,6 +248,7 @@ def grant(
     ref: str,
     expires_at: datetime | None = None,
     job_id: UUID | None = None,
+    terms: Terms = ANY_USE,
 ) -> UUID | None:
     """Give an account credits, once per `ref`. Returns the grant's id, or None where that ref was granted before.
 
@@ -211,9 +262,24 @@ def grant(
     available, reserved, debt = account
     grant_id = uuid7()
     made = conn.execute(
-        """insert into grants (id, account_id, kind, ref, amount, remaining, expires_at, job_id)
-           values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict (account_id, ref) do nothing""",
-        [grant_id, account_id, kind, ref, amount, amount, expires_at, job_id],
+        """insert into grants (id, account_id, kind, ref, amount, remaining, expires_at, job_id, priority, models, kinds,
+                               paid_per_credit, paid_currency)
+           values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict (account_id, ref) do nothing""",
+        [
+            grant_id,
+            account_id,
+            kind,
+            ref,
+            amount,
+            amount,
+            expires_at,
+            job_id,
+            terms.priority,
+            list(terms.models) or None,
+            list(terms.kinds) or None,
+            terms.paid_per_credit,
+            terms.paid_currency,
+        ],
     )
     if made.rowcount == 0:
         return None
@@ -230,17 +296,22 @@ def grant(
     return grant_id
 
 
-def is_low(before: int, after: int) -> bool:
-    """Whether this fall of the available credits is the one to tell of: from the limit or above to below it. Nothing is
-    stored: whatever brings the credits back above the limit arms it again.
+def limits_crossed(before: int, after: int, alerts: Sequence[int] | None) -> list[int]:
+    """The limits that this fall of the available credits is to be told of, highest first: from a limit or above to below it.
+    `alerts` are the account's own; None: that of the settings. Nothing is stored: whatever brings the credits back above a
+    limit arms it again.
     """
-    return after < settings().low_credits <= before
+    limits = (settings().low_credits,) if alerts is None else alerts
+    return sorted((limit for limit in limits if after < limit <= before), reverse=True)
 
 
 def tell_if_low(conn: Connection[Any], account_id: UUID, before: int, after: int) -> None:
-    """Tell `credits.low` where this fall crosses the limit. The caller holds the account's lock."""
-    if is_low(before, after):
-        events.add(conn, account_id, "credits.low", {"available": after, "limit": settings().low_credits})
+    """Tell `credits.low` for each limit that this fall crosses. The caller holds the account's lock."""
+    if after >= before:
+        return
+    row = conn.execute("select credit_alerts from accounts where id = %s", [account_id]).fetchone()
+    for limit in limits_crossed(before, after, row[0] if row else None):
+        events.add(conn, account_id, "credits.low", {"available": after, "limit": limit})
 
 
 def enter(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from models.credits.ledger import expire_lapsed
+from models.credits.ledger import ORDER_OF_USE, Fund, expire_lapsed
 from models.locks import lock_accounts
 
 
@@ -44,6 +44,28 @@ def expire_and_read_balance(conn: Connection[Any], account_id: UUID) -> Balance:
     return Balance(*row)
 
 
+def open_funds(conn: Connection[Any], account_id: UUID) -> list[Fund]:
+    """What may be taken from, in the order of use: grants with credits left that have not lapsed."""
+    rows = conn.execute(
+        f"""select id, remaining, models, kinds from grants
+             where account_id = %s and open and (expires_at is null or expires_at > app_now()) order by {ORDER_OF_USE}""",
+        [account_id],
+    ).fetchall()
+    return [Fund(*row) for row in rows]
+
+
+def credit_alerts(conn: Connection[Any], account_id: UUID) -> list[int] | None:
+    """The limits that an account wants to be told of, highest first; None: it has none of its own."""
+    row = conn.execute("select credit_alerts from accounts where id = %s", [account_id]).fetchone()
+    return row[0] if row else None
+
+
+def choose_alerts(conn: Connection[Any], account_id: UUID, limits: list[int] | None) -> None:
+    """Tell an account of these limits from now on."""
+    lock_accounts(conn, [account_id])
+    conn.execute("update accounts set credit_alerts = %s where id = %s", [limits, account_id])
+
+
 def balances(conn: Connection[Any], account_ids: Sequence[UUID]) -> list[dict[str, int]]:
     """Available, reserved and debt of these accounts, in order, with the number of the newest event they include."""
     names = ("available", "reserved", "debt", "event_number")
@@ -54,20 +76,30 @@ def balances(conn: Connection[Any], account_ids: Sequence[UUID]) -> list[dict[st
     return [dict(found[account_id]) for account_id in account_ids]
 
 
+class GrantPlace(NamedTuple):
+    """Where a grant stands in the order of use."""
+
+    priority: int
+    expires_at: datetime | None
+    id: UUID
+
+
 def open_grants(
-    conn: Connection[Any], account_id: UUID, *, after: tuple[datetime | None, UUID] | None, limit: int
+    conn: Connection[Any], account_id: UUID, *, after: GrantPlace | None, limit: int
 ) -> list[dict[str, Any]]:
-    """Grants with credits left, in the order of use, from the one after `after` (its end and id)."""
-    names = ("id", "kind", "amount", "remaining", "expires_at")
-    if after is None:
-        place, values = "true", list[Any]()
-    elif after[0] is None:
-        place, values = "expires_at is null and id > %s", [after[1]]
-    else:
-        place, values = "((expires_at, id) > (%s, %s) or expires_at is null)", [*after]
+    """Grants with credits left, in the order of use, from the one after `after`."""
+    names = (
+        "id", "kind", "amount", "remaining", "expires_at", "priority", "models", "kinds", "paid_per_credit", "paid_currency"
+    )  # fmt: skip
+    place, values = "true", list[Any]()
+    if after is not None:
+        place = (
+            "(-priority, coalesce(expires_at, 'infinity'), id) > (-%s::int, coalesce(%s::timestamptz, 'infinity'), %s)"
+        )
+        values = [after.priority, after.expires_at, after.id]
     rows = conn.execute(
         f"""select {", ".join(names)} from grants where account_id = %s and open
-               and (expires_at is null or expires_at > app_now()) and {place} order by expires_at, id limit %s""",
+               and (expires_at is null or expires_at > app_now()) and {place} order by {ORDER_OF_USE} limit %s""",
         [account_id, *values, limit],
     ).fetchall()
     return [dict(zip(names, row, strict=True)) for row in rows]

@@ -22,12 +22,12 @@ from common.errors import (
     NotEnoughCredits,
     StorageQuotaExceeded,
 )
-from common.settings import settings
 from models.access.budgets import Budgets
 from models.access.scopes import daily_texts_left
 from models.catalogue import prices
 from models.catalogue.entries import Offer
 from models.credits import ledger
+from models.credits.ledger import Fund
 
 # What a job of each kind is taken to bring until it has ended. A mean of what providers send: what really lands is counted
 # as it lands, and no job is refused for an estimate alone while nothing else of its account's is alive.
@@ -50,6 +50,7 @@ class Order:
     body_hash: bytes = b""
     retry_of: UUID | None = None
     webhook: Mapping[str, Any] | None = None  # models.events.endpoints.for_job
+    labels: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,8 @@ class AccountState:
     now: datetime
     daily_text_jobs: int | None
     priority: int  # of the plan
-    grants: list[list[Any]] = field(default_factory=list)  # [id, remaining], in the order of use
+    credit_alerts: list[int] | None
+    funds: list[Fund] = field(default_factory=list)  # in the order of use
     changed: bool = False
     event_number_before: int | None = None  # the number before this transaction's events, once it has some
     has_addresses: bool = False  # jobs of this transaction have brought addresses to tell
@@ -144,7 +146,7 @@ def decide(
     except InvalidInput as refused:  # this order's own fault; the others of its batch go on
         return refused
     expected = EXPECTED_BYTES[entry.kind]
-    refusal = _refusal(account, price, expected) or _over_limits(order, account, counts, price)
+    refusal = _refusal(account, order, price, expected) or _over_limits(order, account, counts, price)
     if refusal:
         return refusal
     model_slot, in_use = (order.account_id, entry.id), counts.models_in_use
@@ -166,7 +168,7 @@ def decide(
     account.has_addresses = account.has_addresses or order.webhook is not None
     account.event_number += 1
     account.changed = True
-    _take(order.job_id, account, price, writes)
+    _take(order, account, price, writes)
     writes.jobs.append(
         {
             "id": order.job_id, "account_id": order.account_id, "api_key_id": order.api_key_id,
@@ -174,12 +176,12 @@ def decide(
             "priority": order.priority + account.priority, "retry_of": order.retry_of, "price": price, "unit": entry.price.unit,
             "quantity_milli": quantity_milli, "numerator": rate.numerator, "denominator": rate.denominator,
             "dispatched": dispatched, "expected_bytes": expected, "available": account.available, "reserved": account.reserved,
-            "event_number": account.event_number, "webhook": order.webhook, "key": order.idempotency_key, "body_hash": order.body_hash.hex(),
+            "event_number": account.event_number, "webhook": order.webhook, "labels": order.labels or None, "key": order.idempotency_key, "body_hash": order.body_hash.hex(),
         }
     )  # fmt: skip
-    if ledger.is_low(account.available + price, account.available):
+    for limit in ledger.limits_crossed(account.available + price, account.available, account.credit_alerts):
         account.event_number += 1
-        data = {"available": account.available, "limit": settings().low_credits}
+        data = {"available": account.available, "limit": limit}
         writes.low.append({"account_id": order.account_id, "number": account.event_number, "data": data})
     return Accepted(
         order.job_id, replayed=False, dispatched=dispatched, queue=queue, price_credits=price, created_at=account.now,
@@ -200,7 +202,7 @@ def _replay(order: Order, known: Mapping[tuple[UUID, str], tuple[bytes, UUID, st
     return Accepted(earlier[1], replayed=True, dispatched=False, queue=earlier[2])
 
 
-def _refusal(account: AccountState, price: int, expected: int) -> DomainError | None:
+def _refusal(account: AccountState, order: Order, price: int, expected: int) -> DomainError | None:
     if account.debt:
         return AccountBlocked(f"the account owes {account.debt} credits; pay them first", owed=account.debt)
     used, coming, quota = account.storage_bytes, account.expected_bytes, account.storage_quota_bytes
@@ -212,13 +214,18 @@ def _refusal(account: AccountState, price: int, expected: int) -> DomainError | 
             expected_bytes=coming,
             quota_bytes=quota,
         )
-    if price > account.available:
-        return NotEnoughCredits(
-            f"this job needs {price} credits; {account.available} are available",
-            needed=price,
-            available=account.available,
-        )
-    return None
+    entry = order.offer.entry
+    available = ledger.usable(account.funds, entry.id, entry.kind)
+    return not_enough(price, available, account.available - available) if price > available else None
+
+
+def not_enough(needed: int, available: int, for_others: int) -> NotEnoughCredits:
+    """The refusal with its figures; `for_others`: credits that there are, and that are not for this."""
+    others = f"; {for_others} more are for other models" if for_others else ""
+    figures: dict[str, Any] = {"needed": needed, "available": available} | (
+        {"for_other_models": for_others} if for_others else {}
+    )
+    return NotEnoughCredits(f"this needs {needed} credits; {available} are available{others}", **figures)
 
 
 def _over_limits(order: Order, account: AccountState, counts: Counts, price: int) -> DomainError | None:
@@ -244,9 +251,11 @@ def _count(order: Order, counts: Counts, price: int) -> None:
         counts.texts[order.account_id] = counts.texts.get(order.account_id, 0) + 1
 
 
-def _take(job_id: UUID, account: AccountState, price: int, writes: Writes) -> None:
-    for lot in ledger.allocate(((grant_id, remaining) for grant_id, remaining in account.grants), price):
-        grant = next(each for each in account.grants if each[0] == lot.grant_id)
-        grant[1] -= lot.amount
-        writes.grants[lot.grant_id] = grant[1]
-        writes.lots.append({"job_id": job_id, "grant_id": lot.grant_id, "amount": lot.amount})
+def _take(order: Order, account: AccountState, price: int, writes: Writes) -> None:
+    entry = order.offer.entry
+    for lot in ledger.allocate(account.funds, price, entry.id, entry.kind):
+        place = next(i for i, each in enumerate(account.funds) if each.grant_id == lot.grant_id)
+        left = account.funds[place].remaining - lot.amount
+        account.funds[place] = account.funds[place]._replace(remaining=left)
+        writes.grants[lot.grant_id] = left
+        writes.lots.append({"job_id": order.job_id, "grant_id": lot.grant_id, "amount": lot.amount})

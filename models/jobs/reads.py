@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
+from psycopg.types.json import Jsonb
 
 from common.settings import settings
 from models.jobs.states import RUNS_SEEN_AS, JobEnd, JobStatus
@@ -40,6 +41,7 @@ class JobRow(NamedTuple):
     slots_in_use: int
     typical_seconds: int
     event_number: int  # of the account's newest event in the same snapshot
+    labels: dict[str, str] | None
     assets: list[dict[str, Any]]
 
 
@@ -52,7 +54,7 @@ select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_cre
            select 1 from job_runs w where w.account_id = r.account_id and not w.dispatched and w.wake_at is null
               and ((w.requeued, w.priority) > (r.requeued, r.priority)
                    or (w.requeued, w.priority) = (r.requeued, r.priority) and w.job_id < r.job_id) limit 1000) x) end,
-       p.slots, a.slots_in_use, (m.entry->>'typical_seconds')::int, a.event_number,
+       p.slots, a.slots_in_use, (m.entry->>'typical_seconds')::int, a.event_number, j.labels,
        case when j.ended = 'succeeded' then (
          select jsonb_agg(jsonb_build_object(
            'id', s.id, 'index', s.index, 'media_type', s.media_type, 'size_bytes', s.size_bytes,
@@ -98,6 +100,7 @@ def list_jobs(
     before: UUID | None = None,
     status: str | None = None,
     model_id: str | None = None,
+    label: dict[str, str] | None = None,
     limit: int = 20,
 ) -> list[JobRow]:
     """An account's jobs (None: everybody's), newest first, from the job before `before`."""
@@ -111,6 +114,9 @@ def list_jobs(
     if model_id is not None:
         where.append("j.model_id = %s")
         values.append(model_id)
+    if label is not None:
+        where.append("j.labels @> %s")
+        values.append(Jsonb(label))
     if status in set(JobEnd):
         where.append("j.ended = %s")
         values.append(status)

@@ -17,6 +17,7 @@ from psycopg import Connection
 from common.settings import settings
 from models.access import budgets
 from models.credits import ledger
+from models.credits.ledger import Fund
 from models.events import events
 from models.jobs.admission import AccountState, Answer, Counts, Locked, Order, Writes, decide
 from models.locks import locking
@@ -45,12 +46,12 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
 # In the order of AccountState's fields.
 _READ = (
     "a.id, a.available, a.reserved, a.debt, a.slots_in_use, a.event_number, a.storage_bytes, a.expected_bytes, p.slots,"
-    " p.storage_quota_bytes, p.credit_price_usd_micros, p.markup_bp, a.has_webhooks, app_now(), p.daily_text_jobs, p.priority"
+    " p.storage_quota_bytes, p.credit_price_usd_micros, p.markup_bp, a.has_webhooks, app_now(), p.daily_text_jobs, p.priority, a.credit_alerts"
 )
 # A later statement than the lock: in the same one, the grants would be seen as they were before the lock was had.
-_GRANTS = """
-select account_id, id, remaining, expires_at <= app_now() from grants
- where account_id = any(%s) and open order by account_id, expires_at, id"""
+_GRANTS = f"""
+select account_id, expires_at <= app_now(), id, remaining, models, kinds from grants
+ where account_id = any(%s) and open order by account_id, {ledger.ORDER_OF_USE}"""
 
 
 def _lock_accounts(conn: Connection[Any], ids: list[UUID], *, wait: bool) -> dict[UUID, AccountState]:
@@ -59,10 +60,10 @@ def _lock_accounts(conn: Connection[Any], ids: list[UUID], *, wait: bool) -> dic
         granted = conn.execute(_GRANTS, [ids])
     accounts = {row[0]: AccountState(*row[1:]) for row in locked.fetchall()}
     lapsed = False
-    for account_id, grant_id, remaining, has_lapsed in granted.fetchall():
+    for account_id, has_lapsed, *fund in granted.fetchall():
         if account_id in accounts:
             lapsed = lapsed or bool(has_lapsed)
-            accounts[account_id].grants.append([grant_id, remaining])
+            accounts[account_id].funds.append(Fund(*fund))
     if lapsed:
         # Rare, and what is left must be known before anything is refused: expire, then read again.
         ledger.expire_lapsed(conn, sorted(accounts))
@@ -164,12 +165,12 @@ new as materialized (
     id uuid, account_id uuid, api_key_id uuid, model_id text, model_version int, input jsonb, queue text,
     priority smallint, retry_of uuid, price bigint, unit text, quantity_milli bigint, numerator bigint,
     denominator bigint, dispatched boolean, expected_bytes bigint, available bigint, reserved bigint, event_number bigint,
-    webhook jsonb, key text, body_hash text)
+    webhook jsonb, labels jsonb, key text, body_hash text)
 ), j as (
   insert into jobs (id, account_id, api_key_id, model_id, model_version, input, queue, retry_of, price_credits, unit,
-                    quantity_milli, price_numerator, price_denominator, webhook)
+                    quantity_milli, price_numerator, price_denominator, webhook, labels)
   select id, account_id, api_key_id, model_id, model_version, input, queue, retry_of, price, unit,
-         quantity_milli, numerator, denominator, nullif(webhook, 'null') from new
+         quantity_milli, numerator, denominator, nullif(webhook, 'null'), nullif(labels, 'null') from new
 ), r as (
   insert into job_runs (job_id, account_id, model_id, queue, priority, dispatched, expected_bytes, wake_at)
   select id, account_id, model_id, queue, priority, dispatched, expected_bytes,
@@ -191,7 +192,8 @@ new as materialized (
 ), low as (
   insert into events (account_id, number, type, job_id, data)
   select account_id, event_number, 'job.queued', id,
-         jsonb_build_object('model', model_id, 'credits', price, 'available', available, 'reserved', reserved) from new
+         jsonb_build_object('model', model_id, 'credits', price, 'available', available, 'reserved', reserved)
+         || case when labels is null or labels = 'null' then '{}' else jsonb_build_object('labels', labels) end from new
   union all
   select account_id, number, 'credits.low', null, data
     from doc, jsonb_to_recordset(d->'low') as x(account_id uuid, number bigint, data jsonb)

@@ -68,6 +68,7 @@ class Job(SQLModel, table=True):
         Index(None, "account_id", text("id desc")),
         Index(None, "account_id", "model_id", text("id desc")),
         Index(None, "account_id", "ended", text("id desc")),
+        Index("ix_jobs_labels", "labels", postgresql_using="gin", postgresql_ops={"labels": "jsonb_path_ops"}, postgresql_where=text("labels is not null")),
     )  # fmt: skip
 
     id: UUID = Field(primary_key=True)
@@ -84,6 +85,9 @@ class Job(SQLModel, table=True):
     price_numerator: int = counter()
     price_denominator: int = counter(1)
     webhook: dict[str, Any] | None = Field(  # models.events.endpoints.for_job
+        default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)
+    )
+    labels: dict[str, str] | None = Field(  # its client's: at most 8 short names and values
         default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)
     )
     created_at: datetime = created_at()

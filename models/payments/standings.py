@@ -15,6 +15,7 @@ from models.access import audit_log
 from models.access.audit_log import By
 from models.accounts import paid_periods
 from models.credits import ledger, revoking
+from models.credits.ledger import Fund, Terms
 from models.events import events
 from models.locks import lock_account
 from models.payments import refills
@@ -194,7 +195,7 @@ def _follow_credits(conn: Connection[Any], order: _Order, facts: Facts) -> None:
             expires_at = row[0] if row else None
         ledger.grant(
             conn, order.account_id, kind="purchase", amount=due - order.credits_given,
-            ref=f"payment:{order.id}:{order.moves}", expires_at=expires_at,
+            ref=f"payment:{order.id}:{order.moves}", expires_at=expires_at, terms=_terms(order, facts),
         )  # fmt: skip
         return
     missing = order.credits_given - due
@@ -205,8 +206,15 @@ def _follow_credits(conn: Connection[Any], order: _Order, facts: Facts) -> None:
     ).fetchall()
     # What an operator took of them by hand is not taken twice.
     left = sum(amount for _, amount in grants)
-    for lot in ledger.allocate(grants, min(missing, left)):
+    for lot in ledger.allocate((Fund(*each) for each in grants), min(missing, left)):
         revoking.take_back(conn, lot.grant_id, lot.amount)
+
+
+def _terms(order: _Order, facts: Facts) -> Terms:
+    """What was paid for each credit, in what was really paid."""
+    if facts.paid is None or not order.credits or facts.currency is None:
+        return Terms()
+    return Terms(paid_per_credit=min(facts.paid, order.price) / order.credits, paid_currency=facts.currency)
 
 
 def _follow_period(conn: Connection[Any], order: _Order, facts: Facts, word: CompanyWord, ref: str | None) -> None:

@@ -196,9 +196,6 @@ select count(*), count(*) filter (where ended = 'succeeded'), count(*) filter (w
 _PAID_CREDITS = """
 select coalesce(sum(l.settled * w.micros), 0)::bigint, coalesce(sum(l.settled) filter (where w.micros is not null), 0)::bigint
   from jobs j join reservation_grants l on l.job_id = j.id join grants g on g.id = l.grant_id
-  left join lateral (
-    select p.paid * 1000000 / nullif(p.credits, 0) as micros from payments p
-     where g.kind = 'purchase' and g.ref like 'payment:%%' and p.id = split_part(g.ref, ':', 2)::uuid
-       and p.paid_currency = 'USD') w on true
+  left join lateral (select g.paid_per_credit * 1000000 as micros where g.paid_currency = 'USD') w on true
  where j.id >= %(low)s and j.id < %(high)s and l.settled > 0
 """

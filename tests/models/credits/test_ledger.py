@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from common.errors import InvalidRequest
 from models.credits import ledger, revoking
-from models.credits.ledger import allocate
+from models.credits.ledger import Fund, allocate
 from models.db import transaction
 from models.jobs import cancel, ending
 from models.jobs.admission import Accepted
@@ -43,14 +43,14 @@ def finish(job_id, ended="succeeded", cost=0, **fields):
 def test_allocation_takes_in_order_and_exactly(remaining: list[int], amount: int) -> None:
     from uuid import uuid4
 
-    grants = [(uuid4(), each) for each in remaining]
+    grants = [Fund(uuid4(), each) for each in remaining]
     if amount > sum(remaining):
         with pytest.raises(AssertionError):
             allocate(grants, amount)
         return
     lots = allocate(grants, amount)
     assert sum(lot.amount for lot in lots) == amount
-    assert [lot.grant_id for lot in lots] == [grant_id for grant_id, _ in grants][: len(lots)]
+    assert [lot.grant_id for lot in lots] == [each.grant_id for each in grants][: len(lots)]
 
 
 def test_a_grant_is_given_once_per_reference() -> None:

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from models.credits import ledger, reads
+from models.credits.reads import GrantPlace
 from models.db import transaction
 from tests.models.hands import change, later
 from tests.support import account, assert_books_are_clean, model, one, placed, rows
@@ -70,7 +71,7 @@ def test_balances_of_many_accounts_come_in_the_order_asked_for_each_time_it_was_
     assert found[2]["available"] == 9, "each answer is its own"
 
 
-def grants(who: UUID, after: tuple[datetime | None, UUID] | None = None, limit: int = 9) -> list[dict[str, Any]]:
+def grants(who: UUID, after: GrantPlace | None = None, limit: int = 9) -> list[dict[str, Any]]:
     with transaction() as conn:
         return reads.open_grants(conn, who, after=after, limit=limit)
 
@@ -94,7 +95,7 @@ def test_grants_are_read_page_by_page_though_some_end_at_once_and_some_never() -
     whole = grants(who)
     assert [each["expires_at"] is None for each in whole] == [False] * 4 + [True] * 2
     for number, each in enumerate(whole):
-        assert grants(who, (each["expires_at"], each["id"]), 2) == whole[number + 1 : number + 3]
+        assert grants(who, GrantPlace(0, each["expires_at"], each["id"]), 2) == whole[number + 1 : number + 3]
 
 
 def test_the_ledger_is_read_newest_first_page_by_page() -> None:

@@ -19,6 +19,7 @@ from common.errors import (
 from models.access.budgets import Budgets
 from models.catalogue.entries import Entry, Offer
 from models.catalogue.prices import PriceRule
+from models.credits.ledger import Fund
 from models.jobs.admission import (
     EXPECTED_BYTES,
     Accepted,
@@ -52,9 +53,9 @@ def state(**fields: Any) -> AccountState:
     given: dict[str, Any] = {
         "available": 100, "reserved": 0, "debt": 0, "slots_in_use": 0, "event_number": 10, "storage_bytes": 0,
         "expected_bytes": 0, "slots": 2, "storage_quota_bytes": 10 * IMAGE, "credit_price_usd_micros": 125_000,
-        "markup_bp": 8500, "has_webhooks": False, "now": NOW, "daily_text_jobs": None, "priority": 0, **fields,
+        "markup_bp": 8500, "has_webhooks": False, "now": NOW, "daily_text_jobs": None, "priority": 0, "credit_alerts": None, **fields,
     }  # fmt: skip
-    return AccountState(**{"grants": [[UUID(int=9), given["available"]]], **given})
+    return AccountState(**{"funds": [Fund(UUID(int=9), given["available"])], **given})
 
 
 class Desk:
@@ -125,7 +126,7 @@ def test_orders_of_one_batch_see_what_the_ones_before_them_have_taken() -> None:
 
 def test_grants_are_used_in_their_order_and_each_is_written_once() -> None:
     first, second = UUID(int=21), UUID(int=22)
-    desk = Desk(state(available=10, grants=[[first, 6], [second, 4]]))
+    desk = Desk(state(available=10, funds=[Fund(first, 6), Fund(second, 4)]))
     desk.order()
     desk.order()
     assert [(each["grant_id"], each["amount"]) for each in desk.writes.lots] == [(first, 4), (first, 2), (second, 2)]
