@@ -222,6 +222,12 @@ class NotCancelable(DomainError):
     status = 400
 
 
+class HoldEnded(DomainError):
+    """The hold is over: nothing is held any more."""
+
+    code = "hold_ended"
+
+
 class JobNotEnded(DomainError):
     """The job has not ended yet."""
 

@@ -57,6 +57,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("reap_uploads", 300, uploads.reap_uploads, 1000),
         Duty("reap_inputs", 300, uploads.reap_inputs, 1000),
         Duty("abort_uploads", 3600, results.abort_uploads, 1000),
+        Duty("expire_holds", 5, accounts.expire_holds, 200),
         Duty("expire_grants", 30, accounts.expire_grants, 200),
         Duty("grant_periods", 30, accounts.grant_periods, 200),
         Duty("expire_subscriptions", 30, accounts.expire_subscriptions, 200),

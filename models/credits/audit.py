@@ -55,9 +55,11 @@ RULES = (
     ),
     Rule(
         "open_reservations_sum_to_reserved",
-        "an account's open reservations are what it has reserved",
+        "an account's open reservations and holds are what it has reserved",
         """select a.id as account_id, a.reserved, coalesce(sum(v.amount), 0)::bigint as open
-             from accounts a left join reservations v on v.account_id = a.id and v.resolution is null
+             from accounts a left join (
+               select account_id, amount from reservations where resolution is null
+               union all select account_id, amount - settled - released from holds where ended is null) v on v.account_id = a.id
             group by a.id having a.reserved <> coalesce(sum(v.amount), 0)""",
     ),
     Rule(
@@ -70,6 +72,34 @@ RULES = (
                 or (v.resolution is null and count(l.settled) > 0)""",
     ),
     Rule(
+        "holds_equal_their_grants_and_entries",
+        "a hold is the sum of what it took from grants, of each it settled and released no more, and its entries say the same",
+        """select h.id as hold_id, h.amount, h.settled, h.released, l.amount as taken, l.settled as grants_settled,
+                  l.released as grants_released, e.reserves, e.settles, e.refunds
+             from holds h
+             left join lateral (select coalesce(sum(amount), 0) as amount, coalesce(sum(settled), 0) as settled,
+                                       coalesce(sum(released), 0) as released from hold_grants where hold_id = h.id) l on true
+             left join lateral (
+               select coalesce(sum(amount) filter (where kind = 'reserve'), 0) as reserves,
+                      coalesce(sum(amount) filter (where kind = 'settle'), 0) as settles,
+                      coalesce(sum(amount) filter (where kind = 'refund'), 0) as refunds
+                 from ledger_entries where hold_id = h.id) e on true
+            where (h.amount, h.settled, h.released) is distinct from (l.amount, l.settled, l.released)
+               or (h.amount, h.settled, h.released) is distinct from (e.reserves, e.settles, e.refunds)""",
+    ),
+    Rule(
+        "scopes_are_kept",
+        "credits that are for some models or kinds were used for these alone",
+        """select j.id as job_id, null::uuid as hold_id, l.grant_id from reservation_grants l join grants g on g.id = l.grant_id
+             join jobs j on j.id = l.job_id join models m on m.id = j.model_id and m.version = j.model_version
+            where (g.models is not null or g.kinds is not null)
+              and not (j.model_id = any(coalesce(g.models, '{}')) or m.kind = any(coalesce(g.kinds, '{}')))
+           union all
+           select null, h.id, l.grant_id from hold_grants l join grants g on g.id = l.grant_id join holds h on h.id = l.hold_id
+            where (g.models is not null or g.kinds is not null)
+              and not (coalesce(h.model = any(g.models), false) or coalesce(h.kind = any(g.kinds), false))""",
+    ),
+    Rule(
         "resolved_reservations_settle_each_grant",
         "what was taken from a grant is settled, be it with 0, once its reservation is resolved, so that nothing counts as held for ever",
         """select v.job_id, v.resolution, l.grant_id, l.amount
@@ -78,10 +108,12 @@ RULES = (
     ),
     Rule(
         "grants_are_accounted_for",
-        "a grant's credits remain, are held or spent by jobs, have expired or were revoked (a debt that it paid included)",
+        "a grant's credits remain, are held or spent by jobs and holds, have expired or were revoked (a debt that it paid included)",
         """select g.id as grant_id, g.amount, g.remaining, coalesce(l.used, 0) as used, coalesce(e.gone, 0) as gone
              from grants g
-             left join (select grant_id, sum(coalesce(settled, amount)) as used from reservation_grants group by grant_id) l
+             left join (select grant_id, sum(used) as used from (
+                          select grant_id, coalesce(settled, amount) as used from reservation_grants
+                          union all select grant_id, amount - released from hold_grants) u group by grant_id) l
                on l.grant_id = g.id
              left join (select grant_id, sum(amount) as gone from ledger_entries
                          where kind in ('expire', 'revoke') group by grant_id) e on e.grant_id = g.id
@@ -97,7 +129,9 @@ RULES = (
                                then g.taken_owed + (g.taken_back - g.taken_owed - g.taken_gone) - coalesce(e.paid, 0)
                                else coalesce(l.spent, 0) end) as owed
                  from grants g
-                 left join (select grant_id, sum(settled) as spent from reservation_grants group by grant_id) l
+                 left join (select grant_id, sum(settled) as spent from (
+                              select grant_id, settled from reservation_grants
+                              union all select grant_id, settled from hold_grants) u group by grant_id) l
                    on l.grant_id = g.id
                  left join (select grant_id, sum(amount) as paid from ledger_entries where kind = 'revoke' group by grant_id) e
                    on e.grant_id = g.id
@@ -110,9 +144,11 @@ RULES = (
         # Months before this one may be forgotten; what is kept of them is right.
         """select key_id, month, s.credits as spent, c.credits as of_jobs
              from key_spending s full join (
-               select l.key_id, date_trunc('month', j.created_at at time zone 'UTC')::date as month,
-                      sum(v.amount - coalesce(v.refunded, 0))::bigint as credits
-                 from jobs j join reservations v on v.job_id = j.id join api_keys k on k.id = j.api_key_id
+               select l.key_id, date_trunc('month', x.created_at at time zone 'UTC')::date as month, sum(x.credits)::bigint as credits
+                 from (select j.api_key_id, j.created_at, v.amount - coalesce(v.refunded, 0) as credits
+                         from jobs j join reservations v on v.job_id = j.id
+                       union all select api_key_id, created_at, amount - released from holds) x
+                 join api_keys k on k.id = x.api_key_id
                 cross join lateral unnest(k.lineage || coalesce(k.root_id, k.id)) as l(key_id) group by 1, 2
              ) c using (key_id, month) left join api_keys k on k.id = key_id
             where coalesce(s.credits, 0) <> coalesce(c.credits, 0)

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
-from common.errors import InvalidRequest, NotFound
+from common.errors import InvalidRequest, NotEnoughCredits, NotFound
 from common.settings import settings
 from models.columns import counter, created_at, in_list, moment
 from models.events import events
@@ -161,9 +161,13 @@ class LedgerEntry(SQLModel, table=True):
             + ")",
             name="move",
         ),
-        CheckConstraint("(kind in ('reserve', 'settle', 'refund')) = (job_id is not null)", name="job"),
+        CheckConstraint(
+            "(kind in ('reserve', 'settle', 'refund')) = (num_nonnulls(job_id, hold_id) = 1) and num_nonnulls(job_id, hold_id) <= 1",
+            name="job",
+        ),
         CheckConstraint("(kind in ('grant', 'expire', 'revoke')) = (grant_id is not null)", name="grant"),
         Index("uq_ledger_entries_job", "job_id", "kind", unique=True, postgresql_where=text("job_id is not null")),
+        Index("ix_ledger_entries_hold", "hold_id", postgresql_where=text("hold_id is not null")),
         Index("uq_ledger_entries_grant", "grant_id", unique=True, postgresql_where=text("kind = 'grant'")),
         Index(None, "account_id", text("id desc")),
         # For reports: entries are written in the order of time, so an index of ranges finds a span and costs a write nothing.
@@ -181,6 +185,7 @@ class LedgerEntry(SQLModel, table=True):
     available_after: int = Field(sa_type=BigInteger, nullable=False)
     reserved_after: int = Field(sa_type=BigInteger, nullable=False)
     created_at: datetime = created_at()
+    hold_id: UUID | None = Field(default=None, foreign_key="holds.id", nullable=True)
 
 
 class Terms(NamedTuple):
@@ -215,6 +220,14 @@ ORDER_OF_USE = "priority desc, expires_at, id"
 def usable(funds: Iterable[Fund], model: str | None, kind: str | None) -> int:
     """How many of these credits may be used for it."""
     return sum(each.remaining for each in funds if each.pays_for(model, kind))
+
+
+def not_enough(needed: int, available: int, for_others: int) -> NotEnoughCredits:
+    """The refusal with its figures; `for_others`: credits that there are, and that are not for this."""
+    others = f"; {for_others} more are for other models" if for_others else ""
+    figures: dict[str, Any] = {"needed": needed, "available": available}
+    figures |= {"for_other_models": for_others} if for_others else {}
+    return NotEnoughCredits(f"this needs {needed} credits; {available} are available{others}", **figures)
 
 
 class Lot(NamedTuple):
@@ -324,13 +337,14 @@ def enter(
     *,
     job_id: UUID | None = None,
     grant_id: UUID | None = None,
+    hold_id: UUID | None = None,
 ) -> None:
     """Write one ledger entry; the caller holds the account's lock and changes the sums to what is said here."""
     source, target = MOVES[kind]
     conn.execute(
-        """insert into ledger_entries (account_id, kind, amount, from_bucket, to_bucket, job_id, grant_id,
-                                       available_after, reserved_after) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)""",
-        [account_id, kind, amount, source, target, job_id, grant_id, available_after, reserved_after],
+        """insert into ledger_entries (account_id, kind, amount, from_bucket, to_bucket, job_id, grant_id, hold_id,
+                                       available_after, reserved_after) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+        [account_id, kind, amount, source, target, job_id, grant_id, hold_id, available_after, reserved_after],
     )
 
 

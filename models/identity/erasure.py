@@ -8,6 +8,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.settings import settings
+from models.credits import holds
 from models.events.endpoints import refresh_has_webhooks
 from models.identity import inbound
 from models.jobs.cancel import cancel
@@ -34,7 +35,7 @@ def shut_out(conn: Connection[Any], account_id: UUID) -> None:
 
 
 def erase_account(conn: Connection[Any], account_id: UUID) -> list[Ring]:
-    """Revoke an account's keys, erase those at providers, switch its webhooks off, cancel its jobs, expire its files as ON_USER_DELETED says; a
+    """Revoke an account's keys, erase those at providers, switch its webhooks off, cancel its jobs, end its holds, expire its files as ON_USER_DELETED says; a
     bounded number of each.
 
     Returns the jobs to ring after the commit. Run again, it goes on where it stopped.
@@ -61,6 +62,7 @@ def erase_account(conn: Connection[Any], account_id: UUID) -> list[Ring]:
         [account_id, MAX_JOBS],
     ).fetchall()
     rings = [ring for (job_id,) in jobs for ring in cancel(conn, job_id).rings]
+    holds.end_all(conn, account_id)
     if settings().on_user_deleted == "expire":
         conn.execute(
             f"update uploads set expires_at = app_now() where id in (select id from uploads where {_UPLOADS} limit %s)",

@@ -19,7 +19,6 @@ from common.errors import (
     IdempotencyMismatch,
     InvalidInput,
     NotAuthenticated,
-    NotEnoughCredits,
     StorageQuotaExceeded,
 )
 from models.access.budgets import Budgets
@@ -216,16 +215,7 @@ def _refusal(account: AccountState, order: Order, price: int, expected: int) -> 
         )
     entry = order.offer.entry
     available = ledger.usable(account.funds, entry.id, entry.kind)
-    return not_enough(price, available, account.available - available) if price > available else None
-
-
-def not_enough(needed: int, available: int, for_others: int) -> NotEnoughCredits:
-    """The refusal with its figures; `for_others`: credits that there are, and that are not for this."""
-    others = f"; {for_others} more are for other models" if for_others else ""
-    figures: dict[str, Any] = {"needed": needed, "available": available} | (
-        {"for_other_models": for_others} if for_others else {}
-    )
-    return NotEnoughCredits(f"this needs {needed} credits; {available} are available{others}", **figures)
+    return ledger.not_enough(price, available, account.available - available) if price > available else None
 
 
 def _over_limits(order: Order, account: AccountState, counts: Counts, price: int) -> DomainError | None:

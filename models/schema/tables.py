@@ -11,6 +11,7 @@ from models.catalogue.plans import Plan
 from models.catalogue.provider_keys import ProviderKey
 from models.catalogue.providers import ProviderRow
 from models.columns import metadata
+from models.credits.hold_rows import Hold, HoldGrant
 from models.credits.ledger import Grant, LedgerEntry, Reservation, ReservationGrant
 from models.events.announcements import Announcement
 from models.events.deliveries import Delivery, DeliveryQueue
@@ -44,6 +45,8 @@ __all__ = [
     "DutyRow",
     "Event",
     "Grant",
+    "Hold",
+    "HoldGrant",
     "IdempotencyKey",
     "InboundEvent",
     "Job",

@@ -8,7 +8,7 @@ from psycopg import Connection
 
 from common.settings import settings
 from models.accounts import subscriptions
-from models.credits import ledger
+from models.credits import hold_rows, holds, ledger
 from models.db import transaction
 from models.events import announcements
 from models.fleet import processes
@@ -17,7 +17,14 @@ from models.identity.erasure import PendingErasure
 from scheduler.turns import Aside, Did, Patience, each
 from workers.doorbell import ring
 
-_lapsed, _periods, _run_out, _erasures = Aside(), Aside(), Aside(), Aside()
+_holds, _lapsed, _periods, _run_out, _erasures = Aside(), Aside(), Aside(), Aside(), Aside()
+
+
+def expire_holds(batch: int) -> Did:
+    """Give back what is held for longer than was asked for."""
+    with transaction() as conn:
+        due = hold_rows.due(conn, batch, without=_holds.ids())
+    return _each(_holds, due, holds.expire)
 
 
 def expire_grants(batch: int) -> Did:

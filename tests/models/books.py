@@ -29,12 +29,13 @@ class Lot:
     paid: int = 0  # of a debt
     taken: int = 0  # back, by parts
     owed: int = 0  # of that, what had been used
+    priority: int = 0
 
     def lapsed(self, now: datetime) -> bool:
         return self.expires_at is not None and self.expires_at <= now
 
-    def order_of_use(self) -> tuple[datetime, UUID]:
-        return (self.expires_at or NEVER, self.id)
+    def order_of_use(self) -> tuple[int, datetime, UUID]:
+        return (-self.priority, self.expires_at or NEVER, self.id)
 
 
 @dataclass
@@ -67,6 +68,7 @@ class Books:
     plan: str = "free"
     lots: dict[UUID, Lot] = field(default_factory=dict)
     held: dict[UUID, Held] = field(default_factory=dict)
+    holds: dict[UUID, Held] = field(default_factory=dict)  # without a job
     charged: dict[UUID, int] = field(default_factory=dict)  # of ended jobs
     spent_by_key: dict[str, int] = field(default_factory=dict)  # by month
     paid: Paid | None = None
@@ -77,12 +79,15 @@ class Books:
 
     @property
     def reserved(self) -> int:
-        return sum(amount for held in self.held.values() for _, amount in held.parts)
+        return sum(amount for held in self._all_held() for _, amount in held.parts)
 
-    def give(self, grant_id: UUID, amount: int, expires_at: datetime | None) -> None:
+    def _all_held(self) -> list[Held]:
+        return [*self.held.values(), *self.holds.values()]
+
+    def give(self, grant_id: UUID, amount: int, expires_at: datetime | None, priority: int = 0) -> None:
         paid = min(self.debt, amount)
         self.debt -= paid
-        self.lots[grant_id] = Lot(grant_id, amount, amount - paid, expires_at, paid=paid)
+        self.lots[grant_id] = Lot(grant_id, amount, amount - paid, expires_at, paid=paid, priority=priority)
 
     def expire(self, now: datetime) -> None:
         for lot in self.lots.values():
@@ -101,6 +106,12 @@ class Books:
         return None
 
     def order(self, job_id: UUID, price: int, now: datetime, *, by_key: bool) -> None:
+        self.held[job_id] = self._set_aside(price, now, by_key=by_key)
+
+    def hold(self, hold_id: UUID, amount: int, now: datetime, *, by_key: bool) -> None:
+        self.holds[hold_id] = self._set_aside(amount, now, by_key=by_key)
+
+    def _set_aside(self, price: int, now: datetime, *, by_key: bool) -> Held:
         parts, left = [], price
         for lot in sorted(self.lots.values(), key=Lot.order_of_use):
             taken = min(lot.remaining, left)
@@ -111,7 +122,40 @@ class Books:
         assert left == 0
         if by_key:
             self.spent_by_key[month(now)] = self.spent_by_key.get(month(now), 0) + price
-        self.held[job_id] = Held(parts, month(now) if by_key else None)
+        return Held(parts, month(now) if by_key else None)
+
+    def settle_hold(self, hold_id: UUID, amount: int, now: datetime) -> None:
+        self._part_with(hold_id, amount, now, spends=True)
+
+    def release_hold(self, hold_id: UUID, amount: int, now: datetime) -> None:
+        self._part_with(hold_id, amount, now, spends=False)
+
+    def _part_with(self, hold_id: UUID, amount: int, now: datetime, *, spends: bool) -> None:
+        """Part of a hold is spent, what is used first before the rest, or goes back, what is used last before the rest."""
+        self.expire(now)
+        held, parts = self.holds[hold_id], []
+        if held.key_month and not spends:
+            self.spent_by_key[held.key_month] -= amount
+        for lot, there in sorted(held.parts, key=lambda part: part[0].order_of_use(), reverse=not spends):
+            moved = min(there, amount)
+            amount -= moved
+            if spends:
+                lot.spent += moved
+                self.debt += moved if lot.revoked else 0
+            elif moved and not lot.revoked:
+                self._come_back(lot, moved, now)
+            if there > moved:
+                parts.append((lot, there - moved))
+        held.parts = parts
+        if not parts:
+            del self.holds[hold_id]
+
+    def _come_back(self, lot: Lot, amount: int, now: datetime) -> None:
+        lot.remaining += amount
+        if lot.lapsed(now):
+            lot.first_expires_at = lot.first_expires_at or lot.expires_at
+            assert lot.first_expires_at
+            lot.expires_at = lot.first_expires_at + GRACE
 
     def end(self, job_id: UUID, cost: int, now: datetime) -> None:
         held = self.held.pop(job_id)
@@ -128,11 +172,7 @@ class Books:
             if lot.revoked:
                 self.debt += spent
             elif back:
-                lot.remaining += back
-                if lot.lapsed(now):
-                    lot.first_expires_at = lot.first_expires_at or lot.expires_at
-                    assert lot.first_expires_at
-                    lot.expires_at = lot.first_expires_at + GRACE
+                self._come_back(lot, back, now)
 
     def revoke(self, grant_id: UUID) -> int:
         lot = self.lots[grant_id]
@@ -147,7 +187,7 @@ class Books:
     def take_back(self, grant_id: UUID, amount: int) -> int:
         """What remains goes first; what jobs have, or had, and what paid a debt becomes one. What expired is forgotten."""
         lot = self.lots[grant_id]
-        held = sum(part for each in self.held.values() for of, part in each.parts if of is lot)
+        held = sum(part for each in self._all_held() for of, part in each.parts if of is lot)
         remaining = min(lot.remaining, amount)
         used = 0 if lot.revoked else lot.spent + held + lot.paid - lot.owed
         debt = min(amount - remaining, max(0, used))

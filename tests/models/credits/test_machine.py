@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
-    RuleBasedStateMachine,
     consumes,
     initialize,
     invariant,
@@ -38,6 +37,7 @@ from scheduler.duties import accounts, results
 from scheduler.duties.jobs import rescue, retry_due
 from tests.conftest import environment, fresh_database
 from tests.models.books import Books, Paid
+from tests.models.credits.hold_rules import HoldRules
 from tests.support import account, assert_books_are_clean, model, one, order, place, rows
 
 BUDGET = 25
@@ -56,7 +56,7 @@ def set_clock(offset: timedelta) -> None:
         events.make_partitions(conn)
 
 
-class Life(RuleBasedStateMachine):
+class Life(HoldRules):
     """Keeps the books a second time (`tests.models.books`); the database must agree after every step.
 
     Each run has a database of its own: a run that broke the books is repeated on sound ones.
@@ -105,17 +105,20 @@ class Life(RuleBasedStateMachine):
 
     # Credits come and go
 
-    @rule(who=who, amount=st.integers(1, 12), hours=st.sampled_from([None, 1, 12, 30]), goodwill=st.none() | jobs)
-    def grant(self, who: int, amount: int, hours: int | None, goodwill: Any) -> None:
+    @rule(
+        who=who, amount=st.integers(1, 12), hours=st.sampled_from([None, 1, 12, 30]), goodwill=st.none() | jobs,
+        priority=st.sampled_from([0, 0, 1]),
+    )  # fmt: skip
+    def grant(self, who: int, amount: int, hours: int | None, goodwill: Any, priority: int = 0) -> None:
         owner = self.owners[who]
         expires = self.now() + timedelta(hours=hours) if hours else None
         with transaction() as conn:
             given = ledger.grant(
                 conn, owner, kind="goodwill" if goodwill else "gift", amount=amount, ref=str(uuid4()),
-                expires_at=expires, job_id=goodwill,
+                expires_at=expires, job_id=goodwill, terms=ledger.Terms(priority),
             )  # fmt: skip
         assert given is not None
-        self.books[owner].give(given, amount, expires)
+        self.books[owner].give(given, amount, expires, priority)
 
     @rule(who=who, which=st.sampled_from([0, 0, 0, 1, 2, 3, 4]))
     def revoke(self, who: int, which: int) -> None:
@@ -288,13 +291,15 @@ class Life(RuleBasedStateMachine):
 
     # Duties
 
-    @rule(duty=st.sampled_from(["grants", "periods", "subscriptions", "rescue", "rescue", "retry", "results"]))
+    @rule(duty=st.sampled_from(["grants", "holds", "periods", "subscriptions", "rescue", "rescue", "retry", "results"]))
     def run_a_duty(self, duty: str) -> None:
         now = self.now()
         if duty == "grants":
             accounts.expire_grants(MANY)
             for books in self.books.values():
                 books.expire(now)
+        elif duty == "holds":
+            self.expire_holds(now)
         elif duty == "periods":
             accounts.grant_periods(MANY)
             for owner in self.owners:
