@@ -56,12 +56,18 @@ def named(text: str) -> Named:
     kind, _, rest = text.partition(":")
     if kind == "email" and rest:
         return Named(email=rest)
-    issuer, _, subject = text.rpartition(":")
-    if issuer == "clerk":
-        issuer = settings().issuer_of_clerk() or ""
+    issuer, subject = identity_of(text)
     if not issuer or not subject:
         raise _unclear("it is an account's id, email:ADDRESS, clerk:USER or ISSUER:SUBJECT")
     return Named(identity=(issuer, subject))
+
+
+def identity_of(text: str) -> tuple[str | None, str]:
+    """Issuer and subject of `ISSUER:SUBJECT`, where `clerk` stands for Clerk's issuer; no issuer of a subject alone."""
+    issuer, colon, subject = text.rpartition(":")
+    if issuer == "clerk":
+        issuer = settings().issuer_of_clerk() or ""
+    return (issuer if colon else None), subject
 
 
 def _unclear(why: str) -> InvalidParameter:
