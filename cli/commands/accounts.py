@@ -27,7 +27,7 @@ def _reason(text: str) -> str:
 
 
 AccountId = Annotated[UUID, typer.Option("--account", "-a", help="An account's id.")]
-Because = Annotated[str, typer.Option("--reason", help="Why, for the audit log.", callback=_reason)]
+GivenReason = Annotated[str, typer.Option("--reason", help="Why, for the audit log.", callback=_reason)]
 
 
 @app.command()
@@ -67,7 +67,7 @@ def users(
 @app.command()
 def suspend(
     account_id: Annotated[UUID, typer.Argument(help="An account's id; see `headrace users`.")],
-    reason: Because,
+    reason: GivenReason,
     as_json: bool = JsonFlag,
 ) -> None:
     """Let nobody in as an account's user, within five seconds; jobs that run go on. Again it changes nothing."""
@@ -81,7 +81,7 @@ def suspend(
 @app.command()
 def resume(
     account_id: Annotated[UUID, typer.Argument(help="An account's id; see `headrace users`.")],
-    reason: Because,
+    reason: GivenReason,
     as_json: bool = JsonFlag,
 ) -> None:
     """Let a suspended user in again. Again it changes nothing."""
@@ -96,7 +96,7 @@ def resume(
 def grant(
     account_id: AccountId,
     amount: Annotated[int, typer.Argument(help="Credits.", min=1)],
-    reason: Because,
+    reason: GivenReason,
     ref: Annotated[str | None, typer.Option(help="Makes the grant single: the same ref is granted once.")] = None,
     days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1)] = None,
     kind: Annotated[str, typer.Option(help="gift, purchase or goodwill.")] = "gift",
@@ -117,7 +117,7 @@ def grant(
 def take_back(
     account_id: AccountId,
     amount: Annotated[int, typer.Argument(help="Credits, of what is available.", min=1)],
-    reason: Because,
+    reason: GivenReason,
     as_json: bool = JsonFlag,
 ) -> None:
     """Take credits back from an account."""
@@ -131,7 +131,7 @@ def take_back(
 def subscribe(
     account_id: AccountId,
     plan: Annotated[str, typer.Argument(help="A plan's id.")],
-    reason: Because,
+    reason: GivenReason,
     interval: Annotated[str, typer.Option(help="monthly or yearly")] = "monthly",
     as_json: bool = JsonFlag,
 ) -> None:
@@ -148,7 +148,7 @@ def subscribe(
 def change_plan(
     account_id: AccountId,
     plan: Annotated[str, typer.Argument(help="A plan's id.")],
-    reason: Because,
+    reason: GivenReason,
     when: Annotated[str, typer.Option(help="now or period_end")] = "now",
     as_json: bool = JsonFlag,
 ) -> None:

@@ -11,7 +11,7 @@ from models.accounts import plan_changes
 from models.db import transaction
 from models.payments import promotions
 from models.payments.states import Money
-from scheduler.duties import accounts as duties
+from scheduler.duties import accounts
 from tests.conftest import environment
 from tests.gates import sources
 from tests.models.accounts.test_paid_periods import paid, repaid, unpaid
@@ -52,7 +52,7 @@ def test_the_schedulers_grants_of_each_month_and_what_it_rolls_over_are_written_
     with environment({"ROLLOVER_MAX_CREDITS": "100"}):
         paid(who, "a", interval="yearly")
         with later(31.01):
-            assert [duties.grant_periods(100) for _ in range(2)] == [1, 0]
+            assert [accounts.grant_periods(100) for _ in range(2)] == [1, 0]
     assert acts_of(who) == [
         ("credits.grant", "payments", "250", "period 0 of plan creator"),
         ("credits.grant", "scheduler", "250", "period 1 of plan creator"),
