@@ -132,7 +132,9 @@ class Company(Protocol):
         """Take money from a card that was kept. Raises Refused, Away, and as `look` does."""
 
     def renewals(self, subscription_id: str) -> Sequence[str]:
-        """Its bills for the later periods of a subscription that it renews, by what they are there. Raises Unknown, Away."""
+        """Its bills for the later periods of a subscription that it renews, by what they are there. Raises as
+        `look` does.
+        """
 
     def end_subscription(self, subscription_id: str) -> None:
         """Let a subscription that it renews end with its period. Raises Refused, Unknown, Away."""

@@ -235,11 +235,14 @@ class Stripe:
 
     def renewals(self, subscription_id: str) -> Sequence[str]:
         """As `Company.renewals`: the newest hundred. The first bill is its order's."""
-        found = _told(lambda: self._v1.invoices.list({"subscription": subscription_id, "limit": 100}))["data"]
-        return [
-            each["id"] for each in found
-            if each.get("billing_reason") == "subscription_cycle" and each.get("status") != "draft"
-        ]  # fmt: skip
+        found = _told(lambda: self._v1.invoices.list({"subscription": subscription_id, "limit": 100}))
+        try:
+            return [
+                each["id"] for each in found["data"]
+                if each.get("billing_reason") == "subscription_cycle" and each.get("status") != "draft"
+            ]  # fmt: skip
+        except (KeyError, TypeError, AttributeError) as error:
+            raise NotUnderstood(f"stripe answered what are no invoices: {type(error).__name__}") from None
 
     def end_subscription(self, subscription_id: str) -> None:
         """As `Company.end_subscription`."""

@@ -103,8 +103,7 @@ def look(one: DuePayment, far_side: Company) -> bool:
         if one.company_id is None:
             return _open(one, far_side)
         standing = far_side.look(one.company_id)
-        renews = standing.state == "paid" and standing.subscription_id is not None
-        bills = far_side.renewals(standing.subscription_id or "") if renews else ()
+        bills = _bills(standing, far_side)
     except NotUnderstood as error:
         with transaction() as conn:
             new = due.put_off_unclear(conn, SCHEDULER, one.id, one.token, str(error)[:500])
@@ -121,6 +120,17 @@ def look(one: DuePayment, far_side: Company) -> bool:
         for bill in bills:  # that no hook has told of; the others are known
             hints.begin_renewal(conn, one.company, bill, standing.subscription_id or "")
         return counts
+
+
+def _bills(standing: Standing, far_side: Company) -> Sequence[str]:
+    """What the company has billed since by itself. That it cannot say takes nothing from what it says of the payment."""
+    if standing.state != "paid" or standing.subscription_id is None:
+        return ()
+    try:
+        return far_side.renewals(standing.subscription_id)
+    except (Unknown, Refused, NotUnderstood) as error:
+        log.warning("the bills of subscription %s cannot be had: %s", standing.subscription_id, error)
+        return ()
 
 
 def word_of(standing: Standing) -> CompanyWord:

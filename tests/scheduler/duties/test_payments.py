@@ -1,5 +1,6 @@
 """The duty that asks companies: it finishes what was cut off, needs no hook, and leaves a company that is away alone."""
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import pairwise
@@ -12,6 +13,7 @@ from models.payments import due, orders, refunds
 from models.payments.states import PaymentStatus
 from scheduler.duties import payments
 from tests.conftest import environment
+from tests.far_side.companies import Raw
 from tests.far_side.stripe import StripeServer
 from tests.far_side.truelayer import TrueLayerServer
 from tests.far_side.xendit import XenditServer
@@ -257,3 +259,19 @@ def test_an_order_for_truelayer_that_was_cut_off_for_too_long_ends_and_no_dead_p
     far.truelayer.become(company_id, "settled")  # late, but real
     look()
     assert (seen(payment).status, balance(who)) == (PaymentStatus.PAID, (100, 0))
+
+
+def test_bills_that_cannot_be_had_take_nothing_from_what_is_said_of_the_payment(far: Far) -> None:
+    who = customer()
+    with transaction() as conn:
+        payment = orders.create(conn, who, orders.find_plan(conn, "creator", "monthly", "USD"), "stripe")
+    look()
+    far.pay("stripe", seen(payment).company_id or "")
+    gone = {"error": {"type": "invalid_request_error", "code": "resource_missing", "message": "No such subscription"}}
+    far.stripe.bad += [
+        *["whole"] * 4,
+        Raw(404, json.dumps(gone).encode()),
+    ]  # session, invoice, refunds, disputes; bills
+    look()
+    assert len(far.stripe.bad) == 0
+    assert (seen(payment).status, balance(who)) == (PaymentStatus.PAID, (250, 0))
