@@ -43,7 +43,7 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?P<a>/(?:files|hooks/providers)/)(?!file_)[A-Za-z0-9_.=~-]{16,}+"), rf"\g<a>{MARK}"),
     # headers, and keys that are known by how they begin or by being shown by half
     (re.compile(r"(?P<a>\b(?:authorization|x-api-key|api-key|cookie|webhook-signature)['\"]?\s{0,3}[:=,]\s{0,3}(?:b?['\"])?)"
-                r"(?:(?:bearer|basic|key|token)\s+)?[^\s'\",;)]++", _ANY), rf"\g<a>{MARK}"),
+                r"(?:(?:bearer|basic|convex|key|token)\s+)?[^\s'\",;)]++", _ANY), rf"\g<a>{MARK}"),
     (re.compile(r"(?P<a>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=*-]{6,}+", _ANY), rf"\g<a>{MARK}"),
     (re.compile(r"\b(?:sk|pk|rk|hr|r8|whsec|gh[opsu]|hf|xox[abp]|org|proj)[-_][A-Za-z0-9*._-]{4,}+"), MARK),
     (re.compile(r"\b(?:AKIA|ASIA|eyJ)[A-Za-z0-9*._=-]{12,}+"), MARK),

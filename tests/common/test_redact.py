@@ -31,7 +31,7 @@ SIGNED = "https://s3.example/b/k?X-Amz-Credential=AKIAMARKED&X-Amz-Signature=mar
     "https://x.example/a?api_key=marked", "https://cdn.example/?Key-Pair-Id=marked&Signature=marked-marked&Policy=marked",
     "GET /files/marked0123456789abcdef HTTP/1.1", "POST /hooks/providers/marked.0123456789abcdefghij",
     "Authorization: Bearer marked-token", "{'authorization': 'Bearer marked'}", "[(b'authorization', b'Bearer marked')]",
-    "headers: x-api-key=marked", "Authorization: Key marked:marked", "bearer marked.marked", "Basic bWFya2VkOm1hcmtlZA=marked",
+    "headers: x-api-key=marked", "Authorization: Key marked:marked", "bearer marked.marked", "Basic bWFya2VkOm1hcmtlZA=marked", "Authorization: Convex marked|marked",
     "Incorrect API key provided: sk-marked1234", "sk-proj-marked_1234-abcd", "r8_marked1234", "whsec_marked1234", "hr_marked1234",
     "org-marked1234", "eyJhbGciOiJtarked.eyJzdWIiOiJtYXJrZWQ.marked", "sk-ma****marked", "marked****rked",
 ])  # fmt: skip
