@@ -35,7 +35,7 @@ from models.db import certain, transaction
 from models.jobs.admission import body_hash
 from models.provisioning import credentials, usage
 from models.provisioning.credentials import Credential, NewCredential
-from models.provisioning.usage import Report, Usage
+from models.provisioning.usage import TokenReport, Usage
 
 router = APIRouter(prefix="/api/provisioning", tags=["web client"], route_class=ProvisioningRoute)
 
@@ -104,7 +104,9 @@ def list_credentials(body: ListCredentials) -> Response:
 def record_usage(body: RecordUsage) -> Response:
     """With an `id` it counts once, however often it is sent. Another report with the same id is 422 `id_taken`."""
     said = body.entry
-    report = Report(said.user_id, said.provider, said.tokens_used, said.cost_minor_units, moment_of(said.recorded_at))
+    report = TokenReport(
+        said.user_id, said.provider, said.tokens_used, said.cost_minor_units, moment_of(said.recorded_at)
+    )
     with certain() as conn:
         kept = usage.record(conn, report, said.id)
     return answer({"usage": _usage(kept)})

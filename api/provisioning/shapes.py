@@ -34,6 +34,7 @@ def _given(value: Any) -> Any:
 def _storable(value: dict[str, Any]) -> dict[str, Any]:
     try:
         again = orjson.loads(orjson.dumps(value))
+        orjson.dumps([[[[[[[[value]]]]]]]])  # an answer has it some levels deeper than a body
     except (TypeError, ValueError):
         raise ValueError("has a number beyond 64 bits, or is nested too deep") from None
     if again != value:
@@ -52,10 +53,10 @@ def milliseconds_of(moment: datetime) -> int:
 
 
 _Plain = r"^[^\x00-\x1f\x7f]+$"
-Name = Annotated[str, Field(min_length=1, max_length=300, pattern=_Plain)]
+WebName = Annotated[str, Field(min_length=1, max_length=300, pattern=_Plain)]
 Word = Annotated[str, Field(min_length=1, max_length=100, pattern=_Plain)]
 Hash = Annotated[str, Field(min_length=1, max_length=1000, pattern=_Plain, repr=False)]
-Tokens = Annotated[int, BeforeValidator(_whole), Field(strict=True, ge=0, le=MAX_MEASURED)]
+TokenCount = Annotated[int, BeforeValidator(_whole), Field(strict=True, ge=0, le=MAX_MEASURED)]
 Milliseconds = Annotated[
     int, BeforeValidator(_whole), Field(strict=True, ge=0, le=MAX_MILLISECONDS, description="Unix milliseconds.")
 ]
@@ -67,7 +68,7 @@ def _without_default(schema: dict[str, Any]) -> None:
 
 _Optional = Field(json_schema_extra=_without_default)
 OptionalMilliseconds = Annotated[Milliseconds | SkipJsonSchema[None], BeforeValidator(_given), _Optional]
-OptionalName = Annotated[Name | SkipJsonSchema[None], BeforeValidator(_given), _Optional]
+OptionalName = Annotated[WebName | SkipJsonSchema[None], BeforeValidator(_given), _Optional]
 Metadata = Annotated[
     Annotated[dict[str, Any], AfterValidator(_storable)] | SkipJsonSchema[None], BeforeValidator(_given), _Optional
 ]
@@ -83,12 +84,12 @@ class WebBody(RequestBody):
 class WebCredentialShape(WebBody):
     """A credential at a provider."""
 
-    id: Name
-    user_id: Name
-    provider: Name
+    id: WebName
+    user_id: WebName
+    provider: WebName
     token_hash: Hash
     salt: Hash
-    scopes: Annotated[list[Name], Field(max_length=MAX_SCOPES)]
+    scopes: Annotated[list[WebName], Field(max_length=MAX_SCOPES)]
     plan_tier: Word
     issued_at: Milliseconds
     expires_at: Milliseconds
@@ -104,10 +105,10 @@ class UsageReport(WebBody):
     """Tokens used at a provider. With an `id` of your own, a report that is sent again counts once."""
 
     id: OptionalName = None
-    user_id: Name
-    provider: Name
-    tokens_used: Tokens
-    cost_minor_units: Tokens
+    user_id: WebName
+    provider: WebName
+    tokens_used: TokenCount
+    cost_minor_units: TokenCount
     recorded_at: Milliseconds
 
 
@@ -120,20 +121,20 @@ class SaveCredential(WebBody):
 class FindCredential(WebBody):
     """Whose credential, and where."""
 
-    user_id: Name
-    provider: Name
+    user_id: WebName
+    provider: WebName
 
 
 class RevokeCredential(WebBody):
     """Which credential."""
 
-    credential_id: Name
+    credential_id: WebName
 
 
 class RotateCredential(WebBody):
     """The token that takes the place of the one before."""
 
-    credential_id: Name
+    credential_id: WebName
     token_hash: Hash
     salt: Hash
     expires_at: Annotated[OptionalMilliseconds, Field(description="Its new end; left out: the one that it has.")] = None
@@ -155,7 +156,7 @@ class RecordUsage(WebBody):
 class ListUsage(WebBody):
     """Whose usage; and the page, after the first one."""
 
-    user_id: Name
+    user_id: WebName
     cursor: OptionalName = None
     limit: PageSize = 1000
 
@@ -163,13 +164,13 @@ class ListUsage(WebBody):
 class GetAccount(WebBody):
     """Whose account."""
 
-    user_id: Name
+    user_id: WebName
 
 
 class AccountChange(WebBody):
     """What a user is on. `premiumExpiresAt`: left out, or null as it is answered: none."""
 
-    user_id: Name
+    user_id: WebName
     plan_tier: Word
     billing_status: Word
     premium_expires_at: Milliseconds | None = None
@@ -184,9 +185,9 @@ class UpdateAccount(WebBody):
 class RecordTokens(WebBody):
     """Tokens to count against the month."""
 
-    user_id: Name
-    provider: Name
-    tokens_used: Tokens
+    user_id: WebName
+    provider: WebName
+    tokens_used: TokenCount
 
 
 class WebAnswer(BaseModel):

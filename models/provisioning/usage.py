@@ -10,7 +10,7 @@ from uuid_utils.compat import uuid7
 from common.errors import IdTaken
 
 
-class Report(NamedTuple):
+class TokenReport(NamedTuple):
     """Tokens used at a provider, and their cost."""
 
     user_id: str
@@ -25,13 +25,13 @@ class Usage(NamedTuple):
 
     row_id: UUID
     id: str
-    report: Report
+    report: TokenReport
 
 
-_COLUMNS = ", ".join(Report._fields)
+_COLUMNS = ", ".join(TokenReport._fields)
 
 
-def record(conn: Connection[Any], report: Report, usage_id: str | None = None) -> Usage:
+def record(conn: Connection[Any], report: TokenReport, usage_id: str | None = None) -> Usage:
     """Keep a report, under the caller's own id if it has one. Under an id that is known the same report counts once; raises
     IdTaken for another one.
     """
@@ -67,4 +67,4 @@ def list_usage(
 
 
 def _of(row: tuple[Any, ...]) -> Usage:
-    return Usage(row[0], row[1], Report(*row[2:]))
+    return Usage(row[0], row[1], TokenReport(*row[2:]))
