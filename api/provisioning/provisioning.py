@@ -23,7 +23,7 @@ from api.provisioning.shapes import (
     RotatedCredential,
     SaveCredential,
     UsageList,
-    WebCredentialShape,
+    WebCredentialView,
     YesOrNo,
     milliseconds_of,
     moment_of,
@@ -125,7 +125,7 @@ def list_usage(body: ListUsage) -> Response:
     return answer(shown)
 
 
-def _new(record: WebCredentialShape) -> NewCredential:
+def _new(record: WebCredentialView) -> NewCredential:
     size = 0 if record.metadata is None else len(orjson.dumps(record.metadata))
     if size > MAX_METADATA_BYTES:
         raise BodyTooLarge(

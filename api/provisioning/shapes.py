@@ -81,7 +81,7 @@ class WebBody(RequestBody):
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
 
 
-class WebCredentialShape(WebBody):
+class WebCredentialView(WebBody):
     """A credential at a provider."""
 
     id: WebName
@@ -115,7 +115,7 @@ class UsageReport(WebBody):
 class SaveCredential(WebBody):
     """A credential to keep."""
 
-    record: WebCredentialShape
+    record: WebCredentialView
 
 
 class FindCredential(WebBody):
@@ -205,19 +205,19 @@ class YesOrNo(WebAnswer):
 class FoundCredential(WebAnswer):
     """The newest that holds, or none."""
 
-    credential: WebCredentialShape | None
+    credential: WebCredentialView | None
 
 
 class RotatedCredential(WebAnswer):
     """The credential as it is now."""
 
-    credential: WebCredentialShape
+    credential: WebCredentialView
 
 
 class CredentialList(WebAnswer):
     """The newest first. `next`: send it as `cursor`; it is there only if there are more."""
 
-    credentials: list[WebCredentialShape]
+    credentials: list[WebCredentialView]
     next: str | SkipJsonSchema[None] = None
 
 
@@ -253,7 +253,7 @@ class MonthOfTokens(WebAnswer):
     last_updated: int
 
 
-class WebAccountShape(WebAnswer):
+class WebAccountView(WebAnswer):
     """An account of the web client's."""
 
     user_id: str
@@ -266,4 +266,4 @@ class WebAccountShape(WebAnswer):
 class OneAccount(WebAnswer):
     """The account as it is now."""
 
-    account: WebAccountShape
+    account: WebAccountView

@@ -57,5 +57,9 @@ def test_what_keeps_an_example_from_running_is_said(
 def test_every_example_is_documented_and_compares() -> None:
     for name in EXAMPLES:
         assert (ROOT / "docs" / f"port-{name}.md").is_file()
+        text = (ROOT / "docs" / f"port-{name}.md").read_text()
+        shown = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+        assert len(shown) > 9
+        assert [f"{path}::{test}" for path, test in shown if f"def {test}(" not in (ROOT / path).read_text()] == []
     with pytest.raises(Difference, match="but is    2"):
         same(2, 1, "x")

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from api.main import make_app, needs_of
 from api.provisioning.provisioning import _new
-from api.provisioning.shapes import WebCredentialShape
+from api.provisioning.shapes import WebCredentialView
 from common.errors import Unavailable
 from models import db
 from models.access import api_keys
@@ -299,7 +299,7 @@ def prepared(world: World, name: str) -> None:
     world.upload = world.delivery = world.token = None
     with transaction() as conn:
         if name in {"revoke a credential", "rotate a credential", "keep a credential"}:
-            credentials.save(conn, _new(WebCredentialShape.model_validate(RECORD)), b"0" * 32)
+            credentials.save(conn, _new(WebCredentialView.model_validate(RECORD)), b"0" * 32)
         if name == "delete an upload":
             world.upload = uploaded(world.who, [picture()]).id
         if name == "switch a top-up off":
