@@ -1,17 +1,20 @@
 """The web client's credentials: saved once, found while they hold, revoked for good."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from common.errors import CredentialEnded, IdTaken, NotFound
+from common.settings import settings
 from models.db import transaction
 from models.provisioning import credentials
 from models.provisioning.credentials import NewCredential
 from tests.models.provisioning.test_allowances import at_once
-from tests.support import one, rows
+from tests.support import eventually, one, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -140,6 +143,18 @@ def test_rotations_that_race_with_a_revocation_never_undo_it(turn: int) -> None:
     kept = one("select status, token_hash from web_credentials")
     assert kept[0] == "revoked"
     assert kept[1] in {"hash", *said}, "the token that is kept is one that was told as kept"
+
+
+def test_a_rotation_that_meets_a_revocation_under_way_waits_for_it() -> None:
+    saved()
+    with psycopg.connect(settings().database_url) as other, ThreadPoolExecutor(1) as pool:
+        credentials.revoke(other, "c")
+        late = pool.submit(rotated)
+        eventually(lambda: bool(rows("select 1 from pg_stat_activity where wait_event_type = 'Lock'")), what="a wait")
+        other.commit()
+        with pytest.raises(CredentialEnded):
+            late.result()
+    assert one("select status, token_hash from web_credentials") == ("revoked", "hash")
 
 
 def test_every_credential_is_listed_once_the_newest_first() -> None:
