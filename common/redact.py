@@ -87,7 +87,7 @@ def secrets_in(environment: Mapping[str, str]) -> set[str]:
     found: set[str] = set()
     for name, value in environment.items():
         if _SECRET_NAME.search(name) and not _PUBLIC_NAME.search(name):
-            found.add(value)
+            found |= {value, *(part.strip() for part in value.split(","))}  # two, while one is changed for the other
         # One without its scheme is a mistake, and still a secret.
         given = value.strip()
         login = _WITH_LOGIN.match(given if "://" in given or not name.endswith("URL") else f"none://{given}")

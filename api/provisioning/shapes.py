@@ -13,7 +13,7 @@ from pydantic.json_schema import SkipJsonSchema
 from api.routes.shapes import RequestBody
 from models.columns import MAX_MEASURED
 
-MAX_METADATA_BYTES = 65_536
+MAX_METADATA_BYTES = 16_384  # a page of a list has a thousand
 MAX_SCOPES = 100
 MAX_MILLISECONDS = 253_402_300_799_999  # the end of the year 9999
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -89,7 +89,7 @@ class WebCredentialView(WebBody):
     provider: WebName
     token_hash: Hash
     salt: Hash
-    scopes: Annotated[list[WebName], Field(max_length=MAX_SCOPES)]
+    scopes: Annotated[list[Word], Field(max_length=MAX_SCOPES)]
     plan_tier: Word
     issued_at: Milliseconds
     expires_at: Milliseconds

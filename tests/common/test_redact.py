@@ -56,13 +56,13 @@ def test_what_is_none_stays(text: str) -> None:
 def test_the_values_of_this_deployment_are_taken_out_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "DATABASE_URL": "postgresql://app:Pa%2Fss/word%21@h/db", "SECRET_KEY": "odd value of a secret", "OPENAI_API_KEY": "plainkey12",
-        "SMTP_URL": "smtp://u:hunter22@mail", "KEY_CACHE_SECONDS": "3.14159265", "S3_BUCKET": "headrace", "PGPASSWORD": "postgres",
+        "SMTP_URL": "smtp://u:hunter22@mail", "PROVISIONING_ADMIN_TOKEN": "token-of-today, token-of-tomorrow", "KEY_CACHE_SECONDS": "3.14159265", "S3_BUCKET": "headrace", "PGPASSWORD": "postgres",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     redact.forget()
-    said = 'invalid port number: "word%21" odd value of a secret plainkey12 hunter22 Pa/ss/word! word!@h 3.14159265 headrace postgres'
+    said = 'invalid port number: "word%21" odd value of a secret plainkey12 hunter22 Pa/ss/word! word!@h token-of-today; token-of-tomorrow 3.14159265 headrace postgres'
     told = redacted(said)
-    for secret in ("word%21", "odd value", "plainkey12", "hunter22", "word!"):
+    for secret in ("word%21", "odd value", "plainkey12", "hunter22", "word!", "token-of-today", "token-of-tomorrow"):
         assert secret not in told
     assert told.endswith("3.14159265 headrace postgres")
     redact.forget()

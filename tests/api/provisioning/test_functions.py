@@ -160,6 +160,17 @@ def test_an_account_may_be_sent_back_as_it_was_answered(http: TestClient) -> Non
     assert said(http, "account/updateAccount", {"payload": payload})["account"] == account_
 
 
+def test_the_longest_names_of_the_widest_letters_are_kept(http: TestClient) -> None:
+    long = "😀" * 300
+    names = {"userId": long, "provider": long}
+    record = {**RECORD, **names, "id": long, "providerReference": long}
+    said(http, "provisioning/saveCredential", {"record": record})
+    assert said(http, "provisioning/findActiveCredential", names) == {"credential": record}
+    entry = {**ENTRY, **names, "id": long}
+    assert said(http, "provisioning/recordUsage", {"entry": entry}) == {"usage": entry}
+    assert said(http, "account/recordUsage", {**names, "tokensUsed": 1})["account"]["userId"] == long
+
+
 # --- lists that are longer than a page ---
 
 
