@@ -23,6 +23,7 @@ from api.edge.heads import Heads, with_head
 from api.edge.request_limits import Limits
 from api.edge.serving import serve
 from api.hooks import clerk, companies, providers
+from api.provisioning import provisioning, token_accounts
 from api.routes.fast_routes import FastRoute, answer
 from api.routes.walled import WalledRoute
 from api.services import running, services
@@ -86,6 +87,8 @@ ROUTERS = (
     providers.router,
     clerk.router,
     companies.router,
+    provisioning.router,
+    token_accounts.router,
 )
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -157,6 +160,12 @@ def make_app() -> FastAPI:
     return app
 
 
+def token_paths() -> list[str]:
+    """Where the web client's own token is asked for."""
+    found = (*provisioning.router.routes, *token_accounts.router.routes)
+    return [route.path for route in found if isinstance(route, APIRoute)]
+
+
 # Who may call them without a key, and why.
 OPEN_ROUTES = {
     "/v1/models": "the price list",
@@ -171,6 +180,7 @@ OPEN_ROUTES = {
     "/hooks/xendit": "the token is secret",
     "/hooks/stripe": "the body is signed",
     "/hooks/truelayer": "the body is signed",
+    **dict.fromkeys(token_paths(), "the web client's own token is compared"),
     "/healthz": "says nothing",
     "/readyz": "says nothing",
 }
@@ -234,7 +244,12 @@ def _document(app: FastAPI) -> None:
         document = app.openapi_schema = _in_clients_words(build())
         components = document["components"]
         components["securitySchemes"] = {
-            "key": {"type": "http", "scheme": "bearer", "description": "An API key or a JWT."}
+            "key": {"type": "http", "scheme": "bearer", "description": "An API key or a JWT."},
+            "web_client": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "PROVISIONING_ADMIN_TOKEN; `Convex` does as well.",
+            },
         }
         components["schemas"]["Job"]["example"] = jobs.examples()
         for methods in document["paths"].values():
@@ -243,6 +258,8 @@ def _document(app: FastAPI) -> None:
                     content = response.get("content", {})
                     if content.get("application/json", {}).get("schema") == PROBLEM_REF:
                         content[problems.MEDIA_TYPE] = content.pop("application/json")
+        for path in token_paths():
+            document["paths"][path]["post"]["security"] = [{"web_client": []}]
         for path, method, need in needs_of(app):
             if need != PUBLIC and path in document["paths"]:
                 operation = document["paths"][path][method]

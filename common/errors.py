@@ -187,6 +187,19 @@ class IdempotencyMismatch(DomainError):
     status = 422
 
 
+class IdTaken(DomainError):
+    """This id was given to something else."""
+
+    code = "id_taken"
+    status = 422
+
+
+class CredentialEnded(DomainError):
+    """This credential is revoked, or has expired."""
+
+    code = "credential_ended"
+
+
 class BodyTooLarge(DomainError):
     """The request body is too large."""
 

@@ -96,6 +96,9 @@ def _of_other_secrets(values: Mapping[str, Any]) -> Iterator[str]:
     hook = _text(values["clerk_webhook_secret"])
     if hook and (len(set(hook)) < len("whsec_") + MIN_VARIETY or is_placeholder(hook.partition("_")[2])):
         yield "CLERK_WEBHOOK_SECRET must be the one that Clerk shows"
+    for token in filter(None, map(str.strip, _text(values["provisioning_admin_token"]).split(","))):
+        if weak := weakness(token):
+            yield f"PROVISIONING_ADMIN_TOKEN must be at least {MIN_SECRET} characters of your own ({MAKE_ONE}): {weak}"
     shown = any(database.get(name) for name in ("password", "passfile", "sslcert", "service"))
     if not shown and not places.database_is_here(database):
         yield "DATABASE_URL must have a password"

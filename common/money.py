@@ -173,6 +173,7 @@ WIRES: dict[str, dict[str, WireUnit]] = {
 }
 # How many digits people see, where it is not two.
 _SHOWN = {**dict.fromkeys([*_ZERO_AT_STRIPE, *_WHOLE_AT_STRIPE, "IDR"], 0), **dict.fromkeys(_THREE_AT_STRIPE, 3)}
+IN_MINOR = frozenset({"stripe", "truelayer"})  # whose wires have minor units, whole ones
 MANUAL = "manual"  # takes whatever is shown
 
 
@@ -200,10 +201,12 @@ def to_wire(company: str, currency: str, amount: Decimal) -> Decimal | int:
 
 
 def from_wire(company: str, currency: str, value: object) -> Decimal:
-    """The amount that a company tells: a whole number, a Decimal or a text of one. Raises ValueError for anything else, a
-    float above all: it is not what was sent.
+    """The amount that a company tells: minor units as a whole number, major ones as a number, a Decimal or a text of one.
+    Raises ValueError for anything else, a float above all: it is not what was sent.
     """
     wire = _wire(company, currency)
+    if company in IN_MINOR and not isinstance(value, int):
+        raise ValueError("an amount in minor units is a whole number")
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         raise ValueError(f"an amount is no {type(value).__name__}")  # noqa: TRY004 - as for any other text that is none
     try:

@@ -43,7 +43,7 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?P<a>/(?:files|hooks/providers)/)(?!file_)[A-Za-z0-9_.=~-]{16,}+"), rf"\g<a>{MARK}"),
     # headers, and keys that are known by how they begin or by being shown by half
     (re.compile(r"(?P<a>\b(?:authorization|x-api-key|api-key|cookie|webhook-signature)['\"]?\s{0,3}[:=,]\s{0,3}(?:b?['\"])?)"
-                r"(?:(?:bearer|basic|key|token)\s+)?[^\s'\",;)]++", _ANY), rf"\g<a>{MARK}"),
+                r"(?:(?:bearer|basic|convex|key|token)\s+)?[^\s'\",;)]++", _ANY), rf"\g<a>{MARK}"),
     (re.compile(r"(?P<a>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=*-]{6,}+", _ANY), rf"\g<a>{MARK}"),
     (re.compile(r"\b(?:sk|pk|rk|hr|r8|whsec|gh[opsu]|hf|xox[abp]|org|proj)[-_][A-Za-z0-9*._-]{4,}+"), MARK),
     (re.compile(r"\b(?:AKIA|ASIA|eyJ)[A-Za-z0-9*._=-]{12,}+"), MARK),
@@ -87,7 +87,7 @@ def secrets_in(environment: Mapping[str, str]) -> set[str]:
     found: set[str] = set()
     for name, value in environment.items():
         if _SECRET_NAME.search(name) and not _PUBLIC_NAME.search(name):
-            found.add(value)
+            found |= {value, *(part.strip() for part in value.split(","))}  # two, while one is changed for the other
         # One without its scheme is a mistake, and still a secret.
         given = value.strip()
         login = _WITH_LOGIN.match(given if "://" in given or not name.endswith("URL") else f"none://{given}")

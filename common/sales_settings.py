@@ -1,4 +1,4 @@
-"""Settings of what is sold: what users prefer, and the companies that take money."""
+"""Settings of what is sold: what users prefer, the companies that take money, the web client's tokens."""
 
 from typing import Literal
 
@@ -38,6 +38,21 @@ class SalesSettings(BaseSettings):
     manual_payments: bool = Field(False, description="Offer payments that an operator confirms by hand.")
     payment_hours: int = Field(24, ge=1, le=24 * 365, description="How long an order may be paid.")
     refill_pause_seconds: float = Field(3600.0, ge=0, description="Between two automatic refills of an account.")
+
+    provisioning_admin_token: SecretStr | None = Field(
+        None, description="Of the web client at /api/provisioning and /api/account; two by a comma while it changes."
+    )
+    monthly_token_allowance: int = Field(
+        50_000,
+        ge=0,
+        le=10**15,
+        description="Of web client accounts whose plan is in no catalogue, or names none there.",
+    )
+
+    def provisioning_tokens(self) -> list[str]:
+        """What the web client may send, in clear; none: its routes are off."""
+        given = self.provisioning_admin_token
+        return [] if given is None else [each for part in given.get_secret_value().split(",") if (each := part.strip())]
 
     def payment_settings(self) -> tuple[tuple[str, str | None], ...]:
         """What companies are set up with, by name; secrets in clear."""

@@ -26,6 +26,10 @@ class Unknown(CompanyError):
     """It knows no such thing."""
 
 
+class NotUnderstood(CompanyError):
+    """It answered, and this code does not know what that means: a state that is new, say. Asking again brings the same."""
+
+
 class NotSigned(CompanyError):
     """A hook that is not from the company, or is not from just now."""
 
@@ -116,19 +120,21 @@ class Company(Protocol):
         """
 
     def look(self, company_id: str) -> Standing:
-        """How a payment stands. Raises Unknown, Away."""
+        """How a payment stands. Raises Unknown, Away, NotUnderstood."""
 
     def refund(self, company_id: str, amount: Decimal, currency: str, *, key: str, reason: str) -> None:
-        """Have money given back; with the same key, once. Raises Refused, Unknown, Away."""
+        """Have money given back; with the same key, once. Raises Refused, Unknown, Away, NotUnderstood."""
 
     def read_hook(self, headers: Mapping[str, str], body: bytes, *, path: str, now: float) -> Hint:
         """What a hook points at. Header names are in small letters. Raises NotSigned, Malformed, and nothing else."""
 
     def charge(self, order: Order, *, customer_id: str, card_id: str) -> Charged:
-        """Take money from a card that was kept. Raises Refused, Away."""
+        """Take money from a card that was kept. Raises Refused, Away, and as `look` does."""
 
     def renewals(self, subscription_id: str) -> Sequence[str]:
-        """Its bills for the later periods of a subscription that it renews, by what they are there. Raises Unknown, Away."""
+        """Its bills for the later periods of a subscription that it renews, by what they are there. Raises as
+        `look` does.
+        """
 
     def end_subscription(self, subscription_id: str) -> None:
         """Let a subscription that it renews end with its period. Raises Refused, Unknown, Away."""

@@ -4,6 +4,7 @@ Shapes and traps: ../shared/wire/payments.md, section 3. One purchase fires seve
 intent, whatever told of it. The version of the API is pinned; set the same at the webhook endpoint.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,9 +17,11 @@ from common.money import from_wire, to_wire
 from companies.base import (
     Away,
     Charged,
+    CompanyError,
     DisputeState,
     Hint,
     NotSigned,
+    NotUnderstood,
     Opened,
     Order,
     Refused,
@@ -28,15 +31,21 @@ from companies.base import (
     made_at,
 )
 from companies.hooks import id_by_content, json_object, text_of, texts_of
+from companies.http import CompanyAnswer, exchange
 
 NAME = "stripe"
 URL = "https://api.stripe.com"
 API_VERSION = "2026-10-28.endive"
 TOLERANCE_SECONDS = 300
 RETRIES = 2
-TIMEOUTS = (5.0, 20.0)  # to connect, and for an answer
 INTERVALS = {"monthly": "month", "yearly": "year"}
-INTENTS: Mapping[str, State] = {"succeeded": "paid", "processing": "processing", "canceled": "failed"}
+INTENTS: Mapping[str, State] = {
+    "requires_payment_method": "pending", "requires_confirmation": "pending", "requires_action": "pending",
+    "requires_capture": "pending", "processing": "processing", "succeeded": "paid", "canceled": "failed",
+}  # fmt: skip
+INVOICES: Mapping[str, State] = {
+    "draft": "pending", "open": "pending", "paid": "paid", "void": "failed", "uncollectible": "failed",
+}  # fmt: skip
 DISPUTES: Mapping[str, DisputeState] = {
     "warning_needs_response": "inquiry", "warning_under_review": "inquiry", "warning_closed": "won", "needs_response": "open",
     "under_review": "open", "won": "won", "lost": "lost", "prevented": "won",
@@ -56,7 +65,7 @@ class Stripe:
         self._is_live = key.startswith(("sk_live_", "rk_live_"))
         self._v1 = stripe.StripeClient(
             key, base_addresses={"api": url}, max_network_retries=RETRIES, stripe_version=API_VERSION,
-            http_client=stripe.RequestsClient(timeout=TIMEOUTS),
+            http_client=_Http(),
         ).v1  # fmt: skip
 
     def open(self, order: Order) -> Opened:
@@ -85,8 +94,14 @@ class Stripe:
             asked["customer"] = order.customer_id
         elif order.email:
             asked["customer_email"] = order.email
-        made = _told(lambda: self._v1.checkout.sessions.create(asked, {"idempotency_key": f"open:{order.id}"}))  # type: ignore[arg-type]  # its TypedDicts
-        return Opened(made["id"], made["url"], _moment(made.get("expires_at")))
+        made = _told(
+            lambda: self._v1.checkout.sessions.create(asked, {"idempotency_key": f"open:{order.id}"}),  # type: ignore[arg-type]  # its TypedDicts
+            gone=Refused,
+        )
+        try:
+            return Opened(made["id"], made["url"], _moment(made.get("expires_at")))
+        except (KeyError, ValueError):
+            raise Away("stripe answered what is no session") from None
 
     def look(self, company_id: str) -> Standing:
         """As `Company.look`: of a session, an invoice or a payment intent."""
@@ -96,8 +111,8 @@ class Stripe:
             if company_id.startswith("pi_"):
                 return self._intent(company_id)
             return self._session(company_id)
-        except (KeyError, TypeError, ValueError, InvalidInput) as error:
-            raise Away(f"stripe answered what is not understood: {type(error).__name__}: {error}") from None
+        except (KeyError, TypeError, AttributeError, ValueError, InvalidInput) as error:
+            raise NotUnderstood(f"stripe answered what is not known here: {type(error).__name__}: {error}") from None
 
     def _session(self, company_id: str) -> Standing:
         session = _told(lambda: self._v1.checkout.sessions.retrieve(company_id))
@@ -128,7 +143,7 @@ class Stripe:
 
     def _intent(self, intent_id: str) -> Standing:
         intent = _told(lambda: self._v1.payment_intents.retrieve(intent_id))
-        state, currency = INTENTS.get(intent["status"], "pending"), intent["currency"].upper()
+        state, currency = INTENTS[intent["status"]], intent["currency"].upper()
         fault = intent.get("last_payment_error") or {}
         found = Standing(
             intent_id, (intent.get("metadata") or {}).get("order"), state, reason=text_of(fault.get("decline_code") or fault.get("code")),
@@ -148,7 +163,7 @@ class Stripe:
         invoice = _told(lambda: self._v1.invoices.retrieve(invoice_id, {"expand": ["payments"]}))
         parent = (invoice.get("parent") or {}).get("subscription_details") or {}
         status, currency = invoice["status"], invoice["currency"].upper()
-        state: State = "paid" if status == "paid" else "failed" if status in {"void", "uncollectible"} else "pending"
+        state = INVOICES[status]
         ends = [line["period"]["end"] for line in (invoice.get("lines") or {}).get("data", []) if line.get("period")]
         found = Standing(
             invoice_id, (parent.get("metadata") or {}).get("order"), state, customer_id=text_of(invoice.get("customer")),
@@ -215,16 +230,19 @@ class Stripe:
             failed = Standing(intent_id, str(order.id), "failed", reason=str(word))
             return Charged(failed, needs_payer=error.code == NEEDS_PAYER)
         except stripe.StripeError as error:
-            raise _meant(error) from None
+            raise _meant(error, gone=Refused) from None
         return Charged(self.look(intent.id), needs_payer=intent.status == "requires_action")
 
     def renewals(self, subscription_id: str) -> Sequence[str]:
         """As `Company.renewals`: the newest hundred. The first bill is its order's."""
-        found = _told(lambda: self._v1.invoices.list({"subscription": subscription_id, "limit": 100}))["data"]
-        return [
-            each["id"] for each in found
-            if each.get("billing_reason") == "subscription_cycle" and each.get("status") != "draft"
-        ]  # fmt: skip
+        found = _told(lambda: self._v1.invoices.list({"subscription": subscription_id, "limit": 100}))
+        try:
+            return [
+                each["id"] for each in found["data"]
+                if each.get("billing_reason") == "subscription_cycle" and each.get("status") != "draft"
+            ]  # fmt: skip
+        except (KeyError, TypeError, AttributeError) as error:
+            raise NotUnderstood(f"stripe answered what are no invoices: {type(error).__name__}") from None
 
     def end_subscription(self, subscription_id: str) -> None:
         """As `Company.end_subscription`."""
@@ -270,12 +288,49 @@ def _hint(event: dict[str, Any], thing: dict[str, Any], body: bytes) -> Hint:
     return Hint(text_of(event.get("id")) or id_by_content(body), kind, ids, event, subscription)
 
 
-def _told(ask: Callable[[], Any]) -> dict[str, Any]:
-    """What Stripe answers, as a dictionary. Raises Refused, Unknown, Away."""
+class _Http(stripe.HTTPClient):
+    """Its package's requests, sent as every company's: with one end for a whole answer, and its bytes counted."""
+
+    name = "headrace"
+
+    def request(  # type: ignore[override]  # its own clients take no _usage either
+        self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None
+    ) -> tuple[bytes, int, Mapping[str, str]]:
+        body = post_data.encode() if isinstance(post_data, str) else post_data
+        try:
+            answer = exchange(NAME, method.upper(), url, headers=headers, body=body)
+        except Away as error:
+            raise _not_answered(str(error)) from None
+        if not _is_own(answer):  # its package raises AttributeError and more for some of what a proxy says
+            raise _not_answered(f"{answer.status}, and not in its own words", again=answer.status >= 500)
+        return answer.body, answer.status, answer.headers
+
+    def close(self) -> None:
+        """Each question has a connection of its own."""
+
+
+def _not_answered(why: str, *, again: bool = True) -> stripe.APIConnectionError:
+    return stripe.APIConnectionError(why, should_retry=again)  # type: ignore[no-untyped-call]  # its own, untyped
+
+
+def _is_own(answer: CompanyAnswer) -> bool:
+    """Whether an answer has Stripe's shape: an object, and of an error with its type."""
+    try:
+        found = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return False
+    error = found.get("error") if isinstance(found, dict) else None
+    if answer.status < 400:
+        return isinstance(found, dict)
+    return isinstance(error, dict) and isinstance(error.get("type"), str)
+
+
+def _told(ask: Callable[[], Any], *, gone: type[CompanyError] = Unknown) -> dict[str, Any]:
+    """What Stripe answers, as a dictionary. Raises Refused, Away, and `gone` where it does not know what was named."""
     try:
         found: dict[str, Any] = _plain(ask())
     except stripe.StripeError as error:
-        raise _meant(error) from None
+        raise _meant(error, gone=gone) from None
     return found
 
 
@@ -287,17 +342,21 @@ def _plain(value: Any) -> Any:
     return [_plain(each) for each in value] if isinstance(value, list) else value
 
 
-def _meant(error: stripe.StripeError) -> Exception:
+def _meant(error: stripe.StripeError, *, gone: type[CompanyError] = Unknown) -> Exception:
     """Its error in our words, without what it quotes of our key."""
     status = error.http_status or 0
     if isinstance(error, stripe.CardError):
         return Refused(str(error.code or "card_declined"))
-    if status == 404 or error.code == "resource_missing":
-        return Unknown("stripe knows no such thing")
+    if error.code == "resource_missing":
+        return gone("stripe knows no such thing")
     if isinstance(error, stripe.InvalidRequestError) and 400 <= status < 500 and status != 429:
         return Refused((error.user_message or error.code or f"stripe answered {status}")[:300])
     return Away(f"stripe did not do it now ({type(error).__name__}, {status})")
 
 
 def _moment(seconds: Any) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, int) else None
+    """A moment of Unix seconds. Raises ValueError for one beyond the calendar."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, int) else None
+    except (OverflowError, OSError):
+        raise ValueError("a time is beyond the calendar") from None

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +22,7 @@ from companies.base import (
     Away,
     Hint,
     NotSigned,
+    NotUnderstood,
     Opened,
     Order,
     Refused,
@@ -29,9 +30,11 @@ from companies.base import (
     State,
     Unknown,
     WithoutCards,
+    made_at,
 )
 from companies.hooks import id_by_content, json_object, text_of, texts_of
-from companies.http import Wires
+from companies.http import Wires, text_at
+from companies.times import in_time, moment_of
 
 NAME = "truelayer"
 URL = "https://api.truelayer.com"
@@ -51,6 +54,8 @@ JWKS_SECONDS, JWKS_AGAIN_SECONDS, FAILED_AGAIN_SECONDS = (
     5.0,
 )  # how long keys are known; how soon an unknown key is looked for again
 MAX_SIGNATURE = 4096
+PAGE = timedelta(minutes=15)  # after which a payment that nobody has authorised is dead there
+ERRORS = "https://docs.truelayer.com/"  # begins the `type` of each of its errors
 
 
 class TrueLayer(WithoutCards):
@@ -64,14 +69,22 @@ class TrueLayer(WithoutCards):
     ) -> None:  # fmt: skip
         self._client = {"client_id": client_id, "client_secret": client_secret}
         self._key_id, self._private_key, self._account = key_id, private_key, merchant_account_id
-        self._wires, self._auth = Wires(NAME, url), Wires(NAME, auth_url)
+        self._wires, self._auth = (
+            Wires(NAME, url, word=_word),
+            Wires(NAME, auth_url, word=lambda error: text_at(error, "error")),
+        )
         self._page_url = page_url
         self._token: tuple[str, float] = ("", 0.0)
         self._lock = threading.Lock()
         self._keys = Keys(jwks_url)
 
     def open(self, order: Order) -> Opened:
-        """As `Company.open`. The payer goes to the bank from TrueLayer's own page."""
+        """As `Company.open`. The payer goes to the bank from TrueLayer's own page, which is dead 15 minutes after it was made: so
+        is the order, counted from when it was written down, which is never later.
+        """
+        ends_at = made_at(order.id) + PAGE
+        if ends_at <= datetime.now(UTC):  # asked again with the same key it would be the dead page
+            raise Refused("an order for truelayer can be paid for 15 minutes, and they have passed: order again")
         if order.interval is not None and order.keep_card:
             raise Refused("truelayer keeps no card")
         if not order.email:
@@ -93,19 +106,21 @@ class TrueLayer(WithoutCards):
             place = f"payment_id={quote(made['id'])}&resource_token={quote(made['resource_token'])}"
         except (KeyError, TypeError):
             raise Away("truelayer answered what is no payment") from None
-        return Opened(made["id"], f"{self._page_url}#{place}&return_uri={quote(order.return_url, safe='')}", None)
+        return Opened(made["id"], f"{self._page_url}#{place}&return_uri={quote(order.return_url, safe='')}", ends_at)
 
     def look(self, company_id: str) -> Standing:
         """As `Company.look`."""
         found = self._ask("GET", f"/v3/payments/{quote(company_id, safe='')}")
         try:
-            state = STATES[found["status"]]
+            state = STATES.get(found["status"])
+            if state is None:
+                raise NotUnderstood(f"truelayer has a status that is not known here: {text_of(found['status'])}")
             our_id = text_of((found.get("metadata") or {}).get("order"))
             if state != "paid":
                 return Standing(company_id, our_id, state, reason=text_of(found.get("failure_reason")))
             currency = found["currency"]
             refunds = self._ask("GET", f"/v3/payments/{quote(company_id, safe='')}/refunds")["items"]
-            refunds = sorted(refunds, key=lambda each: str(each.get("created_at", "")))
+            refunds = in_time(refunds, "created_at")
             gone = sum(
                 (
                     from_wire(NAME, currency, each["amount_in_minor"])
@@ -117,10 +132,10 @@ class TrueLayer(WithoutCards):
             return Standing(
                 company_id, our_id, state, company_id, from_wire(NAME, currency, found["amount_in_minor"]), currency, gone,
                 bool(refunds) and refunds[-1]["status"] == "failed",
-                paid_at=datetime.fromisoformat(found["settled_at"]) if found.get("settled_at") else None,
+                paid_at=moment_of(found.get("settled_at")),
             )  # fmt: skip
-        except (KeyError, TypeError, ValueError, InvalidInput) as error:
-            raise Away(f"truelayer answered what is no payment: {type(error).__name__}") from None
+        except (KeyError, TypeError, AttributeError, ValueError, InvalidInput) as error:
+            raise NotUnderstood(f"truelayer answered what is no payment: {type(error).__name__}: {error}") from None
 
     def refund(self, company_id: str, amount: Decimal, currency: str, *, key: str, reason: str) -> None:
         """As `Company.refund`."""
@@ -169,9 +184,7 @@ class TrueLayer(WithoutCards):
     def _ask(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Any:
         sent = {**(headers or {}), "authorization": f"Bearer {self._bearer()}"}
         try:
-            return self._wires.ask(
-                method, path, headers=sent, word=lambda error: f"{error['title']}: {error.get('detail', '')}", **more
-            )
+            return self._wires.ask(method, path, headers=sent, **more)
         except Away:
             self._token = ("", 0.0)  # it may have been withdrawn: the next question asks for another
             raise
@@ -199,7 +212,7 @@ class Keys:
         self._found: dict[str, Any] = {"keys": []}
         self._at = self._failed_at = float("-inf")
         self._lock = threading.Lock()
-        self._wires = Wires(NAME, url)
+        self._wires = Wires(NAME, url, word=_word)
 
     def of(self, kid: str) -> dict[str, Any]:
         """The keys, with that one if there is one. Raises Away."""
@@ -213,7 +226,7 @@ class Keys:
     def _fetch(self, *, is_needed: bool) -> None:
         if time.monotonic() - self._failed_at >= FAILED_AGAIN_SECONDS:
             try:
-                found = self._wires.ask("GET", self.url)
+                found = self._wires.ask("GET", "")
                 self._found = {"keys": [each for each in found["keys"] if isinstance(each, dict)]}
                 self._at = time.monotonic()
             except (Refused, Unknown, Away, KeyError, TypeError):
@@ -224,9 +237,16 @@ class Keys:
             raise Away("truelayer's keys cannot be had now")
 
 
+def _word(error: Any) -> str:
+    if not text_at(error, "type").startswith(ERRORS):
+        raise KeyError("type")
+    return f"{text_at(error, 'title')}: {error.get('detail', '')}"
+
+
 def _seconds(text: str) -> float:
     """A time in seconds, of ISO 8601 or a number. Raises NotSigned."""
     try:
-        return float(text) if text.isdigit() else datetime.fromisoformat(text).timestamp()
+        moment = None if text.isdigit() else moment_of(text)
+        return float(text) if moment is None else moment.timestamp()
     except (ValueError, OverflowError, OSError):
         raise NotSigned("X-Tl-Webhook-Timestamp is no time") from None

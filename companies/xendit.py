@@ -7,7 +7,6 @@ all that is believed is asked for.
 import hmac
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +16,7 @@ from companies.base import (
     Away,
     Hint,
     NotSigned,
+    NotUnderstood,
     Opened,
     Order,
     Refused,
@@ -25,7 +25,8 @@ from companies.base import (
     WithoutCards,
 )
 from companies.hooks import id_by_content, json_object, text_of, texts_of
-from companies.http import Wires
+from companies.http import Wires, text_at
+from companies.times import in_time, moment_of
 
 NAME = "xendit"
 URL = "https://api.xendit.co"
@@ -40,15 +41,17 @@ class Xendit(WithoutCards):
 
     def __init__(self, key: str, tokens: Sequence[str], url: str = URL) -> None:
         self._tokens = tokens
-        self._wires = Wires(NAME, url, auth=(key, ""))
+        self._wires = Wires(NAME, url, word=_word, auth=(key, ""))
 
     def open(self, order: Order) -> Opened:
         """As `Company.open`. Xendit knows no key under which an invoice is made once: it is asked for ours first."""
         if order.interval is not None and order.keep_card:
             raise Refused("xendit keeps no card")
         earlier = self._ask("GET", "/v2/invoices", params={"external_id": str(order.id)})
-        for invoice in earlier if isinstance(earlier, list) else []:
-            if invoice.get("external_id") == str(order.id):
+        if not isinstance(earlier, list):  # without knowing what there is, a second invoice would be made
+            raise Away("xendit answered what is no list of invoices")
+        for invoice in earlier:
+            if isinstance(invoice, dict) and invoice.get("external_id") == str(order.id):
                 return _opened(invoice)
         try:
             amount = to_wire(NAME, order.currency, order.amount)
@@ -69,21 +72,23 @@ class Xendit(WithoutCards):
         """As `Company.look`."""
         invoice = self._ask("GET", f"/v2/invoices/{company_id}")
         try:
-            state = STATES[invoice["status"]]
+            state = STATES.get(invoice["status"])
+            if state is None:
+                raise NotUnderstood(f"xendit has a status that is not known here: {text_of(invoice['status'])}")
             currency = invoice.get("currency") or "IDR"
             paid = from_wire(NAME, currency, _first(invoice, "paid_amount", "amount")) if state == "paid" else None
             refunded, failed = self._refunds(company_id, currency) if state == "paid" else (Decimal(0), False)
             return Standing(
                 company_id, text_of(invoice["external_id"]), state, company_id if state == "paid" else None, paid, currency,
-                refunded, failed, paid_at=_moment(invoice.get("paid_at")) if state == "paid" else None,
+                refunded, failed, paid_at=moment_of(invoice.get("paid_at")) if state == "paid" else None,
             )  # fmt: skip
-        except (KeyError, TypeError, ValueError, InvalidInput) as error:
-            raise Away(f"xendit answered what is no invoice: {type(error).__name__}") from None
+        except (KeyError, TypeError, AttributeError, ValueError, InvalidInput) as error:
+            raise NotUnderstood(f"xendit answered what is no invoice: {type(error).__name__}: {error}") from None
 
     def _refunds(self, invoice_id: str, currency: str) -> tuple[Decimal, bool]:
         """What has gone back of an invoice, and whether the last try failed."""
         found = self._ask("GET", "/refunds", params={"invoice_id": invoice_id, "limit": str(MAX_REFUNDS)})
-        refunds = sorted(found["data"], key=lambda each: str(each.get("created", "")))
+        refunds = in_time(found["data"], "created")
         gone = sum(
             (from_wire(NAME, currency, each["amount"]) for each in refunds if each["status"] == "SUCCEEDED"), Decimal(0)
         )
@@ -122,13 +127,17 @@ class Xendit(WithoutCards):
         return Hint(f"{invoice}:{status}", f"invoice.{status.lower()}", (invoice,), event)
 
     def _ask(self, method: str, path: str, **more: Any) -> Any:
-        return self._wires.ask(method, path, word=lambda error: f"{error['error_code']}: {error['message']}", **more)
+        return self._wires.ask(method, path, **more)
+
+
+def _word(error: Any) -> str:
+    return f"{text_at(error, 'error_code')}: {text_at(error, 'message')}"
 
 
 def _opened(invoice: Any) -> Opened:
     try:
-        return Opened(invoice["id"], invoice["invoice_url"], _moment(invoice.get("expiry_date")))
-    except (KeyError, TypeError, ValueError):
+        return Opened(invoice["id"], invoice["invoice_url"], moment_of(invoice.get("expiry_date")))
+    except (KeyError, TypeError, AttributeError, ValueError):
         raise Away("xendit answered what is no invoice") from None
 
 
@@ -144,10 +153,6 @@ def _of_event(event: dict[str, Any], body: bytes) -> Hint:
 
 def _first(values: Mapping[str, Any], *names: str) -> Any:
     return next((values[name] for name in names if values.get(name) is not None), None)
-
-
-def _moment(text: Any) -> datetime | None:
-    return datetime.fromisoformat(text) if isinstance(text, str) else None
 
 
 def _text(amount: Decimal | int) -> str:

@@ -20,7 +20,7 @@ from models.schema import prepare
 from storage import s3
 from tests.databases import Spare, address, new_database
 from tests.forks import Forked
-from tests.support import OWN_SECRET, System
+from tests.support import ADMIN_TOKEN, OWN_SECRET, System
 from workers import doorbell
 from workers.calls import limits
 
@@ -91,7 +91,8 @@ def prepared(addresses: Addresses) -> Iterator[None]:
     url = addresses.database_url.rpartition("/")[0] + "/" + PREPARED
     with psycopg.connect(_admin(addresses), autocommit=True) as conn:
         conn.execute(f"create database {PREPARED}")
-    with environment({**addresses.environment(), "DATABASE_URL": url, "ENVIRONMENT": "test", "SECRET_KEY": OWN_SECRET}):
+    secrets = {"SECRET_KEY": OWN_SECRET, "PROVISIONING_ADMIN_TOKEN": ADMIN_TOKEN}
+    with environment({**addresses.environment(), "DATABASE_URL": url, "ENVIRONMENT": "test", **secrets}):
         prepare.prepare()
         db.close()
         yield

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-FOLDERS = "api|benchmarks|cli|common|deploy|docs|models|scheduler|storage|tests|workers"
+FOLDERS = "api|benchmarks|cli|common|deploy|docs|examples|models|scheduler|storage|tests|workers"
 _CODE = re.compile(r"```.*?\n(.*?)```|`([^`\n]+)`|\]\(([^)#:\s]+)\)", re.DOTALL)
 _PATH = re.compile(
     r"(?<![\w/.:{-])(?:[\w.-]+/)+(?:[\w.-]+\.(?:py|sql|lua|md|toml|json|sh|conf|png|yml|html|txt))?(?![\w/*{<-])"

@@ -27,6 +27,7 @@ from models.jobs.admission import Accepted, Answer, Order
 from models.jobs.steps import Claim
 from workers.providers.sketch.book import Book
 
+ADMIN_TOKEN = "9d41f07be26c83a5f1e07c4d92b86a3550ce718f"  # the web client's
 OWN_SECRET = "2f8b61d04c9ae7735d10b3a8f6e24c9107bd5e38"  # what production takes for a secret
 
 SCHEMA = {

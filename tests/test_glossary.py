@@ -17,6 +17,8 @@ ROWS = [
     for line in GLOSSARY.splitlines()
     if line.startswith("| ") and not line.startswith("| word")
 ]
+# Words of the web client, which keep to its door (`api/provisioning/`).
+FOREIGN = {"planTier"}
 # The ideas of the design. Whatever else has a word may stand beside them.
 IDEAS = {
     "account", "grant", "reserve", "settle", "refund", "ledger entry", "job", "attempt", "claim", "lease", "rescue", "model",
@@ -74,7 +76,7 @@ def test_a_word_stands_in_the_file_that_is_named_for_it(row: list[str]) -> None:
 
 @pytest.mark.parametrize("kind", sorted(named()))
 def test_nothing_is_named_with_a_word_that_was_given_up(kind: str) -> None:
-    assert strangers(named()[kind]) == set()
+    assert strangers(named()[kind]) - FOREIGN == set()
 
 
 @pytest.mark.parametrize("name", ["wallet_id", "delivery_lines", "TaskView", "/v1/backends", "left_at_engine"])

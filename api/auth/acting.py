@@ -88,8 +88,7 @@ def _create(wanted: Sequence[Named]) -> Sequence[Stood | Exception | None]:
     for each in wanted:
         try:
             with certain() as conn:
-                acting.create(conn, each)
-                made += acting.find(conn, [each])
+                made.append(acting.create(conn, each))
         except InvalidParameter as error:
             made.append(error)
     return made

@@ -45,7 +45,7 @@ _PAGE: Headers = ((b"content-security-policy", DOCS_POLICY.encode()),)
 def security_headers(path: str, *, https: bool) -> Headers:
     """What a browser is told with every answer: run nothing but the documentation's own scripts, show it in no frame, keep no answer of the API."""
     found = _ALWAYS + (_PAGE if path in DOCS_PATHS else _NO_SCRIPT)
-    if path.startswith(("/v1/", "/files/")):  # a file's own bytes may be kept, and say so
+    if path.startswith(("/v1/", "/api/", "/files/")):  # a file's own bytes may be kept, and say so
         found += _NOT_KEPT
     return found + _HTTPS if https else found
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from models.access.audit_log import MAX_REASON
+
 
 class RequestBody(BaseModel):
     """The body of a request. A field that is not known is refused: a misspelt one would be left out without a word."""
@@ -21,4 +23,6 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 Moment = Annotated[datetime, AfterValidator(_in_utc), Field(description="Without an offset: UTC.")]
-Reason = Annotated[str, Field(min_length=1, max_length=500, description="Why, for the audit log.")]
+Reason = Annotated[
+    str, Field(min_length=1, max_length=MAX_REASON, pattern=r"\S", description="Why, for the audit log.")
+]

@@ -104,13 +104,17 @@ def list_users(
     subject: Annotated[
         str | None, Query(max_length=300, description="Exactly this id at the identity provider.")
     ] = None,
+    issuer: Annotated[
+        str | None, Query(max_length=300, description="Of `subject`: exactly this identity provider.")
+    ] = None,
     key_prefix: Annotated[str | None, Query(max_length=20, description="As keys are listed, such as hr_AbC….")] = None,
 ) -> Response:
     """Newest first."""
     with transaction() as conn:
         rows = accounts.users(
-            conn, before=wanted.after, email=email, subject=subject, key_prefix=key_prefix, limit=wanted.reads
-        )
+            conn, before=wanted.after, email=email, issuer=issuer, subject=subject, key_prefix=key_prefix,
+            limit=wanted.reads,
+        )  # fmt: skip
     return answer(USERS.page(rows, wanted, lambda row: row.id, lambda row: row._asdict()))
 
 

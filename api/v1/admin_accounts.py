@@ -17,9 +17,10 @@ from api.routes.once import RepeatKey, asked, once
 from api.routes.shapes import Moment, Reason, RequestBody
 from api.routes.walled import AdminRoute
 from api.v1.admin import UserView
+from api.v1.subscription import PlanName, SubscriptionView, latest_view
 from common.settings import settings
 from models.access.scopes import Caller
-from models.accounts import accounts, standing
+from models.accounts import accounts, paid_periods, plan_changes, standing
 from models.credits.ledger import MAX_GRANT, MAX_PRIORITY, Terms
 from models.credits.reads import expire_and_read_balance
 from models.db import certain
@@ -76,6 +77,22 @@ class TakeBack(RequestBody):
     """Credits to take back, of what is available, and why."""
 
     amount: _Credits
+    reason: Reason
+
+
+class HandSubscription(RequestBody):
+    """A plan's months that are given by hand, and why."""
+
+    plan: PlanName
+    interval: Literal["monthly", "yearly"] = "monthly"
+    reason: Reason
+
+
+class HandPlanChange(RequestBody):
+    """The plan that a running subscription changes to, whatever it costs, and why."""
+
+    plan: PlanName
+    when: Literal["now", "period_end"] = "now"
     reason: Reason
 
 
@@ -161,6 +178,37 @@ def take_credits(
     def work(conn: Connection[Any]) -> dict[str, Any]:
         standing.take_credits(conn, by(who, request), wanted, body.amount, body.reason)
         return _balance(conn, wanted)
+
+    return once(who, idempotency_key, asked(request, body), work)
+
+
+@router.post("/accounts/{account_id}/subscribe", response_model=SubscriptionView, summary="Give a plan's months")
+def subscribe(
+    account_id: PathId, body: HandSubscription, request: Request, who: Annotated[Caller, Depends(needs("admin"))],
+    idempotency_key: RepeatKey = None,
+) -> Response:  # fmt: skip
+    """As if they had just been paid: a subscription that starts, or is extended."""
+    wanted = id_of(account_id, "account")
+
+    def work(conn: Connection[Any]) -> dict[str, Any]:
+        paid_periods.subscribe(conn, wanted, body.plan, body.interval, by=by(who, request), reason=body.reason)
+        return latest_view(conn, wanted)
+
+    return once(who, idempotency_key, asked(request, body), work)
+
+
+@router.post("/accounts/{account_id}/change-plan", response_model=SubscriptionView, summary="Change a plan by hand")
+def change_plan(
+    account_id: PathId, body: HandPlanChange, request: Request, who: Annotated[Caller, Depends(needs("admin"))],
+    idempotency_key: RepeatKey = None,
+) -> Response:  # fmt: skip
+    """The paid time stays. A subscription that Stripe renews can only be changed there."""
+    wanted = id_of(account_id, "account")
+
+    def work(conn: Connection[Any]) -> dict[str, Any]:
+        actor = by(who, request)
+        plan_changes.change_plan(conn, wanted, body.plan, by=actor, when=body.when, paid=True, reason=body.reason)
+        return latest_view(conn, wanted)
 
     return once(who, idempotency_key, asked(request, body), work)
 

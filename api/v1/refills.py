@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.auth.keyring import by
 from api.routes.callers import needs
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
@@ -95,7 +96,7 @@ def redeem(
     code = promotions.code_of(body.code)
 
     def work(conn: Connection[Any]) -> dict[str, Any]:
-        row = promotions.redeem(conn, who.account_id, code)
+        row = promotions.redeem(conn, who.account_id, code, by=by(who, request))
         return {"code": row.code, "credits": row.credits, "plan": row.plan_id, "interval": row.interval}
 
     return once(who, idempotency_key, asked(request, body), work)

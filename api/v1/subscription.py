@@ -85,8 +85,9 @@ def subscription_view(row: SubscriptionRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _latest_view(conn: Any, who: Caller) -> dict[str, Any]:
-    row = subscriptions.latest(conn, who.account_id)
+def latest_view(conn: Any, account_id: UUID) -> dict[str, Any]:
+    """What an account is subscribed to, or was last. Raises NotFound."""
+    row = subscriptions.latest(conn, account_id)
     if row is None:
         raise NotFound("the account has had no subscription")
     return subscription_view(row)
@@ -96,7 +97,7 @@ def _latest_view(conn: Any, who: Caller) -> dict[str, Any]:
 def get_subscription(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
     """The one that the account is on, or was on last; 404 where there was none."""
     with transaction() as conn:
-        return answer(_latest_view(conn, who))
+        return answer(latest_view(conn, who.account_id))
 
 
 @router.post("/change", response_model=SubscriptionView, summary="Change the plan")
@@ -132,7 +133,7 @@ async def resume(request: Request) -> Response:
 
 def _cancel(conn: Any, who: Caller, actor: By, knows: bool) -> dict[str, Any]:
     plan_changes.cancel(conn, who.account_id, by=actor, company_knows=knows)
-    return _latest_view(conn, who)
+    return latest_view(conn, who.account_id)
 
 
 def _resume(conn: Any, who: Caller, actor: By, knows: bool) -> dict[str, Any]:
@@ -183,6 +184,6 @@ def start_trial(body: TrialStart, request: Request, who: _Writer, idempotency_ke
 
     def work(conn: Any) -> dict[str, Any]:
         plan_changes.start_trial(conn, who.account_id, body.plan, by=by(who, request))
-        return _latest_view(conn, who)
+        return latest_view(conn, who.account_id)
 
     return once(who, idempotency_key, asked(request, body), work)

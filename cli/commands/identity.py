@@ -84,18 +84,6 @@ def role(
 
 
 @app.command()
-def users(
-    email: Annotated[str | None, typer.Option(help="Exactly this address.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
-    as_json: bool = JsonFlag,
-) -> None:
-    """List users, newest first."""
-    with transaction() as conn:
-        found = accounts.users(conn, email=email, limit=limit)
-    show([each._asdict() for each in found], as_json=as_json, empty="no users")
-
-
-@app.command()
 def announce(
     title: Annotated[str | None, typer.Argument(help="Its headline; without one, announcements are listed.")] = None,
     body: Annotated[str, typer.Argument(help="Its text.")] = "",

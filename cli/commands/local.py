@@ -13,6 +13,7 @@ import httpx
 import typer
 
 from cli.commands.client import Api, follow
+from cli.commands.identity import operator
 from cli.embedded.locked import private_folder, write_private
 from cli.embedded.processes import Processes, fresh_environment, supervise
 from cli.embedded.servers import free_ports, servers
@@ -23,7 +24,7 @@ from models import db
 from models.access import api_keys
 from models.accounts import accounts
 from models.credits import audit
-from models.credits.ledger import grant
+from models.credits.giving import give
 from models.db import transaction
 from models.schema import prepare
 
@@ -180,7 +181,7 @@ def _open_account() -> tuple[Any, str]:
         account_id, _ = accounts.open_account(
             conn, issuer="demo", subject=f"demo-{time.time_ns()}", default_plan="free", email="demo@example.com"
         )
-        grant(conn, account_id, kind="gift", amount=30, ref="demo")
+        give(conn, operator(), account_id, kind="gift", amount=30, ref="demo", reason="demo")
         return account_id, api_keys.create(conn, account_id, api_keys.NewKey("demo"))[1]
 
 

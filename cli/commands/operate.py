@@ -1,7 +1,6 @@
 """Commands of an operator: they speak to the database that DATABASE_URL (or a running `headrace up`) names."""
 
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -15,11 +14,10 @@ from cli import doctor
 from cli.commands.identity import operator
 from cli.output import JsonFlag, console, fail, print_json, show
 from cli.providers import provider_rows
-from common.settings import settings
-from models.accounts import accounts, paid_periods, plan_changes, standing
+from models.access import audit_log
 from models.catalogue.entries import offers
 from models.credits import audit
-from models.credits.reads import entries_of_job, expire_and_read_balance
+from models.credits.reads import entries_of_job
 from models.db import transaction
 from models.fleet import processes
 from models.jobs import dispatch, reads, submit
@@ -32,7 +30,6 @@ from workers.doorbell import ring
 
 app = typer.Typer()
 JobId = Annotated[UUID, typer.Argument(help="A job's id.")]
-AccountId = Annotated[UUID, typer.Option("--account", "-a", help="An account's id.")]
 
 
 @app.command()
@@ -49,90 +46,6 @@ def migrate(
         return
     changes = prepare.prepare()
     show([{"model": name, "change": change} for name, change in changes.items()], as_json=as_json, empty="up to date")
-
-
-@app.command()
-def account(
-    subject: Annotated[str, typer.Argument(help="Your own name for the user.")],
-    email: Annotated[str | None, typer.Option()] = None,
-    as_json: bool = JsonFlag,
-) -> None:
-    """Find or open an account, on the default plan with its sign-up credits."""
-    with transaction() as conn:
-        account_id, new = accounts.open_account(
-            conn, issuer="local", subject=subject, default_plan=settings().default_plan, email=email
-        )
-        balance = expire_and_read_balance(conn, account_id)
-    show([{"account": account_id, "new": new, **balance._asdict()}], as_json=as_json)
-
-
-@app.command()
-def grant(
-    account_id: AccountId,
-    amount: Annotated[int, typer.Argument(help="Credits.", min=1)],
-    ref: Annotated[str | None, typer.Option(help="Makes the grant single: the same ref is granted once.")] = None,
-    days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1)] = None,
-    kind: Annotated[str, typer.Option(help="gift, purchase or goodwill.")] = "gift",
-    job: Annotated[UUID | None, typer.Option(help="The job that a goodwill refund is for.")] = None,
-    reason: Annotated[str, typer.Option(help="Why, for the audit log.")] = "by hand",
-    as_json: bool = JsonFlag,
-) -> None:
-    """Give an account credits."""
-    expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
-    with transaction() as conn:
-        grant_id = standing.give_credits(
-            conn, operator(), account_id, amount, reason, kind=kind, ref=ref, expires_at=expires_at, job_id=job
-        )
-        balance = expire_and_read_balance(conn, account_id)
-    show([{"grant": grant_id, "new": grant_id is not None, "available": balance.available}], as_json=as_json)
-
-
-@app.command(name="take-back")
-def take_back(
-    account_id: AccountId,
-    amount: Annotated[int, typer.Argument(help="Credits, of what is available.", min=1)],
-    reason: Annotated[str, typer.Option(help="Why, for the audit log.")],
-    as_json: bool = JsonFlag,
-) -> None:
-    """Take credits back from an account."""
-    with transaction() as conn:
-        standing.take_credits(conn, operator(), account_id, amount, reason)
-        balance = expire_and_read_balance(conn, account_id)
-    show([{"account": account_id, "taken": amount, "available": balance.available}], as_json=as_json)
-
-
-@app.command()
-def subscribe(
-    account_id: AccountId,
-    plan: Annotated[str, typer.Argument(help="A plan's id.")],
-    interval: Annotated[str, typer.Option(help="monthly or yearly")] = "monthly",
-    as_json: bool = JsonFlag,
-) -> None:
-    """Start or extend an account's subscription; the first month's credits are granted at once."""
-    with transaction() as conn:
-        subscription_id = paid_periods.subscribe(conn, account_id, plan, interval, by=operator())
-        rings = dispatch.dispatch(conn, account_id)
-        balance = expire_and_read_balance(conn, account_id)
-    ring(rings)
-    show([{"subscription": subscription_id, "plan": balance.plan_id, "available": balance.available}], as_json=as_json)
-
-
-@app.command()
-def change_plan(
-    account_id: AccountId,
-    plan: Annotated[str, typer.Argument(help="A plan's id.")],
-    when: Annotated[str, typer.Option(help="now or period_end")] = "now",
-    as_json: bool = JsonFlag,
-) -> None:
-    """Put an account's running subscription on another plan, whatever it costs; the paid time stays."""
-    if when not in ("now", "period_end"):
-        raise fail("--when is now or period_end")
-    with transaction() as conn:
-        chosen: plan_changes.When = "now" if when == "now" else "period_end"
-        found = plan_changes.change_plan(conn, account_id, plan, by=operator(), when=chosen, paid=True)
-        rings = dispatch.dispatch(conn, account_id)
-    ring(rings)
-    show([{"plan": found.plan_id, "next": found.next_plan_id, "ends": found.ends_at}], as_json=as_json)
 
 
 @app.command()
@@ -236,6 +149,10 @@ def retry(job_id: JobId, as_json: bool = JsonFlag) -> None:
             webhook=reads.webhook(conn, job_id),
         )
         answer = submit.submit(conn, [order], wait=True)[0]
+        if isinstance(answer, Accepted):
+            audit_log.record(
+                conn, operator(), "job.retry", str(job_id), job=answer.job_id, reserved=answer.price_credits
+            )
     if not isinstance(answer, Accepted):
         raise fail(f"not ordered: {answer}")
     if answer.dispatched:
@@ -248,6 +165,7 @@ def cancel_job(job_id: JobId, as_json: bool = JsonFlag) -> None:
     """Cancel a job: refunded at once if it has not started, else asked to stop."""
     with transaction() as conn:
         canceled = cancel(conn, job_id)
+        audit_log.record(conn, operator(), "job.cancel", str(job_id), ended=canceled.ended)
     ring(canceled.rings)
     show([{"job": job_id, "canceled": canceled.ended, "asked_to_stop": not canceled.ended}], as_json=as_json)
 

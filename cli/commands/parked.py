@@ -5,7 +5,9 @@ from uuid import UUID
 
 import typer
 
+from cli.commands.identity import operator
 from cli.output import JsonFlag, fail, show
+from models.access import audit_log
 from models.db import transaction
 from models.jobs import reconcile
 from workers.calls.limits import pressure
@@ -31,6 +33,7 @@ def parked(
         return
     with transaction() as conn:
         done = reconcile.decide(conn, job_id, again=again is not None)
+        audit_log.record(conn, operator(), "job.decide", str(job_id), again=again is not None)
     ring(done.ended.rings)
     if done.slot is not None:
         pressure().release(*done.slot)

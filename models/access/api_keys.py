@@ -341,8 +341,9 @@ def revoke(conn: Connection[Any], key_id: UUID, *, account_id: UUID | None = Non
         raise NotFound(f"no key {key_id}", param="id")
     _hold(conn, row[0])  # or one of them might make another meanwhile
     conn.execute(
-        """update api_keys set revoked_at = app_now()
-            where account_id = %s and revoked_at is null and (id = %s or %s = any(makers))""",
+        """update api_keys set revoked_at = app_now() where id = any(array(
+             select id from api_keys where account_id = %s and revoked_at is null and (id = %s or %s = any(makers))
+              order by id for no key update))""",  # as `record_uses` locks them, which holds no account
         [row[0], key_id, key_id],
     )
 
@@ -363,8 +364,11 @@ def record_uses(conn: Connection[Any], uses: Mapping[UUID, int]) -> None:
     """Count the uses of keys, gathered by a process over a while: no write per request."""
     if uses:
         conn.execute(
-            """update api_keys k set uses = k.uses + u.uses, last_used_at = app_now()
-                 from unnest(%s::uuid[], %s::bigint[]) as u(id, uses) where k.id = u.id""",
+            """with u as materialized (
+                 select u.* from unnest(%s::uuid[], %s::bigint[]) as u(id, uses) join api_keys k on k.id = u.id
+                  order by k.id for no key update of k
+               )
+               update api_keys k set uses = k.uses + u.uses, last_used_at = app_now() from u where k.id = u.id""",
             [list(uses), list(uses.values())],
         )
 

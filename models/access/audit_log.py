@@ -13,6 +13,8 @@ from sqlmodel import Field, SQLModel
 from common.settings import settings
 from models.columns import created_at
 
+MAX_REASON = 500
+
 
 class Act(SQLModel, table=True):
     """One act: who, what, when, from where. The table refuses update, and delete within a year."""
@@ -57,6 +59,11 @@ def record(conn: Connection[Any], by: By, action: str, subject: str, **details: 
         "insert into acts (actor, key_id, action, subject, details, address) values (%s, %s, %s, %s, %s::jsonb, %s)",
         [by.actor, by.key_id, action, subject, orjson.dumps(details, default=str).decode(), by.address],
     )
+
+
+def why(reason: str | None) -> dict[str, str]:
+    """The detail that says why, where somebody gave a reason. What needs none is told by its other details, as a payment."""
+    return {} if reason is None else {"reason": reason}
 
 
 def list_acts(

@@ -108,17 +108,20 @@ def users(
     *,
     before: UUID | None = None,
     email: str | None = None,
+    issuer: str | None = None,
     subject: str | None = None,
     key_prefix: str | None = None,
     limit: int = 50,
 ) -> list[UserRow]:
-    """Users, newest first: all, or those with this address, this id at their identity provider, a key that begins so."""
+    """Users, newest first: all, or those with this address, this id at their identity provider (of any issuer, or
+    one), a key that begins so."""
     rows = conn.execute(
         f"""{_USER} where (%(before)s::uuid is null or u.id < %(before)s) and (%(email)s::text is null or u.email = %(email)s)
               and (%(subject)s::text is null or u.subject = %(subject)s)
+              and (%(issuer)s::text is null or u.issuer = %(issuer)s)
               and (%(prefix)s::text is null or a.id in (select k.account_id from api_keys k where k.prefix = %(prefix)s))
             order by u.id desc limit %(limit)s""",
-        {"before": before, "email": email, "subject": subject, "prefix": key_prefix, "limit": limit},
+        {"before": before, "email": email, "issuer": issuer, "subject": subject, "prefix": key_prefix, "limit": limit},
     ).fetchall()
     return [UserRow(*row) for row in rows]
 
@@ -128,6 +131,14 @@ def user(conn: Connection[Any], user_id: UUID) -> UserRow:
     row = conn.execute(f"{_USER} where u.id = %s", [user_id]).fetchone()
     if row is None:
         raise NotFound(f"no user {user_id}", param="id")
+    return UserRow(*row)
+
+
+def user_of_account(conn: Connection[Any], account_id: UUID) -> UserRow:
+    """Whose account this is. Raises NotFound."""
+    row = conn.execute(f"{_USER} where a.id = %s", [account_id]).fetchone()
+    if row is None:
+        raise NotFound(f"no account {account_id}", param="id")
     return UserRow(*row)
 
 

@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 
 from common.errors import InvalidRequest, NotFound
 from common.settings import settings
-from models.access.audit_log import By, record
+from models.access.audit_log import By, record, why
 from models.accounts.periods import INTERVALS, MAX_MONTHS, anchor_for, month_after, months_between
 from models.accounts.subscriptions import (
     LIVING,
@@ -51,11 +51,14 @@ class SubscriptionPayment(SQLModel, table=True):
 
 
 def subscribe(
-    conn: Connection[Any], account_id: UUID, plan_id: str, interval: str = "monthly", *, by: By = PAYMENTS
-) -> UUID:
+    conn: Connection[Any], account_id: UUID, plan_id: str, interval: str = "monthly", *, by: By = PAYMENTS,
+    reason: str | None = None,
+) -> UUID:  # fmt: skip
     """Start or extend a subscription by hand, as if it had just been paid. Returns its id."""
     ref = f"manual:{uuid7()}"
-    return pay_subscription(conn, account_id, plan_id, interval, payment_ref=ref, renewer="manual", by=by)
+    return pay_subscription(
+        conn, account_id, plan_id, interval, payment_ref=ref, renewer="manual", by=by, reason=reason
+    )
 
 
 def pay_subscription(
@@ -69,6 +72,7 @@ def pay_subscription(
     company_id: str | None = None,
     period_end: datetime | None = None,
     by: By = PAYMENTS,
+    reason: str | None = None,
 ) -> UUID:
     """Give what one payment paid for, once per `payment_ref`: a subscription that starts now, or more months of the running
     one of the same plan, from its end; another plan takes its place at once. One that is over is over, whether or not the
@@ -104,9 +108,9 @@ def pay_subscription(
     )
     record(
         conn, by, "plan.paid", str(account_id), subscription=subscription_id, plan=plan_id, interval=interval,
-        payment=payment_ref,
+        payment=payment_ref, **why(reason),
     )  # fmt: skip
-    grant_due_period(conn, subscription_id)
+    grant_due_period(conn, subscription_id, by=by)
     return subscription_id
 
 
@@ -280,8 +284,8 @@ def repay(conn: Connection[Any], payment_ref: str, *, by: By = PAYMENTS) -> bool
         lasts = {"plan": subscription.plan_id, "interval": subscription.interval}
         events.add(conn, subscription.account_id, "subscription.extended", lasts)
         follow_role(conn, subscription.account_id, "pro", by=by)
-        regrant_running(conn, subscription)
-        grant_due_period(conn, subscription.id)
+        regrant_running(conn, subscription, by=by)
+        grant_due_period(conn, subscription.id, by=by)
     return True
 
 

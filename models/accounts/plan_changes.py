@@ -8,12 +8,12 @@ from uuid_utils.compat import uuid7
 
 from common.errors import InvalidRequest, NotFound, PaymentRequired
 from common.settings import settings
-from models.access.audit_log import By, record
+from models.access.audit_log import By, record, why
 from models.accounts.paid_periods import end_credits
 from models.accounts.periods import INTERVALS, is_upgrade, month_after, prorated
 from models.accounts.subscriptions import SubscriptionRow, expire, find_living, follow_role, put_on_plan
 from models.catalogue.plans import is_shown
-from models.credits import ledger
+from models.credits import giving
 from models.events import events
 from models.locks import lock_account
 
@@ -53,8 +53,10 @@ def start_trial(conn: Connection[Any], account_id: UUID, plan_id: str, *, by: By
     record(conn, by, "plan.trial", str(account_id), subscription=subscription_id, **data)
     follow_role(conn, account_id, "pro", by=by)
     if row[1]:
-        ref = f"plan:{subscription_id}:trial"
-        ledger.grant(conn, account_id, kind="plan", amount=row[1], ref=ref, expires_at=ends_at)
+        giving.give(
+            conn, by, account_id, kind="plan", amount=row[1], ref=f"plan:{subscription_id}:trial", expires_at=ends_at,
+            reason=f"trial of plan {plan_id}",
+        )  # fmt: skip
     return subscription_id
 
 
@@ -68,6 +70,7 @@ def change_plan(
     when: When | None = None,
     paid: bool = False,
     company_knows: bool = False,
+    reason: str | None = None,
 ) -> SubscriptionRow:
     """Put a running subscription on another plan: at once, or at the end of what is paid, from where on it is renewed as
     the new one. Not said when: what is more comes at once, what is less at the end. The plan that it is on: undo such a
@@ -96,17 +99,20 @@ def change_plan(
     when = when or ("now" if is_more else "period_end")
     if plan_id == found.plan_id and interval == found.interval:
         _plan_next(conn, found, None, None)
+        if found.next_plan_id is not None:
+            kept = {"plan": found.plan_id, "before": found.next_plan_id}
+            record(conn, by, "plan.kept", str(account_id), subscription=found.id, **kept, **why(reason))
     elif when == "period_end" or plan_id == found.plan_id:
         _plan_next(conn, found, plan_id, interval)
         data = {"plan": found.plan_id, "next": plan_id, "interval": interval, "at": found.ends_at}
-        record(conn, by, "plan.planned", str(account_id), subscription=found.id, **data)
+        record(conn, by, "plan.planned", str(account_id), subscription=found.id, **data, **why(reason))
         events.add(conn, account_id, "subscription.planned", data)
     elif is_more and not paid:
         raise PaymentRequired(
             f"plan {plan_id!r} costs more than {found.plan_id!r}: order it, and it begins when it is paid"
         )
     else:
-        _change_now(conn, found, plan_id, interval, old[4], new[4], by=by)
+        _change_now(conn, found, plan_id, interval, old[4], new[4], by=by, reason=reason)
     return _running(conn, account_id)
 
 
@@ -131,21 +137,24 @@ def _plan_next(conn: Connection[Any], found: SubscriptionRow, plan_id: str | Non
 
 
 def _change_now(
-    conn: Connection[Any], found: SubscriptionRow, plan_id: str, interval: str, before: int, after: int, *, by: By
-) -> None:
+    conn: Connection[Any], found: SubscriptionRow, plan_id: str, interval: str, before: int, after: int, *, by: By,
+    reason: str | None,
+) -> None:  # fmt: skip
     """The paid time stays. Of the running period's credits the new plan gives its share of what is left: beside those that
     are kept, only what it gives more.
     """
     revokes = settings().plan_change_credits == "revoke"
-    put_on_plan(conn, found, plan_id, interval, by=by, credits=settings().plan_change_credits)
+    put_on_plan(conn, found, plan_id, interval, by=by, credits=settings().plan_change_credits, reason=reason)
     if revokes:
         end_credits(conn, found)
     start = month_after(found.anchor, found.periods_granted - 1)
     end = month_after(found.anchor, found.periods_granted)
     amount = prorated(after if revokes else max(0, after - before), start, end, found.now)
     if found.periods_granted and end > found.now and amount:
-        ref = f"change:{found.id}:{uuid7()}"
-        ledger.grant(conn, found.account_id, kind="plan", amount=amount, ref=ref, expires_at=end)
+        giving.give(
+            conn, by, found.account_id, kind="plan", amount=amount, ref=f"change:{found.id}:{uuid7()}", expires_at=end,
+            reason=f"from plan {found.plan_id} to {plan_id}: its share of the period",
+        )  # fmt: skip
 
 
 def cancel(conn: Connection[Any], account_id: UUID, *, by: By, company_knows: bool = False) -> SubscriptionRow | None:

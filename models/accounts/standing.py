@@ -11,7 +11,7 @@ from common.errors import InvalidInput, NotFound
 from models.access import audit_log
 from models.access.audit_log import By
 from models.accounts.accounts import UserRow, open_account, user
-from models.credits import ledger, reads, revoking
+from models.credits import giving, ledger, reads, revoking
 from models.credits.ledger import ANY_USE, GRANT_KINDS, Terms
 from models.locks import read_locked
 
@@ -67,21 +67,10 @@ def give_credits(
     """Grant credits by hand, once per `ref`. Returns the grant, or None where that ref was granted before."""
     if kind not in GRANT_KINDS:
         raise InvalidInput(f"kind is one of {', '.join(GRANT_KINDS)}", param="kind")
-    grant_id = ledger.grant(
-        conn,
-        account_id,
-        kind=kind,
-        amount=amount,
-        ref=ref or f"hand:{uuid7()}",
-        expires_at=expires_at,
-        job_id=job_id,
-        terms=terms,
-    )
-    if grant_id is not None:
-        audit_log.record(
-            conn, by, "credits.grant", str(account_id), amount=amount, grant=grant_id, kind=kind, reason=reason
-        )
-    return grant_id
+    return giving.give(
+        conn, by, account_id, kind=kind, amount=amount, ref=ref or f"hand:{uuid7()}", reason=reason, expires_at=expires_at,
+        job_id=job_id, terms=terms,
+    )  # fmt: skip
 
 
 def take_credits(conn: Connection[Any], by: By, account_id: UUID, amount: int, reason: str) -> None:

@@ -12,12 +12,12 @@ from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, Text, t
 from sqlmodel import Field, SQLModel
 
 from common.settings import settings
-from models.access.audit_log import By, record
+from models.access.audit_log import By, record, why
 from models.access.scopes import Role
 from models.accounts import accounts
 from models.accounts.periods import INTERVALS, lapses_at, month_after
 from models.columns import UTC_TIME, created_at, in_list, moment
-from models.credits import ledger
+from models.credits import giving, ledger
 from models.events import events
 
 SCHEDULER = By("scheduler")
@@ -124,7 +124,7 @@ def _read(conn: Connection[Any], subscription_id: UUID) -> SubscriptionRow | Non
     return SubscriptionRow(*row) if row else None
 
 
-def grant_due_period(conn: Connection[Any], subscription_id: UUID) -> bool:
+def grant_due_period(conn: Connection[Any], subscription_id: UUID, *, by: By = SCHEDULER) -> bool:
     """Grant the credits of the month that is due, expiring with it. False where none is due. The caller holds the
     account's lock. A month that passed while every scheduler was down is skipped by its expiry, never granted late.
     """
@@ -137,12 +137,12 @@ def grant_due_period(conn: Connection[Any], subscription_id: UUID) -> bool:
     period, period_end = found.periods_granted, month_after(found.anchor, found.periods_granted + 1)
     if found.change_at is not None and found.next_plan_id is not None and found.change_at < period_end:
         # Its credits lapse with the period that has just ended: there is nothing to keep or to take.
-        put_on_plan(conn, found, found.next_plan_id, found.next_interval or found.interval, by=SCHEDULER)
+        put_on_plan(conn, found, found.next_plan_id, found.next_interval or found.interval, by=by)
         found = found._replace(plan_id=found.next_plan_id)
     missed = period_end <= found.now
     if not missed:
-        _grant(conn, found, period, period_end)
-        _roll_over(conn, found, period, period_end)
+        _grant(conn, found, period, period_end, by=by)
+        _roll_over(conn, found, period, period_end, by=by)
     conn.execute(
         "update subscriptions set periods_granted = periods_granted + 1, next_grant_at = %s where id = %s",
         [period_end if period_end < found.ends_at else None, subscription_id],
@@ -152,11 +152,13 @@ def grant_due_period(conn: Connection[Any], subscription_id: UUID) -> bool:
     return True
 
 
-def _grant(conn: Connection[Any], found: SubscriptionRow, period: int, period_end: datetime) -> None:
+def _grant(conn: Connection[Any], found: SubscriptionRow, period: int, period_end: datetime, *, by: By) -> None:
     amount = _credits(conn, found.plan_id)
     if amount:
-        ref = f"plan:{found.id}:{period}"
-        ledger.grant(conn, found.account_id, kind="plan", amount=amount, ref=ref, expires_at=period_end)
+        giving.give(
+            conn, by, found.account_id, kind="plan", amount=amount, ref=f"plan:{found.id}:{period}", expires_at=period_end,
+            reason=f"period {period} of plan {found.plan_id}",
+        )  # fmt: skip
 
 
 def _credits(conn: Connection[Any], plan_id: str) -> int:
@@ -165,7 +167,7 @@ def _credits(conn: Connection[Any], plan_id: str) -> int:
     return int(row[0])
 
 
-def _roll_over(conn: Connection[Any], found: SubscriptionRow, period: int, period_end: datetime) -> None:
+def _roll_over(conn: Connection[Any], found: SubscriptionRow, period: int, period_end: datetime, *, by: By) -> None:
     """Grant what remained of the period before anew, up to the cap. What was rolled over once is not again."""
     most = settings().rollover_max_credits
     if not most or not period:
@@ -178,11 +180,13 @@ def _roll_over(conn: Connection[Any], found: SubscriptionRow, period: int, perio
     ).fetchone()
     amount = min(most, row[0] if row else 0)
     if amount:
-        ref = f"rollover:{found.id}:{period}"
-        ledger.grant(conn, found.account_id, kind="plan", amount=amount, ref=ref, expires_at=period_end)
+        giving.give(
+            conn, by, found.account_id, kind="plan", amount=amount, ref=f"rollover:{found.id}:{period}", expires_at=period_end,
+            reason=f"left of period {period - 1} of plan {found.plan_id}",
+        )  # fmt: skip
 
 
-def regrant_running(conn: Connection[Any], found: SubscriptionRow) -> None:
+def regrant_running(conn: Connection[Any], found: SubscriptionRow, *, by: By) -> None:
     """Grant the credits of the running period again, once, after they were taken back with its payment."""
     period = found.periods_granted - 1
     period_end = month_after(found.anchor, period + 1)
@@ -194,13 +198,16 @@ def regrant_running(conn: Connection[Any], found: SubscriptionRow) -> None:
     ).fetchone()
     if period < 0 or period_end <= found.now or row is None or row[0] is None or not row[1]:
         return
-    ref = f"{first}:again:{found.now.isoformat()}"
-    ledger.grant(conn, found.account_id, kind="plan", amount=row[0], ref=ref, expires_at=period_end)
+    giving.give(
+        conn, by, found.account_id, kind="plan", amount=row[0], ref=f"{first}:again:{found.now.isoformat()}",
+        expires_at=period_end, reason=f"period {period} of plan {found.plan_id}, paid again",
+    )  # fmt: skip
 
 
 def put_on_plan(
-    conn: Connection[Any], found: SubscriptionRow, plan_id: str, interval: str, *, by: By, credits: str = "keep"
-) -> None:
+    conn: Connection[Any], found: SubscriptionRow, plan_id: str, interval: str, *, by: By, credits: str = "keep",
+    reason: str | None = None,
+) -> None:  # fmt: skip
     """Give a running subscription another plan, and tell it, with what becomes of the running period's `credits`. What was to
     come at its end is forgotten with it.
     """
@@ -212,7 +219,7 @@ def put_on_plan(
     conn.execute("update accounts set plan_id = %s where id = %s", [plan_id, found.account_id])
     data = {"plan": plan_id, "interval": interval, "before": found.plan_id, "credits": credits}
     events.add(conn, found.account_id, "subscription.changed", data)
-    record(conn, by, "plan.changed", str(found.account_id), subscription=found.id, **data)
+    record(conn, by, "plan.changed", str(found.account_id), subscription=found.id, **data, **why(reason))
 
 
 def end_lapsed(conn: Connection[Any], subscription_id: UUID, default_plan: str) -> bool:

@@ -1,6 +1,6 @@
 """The sender's verbs on delivery queues: claim what is due, take one, record what became of it, let go.
 
-Lock order: account (only where an endpoint is switched off), queue, endpoint and delivery. What is sent is sent between
+Lock order: account (only where an endpoint is switched off), queue (several by id), endpoint and delivery. What is sent is sent between
 two transactions: the first writes down which attempt begins, the second what became of it. A sender that was killed
 between the two loses its lease; that attempt counts as one whose outcome is unknown, and the delivery is sent again: at
 least once, and never without end.
@@ -108,10 +108,14 @@ def claim(conn: Connection[Any], sender: str, limit: int, *, suspects: int) -> l
 def extend(conn: Connection[Any], held: Sequence[HeldQueue]) -> set[UUID]:
     """Keep the leases of these queues alive. Returns those that are still held."""
     rows = conn.execute(
-        """update delivery_queues l set wake_at = app_now() + make_interval(secs => %s)
-             from unnest(%s::uuid[], %s::bigint[]) as h(id, token)
-            where l.id = h.id and l.token = h.token and l.leased_by is not null returning l.id""",
-        [lease_seconds(), [queue.id for queue in held], [queue.token for queue in held]],
+        """with mine as materialized (
+             select l.id from delivery_queues l join unnest(%s::uuid[], %s::bigint[]) as h(id, token)
+                 on l.id = h.id and l.token = h.token
+              where l.leased_by is not null order by l.id for update of l  -- as whoever wakes several locks them
+           )
+           update delivery_queues l set wake_at = app_now() + make_interval(secs => %s)
+             from mine where l.id = mine.id returning l.id""",
+        [[queue.id for queue in held], [queue.token for queue in held], lease_seconds()],
     ).fetchall()
     return {row[0] for row in rows}
 

@@ -1,6 +1,8 @@
 """Whom a product's server acts for: an account that it names by our id, by an identity provider's, or by e-mail."""
 
+import re
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,7 +16,8 @@ from models.access.scopes import Role
 from models.identity.people import Identity, sign_up
 
 HEADER, CREATE = "Headrace-Account", "Headrace-Create"
-MAX_CHARACTERS = 400
+MAX_CHARACTERS, MAX_ADDRESS = 400, 320
+ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 
 
 class Named(NamedTuple):
@@ -56,12 +59,18 @@ def named(text: str) -> Named:
     kind, _, rest = text.partition(":")
     if kind == "email" and rest:
         return Named(email=rest)
-    issuer, _, subject = text.rpartition(":")
-    if issuer == "clerk":
-        issuer = settings().issuer_of_clerk() or ""
+    issuer, subject = identity_of(text)
     if not issuer or not subject:
         raise _unclear("it is an account's id, email:ADDRESS, clerk:USER or ISSUER:SUBJECT")
     return Named(identity=(issuer, subject))
+
+
+def identity_of(text: str) -> tuple[str | None, str]:
+    """Issuer and subject of `ISSUER:SUBJECT`, where `clerk` stands for Clerk's issuer; no issuer of a subject alone."""
+    issuer, colon, subject = text.rpartition(":")
+    if issuer == "clerk":
+        issuer = settings().issuer_of_clerk() or ""
+    return (issuer if colon else None), subject
 
 
 def _unclear(why: str) -> InvalidParameter:
@@ -85,22 +94,33 @@ def _find(conn: Connection[Any], wanted: Named) -> Stood | InvalidParameter | No
     elif wanted.identity is not None:
         rows = conn.execute(f"{_FOUND} where u.issuer = %s and u.subject = %s", list(wanted.identity)).fetchall()
     else:
-        rows = conn.execute(f"{_FOUND} where u.email = %s and u.deleted_at is null limit 2", [wanted.email]).fetchall()
+        spellings = list({wanted.email or "", (wanted.email or "").lower()})
+        rows = conn.execute(
+            f"{_FOUND} where u.email = any(%s) and u.deleted_at is null limit 2", [spellings]
+        ).fetchall()
     if len(rows) > 1:
         return InvalidParameter("several users have this e-mail address; name the account by its id", param=HEADER)
     return Stood(*rows[0]) if rows else None
 
 
-def create(conn: Connection[Any], wanted: Named) -> None:
-    """Open an account for somebody who was named by their identity, once whatever races. Raises InvalidParameter for another
-    name, and for an issuer that nobody vouches for here.
+def create(conn: Connection[Any], wanted: Named) -> Stood:
+    """Open an account for somebody who was named by their identity or address, once whatever races. Raises InvalidParameter
+    for an id of ours, for an issuer that nobody vouches for here, and for what is no address.
+
+    Who is named by address is a `local` user, whose id is a digest of it: a deleted user's row keeps no address.
     """
-    if wanted.identity is None:
-        raise InvalidParameter(f"only who is named by ISSUER:SUBJECT can be created by {CREATE}", param=HEADER)
-    issuer, subject = wanted.identity
-    if issuer not in {*settings().issuers(), settings().issuer_of_clerk(), "local"}:
-        raise InvalidParameter(f"{issuer[:100]!r} is no issuer of this server", param=HEADER)
-    sign_up(conn, Identity(issuer, subject), settings().default_plan)
+    if wanted.email is not None:
+        address = wanted.email.lower()
+        if not ADDRESS.fullmatch(address) or len(address) > MAX_ADDRESS:
+            raise InvalidParameter(f"{wanted.email[:100]!r} is no e-mail address", param=HEADER)
+        who = Identity("local", f"email:{sha256(address.encode()).hexdigest()}", address)
+    elif wanted.identity is not None:
+        who = Identity(*wanted.identity)
+        if who.issuer not in {*settings().issuers(), settings().issuer_of_clerk(), "local"}:
+            raise InvalidParameter(f"{who.issuer[:100]!r} is no issuer of this server", param=HEADER)
+    else:
+        raise InvalidParameter(f"{CREATE} opens no account of an id: ids are ours to give", param=HEADER)
+    return Stood(*sign_up(conn, who, settings().default_plan))
 
 
 def record_acts(conn: Connection[Any], acts: Sequence[ServerAct]) -> None:

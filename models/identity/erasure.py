@@ -42,7 +42,9 @@ def erase_account(conn: Connection[Any], account_id: UUID) -> list[Ring]:
     """
     shut_out(conn, account_id)
     conn.execute(
-        "update api_keys set revoked_at = app_now() where account_id = %s and revoked_at is null", [account_id]
+        """update api_keys set revoked_at = app_now() where id = any(array(
+             select id from api_keys where account_id = %s and revoked_at is null order by id for no key update))""",
+        [account_id],
     )
     # Nobody is notified any more; notifications are theirs alone.
     conn.execute(

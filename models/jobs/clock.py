@@ -138,11 +138,15 @@ def apply(conn: Connection[Any], wanted: Sequence[Shift]) -> int:
     if not changed:
         return 0
     return conn.execute(
-        """update job_runs r set wake_at = case when r.wake_at = s.wake_at then s.new_wake_at else r.wake_at end,
-                  deadline_at = case when r.deadline_at = s.deadline_at then s.new_deadline_at else r.deadline_at end
-             from unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
+        """with s as materialized (
+             select s.* from unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[], %s::timestamptz[])
                   as s(job_id, wake_at, deadline_at, new_wake_at, new_deadline_at)
-            where r.job_id = s.job_id and (r.wake_at = s.wake_at or r.deadline_at = s.deadline_at)""",
+               join job_runs r on r.job_id = s.job_id and (r.wake_at = s.wake_at or r.deadline_at = s.deadline_at)
+              order by r.job_id for no key update of r
+           )
+           update job_runs r set wake_at = case when r.wake_at = s.wake_at then s.new_wake_at else r.wake_at end,
+                  deadline_at = case when r.deadline_at = s.deadline_at then s.new_deadline_at else r.deadline_at end
+             from s where r.job_id = s.job_id""",
         [list(each) for each in zip(*changed, strict=True)],
     ).rowcount
 
@@ -153,6 +157,8 @@ def shift_delivery_queues(conn: Connection[Any], by_seconds: float, at: float) -
     """
     lease = sending.lease_seconds()
     values = {"by": by_seconds, "at": at, "lease": lease}
+    # Queues first, by id, and then what waits on them: as senders, and whoever wakes several, lock them.
+    conn.execute("select 1 from delivery_queues where wake_at is not null order by id for update")
     conn.execute(
         """update deliveries d set next_at = greatest(d.next_at + make_interval(secs => %(by)s), to_timestamp(%(at)s))
              from delivery_queues l

@@ -40,8 +40,12 @@ def due(conn: Connection[Any], limit: int) -> list[Due]:
 def not_rung(conn: Connection[Any], jobs: Sequence[Due], after_seconds: float) -> None:
     """Take a ring back that could not be sent: it does not count, and the pause after it does not grow."""
     conn.execute(
-        """update job_runs r set rings = greatest(r.rings - 1, 0), wake_at = app_now() + make_interval(secs => %s)
-             from unnest(%s::uuid[], %s::bigint[]) as d(job_id, token)
-            where r.job_id = d.job_id and r.token = d.token and r.lease_owner is null and r.dispatched""",
-        [after_seconds, [each.job_id for each in jobs], [each.token for each in jobs]],
+        """with theirs as materialized (
+             select r.job_id from job_runs r join unnest(%s::uuid[], %s::bigint[]) as d(job_id, token)
+                 on r.job_id = d.job_id and r.token = d.token
+              where r.lease_owner is null and r.dispatched order by r.job_id for no key update of r
+           )
+           update job_runs r set rings = greatest(r.rings - 1, 0), wake_at = app_now() + make_interval(secs => %s)
+             from theirs where r.job_id = theirs.job_id""",
+        [[each.job_id for each in jobs], [each.token for each in jobs], after_seconds],
     )

@@ -208,11 +208,14 @@ def extend(conn: Connection[Any], leases: Sequence[tuple[UUID, int, str]]) -> di
     if not leases:
         return {}
     rows = conn.execute(
-        """update job_runs r set wake_at = app_now() + make_interval(secs => %s)
-             from unnest(%s::uuid[], %s::bigint[], %s::text[]) as held(job_id, token, owner)
-            where r.job_id = held.job_id and r.token = held.token and r.lease_owner = held.owner
+        """with mine as materialized (
+             select r.job_id from job_runs r join unnest(%s::uuid[], %s::bigint[], %s::text[]) as held(job_id, token, owner)
+                 on r.job_id = held.job_id and r.token = held.token and r.lease_owner = held.owner
+              order by r.job_id for no key update of r
+           )
+           update job_runs r set wake_at = app_now() + make_interval(secs => %s) from mine where r.job_id = mine.job_id
            returning r.job_id, r.token, r.cancel_requested_at is not null""",
-        [settings().lease_seconds, *map(list, zip(*leases, strict=True))],
+        [*map(list, zip(*leases, strict=True)), settings().lease_seconds],
     ).fetchall()
     return {(row[0], row[1]): row[2] for row in rows}
 

@@ -8,6 +8,9 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from models.access import audit_log
+from models.access.audit_log import By
+
 LOOK_SECONDS = 120  # for which a look is its process's own: longer than a company's answer is waited for
 
 
@@ -83,6 +86,27 @@ def put_off(conn: Connection[Any], payment_id: UUID, token: int, seconds: float)
         "update payments set check_at = app_now() + make_interval(secs => %s) where id = %s and token = %s",
         [seconds, payment_id, token],
     )
+
+
+def put_off_unclear(conn: Connection[Any], by: By, payment_id: UUID, token: int, why: str) -> bool:
+    """Its company says what is not understood: ask again in growing pauses, of 1 minute to 6 hours. Whether that is new, and
+    so to be said to people: it is an act then, once per payment and word.
+    """
+    held = conn.execute(
+        """update payments set check_at = app_now() + make_interval(secs => least(60 * 2 ^ least(looks, 10), 21600))
+            where id = %s and token = %s""",
+        [payment_id, token],
+    ).rowcount
+    if (
+        not held
+        or conn.execute(
+            "select 1 from acts where subject = %s and action = 'payment.unclear' and details->>'reason' = %s",
+            [str(payment_id), why],
+        ).fetchone()
+    ):
+        return False
+    audit_log.record(conn, by, "payment.unclear", str(payment_id), reason=why)
+    return True
 
 
 def claim_refunds(conn: Connection[Any], limit: int, *, without: Sequence[str] = ()) -> list[DueRefund]:

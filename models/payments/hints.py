@@ -37,7 +37,9 @@ def receive(
     accounts = conn.execute(
         # A look that is under way may have come too early to see it: its word does not count any more.
         """update payments set check_at = app_now(), looks = 0, token = token + 1
-            where company = %s and (company_id = any(%s) or payment_ref = any(%s)) returning account_id""",
+            where id = any(array(
+              select id from payments where company = %s and (company_id = any(%s) or payment_ref = any(%s))
+               order by id for no key update)) returning account_id""",
         [company, list(company_ids), list(company_ids)],
     ).fetchall()
     if not accounts and subscription_id is not None and kind in RENEWALS:

@@ -56,7 +56,10 @@ class PaymentRow(NamedTuple):
     paid_at: datetime | None
 
 
-_SHOWN = ", ".join(f"p.{name}" for name in PaymentRow._fields)
+# An order whose time is over is paid nowhere: whoever opens its page then finds a dead one.
+_SHOWN = ", ".join(f"p.{name}" for name in PaymentRow._fields).replace(
+    "p.pay_url", "case when p.expires_at > app_now() then p.pay_url end"
+)
 
 
 def find_pack(conn: Connection[Any], pack_id: str, currency: str) -> SaleItem:

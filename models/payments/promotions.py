@@ -15,7 +15,7 @@ from models.access import audit_log
 from models.access.audit_log import By
 from models.accounts import paid_periods
 from models.columns import created_at, moment
-from models.credits import ledger
+from models.credits import giving
 from models.locks import lock_account
 
 CODE = re.compile(r"[A-Z0-9][A-Z0-9-]{3,39}")
@@ -127,7 +127,7 @@ def list_promotions(conn: Connection[Any], *, after: str | None = None, limit: i
     return [PromotionRow(*row) for row in rows]
 
 
-def redeem(conn: Connection[Any], account_id: UUID, code: str) -> PromotionRow:
+def redeem(conn: Connection[Any], account_id: UUID, code: str, *, by: By) -> PromotionRow:
     """Give an account what a code gives, once. Raises PromotionRefused, whose `reason` says why: unknown, ended, used_up, used."""
     lock_account(conn, account_id)
     if conn.execute("select 1 from promotion_uses where account_id = %s and code = %s", [account_id, code]).fetchone():
@@ -143,11 +143,13 @@ def redeem(conn: Connection[Any], account_id: UUID, code: str) -> PromotionRow:
     promotion = PromotionRow(*row)
     conn.execute("insert into promotion_uses (account_id, code) values (%s, %s)", [account_id, code])
     if promotion.credits is not None:
-        ledger.grant(conn, account_id, kind="gift", amount=promotion.credits, ref=f"promotion:{code}")
+        giving.give(
+            conn, by, account_id, kind="gift", amount=promotion.credits, ref=f"promotion:{code}", reason=f"code {code}"
+        )
     elif promotion.plan_id is not None:
         paid_periods.pay_subscription(
             conn, account_id, promotion.plan_id, promotion.interval or "monthly",
-            payment_ref=f"promotion:{code}:{account_id}", renewer="manual",
+            payment_ref=f"promotion:{code}:{account_id}", renewer="manual", by=by,
         )  # fmt: skip
     return promotion
 

@@ -16,6 +16,9 @@ from uuid_utils.compat import uuid7
 
 from common.errors import InvalidInput, NotFound
 from common.settings import settings
+from models.access import audit_log
+from models.access.audit_log import By
+from models.accounts.subscriptions import SCHEDULER
 from models.columns import created_at, moment
 from models.events import events
 from models.locks import lock_account, read_locked
@@ -124,7 +127,7 @@ def due(conn: Connection[Any], limit: int) -> list[UUID]:
     return [row[0] for row in rows]
 
 
-def order(conn: Connection[Any], account_id: UUID) -> UUID | None:
+def order(conn: Connection[Any], account_id: UUID, *, by: By = SCHEDULER) -> UUID | None:
     """Order the packs that an account is short of, once, within its month's limit. The payment is due at once. None: it
     needs none, one is under way, or the month's limit is reached, which pauses nothing: next month is another.
     """
@@ -165,6 +168,10 @@ def order(conn: Connection[Any], account_id: UUID) -> UUID | None:
             card_id,
         ],
     )
+    audit_log.record(
+        conn, by, "refill.order", str(account_id), payment=payment_id, amount=item.price, currency=currency,
+        reason=f"fewer than {threshold} credits",
+    )  # fmt: skip
     return payment_id
 
 

@@ -14,7 +14,7 @@ from common.money import shown
 from models.access import audit_log
 from models.access.audit_log import By
 from models.accounts import paid_periods
-from models.credits import ledger, revoking
+from models.credits import giving, ledger, revoking
 from models.credits.ledger import Fund, Terms
 from models.events import events
 from models.locks import lock_account
@@ -135,9 +135,9 @@ def apply(
             paid=facts.paid, currency=facts.currency, refunded=facts.refunded, before=order.status,
         )  # fmt: skip
     if order.purpose in ("plan", "renewal"):
-        _follow_period(conn, order, facts, word, ref)
+        _follow_period(conn, by, order, facts, word, ref)
     else:
-        _follow_credits(conn, order, facts)
+        _follow_credits(conn, by, order, facts)
     if order.purpose == "refill" and facts.money is Money.FAILED:
         refills.pause(conn, order.account_id, word.reason or "the card was declined")
     _tell(conn, order, facts, status)
@@ -182,7 +182,7 @@ def _single(conn: Connection[Any], order: _Order, word: CompanyWord) -> tuple[st
     return (None, PAID_ELSEWHERE) if taken else (ref, None)
 
 
-def _follow_credits(conn: Connection[Any], order: _Order, facts: Facts) -> None:
+def _follow_credits(conn: Connection[Any], by: By, order: _Order, facts: Facts) -> None:
     """Give what is due and was not given yet, or take back what is not due any more."""
     due = credits_due(order.credits, facts, order.price, order.currency)
     if due == order.credits_given:
@@ -193,9 +193,9 @@ def _follow_credits(conn: Connection[Any], order: _Order, facts: Facts) -> None:
         if order.expires_days is not None:
             row = conn.execute("select app_now() + make_interval(days => %s)", [order.expires_days]).fetchone()
             expires_at = row[0] if row else None
-        ledger.grant(
-            conn, order.account_id, kind="purchase", amount=due - order.credits_given,
-            ref=f"payment:{order.id}:{order.moves}", expires_at=expires_at, terms=_terms(order, facts),
+        giving.give(
+            conn, by, order.account_id, kind="purchase", amount=due - order.credits_given,
+            ref=f"payment:{order.id}:{order.moves}", expires_at=expires_at, reason=f"payment {order.id}", terms=_terms(order, facts),
         )  # fmt: skip
         return
     missing = order.credits_given - due
@@ -206,8 +206,18 @@ def _follow_credits(conn: Connection[Any], order: _Order, facts: Facts) -> None:
     ).fetchall()
     # What an operator took of them by hand is not taken twice.
     left = sum(amount for _, amount in grants)
-    for lot in ledger.allocate((Fund(*each) for each in grants), min(missing, left)):
+    lots = ledger.allocate((Fund(*each) for each in grants), min(missing, left))
+    for lot in lots:
         revoking.take_back(conn, lot.grant_id, lot.amount)
+    if lots:
+        audit_log.record(
+            conn,
+            by,
+            "credits.take_back",
+            str(order.account_id),
+            amount=min(missing, left),
+            reason=f"payment {order.id}",
+        )
 
 
 def _terms(order: _Order, facts: Facts) -> Terms:
@@ -217,7 +227,9 @@ def _terms(order: _Order, facts: Facts) -> Terms:
     return Terms(paid_per_credit=min(facts.paid, order.price) / order.credits, paid_currency=facts.currency)
 
 
-def _follow_period(conn: Connection[Any], order: _Order, facts: Facts, word: CompanyWord, ref: str | None) -> None:
+def _follow_period(
+    conn: Connection[Any], by: By, order: _Order, facts: Facts, word: CompanyWord, ref: str | None
+) -> None:
     """Give a plan's months, or take them off again."""
     due = period_due(facts, order.price, order.currency)
     payment_ref = f"{order.company}:{ref or order.payment_ref or order.id}"
@@ -225,14 +237,14 @@ def _follow_period(conn: Connection[Any], order: _Order, facts: Facts, word: Com
         return
     conn.execute("update payments set holds = %s, moves = moves + 1 where id = %s", [due, order.id])
     if not due:
-        paid_periods.unpay(conn, payment_ref)
+        paid_periods.unpay(conn, payment_ref, by=by)
     elif order.moves:
-        paid_periods.repay(conn, payment_ref)
+        paid_periods.repay(conn, payment_ref, by=by)
     else:
         paid_periods.pay_subscription(
             conn, order.account_id, order.item, order.interval or "monthly", payment_ref=payment_ref,
             renewer="stripe" if word.subscription_id else order.company, company_id=word.subscription_id,
-            period_end=word.period_end,
+            period_end=word.period_end, by=by,
         )  # fmt: skip
 
 

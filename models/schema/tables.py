@@ -29,6 +29,7 @@ from models.jobs.tables import Asset, Attempt, IdempotencyKey, Job, JobRun
 from models.payments.promotions import Promotion, PromotionUse
 from models.payments.refills import Refill
 from models.payments.tables import Payment, Refund
+from models.provisioning.tables import WebAccount, WebCredential, WebMonth, WebUsage
 
 __all__ = [
     "Account",
@@ -71,6 +72,10 @@ __all__ = [
     "SubscriptionPayment",
     "Upload",
     "User",
+    "WebAccount",
+    "WebCredential",
+    "WebMonth",
+    "WebUsage",
     "WebhookEndpoint",
     "WebhookSecret",
     "WorkerProcess",

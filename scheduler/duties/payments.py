@@ -13,7 +13,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from companies.asking import order_of
-from companies.base import Away, Company, Order, Refused, Standing, Unknown
+from companies.base import Away, Company, NotUnderstood, Order, Refused, Standing, Unknown
 from companies.registry import company
 from models.access.audit_log import By
 from models.db import transaction
@@ -83,6 +83,9 @@ def _ask_each(picked: Sequence[Asked], act: Callable[[Asked, Company], bool]) ->
             _resting.rest(thing.company)
             log.warning("%s did not answer: %s", thing.company, error)
             return False, None
+        except NotUnderstood as error:
+            log.warning("%s is not understood about %s: %s", thing.company, thing.id, error)
+            return False, None
         except Exception as error:
             log.exception("payment %s failed; the others go on", thing.id)
             return False, f"{thing.id}: {type(error).__name__}: {error}"[:200]
@@ -96,13 +99,18 @@ def _ask_each(picked: Sequence[Asked], act: Callable[[Asked, Company], bool]) ->
 
 def look(one: DuePayment, far_side: Company) -> bool:
     """Ask a company about one payment, or have it hear of it at last. Raises Away."""
-    if one.company_id is None:
-        return _open(one, far_side)
     try:
+        if one.company_id is None:
+            return _open(one, far_side)
         standing = far_side.look(one.company_id)
-        renews = standing.state == "paid" and standing.subscription_id is not None
-        bills = far_side.renewals(standing.subscription_id or "") if renews else ()
-    except Unknown as error:
+        bills = _bills(standing, far_side)
+    except NotUnderstood as error:
+        with transaction() as conn:
+            new = due.put_off_unclear(conn, SCHEDULER, one.id, one.token, str(error)[:500])
+        if new:
+            log.error("payment %s at %s needs somebody: %s", one.id, one.company, error)  # noqa: TRY400 - a stack would say nothing more
+        return False
+    except (Unknown, Refused) as error:
         log.warning("%s does not know payment %s (%s)", one.company, one.id, error)
         with transaction() as conn:
             due.put_off(conn, one.id, one.token, 60 * ASK_AGAIN_SECONDS)
@@ -112,6 +120,17 @@ def look(one: DuePayment, far_side: Company) -> bool:
         for bill in bills:  # that no hook has told of; the others are known
             hints.begin_renewal(conn, one.company, bill, standing.subscription_id or "")
         return counts
+
+
+def _bills(standing: Standing, far_side: Company) -> Sequence[str]:
+    """What the company has billed since by itself. That it cannot say takes nothing from what it says of the payment."""
+    if standing.state != "paid" or standing.subscription_id is None:
+        return ()
+    try:
+        return far_side.renewals(standing.subscription_id)
+    except (Unknown, Refused, NotUnderstood) as error:
+        log.warning("the bills of subscription %s cannot be had: %s", standing.subscription_id, error)
+        return ()
 
 
 def word_of(standing: Standing) -> CompanyWord:

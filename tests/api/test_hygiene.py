@@ -24,12 +24,12 @@ pytestmark = [
 
 def test_every_answer_carries_the_headers_errors_included(database: str) -> None:
     with TestClient(make_app(), raise_server_exceptions=False) as http:
-        for path in ("/v1/models", "/v1/credits", "/v1/nothing", "/healthz", "/files/none"):
+        for path in ("/v1/models", "/v1/credits", "/v1/nothing", "/api/account/getOrCreate", "/healthz", "/files/none"):
             found = http.get(path).headers
             assert found["x-content-type-options"] == "nosniff"
             assert found["x-frame-options"] == "DENY"
             assert "default-src 'none'" in found["content-security-policy"]
-            assert found.get("cache-control") == ("no-store" if path.startswith(("/v1/", "/files/")) else None)
+            assert found.get("cache-control") == ("no-store" if path.startswith(("/v1/", "/api/", "/files/")) else None)
     assert (b"strict-transport-security", b"max-age=31536000") in security_headers("/v1/jobs", https=True)
     assert not any(name == b"strict-transport-security" for name, _ in security_headers("/v1/jobs", https=False))
 

@@ -9,7 +9,7 @@ import pytest
 from models.access import api_keys
 from models.access.scopes import SCOPES
 from models.db import transaction
-from tests.support import System, account
+from tests.support import ADMIN_TOKEN, System, account
 
 # What a schema cannot say: whether a model takes this input, whether a job has ended, whether credits are left.
 CONFIG = """
@@ -28,14 +28,25 @@ def test_the_document_holds_for_whatever_is_sent(system: System, tmp_path: Path)
         secret = api_keys.create(conn, who, api_keys.NewKey("schemathesis", scopes=SCOPES))[1]
         conn.execute("update users set role = 'admin'")
     system.start("api", "scheduler", api={"FAILED_AUTH_PER_MINUTE": "1000000"})
+    checked(system, tmp_path, secret, "--exclude-path-regex", "^/api/")
+
+
+def checked(system: System, tmp_path: Path, secret: str, *paths: str) -> None:
+    """Whether all checks hold on these paths, with this key or token."""
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     done = subprocess.run(
         [
             str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(tmp_path / "schemathesis.toml"), "run",
             f"{system.url}/openapi.json", "--header", f"Authorization: Bearer {secret}", "--checks", "all",
-            "--phases", "examples,coverage,fuzzing", "--seed", "7", "--no-color", "--workers", "1",
+            "--phases", "examples,coverage,fuzzing", "--seed", "7", "--no-color", "--workers", "1", *paths,
         ],
         capture_output=True, text=True, check=False, cwd=tmp_path, timeout=280,
     )  # fmt: skip
     print(done.stdout[-6000:])
     assert done.returncode == 0, done.stdout[-20000:] + done.stderr[-2000:]
+
+
+@pytest.mark.timeout(300)
+def test_the_document_holds_for_the_web_client_too(system: System, tmp_path: Path) -> None:
+    system.start("api", api={"FAILED_AUTH_PER_MINUTE": "1000000"})
+    checked(system, tmp_path, ADMIN_TOKEN, "--include-path-regex", "^/api/")

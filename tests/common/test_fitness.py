@@ -125,6 +125,9 @@ def test_a_server_elsewhere_has_a_password(monkeypatch: pytest.MonkeyPatch, name
     ({"OIDC_ISSUERS": "https://a.example", "OIDC_JWKS_URLS": "https://a.example=http://k.example"}, "OIDC_JWKS_URLS"),
     ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS"), ({"CLOCK_OFFSET_SECONDS": "1"}, "CLOCK_OFFSET_SECONDS"),
     ({"CLERK_WEBHOOK_SECRET": "whsec_" + "A" * 32}, "CLERK_WEBHOOK_SECRET"),
+    ({"PROVISIONING_ADMIN_TOKEN": "short"}, "PROVISIONING_ADMIN_TOKEN"),
+    ({"PROVISIONING_ADMIN_TOKEN": "change-me" * 5}, "PROVISIONING_ADMIN_TOKEN"),
+    ({"PROVISIONING_ADMIN_TOKEN": OWN_SECRET + ",short"}, "PROVISIONING_ADMIN_TOKEN"),
 ])  # fmt: skip
 def test_what_others_could_listen_to_is_refused(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], said: str

@@ -66,5 +66,9 @@ def test_every_currency_comes_back_as_it_was_sent(where: tuple[str, str], steps:
     amount = WIRES[company][currency].step * steps
     wire = to_wire(company, currency, amount)
     assert from_wire(company, currency, wire) == amount
-    assert from_wire(company, currency, str(wire)) == amount
+    if company == "xendit":
+        assert from_wire(company, currency, str(wire)) == amount
+    else:
+        with pytest.raises(ValueError, match="whole number"):
+            from_wire(company, currency, str(wire))
     assert company == "xendit" or isinstance(wire, int)

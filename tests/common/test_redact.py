@@ -31,7 +31,7 @@ SIGNED = "https://s3.example/b/k?X-Amz-Credential=AKIAMARKED&X-Amz-Signature=mar
     "https://x.example/a?api_key=marked", "https://cdn.example/?Key-Pair-Id=marked&Signature=marked-marked&Policy=marked",
     "GET /files/marked0123456789abcdef HTTP/1.1", "POST /hooks/providers/marked.0123456789abcdefghij",
     "Authorization: Bearer marked-token", "{'authorization': 'Bearer marked'}", "[(b'authorization', b'Bearer marked')]",
-    "headers: x-api-key=marked", "Authorization: Key marked:marked", "bearer marked.marked", "Basic bWFya2VkOm1hcmtlZA=marked",
+    "headers: x-api-key=marked", "Authorization: Key marked:marked", "bearer marked.marked", "Basic bWFya2VkOm1hcmtlZA=marked", "Authorization: Convex marked|marked",
     "Incorrect API key provided: sk-marked1234", "sk-proj-marked_1234-abcd", "r8_marked1234", "whsec_marked1234", "hr_marked1234",
     "org-marked1234", "eyJhbGciOiJtarked.eyJzdWIiOiJtYXJrZWQ.marked", "sk-ma****marked", "marked****rked",
 ])  # fmt: skip
@@ -56,13 +56,13 @@ def test_what_is_none_stays(text: str) -> None:
 def test_the_values_of_this_deployment_are_taken_out_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "DATABASE_URL": "postgresql://app:Pa%2Fss/word%21@h/db", "SECRET_KEY": "odd value of a secret", "OPENAI_API_KEY": "plainkey12",
-        "SMTP_URL": "smtp://u:hunter22@mail", "KEY_CACHE_SECONDS": "3.14159265", "S3_BUCKET": "headrace", "PGPASSWORD": "postgres",
+        "SMTP_URL": "smtp://u:hunter22@mail", "PROVISIONING_ADMIN_TOKEN": "token-of-today, token-of-tomorrow", "KEY_CACHE_SECONDS": "3.14159265", "S3_BUCKET": "headrace", "PGPASSWORD": "postgres",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     redact.forget()
-    said = 'invalid port number: "word%21" odd value of a secret plainkey12 hunter22 Pa/ss/word! word!@h 3.14159265 headrace postgres'
+    said = 'invalid port number: "word%21" odd value of a secret plainkey12 hunter22 Pa/ss/word! word!@h token-of-today; token-of-tomorrow 3.14159265 headrace postgres'
     told = redacted(said)
-    for secret in ("word%21", "odd value", "plainkey12", "hunter22", "word!"):
+    for secret in ("word%21", "odd value", "plainkey12", "hunter22", "word!", "token-of-today", "token-of-tomorrow"):
         assert secret not in told
     assert told.endswith("3.14159265 headrace postgres")
     redact.forget()

@@ -38,6 +38,13 @@ class Said(NamedTuple):
     body: Any
 
 
+class Raw(NamedTuple):
+    """What somebody between us and the company answers in its place: a proxy's page, say."""
+
+    status: int
+    body: bytes
+
+
 class Posted(NamedTuple):
     """A hook as it is sent."""
 
@@ -47,12 +54,15 @@ class Posted(NamedTuple):
 
 
 class CompanyServer:
-    """A company. `bad` is what happens to the next requests: a status; "cut", done and never answered; "noise", no JSON."""
+    """A company. `bad` is what happens to the next requests: a status; "cut", done and never answered; "noise", no JSON; a
+    Raw answer; "drip", a byte now and then for ever; "slow head", the same of the headers; "flood", a body without end.
+    """
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self.now = now
         self.url = ""
-        self.bad: deque[int | str] = deque()
+        self.bad: deque[int | str | Raw] = deque()
+        self.flooded = 0  # bytes that were taken of floods
         self.away = False  # answers nobody
         self.asked: list[Asked] = []
         self.lock = threading.RLock()
@@ -100,19 +110,38 @@ class _Handler(BaseHTTPRequestHandler):
         with company.lock:
             company.asked.append(asked)
             bad = "cut" if company.away else company.bad.popleft() if company.bad else None
-            done = None if company.away or isinstance(bad, int) else company.answer(asked)
+            done = None if company.away or isinstance(bad, int | Raw) else company.answer(asked)
         if bad == "cut":
             with suppress(OSError):
                 self.connection.shutdown(socket.SHUT_RDWR)
             return
+        if bad in {"drip", "slow head", "flood"}:
+            self._never_end(str(bad))
+            return
+        if isinstance(bad, Raw):
+            self._send(bad.status, bad.body)
+            return
         said = (
             done
             if done is not None
-            else Said(int(bad or 500), {"error": {"message": "a bad day", "type": "api_error"}})
+            else Said(bad if isinstance(bad, int) else 500, {"error": {"message": "a bad day", "type": "api_error"}})
         )
         data = b"<html>noise" if bad == "noise" else json.dumps(said.body).encode()
+        self._send(200 if bad == "noise" else said.status, data)
+
+    def _never_end(self, how: str) -> None:
+        head = b"HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n"
         with suppress(OSError):
-            self.send_response(200 if bad == "noise" else said.status)
+            self.wfile.write(head + (b"x-more: " if how == "slow head" else b"\r\n"))
+            while True:
+                self.wfile.write(b" " * 65536 if how == "flood" else b" ")
+                self._company.flooded += 65536 if how == "flood" else 0
+                if how != "flood":
+                    time.sleep(0.1)
+
+    def _send(self, status: int, data: bytes) -> None:
+        with suppress(OSError):
+            self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(data)))
             self.end_headers()

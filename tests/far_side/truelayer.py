@@ -14,6 +14,11 @@ from truelayer_signing import HttpMethod, sign_with_pem, verify_with_pem
 from tests.far_side.companies import Asked, CompanyServer, Posted, Said, iso
 
 
+def _error(kind: str, title: str, status: int) -> dict[str, Any]:
+    place = f"https://docs.truelayer.com/docs/error-types#{kind}"
+    return {"type": place, "title": title, "status": status, "trace_id": "t", "detail": title.lower()}
+
+
 def _key() -> tuple[str, str, ec.EllipticCurvePrivateKey]:
     key = ec.generate_private_key(ec.SECP521R1())
     private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
@@ -50,7 +55,7 @@ class TrueLayerServer(CompanyServer):
                 else Said(400, {"error": "invalid_client"})
             )
         if asked.headers.get("authorization") != "Bearer token-1":
-            return Said(401, {"title": "Unauthenticated"})
+            return Said(401, _error("unauthenticated", "Unauthenticated", 401))
         if asked.method == "POST":
             key = asked.headers["idempotency-key"]
             verify_with_pem(self.our_public).set_method(HttpMethod.POST).set_path(asked.path).add_headers(
@@ -64,7 +69,7 @@ class TrueLayerServer(CompanyServer):
         parts = asked.path.strip("/").split("/")
         found = self.payments.get(parts[2])
         if found is None:
-            return Said(404, {"title": "Not Found"})
+            return Said(404, _error("not-found", "Not Found", 404))
         if parts[-1] == "refunds":
             return Said(200, {"items": [each for each in self.refunds.values() if each["payment_id"] == parts[2]]})
         return Said(200, found)
@@ -79,7 +84,7 @@ class TrueLayerServer(CompanyServer):
             }  # fmt: skip
             return Said(201, {"id": name})
         if given["currency"] not in {"GBP", "EUR"}:
-            return Said(400, {"title": "Invalid Parameters", "detail": "currency"})
+            return Said(400, _error("invalid-parameters", "Invalid Parameters", 400))
         self.payments[name] = {
             "id": name, "status": "authorization_required", "amount_in_minor": given["amount_in_minor"], "currency": given["currency"],
             "metadata": given["metadata"], "created_at": iso(self.now()), "user": {"id": "u"},

@@ -83,9 +83,47 @@ def test_who_was_never_seen_is_created_once_when_told_to(http: TestClient) -> No
         answers = list(pool.map(lambda _: http.get("/v1/me", headers=told).json(), range(8)))
     assert len({each["account_id"] for each in answers}) == 1
     assert (answers[0]["issuer"], answers[0]["subject"], answers[0]["balance"]["available"]) == (CLERK, "user_1", 10)
-    for name in ("email:new@example.com", str(UUID(int=5)), "https://stranger.example:user_1"):
+    for name in (
+        str(UUID(int=5)),
+        "https://stranger.example:user_1",
+        "email:nobody",
+        "email:a@b c.de",
+        "email:" + "a" * 320 + "@b.de",
+    ):
         answer = http.get("/v1/me", headers=as_of(key, name, **{"headrace-create": "true"}))
         assert (answer.status_code, answer.json()["param"]) == (422, "Headrace-Account"), answer.text
+
+
+def test_who_is_named_by_address_is_created_once_however_it_is_written(http: TestClient) -> None:
+    key = server()
+    told = [
+        as_of(key, f"email:{address}", **{"headrace-create": "true"})
+        for address in ("new@example.com", "New@Example.com")
+    ]
+    assert http.get("/v1/me", headers=as_of(key, "email:new@example.com")).status_code == 404
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: http.get("/v1/me", headers=told[n % 2]).json(), range(8)))
+    assert len({each["account_id"] for each in answers}) == 1
+    assert (answers[0]["email"], answers[0]["issuer"], answers[0]["balance"]["available"]) == (
+        "new@example.com",
+        "local",
+        10,
+    )
+    for address in ("new@example.com", "NEW@EXAMPLE.COM"):
+        found = http.get("/v1/me", headers=as_of(key, f"email:{address}"))
+        assert found.json()["account_id"] == answers[0]["account_id"]
+    assert_books_are_clean()
+
+
+def test_who_was_deleted_is_not_created_again_by_their_address_which_is_kept_nowhere(http: TestClient) -> None:
+    key = server()
+    told = as_of(key, "email:gone@example.com", **{"headrace-create": "true"})
+    who = http.get("/v1/me", headers=told).json()
+    with transaction() as conn:
+        people.bury(conn, people.Identity(who["issuer"], who["subject"]), "free")
+    answer = http.get("/v1/me", headers=told)
+    assert (answer.status_code, answer.json()["detail"]) == (403, "this user is deleted")
+    assert rows("select 1 from users where to_jsonb(users)::text like '%%gone@example%%'") == []
 
 
 @pytest.mark.parametrize("name", ["", "x", "email:", ":x", "clerk:", "a" * 500, "id:\x01"])

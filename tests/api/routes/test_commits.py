@@ -14,6 +14,8 @@ from standardwebhooks import Webhook
 from starlette.testclient import TestClient
 
 from api.main import make_app, needs_of
+from api.provisioning.provisioning import _new
+from api.provisioning.shapes import WebCredentialView
 from common.errors import Unavailable
 from models import db
 from models.access import api_keys
@@ -26,11 +28,24 @@ from models.db import CommitUnknown, certain, transaction
 from models.events import endpoints
 from models.jobs.callbacks import token_of
 from models.payments import refills
+from models.provisioning import credentials
+from tests.api.edge.test_texts import ENTRY, RECORD
 from tests.commits import FATES, CommitProxy, Fate, proxied
 from tests.conftest import environment
 from tests.files import picture
 from tests.models.payments.shop import ordered, pack, told
-from tests.support import account, assert_books_are_clean, balance, claimed, model, one, placed, rows, uploaded
+from tests.support import (
+    ADMIN_TOKEN,
+    account,
+    assert_books_are_clean,
+    balance,
+    claimed,
+    model,
+    one,
+    placed,
+    rows,
+    uploaded,
+)
 
 pytestmark = [
     pytest.mark.usefixtures("database"),
@@ -49,8 +64,17 @@ def proxy(database: str) -> Iterator[CommitProxy]:
 class Case:
     """One route that writes: what is there before, the request, and how often what it does has been done."""
 
-    def __init__(self, method: str, path: str, done: Callable[["World"], int], **request: Any) -> None:
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        done: Callable[["World"], int],
+        *,
+        headers: dict[str, str] | None = None,
+        **request: Any,
+    ) -> None:
         self.method, self.path, self.done, self.request = method, path, done, request
+        self.headers = headers or {}
 
 
 class World:
@@ -96,6 +120,7 @@ def counted(statement: str, *names: str) -> Callable[[World], int]:
     return lambda world: world.count(statement, *(getattr(world, name) for name in names))
 
 
+WEB = {"authorization": f"Bearer {ADMIN_TOKEN}"}
 CASES = {
     "order": Case(
         "post", "/v1/jobs", counted("select count(*) from jobs where input->>'seed' = '77'"),
@@ -224,12 +249,42 @@ CASES = {
     "prefer": Case(
         "patch", "/v1/me", counted("select count(*) from users where preferences->>'theme' = 'dark'"), json={"theme": "dark"}
     ),
+    "keep a credential": Case(
+        "post", "/api/provisioning/saveCredential", counted("select count(*) - 1 from web_credentials"),
+        json={"record": {**RECORD, "id": "new"}}, headers=WEB,
+    ),
+    "revoke a credential": Case(
+        "post", "/api/provisioning/markCredentialRevoked",
+        counted("select count(*) from web_credentials where status = 'revoked'"), json={"credentialId": "c"}, headers=WEB,
+    ),
+    "rotate a credential": Case(
+        "post", "/api/provisioning/rotateCredential",
+        counted("select count(*) from web_credentials where token_hash = 'h2'"),
+        json={"credentialId": "c", "tokenHash": "h2", "salt": "s"}, headers=WEB,
+    ),
+    "report usage": Case(
+        "post", "/api/provisioning/recordUsage", counted("select count(*) from web_usage"), json={"entry": ENTRY},
+        headers=WEB,
+    ),
+    "open a web account": Case(
+        "post", "/api/account/getOrCreate", counted("select count(*) from web_accounts"), json={"userId": "u"}, headers=WEB
+    ),
+    "change a web account": Case(
+        "post", "/api/account/updateAccount", counted("select count(*) from web_accounts where plan = 'p'"),
+        json={"payload": {"userId": "u", "planTier": "p", "billingStatus": "active"}}, headers=WEB,
+    ),
+    "count tokens": Case(
+        "post", "/api/account/recordUsage", counted("select count(*) from web_months where tokens_used = 1"),
+        json={"userId": "u", "provider": "p", "tokensUsed": 1}, headers=WEB,
+    ),
     "a provider calls": Case(
         "post", "/hooks/providers/{token}", counted("select count(*) from provider_callbacks"), content=b"{}"
     ),
 }  # fmt: skip
 # What writes nothing, or is tested with its own signatures.
-NOT_HERE = {"/v1/quotes", "/v1/events/token", "/hooks/clerk", "/hooks/xendit", "/hooks/stripe", "/hooks/truelayer"}
+NOT_HERE = {
+    *(f"/api/provisioning/{name}" for name in ("findActiveCredential", "listCredentials", "listUsage")), "/v1/quotes", "/v1/events/token", "/hooks/clerk", "/hooks/xendit", "/hooks/stripe", "/hooks/truelayer",
+}  # fmt: skip
 
 
 def _subscribed(conn: Any, who: UUID, name: str) -> None:
@@ -243,6 +298,8 @@ def prepared(world: World, name: str) -> None:
     """What only some routes need."""
     world.upload = world.delivery = world.token = None
     with transaction() as conn:
+        if name in {"revoke a credential", "rotate a credential", "keep a credential"}:
+            credentials.save(conn, _new(WebCredentialView.model_validate(RECORD)), b"0" * 32)
         if name == "delete an upload":
             world.upload = uploaded(world.who, [picture()]).id
         if name == "switch a top-up off":
@@ -305,7 +362,7 @@ def test_clerk_repeats_what_was_not_done_and_what_was_done_is_done_once(
 
 
 def sent(http: TestClient, world: World, case: Case, **headers: str) -> Any:
-    head = {"authorization": f"Bearer {world.secret}", **headers}
+    head = {"authorization": f"Bearer {world.secret}", **case.headers, **headers}
     return http.request(case.method, case.path.format(**vars(world)), headers=head, **case.request)
 
 

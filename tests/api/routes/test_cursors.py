@@ -504,6 +504,8 @@ LIMITED = {
     ("accounts/subscriptions", "due_periods"): BATCH, ("accounts/subscriptions", "run_out"): BATCH, ("accounts/subscriptions", "latest"): ONE, ("files/uploads", "expire"): BATCH,
     ("files/uploads", "accounts_due"): BATCH, ("files/uploads", "to_purge"): BATCH, ("files/uploads", "forget"): BATCH,
     ("payments/due", "claim"): BATCH, ("payments/due", "claim_refunds"): BATCH, ("payments/refills", "due"): BATCH, ("payments/refills", "switch_on"): ONE,
+    ("provisioning/credentials", "list_credentials"): LIST, ("provisioning/usage", "list_usage"): LIST,
+    ("provisioning/credentials", "find_active"): ONE,
     ("payments/hints", "begin_renewal"): ONE, ("payments/orders", "list_payments"): PAGE, ("payments/promotions", "list_promotions"): PAGE,
     ("identity/acting", "_find"): EDGE,  # two are one too many
     ("events/deliveries", "redeliver_range"): BATCH,  # the client comes again, until it is less
@@ -584,6 +586,7 @@ def callers_of_lists() -> Iterator[tuple[str, str, ast.FunctionDef | ast.AsyncFu
 def test_no_check_reads_a_list() -> None:
     """What a check is about it reads by id; only what shows a list may call one: GET routes, and streams page by page."""
     shown = {("api/live/hub.py", "_read_group"), ("api/live/hub.py", "_read_past")}
+    shown |= {("api/provisioning/provisioning.py", name) for name in ("list_credentials", "list_usage")}  # POST alone
     wrong, right = [], 0
     for module, called, function in callers_of_lists():
         gets = any(

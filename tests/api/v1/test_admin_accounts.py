@@ -94,8 +94,40 @@ def test_accounts_are_opened_once_and_found_by_what_is_known_of_them(http: TestC
     assert prefix is None
     key_of(user["account_id"])
     prefix = one("select prefix from api_keys where account_id = %s", user["account_id"])[0]
-    for wanted in ({"email": "nine@example.com"}, {"subject": "user_9"}, {"key_prefix": prefix}):
+    http.post("/v1/admin/users", json={**body, "issuer": "local", "email": None}, headers=boss)
+    for wanted in (
+        {"email": "nine@example.com"},
+        {"issuer": "https://id.example", "subject": "user_9"},
+        {"key_prefix": prefix},
+    ):
         found = http.get("/v1/admin/users", params=wanted, headers=boss).json()["data"]
         assert [each["id"] for each in found] == [user["id"]]
     assert http.post("/v1/admin/users", json={**body, "subject": "x", "plan": "none"}, headers=boss).status_code == 404
     assert rows("select action from acts where subject = %s", user["account_id"]) == [("account.open",)]
+
+
+def test_plans_are_given_and_changed_by_hand_with_a_reason(http: TestClient, boss: dict[str, str]) -> None:
+    who = account()
+    url = f"/v1/admin/accounts/{who}"
+    body = {"plan": "creator", "interval": "yearly", "reason": "by bank"}
+    for _ in range(2):
+        given = http.post(f"{url}/subscribe", json=body, headers={**boss, "idempotency-key": "s"})
+        assert (given.status_code, given.json()["plan"], given.json()["interval"]) == (200, "creator", "yearly")
+    changed = http.post(f"{url}/change-plan", json={"plan": "studio", "reason": "agreed"}, headers=boss)
+    assert (changed.status_code, changed.json()["plan"]) == (200, "studio")
+    later = http.post(
+        f"{url}/change-plan", json={"plan": "creator", "when": "period_end", "reason": "too much"}, headers=boss
+    )
+    assert later.json()["next_plan"] == "creator"
+    for path in ("subscribe", "change-plan"):
+        for wrong in ({}, {"reason": ""}, {"reason": "   "}):
+            answer = http.post(f"{url}/{path}", json={"plan": "creator", **wrong}, headers=boss)
+            assert (answer.status_code, answer.json()["param"]) == (422, "reason")
+        mine = {"authorization": f"Bearer {key_of(who)}"}
+        assert http.post(f"{url}/{path}", json={"plan": "creator", "reason": "x"}, headers=mine).status_code == 403
+    assert rows("select count(*) from subscriptions") == [(1,)]
+    acts = rows(
+        "select action, details->>'reason' from acts where subject = %s and action like 'plan%%' order by id", str(who)
+    )
+    assert acts == [("plan.paid", "by bank"), ("plan.changed", "agreed"), ("plan.planned", "too much")]
+    assert_books_are_clean()

@@ -58,13 +58,13 @@ def test_an_account_gets_credits_a_key_and_a_plan() -> None:
     assert (opened["new"], opened["available"]) == (True, 10)
     assert run("account", "ada")[0]["new"] is False
     who = opened["account"]
-    assert run("grant", "25", "-a", who, "--ref", "r")[0] == {
+    assert run("grant", "25", "-a", who, "--ref", "r", "--reason", "x")[0] == {
         "grant": one("select id::text from grants where ref = 'r'")[0],
         "new": True,
         "available": 35,
     }
-    assert run("grant", "25", "-a", who, "--ref", "r")[0]["new"] is False
-    assert run("subscribe", "creator", "-a", who)[0]["available"] == 285
+    assert run("grant", "25", "-a", who, "--ref", "r", "--reason", "x")[0]["new"] is False
+    assert run("subscribe", "creator", "-a", who, "--reason", "x")[0]["available"] == 285
     assert run("keys", "-a", who) == []
     key = run("keys", "-a", who, "--name", "laptop", "--scopes", "read,generate")[0]
     assert key["secret"].startswith("hr_")
@@ -102,7 +102,7 @@ def test_the_audit_exits_with_1_and_names_the_rows() -> None:
 
 @pytest.mark.usefixtures("database")
 def test_what_is_wrong_is_said_in_one_line() -> None:
-    nobody = shell("grant", "5", "-a", str(uuid4()))
+    nobody = shell("grant", "5", "-a", str(uuid4()), "--reason", "x")
     assert (nobody.returncode, "no account" in nobody.stderr, "Traceback" in nobody.stderr) == (1, True, False)
     away = shell("queues", DATABASE_URL="postgresql://app@127.0.0.1:1/none")
     assert (away.returncode, "Traceback" in away.stderr) == (1, False)
@@ -185,9 +185,9 @@ def test_a_provider_that_keeps_failing_is_seen() -> None:
 
 def test_an_operator_puts_a_subscription_on_another_plan_and_it_is_written_down_who(database: str) -> None:
     who = str(account())
-    run("subscribe", "creator", "-a", who)
-    assert run("change-plan", "studio", "-a", who)[0]["plan"] == "studio"
-    assert run("change-plan", "creator", "-a", who, "--when", "period_end")[0]["next"] == "creator"
+    run("subscribe", "creator", "-a", who, "--reason", "x")
+    assert run("change-plan", "studio", "-a", who, "--reason", "x")[0]["plan"] == "studio"
+    assert run("change-plan", "creator", "-a", who, "--when", "period_end", "--reason", "x")[0]["next"] == "creator"
     acts = rows(
         "select distinct action, actor like 'command line: %%' from acts where action like 'plan.%%' order by 1"
     )

@@ -1,7 +1,9 @@
 """The duty that asks companies: it finishes what was cut off, needs no hook, and leaves a company that is away alone."""
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -11,6 +13,7 @@ from models.payments import due, orders, refunds
 from models.payments.states import PaymentStatus
 from scheduler.duties import payments
 from tests.conftest import environment
+from tests.far_side.companies import Raw
 from tests.far_side.stripe import StripeServer
 from tests.far_side.truelayer import TrueLayerServer
 from tests.far_side.xendit import XenditServer
@@ -205,3 +208,70 @@ def test_two_schedulers_look_at_each_once(far: Far) -> None:
         first, second = due.claim(one_, 3), due.claim(two, 10)
     assert len({each.id for each in (*first, *second)}) == 5
     assert (len(first), len(second)) == (3, 2)
+
+
+def make_unclear(far: Far, name: str, company_id: str, status: str) -> None:
+    far.pay(name, company_id)
+    if name == "xendit":
+        far.xendit.invoices[company_id]["status"] = status
+    elif name == "stripe":
+        far.stripe.things[far.stripe.things[company_id]["payment_intent"]]["status"] = status
+    else:
+        far.truelayer.payments[company_id]["status"] = status
+
+
+@pytest.mark.parametrize("name", CURRENCY)
+def test_a_state_that_is_new_is_said_once_per_payment_and_asked_about_ever_later(far: Far, name: str) -> None:
+    who = customer()
+    payment, other = written(who, name), written(who, name)
+    look()
+    company_id, others = seen(payment).company_id or "", seen(other).company_id or ""
+    make_unclear(far, name, company_id, "a_new_state")
+    far.pay(name, others)
+    pauses = []
+    for _ in range(5):
+        make_due()
+        assert payments.look_at_payments(100).errors == ()
+        pauses.append(
+            one("select round(extract(epoch from check_at - app_now())) from payments where id = %s", payment)[0]
+        )
+    assert (seen(payment).status, seen(other).status) == (PaymentStatus.PENDING, PaymentStatus.PAID)
+    assert payments._resting.names() == [], "the company is well"
+    assert all(after >= 2 * before - 2 for before, after in pairwise(pauses)), pauses
+    told = rows("select details->>'reason' from acts where action = 'payment.unclear' and subject = %s", str(payment))
+    assert [("a_new_state" in each[0]) for each in told] == [True]
+    make_unclear(far, name, company_id, {"xendit": "PAID", "stripe": "succeeded", "truelayer": "settled"}[name])
+    look()
+    assert (seen(payment).status, balance(who)) == (PaymentStatus.PAID, (200, 0))
+    assert_books_are_clean()
+
+
+def test_an_order_for_truelayer_that_was_cut_off_for_too_long_ends_and_no_dead_page_is_handed_out(far: Far) -> None:
+    who = customer()
+    payment = written(who, "truelayer")
+    look()
+    assert seen(payment).pay_url
+    assert one("select expires_at - app_now() < interval '15 min' from payments") == (True,)
+    with transaction() as conn:
+        conn.execute("update payments set expires_at = app_now()")
+    assert seen(payment).pay_url is None
+    company_id = seen(payment).company_id or ""
+    far.truelayer.become(company_id, "settled")  # late, but real
+    look()
+    assert (seen(payment).status, balance(who)) == (PaymentStatus.PAID, (100, 0))
+
+
+def test_bills_that_cannot_be_had_take_nothing_from_what_is_said_of_the_payment(far: Far) -> None:
+    who = customer()
+    with transaction() as conn:
+        payment = orders.create(conn, who, orders.find_plan(conn, "creator", "monthly", "USD"), "stripe")
+    look()
+    far.pay("stripe", seen(payment).company_id or "")
+    gone = {"error": {"type": "invalid_request_error", "code": "resource_missing", "message": "No such subscription"}}
+    far.stripe.bad += [
+        *["whole"] * 4,
+        Raw(404, json.dumps(gone).encode()),
+    ]  # session, invoice, refunds, disputes; bills
+    look()
+    assert len(far.stripe.bad) == 0
+    assert (seen(payment).status, balance(who)) == (PaymentStatus.PAID, (250, 0))

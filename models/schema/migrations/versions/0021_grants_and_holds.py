@@ -1,6 +1,6 @@
 """grants have a priority, a scope and what was paid; jobs have labels; accounts have alerts of their own; holds without a job
 
-Revision: 0020, after 0019. Lock and statement time-outs are set by models.schema.migrations. Processes of before use grants in the
+Revision: 0021, after 0020. Lock and statement time-outs are set by models.schema.migrations. Processes of before use grants in the
 order that they know, and give none a scope.
 """
 
@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0020"
-down_revision = "0019"
+revision = "0021"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 deploy = "pre"

@@ -1,0 +1,94 @@
+"""What operators do with accounts at the command line: each act with its reason, in the audit log with who did it."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from tests.cli.commands.test_operate import run, shell
+from tests.conftest import environment
+from tests.support import account, key_of, model, one, placed, rows
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def refused(*arguments: str) -> str:
+    done = CliRunner().invoke(app, list(arguments))
+    assert done.exit_code == 2, done.output
+    return done.output
+
+
+def acts_on(subject: Any) -> list[tuple[Any, ...]]:
+    return rows(
+        """select action, details->>'reason', actor like 'command line: %%' from acts where subject = %s order by id""",
+        str(subject),
+    )
+
+
+def test_an_account_is_suspended_and_resumed_with_a_reason() -> None:
+    who = account()
+    user = one("select user_id from accounts where id = %s", who)[0]
+    for _ in range(2):
+        assert run("suspend", str(who), "--reason", "abuse")[0]["suspended_at"]
+    assert run("resume", str(who), "--reason", "talked")[0]["suspended_at"] is None
+    assert acts_on(user) == [("user.suspend", "abuse", True), ("user.resume", "talked", True)]
+    assert "no account" in shell("suspend", str(uuid4()), "--reason", "x").stderr
+
+
+@pytest.mark.parametrize("command", [
+    ("grant", "5", "-a"), ("take-back", "5", "-a"), ("subscribe", "creator", "-a"), ("change-plan", "studio", "-a"), ("suspend",), ("resume",),
+])  # fmt: skip
+def test_without_a_reason_nothing_is_done(command: tuple[str, ...]) -> None:
+    who = account(amount=9)
+    before = rows("select count(*) from acts")
+    for reason in ((), ("--reason", ""), ("--reason", "  "), ("--reason", "x" * 501)):
+        assert "reason" in refused(*command, str(who), *reason)
+    assert rows("select count(*) from acts") == before
+
+
+def test_what_an_operator_gives_is_written_down_with_the_reason() -> None:
+    who = account()
+    run("grant", "25", "-a", str(who), "--reason", "they waited")
+    run("subscribe", "creator", "-a", str(who), "--reason", "by bank")
+    run("change-plan", "studio", "-a", str(who), "--reason", "agreed")
+    run("change-plan", "creator", "-a", str(who), "--when", "period_end", "--reason", "too much")
+    run("take-back", "5", "-a", str(who), "--reason", "by mistake")
+    found = [each for each in acts_on(who) if not (each[1] or "").startswith(("period", "from plan"))]
+    assert found == [
+        ("credits.grant", "they waited", True), ("plan.paid", "by bank", True), ("plan.changed", "agreed", True),
+        ("plan.planned", "too much", True), ("credits.take_back", "by mistake", True),
+    ]  # fmt: skip
+    assert {each[2] for each in acts_on(who)} == {True}
+
+
+def test_an_account_is_opened_for_anybody_on_any_plan_and_that_is_written_down() -> None:
+    issuer = "https://id.example"
+    made = run("account", "user_9", "--issuer", issuer, "--email", "nine@example.com", "--plan", "starter")[0]
+    assert (made["new"], made["plan_id"]) == (True, "starter")
+    assert run("account", "user_9", "--issuer", issuer)[0]["new"] is False
+    assert acts_on(made["account"]) == [("account.open", None, True)]
+    assert "no plan" in shell("account", "user_8", "--plan", "nonsense").stderr
+
+
+def test_users_are_found_by_what_is_known_of_them() -> None:
+    with environment({"CLERK_ISSUER": "https://clerk.example"}):
+        made = run("account", "user_9", "--issuer", "https://clerk.example", "--email", "nine@example.com")[0]
+        run("account", "user_9")  # the same name at another issuer
+        key_of(made["account"])
+        prefix = one("select prefix from api_keys where account_id = %s", made["account"])[0]
+        for wanted in (
+            ("--email", "nine@example.com"), ("--identity", "https://clerk.example:user_9"), ("--identity", "clerk:user_9"),
+            ("--key-prefix", prefix),
+        ):  # fmt: skip
+            assert [each["account_id"] for each in run("users", *wanted)] == [made["account"]], wanted
+        assert len(run("users", "--identity", "user_9")) == 2
+        assert run("users", "--identity", "clerk:user_8") == []
+
+
+def test_who_canceled_and_ordered_again_is_written_down() -> None:
+    job = placed(account(amount=9), model())
+    run("cancel", str(job))
+    run("retry", str(job))
+    assert [each[::2] for each in acts_on(job)] == [("job.cancel", True), ("job.retry", True)]
