@@ -66,9 +66,11 @@ _resting, _refills = Resting(), Aside()
 def look_at_payments(batch: int) -> Did:
     """Ask about what is due, take over what is said, and ask for refunds that were ordered."""
     with transaction() as conn:
-        payments = due.claim(conn, batch, without=_resting.names())
         refunds = due.claim_refunds(conn, batch, without=_resting.names())
-    refunded, looked = _ask_each(refunds, _refund), _ask_each(payments, look)
+    refunded = _ask_each(refunds, _refund)
+    with transaction() as conn:  # afterwards, so that these looks see the refunds
+        payments = due.claim(conn, batch, without=_resting.names())
+    looked = _ask_each(payments, look)
     more = len(payments) >= batch or len(refunds) >= batch
     return Did(refunded + looked, more=more, errors=(*refunded.errors, *looked.errors))
 

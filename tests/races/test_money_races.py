@@ -83,7 +83,7 @@ def test_of_two_looks_at_one_payment_the_later_one_counts_and_it_is_credited_onc
             with transaction() as conn:
                 claims += [each for each in due.claim(conn, 100) if each.id == payment]
         asked = company("xendit")
-        first, second = at_once(*(lambda one=one: payments.look(one, asked) for one in claims))
+        first, second = at_once(*(lambda one=one, asked=asked: payments.look(one, asked) for one in claims))
         assert (first, second) == (False, True)
         assert balance(who) == (100, 0)
     assert_books_are_clean()

@@ -85,6 +85,17 @@ def refund_ours(name: str, sale: Sale) -> None:
         sale.duty("look")
 
 
+def refund_failed(name: str, sale: Sale) -> None:
+    """A refund is taken and fails there later; it is ordered again."""
+    paid(sale, name)
+    payment = sale.payment()[0]
+    for failing in (True, False):
+        sale.till.far.fail_refunds(name, failing=failing)
+        headers = {**sale.till.boss, "idempotency-key": f"{sale.tag}-{failing}"}
+        sale.api("POST", f"/v1/admin/payments/{payment}/refund", headers, json={"reason": "swept"})
+        sale.duty("look")
+
+
 def refund_theirs(name: str, sale: Sale) -> None:
     """Somebody gives a part back at the company, then the rest. What was spent becomes debt."""
     there = paid(sale, name)
@@ -208,6 +219,7 @@ PLAYS: dict[str, Play] = {
     **{f"hook-{name}": partial(hook, name) for name in CURRENCY},
     **{f"refund-ours-{name}": partial(refund_ours, name) for name in CURRENCY},
     **{f"refund-theirs-{name}": partial(refund_theirs, name) for name in CURRENCY},
+    **{f"refund-failed-{name}": partial(refund_failed, name) for name in CURRENCY},
     "pay-late": late,
     "pay-refused": refused,
     "by-hand": by_hand,
