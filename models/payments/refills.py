@@ -144,7 +144,11 @@ def order(conn: Connection[Any], account_id: UUID, *, by: By = SCHEDULER) -> UUI
     if sums is None or row is None or sums[0] >= row[2]:
         return None
     pack_id, currency, threshold, monthly_limit, company, customer_id, card_id, spent = row
-    pack = find_pack(conn, pack_id, currency)
+    try:
+        pack = find_pack(conn, pack_id, currency)
+    except (NotFound, InvalidInput) as error:  # an operator has changed the catalogue since
+        pause(conn, account_id, error.detail)
+        return None
     count = min(-((sums[0] - threshold) // pack.credits), MAX_PACKS, int((monthly_limit - spent) // pack.price))
     conn.execute("update refills set ordered_at = app_now() where account_id = %s", [account_id])
     if count < 1:

@@ -13,6 +13,7 @@ from models.db import transaction
 from models.payments import due, orders, refunds, standings
 from models.payments.states import PaymentStatus
 from scheduler.duties import payments
+from scheduler.turns import Aside
 from tests.conftest import environment
 from tests.far_side.companies import Raw
 from tests.far_side.stripe import StripeServer
@@ -348,3 +349,20 @@ def test_an_order_that_a_company_would_take_otherwise_now_is_over_and_troubles_n
         )
     look()
     assert (seen(payment).status, payments._resting.names()) == (PaymentStatus.FAILED, [])
+
+
+def test_a_refill_of_a_pack_that_is_not_sold_any_more_is_paused_and_told_once(far: Far) -> None:
+    who = customer()
+    with transaction() as conn:
+        conn.execute(
+            """insert into refills (account_id, pack_id, currency, threshold, monthly_limit, company, customer_id, card_id)
+               values (%s, 'small', 'EUR', 50, 1000, 'stripe', 'cus_1', 'pm_1')""",
+            [who],
+        )
+    for _ in range(2):
+        payments._refills = Aside()
+        did = payments.order_refills(10)
+        assert did.errors == ()
+    assert rows("select paused is not null from refills") == [(True,)]
+    assert rows("select type from events where account_id = %s and type = 'refill.paused'", who) == [("refill.paused",)]
+    assert rows("select count(*) from payments where purpose = 'refill'") == [(0,)]
