@@ -111,10 +111,12 @@ def switch_off(conn: Connection[Any], account_id: UUID) -> None:
         raise NotFound("this account has no automatic refill")
 
 
-# On, not just ordered, and none under way.
+# On, not just ordered, none under way, and its owner is let in: nobody's card is charged for what they cannot use.
 _MAY = """t.paused is null and (t.ordered_at is null or t.ordered_at < app_now() - make_interval(secs => %(pause)s))
           and not exists (select 1 from payments p where p.account_id = t.account_id and p.purpose = 'refill'
-                             and p.money in ('pending', 'processing'))"""
+                             and p.money in ('pending', 'processing'))
+          and exists (select 1 from accounts o join users u on u.id = o.user_id
+                       where o.id = t.account_id and u.deleted_at is null and u.suspended_at is null and not u.banned)"""
 
 
 def due(conn: Connection[Any], limit: int) -> list[UUID]:
