@@ -62,7 +62,7 @@ def claim(conn: Connection[Any], limit: int, *, without: Sequence[str] = ()) -> 
               update payments p set token = token + 1, looks = looks + 1,
                      check_at = app_now() + make_interval(secs => {LOOK_SECONDS}) from due where p.id = due.id returning p.*
             )
-            select {_ORDER} from taken p join accounts a on a.id = p.account_id join users u on u.id = a.user_id""",
+            select {_ORDER} from taken p join accounts a on a.id = p.account_id join users u on u.id = a.user_id order by p.id""",
         [list(without), limit],
     ).fetchall()
     return [DuePayment(*row) for row in rows]

@@ -14,8 +14,9 @@ from uuid import UUID
 
 from companies.asking import order_of
 from companies.base import Away, Company, NotUnderstood, Order, Refused, Standing, Unknown
-from companies.registry import company
+from companies.registry import company, configured
 from models.access.audit_log import By
+from models.accounts import subscriptions
 from models.db import transaction
 from models.locks import lock_account
 from models.payments import due, hints, orders, refills, standings
@@ -191,6 +192,28 @@ def order_refills(batch: int) -> Did:
     with transaction() as conn:
         accounts = refills.due(conn, batch)
     return each(_refills, accounts, act, of=lambda account_id: account_id)
+
+
+def end_renewals(batch: int) -> Did:
+    """Have Stripe bill nobody for a subscription that another took the place of, or whose user is deleted."""
+    if "stripe" not in configured() or "stripe" in _resting.names():
+        return Did(0)
+    with transaction() as conn:
+        picked = subscriptions.still_renewed(conn, batch)
+    ended, far_side = 0, company("stripe")
+    for subscription_id, theirs in picked:
+        try:
+            far_side.end_subscription(theirs)
+        except Away as error:
+            _resting.rest("stripe")
+            log.warning("stripe did not answer: %s", error)
+            break
+        except (Refused, Unknown) as error:  # it is over there already
+            log.warning("stripe does not end subscription %s: %s", subscription_id, error)
+        with transaction() as conn:
+            subscriptions.record_renewal_ended(conn, subscription_id)
+        ended += 1
+    return Did(ended, more=ended >= batch)
 
 
 def _refund(one: DueRefund, far_side: Company) -> bool:

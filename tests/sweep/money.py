@@ -151,13 +151,13 @@ class Sale:
         self.problems.append("it does not come to rest")
 
     def due(self) -> None:
-        """Time passes: what waits for a company is due."""
+        """Time passes: what waits for a company is due, in an order that is always the same."""
         with transaction() as conn:
             conn.execute(
-                "update payments set check_at = app_now() where check_at is not null and account_id = %s", [self.who]
+                "update payments set check_at = created_at where check_at is not null and account_id = %s", [self.who]
             )
             conn.execute(
-                """update refunds set check_at = app_now() where check_at is not null
+                """update refunds set check_at = created_at where check_at is not null
                       and payment_id in (select id from payments where account_id = %s)""",
                 [self.who],
             )
