@@ -382,3 +382,15 @@ def test_nobody_is_billed_by_stripe_for_a_subscription_that_is_no_more(
     last = far.stripe.things[session]["subscription"]
     assert far.stripe.things[last]["cancel_at_period_end"] == (last == first), "what runs is renewed"
     assert_books_are_clean()
+
+
+def test_a_plan_that_stripe_renews_is_not_sold_a_second_time_by_stripe(http: TestClient, far: Far, who: UUID) -> None:
+    """Or two subscriptions would be billed, of which only one could be canceled here."""
+    made = buy(http, who, pack=None, plan="starter", company="stripe").json()
+    far.stripe.pay(one("select company_id from payments where id = %s", made["id"])[0])
+    look()
+    again = buy(http, who, pack=None, plan="starter", company="stripe")
+    assert (again.status_code, again.json()["param"]) == (400, "plan"), again.text
+    assert buy(http, who, pack=None, plan="creator", company="stripe").status_code == 201
+    http.post("/v1/subscription/cancel", headers={"authorization": f"Bearer {key_of(who)}"})
+    assert buy(http, who, pack=None, plan="starter", company="stripe").status_code == 201
