@@ -28,7 +28,7 @@ from tests.support import account, assert_books_are_clean, model, one, order, pl
 pytestmark = pytest.mark.usefixtures("database")
 
 PACKS = {"small": (100, 1000, None), "odd": (7, 300, 2)}  # credits, cents, days that they last
-AUDIT_EVERY = 6
+AUDIT_EVERY = 20
 
 
 @dataclass
@@ -214,10 +214,22 @@ class Shop:
             assert ending.end(conn, self.who, job, what, token=claim.token)
         self.books.end(job, cost, now)
 
+    def charge_back(self, number: int, price: int, word: str) -> None:
+        """What happens to shops: it is paid, spent, and charged back."""
+        self.pay(number, 1, "USD", 1)
+        self.submit(price)
+        self.dispute(number, word, 1)
+
+    def come_too_late(self, number: int, hours: int) -> None:
+        """What was paid expires before it goes back."""
+        self.pay(number, 1, "USD", 1)
+        self.time_passes(hours)
+        self.refund(number, 1, 1)
+
     def take_by_hand(self, amount: int) -> None:
         """Those that would be used last go first; never more than there is."""
         self.books.expire(self.now())
-        if amount > self.books.available:
+        if amount > sum(min(lot.remaining, lot.amount - lot.taken) for lot in self.books.lots.values()):
             with transaction() as conn, pytest.raises(InvalidInput):
                 standing.take_credits(conn, BY, self.who, amount, "by hand")
             with transaction() as conn:
@@ -226,7 +238,7 @@ class Shop:
         with transaction() as conn:
             standing.take_credits(conn, BY, self.who, amount, "by hand")
         for lot in sorted(self.books.lots.values(), key=lambda each: each.order_of_use(), reverse=True):
-            part = min(lot.remaining, amount)
+            part = min(lot.remaining, lot.amount - lot.taken, amount)
             if part:
                 amount -= part
                 self.books.take_back(lot.id, part)
@@ -281,6 +293,8 @@ STEPS = st.one_of(
     step("say_otherwise", number=which, money=st.sampled_from([Money.PROCESSING, Money.EXPIRED, Money.FAILED, Money.PENDING]), heard=heard),
     step("look", number=which), step("begin_look", number=which), step("end_look", number=which, look=st.sampled_from([-1, 0])),
     step("hook", number=which, again=st.booleans()), step("end_job", number=which, part=st.sampled_from([0, 0.5, 1, 1])),
+    step("charge_back", number=which, price=st.sampled_from([1, 30, 70]), word=st.sampled_from(["open", "lost"])),
+    step("come_too_late", number=which, hours=st.sampled_from([1, 60])),
     step("take_by_hand", amount=st.integers(1, 40)), step("gift", amount=st.integers(1, 50)),
     step("time_passes", hours=st.sampled_from([1, 30, 60, 24 * 40])),
 )  # fmt: skip
@@ -288,7 +302,7 @@ STEPS = st.one_of(
 
 @pytest.mark.timeout(120)
 @settings(
-    max_examples=20, deadline=None, derandomize=True, database=None, print_blob=True,
+    max_examples=12, deadline=None, derandomize=True, database=None, print_blob=True,
     phases=(Phase.generate,),  # what is found is shown as it is: to make it shorter would take minutes
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
