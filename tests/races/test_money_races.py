@@ -179,7 +179,7 @@ def test_of_two_who_use_a_code_with_one_use_left_one_gets_it() -> None:
 
         def redeem(who: UUID, code: str = code) -> Any:
             with transaction() as conn:
-                return promotions.redeem(conn, who, code)
+                return promotions.redeem(conn, who, code, by=BY)
 
         acts = [lambda who=who: redeem(who) for who in several * 3]
         answers = at_once(*acts)
@@ -197,7 +197,7 @@ def test_one_who_uses_a_code_twice_at_once_gets_it_once() -> None:
 
         def redeem(who: UUID = who) -> Any:
             with transaction() as conn:
-                return promotions.redeem(conn, who, "OFTEN")
+                return promotions.redeem(conn, who, "OFTEN", by=BY)
 
         answers = at_once(*[redeem] * 4)
         assert sum(isinstance(each, PromotionRefused) for each in answers) == 3

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 def refused(code: str) -> str:
     with transaction() as conn, pytest.raises(PromotionRefused) as found:
-        promotions.redeem(conn, account(), code)
+        promotions.redeem(conn, account(), code, by=BY)
     return str(found.value.extra["reason"])
 
 
@@ -21,7 +21,7 @@ def test_a_code_that_was_ended_or_has_run_out_gives_nothing() -> None:
     who = account()
     with transaction() as conn:
         promotions.create(conn, BY, "ENDED", credits=10)
-        promotions.redeem(conn, who, "ENDED")
+        promotions.redeem(conn, who, "ENDED", by=BY)
         ended = promotions.end(conn, BY, "ENDED")
         assert promotions.end(conn, BY, "ENDED") == ended
         (now,) = conn.execute("select app_now()").fetchone() or (None,)
@@ -36,7 +36,7 @@ def test_a_code_for_a_plan_gives_its_month_once() -> None:
     who = account()
     with transaction() as conn:
         promotions.create(conn, BY, "PLAN", plan_id="starter", interval="monthly", max_uses=1)
-        promotions.redeem(conn, who, "PLAN")
+        promotions.redeem(conn, who, "PLAN", by=BY)
     assert one("select status, periods_granted from subscriptions where account_id = %s", who) == ("active", 1)
     assert refused("PLAN") == "used_up"
     with transaction() as conn, pytest.raises(InvalidInput):
