@@ -80,12 +80,14 @@ def take_credits(conn: Connection[Any], by: By, account_id: UUID, amount: int, r
         raise NotFound(f"no account {account_id}", param="id")
     ledger.expire_lapsed(conn, [account_id])
     grants: list[tuple[UUID, int]] = conn.execute(
-        "select id, remaining from grants where account_id = %s and open order by expires_at desc nulls first, id desc",
+        # What was taken back while a job held it is owed already, also when the job has returned it.
+        """select id, least(remaining, amount - taken_back) from grants
+            where account_id = %s and open and amount > taken_back order by expires_at desc nulls first, id desc""",
         [account_id],
     ).fetchall()
-    there = sum(remaining for _, remaining in grants)
+    there = sum(left for _, left in grants)
     if amount > there:
-        raise InvalidInput(f"{amount} credits cannot be taken back; {there} are available", param="amount")
+        raise InvalidInput(f"{amount} credits cannot be taken back; {there} can", param="amount")
     for lot in ledger.allocate(grants, amount):
         revoking.take_back(conn, lot.grant_id, lot.amount, by_hand=True)
     audit_log.record(conn, by, "credits.take_back", str(account_id), amount=amount, reason=reason)

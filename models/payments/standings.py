@@ -18,6 +18,7 @@ from models.credits import giving, ledger, revoking
 from models.events import events
 from models.locks import lock_account
 from models.payments import refills
+from models.payments.due import record_refund_failed
 from models.payments.states import (
     Dispute,
     Facts,
@@ -139,6 +140,8 @@ def apply(
         _follow_credits(conn, by, order, facts)
     if order.purpose == "refill" and facts.money is Money.FAILED:
         refills.pause(conn, order.account_id, word.reason or "the card was declined")
+    if facts.refund_failed:
+        record_refund_failed(conn, order.id, facts.refunded)
     _tell(conn, order, facts, status)
     return True
 
