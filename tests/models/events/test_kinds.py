@@ -19,7 +19,9 @@ from models.events.notifications import NOTICES
 ROOT = Path(__file__).resolve().parents[3]
 ALL = {*kinds.STORED, *kinds.LIVE}
 OTHERS = {"webhook.test"}  # what is written like a kind and is none: a delivery that no event has made
-ACT = re.compile(r"""record\(\s*conn,\s*[\w.]+(?:\(\))?,\s*"[a-z_.]+"|action = '[a-z_.]+'""")  # nor is an act of the audit log
+ACT = re.compile(
+    r"""record\(\s*conn,\s*[\w.]+(?:\(\))?,\s*"[a-z_.]+"|action = '[a-z_.]+'"""
+)  # nor is an act of the audit log
 FIRST = "|".join(sorted({kind.partition(".")[0] for kind in ALL}))
 NAMED = re.compile(rf"""['"]((?:{FIRST})\.[a-z_]+)['"]""")
 # Statements that write events of their own; each goes on to `events.follow_up`, or is called by what does.
