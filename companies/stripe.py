@@ -188,6 +188,7 @@ class Stripe:
         currency = found.currency or ""
         refunds = _told(lambda: self._v1.refunds.list({"payment_intent": intent_id, "limit": 100}))["data"]
         disputes = _told(lambda: self._v1.disputes.list({"payment_intent": intent_id, "limit": 100}))["data"]
+        refunds.reverse()  # the newest came first, also of those of one second
         refunds.sort(key=lambda each: each["created"])
         gone = sum(
             (from_wire(NAME, currency, each["amount"]) for each in refunds if each["status"] == "succeeded"), Decimal(0)
@@ -347,6 +348,8 @@ def _meant(error: stripe.StripeError, *, gone: type[CompanyError] = Unknown) -> 
     status = error.http_status or 0
     if isinstance(error, stripe.CardError):
         return Refused(str(error.code or "card_declined"))
+    if isinstance(error, stripe.IdempotencyError) and status == 400:  # asked for again, it would be so for ever
+        return Refused("another order was made under this key; order again")
     if error.code == "resource_missing":
         return gone("stripe knows no such thing")
     if isinstance(error, stripe.InvalidRequestError) and 400 <= status < 500 and status != 429:

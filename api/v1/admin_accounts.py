@@ -21,7 +21,7 @@ from api.v1.subscription import PlanName, SubscriptionView, latest_view
 from common.settings import settings
 from models.access.scopes import Caller
 from models.accounts import accounts, paid_periods, plan_changes, standing
-from models.credits.ledger import MAX_GRANT, MAX_PRIORITY, Terms
+from models.credits.ledger import MAX_GRANT, MAX_PRIORITY, GrantTerms
 from models.credits.reads import expire_and_read_balance
 from models.db import certain
 
@@ -68,9 +68,9 @@ class NewGrant(RequestBody):
     kinds: Annotated[tuple[Literal["image", "video", "speech", "text"], ...], Field(max_length=4)] = ()
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> GrantTerms:
         """When they are used, and for what."""
-        return Terms(self.priority, self.models, self.kinds)
+        return GrantTerms(self.priority, self.models, self.kinds)
 
 
 class TakeBack(RequestBody):

@@ -11,8 +11,8 @@ from common.errors import InvalidInput, NotFound
 from models.access import audit_log
 from models.access.audit_log import By
 from models.accounts.accounts import UserRow, open_account, user
-from models.credits import giving, ledger, reads, revoking
-from models.credits.ledger import ANY_USE, GRANT_KINDS, Terms
+from models.credits import giving, ledger, revoking
+from models.credits.ledger import ANY_USE, GRANT_KINDS, Fund, GrantTerms
 from models.locks import read_locked
 
 
@@ -62,7 +62,7 @@ def give_credits(
     ref: str | None = None,
     expires_at: datetime | None = None,
     job_id: UUID | None = None,
-    terms: Terms = ANY_USE,
+    terms: GrantTerms = ANY_USE,
 ) -> UUID | None:
     """Grant credits by hand, once per `ref`. Returns the grant, or None where that ref was granted before."""
     if kind not in GRANT_KINDS:
@@ -80,10 +80,16 @@ def take_credits(conn: Connection[Any], by: By, account_id: UUID, amount: int, r
     if read_locked(conn, account_id, "a.id") is None:
         raise NotFound(f"no account {account_id}", param="id")
     ledger.expire_lapsed(conn, [account_id])
-    funds = reads.open_funds(conn, account_id)[::-1]
+    rows = conn.execute(
+        # What was taken back while a job held it is owed already, also when the job has returned it.
+        """select id, least(remaining, amount - taken_back) from grants
+            where account_id = %s and open and amount > taken_back order by priority, expires_at desc nulls first, id desc""",
+        [account_id],
+    ).fetchall()
+    funds = [Fund(*row) for row in rows]
     there = sum(each.remaining for each in funds)
     if amount > there:
-        raise InvalidInput(f"{amount} credits cannot be taken back; {there} are available", param="amount")
-    for lot in ledger.allocate((each._replace(models=None, kinds=None) for each in funds), amount):
+        raise InvalidInput(f"{amount} credits cannot be taken back; {there} can", param="amount")
+    for lot in ledger.allocate(funds, amount):
         revoking.take_back(conn, lot.grant_id, lot.amount, by_hand=True)
     audit_log.record(conn, by, "credits.take_back", str(account_id), amount=amount, reason=reason)

@@ -285,3 +285,21 @@ def run_out(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) 
         [list(without), limit],
     ).fetchall()
     return rows
+
+
+def still_renewed(conn: Connection[Any], limit: int) -> list[tuple[UUID, str]]:
+    """Subscriptions, as (id, id at Stripe), that Stripe goes on billing though nobody has them: another took their place, or
+    their user is deleted.
+    """
+    rows: list[tuple[UUID, str]] = conn.execute(
+        """select s.id, s.company_id from subscriptions s join accounts a on a.id = s.account_id join users u on u.id = a.user_id
+            where s.renewer = 'stripe' and s.company_id is not null and not s.cancel_at_end
+              and (s.status = 'canceled' or u.deleted_at is not null) order by s.id limit %s""",
+        [limit],
+    ).fetchall()
+    return rows
+
+
+def record_renewal_ended(conn: Connection[Any], subscription_id: UUID) -> None:
+    """Whoever renewed a subscription does so no more."""
+    conn.execute("update subscriptions set cancel_at_end = true where id = %s", [subscription_id])

@@ -9,7 +9,7 @@ from psycopg import Connection
 from models.access import audit_log
 from models.access.audit_log import By
 from models.credits import ledger
-from models.credits.ledger import ANY_USE, Terms
+from models.credits.ledger import ANY_USE, GrantTerms
 
 
 def give(
@@ -23,7 +23,7 @@ def give(
     reason: str,
     expires_at: datetime | None = None,
     job_id: UUID | None = None,
-    terms: Terms = ANY_USE,
+    terms: GrantTerms = ANY_USE,
 ) -> UUID | None:
     """Grant credits once per `ref`, as `ledger.grant` does, and write down who and why where it is new.
 

@@ -30,7 +30,7 @@ MAX_HOLD_SECONDS = 31 * 86_400  # from now, at creation and at each extension
 MAX_OPEN_HOLDS = 10_000  # of one account
 
 
-class Hold(SQLModel, table=True):
+class CreditHold(SQLModel, table=True):
     """Credits set aside. What is still held is `amount - settled - released`. `reference` is the client's own name for it, once
     per account; `model` and `kind` say which grants may pay for it. `ended` is null while anything is held.
     """

@@ -188,7 +188,7 @@ class LedgerEntry(SQLModel, table=True):
     hold_id: UUID | None = Field(default=None, foreign_key="holds.id", nullable=True)
 
 
-class Terms(NamedTuple):
+class GrantTerms(NamedTuple):
     """When a grant is used, for what, and what was paid for a credit of it. `models` and `kinds` empty: for all."""
 
     priority: int = 0
@@ -213,7 +213,7 @@ class Fund(NamedTuple):
         )
 
 
-ANY_USE = Terms()
+ANY_USE = GrantTerms()
 ORDER_OF_USE = "priority desc, expires_at, id"
 
 
@@ -261,7 +261,7 @@ def grant(
     ref: str,
     expires_at: datetime | None = None,
     job_id: UUID | None = None,
-    terms: Terms = ANY_USE,
+    terms: GrantTerms = ANY_USE,
 ) -> UUID | None:
     """Give an account credits, once per `ref`. Returns the grant's id, or None where that ref was granted before.
 

@@ -27,11 +27,13 @@ _UPLOADS = "account_id = %s and status = 'stored' and expires_at > app_now()"
 
 
 def shut_out(conn: Connection[Any], account_id: UUID) -> None:
-    """Erase what somebody who is banned or deleted has left with us that opens doors elsewhere: their keys at providers.
+    """Erase what somebody who is banned or deleted has left with us that opens doors elsewhere: their keys at providers,
+    and their card for refills.
     Attempts under way keep theirs until they end, since only with it can they be asked for or called off.
     """
     lock_account(conn, account_id)
     conn.execute("delete from provider_keys where account_id = %s", [account_id])
+    conn.execute("delete from refills where account_id = %s", [account_id])
 
 
 def erase_account(conn: Connection[Any], account_id: UUID) -> list[Ring]:

@@ -62,7 +62,7 @@ def claim(conn: Connection[Any], limit: int, *, without: Sequence[str] = ()) -> 
               update payments p set token = token + 1, looks = looks + 1,
                      check_at = app_now() + make_interval(secs => {LOOK_SECONDS}) from due where p.id = due.id returning p.*
             )
-            select {_ORDER} from taken p join accounts a on a.id = p.account_id join users u on u.id = a.user_id""",
+            select {_ORDER} from taken p join accounts a on a.id = p.account_id join users u on u.id = a.user_id order by p.id""",
         [list(without), limit],
     ).fetchall()
     return [DuePayment(*row) for row in rows]
@@ -135,6 +135,20 @@ def record_refund_sent(conn: Connection[Any], refund_id: UUID, *, refused: str |
              update refunds set check_at = null, refused = %(refused)s,
                     sent_at = case when %(refused)s::text is null then app_now() end
               where id = %(id)s and check_at is not null returning payment_id)
-           update payments p set check_at = app_now(), looks = 0 from done where p.id = done.payment_id and p.company <> 'manual'""",
+           update payments p set check_at = app_now(), looks = 0, token = token + 1
+             from done where p.id = done.payment_id and p.company <> 'manual'""",
+        # A look that is under way may have come too early to see it: its word does not count any more.
         {"id": refund_id, "refused": refused},
+    )
+
+
+def record_refund_failed(conn: Connection[Any], payment_id: UUID, refunded: Decimal) -> None:
+    """A company that had taken a refund says that it failed after all: the newest that is not in what went back can be
+    ordered again. The caller holds the account's lock.
+    """
+    conn.execute(
+        """update refunds set refused = 'it failed at the company', sent_at = null
+            where id = (select id from refunds where payment_id = %(id)s and sent_at is not null order by id desc limit 1)
+              and (select sum(amount) from refunds where payment_id = %(id)s and sent_at is not null) > %(refunded)s""",
+        {"id": payment_id, "refunded": refunded},
     )

@@ -29,7 +29,7 @@ def receive(
     subscription_id: str | None = None,
 ) -> Received:
     """Keep a hint, and have what it points at looked at now. What it points at may be nobody's, or not ours: it is kept
-    all the same. CompanyWord again it changes nothing.
+    all the same. Told again it changes nothing.
     """
     number = inbound.store(conn, company, event_id, kind, payload)
     if number is None:

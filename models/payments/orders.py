@@ -9,8 +9,9 @@ from uuid import UUID
 from psycopg import Connection
 from uuid_utils.compat import uuid7
 
-from common.errors import InvalidInput, NotFound, TooManyOrders
+from common.errors import InvalidInput, InvalidRequest, NotFound, TooManyOrders
 from common.settings import settings
+from models.accounts.subscriptions import find_living
 from models.catalogue.plans import is_shown
 from models.locks import lock_account
 from models.payments.states import PaymentStatus
@@ -103,9 +104,16 @@ def create(
     return_url: str | None = None,
     keep_card: bool = False,
 ) -> UUID:
-    """Write an order down, before its company hears of it. Raises TooManyOrders, NotFound."""
+    """Write an order down, before its company hears of it. Raises TooManyOrders, NotFound, and InvalidRequest for a plan that
+    this company renews already: it would bill two, of which only one is known here.
+    """
     if not lock_account(conn, account_id):
         raise NotFound(f"no account {account_id}")
+    running = find_living(conn, account_id) if item.purpose == "plan" and company == "stripe" else None
+    if running and (running.plan_id, running.status, running.renewer, running.cancel_at_end) == (
+        item.id, "active", company, False,
+    ):  # fmt: skip
+        raise InvalidRequest(f"plan {item.id!r} is renewed by Stripe already", param="plan")
     row = conn.execute(
         "select count(*) from payments where account_id = %s and money = 'pending' and expires_at > app_now()",
         [account_id],

@@ -111,10 +111,12 @@ def switch_off(conn: Connection[Any], account_id: UUID) -> None:
         raise NotFound("this account has no automatic refill")
 
 
-# On, not just ordered, and none under way.
+# On, not just ordered, none under way, and its owner is let in: nobody's card is charged for what they cannot use.
 _MAY = """t.paused is null and (t.ordered_at is null or t.ordered_at < app_now() - make_interval(secs => %(pause)s))
           and not exists (select 1 from payments p where p.account_id = t.account_id and p.purpose = 'refill'
-                             and p.money in ('pending', 'processing'))"""
+                             and p.money in ('pending', 'processing'))
+          and exists (select 1 from accounts o join users u on u.id = o.user_id
+                       where o.id = t.account_id and u.deleted_at is null and u.suspended_at is null and not u.banned)"""
 
 
 def due(conn: Connection[Any], limit: int) -> list[UUID]:
@@ -144,7 +146,11 @@ def order(conn: Connection[Any], account_id: UUID, *, by: By = SCHEDULER) -> UUI
     if sums is None or row is None or sums[0] >= row[2]:
         return None
     pack_id, currency, threshold, monthly_limit, company, customer_id, card_id, spent = row
-    pack = find_pack(conn, pack_id, currency)
+    try:
+        pack = find_pack(conn, pack_id, currency)
+    except (NotFound, InvalidInput) as error:  # an operator has changed the catalogue since
+        pause(conn, account_id, error.detail)
+        return None
     count = min(-((sums[0] - threshold) // pack.credits), MAX_PACKS, int((monthly_limit - spent) // pack.price))
     conn.execute("update refills set ordered_at = app_now() where account_id = %s", [account_id])
     if count < 1:

@@ -15,10 +15,11 @@ from models.access import audit_log
 from models.access.audit_log import By
 from models.accounts import paid_periods
 from models.credits import giving, ledger, revoking
-from models.credits.ledger import Fund, Terms
+from models.credits.ledger import Fund, GrantTerms
 from models.events import events
 from models.locks import lock_account
 from models.payments import refills
+from models.payments.due import record_refund_failed
 from models.payments.states import (
     Dispute,
     Facts,
@@ -140,6 +141,8 @@ def apply(
         _follow_credits(conn, by, order, facts)
     if order.purpose == "refill" and facts.money is Money.FAILED:
         refills.pause(conn, order.account_id, word.reason or "the card was declined")
+    if facts.refund_failed:
+        record_refund_failed(conn, order.id, facts.refunded)
     _tell(conn, order, facts, status)
     return True
 
@@ -220,11 +223,11 @@ def _follow_credits(conn: Connection[Any], by: By, order: _Order, facts: Facts) 
         )
 
 
-def _terms(order: _Order, facts: Facts) -> Terms:
+def _terms(order: _Order, facts: Facts) -> GrantTerms:
     """What was paid for each credit, in what was really paid."""
     if facts.paid is None or not order.credits or facts.currency is None:
-        return Terms()
-    return Terms(paid_per_credit=min(facts.paid, order.price) / order.credits, paid_currency=facts.currency)
+        return GrantTerms()
+    return GrantTerms(paid_per_credit=min(facts.paid, order.price) / order.credits, paid_currency=facts.currency)
 
 
 def _follow_period(

@@ -11,7 +11,7 @@ from models.catalogue.plans import Plan
 from models.catalogue.provider_keys import ProviderKey
 from models.catalogue.providers import ProviderRow
 from models.columns import metadata
-from models.credits.hold_rows import Hold, HoldGrant
+from models.credits.hold_rows import CreditHold, HoldGrant
 from models.credits.ledger import Grant, LedgerEntry, Reservation, ReservationGrant
 from models.events.announcements import Announcement
 from models.events.deliveries import Delivery, DeliveryQueue
@@ -41,12 +41,12 @@ __all__ = [
     "Attempt",
     "CatalogueModel",
     "ClockJump",
+    "CreditHold",
     "Delivery",
     "DeliveryQueue",
     "DutyRow",
     "Event",
     "Grant",
-    "Hold",
     "HoldGrant",
     "IdempotencyKey",
     "InboundEvent",

@@ -14,8 +14,9 @@ from uuid import UUID
 
 from companies.asking import order_of
 from companies.base import Away, Company, NotUnderstood, Order, Refused, Standing, Unknown
-from companies.registry import company
+from companies.registry import company, configured
 from models.access.audit_log import By
+from models.accounts import subscriptions
 from models.db import transaction
 from models.locks import lock_account
 from models.payments import due, hints, orders, refills, standings
@@ -66,9 +67,11 @@ _resting, _refills = Resting(), Aside()
 def look_at_payments(batch: int) -> Did:
     """Ask about what is due, take over what is said, and ask for refunds that were ordered."""
     with transaction() as conn:
-        payments = due.claim(conn, batch, without=_resting.names())
         refunds = due.claim_refunds(conn, batch, without=_resting.names())
-    refunded, looked = _ask_each(refunds, _refund), _ask_each(payments, look)
+    refunded = _ask_each(refunds, _refund)
+    with transaction() as conn:  # afterwards, so that these looks see the refunds
+        payments = due.claim(conn, batch, without=_resting.names())
+    looked = _ask_each(payments, look)
     more = len(payments) >= batch or len(refunds) >= batch
     return Did(refunded + looked, more=more, errors=(*refunded.errors, *looked.errors))
 
@@ -189,6 +192,28 @@ def order_refills(batch: int) -> Did:
     with transaction() as conn:
         accounts = refills.due(conn, batch)
     return each(_refills, accounts, act, of=lambda account_id: account_id)
+
+
+def end_renewals(batch: int) -> Did:
+    """Have Stripe bill nobody for a subscription that another took the place of, or whose user is deleted."""
+    if "stripe" not in configured() or "stripe" in _resting.names():
+        return Did(0)
+    with transaction() as conn:
+        picked = subscriptions.still_renewed(conn, batch)
+    ended, far_side = 0, company("stripe")
+    for subscription_id, theirs in picked:
+        try:
+            far_side.end_subscription(theirs)
+        except Away as error:
+            _resting.rest("stripe")
+            log.warning("stripe did not answer: %s", error)
+            break
+        except (Refused, Unknown) as error:  # it is over there already
+            log.warning("stripe does not end subscription %s: %s", subscription_id, error)
+        with transaction() as conn:
+            subscriptions.record_renewal_ended(conn, subscription_id)
+        ended += 1
+    return Did(ended, more=ended >= batch)
 
 
 def _refund(one: DueRefund, far_side: Company) -> bool:

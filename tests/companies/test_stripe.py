@@ -198,3 +198,13 @@ def test_whatever_is_not_signed_is_refused(body: bytes, header: str) -> None:
     company = Stripe("sk_test_key", [StripeServer.secret])
     with pytest.raises(NotSigned):
         company.read_hook({"stripe-signature": header}, body, path="/", now=time.time())
+
+
+def test_of_refunds_of_one_second_the_newest_says_whether_it_failed() -> None:
+    with StripeServer(now=lambda: 1_800_000_000.5).running() as far:
+        company = Stripe("sk_test_key", [far.secret], far.url)
+        session = company.open(order("10.00")).company_id
+        far.pay(session)
+        for status, failed in (("succeeded", False), ("failed", True), ("succeeded", False)):
+            far.give_back(far.things[session]["payment_intent"], 100, status)
+            assert company.look(session).refund_failed == failed

@@ -24,6 +24,7 @@ class StripeServer(CompanyServer):
         self.things: dict[str, dict[str, Any]] = {}
         self.by_key: dict[str, tuple[bytes, Said]] = {}
         self.cards: dict[str, str] = {}
+        self.refunds_end = "succeeded"
 
     def answer(self, asked: Asked) -> Said:
         if asked.headers.get("authorization") != "Bearer sk_test_key":
@@ -46,7 +47,7 @@ class StripeServer(CompanyServer):
         kind, name = parts[0], parts[-1]
         if asked.method == "GET" and kind in {"refunds", "disputes"}:
             data = [
-                each for each in self.things.values()
+                each for each in reversed(list(self.things.values()))
                 if each["object"] == kind[:-1] and each["payment_intent"] == asked.query["payment_intent"]
             ]  # fmt: skip
             return Said(
@@ -140,7 +141,7 @@ class StripeServer(CompanyServer):
         )  # fmt: skip
         if gone + int(given["amount"]) > intent["amount_received"]:
             return self._error(400, "invalid_request_error", "charge_already_refunded", "too much")
-        return Said(200, self.add_refund(intent["id"], int(given["amount"])))
+        return Said(200, self.add_refund(intent["id"], int(given["amount"]), self.refunds_end))
 
     def _error(self, status: int, kind: str, code: str, message: str) -> Said:
         return Said(status, {"error": {"type": kind, "code": code, "message": message}})

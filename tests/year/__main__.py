@@ -46,6 +46,8 @@ def main() -> int:
 
         def advance(said: str) -> None:
             progress.update(task, advance=1, description=said)
+            if not console.is_terminal and progress.tasks[0].completed % 20 == 0:  # a log gets a line now and then
+                print(f"{time.monotonic() - began:6.0f} s  {said}", flush=True)
 
         outcome = run.live(database, Path(folder), users=options.users, days=options.days, seed=seed, advance=advance)
     for name, count in outcome.figures.items():

@@ -221,6 +221,14 @@ CASES = {
         "post", "/v1/admin/accounts/{who}/take-back", counted("select coalesce(sum(taken_back), 0)::int from grants"),
         json={"amount": 1, "reason": "x"},
     ),
+    "subscribe by hand": Case(
+        "post", "/v1/admin/accounts/{who}/subscribe", counted("select count(*) from acts where action = 'plan.paid'"),
+        json={"plan": "creator", "reason": "x"},
+    ),
+    "change a plan by hand": Case(
+        "post", "/v1/admin/accounts/{who}/change-plan", counted("select count(*) from acts where details->>'reason' = 'by hand'"),
+        json={"plan": "starter", "reason": "by hand"},
+    ),
     "say that it is paid": Case(
         "post", "/v1/admin/payments/{unpaid}/paid", counted("select count(*) - 1 from payments where money = 'paid'"),
         json={"reason": "x"},

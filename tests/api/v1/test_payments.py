@@ -260,6 +260,8 @@ def test_credits_are_bought_by_themselves_once_up_to_the_months_limit(http: Test
         assert rows("select credits, price from payments where purpose = 'refill'") == [(200, 20)], (
             "one, sized to close the gap"
         )
+        with transaction() as conn:  # so that it is the charge that is cut off
+            conn.execute("update payments set check_at = null where purpose = 'pack'")
         far.stripe.bad += ["cut"] * 3
         look()
         far.stripe.bad.clear()
@@ -351,3 +353,46 @@ def test_a_subscription_that_stripe_renews_is_paid_renewed_canceled_and_resumed(
     look()
     assert http.get("/v1/subscription", headers=mine).json()["ends_at"] < third
     assert_books_are_clean()
+
+
+@pytest.mark.parametrize("left_by", ["another plan", "its user"])
+def test_nobody_is_billed_by_stripe_for_a_subscription_that_is_no_more(
+    http: TestClient, far: Far, who: UUID, left_by: str
+) -> None:
+    made = buy(http, who, pack=None, plan="starter", company="stripe").json()
+    session = one("select company_id from payments where id = %s", made["id"])[0]
+    far.stripe.pay(session)
+    look()
+    first = far.stripe.things[session]["subscription"]
+    assert payments.end_renewals(10) == 0
+    if left_by == "its user":
+        with transaction() as conn:
+            conn.execute(
+                "update users set deleted_at = now() where id = (select user_id from accounts where id = %s)", [who]
+            )
+    else:
+        made = buy(http, who, pack=None, plan="creator", company="stripe").json()
+        session = one("select company_id from payments where id = %s", made["id"])[0]
+        far.stripe.pay(session)
+        look()
+    far.stripe.bad += [503] * 3
+    assert payments.end_renewals(10) == 0
+    assert not far.stripe.things[first]["cancel_at_period_end"]
+    payments._resting.well("stripe")
+    assert [payments.end_renewals(10) for _ in range(2)] == [1, 0]
+    assert far.stripe.things[first]["cancel_at_period_end"]
+    last = far.stripe.things[session]["subscription"]
+    assert far.stripe.things[last]["cancel_at_period_end"] == (last == first), "what runs is renewed"
+    assert_books_are_clean()
+
+
+def test_a_plan_that_stripe_renews_is_not_sold_a_second_time_by_stripe(http: TestClient, far: Far, who: UUID) -> None:
+    """Or two subscriptions would be billed, of which only one could be canceled here."""
+    made = buy(http, who, pack=None, plan="starter", company="stripe").json()
+    far.stripe.pay(one("select company_id from payments where id = %s", made["id"])[0])
+    look()
+    again = buy(http, who, pack=None, plan="starter", company="stripe")
+    assert (again.status_code, again.json()["param"]) == (400, "plan"), again.text
+    assert buy(http, who, pack=None, plan="creator", company="stripe").status_code == 201
+    http.post("/v1/subscription/cancel", headers={"authorization": f"Bearer {key_of(who)}"})
+    assert buy(http, who, pack=None, plan="starter", company="stripe").status_code == 201

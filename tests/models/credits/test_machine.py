@@ -115,7 +115,7 @@ class Life(HoldRules):
         with transaction() as conn:
             given = ledger.grant(
                 conn, owner, kind="goodwill" if goodwill else "gift", amount=amount, ref=str(uuid4()),
-                expires_at=expires, job_id=goodwill, terms=ledger.Terms(priority),
+                expires_at=expires, job_id=goodwill, terms=ledger.GrantTerms(priority),
             )  # fmt: skip
         assert given is not None
         self.books[owner].give(given, amount, expires, priority)

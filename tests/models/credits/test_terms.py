@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from common.errors import NotEnoughCredits
 from models.credits import ledger, reads
-from models.credits.ledger import Fund, Lot, Terms, allocate, limits_crossed, usable
+from models.credits.ledger import Fund, GrantTerms, Lot, allocate, limits_crossed, usable
 from models.db import transaction
 from models.jobs.admission import Accepted
 from tests.models.credits.test_ledger import finish
@@ -27,7 +27,7 @@ def give(who: UUID, amount: int, name: str, *, hours: float | None = None, **ter
         if hours is not None:
             expires_at = one("select app_now() + make_interval(secs => %s)", hours * 3600)[0]
         made = ledger.grant(
-            conn, who, kind="gift", amount=amount, ref=name, expires_at=expires_at, terms=Terms(**terms)
+            conn, who, kind="gift", amount=amount, ref=name, expires_at=expires_at, terms=GrantTerms(**terms)
         )
     assert made is not None
     return made

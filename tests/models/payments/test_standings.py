@@ -6,9 +6,11 @@ from itertools import permutations
 
 import pytest
 
+from common.errors import InvalidInput
 from models.accounts import standing
 from models.credits import ledger
 from models.db import transaction
+from models.jobs import cancel
 from models.payments import due
 from models.payments.states import Dispute, Money, PaymentProblem, PaymentStatus
 from tests.models.payments.shop import BY, ordered, pack, seen, told
@@ -193,4 +195,22 @@ def test_what_an_operator_took_is_not_taken_twice() -> None:
     assert_books_are_clean()
     told(payment, refunded=D(10))
     assert (balance(who), debt(who), seen(payment).credits_given) == ((0, 0), 0, 0)
+    assert_books_are_clean()
+
+
+def test_what_went_back_with_its_payment_cannot_be_taken_by_hand_once_a_job_returns_it() -> None:
+    who, _ = account(), pack()
+    payment = ordered(who)
+    told(payment)
+    (job,) = place(order(who, model(price={"credits": 70})))
+    told(payment, refunded=D(10))
+    with transaction() as conn:
+        cancel.cancel(conn, job.job_id)
+    assert (balance(who), debt(who)) == ((70, 0), 70), "what it held is owed, and is there"
+    with transaction() as conn, pytest.raises(InvalidInput, match="0 can"):
+        standing.take_credits(conn, BY, who, 33, "by mistake")
+    with transaction() as conn:
+        ledger.grant(conn, who, kind="gift", amount=100, ref="g")
+        standing.take_credits(conn, BY, who, 30, "by mistake")
+    assert (balance(who), debt(who)) == ((70, 0), 0)
     assert_books_are_clean()

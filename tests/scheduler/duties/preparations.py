@@ -6,6 +6,7 @@ lapsed by then without more ado.
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -28,6 +29,7 @@ from scheduler.duties import results, retention, uploads
 from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment
+from tests.far_side.stripe import StripeServer
 from tests.files import picture
 from tests.models.payments.shop import pack
 from tests.receivers import tell
@@ -296,6 +298,25 @@ def _an_account_that_runs_low() -> None:
     )
 
 
+def _a_subscription_of_who_left() -> Between:
+    far, who = ExitStack(), account()
+    stripe = far.enter_context(StripeServer().running())
+    stripe.things["sub_1"] = {"id": "sub_1", "object": "subscription"}
+    # The test's database takes the environment back with it.
+    os.environ |= {"STRIPE_KEY": "sk_test_key", "STRIPE_WEBHOOK_SECRET": stripe.secret, "STRIPE_URL": stripe.url}
+    with transaction() as conn:
+        paid_periods.pay_subscription(
+            conn, who, "starter", "monthly", payment_ref="x", renewer="stripe", company_id="sub_1"
+        )
+    _change(f"update users set deleted_at = now() where id = (select user_id from accounts where id = '{who}')")
+
+    def between() -> None:
+        assert stripe.things["sub_1"]["cancel_at_period_end"]
+        far.close()
+
+    return between
+
+
 PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "ring_due": _a_job,
     "retry_due": _a_retry,
@@ -316,6 +337,7 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "expire_subscriptions": lambda: _a_subscription("monthly"),
     "look_at_payments": _an_order_that_is_refused,
     "order_refills": _an_account_that_runs_low,
+    "end_renewals": _a_subscription_of_who_left,
     "clear_deleted": _a_user_who_left,
     "announce": _an_announcement,
     "make_partitions": _a_month_missing,

@@ -8,8 +8,9 @@ from uuid import UUID
 
 import pytest
 
+from companies.registry import company
 from models.db import transaction
-from models.payments import due, orders, refunds
+from models.payments import due, orders, refunds, standings
 from models.payments.states import PaymentStatus
 from scheduler.duties import payments
 from tests.conftest import environment
@@ -52,6 +53,15 @@ class Far:
             self.stripe.pay(company_id)
         else:
             self.truelayer.become(company_id, "settled")
+
+    def fail_refunds(self, name: str, *, failing: bool) -> None:
+        """What becomes of refunds that are ordered from now on, once they were taken."""
+        if name == "stripe":
+            self.stripe.refunds_end = "failed" if failing else "succeeded"
+        elif name == "xendit":
+            self.xendit.refunds_end = "FAILED" if failing else "SUCCEEDED"
+        else:
+            self.truelayer.refunds_end = "failed" if failing else "executed"
 
     def made(self, name: str) -> int:
         if name == "xendit":
@@ -275,3 +285,68 @@ def test_bills_that_cannot_be_had_take_nothing_from_what_is_said_of_the_payment(
     look()
     assert len(far.stripe.bad) == 0
     assert (seen(payment).status, balance(who)) == (PaymentStatus.PAID, (250, 0))
+
+
+@pytest.mark.parametrize("name", CURRENCY)
+def test_a_refund_that_fails_at_the_company_later_may_be_ordered_again(far: Far, name: str) -> None:
+    who = customer()
+    payment = written(who, name)
+    look()
+    far.pay(name, seen(payment).company_id or "")
+    look()
+    for _ in range(2):
+        far.fail_refunds(name, failing=True)
+        with transaction() as conn:
+            refunds.order_refund(conn, BY, payment, None, "all of it")
+        look()
+        look()
+        assert (seen(payment).status, balance(who)) == (PaymentStatus.REFUND_FAILED, (100, 0))
+    far.fail_refunds(name, failing=False)
+    with transaction() as conn:
+        half = refunds.order_refund(conn, BY, payment, D(PRICES[CURRENCY[name]]) / 2, "half of it")
+    look()
+    with transaction() as conn:
+        assert refunds.order_refund(conn, BY, payment, None, "the rest") == half
+    look()
+    assert (seen(payment).status, balance(who)) == (PaymentStatus.REFUNDED, (0, 0))
+    assert rows("select sent_at is not null, refused is not null from refunds order by id") == [
+        (False, True), (False, True), (True, False), (True, False),
+    ]  # fmt: skip
+    assert_books_are_clean()
+
+
+def test_a_look_from_before_a_refund_does_not_put_off_the_one_that_finds_it(far: Far) -> None:
+    who = customer()
+    payment = written(who, "xendit")
+    look()
+    far.pay("xendit", seen(payment).company_id or "")
+    look()
+    with transaction() as conn:
+        refunds.order_refund(conn, BY, payment, None, "all of it")
+        conn.execute("update payments set check_at = app_now() where id = %s", [payment])
+        (early,) = due.claim(conn, 10)  # another scheduler's, which is slow
+    before = company("xendit").look(early.company_id or "")
+    with transaction() as conn:
+        (refund,) = due.claim_refunds(conn, 10)
+    assert payments._refund(refund, company("xendit"))
+    with transaction() as conn:
+        assert not standings.apply(conn, BY, payment, who, payments.word_of(before), token=early.token)
+    payments.look_at_payments(10)  # no time passes
+    assert (seen(payment).status, balance(who)) == (PaymentStatus.REFUNDED, (0, 0))
+
+
+def test_an_order_that_a_company_would_take_otherwise_now_is_over_and_troubles_nobody_else(far: Far) -> None:
+    """Its answer was lost, and its payer's address is another one: under the same key Stripe takes no other order."""
+    who = customer()
+    payment, other = written(who, "stripe"), written(customer(), "stripe")
+    with transaction() as conn:
+        conn.execute("update payments set check_at = null where id = %s", [other])
+    far.stripe.bad += ["cut"] * 3
+    look()
+    payments._resting.well("stripe")
+    with transaction() as conn:
+        conn.execute(
+            "update users set email = 'new@example.com' where id = (select user_id from accounts where id = %s)", [who]
+        )
+    look()
+    assert (seen(payment).status, payments._resting.names()) == (PaymentStatus.FAILED, [])
