@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 from api.intake import receiving
 from cli.embedded.processes import Processes
 from models.access import api_keys
+from models.access.scopes import Caller
 from models.accounts import accounts
 from models.catalogue import entries
 from models.catalogue.entries import Entry, Offer
@@ -57,6 +58,12 @@ def key_of(account_id: UUID) -> str:
     """An API key of an account."""
     with transaction() as conn:
         return api_keys.create(conn, account_id, api_keys.NewKey("test"))[1]
+
+
+def caller(account_id: UUID, *, key: UUID | None = None, budget: int | None = None) -> Caller:
+    """Who asks for an account, by a key of it or themselves."""
+    (user_id,) = one("select user_id from accounts where id = %s", account_id)
+    return Caller(account_id, user_id, key, frozenset({"generate"}), "user", monthly_credits=budget)
 
 
 def model(

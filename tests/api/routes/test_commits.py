@@ -24,6 +24,8 @@ from models.access.scopes import SCOPES
 from models.accounts import paid_periods, plan_changes
 from models.catalogue import provider_keys, providers
 from models.catalogue.providers import ProviderEntry
+from models.credits import holds
+from models.credits.hold_rows import NewHold
 from models.db import CommitUnknown, certain, transaction
 from models.events import endpoints
 from models.jobs.callbacks import token_of
@@ -39,6 +41,7 @@ from tests.support import (
     account,
     assert_books_are_clean,
     balance,
+    caller,
     claimed,
     model,
     one,
@@ -102,6 +105,8 @@ class World:
             )
             self.secret = api_keys.create(conn, self.who, api_keys.NewKey("asks", scopes=SCOPES))[1]
         self.code = "CODE-1"
+        with transaction() as conn:
+            self.hold = holds.create(conn, caller(self.who), NewHold(1, 3600)).id
         self.other, self.gone = (one("select user_id from accounts where id = %s", account())[0] for _ in range(2))
         pack()
         self.unpaid, self.paid = ordered(self.who, company="manual"), ordered(self.who, company="manual")
@@ -228,6 +233,16 @@ CASES = {
     "change a plan by hand": Case(
         "post", "/v1/admin/accounts/{who}/change-plan", counted("select count(*) from acts where details->>'reason' = 'by hand'"),
         json={"plan": "starter", "reason": "by hand"},
+    ),
+    "hold": Case("post", "/v1/holds", counted("select count(*) - 1 from holds"), json={"amount": 2}),
+    "settle a hold": Case("post", "/v1/holds/{hold}/settle", counted("select sum(settled)::int from holds"), json={"amount": 1}),
+    "release a hold": Case("post", "/v1/holds/{hold}/release", counted("select sum(released)::int from holds"), json={"amount": 1}),
+    "extend a hold": Case(
+        "post", "/v1/holds/{hold}/extend", counted("select count(*) from holds where expires_at > app_now() + interval '2 h'"),
+        json={"seconds": 9000},
+    ),
+    "choose alerts": Case(
+        "put", "/v1/credits/alerts", counted("select count(*) from accounts where credit_alerts is not null"), json={"limits": [5]}
     ),
     "say that it is paid": Case(
         "post", "/v1/admin/payments/{unpaid}/paid", counted("select count(*) - 1 from payments where money = 'paid'"),

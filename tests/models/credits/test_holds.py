@@ -28,16 +28,11 @@ from models.jobs.admission import Accepted
 from scheduler.duties import accounts
 from tests.models.credits.test_terms import give, left
 from tests.models.hands import change
-from tests.support import account, assert_books_are_clean, balance, model, one, order, place, rows
+from tests.support import account, assert_books_are_clean, balance, caller, model, one, order, place, rows
 
 AT_ONCE = 8  # as many as the pool has connections for
 
 pytestmark = pytest.mark.usefixtures("database")
-
-
-def caller(who: UUID, *, key: UUID | None = None, budget: int | None = None) -> Caller:
-    (user,) = one("select user_id from accounts where id = %s", who)
-    return Caller(who, user, key, frozenset({"generate"}), "user", monthly_credits=budget)
 
 
 def held(who: UUID, amount: int, *, hours: float = 1, by: Caller | None = None, **more: Any) -> HoldRow:

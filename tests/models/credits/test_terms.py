@@ -161,14 +161,14 @@ def test_what_a_grant_pays_for(fund: Fund, model_id: str | None, kind: str | Non
     assert allocate([fund], int(pays), model_id, kind) == ([Lot(fund.grant_id, 1)] if pays else [])
 
 
-@pytest.mark.parametrize(("before", "after", "alerts", "told"), [
+@pytest.mark.parametrize(("before", "after", "alerts", "crossed"), [
     (20, 9, None, [10]), (20, 10, None, []), (9, 5, None, []), (200, 3, [100, 50, 5], [100, 50, 5]), (60, 49, [100, 50, 5], [50]),
     (49, 60, [50], []), (20, 9, [], []),
 ])  # fmt: skip
 def test_each_limit_that_a_fall_crosses_is_told_of(
-    before: int, after: int, alerts: list[int] | None, told: list[int]
+    before: int, after: int, alerts: list[int] | None, crossed: list[int]
 ) -> None:
-    assert limits_crossed(before, after, alerts) == told
+    assert limits_crossed(before, after, alerts) == crossed
 
 
 def test_alerts_of_ones_own_are_told_once_per_crossing_by_whatever_takes_the_credits() -> None:

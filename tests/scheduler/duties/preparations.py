@@ -17,7 +17,8 @@ from uuid_utils.compat import uuid7
 from common.settings import settings
 from models.access.audit_log import By
 from models.accounts import paid_periods
-from models.credits import ledger
+from models.credits import holds, ledger
+from models.credits.hold_rows import NewHold
 from models.db import transaction
 from models.events import announcements, deliveries, endpoints, events
 from models.fleet import processes
@@ -33,7 +34,7 @@ from tests.far_side.stripe import StripeServer
 from tests.files import picture
 from tests.models.payments.shop import pack
 from tests.receivers import tell
-from tests.support import account, claimed, key_of, model, one, placed, rows, uploaded
+from tests.support import account, caller, claimed, key_of, model, one, placed, rows, uploaded
 from workers.doorbell import NAMESPACE
 
 LATE = {"CLOCK_OFFSET_SECONDS": str(30 * 3600)}
@@ -317,6 +318,12 @@ def _a_subscription_of_who_left() -> Between:
     return between
 
 
+def _a_hold_for_an_hour() -> None:
+    who = account(amount=5)
+    with transaction() as conn:
+        holds.create(conn, caller(who), NewHold(3, 3600))
+
+
 PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "ring_due": _a_job,
     "retry_due": _a_retry,
@@ -332,6 +339,7 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "reap_uploads": _stray_uploads,
     "reap_inputs": _inputs_of_nobody,
     "abort_uploads": _an_open_upload,
+    "expire_holds": _a_hold_for_an_hour,
     "expire_grants": _a_grant_for_an_hour,
     "grant_periods": lambda: _a_subscription("yearly"),
     "expire_subscriptions": lambda: _a_subscription("monthly"),
