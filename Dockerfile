@@ -10,6 +10,7 @@ COPY api ./api
 COPY workers ./workers
 COPY scheduler ./scheduler
 COPY storage ./storage
+COPY companies ./companies
 COPY common ./common
 COPY models ./models
 COPY cli ./cli

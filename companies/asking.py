@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from common.settings import settings
-from companies.base import Order, made_at
+from companies.base import CompanyOrder, made_at
 
 LEAST_SECONDS = 1800  # companies take no order that ends sooner
 
@@ -40,10 +40,10 @@ class Ordered(Protocol):
     def name(self) -> str | None: ...
 
 
-def order_of(one: Ordered) -> Order:
+def order_of(one: Ordered) -> CompanyOrder:
     """The order for a company. Asked for again it is the same to the letter: under one key a company takes no other."""
     lasts = int((one.expires_at - made_at(one.id)).total_seconds())
-    return Order(
+    return CompanyOrder(
         id=one.id, amount=one.price, currency=one.currency, description=f"{one.purpose} {one.item}", email=one.email,
         name=one.name, return_url=one.return_url or settings().public_url, expires_seconds=max(lasts, LEAST_SECONDS),
         keep_card=one.keep_card, customer_id=one.customer_id, interval=one.interval if one.purpose == "plan" else None,

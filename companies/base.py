@@ -43,7 +43,7 @@ def made_at(order_id: UUID) -> datetime:
     return datetime.fromtimestamp((order_id.int >> 80) / 1000, UTC)
 
 
-class Order(NamedTuple):
+class CompanyOrder(NamedTuple):
     """What a company is asked to take. `id` is ours, and the key under which it is made once."""
 
     id: UUID
@@ -59,7 +59,7 @@ class Order(NamedTuple):
     interval: str | None = None  # a subscription that the company itself renews (Stripe only)
 
 
-class Opened(NamedTuple):
+class OpenedOrder(NamedTuple):
     """What an order is there, and where it is paid."""
 
     company_id: str
@@ -67,7 +67,7 @@ class Opened(NamedTuple):
     expires_at: datetime | None
 
 
-class Standing(NamedTuple):
+class CompanyStanding(NamedTuple):
     """What a company says of one payment. `payment_ref` is the payment by which it was paid, whatever told of it. `refunded` is
     all that went back, and is there; what is still on its way is not in it.
     """
@@ -103,7 +103,7 @@ class Hint(NamedTuple):
 class Charged(NamedTuple):
     """What became of a charge of a card that was kept. `needs_payer`: its owner has to say yes first."""
 
-    standing: Standing
+    standing: CompanyStanding
     needs_payer: bool
 
 
@@ -114,12 +114,12 @@ class Company(Protocol):
     def name(self) -> str:
         """In our words."""
 
-    def open(self, order: Order) -> Opened:
+    def open(self, order: CompanyOrder) -> OpenedOrder:
         """Have it take an order. Asked again with the same id, also after it was cut off, it is the same order. Raises Refused,
         Away.
         """
 
-    def look(self, company_id: str) -> Standing:
+    def look(self, company_id: str) -> CompanyStanding:
         """How a payment stands. Raises Unknown, Away, NotUnderstood."""
 
     def refund(self, company_id: str, amount: Decimal, currency: str, *, key: str, reason: str) -> None:
@@ -128,7 +128,7 @@ class Company(Protocol):
     def read_hook(self, headers: Mapping[str, str], body: bytes, *, path: str, now: float) -> Hint:
         """What a hook points at. Header names are in small letters. Raises NotSigned, Malformed, and nothing else."""
 
-    def charge(self, order: Order, *, customer_id: str, card_id: str) -> Charged:
+    def charge(self, order: CompanyOrder, *, customer_id: str, card_id: str) -> Charged:
         """Take money from a card that was kept. Raises Refused, Away, and as `look` does."""
 
     def renewals(self, subscription_id: str) -> Sequence[str]:
@@ -148,7 +148,7 @@ class WithoutCards:
 
     name: str
 
-    def charge(self, order: Order, *, customer_id: str, card_id: str) -> Charged:  # noqa: ARG002 - of those that can
+    def charge(self, order: CompanyOrder, *, customer_id: str, card_id: str) -> Charged:  # noqa: ARG002 - of those that can
         """Refused."""
         raise Refused(f"{self.name} keeps no card")
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
-from companies.base import Hint, NotSigned, Opened, Order, Refused, Standing, WithoutCards
+from companies.base import CompanyOrder, CompanyStanding, Hint, NotSigned, OpenedOrder, Refused, WithoutCards
 
 WORD = "payments of the company `manual` are confirmed and refunded by an operator"
 
@@ -13,11 +13,11 @@ class Manual(WithoutCards):
 
     name = "manual"
 
-    def open(self, order: Order) -> Opened:  # noqa: ARG002 - of those that can
+    def open(self, order: CompanyOrder) -> OpenedOrder:  # noqa: ARG002 - of those that can
         """Refused."""
         raise Refused(WORD)
 
-    def look(self, company_id: str) -> Standing:  # noqa: ARG002 - of those that can
+    def look(self, company_id: str) -> CompanyStanding:  # noqa: ARG002 - of those that can
         """Refused."""
         raise Refused(WORD)
 

@@ -18,14 +18,14 @@ from companies.base import (
     Away,
     Charged,
     CompanyError,
+    CompanyOrder,
+    CompanyStanding,
     DisputeState,
     Hint,
     NotSigned,
     NotUnderstood,
-    Opened,
-    Order,
+    OpenedOrder,
     Refused,
-    Standing,
     State,
     Unknown,
     made_at,
@@ -68,7 +68,7 @@ class Stripe:
             http_client=_Http(),
         ).v1  # fmt: skip
 
-    def open(self, order: Order) -> Opened:
+    def open(self, order: CompanyOrder) -> OpenedOrder:
         """As `Company.open`: a page of Checkout."""
         try:
             amount = to_wire(NAME, order.currency, order.amount)
@@ -99,11 +99,11 @@ class Stripe:
             gone=Refused,
         )
         try:
-            return Opened(made["id"], made["url"], _moment(made.get("expires_at")))
+            return OpenedOrder(made["id"], made["url"], _moment(made.get("expires_at")))
         except (KeyError, ValueError):
             raise Away("stripe answered what is no session") from None
 
-    def look(self, company_id: str) -> Standing:
+    def look(self, company_id: str) -> CompanyStanding:
         """As `Company.look`: of a session, an invoice or a payment intent."""
         try:
             if company_id.startswith("in_"):
@@ -114,20 +114,22 @@ class Stripe:
         except (KeyError, TypeError, AttributeError, ValueError, InvalidInput) as error:
             raise NotUnderstood(f"stripe answered what is not known here: {type(error).__name__}: {error}") from None
 
-    def _session(self, company_id: str) -> Standing:
+    def _session(self, company_id: str) -> CompanyStanding:
         session = _told(lambda: self._v1.checkout.sessions.retrieve(company_id))
         our_id, currency = session.get("client_reference_id"), (session.get("currency") or "").upper()
         if session["payment_status"] == "no_payment_required" and session.get("mode") != "subscription":
-            return Standing(company_id, our_id, "paid", company_id, Decimal(0), currency, paid_at=datetime.now(UTC))
+            return CompanyStanding(
+                company_id, our_id, "paid", company_id, Decimal(0), currency, paid_at=datetime.now(UTC)
+            )
         if session["status"] == "expired":
-            return Standing(company_id, our_id, "expired")
+            return CompanyStanding(company_id, our_id, "expired")
         if session["status"] != "complete":
-            return Standing(company_id, our_id, "pending")
+            return CompanyStanding(company_id, our_id, "pending")
         if session.get("mode") == "subscription":
             found = (
                 self._invoice(session["invoice"])
                 if session.get("invoice")
-                else Standing(company_id, our_id, "processing")
+                else CompanyStanding(company_id, our_id, "processing")
             )
             subscription = text_of(session.get("subscription"))
             found = found._replace(subscription_id=found.subscription_id or subscription)
@@ -136,16 +138,16 @@ class Stripe:
             if found.state == "pending":  # it is complete, so a try was made: it is under way, or it failed
                 found = found._replace(state="failed" if found.reason else "processing")
         else:
-            found = Standing(company_id, our_id, "processing")
+            found = CompanyStanding(company_id, our_id, "processing")
         return found._replace(
             company_id=company_id, our_id=our_id, customer_id=found.customer_id or text_of(session.get("customer"))
         )
 
-    def _intent(self, intent_id: str) -> Standing:
+    def _intent(self, intent_id: str) -> CompanyStanding:
         intent = _told(lambda: self._v1.payment_intents.retrieve(intent_id))
         state, currency = INTENTS[intent["status"]], intent["currency"].upper()
         fault = intent.get("last_payment_error") or {}
-        found = Standing(
+        found = CompanyStanding(
             intent_id, (intent.get("metadata") or {}).get("order"), state, reason=text_of(fault.get("decline_code") or fault.get("code")),
             customer_id=text_of(intent.get("customer")), card_id=text_of(intent.get("payment_method")),
         )  # fmt: skip
@@ -159,13 +161,13 @@ class Stripe:
             intent_id,
         )
 
-    def _invoice(self, invoice_id: str) -> Standing:
+    def _invoice(self, invoice_id: str) -> CompanyStanding:
         invoice = _told(lambda: self._v1.invoices.retrieve(invoice_id, {"expand": ["payments"]}))
         parent = (invoice.get("parent") or {}).get("subscription_details") or {}
         status, currency = invoice["status"], invoice["currency"].upper()
         state = INVOICES[status]
         ends = [line["period"]["end"] for line in (invoice.get("lines") or {}).get("data", []) if line.get("period")]
-        found = Standing(
+        found = CompanyStanding(
             invoice_id, (parent.get("metadata") or {}).get("order"), state, customer_id=text_of(invoice.get("customer")),
             subscription_id=text_of(parent.get("subscription")), billing_reason=text_of(invoice.get("billing_reason")),
             period_end=_moment(max(ends)) if ends else None, reason=None if state != "failed" else status,
@@ -183,7 +185,7 @@ class Stripe:
         )  # fmt: skip
         return self._with_returns(found, intent_id) if intent_id else found
 
-    def _with_returns(self, found: Standing, intent_id: str) -> Standing:
+    def _with_returns(self, found: CompanyStanding, intent_id: str) -> CompanyStanding:
         """With what went back, and what a bank has to say."""
         currency = found.currency or ""
         refunds = _told(lambda: self._v1.refunds.list({"payment_intent": intent_id, "limit": 100}))["data"]
@@ -213,7 +215,7 @@ class Stripe:
         }
         _told(lambda: self._v1.refunds.create(asked, {"idempotency_key": f"refund:{key}"}))  # type: ignore[arg-type]  # its TypedDicts
 
-    def charge(self, order: Order, *, customer_id: str, card_id: str) -> Charged:
+    def charge(self, order: CompanyOrder, *, customer_id: str, card_id: str) -> Charged:
         """As `Company.charge`. A card that wants its owner is not tried again."""
         asked = {
             "amount": int(to_wire(NAME, order.currency, order.amount)), "currency": order.currency.lower(), "customer": customer_id,
@@ -228,7 +230,7 @@ class Stripe:
             word = getattr(error.error, "decline_code", None) or error.code or "card_declined"
             if intent_id is None:
                 raise Refused(str(word)) from None
-            failed = Standing(intent_id, str(order.id), "failed", reason=str(word))
+            failed = CompanyStanding(intent_id, str(order.id), "failed", reason=str(word))
             return Charged(failed, needs_payer=error.code == NEEDS_PAYER)
         except stripe.StripeError as error:
             raise _meant(error, gone=Refused) from None

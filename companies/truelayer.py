@@ -20,13 +20,13 @@ from common.errors import InvalidInput
 from common.money import from_wire, to_wire
 from companies.base import (
     Away,
+    CompanyOrder,
+    CompanyStanding,
     Hint,
     NotSigned,
     NotUnderstood,
-    Opened,
-    Order,
+    OpenedOrder,
     Refused,
-    Standing,
     State,
     Unknown,
     WithoutCards,
@@ -76,9 +76,9 @@ class TrueLayer(WithoutCards):
         self._page_url = page_url
         self._token: tuple[str, float] = ("", 0.0)
         self._lock = threading.Lock()
-        self._keys = Keys(jwks_url)
+        self._keys = HookKeys(jwks_url)
 
-    def open(self, order: Order) -> Opened:
+    def open(self, order: CompanyOrder) -> OpenedOrder:
         """As `Company.open`. The payer goes to the bank from TrueLayer's own page, which is dead 15 minutes after it was made: so
         is the order, counted from when it was written down, which is never later.
         """
@@ -106,9 +106,11 @@ class TrueLayer(WithoutCards):
             place = f"payment_id={quote(made['id'])}&resource_token={quote(made['resource_token'])}"
         except (KeyError, TypeError):
             raise Away("truelayer answered what is no payment") from None
-        return Opened(made["id"], f"{self._page_url}#{place}&return_uri={quote(order.return_url, safe='')}", ends_at)
+        return OpenedOrder(
+            made["id"], f"{self._page_url}#{place}&return_uri={quote(order.return_url, safe='')}", ends_at
+        )
 
-    def look(self, company_id: str) -> Standing:
+    def look(self, company_id: str) -> CompanyStanding:
         """As `Company.look`."""
         found = self._ask("GET", f"/v3/payments/{quote(company_id, safe='')}")
         try:
@@ -117,7 +119,7 @@ class TrueLayer(WithoutCards):
                 raise NotUnderstood(f"truelayer has a status that is not known here: {text_of(found['status'])}")
             our_id = text_of((found.get("metadata") or {}).get("order"))
             if state != "paid":
-                return Standing(company_id, our_id, state, reason=text_of(found.get("failure_reason")))
+                return CompanyStanding(company_id, our_id, state, reason=text_of(found.get("failure_reason")))
             currency = found["currency"]
             refunds = self._ask("GET", f"/v3/payments/{quote(company_id, safe='')}/refunds")["items"]
             refunds = in_time(refunds, "created_at")
@@ -129,7 +131,7 @@ class TrueLayer(WithoutCards):
                 ),
                 Decimal(0),
             )
-            return Standing(
+            return CompanyStanding(
                 company_id, our_id, state, company_id, from_wire(NAME, currency, found["amount_in_minor"]), currency, gone,
                 bool(refunds) and refunds[-1]["status"] == "failed",
                 paid_at=moment_of(found.get("settled_at")),
@@ -204,7 +206,7 @@ class TrueLayer(WithoutCards):
             return token
 
 
-class Keys:
+class HookKeys:
     """The keys that TrueLayer signs its hooks with. A key that is not known is looked for at most once a minute."""
 
     def __init__(self, url: str) -> None:

@@ -14,13 +14,13 @@ from common.errors import InvalidInput
 from common.money import from_wire, to_wire
 from companies.base import (
     Away,
+    CompanyOrder,
+    CompanyStanding,
     Hint,
     NotSigned,
     NotUnderstood,
-    Opened,
-    Order,
+    OpenedOrder,
     Refused,
-    Standing,
     State,
     WithoutCards,
 )
@@ -43,7 +43,7 @@ class Xendit(WithoutCards):
         self._tokens = tokens
         self._wires = Wires(NAME, url, word=_word, auth=(key, ""))
 
-    def open(self, order: Order) -> Opened:
+    def open(self, order: CompanyOrder) -> OpenedOrder:
         """As `Company.open`. Xendit knows no key under which an invoice is made once: it is asked for ours first."""
         if order.interval is not None and order.keep_card:
             raise Refused("xendit keeps no card")
@@ -68,7 +68,7 @@ class Xendit(WithoutCards):
         body = json.dumps(asked).replace('"amount": null', f'"amount": {_text(amount)}', 1).encode()
         return _opened(self._ask("POST", "/v2/invoices/", body=body))
 
-    def look(self, company_id: str) -> Standing:
+    def look(self, company_id: str) -> CompanyStanding:
         """As `Company.look`."""
         invoice = self._ask("GET", f"/v2/invoices/{company_id}")
         try:
@@ -78,7 +78,7 @@ class Xendit(WithoutCards):
             currency = invoice.get("currency") or "IDR"
             paid = from_wire(NAME, currency, _first(invoice, "paid_amount", "amount")) if state == "paid" else None
             refunded, failed = self._refunds(company_id, currency) if state == "paid" else (Decimal(0), False)
-            return Standing(
+            return CompanyStanding(
                 company_id, text_of(invoice["external_id"]), state, company_id if state == "paid" else None, paid, currency,
                 refunded, failed, paid_at=moment_of(invoice.get("paid_at")) if state == "paid" else None,
             )  # fmt: skip
@@ -134,9 +134,9 @@ def _word(error: Any) -> str:
     return f"{text_at(error, 'error_code')}: {text_at(error, 'message')}"
 
 
-def _opened(invoice: Any) -> Opened:
+def _opened(invoice: Any) -> OpenedOrder:
     try:
-        return Opened(invoice["id"], invoice["invoice_url"], moment_of(invoice.get("expiry_date")))
+        return OpenedOrder(invoice["id"], invoice["invoice_url"], moment_of(invoice.get("expiry_date")))
     except (KeyError, TypeError, AttributeError, ValueError):
         raise Away("xendit answered what is no invoice") from None
 

@@ -18,7 +18,19 @@ MIGRATIONS = "models/schema/migrations/versions/"
 LONG_SQL: dict[str, str] = {}
 # Besides models/db.py, Alembic's own connection: migrations commit what they did, and what is only tried is rolled back.
 COMMITTING = {"models/db.py", "models/schema/migrations/__init__.py", "models/schema/functions.py"}
-OURS = ("api", "workers", "scheduler", "storage", "common", "models", "cli", "benchmarks", "examples", "tests")
+OURS = (
+    "api",
+    "workers",
+    "scheduler",
+    "storage",
+    "companies",
+    "common",
+    "models",
+    "cli",
+    "benchmarks",
+    "examples",
+    "tests",
+)
 
 _SQL_FUNCTION = re.compile(
     r"create\s+(?:or\s+replace\s+)?(?:function|procedure)\s+(\w+).*?(\$\w*\$).*?\2", re.IGNORECASE | re.DOTALL

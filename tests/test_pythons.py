@@ -14,7 +14,19 @@ ROOT = Path(__file__).resolve().parents[1]
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 FILES = sorted(
     str(path)
-    for folder in ("api", "workers", "scheduler", "storage", "common", "models", "cli", "deploy", "benchmarks", "tests")
+    for folder in (
+        "api",
+        "workers",
+        "scheduler",
+        "storage",
+        "companies",
+        "common",
+        "models",
+        "cli",
+        "deploy",
+        "benchmarks",
+        "tests",
+    )
     for path in (ROOT / folder).rglob("*.py")
 )
 # Out of the standard library by 3.14 (PEP 594, PEP 632 and others), and what of asyncio went with them.

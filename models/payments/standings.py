@@ -40,7 +40,7 @@ NO_PERIOD = "this invoice pays for no period"
 
 
 class CompanyWord(NamedTuple):
-    """What a company says of one payment; see `companies.base.Standing`."""
+    """What a company says of one payment; see `companies.base.CompanyStanding`."""
 
     money: Money
     payment_ref: str | None = None

@@ -13,7 +13,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from companies.asking import order_of
-from companies.base import Away, Company, NotUnderstood, Order, Refused, Standing, Unknown
+from companies.base import Away, Company, CompanyOrder, CompanyStanding, NotUnderstood, Refused, Unknown
 from companies.registry import company, configured
 from models.access.audit_log import By
 from models.accounts import subscriptions
@@ -125,7 +125,7 @@ def look(one: DuePayment, far_side: Company) -> bool:
         return counts
 
 
-def _bills(standing: Standing, far_side: Company) -> Sequence[str]:
+def _bills(standing: CompanyStanding, far_side: Company) -> Sequence[str]:
     """What the company has billed since by itself. That it cannot say takes nothing from what it says of the payment."""
     if standing.state != "paid" or standing.subscription_id is None:
         return ()
@@ -136,7 +136,7 @@ def _bills(standing: Standing, far_side: Company) -> Sequence[str]:
         return ()
 
 
-def word_of(standing: Standing) -> CompanyWord:
+def word_of(standing: CompanyStanding) -> CompanyWord:
     """A company's word in ours."""
     money = Money(standing.state)
     return CompanyWord(
@@ -164,7 +164,7 @@ def _open(one: DuePayment, far_side: Company) -> bool:
     return True
 
 
-def _charge(one: DuePayment, far_side: Company, order: Order) -> bool:
+def _charge(one: DuePayment, far_side: Company, order: CompanyOrder) -> bool:
     """Take a refill's money from the card that was kept. The order's id is the key: asked for again it is charged once."""
     try:
         charged = far_side.charge(order, customer_id=one.customer_id or "", card_id=one.card_id or "")
