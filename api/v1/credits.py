@@ -117,7 +117,7 @@ def get_credits(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
 
 @router.get("/alerts", response_model=CreditAlerts, summary="Look at the alerts")
 def get_alerts(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
-    """Below how many credits you are told: your own limits, or else those of this deployment."""
+    """Below how many credits you hear of it: your own limits, or else those of this deployment."""
     with transaction() as conn:
         return answer(_alerts(reads.credit_alerts(conn, who.account_id)))
 

@@ -163,6 +163,15 @@ def test_a_hold_ends_by_itself_once_and_an_extended_one_lives_on() -> None:
     assert_books_are_clean()
 
 
+def test_a_hold_that_was_extended_meanwhile_does_not_expire() -> None:
+    row = held(account(amount=5), 5)
+    with transaction() as conn:
+        assert not holds.expire(conn, row.id)
+    change("update holds set expires_at = app_now()")
+    with transaction() as conn:
+        assert holds.expire(conn, row.id)
+
+
 def test_what_comes_back_to_a_grant_that_has_expired_has_one_time_of_grace() -> None:
     who = account()
     give(who, 10, "short", hours=1)
