@@ -1,10 +1,11 @@
 """A rolling deploy: the newest release's processes work on the schema that the code here makes before it is deployed.
 
-The release is taken from the newest tag; only its command line and its HTTP interface are used, which releases share.
+The release is the last line of deploy/releases.txt, since not every copy of the repository has its tags; only its command line and its HTTP interface are used, which releases share.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -25,6 +26,7 @@ from tests.support import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-c", "from cli.main import main; main()"]
+RELEASES = [tuple(line.split()) for line in (ROOT / "deploy" / "releases.txt").read_text().splitlines()]
 PROCESSES = ("api", "workers", "scheduler", "workers.deliver")
 
 
@@ -35,11 +37,19 @@ def git(*arguments: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def tag() -> str:
-    """The newest release that this code comes after."""
-    found = git("describe", "--tags", "--abbrev=0", "--match", "v[0-9]*").decode().strip()
-    if not found:
-        pytest.skip("there is no release yet: no tag v… is an ancestor of this commit")
-    return found
+    """The commit of the newest release."""
+    name, commit = RELEASES[-1]
+    if not git("cat-file", "-t", commit):
+        pytest.skip(f"this copy of the repository has no history: {name} is not in it")
+    return commit
+
+
+def test_the_list_of_releases_is_that_of_the_changelog_and_of_the_tags_that_there_are() -> None:
+    known = dict(RELEASES)
+    log = (ROOT / "CHANGELOG.md").read_text()
+    assert list(known) == [f"v{each}" for each in reversed(re.findall(r"^## \[([0-9.]+)\]", log, re.MULTILINE))]
+    for name in git("tag", "--list", "v*").decode().split():
+        assert git("rev-list", "-n1", name).decode().strip() == known[name]
 
 
 @pytest.fixture
