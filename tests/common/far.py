@@ -53,7 +53,9 @@ class Far:
             data = b""
             while b"\r\n\r\n" not in data and (more := talking.recv(65536)):
                 data += more
-            head, _, body = data.partition(b"\r\n\r\n")
+            head, end, body = data.partition(b"\r\n\r\n")
+            if not end:  # whoever called has gone before it had asked
+                return
             self.heads.append(head.decode())
             length = next((int(x[15:]) for x in head.lower().split(b"\r\n") if x.startswith(b"content-length:")), 0)
             while len(body) < length:

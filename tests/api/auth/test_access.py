@@ -13,13 +13,15 @@ from api.main import OPEN_ROUTES, PUBLIC, make_app, needs_of
 from common.settings import settings
 from models.access import api_keys
 from models.access.scopes import SCOPES
+from models.credits import holds
+from models.credits.hold_rows import NewHold
 from models.db import transaction
 from models.events import announcements, deliveries, endpoints
 from models.files.uploads import id_text
 from models.schema.tables import metadata
 from tests.models.access.test_minting import plant_revoked
 from tests.models.payments.shop import ordered, pack
-from tests.support import account, key_of, model, one, placed, rows
+from tests.support import account, caller, key_of, model, one, placed, rows
 
 pytestmark = [
     pytest.mark.usefixtures("database"),
@@ -70,6 +72,7 @@ def theirs() -> dict[str, Any]:
         user = conn.execute("select user_id from accounts where id = %s", [who]).fetchone()
         hook = endpoints.create(conn, who, "https://owner.example/hook", [])[0].id
         delivery = deliveries.send(conn, who, hook, "test", {}, endpoint_id=hook)
+        hold = holds.create(conn, caller(who), NewHold(2, 3600)).id
         note, file = uuid.uuid4(), uuid.uuid4()
         conn.execute(
             """insert into notifications (id, account_id, event_number, kind, title, body, data)
@@ -85,7 +88,7 @@ def theirs() -> dict[str, Any]:
     return {
         "account": who, "account_id": who, "job_id": job, "key_id": key_id, "user_id": user[0], "provider": "router",
         "webhook_id": hook, "delivery_id": delivery, "notification_id": note, "file_id": id_text(file),
-        "payment_id": ordered(who, pack()),
+        "payment_id": ordered(who, pack()), "hold_id": hold,
     }  # fmt: skip
 
 
@@ -125,7 +128,10 @@ def test_nobody_gets_in_and_learns_nothing(
 
 
 # What a route wants of a body before it looks for what its path names.
-BODIES = {"post /v1/webhooks/{webhook_id}/redeliver": {"since": "2026-01-01T00:00:00Z"}}
+BODIES: dict[str, dict[str, Any]] = {
+    "post /v1/webhooks/{webhook_id}/redeliver": {"since": "2026-01-01T00:00:00Z"},
+    "post /v1/holds/{hold_id}/settle": {"amount": 1}, "post /v1/holds/{hold_id}/extend": {"seconds": 60},
+}  # fmt: skip
 
 
 def as_stranger(how: str) -> dict[str, str]:

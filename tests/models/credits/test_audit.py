@@ -4,10 +4,11 @@ import psycopg
 import pytest
 
 from models.accounts import paid_periods
-from models.credits import audit
+from models.credits import audit, holds
+from models.credits.hold_rows import NewHold
 from models.db import transaction
 from models.jobs.ending import Ending, end
-from tests.support import account, assert_books_are_clean, claimed, model, placed
+from tests.support import account, assert_books_are_clean, caller, claimed, model, placed
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -17,6 +18,8 @@ BREAKS = {
     "grants_sum_to_available": "update grants set remaining = remaining - 1 where open",
     "open_reservations_sum_to_reserved": "update accounts set reserved = reserved + 1",
     "reservations_equal_their_grants": "update reservation_grants set amount = amount + 1",
+    "holds_equal_their_grants_and_entries": "update holds set settled = settled + 1",
+    "scopes_are_kept": "update grants set models = array['another']",
     "resolved_reservations_settle_each_grant": "update reservation_grants set settled = null",
     "grants_are_accounted_for": "update grants set remaining = remaining - 1",
     "debts_are_spent_credits_of_revoked_grants": "update accounts set debt = debt + 1",
@@ -55,6 +58,7 @@ def books() -> None:
     with transaction() as conn:
         end(conn, who, ended, Ending("succeeded", cost_credits=2), token=claim.token)
         paid_periods.subscribe(conn, who, "starter")
+        holds.create(conn, caller(who), NewHold(2, 3600))
 
 
 def test_sound_books_have_no_findings(books) -> None:
