@@ -70,6 +70,7 @@ mutants: $(DEV) ## plant known bugs, one at a time, and see each turn its tests 
 
 sweep: $(DEV) ## every single fault of each kind of job, and all invariants after each
 	@$(BIN)/python -m tests.sweep
+	@$(BIN)/python -m pytest tests/sweep/every_money.py -q -s -n 2 --dist load
 
 bench: $(DEV) ## measure, compare with floors and peers, write benchmarks/results/
 	@$(BIN)/python -m benchmarks
