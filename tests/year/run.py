@@ -48,7 +48,7 @@ def live(database: str, folder: Path, *, users: int, days: int, seed: int, advan
             if step % 4 == 0:
                 moments.append(picture.look(day))
             advance(_said(world, day))
-        _drain(world, days, advance)
+        _drain(world, days, advance, moments)
         moments.append(picture.look(days + DRAIN_DAYS))
         return Outcome(truth.findings(world), moments, _figures(world))
 
@@ -74,7 +74,7 @@ def _do_all(acts: list[people.Act]) -> None:
         act()
 
 
-def _drain(world: World, days: int, advance: Callable[[str], None]) -> None:
+def _drain(world: World, days: int, advance: Callable[[str], None], moments: list[Moment]) -> None:
     """Let all that was begun end: nobody orders any more, every company answers, nobody is killed."""
     world.outages.clear()
     for server in world.companies.values():
@@ -84,6 +84,7 @@ def _drain(world: World, days: int, advance: Callable[[str], None]) -> None:
         world.let_it_happen()
         world.deliver()
         world.schedulers.pass_once(kills=False)
+        moments.append(picture.look(days + day))
         advance(_said(world, days + day))
     for _ in range(4):  # what a look began, within the hour
         world.clock.advance(HOUR)
