@@ -63,6 +63,7 @@ def _step(world: World, everybody: list[people.Person], *, schedulers: bool) -> 
     happenings.let_money_go_back(world, days)
     acts = [list(people.decide(world, person, days)) for person in everybody]
     list(world.threads.map(_do_all, acts))
+    world.clock.carry_ends_along()
     world.deliver()
     if schedulers:
         world.schedulers.pass_once()
