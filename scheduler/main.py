@@ -63,7 +63,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("expire_subscriptions", 30, accounts.expire_subscriptions, 200),
         Duty("look_at_payments", 1, payments.look_at_payments, 64, exclusive=False, steady=False),
         Duty("order_refills", 5, payments.order_refills, 200),
-        Duty("end_renewals", 60, payments.end_renewals, 50),
+        Duty("end_renewals", 600, payments.end_renewals, 50),
         Duty("clear_deleted", 10, accounts.clear_deleted, 50),
         Duty("announce", 2, accounts.announce, 100, steady=False),
         Duty("make_partitions", 3600, retention.make_partitions, 1, steady=False),

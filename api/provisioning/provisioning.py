@@ -1,8 +1,6 @@
 """/api/provisioning: the web client's credentials at providers, and its reports of what was used there."""
 
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import orjson
 from fastapi import APIRouter
@@ -28,7 +26,7 @@ from api.provisioning.shapes import (
     milliseconds_of,
     moment_of,
 )
-from api.routes.cursors import Listing
+from api.routes.cursors import Listing, moment_and_id_of, moment_and_id_text
 from api.routes.fast_routes import answer
 from common.errors import BodyTooLarge
 from models.db import certain, transaction
@@ -40,17 +38,8 @@ from models.provisioning.usage import TokenReport, Usage
 router = APIRouter(prefix="/api/provisioning", tags=["web client"], route_class=ProvisioningRoute)
 
 
-def _read_place(text: str) -> tuple[datetime, UUID]:
-    at, _, row_id = text.partition("/")
-    return datetime.fromisoformat(at), UUID(row_id)
-
-
-def _write_place(place: tuple[datetime, UUID]) -> str:
-    return f"{place[0].isoformat()}/{place[1]}"
-
-
-CREDENTIALS = Listing("web-credentials", _read_place, _write_place)
-USAGE = Listing("web-usage", _read_place, _write_place)
+CREDENTIALS = Listing("web-credentials", moment_and_id_of, moment_and_id_text)
+USAGE = Listing("web-usage", moment_and_id_of, moment_and_id_text)
 
 
 @router.post("/saveCredential", response_model=YesOrNo, summary="Keep a credential")

@@ -76,6 +76,7 @@ class EntryView(BaseModel):
     from_bucket: str
     to_bucket: str
     job_id: UUID | None
+    hold_id: UUID | None
     grant_id: UUID | None
     available_after: int
     reserved_after: int
@@ -136,7 +137,8 @@ def put_alerts(body: WantedAlerts, who: Annotated[Caller, Depends(needs("write")
 
 
 def _alerts(own: list[int] | None) -> dict[str, Any]:
-    return {"limits": [settings().low_credits] if own is None else own, "own": own is not None}
+    usual = settings().low_credits
+    return {"limits": own if own is not None else [usual] if usual else [], "own": own is not None}
 
 
 @router.get("/grants", response_model=GrantPage, summary="List grants")

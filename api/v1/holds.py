@@ -18,6 +18,7 @@ from api.routes.once import RepeatKey, asked, once
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from common.labels import Labels
+from models.access import scopes
 from models.access.scopes import Caller
 from models.credits import hold_rows, holds
 from models.credits.hold_rows import MAX_HOLD_SECONDS, HoldEnd, HoldRow, NewHold
@@ -108,8 +109,10 @@ def hold_view(row: HoldRow) -> dict[str, Any]:
 @router.post("", status_code=201, response_model=HoldView, summary="Set credits aside")
 def create_hold(body: HoldRequest, request: Request, who: _Spender, idempotency_key: RepeatKey = None) -> Response:
     """They are reserved at once, as a job's are, and go back by themselves when their time has passed. The same `reference`
-    again is the same hold.
+    again is the same hold. A key that is for some models alone names one of them.
     """
+    if who.models is not None:  # a key for some models alone holds for one of them
+        scopes.check_model(who, body.model or "")
     new = NewHold(body.amount, body.seconds, body.reference, body.model, body.kind, body.labels)
 
     def work(conn: Connection[Any]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def pay_subscription(
 
     `renewer` is who renews it; a subscription that a company runs itself (`stripe`, with its `company_id` there) stays so
     until it is over, and ends when that company says (`period_end`). Returns the subscription's id. Raises NotFound and
-    InvalidRequest.
+    InvalidRequest before anything is written.
     """
     now = _check(conn, account_id, plan_id, interval, renewer)
     known = conn.execute(

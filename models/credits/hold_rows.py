@@ -149,15 +149,15 @@ def list_holds(
     limit: int = 50,
 ) -> list[HoldRow]:
     """An account's holds, newest first, from the one before `before`."""
+    where, values = ["account_id = %s"], list[Any]([account_id])
+    for condition, value in (
+        ("id < %s", before), ("(ended is null) = %s", is_open), ("reference = %s", reference),
+        ("labels @> %s", Jsonb(dict(label)) if label else None),
+    ):  # fmt: skip
+        if value is not None:
+            where.append(condition)
+            values.append(value)
     rows = conn.execute(
-        f"""select {SHOWN} from holds
-             where account_id = %(account)s and (%(before)s::uuid is null or id < %(before)s)
-               and (%(open)s::boolean is null or (ended is null) = %(open)s)
-               and (%(reference)s::text is null or reference = %(reference)s)
-               and (%(label)s::jsonb is null or labels @> %(label)s) order by id desc limit %(limit)s""",
-        {
-            "account": account_id, "before": before, "open": is_open, "reference": reference,
-            "label": Jsonb(dict(label)) if label else None, "limit": limit,
-        },
-    ).fetchall()  # fmt: skip
+        f"select {SHOWN} from holds where {' and '.join(where)} order by id desc limit %s", [*values, limit]
+    ).fetchall()
     return [HoldRow(*row) for row in rows]

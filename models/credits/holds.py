@@ -202,9 +202,11 @@ def expire(conn: Connection[Any], hold_id: UUID) -> bool:
     return True
 
 
-def end_all(conn: Connection[Any], account_id: UUID) -> int:
-    """Give back all that an account holds: it is going. Returns how many holds."""
-    rows = conn.execute("select id from holds where account_id = %s and ended is null", [account_id]).fetchall()
+def end_some(conn: Connection[Any], account_id: UUID, limit: int) -> int:
+    """Give back what an account holds, so many holds at most: it is going. Returns how many they were."""
+    rows = conn.execute(
+        "select id from holds where account_id = %s and ended is null order by id limit %s", [account_id, limit]
+    ).fetchall()
     for (hold_id,) in rows:
         release(conn, account_id, hold_id)
     return len(rows)

@@ -17,6 +17,7 @@ from models.locks import lock_account
 
 MAX_JOBS = 100  # per transaction: a webhook's sender waits 15 s, and each cancel is about 2 ms; a duty does the rest
 MAX_FILES = 5000
+MAX_HOLDS = 100
 COMPANIES = ("xendit", "stripe", "truelayer")  # whose hooks may name a payer
 GRACE_SECONDS = 60  # an API process may know the user for a few seconds more, and take an order
 
@@ -66,7 +67,7 @@ def erase_account(conn: Connection[Any], account_id: UUID) -> list[Ring]:
         [account_id, MAX_JOBS],
     ).fetchall()
     rings = [ring for (job_id,) in jobs for ring in cancel(conn, job_id).rings]
-    holds.end_all(conn, account_id)
+    holds.end_some(conn, account_id, MAX_HOLDS)
     if settings().on_user_deleted == "expire":
         conn.execute(
             f"update uploads set expires_at = app_now() where id in (select id from uploads where {_UPLOADS} limit %s)",
@@ -104,14 +105,23 @@ def pending_erasures(
 
 
 def confirm_erased(conn: Connection[Any], user_id: UUID, account_id: UUID) -> bool:
-    """Note that nothing is left of a user: no living job, no file that should be gone, and no process knows them."""
+    """Note that nothing is left of a user: no living job, no open hold, no file that should be gone, and no process knows them."""
     return bool(
         conn.execute(
             f"""update users set erased_at = app_now()
                 where id = %s and erased_at is null and deleted_at < app_now() - make_interval(secs => %s)
                   and not exists (select 1 from job_runs where account_id = %s)
+                  and not exists (select 1 from holds where account_id = %s and ended is null)
                   and (%s or not exists (select 1 from {_RESULTS})
                              and not exists (select 1 from uploads where {_UPLOADS}))""",
-            [user_id, GRACE_SECONDS, account_id, settings().on_user_deleted == "keep", account_id, account_id],
+            [
+                user_id,
+                GRACE_SECONDS,
+                account_id,
+                account_id,
+                settings().on_user_deleted == "keep",
+                account_id,
+                account_id,
+            ],
         ).rowcount
     )

@@ -104,16 +104,16 @@ def create(
     return_url: str | None = None,
     keep_card: bool = False,
 ) -> UUID:
-    """Write an order down, before its company hears of it. Raises TooManyOrders, NotFound, and InvalidRequest for a plan that
-    this company renews already: it would bill two, of which only one is known here.
+    """Write an order down, before its company hears of it; of a plan that Stripe would renew, the one that waits already.
+    Raises TooManyOrders, NotFound, and InvalidRequest for a plan that Stripe renews already, or that waits at another price:
+    it would bill two, of which only one is known here.
     """
     if not lock_account(conn, account_id):
         raise NotFound(f"no account {account_id}")
-    running = find_living(conn, account_id) if item.purpose == "plan" and company == "stripe" else None
-    if running and (running.plan_id, running.status, running.renewer, running.cancel_at_end) == (
-        item.id, "active", company, False,
-    ):  # fmt: skip
-        raise InvalidRequest(f"plan {item.id!r} is renewed by Stripe already", param="plan")
+    if item.purpose == "plan" and company == "stripe":
+        waiting = _waiting_renewal(conn, account_id, item)
+        if waiting is not None:
+            return waiting
     row = conn.execute(
         "select count(*) from payments where account_id = %s and money = 'pending' and expires_at > app_now()",
         [account_id],
@@ -134,6 +134,31 @@ def create(
         ],
     )  # fmt: skip
     return payment_id
+
+
+def _waiting_renewal(conn: Connection[Any], account_id: UUID, item: SaleItem) -> UUID | None:
+    """The order of a plan at Stripe that can be paid yet: two that are both paid would be two subscriptions. Raises
+    InvalidRequest where it runs already, or waits to be paid otherwise.
+    """
+    running = find_living(conn, account_id)
+    if running and (running.plan_id, running.status, running.renewer, running.cancel_at_end) == (
+        item.id, "active", "stripe", False,
+    ):  # fmt: skip
+        raise InvalidRequest(f"plan {item.id!r} is renewed by Stripe already", param="plan")
+    row = conn.execute(
+        """select id, interval, currency, price from payments
+            where account_id = %s and purpose = 'plan' and company = 'stripe' and item = %s and money in ('pending', 'processing')
+              and expires_at > app_now() order by id desc limit 1""",
+        [account_id, item.id],
+    ).fetchone()
+    if row is None:
+        return None
+    if row[1:] != (item.interval, item.currency, item.price):
+        raise InvalidRequest(
+            f"an order of plan {item.id!r} for {row[3].normalize():f} {row[2]} {row[1]} waits to be paid; let it expire first",
+            param="plan", payment=str(row[0]),
+        )  # fmt: skip
+    return UUID(str(row[0]))
 
 
 def record_opening(

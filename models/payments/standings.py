@@ -10,6 +10,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
+from common.errors import InvalidRequest, NotFound
 from common.money import shown
 from models.access import audit_log
 from models.access.audit_log import By
@@ -24,6 +25,7 @@ from models.payments.states import (
     Dispute,
     Facts,
     Money,
+    PaymentProblem,
     PaymentStatus,
     credits_due,
     merge,
@@ -238,17 +240,25 @@ def _follow_period(
     payment_ref = f"{order.company}:{ref or order.payment_ref or order.id}"
     if due == order.holds:
         return
-    conn.execute("update payments set holds = %s, moves = moves + 1 where id = %s", [due, order.id])
     if not due:
         paid_periods.unpay(conn, payment_ref, by=by)
     elif order.moves:
         paid_periods.repay(conn, payment_ref, by=by)
     else:
-        paid_periods.pay_subscription(
-            conn, order.account_id, order.item, order.interval or "monthly", payment_ref=payment_ref,
-            renewer="stripe" if word.subscription_id else order.company, company_id=word.subscription_id,
-            period_end=word.period_end, by=by,
-        )  # fmt: skip
+        try:
+            paid_periods.pay_subscription(
+                conn, order.account_id, order.item, order.interval or "monthly", payment_ref=payment_ref,
+                renewer="stripe" if word.subscription_id else order.company, company_id=word.subscription_id,
+                period_end=word.period_end, by=by,
+            )  # fmt: skip
+        except (InvalidRequest, NotFound) as error:
+            # The money is there all the same: people look, and later looks try again.
+            conn.execute(
+                "update payments set problem = %s, reason = %s where id = %s",
+                [PaymentProblem.NOT_GIVEN, error.detail[:500], order.id],
+            )
+            return
+    conn.execute("update payments set holds = %s, moves = moves + 1, reason = null where id = %s", [due, order.id])
 
 
 def _tell(conn: Connection[Any], order: _Order, facts: Facts, status: PaymentStatus) -> None:

@@ -52,6 +52,7 @@ class PaymentProblem(StrEnum):
     UNDERPAID = "underpaid"
     OVERPAID = "overpaid"  # all was given; the rest is the payer's to ask for
     OTHER_CURRENCY = "other_currency"
+    NOT_GIVEN = "not_given"  # a plan's months that cannot be given: it is sold no more, or runs for too long already
 
 
 class Facts(NamedTuple):

@@ -142,6 +142,25 @@ def test_an_admin_gives_credits_for_some_models_and_the_figures_say_so(http: Tes
     assert http.post("/v1/holds", json={"amount": 5, "model": "dear"}, headers=mine).status_code == 201
 
 
+def test_a_key_for_some_models_holds_for_one_of_them_alone(http: TestClient, who: UUID) -> None:
+    with transaction() as conn:
+        secret = api_keys.create(conn, who, api_keys.NewKey("k", models=["dear"]))[1]
+    mine = {"authorization": f"Bearer {secret}"}
+    for model_id, status in ((None, 403), ("picture", 403), ("dear", 201)):
+        body = {"amount": 1} | ({"model": model_id} if model_id else {})
+        assert http.post("/v1/holds", json=body, headers=mine).status_code == status
+    assert balance(who) == (99, 1)
+
+
+def test_a_holds_entries_name_it(http: TestClient, who: UUID) -> None:
+    hold = http.post("/v1/holds", json={"amount": 5}, headers=head(who)).json()
+    found = http.get("/v1/credits/entries", headers=head(who)).json()["data"]
+    assert [(each["kind"], each["job_id"], each["hold_id"]) for each in found] == [
+        ("reserve", None, hold["id"]),
+        ("grant", None, None),
+    ]
+
+
 def test_alerts_are_chosen_and_told_once_per_crossing(http: TestClient, who: UUID) -> None:
     mine = head(who)
     assert http.get("/v1/credits/alerts", headers=mine).json() == {"limits": [10], "own": False}

@@ -24,6 +24,7 @@ from models.access.scopes import Caller
 from models.credits import hold_rows, holds, revoking
 from models.credits.hold_rows import HoldRow, NewHold
 from models.db import transaction
+from models.identity import erasure
 from models.jobs.admission import Accepted
 from scheduler.duties import accounts
 from tests.models.credits.test_terms import give, left
@@ -212,13 +213,20 @@ def test_part_of_a_grant_that_a_hold_has_is_owed_at_once() -> None:
     assert_books_are_clean()
 
 
-def test_a_user_who_leaves_holds_nothing() -> None:
-    from models.identity import erasure
-
+def test_a_user_who_leaves_holds_nothing_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasure, "MAX_HOLDS", 2)
     who = account(amount=9)
-    held(who, 5)
+    for _ in range(3):
+        held(who, 3)
+    change("update users set deleted_at = app_now() - interval '1 day'")
+    (user,) = one("select user_id from accounts where id = %s", who)
     with transaction() as conn:
         erasure.erase_account(conn, who)
+        assert not erasure.confirm_erased(conn, user, who), "one is held yet"
+    assert balance(who) == (6, 3)
+    with transaction() as conn:
+        erasure.erase_account(conn, who)
+        assert erasure.confirm_erased(conn, user, who)
     assert balance(who) == (9, 0)
     assert_books_are_clean()
 

@@ -11,7 +11,7 @@ from models.accounts import standing
 from models.credits import ledger
 from models.db import transaction
 from models.jobs import cancel
-from models.payments import due
+from models.payments import due, orders
 from models.payments.states import Dispute, Money, PaymentProblem, PaymentStatus
 from tests.models.payments.shop import BY, ordered, pack, seen, told
 from tests.support import account, assert_books_are_clean, balance, model, one, order, place, rows
@@ -213,4 +213,25 @@ def test_what_went_back_with_its_payment_cannot_be_taken_by_hand_once_a_job_retu
         ledger.grant(conn, who, kind="gift", amount=100, ref="g")
         standing.take_credits(conn, BY, who, 30, "by mistake")
     assert (balance(who), debt(who)) == ((70, 0), 0)
+    assert_books_are_clean()
+
+
+def test_a_plan_that_cannot_be_given_is_paid_and_shown_to_people_and_given_once_it_can_be() -> None:
+    who = account()
+    with transaction() as conn:
+        payment = orders.create(conn, who, orders.find_plan(conn, "starter", "monthly", "USD"), "xendit")
+        orders.record_opening(conn, payment, "there", "https://pay.example/x", None)
+        conn.execute("update plans set granted = 'once' where id = 'starter'")
+    assert told(payment)
+    row = seen(payment)
+    assert (row.status, row.problem, row.paid) == (PaymentStatus.PAID, PaymentProblem.NOT_GIVEN, D("10.00"))
+    assert row.reason == "plan 'starter' cannot be subscribed to"
+    assert rows("select 1 from subscriptions") == []
+    assert told(payment), "a later look fails no more than the first"
+    with transaction() as conn:
+        conn.execute("update plans set granted = 'monthly' where id = 'starter'")
+    for _ in range(2):
+        assert told(payment)
+    assert (seen(payment).problem, seen(payment).reason, balance(who)) == (None, None, (80, 0))
+    assert one("select count(*) from subscription_payments") == (1,)
     assert_books_are_clean()
