@@ -35,6 +35,8 @@ def _pay(world: World, order: Ordered, name: str) -> None:
     now = world.clock.now()
     if order.company == "stripe":
         session = world.stripe.things[name]
+        if session["status"] != "open":  # who asked twice for one thing was answered with the same order
+            return
         if session["expires_at"] < now:
             world.way.send(now, *world.stripe.expire(name))
             return
@@ -46,8 +48,9 @@ def _pay(world: World, order: Ordered, name: str) -> None:
                 now + world.rng.uniform(1, 6) * DAY, lambda: world.stripe.settle(name, good=world.rng.random() < 0.8)
             )
     elif order.company == "xendit":
-        amount = world.xendit.invoices[name]["amount"] * order.amount_share
-        world.way.send(now, world.xendit.pay(name, amount))
+        invoice = world.xendit.invoices[name]
+        if invoice["status"] == "PENDING":
+            world.way.send(now, world.xendit.pay(name, invoice["amount"] * order.amount_share))
     elif world.truelayer.payments[name]["status"] == "authorization_required":
         world.way.send(now, world.truelayer.become(name, "executed"))
         ends = "settled" if world.rng.random() < 0.95 else "failed"

@@ -107,7 +107,7 @@ def processes_of(folder: Path) -> list[str]:
     for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
         line = " ".join(process.info["cmdline"] or [])
         inside = Path(process.info["cwd"] or "/").is_relative_to(folder)
-        if process.info["pid"] != os.getpid() and "pytest" not in line and (inside or str(folder) in line):
+        if process.info["pid"] != os.getpid() and (inside or str(folder) in line):
             found.append(line)
     return found
 

@@ -4,10 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import pytest
+
 from tests.cli.embedded.test_embedded import processes_of
+from tests.support import eventually
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 PROGRAM = [sys.executable, "-c", "from cli.main import main; main()", "demo"]
 
@@ -22,7 +26,7 @@ def clean_environment() -> dict[str, str]:
 
 def test_the_demo_works_also_after_an_earlier_one_was_killed(tmp_path: Path) -> None:
     killed = subprocess.Popen(PROGRAM, cwd=tmp_path, env=clean_environment(), stdout=subprocess.DEVNULL)
-    time.sleep(6)
+    eventually(lambda: any(tmp_path.glob(".headrace/demo/processes/*")), seconds=60, what="the processes of the demo")
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     done = subprocess.run(PROGRAM, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=False)
