@@ -48,6 +48,7 @@ from api.v1 import (
     quotes,
     refills,
     subscription,
+    usage,
     webhooks,
 )
 from common import scratch
@@ -81,6 +82,7 @@ ROUTERS = (
     payments.router,
     admin_payments.router,
     admin_stats.router,
+    usage.router,
     admin_promotions.router,
     holds.router,
     refills.router,

@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
+from common.time_zones import TimeZone
+
 COMPANIES = ("xendit_", "stripe_", "truelayer_")
 
 
@@ -14,6 +16,7 @@ class SalesSettings(BaseSettings):
     preferred_language: str = Field("en", description="Of users who chose none; also `id`, `pt-BR`.")
     preferred_notifications: bool = Field(True, description="Whether users who did not choose are notified.")
     preferred_theme: Literal["light", "dark", "system"] = "system"
+    preferred_time_zone: TimeZone = Field("UTC", description="In which days of usage begin, for users who chose none.")
 
     xendit_key: SecretStr | None = Field(None, description="xnd_…; payments by Xendit are off without it.")
     xendit_callback_token: SecretStr | None = Field(

@@ -25,8 +25,9 @@ from common.settings import settings
 from models.access import api_keys
 from models.access.audit_log import By
 from models.access.scopes import Caller, Scope, check, scopes_of
-from models.db import transaction
+from models.db import CommitUnknown, certain, transaction
 from models.identity.people import Visitor
+from models.usage.usage import record_requests
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +48,12 @@ class KeyRing:
         self._lookups: Grouper[bytes, Caller | None] = Grouper(_look_up, name="keys")
         self._tokens = Tokens()
         self._acting = Acting()
-        self._uses: Counter[UUID] = Counter()
+        self._uses: Counter[UUID] = Counter()  # of keys
+        self._requests: Counter[UUID] = Counter()  # of accounts
         self._counting: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to write down how often keys are used."""
+        """Begin to write down how often keys are used, and how often accounts ask."""
         self._counting = asyncio.create_task(self._count())
 
     async def caller(self, request: Request) -> Caller:
@@ -87,6 +89,7 @@ class KeyRing:
         know(request.scope)
         await self._rates.count_request(request, who)  # before anything is refused: a refusal counts as well
         who = await self._acting.acting_for(request, who)
+        self._requests[who.account_id] += 1
         check(who, scope)
         request.scope["headrace.caller"] = (who, scope)
         return who
@@ -119,25 +122,40 @@ class KeyRing:
     async def _count(self) -> None:
         while True:
             await asyncio.sleep(COUNT_SECONDS)
-            await run_in_threadpool(self._write_uses)
+            await self._write_counts()
 
-    def _write_uses(self) -> None:
-        uses, self._uses = self._uses, Counter()
-        try:
-            with transaction() as conn:
-                api_keys.record_uses(conn, uses)
-        except Exception as error:  # noqa: BLE001 - a count that is lost harms nobody
-            log.warning("could not count the uses of keys: %s", error)
+    async def _write_counts(self) -> None:
+        counted = self._uses, self._requests
+        self._uses, self._requests = Counter(), Counter()
+        if not await run_in_threadpool(_wrote_counts, *counted):
+            for now, before in zip((self._uses, self._requests), counted, strict=True):
+                now.update(before)
 
     async def close(self) -> None:
         if self._counting is not None:
             self._counting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._counting
-        await run_in_threadpool(self._write_uses)
+        await self._write_counts()
         self._lookups.close()
         self._tokens.close()
         self._acting.close()
+
+
+def _wrote_counts(uses: Counter[UUID], requests: Counter[UUID]) -> bool:
+    """False: nothing was counted, and may be later. What nobody knows the outcome of is taken as done."""
+    if not uses and not requests:
+        return True
+    try:
+        with certain() as conn:
+            api_keys.record_uses(conn, uses)
+            record_requests(conn, requests)
+    except CommitUnknown:
+        log.warning("it is not known whether the uses of keys and the requests of accounts were counted")
+    except Exception as error:  # noqa: BLE001 - a count that is late harms nobody
+        log.warning("could not count the uses of keys and the requests of accounts yet: %s", error)
+        return False
+    return True
 
 
 def _look_up(hashes: Sequence[bytes]) -> list[Caller | None]:

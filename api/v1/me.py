@@ -13,6 +13,7 @@ from api.routes.callers import needs
 from api.routes.fast_routes import answer
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
+from common.time_zones import TimeZone
 from models.access.scopes import Caller, Role
 from models.accounts import subscriptions
 from models.credits.reads import expire_and_read_balance
@@ -76,6 +77,7 @@ class PreferencesChange(RequestBody):
     notifications: Annotated[bool | None, Field(strict=True)] = None
     theme: Literal["light", "dark", "system"] | None = None
     mail: Annotated[bool | None, Field(strict=True, description="False: no notice goes by mail.")] = None
+    time_zone: Annotated[TimeZone | None, Field(description="In which your days of usage begin.")] = None
 
 
 @router.get("", response_model=Me, summary="Look at yourself")

@@ -252,6 +252,50 @@ RULES = (
             group by a.id having a.storage_bytes <> coalesce(sum(s.bytes), 0)""",
     ),
     Rule(
+        "usage_is_what_jobs_did",
+        "usage counts every ended job once, with its outcome, credits, results, tokens and what its attempts cost",
+        """select account_id, at, model_id, labels_key, to_jsonb(u) as counted, to_jsonb(j) as of_jobs from (
+             select account_id, at, model_id, labels_key, succeeded, failed, canceled, credits, results, cost_usd_micros, tokens_in, tokens_out
+               from usage where source = 'job') u
+             full join (
+               select j.account_id, date_bin('15 min', j.ended_at, 'epoch') as at, j.model_id,
+                      md5(coalesce(j.labels::text, ''))::uuid as labels_key,
+                      count(*) filter (where j.ended = 'succeeded') as succeeded, count(*) filter (where j.ended = 'failed') as failed,
+                      count(*) filter (where j.ended = 'canceled') as canceled, coalesce(sum(j.charged_credits), 0)::bigint as credits,
+                      coalesce(sum(s.results), 0)::bigint as results, coalesce(sum(a.cost), 0)::bigint as cost_usd_micros,
+                      coalesce(sum(a.tokens_in), 0)::bigint as tokens_in, coalesce(sum(a.tokens_out), 0)::bigint as tokens_out
+                 from jobs j
+                 left join (select job_id, least(coalesce(sum(cost_usd_micros), 0), 1e12) as cost,
+                                   least(coalesce(sum((usage->>'tokens_in')::numeric), 0), 1e12) as tokens_in,
+                                   least(coalesce(sum((usage->>'tokens_out')::numeric), 0), 1e12) as tokens_out
+                              from attempts group by job_id) a on a.job_id = j.id
+                 left join (select job_id, count(*) as results from assets group by job_id) s on s.job_id = j.id
+                where j.ended is not null group by 1, 2, 3, 4) j using (account_id, at, model_id, labels_key)
+            where (u.succeeded, u.failed, u.canceled, u.credits, u.results, u.cost_usd_micros, u.tokens_in, u.tokens_out)
+                  is distinct from
+                  (j.succeeded, j.failed, j.canceled, j.credits, j.results, j.cost_usd_micros, j.tokens_in, j.tokens_out)""",
+    ),
+    Rule(
+        "usage_is_what_holds_spent",
+        "usage counts what was spent of holds",
+        """select account_id, at, model_id, labels_key, u.credits as counted, h.credits as of_entries from (
+             select account_id, at, model_id, labels_key, credits from usage where source = 'hold') u
+             full join (
+               select h.account_id, date_bin('15 min', e.created_at, 'epoch') as at, coalesce(h.model, '') as model_id,
+                      md5(coalesce(h.labels::text, ''))::uuid as labels_key, sum(e.amount)::bigint as credits
+                 from ledger_entries e join holds h on h.id = e.hold_id where e.kind = 'settle' group by 1, 2, 3, 4) h
+             using (account_id, at, model_id, labels_key)
+            where u.credits is distinct from h.credits""",
+    ),
+    Rule(
+        "usage_is_what_is_stored",
+        "what usage counts as added to an account's storage, less what went, is what is stored",
+        """select a.id as account_id, a.storage_bytes, coalesce(u.bytes, 0) as counted
+             from accounts a left join (select account_id, sum(bytes_added - bytes_removed)::bigint as bytes from usage
+                                         where source = 'storage' group by account_id) u on u.account_id = a.id
+            where a.storage_bytes <> coalesce(u.bytes, 0)""",
+    ),
+    Rule(
         "results_belong_to_successes",
         "only jobs that succeeded have results, and every result's job succeeded",
         """select s.job_id, j.ended from assets s join jobs j on j.id = s.job_id where j.ended is distinct from 'succeeded'""",

@@ -16,7 +16,8 @@ from models import db
 from models.columns import NOW, UTC_TIME
 from models.events import deliveries, notifications
 
-PARTITIONED = ("events", "deliveries")
+PARTITIONED = ("events", "deliveries", "usage")
+DROPPED = ("events", "deliveries")  # when they are older than they are kept
 
 
 class Event(SQLModel, table=True):
@@ -171,7 +172,7 @@ def numbers(conn: Connection[Any], account_ids: Iterable[UUID]) -> dict[UUID, in
 
 
 def make_partitions(conn: Connection[Any], ahead: int = 3) -> int:
-    """Make the partitions of this month and of `ahead` more, of events and of deliveries. Returns how many are new."""
+    """Make the partitions of this month and of `ahead` more, of each table that has some. Returns how many are new."""
     return sum(_make_partition(conn, table, month) for table in PARTITIONED for month in range(ahead + 1))
 
 
@@ -201,7 +202,7 @@ def drop_partitions(conn: Connection[Any], days: int) -> list[str]:
               and to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month'
                   < (app_now() at time zone 'UTC') - make_interval(days => %s)
             order by c.relname""",
-        [list(PARTITIONED), days],
+        [list(DROPPED), days],
     ).fetchall()
     dropped = []
     for (name,) in rows:

@@ -9,12 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from common.errors import NotFound
 from common.settings import settings
+from common.time_zones import TimeZone
 
 LANGUAGE = "^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"  # BCP 47, without what nobody uses
 
 
 class Preferences(BaseModel):
-    """What a user prefers; what they never chose is as the deployment says. `mail`: notices go by mail too."""
+    """What a user prefers; what they never chose is as the deployment says. `mail`: notices go by mail too; `time_zone`: in
+    which their days of usage begin.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -22,6 +25,7 @@ class Preferences(BaseModel):
     notifications: bool
     theme: Literal["light", "dark", "system"]
     mail: bool
+    time_zone: TimeZone
 
 
 class ProfileRow(NamedTuple):
@@ -55,7 +59,7 @@ def preferences_of(chosen: dict[str, Any]) -> Preferences:
     config = settings()
     usual = {
         "language": config.preferred_language, "notifications": config.preferred_notifications,
-        "theme": config.preferred_theme, "mail": True,
+        "theme": config.preferred_theme, "mail": True, "time_zone": config.preferred_time_zone,
     }  # fmt: skip
     return Preferences.model_validate({**usual, **chosen})
 
@@ -67,3 +71,12 @@ def choose(conn: Connection[Any], account_id: UUID, chosen: dict[str, Any]) -> N
             where a.id = %s and u.id = a.user_id""",
         [orjson.dumps(chosen).decode(), account_id],
     )
+
+
+def time_zone_of(conn: Connection[Any], account_id: UUID) -> str:
+    """The time zone in which an account's days begin."""
+    row = conn.execute(
+        "select u.preferences->>'time_zone' from accounts a join users u on u.id = a.user_id where a.id = %s",
+        [account_id],
+    ).fetchone()
+    return (row and row[0]) or settings().preferred_time_zone

@@ -24,7 +24,7 @@ from models.schema import functions
 from models.schema.tables import metadata
 
 # A month of a partitioned table is made by the scheduler, not by a migration.
-_PARTITION = re.compile(r"^(events|deliveries)_\d{4}_\d{2}")
+_PARTITION = re.compile(r"^(events|deliveries|usage)_\d{4}_\d{2}")
 
 
 def include_object(_object: Any, name: str | None, kind: str, _reflected: bool, _compare_to: Any) -> bool:

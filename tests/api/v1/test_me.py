@@ -33,7 +33,13 @@ def test_everything_of_oneself_is_on_one_page(http: TestClient) -> None:
     assert found["storage"] == {"used_bytes": 0, "quota_bytes": 1_000_000_000}
     assert found["customers"] == {"stripe": "cus_7"}
     assert found["subscription"] is None
-    assert found["preferences"] == {"language": "en", "notifications": True, "theme": "system", "mail": True}
+    assert found["preferences"] == {
+        "language": "en",
+        "notifications": True,
+        "theme": "system",
+        "mail": True,
+        "time_zone": "UTC",
+    }
 
 
 def test_new_users_prefer_what_the_deployment_says_and_then_what_they_say(http: TestClient) -> None:
@@ -41,10 +47,10 @@ def test_new_users_prefer_what_the_deployment_says_and_then_what_they_say(http: 
     mine = {"authorization": f"Bearer {key_of(who)}"}
     with environment({"PREFERRED_LANGUAGE": "id", "PREFERRED_THEME": "light"}):
         assert http.get("/v1/me", headers=mine).json()["preferences"] == {
-            "language": "id", "notifications": True, "theme": "light", "mail": True,
+            "language": "id", "notifications": True, "theme": "light", "mail": True, "time_zone": "UTC",
         }  # fmt: skip
         changed = http.patch("/v1/me", json={"theme": "dark"}, headers=mine).json()["preferences"]
-        assert changed == {"language": "id", "notifications": True, "theme": "dark", "mail": True}
+        assert changed == {"language": "id", "notifications": True, "theme": "dark", "mail": True, "time_zone": "UTC"}
         assert http.patch("/v1/me", json={}, headers=mine).json()["preferences"] == changed
 
 

@@ -35,6 +35,9 @@ BREAKS = {
     "slots_are_counted": "update accounts set slots_in_use = slots_in_use + 1",
     "what_comes_is_counted": "update accounts set expected_bytes = expected_bytes + 1",
     "storage_is_counted": "update accounts set storage_bytes = storage_bytes + 1",
+    "usage_is_what_jobs_did": "update usage set credits = credits + 1 where source = 'job'",
+    "usage_is_what_holds_spent": "delete from usage where source = 'hold'",
+    "usage_is_what_is_stored": "insert into usage (account_id, at, source, bytes_removed) select id, app_now(), 'storage', 1 from accounts",
     "results_belong_to_successes": """insert into assets (id, job_id, account_id, index, key, media_type, size_bytes, sha256, expires_at)
         select gen_random_uuid(), id, account_id, 0, 'k', 'image/png', 1, sha256('x'), app_now() from jobs where ended is null""",
     "attempts_end_with_their_job": """insert into attempts (job_id, number, token, provider, route, phase)
@@ -58,7 +61,8 @@ def books() -> None:
     with transaction() as conn:
         end(conn, who, ended, Ending("succeeded", cost_credits=2), token=claim.token)
         paid_periods.subscribe(conn, who, "starter")
-        holds.create(conn, caller(who), NewHold(2, 3600))
+        made = holds.create(conn, caller(who), NewHold(3, 3600))
+        holds.settle(conn, who, made.id, 1)
 
 
 def test_sound_books_have_no_findings(books) -> None:

@@ -1,0 +1,85 @@
+"""`headrace usage`: what accounts used, as a table, as JSON or as CSV."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import typer
+from rich import filesize
+
+from api.v1.usage import Grouping, columns_of, csv_of, grouping_of, json_of
+from cli.output import JsonFlag, fail, print_json, show
+from common import time_zones
+from common.errors import DomainError
+from models.accounts.accounts import user_of_account
+from models.db import snapshot
+from models.usage import report
+from models.usage.report import Question, UsageRow
+
+app = typer.Typer()
+
+
+@app.command("usage")
+def show_usage(
+    account_id: Annotated[
+        UUID | None, typer.Option("--account", "-a", help="Of one account; without it, of all.")
+    ] = None,
+    by: Annotated[
+        str, typer.Option(help="Any of hour, day or month; account; model; label:NAME; with commas.")
+    ] = "day",
+    since: Annotated[datetime | None, typer.Option(help="The first day.", formats=["%Y-%m-%d"])] = None,
+    until: Annotated[datetime | None, typer.Option(help="The day before which it ends.", formats=["%Y-%m-%d"])] = None,
+    time_zone: Annotated[str, typer.Option(help="In which days begin.")] = "UTC",
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: bool = JsonFlag,
+) -> None:
+    """Generations, credits, results, tokens, requests and storage, and what providers took."""
+    try:
+        grouping, zone = grouping_of(by, accounts=True), ZoneInfo(time_zones.checked(time_zone))
+    except (DomainError, ValueError) as error:
+        raise fail(str(error)) from None
+    with snapshot() as conn:
+        if account_id is not None:
+            user_of_account(conn, account_id)
+        begin, end = report.span(since and since.date(), until and until.date(), zone, report.today(conn, zone))
+        asked = Question(begin, end, zone, grouping.unit, grouping.model, grouping.label, account_id, grouping.account)
+        found = report.report(conn, asked)
+    if as_json:
+        print_json(json_of(asked, grouping, found, cost=True))
+    elif as_csv:
+        print(csv_of(grouping, found, cost=True), end="")
+    else:
+        rows = [_row(each, grouping) for each in found.rows]
+        show(
+            [*rows, _total(found.total, grouping)],
+            as_json=False,
+            title=f"Usage, {begin:%Y-%m-%d} to before {end:%Y-%m-%d}, {zone.key}",
+        )
+
+
+def _row(row: UsageRow, grouping: Grouping) -> dict[str, str]:
+    shown = {}
+    for name, word in columns_of(grouping).items():
+        value = getattr(row, name)
+        if name == "begins":
+            value = f"{value:{'%Y-%m-%d %H:%M' if grouping.unit == 'hour' else '%Y-%m' if grouping.unit == 'month' else '%Y-%m-%d'}}"
+        shown[word.removeprefix("label:")] = "–" if value is None else str(value)
+    return {**shown, **_figures(row)}
+
+
+def _total(row: UsageRow, grouping: Grouping) -> dict[str, str]:
+    words = [word.removeprefix("label:") for word in columns_of(grouping).values()]
+    return {**{word: "" if at else "all" for at, word in enumerate(words)}, **_figures(row)}
+
+
+def _figures(row: UsageRow) -> dict[str, str]:
+    return {
+        "done": f"{row.succeeded:,}", "failed": f"{row.failed:,}", "credits": f"{row.credits:,}",
+        "cost": f"${row.cost_usd_micros / 1e6:,.2f}", "tokens": f"{row.tokens_in + row.tokens_out:,}",
+        "requests": f"{row.requests:,}", "stored": _bytes(row.bytes_added - row.bytes_removed),
+    }  # fmt: skip
+
+
+def _bytes(change: int) -> str:
+    return f"{'-' if change < 0 else ''}{filesize.decimal(abs(change))}"
