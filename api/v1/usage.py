@@ -23,7 +23,7 @@ from models.accounts.accounts import user_of_account
 from models.db import snapshot
 from models.identity.profiles import time_zone_of
 from models.usage import report
-from models.usage.report import MAX_ROWS, SUMS, UNITS, Question, Report, Unit, UsageRow
+from models.usage.report import MAX_ROWS, SUMS, UNITS, Question, TimeUnit, UsageRow, UsageSheet
 
 router = APIRouter(tags=["usage"], route_class=WalledRoute)
 
@@ -59,7 +59,7 @@ class UsageGroup(UsageSums):
     ] = None
 
 
-class UsageReport(BaseModel):
+class UsageTable(BaseModel):
     """Sums from `since` to before `until`, and all of it together."""
 
     since: AwareDatetime
@@ -78,7 +78,7 @@ class UsageReport(BaseModel):
 class Grouping(BaseModel):
     """What `by` says."""
 
-    unit: Unit | None = None
+    unit: TimeUnit | None = None
     model: bool = False
     account: bool = False
     label: str | None = None
@@ -116,7 +116,7 @@ def grouping_of(text: str, *, accounts: bool = False) -> Grouping:
     return Grouping(**found)
 
 
-@router.get("/v1/usage", response_model=UsageReport, response_model_exclude_unset=True, summary="What you used")
+@router.get("/v1/usage", response_model=UsageTable, response_model_exclude_unset=True, summary="What you used")
 def get_usage(
     who: Annotated[Caller, Depends(needs("read"))],
     since: _Since = None, until: _Until = None, time_zone: _Zone = None, by: _By = "day", format: _Format = "json",  # noqa: A002 - its name for clients
@@ -133,7 +133,7 @@ def get_usage(
 
 
 @router.get(
-    "/v1/admin/usage", response_model=UsageReport, response_model_exclude_unset=True, summary="What accounts used"
+    "/v1/admin/usage", response_model=UsageTable, response_model_exclude_unset=True, summary="What accounts used"
 )
 def get_usage_of_accounts(
     _who: Annotated[Caller, Depends(needs("admin"))],
@@ -174,7 +174,7 @@ def columns_of(grouping: Grouping) -> dict[str, str]:
     return {name: word for name, word in found.items() if word}
 
 
-def json_of(asked: Question, grouping: Grouping, found: Report, *, cost: bool) -> dict[str, Any]:
+def json_of(asked: Question, grouping: Grouping, found: UsageSheet, *, cost: bool) -> dict[str, Any]:
     """A report, as GET /v1/usage answers and `headrace usage --json`."""
     sums = _sums(cost=cost)
     return {
@@ -184,7 +184,7 @@ def json_of(asked: Question, grouping: Grouping, found: Report, *, cost: bool) -
     }  # fmt: skip
 
 
-def csv_of(grouping: Grouping, found: Report, *, cost: bool) -> str:
+def csv_of(grouping: Grouping, found: UsageSheet, *, cost: bool) -> str:
     """A report as a table with a head."""
     sums = _sums(cost=cost)
     columns = [*columns_of(grouping), *(["storage_bytes"] if found.storage is not None else []), *sums]
@@ -200,7 +200,7 @@ def _sums(*, cost: bool) -> list[str]:
     return [name for name in SUMS if cost or name != COST]
 
 
-def _answer(asked: Question, grouping: Grouping, found: Report, how: str, *, cost: bool) -> Response:
+def _answer(asked: Question, grouping: Grouping, found: UsageSheet, how: str, *, cost: bool) -> Response:
     if how == "csv":
         headers = {"content-disposition": f'attachment; filename="usage-{asked.since:%Y-%m-%d}.csv"'}
         return Response(csv_of(grouping, found, cost=cost), headers=headers, media_type="text/csv")

@@ -1,5 +1,6 @@
 """`headrace usage`: what accounts used, as a table, as JSON or as CSV."""
 
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -18,6 +19,14 @@ from models.usage import report
 from models.usage.report import Question, UsageRow
 
 app = typer.Typer()
+TIMES = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d", "month": "%Y-%m"}
+FIGURES = {
+    "succeeded": "done", "failed": "failed", "canceled": "canceled", "credits": "credits", "cost_usd_micros": "cost",
+    "tokens_in": "tokens in", "tokens_out": "out", "requests": "requests", "bytes_added": "stored", "bytes_removed": "removed",
+}  # fmt: skip
+WRITTEN: dict[str, Callable[[int], str]] = {
+    "cost_usd_micros": lambda micros: f"${micros / 1e6:,.2f}", "bytes_added": filesize.decimal, "bytes_removed": filesize.decimal,
+}  # fmt: skip
 
 
 @app.command("usage")
@@ -58,28 +67,25 @@ def show_usage(
         )
 
 
-def _row(row: UsageRow, grouping: Grouping) -> dict[str, str]:
+def _row(row: UsageRow, grouping: Grouping, figures: Collection[str]) -> dict[str, str]:
     shown = {}
     for name, word in columns_of(grouping).items():
         value = getattr(row, name)
         if name == "begins":
-            value = f"{value:{'%Y-%m-%d %H:%M' if grouping.unit == 'hour' else '%Y-%m' if grouping.unit == 'month' else '%Y-%m-%d'}}"
+            value = f"{value:{TIMES[word]}}"
         shown[word.removeprefix("label:")] = "–" if value is None else str(value)
-    return {**shown, **_figures(row)}
+    return {**shown, **_figures(row, figures)}
 
 
-def _total(row: UsageRow, grouping: Grouping) -> dict[str, str]:
+def _total(row: UsageRow, grouping: Grouping, figures: Collection[str]) -> dict[str, str]:
     words = [word.removeprefix("label:") for word in columns_of(grouping).values()]
-    return {**{word: "" if at else "all" for at, word in enumerate(words)}, **_figures(row)}
+    return {**{word: "" if at else "all" for at, word in enumerate(words)}, **_figures(row, figures)}
 
 
-def _figures(row: UsageRow) -> dict[str, str]:
-    return {
-        "done": f"{row.succeeded:,}", "failed": f"{row.failed:,}", "credits": f"{row.credits:,}",
-        "cost": f"${row.cost_usd_micros / 1e6:,.2f}", "tokens": f"{row.tokens_in + row.tokens_out:,}",
-        "requests": f"{row.requests:,}", "stored": _bytes(row.bytes_added - row.bytes_removed),
-    }  # fmt: skip
+def _named(total: UsageRow) -> list[str]:
+    """Which figures are shown: what nobody used takes no room."""
+    return [name for name in FIGURES if name in ("succeeded", "credits") or getattr(total, name)]
 
 
-def _bytes(change: int) -> str:
-    return f"{'-' if change < 0 else ''}{filesize.decimal(abs(change))}"
+def _figures(row: UsageRow, named: Collection[str]) -> dict[str, str]:
+    return {FIGURES[name]: WRITTEN.get(name, "{:,}".format)(getattr(row, name)) for name in named}

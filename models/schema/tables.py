@@ -30,7 +30,7 @@ from models.payments.promotions import Promotion, PromotionUse
 from models.payments.refills import Refill
 from models.payments.tables import Payment, Refund
 from models.provisioning.tables import WebAccount, WebCredential, WebMonth, WebUsage
-from models.usage.usage import Usage
+from models.usage.usage import UsageQuarter
 
 __all__ = [
     "Account",
@@ -72,7 +72,7 @@ __all__ = [
     "Subscription",
     "SubscriptionPayment",
     "Upload",
-    "Usage",
+    "UsageQuarter",
     "User",
     "WebAccount",
     "WebCredential",

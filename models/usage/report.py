@@ -10,8 +10,8 @@ from psycopg import Connection
 
 from common.errors import InvalidInput
 
-Unit = Literal["hour", "day", "month"]
-UNITS: tuple[Unit, ...] = get_args(Unit)
+TimeUnit = Literal["hour", "day", "month"]
+UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)
 MAX_SPAN = timedelta(days=400)
 MAX_ROWS = 10_000  # of one report
 FIRST, LAST = date(2000, 1, 1), date(2200, 1, 1)
@@ -27,7 +27,7 @@ class Question(NamedTuple):
     since: datetime
     until: datetime
     zone: ZoneInfo
-    unit: Unit | None = "day"
+    unit: TimeUnit | None = "day"
     by_model: bool = False
     label: str | None = None  # the name of a label to group by
     account_id: UUID | None = None
@@ -54,7 +54,7 @@ class UsageRow(NamedTuple):
     bytes_removed: int
 
 
-class Report(NamedTuple):
+class UsageSheet(NamedTuple):
     """What was used. `storage` says by the beginning of a group what was kept at its end, where groups are of time alone."""
 
     rows: list[UsageRow]
@@ -86,7 +86,7 @@ def _midnight(day: date, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time(), zone)
 
 
-def report(conn: Connection[Any], asked: Question) -> Report:
+def report(conn: Connection[Any], asked: Question) -> UsageSheet:
     """Sums of what was used, in the order of time, account, model and label. In one snapshot if the caller's transaction is one.
 
     Raises InvalidInput where the groups are more than `MAX_ROWS`.
@@ -119,7 +119,7 @@ def report(conn: Connection[Any], asked: Question) -> Report:
     total = conn.execute(f"select null, null, null, null, {sums} from usage where {where}", values).fetchone()
     assert total is not None  # noqa: S101 - sums of all rows
     is_of_time = asked.unit is not None and asked.account_id is not None and not asked.by_model and not asked.label
-    return Report(rows, UsageRow(*total), _storage(conn, asked, rows) if is_of_time else None)
+    return UsageSheet(rows, UsageRow(*total), _storage(conn, asked, rows) if is_of_time else None)
 
 
 def _in_zone(row: UsageRow, zone: ZoneInfo) -> UsageRow:

@@ -21,7 +21,7 @@ NO_LABELS = "d41d8cd9-8f00-b204-e980-0998ecf8427e"  # md5 of nothing
 QUARTER = "date_bin('15 min', app_now(), 'epoch')"
 
 
-class Usage(SQLModel, table=True):
+class UsageQuarter(SQLModel, table=True):
     """What one account used of one model, with the same labels, in a quarter of an hour from `at` on. Partitioned by month.
 
     Each source has rows of its own: those of jobs, holds and storage change under the account's lock, those of requests under none.

@@ -21,7 +21,7 @@ def run(*arguments: str) -> str:
     return done.output
 
 
-def test_operators_read_what_accounts_used(who: UUID) -> None:  # noqa: F811 - a fixture
+def test_operators_read_what_accounts_used(who: UUID) -> None:
     table = run("--by", "model,label:customer")
     assert "picture" in table
     assert max(map(len, table.splitlines())) <= 80, table

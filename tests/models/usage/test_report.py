@@ -11,7 +11,7 @@ import pytest
 from common.errors import InvalidInput
 from models.db import snapshot, transaction
 from models.usage import report
-from models.usage.report import Question, Report, UsageRow, span
+from models.usage.report import Question, UsageRow, UsageSheet, span
 from tests.support import account, rows
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -36,7 +36,7 @@ def used(
         )
 
 
-def asked(who: UUID | None, since: date, until: date, zone: ZoneInfo = ZoneInfo("UTC"), **more: Any) -> Report:  # noqa: B008 - it is a value
+def asked(who: UUID | None, since: date, until: date, zone: ZoneInfo = ZoneInfo("UTC"), **more: Any) -> UsageSheet:  # noqa: B008 - it is a value
     begin, end = span(since, until, zone, until)
     with snapshot() as conn:
         return report.report(conn, Question(begin, end, zone, account_id=who, **more))
