@@ -59,12 +59,10 @@ def show_usage(
     elif as_csv:
         print(csv_of(grouping, found, cost=True), end="")
     else:
-        rows = [_row(each, grouping) for each in found.rows]
-        show(
-            [*rows, _total(found.total, grouping)],
-            as_json=False,
-            title=f"Usage, {begin:%Y-%m-%d} to before {end:%Y-%m-%d}, {zone.key}",
-        )
+        figures = _named(found.total)
+        rows = [_row(each, grouping, figures) for each in found.rows]
+        title = f"Usage, {begin:%Y-%m-%d} to before {end:%Y-%m-%d}, {zone.key}"
+        show([*rows, _total(found.total, grouping, figures)], as_json=False, title=title)
 
 
 def _row(row: UsageRow, grouping: Grouping, figures: Collection[str]) -> dict[str, str]:
