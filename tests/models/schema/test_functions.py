@@ -21,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("database")
 ROOT = Path(__file__).resolve().parents[3]
 UNVERSIONED = {"dispatch_account", "deliver_events", "end_job"}
 BASE = {"app_now", "refuse_change", "refuse_older_token", "refuse_unsettled"}
+COUNTING = {"count_job", "count_hold", "count_storage"}  # of triggers, which processes of every release set off
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def test_a_downgrade_gives_the_functions_of_its_revision_back(releases: Releases
     migrations.downgrade(releases.head)
     assert there() == newest
     migrations.downgrade("0015")
-    assert set(there()) == set(newest) - {"end_job_v3", "write_end_v2"} | UNVERSIONED
+    assert set(there()) == set(newest) - COUNTING - {"end_job_v3", "write_end_v2"} | UNVERSIONED
     assert migrations.differences() != []  # the code is newer
     migrations.downgrade("-1")
     assert set(there()) == UNVERSIONED | BASE
@@ -222,5 +223,5 @@ def test_calls_name_all_parameters_as_the_function_does() -> None:
 def test_python_calls_no_function_without_a_version() -> None:
     names = set(functions.FILES) - {name for name in functions.FILES if re.search(r"_v\d+$", name)}
     for text in statements():
-        for name in names - BASE:
+        for name in names - BASE - COUNTING:
             assert not re.search(rf"\b{name}\(", text), text
