@@ -11,7 +11,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from fastapi.testclient import TestClient
 
+from api.auth import keyring
 from api.main import make_app
+from api.services import services
 from common import time_zones
 from models.db import transaction
 from models.jobs.ending import AttemptEnd, Ending, end
@@ -113,6 +115,22 @@ def test_requests_are_counted_when_the_process_writes_them_down(http: TestClient
     http.__exit__(None, None, None)
     eventually(lambda: one("select sum(requests) from usage where account_id = %s", who) == (6,))
     http.__enter__()
+
+
+def test_requests_that_could_not_be_written_down_are_at_another_time(
+    http: TestClient, who: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = head(who)
+    for _ in range(3):
+        http.get("/v1/credits", headers=mine)
+    ring = services(http.app).keys
+    with monkeypatch.context() as away:
+        away.setattr(keyring, "record_requests", lambda *_: 1 / 0)
+        http.portal.call(ring._write_counts)
+    assert one("select count(*) from usage where source = 'requests'") == (0,)
+    http.get("/v1/credits", headers=mine)
+    http.portal.call(ring._write_counts)
+    assert one("select sum(requests) from usage where account_id = %s", who) == (4,)
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "America/Argentina/ComodRivadavia", "Etc/GMT+12"])
