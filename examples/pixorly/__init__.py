@@ -1,0 +1,2 @@
+from examples.running import Example
+EXAMPLE = Example("pixorly", "x", (), lambda a, b, c: ())
