@@ -15,9 +15,10 @@ JOB_SECONDS = 120.0
 
 
 class Heard(NamedTuple):
-    """A server-sent event."""
+    """A server-sent event; `job_id` where it is about a job."""
 
     kind: str
+    job_id: str | None
     data: dict[str, Any]
 
 
@@ -90,5 +91,6 @@ def _heard(lines: Iterable[str]) -> Iterator[Heard]:
         elif field == "data":
             data += value
         elif not line and data:
-            yield Heard(kind, json.loads(data))
+            told = json.loads(data)
+            yield Heard(kind, told["job_id"], told["data"])
             kind, data = "", ""

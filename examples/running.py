@@ -73,7 +73,7 @@ def eventually(look: Callable[[], Any], wanted: Any, what: str, *, seconds: floa
     while (found := look()) != wanted:
         if time.monotonic() > end:
             same(found, wanted, f"{what}, after {seconds:g} s")
-        time.sleep(0.2)
+        time.sleep(0.5)  # those that are refused are counted: FAILED_AUTH_PER_MINUTE
 
 
 def _shown(value: Any) -> str:
@@ -100,7 +100,7 @@ def run(
             for outcome, example in zip(outcomes, examples, strict=True)
         }
         for days, due in groupby(_in_order(outcomes), key=lambda each: each[1].days):
-            if days and move_clock:
+            if days and move_clock and any(outcome.is_well and outcome.steps for outcome in outcomes):
                 progress.console.print(f"[dim]the clock goes {days} days ahead[/]", highlight=False)
                 move_clock(days)
             for outcome, step in due:
@@ -118,7 +118,10 @@ def _begun(
     missing = [name for name in example.needs if not environment.get(name)]
     if missing:
         return Outcome(example.name, wrong=f"set {', '.join(missing)}")
-    return Outcome(example.name, example.steps(client, environment, stack))
+    try:
+        return Outcome(example.name, example.steps(client, environment, stack))
+    except (OSError, ValueError) as error:  # where it is to listen somebody else does, or nobody can
+        return Outcome(example.name, wrong=f"cannot begin: {error}")
 
 
 def _in_order(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, Step]]:

@@ -99,8 +99,8 @@ class Films:
             job = self._create(prompt="a storm")
             seen = []
             for each in events:
-                if each.data.get("job_id") == job["id"] and each.kind in ("job.queued", "job.output", "job.succeeded"):
-                    seen.append((each.kind, each.data["data"].get("available")))
+                if each.job_id == job["id"] and each.kind in ("job.queued", "job.output", "job.succeeded"):
+                    seen.append((each.kind, each.data.get("available")))
                 if each.kind == "job.succeeded":
                     break
         left = before["available"] - job["credits"]["reserved"]
@@ -111,7 +111,7 @@ class Films:
         job = self._create(prompt="calm again")
         with self._server.user.listen(f"/v1/jobs/{job['id']}/events") as events:
             heard = list(events)  # the stream ends with the job
-        same((heard[0].kind, heard[0].data["id"]), ("job", job["id"]), "what the stream begins with")
+        same((heard[0].kind, heard[0].job_id), ("job", job["id"]), "what the stream begins with")
         same(heard[-1].kind, "job.succeeded", "what it ends with")
 
     def repeat_otherwise(self) -> None:

@@ -1,2 +1,46 @@
-from examples.running import Example
-EXAMPLE = Example("reimaji", "x", (), lambda a, b, c: ())
+"""Reimaji, which teaches: `python -m examples reimaji`. docs/port-reimaji.md tells of each function.
+
+It needs HEADRACE_ADMIN_KEY, an operator's key with the scope `act`, a system that takes payments by hand (MANUAL_PAYMENTS), and
+SMTP_URL, an address of this machine: the mail server is played here (`examples/mailbox.py`). Each run has new users.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+
+import httpx
+
+from examples.mailbox import Mailbox
+from examples.reimaji.learners import Learners
+from examples.reimaji.notices import Notices
+from examples.reimaji.subscriptions import Subscriptions
+from examples.running import Example, Step
+
+
+def _steps(client: httpx.Client, environment: Mapping[str, str], stack: ExitStack) -> Sequence[Step]:
+    learners = Learners(client, environment["HEADRACE_ADMIN_KEY"])
+    subscriptions = Subscriptions(learners)
+    notices = Notices(learners, Mailbox(environment["SMTP_URL"], stack))
+    return (
+        Step("a service key acts for Reimaji's users", learners.connect),
+        Step("a new user is free, and found by id and e-mail", learners.come),
+        Step("language, notifications and theme are kept", learners.prefer),
+        Step("an admin changes a role, and it is written down", learners.change_role),
+        Step("a trial makes the user pro for seven days, once", subscriptions.begin_trial),
+        Step("an invoice is made once, and waits to be paid", subscriptions.order_month),
+        Step("a paid month goes on from the trial's end", subscriptions.pay_month),
+        Step("a paid year goes on from the month's end", subscriptions.pay_year),
+        Step("a subscription that is cancelled runs to its end, and may go on", subscriptions.cancel_and_resume),
+        Step("payments are notifications, read one by one or all at once", notices.read),
+        Step("the confirmation of a payment is sent by mail", notices.look_at_mail),
+        Step("an announcement reaches who is on the plan", notices.announce),
+        # Here come playground, summaries, content and learning (D4 to D7), once the product has them.
+        Step("admins see users, revenue and who is active, and nobody else does", learners.look_at_figures),
+        Step("another user pays for one month", subscriptions.pay_for_another),
+        Step("an invoice that nobody paid has expired", subscriptions.look_at_unpaid, days=2),
+        Step("what has run out is expired: the user is free again", subscriptions.run_out, days=45),
+        Step("and is told so, in the product and by mail", notices.look_at_end, days=45),
+        Step("the service key is revoked", learners.disconnect, days=45),
+    )
+
+
+EXAMPLE = Example("reimaji", "learning, by subscription", ("HEADRACE_ADMIN_KEY", "SMTP_URL"), _steps)
