@@ -9,13 +9,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-import typer
 from rich.console import Console
 
-from cli.embedded.locked import AlreadyRunning
 from examples import cineweave, pixorly, reimaji, webclient
 from examples.running import Example, Outcome, print_summary, run
-from examples.starting import started
 
 EXAMPLES = {each.EXAMPLE.name: each.EXAMPLE for each in (cineweave, pixorly, webclient, reimaji)}
 
@@ -34,6 +31,8 @@ def main() -> None:
     console = Console()
     outcomes, broken = _run_here(chosen, console) if given.start else (_run_there(chosen, console), [])
     print_summary(outcomes, console)
+    if given.start and not broken:
+        console.print("[green]the books hold: every credit is accounted for[/]")
     for rule in broken:
         console.print(f"[red]the books are wrong:[/] {rule}", highlight=False)
     if broken or not all(each.is_well for each in outcomes):
@@ -46,15 +45,14 @@ def _run_there(chosen: Sequence[Example], console: Console) -> list[Outcome]:
 
 
 def _run_here(chosen: Sequence[Example], console: Console) -> tuple[list[Outcome], list[str]]:
+    from examples.starting import CannotStart, started  # noqa: PLC0415 - a client of a running system needs none of it
+
     try:
         with started() as system:
             outcomes = run(chosen, system.url, system.environment, console, system.move_clock)
             return outcomes, system.broken_rules()
-    except AlreadyRunning as error:
-        console.print(f"[red]{error}[/]", highlight=False)
-        sys.exit(1)
-    except typer.Exit as ending:  # it has said why
-        sys.exit(ending.exit_code)
+    except CannotStart as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import httpx
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 TIMEOUT_SECONDS = 30.0
@@ -91,12 +91,12 @@ def run(
     """Do all steps of these examples, and say of each how it went; what is to be seen later comes when all have done what they
     do today. `move_clock` puts the system's clock so many days ahead of ours.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with ExitStack() as stack, Progress(*columns, console=console) as progress:
         client = stack.enter_context(httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS))
         outcomes = [_begun(each, client, environment, stack) for each in examples]
         bars = {
-            outcome.name: progress.add_task(f"{outcome.name}: {example.about}", total=len(outcome.steps), start=False)
+            outcome.name: progress.add_task(f"{outcome.name}: {example.about}", total=len(outcome.steps))
             for outcome, example in zip(outcomes, examples, strict=True)
         }
         for days, due in groupby(_in_order(outcomes), key=lambda each: each[1].days):
@@ -112,9 +112,7 @@ def run(
     return outcomes
 
 
-def _begun(
-    example: Example, client: httpx.Client, environment: Mapping[str, str], stack: ExitStack
-) -> Outcome:
+def _begun(example: Example, client: httpx.Client, environment: Mapping[str, str], stack: ExitStack) -> Outcome:
     missing = [name for name in example.needs if not environment.get(name)]
     if missing:
         return Outcome(example.name, wrong=f"set {', '.join(missing)}")
@@ -135,7 +133,6 @@ def _do(outcome: Outcome, step: Step, progress: Progress, bar: TaskID, *, can_wa
         outcome.left_out += 1
         progress.console.print(f"[yellow]–[/] {step.says}: left out, {step.days} days are not over", highlight=False)
         return
-    progress.start_task(bar)
     begun = time.monotonic()
     try:
         step.do()

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import typer
+
 from cli.commands.identity import operator
 from cli.commands.local import local_system, wait_for_api
-from cli.embedded.locked import hold, private_folder
+from cli.embedded.locked import AlreadyRunning, hold, private_folder
 from cli.embedded.processes import Processes
 from cli.embedded.servers import free_ports
 from common.env_files import STATE
@@ -28,6 +30,10 @@ from models.db import transaction
 DAY = 86_400
 
 
+class CannotStart(Exception):
+    """A server or the API does not start, or another run is under way."""
+
+
 class Started(NamedTuple):
     """A running system. `broken_rules` is what the audit has to say of its books."""
 
@@ -39,8 +45,19 @@ class Started(NamedTuple):
 
 @contextmanager
 def started(state: Path = STATE / "examples") -> Iterator[Started]:
-    """Run everything for the time of the block. Raises typer.Exit where a server or the API does not start."""
-    _empty(state)
+    """Run everything for the time of the block. Raises CannotStart."""
+    try:
+        _empty(state)
+        with _running(state) as system:
+            yield system
+    except AlreadyRunning as error:
+        raise CannotStart(str(error)) from None
+    except typer.Exit:  # what the commands of the same name raise, when they have said why
+        raise CannotStart("the system does not run") from None
+
+
+@contextmanager
+def _running(state: Path) -> Iterator[Started]:
     api_port, issuer_port, mail_port = free_ports(3)
     url = f"http://127.0.0.1:{api_port}"
     own = {

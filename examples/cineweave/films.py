@@ -68,7 +68,9 @@ class Films:
     def list_newest_first(self) -> None:
         found, cursor = [], None
         while True:
-            page = self._server.user.ask("GET", "/v1/jobs", params={"limit": 3, **({"cursor": cursor} if cursor else {})})
+            page = self._server.user.ask(
+                "GET", "/v1/jobs", params={"limit": 3, **({"cursor": cursor} if cursor else {})}
+            )
             found += [each["id"] for each in page["data"]]
             if (cursor := page["next"]) is None:
                 break
@@ -83,7 +85,9 @@ class Films:
 
     def find_expired(self) -> None:
         answer = self._server.fetch(self._film["outputs"][0]["url"])
-        same((answer.status_code, answer.json()["reason"]), (410, "expired"), "how an expired film is answered, and why")
+        same(
+            (answer.status_code, answer.json()["reason"]), (410, "expired"), "how an expired film is answered, and why"
+        )
         path = f"/v1/jobs/{self._film['id']}"
         eventually(
             lambda: self._server.user.ask("GET", path)["outputs"][0]["status"], "expired", "what its job says of it"
@@ -121,7 +125,13 @@ class Films:
 
     def order_nonsense(self) -> None:
         before = self._server.balance()
-        for field, value in (("duration_seconds", 7), ("cfg", 99), ("seed", -1), ("prompt", ""), ("image", "no picture")):
+        for field, value in (
+            ("duration_seconds", 7),
+            ("cfg", 99),
+            ("seed", -1),
+            ("prompt", ""),
+            ("image", "no picture"),
+        ):
             wanted = {"model": MODEL, "input": {**self._wanted, field: value}}
             no = self._server.user.refused("POST", "/v1/jobs", 422, "invalid_input", json=wanted)
             fulfilled(field in no["param"], f"{field} = {value!r} was refused for {no['param']}")

@@ -44,7 +44,9 @@ class Money:
     def _user_on(self, plan: str) -> Caller:
         """Another user, on this plan."""
         subject = f"{self._server.user_id}-{plan}"
-        opened = self._server.operator.ask("POST", "/v1/admin/users", status=201, json={"subject": subject, "plan": plan})
+        opened = self._server.operator.ask(
+            "POST", "/v1/admin/users", status=201, json={"subject": subject, "plan": plan}
+        )
         return self._server.service.acting_for(opened["account_id"])
 
     def change_plan(self) -> None:

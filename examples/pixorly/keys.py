@@ -16,7 +16,7 @@ class Keys:
 
     def __init__(self, client: httpx.Client, person: Person) -> None:
         self._client, self._person = client, person
-        self._id = ""
+        self._id = self._secret = ""
 
     def make(self) -> None:
         wanted = {"name": "my script", "scopes": ["read"], "per_minute": PER_MINUTE}

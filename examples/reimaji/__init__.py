@@ -36,7 +36,6 @@ def _steps(client: httpx.Client, environment: Mapping[str, str], stack: ExitStac
         # Here come playground, summaries, content and learning (D4 to D7), once the product has them.
         Step("admins see users, revenue and who is active, and nobody else does", learners.look_at_figures),
         Step("another user pays for one month", subscriptions.pay_for_another),
-        Step("an invoice that nobody paid has expired", subscriptions.look_at_unpaid, days=2),
         Step("what has run out is expired: the user is free again", subscriptions.run_out, days=45),
         Step("and is told so, in the product and by mail", notices.look_at_end, days=45),
         Step("the service key is revoked", learners.disconnect, days=45),
