@@ -71,6 +71,8 @@ def local_system(state: Path, given: Mapping[str, str], own: Mapping[str, str]) 
                 yield chosen
             finally:
                 db.close()
+    except typer.Exit:  # a RuntimeError too, of who has said why
+        raise
     except RuntimeError as error:  # a server that does not start says why, with the end of its log
         raise fail(str(error)) from None
     finally:

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from cli.embedded.locked import hold
 from cli.embedded.servers import free_ports
 from examples.__main__ import EXAMPLES
 from examples.running import Difference, Example, Outcome, Step, print_summary, run, same
@@ -25,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def examples(*names: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "examples", *names], cwd=ROOT, env={**os.environ, **environment}, check=False,
-        capture_output=True, text=True, timeout=200,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
 
 
@@ -124,6 +125,13 @@ def test_a_wrong_answer_ends_its_example_alone_and_what_comes_later_waits_for_th
     did.clear()
     outcomes = run(both, "http://127.0.0.1:1", {}, console)
     assert (did, [each.left_out for each in outcomes]) == (["1", "4", "5"], [0, 2])
+
+
+def test_a_second_run_beside_one_that_goes_on_is_refused(tmp_path: Path) -> None:
+    with closing(hold(tmp_path / "examples")):
+        done = examples("--start", HEADRACE_STATE=str(tmp_path))
+    assert (done.returncode, "already running in" in done.stderr) == (1, True), done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_summary_has_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
