@@ -47,7 +47,7 @@ def _run_there(chosen: Sequence[Example], console: Console) -> list[Outcome]:
 def _run_here(chosen: Sequence[Example], console: Console) -> tuple[list[Outcome], list[str]]:
     from examples.starting import CannotStart, started  # noqa: PLC0415 - a client of a running system needs none of it
 
-    console.print("starting PostgreSQL, Valkey, S3, API, worker, scheduler and sender: some ten seconds")
+    console.print("starting PostgreSQL, Valkey, S3, API, worker, scheduler and sender")
     try:
         with started() as system:
             outcomes = run(chosen, system.url, system.environment, console, system.move_clock)

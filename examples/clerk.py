@@ -4,19 +4,19 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 import time
 import uuid
 from contextlib import ExitStack
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
+
+from examples.far_sides import place_of, serve
 
 
 class Clerk:
@@ -27,11 +27,7 @@ class Clerk:
         self._key, self._kid = rsa.generate_private_key(65537, 2048), uuid.uuid4().hex
         public = RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
         jwks = json.dumps({"keys": [{**public, "kid": self._kid, "use": "sig", "alg": "RS256"}]}).encode()
-        place = urlsplit(url)
-        server = ThreadingHTTPServer((place.hostname or "", place.port or 80), partial(_Published, jwks))
-        stack.callback(server.server_close)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        stack.callback(server.shutdown)
+        serve(ThreadingHTTPServer(place_of(url, 80), partial(_Published, jwks)), stack)
 
     def token(self, user_id: str, **changes: Any) -> str:
         """A session token, as Clerk's browser library sends it."""

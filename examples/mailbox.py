@@ -1,14 +1,14 @@
 """A far side: a mail server on this machine, which keeps what it is sent."""
 
 import email
-import threading
 from contextlib import ExitStack
 from email import policy
 from email.message import EmailMessage
 from functools import partial
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
-from urllib.parse import urlsplit
+
+from examples.far_sides import place_of, serve
 
 
 class Mailbox:
@@ -16,12 +16,9 @@ class Mailbox:
 
     def __init__(self, url: str, stack: ExitStack) -> None:
         self._got: list[EmailMessage] = []
-        place = urlsplit(url)
-        server = ThreadingTCPServer((place.hostname or "", place.port or 25), partial(_Session, self._got))
+        server = ThreadingTCPServer(place_of(url, 25), partial(_Session, self._got))
         server.daemon_threads = True
-        stack.callback(server.server_close)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        stack.callback(server.shutdown)
+        serve(server, stack)
 
     def subjects(self, address: str) -> list[str]:
         """What has come for an address, the oldest first."""

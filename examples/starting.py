@@ -58,13 +58,15 @@ def started(state: Path = STATE / "examples") -> Iterator[Started]:
 
 @contextmanager
 def _running(state: Path) -> Iterator[Started]:
-    api_port, issuer_port, mail_port = free_ports(3)
+    api_port, issuer_port, mail_port, xendit_port = free_ports(4)
     url = f"http://127.0.0.1:{api_port}"
     own = {
         "API_PORT": str(api_port), "PUBLIC_URL": url, "MANUAL_PAYMENTS": "true",
         "OIDC_ISSUERS": f"http://127.0.0.1:{issuer_port}",
         "CLERK_WEBHOOK_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode(),
         "SMTP_URL": f"smtp://127.0.0.1:{mail_port}",
+        "XENDIT_URL": f"http://127.0.0.1:{xendit_port}", "XENDIT_KEY": f"xnd_{secrets.token_hex(16)}",
+        "XENDIT_CALLBACK_TOKEN": secrets.token_hex(32),
         "PROVISIONING_ADMIN_TOKEN": secrets.token_hex(32),
     }  # fmt: skip
     with local_system(state, {}, own) as chosen:

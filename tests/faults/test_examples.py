@@ -16,12 +16,12 @@ from tests.cli.embedded.test_embedded import processes_of
 from tests.conftest import environment
 from tests.faults.test_demo import clean_environment
 from tests.flows.test_examples import examples
-from tests.support import ADMIN_TOKEN, System, assert_books_are_clean, eventually, one
+from tests.support import ADMIN_TOKEN, OWN_SECRET, System, assert_books_are_clean, eventually, one
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 PROGRAM = [sys.executable, "-m", "examples", "--start"]
-CHECKS, LATER = 68, 3  # in all, and those of them that need another day
+CHECKS, LATER = 70, 3  # in all, and those of them that need another day
 
 
 def lines(mark: str, text: str) -> list[str]:
@@ -29,10 +29,11 @@ def lines(mark: str, text: str) -> list[str]:
 
 
 def test_a_running_system_does_what_each_product_needs(system: System) -> None:
-    issuer, mail = free_ports(2)
+    issuer, mail, xendit = free_ports(3)
     given = {
         "OIDC_ISSUERS": f"http://127.0.0.1:{issuer}", "SMTP_URL": f"smtp://127.0.0.1:{mail}", "MANUAL_PAYMENTS": "true",
-        "CLERK_WEBHOOK_SECRET": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+        "CLERK_WEBHOOK_SECRET": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "XENDIT_URL": f"http://127.0.0.1:{xendit}",
+        "XENDIT_KEY": "xnd_x", "XENDIT_CALLBACK_TOKEN": OWN_SECRET,
     }  # fmt: skip
     with environment(given):
         system.start("api", "worker", "scheduler", "deliver")
@@ -40,7 +41,7 @@ def test_a_running_system_does_what_each_product_needs(system: System) -> None:
         done = examples(HEADRACE_URL=system.url, HEADRACE_ADMIN_KEY=key, PROVISIONING_ADMIN_TOKEN=ADMIN_TOKEN, **given)
         assert done.returncode == 0, done.stdout + done.stderr
         assert (len(lines("✓", done.stdout)), len(lines("–", done.stdout))) == (CHECKS - LATER, LATER), done.stdout
-        assert all(secret not in done.stdout + done.stderr for secret in (key, ADMIN_TOKEN))
+        assert all(secret not in done.stdout + done.stderr for secret in (key, ADMIN_TOKEN, OWN_SECRET))
         assert one("select count(*) from api_keys where revoked_at is null") == (1,), "a service key is left behind"
         assert_books_are_clean()
 

@@ -86,11 +86,12 @@ def liar() -> Iterator[str]:
 
 
 def test_wrong_answers_are_told_by_every_example_and_end_with_1() -> None:
-    issuer, mail = free_ports(2)
+    issuer, mail, xendit = free_ports(3)
     with liar() as url:
         done = examples(
             HEADRACE_URL=url, HEADRACE_ADMIN_KEY="hr_x", PROVISIONING_ADMIN_TOKEN="x", CLERK_WEBHOOK_SECRET="whsec_eA==",
             OIDC_ISSUERS=f"http://127.0.0.1:{issuer}", SMTP_URL=f"smtp://127.0.0.1:{mail}",
+            XENDIT_URL=f"http://127.0.0.1:{xendit}", XENDIT_CALLBACK_TOKEN="x",
         )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.findall("^✗ ([^:]+)", done.stdout, re.MULTILINE) == [
