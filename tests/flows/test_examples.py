@@ -150,3 +150,13 @@ def test_every_example_is_documented_and_compares() -> None:
         assert [f"{path}::{test}" for path, test in shown if f"def {test}(" not in (ROOT / path).read_text()] == []
     with pytest.raises(Difference, match="but is    2"):
         same(2, 1, "x")
+
+
+def test_examples_know_a_system_by_its_api_alone() -> None:
+    ours = {"tests", "api", "workers", "scheduler", "storage", "companies", "common", "models", "cli"}
+    used = {
+        path.name: ours & set(re.findall(r"^ *(?:from|import) (\w+)", path.read_text(), re.MULTILINE))
+        for path in (ROOT / "examples").rglob("*.py")
+    }
+    assert used.pop("starting.py") == {"cli", "common", "models"}
+    assert {name: found for name, found in used.items() if found} == {}
