@@ -9,7 +9,26 @@ import httpx
 from examples.callers import Caller
 from examples.running import same
 
-HOUR = 3600
+Hold = dict[str, Any]
+
+
+def reserve_credits(user: Caller, amount: int, order: str) -> Hold:
+    """CineWeave's reserveCredits: yes is a hold; no is 402. The same order again is the same hold."""
+    hold: Hold = user.ask("POST", "/v1/holds", status=201, json={"amount": amount, "reference": order})
+    return hold
+
+
+def settle_credits(user: Caller, hold: Hold, cost: int) -> Hold:
+    """CineWeave's settleCredits: what the work cost is spent, the rest goes back. Sent again it is done once."""
+    sent = {"amount": cost, "release_rest": True}
+    done: Hold = user.ask("POST", f"/v1/holds/{hold['id']}/settle", once=f"settle-{hold['id']}", json=sent)
+    return done
+
+
+def refund_credits(user: Caller, hold: Hold) -> Hold:
+    """CineWeave's refundCredits: all that is held goes back."""
+    done: Hold = user.ask("POST", f"/v1/holds/{hold['id']}/release", json={})
+    return done
 
 
 class Server:
@@ -20,7 +39,9 @@ class Server:
         self.operator = Caller(client, admin_key)
         self.user_id = f"user_{uuid.uuid4().hex}"  # as Clerk names them
         self.email = f"{self.user_id}@example.com"
-        self.account_id = self._key_id = self._hold_id = ""
+        self.account_id = self._key_id = ""
+        self.credits = 0  # that the user should have
+        self._hold: Hold = {}
 
     def connect(self) -> None:
         """Once, when CineWeave is set up: the secret is shown now and never again."""
@@ -47,7 +68,7 @@ class Server:
         self.service.acting_for("clerk:nobody").refused("GET", "/v1/me", 404, "not_found")
 
     def balance(self) -> dict[str, Any]:
-        """getBalance: credits and plan."""
+        """Credits, plan and storage."""
         found: dict[str, Any] = self.user.ask("GET", "/v1/credits")
         return found
 
@@ -72,26 +93,22 @@ class Server:
         self.have(self.credits, 0, "after the gift")
 
     def reserve(self) -> None:
-        wanted = {"amount": 6, "seconds": HOUR, "reference": f"render-{self.user_id}"}
-        hold = self.user.ask("POST", "/v1/holds", status=201, json=wanted)
-        again = self.user.ask("POST", "/v1/holds", status=201, json=wanted)
-        same(again["id"], hold["id"], "the hold of a reference that was sent again")
-        self._hold_id = hold["id"]
+        order = f"render-{self.user_id}"
+        self._hold = reserve_credits(self.user, 6, order)
+        same(reserve_credits(self.user, 6, order)["id"], self._hold["id"], "the hold of an order that was sent again")
         self.have(self.credits - 6, 6, "after 6 were reserved")
         no = self.user.refused("POST", "/v1/holds", 402, "not_enough_credits", json={"amount": self.credits})
         same(no["available"], self.credits - 6, "what the refusal says is there")
 
     def settle(self) -> None:
-        wanted = {"amount": 4, "release_rest": True}
         for _ in range(2):
-            hold = self.user.ask("POST", f"/v1/holds/{self._hold_id}/settle", once=f"s-{self._hold_id}", json=wanted)
+            hold = settle_credits(self.user, self._hold, 4)
         same((hold["settled"], hold["released"], hold["held"]), (4, 2, 0), "settled, released and held")
         self.credits -= 4
         self.have(self.credits, 0, "after it was settled")
 
     def refund(self) -> None:
-        hold = self.user.ask("POST", "/v1/holds", status=201, json={"amount": 9})
-        back = self.user.ask("POST", f"/v1/holds/{hold['id']}/release", json={})
+        back = refund_credits(self.user, reserve_credits(self.user, 9, f"failed-{self.user_id}"))
         same((back["released"], back["ended"]), (9, "released"), "what went back, and how it ended")
         self.have(self.credits, 0, "after the refund")
         moved = [each["kind"] for each in self.user.ask("GET", "/v1/credits/entries")["data"]]
