@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help setup demo up test tools lint check openapi hooks audit-deps faults sweep year mutants bench clean
+.PHONY: help setup demo up examples test tools lint check openapi hooks audit-deps faults sweep year mutants bench clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ demo: $(RUN) ## see it work: order, pay, generate, fetch, prove the books
 
 up: $(RUN) ## run everything here until Ctrl-C, on http://127.0.0.1:8000
 	@$(BIN)/headrace up
+
+examples: $(RUN) ## what four products do, against a system that is started for it; every answer is checked
+	@$(BIN)/python -m examples --start
 
 # In the order of tests/conftest.py: by default the files with few tests come last, and those are the long ones. Five on two
 # cores, because many tests wait. Thousands of processes import the same: it is compiled once, whatever the shell says.

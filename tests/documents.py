@@ -13,6 +13,7 @@ _CODE = re.compile(r"```.*?\n(.*?)```|`([^`\n]+)`|\]\(([^)#:\s]+)\)", re.DOTALL)
 _PATH = re.compile(
     r"(?<![\w/.:{-])(?:[\w.-]+/)+(?:[\w.-]+\.(?:py|sql|lua|md|toml|json|sh|conf|png|yml|html|txt))?(?![\w/*{<-])"
 )
+_CALL = re.compile(r"`(GET|POST|PUT|PATCH|DELETE) (/[\w/{}.-]*)")
 _CAPITALS = re.compile(r"(?<![\w-])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?![\w*])")
 _DOTTED = re.compile(rf"(?<!-m )(?<![\w./-])(?:{FOLDERS})(?:\.[a-z_]\w*)+(?![\w/])")
 
@@ -42,6 +43,25 @@ def strangers(path: str, text: str, known: Known) -> list[str]:
     names = {name for name in _CAPITALS.findall(text) if name not in known.names}
     found = [*sorted(names), *(each for piece in _pieces(path, text) for each in _missing(piece, known))]
     return [f"{path}: {each}" for each in found]
+
+
+def strange_calls(text: str, paths: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Calls (`GET /v1/jobs`) that a document names and the API does not have. What is in braces may have any name;
+    `{function}` stands for all functions of the web client's.
+    """
+    return [
+        f"{method} {path}"
+        for method, path in _CALL.findall(text)
+        if not any(method.lower() in verbs and _is_call(path, known) for known, verbs in paths.items())
+    ]
+
+
+def _is_call(named: str, known: str) -> bool:
+    ours, theirs = named.split("/"), known.split("/")
+    return len(ours) == len(theirs) and all(
+        one == other or (one.startswith("{") and (other.startswith("{") or one == "{function}"))
+        for one, other in zip(ours, theirs, strict=True)
+    )
 
 
 def _pieces(path: str, text: str) -> Iterator[str]:

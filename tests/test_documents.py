@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from cli.main import app
 from common.settings import Settings
-from tests.documents import Known, strangers
+from tests.documents import Known, openapi, strange_calls, strangers
 from tests.gates import OURS, sources
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,6 +73,24 @@ def known() -> Known:
 @pytest.mark.parametrize("path", [each for each in DOCUMENTS if each.name not in HISTORY], ids=lambda path: path.name)
 def test_what_a_document_names_is_there(path: Path) -> None:
     assert strangers(path.name, path.read_text(), known()) == []
+
+
+@pytest.mark.parametrize("path", [each for each in DOCUMENTS if each.name not in HISTORY], ids=lambda path: path.name)
+def test_a_call_that_a_document_names_is_one_of_the_api(path: Path) -> None:
+    assert strange_calls(path.read_text(), openapi()["paths"]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "strange"),
+    [
+        ("`GET /v1/jobs`, `POST /v1/jobs/{id}/cancel`", []), ("`GET /v1/jobs?limit=20`", []), ("`GET /v1/admin/stats?days=N`", []),
+        ("`POST /api/account/{function}`", []), ("`GET /v1/ghosts`", ["GET /v1/ghosts"]),
+        ("`DELETE /v1/jobs/{job_id}`", ["DELETE /v1/jobs/{job_id}"]), ("`POST /v1/jobs/{id}/ghost`", ["POST /v1/jobs/{id}/ghost"]),
+        ("send `POST /v1/jobs/cancel`", ["POST /v1/jobs/cancel"]), ("`PUT /v1/jobs/`", ["PUT /v1/jobs/"]),
+    ],
+)  # fmt: skip
+def test_a_call_of_nothing_is_found(text: str, strange: list[str]) -> None:
+    assert strange_calls(text, openapi()["paths"]) == strange
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ DEMO_JOBS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 
 @contextmanager
-def _system(state: Path, given: Mapping[str, str], own: Mapping[str, str]) -> Iterator[dict[str, str]]:
+def local_system(state: Path, given: Mapping[str, str], own: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """Servers, schema and settings, for this process and the children it will start. `given`: what the user has set;
     `own` goes before it.
     """
@@ -71,6 +71,8 @@ def _system(state: Path, given: Mapping[str, str], own: Mapping[str, str]) -> It
                 yield chosen
             finally:
                 db.close()
+    except typer.Exit:  # a RuntimeError too, of who has said why
+        raise
     except RuntimeError as error:  # a server that does not start says why, with the end of its log
         raise fail(str(error)) from None
     finally:
@@ -79,7 +81,8 @@ def _system(state: Path, given: Mapping[str, str], own: Mapping[str, str]) -> It
         settings.cache_clear()
 
 
-def _wait_for_api(url: str, processes: Processes, seconds: float = 30) -> None:
+def wait_for_api(url: str, processes: Processes, seconds: float = 30) -> None:
+    """Return once the API answers. Raises typer.Exit, and says where its log is, if it does not."""
     end = time.monotonic() + seconds
     with httpx.Client(timeout=2) as http:  # one for all tries: to make one takes 30 ms of a core
         while time.monotonic() < end and not processes.dead():
@@ -111,13 +114,13 @@ def up(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     url = f"http://127.0.0.1:{port}"
-    with _system(state, environment([OWN_FILE]), {"API_PORT": str(port), "PUBLIC_URL": url}) as chosen:
+    with local_system(state, environment([OWN_FILE]), {"API_PORT": str(port), "PUBLIC_URL": url}) as chosen:
         addresses = state / "env"  # other `headrace` commands in this folder read it
         write_private(addresses, "".join(f"{name}={_quoted(value)}\n" for name, value in chosen.items()))
         processes = Processes(state, chosen, console=None if as_json else console)
         try:
             processes.start()
-            _wait_for_api(url, processes)
+            wait_for_api(url, processes)
             if as_json:
                 print_json({"url": url, "logs": processes.logs, "addresses": addresses})
             else:
@@ -152,12 +155,12 @@ def demo(
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     port = free_ports(1)[0]
     url = f"http://127.0.0.1:{port}"
-    with _system(state, environment([]), {"API_PORT": str(port), "PUBLIC_URL": url}) as chosen:
+    with local_system(state, environment([]), {"API_PORT": str(port), "PUBLIC_URL": url}) as chosen:
         processes = Processes(state, chosen)
         try:
             processes.start()
             account_id, key = _open_account()
-            _wait_for_api(url, processes)
+            wait_for_api(url, processes)
             console.print(f"servers, API, worker and scheduler are up after {time.monotonic() - started:.1f} s\n")
             with Api(url, key) as api:
                 report = _order(api, results)

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -143,7 +144,7 @@ def _month_ends(since: int) -> bool:
     return time.gmtime(since / 1000).tm_mon != time.gmtime().tm_mon
 
 
-def _steps(client: httpx.Client, environment: Mapping[str, str]) -> Sequence[Step]:
+def _steps(client: httpx.Client, environment: Mapping[str, str], _stack: ExitStack) -> Sequence[Step]:
     web = WebClient(client, environment["PROVISIONING_ADMIN_TOKEN"].partition(",")[0].strip())
     return (
         Step("the token opens the door, and nothing else does", web.knock),
