@@ -38,7 +38,7 @@ def _steps(client: httpx.Client, environment: Mapping[str, str], stack: ExitStac
         Step("a key that asks too often is told to wait", keys.ask_too_often),
         Step("uses and the last use are counted", keys.count),
         Step("a revoked key is refused", keys.revoke),
-        # Here comes usage by user and day (B9), once the product has it.
+        Step("usage of the day says what was made, what failed and what it cost", pictures.look_at_usage),
         Step("user.deleted shuts the user out", person.go),
     )
 

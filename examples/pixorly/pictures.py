@@ -62,3 +62,15 @@ class Pictures:
             self._picture["size_bytes"] <= storage["used_bytes"] < storage["quota_bytes"],
             f"a picture of {self._picture['size_bytes']} bytes landed, and of the storage is said: {storage}",
         )
+
+    def look_at_usage(self) -> None:
+        found = self._person.browser.ask("GET", "/v1/usage", params={"by": "day,model"})
+        of_day = {row["model"]: row for row in found["rows"]}
+        drawn, broken = of_day["stable-diffusion"], of_day["sketch-broken"]
+        same(
+            (drawn["succeeded"], drawn["credits"], drawn["results"]),
+            (1, 3, 1),
+            "pictures made, credits spent and results of the day",
+        )
+        same((broken["failed"], broken["credits"]), (2, 0), "what failed, and what it cost")
+        same(found["total"]["bytes_added"], self._person.me()["storage"]["used_bytes"], "the bytes that were added")
