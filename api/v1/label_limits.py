@@ -52,7 +52,7 @@ def _place_of(text: str) -> tuple[str, str]:
     return name, value
 
 
-LABEL_LIMITS = Listing[tuple[str, str]]("label limits", _place_of, ":".join)
+LABEL_LIMITS = Listing[tuple[str, str]]("label-limits", _place_of, ":".join)
 
 
 def _view(row: LabelLimitRow) -> dict[str, Any]:

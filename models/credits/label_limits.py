@@ -234,13 +234,12 @@ def _mark(conn: Connection[Any], account_id: UUID) -> None:
 _LISTED = f"""
 select l.name, l.value, l.monthly_credits, case when l.value <> '{EACH}' then coalesce(s.credits, 0) end, l.created_at
   from label_limits l left join label_spending s
-    on s.account_id = l.account_id and s.name = l.name and s.value = l.value and s.month = {MONTH}
- where l.account_id = %(account)s"""
+    on s.account_id = l.account_id and s.name = l.name and s.value = l.value and s.month = {MONTH}"""
 
 
 def _find(conn: Connection[Any], account_id: UUID, name: str, value: str) -> LabelLimitRow:
     row = conn.execute(
-        f"{_LISTED} and l.name = %(name)s and l.value = %(value)s",
+        f"{_LISTED} where l.account_id = %(account)s and l.name = %(name)s and l.value = %(value)s",
         {"account": account_id, "name": name, "value": value},
     ).fetchone()
     assert row is not None  # noqa: S101 - it was set just now
@@ -253,7 +252,8 @@ def list_limits(
     """An account's limits by name and value, from the one after `after`."""
     name, value = after or (None, None)
     rows = conn.execute(
-        f"{_LISTED} and (%(name)s::text is null or (l.name, l.value) > (%(name)s, %(value)s)) order by l.name, l.value limit %(limit)s",
+        f"""{_LISTED} where l.account_id = %(account)s and (%(name)s::text is null or (l.name, l.value) > (%(name)s, %(value)s))
+            order by l.name, l.value limit %(limit)s""",
         {"account": account_id, "name": name, "value": value, "limit": limit},
     ).fetchall()
     return [LabelLimitRow(*row) for row in rows]

@@ -244,6 +244,13 @@ CASES = {
     "choose alerts": Case(
         "put", "/v1/credits/alerts", counted("select count(*) from accounts where credit_alerts is not null"), json={"limits": [5]}
     ),
+    "limit a label": Case(
+        "put", "/v1/labels/limits", counted("select count(*) from label_limits where value = 'new'"),
+        json={"name": "customer", "value": "new", "monthly_credits": 5},
+    ),
+    "limit a label no more": Case(
+        "delete", "/v1/labels/limits?name=customer&value=old", counted("select 1 - count(*) from label_limits where value = 'old'")
+    ),
     "say that it is paid": Case(
         "post", "/v1/admin/payments/{unpaid}/paid", counted("select count(*) - 1 from payments where money = 'paid'"),
         json={"reason": "x"},
