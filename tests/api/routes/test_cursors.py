@@ -276,7 +276,7 @@ PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/admin/payments": (paid, "payments"),
     "/v1/admin/promotions": (promoted, "promotions"),
 }
-ITS_OWN = ("id", "number", "provider", "code")  # what a row is known by
+ITS_OWN = ("id", "number", "provider", "code", "value")  # what a row is known by
 
 
 def test_every_list_of_the_document_is_walked_here() -> None:
