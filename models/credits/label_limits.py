@@ -150,7 +150,8 @@ def lower_spending(
     """What a hold gives back, in the month in which it was made; jobs do the same as they end (write_end_v3.sql)."""
     if labels:
         conn.execute(
-            "select lower_label_spending_v1(%s, %s, %s, %s)", [account_id, Jsonb(dict(labels)), made_at, amount]
+            "select lower_label_spending_v1(p_account => %s, p_labels => %s, p_created_at => %s, p_credits => %s)",
+            [account_id, Jsonb(dict(labels)), made_at, amount],
         )
 
 
@@ -206,18 +207,21 @@ _COUNTED_FROM = "date_trunc('month', (app_now() - interval '1 hour') at time zon
 
 def _count_anew(conn: Connection[Any], account_id: UUID, name: str, value: str) -> None:
     """What was ordered with a label before it had a limit. Read after the account's lock was taken: nothing is left out."""
+    orders = f"account_id = %(account)s and labels @> %(labels)s and created_at >= {_COUNTED_FROM}"
+    if value == EACH:
+        orders = f"account_id = %(account)s and labels is not null and created_at >= {_COUNTED_FROM}"
     conn.execute(
         f"""insert into label_spending (account_id, name, value, month, credits)
             select %(account)s, %(name)s, x.value, x.month, sum(x.credits) from (
               select labels->>%(name)s as value, date_trunc('month', created_at at time zone 'UTC')::date as month,
                      case when ended is null then price_credits else coalesce(charged_credits, 0) end as credits
-                from jobs where account_id = %(account)s and labels is not null and created_at >= {_COUNTED_FROM}
+                from jobs where {orders}
               union all
               select labels->>%(name)s, date_trunc('month', created_at at time zone 'UTC')::date, amount - released
-                from holds where account_id = %(account)s and labels is not null and created_at >= {_COUNTED_FROM}) x
-             where x.value is not null and (%(value)s = '{EACH}' or x.value = %(value)s) group by x.value, x.month
+                from holds where {orders}) x
+             where x.value is not null group by x.value, x.month
                 on conflict (account_id, name, value, month) do update set credits = excluded.credits""",
-        {"account": account_id, "name": name, "value": value},
+        {"account": account_id, "name": name, "labels": Jsonb({name: value})},
     )
 
 
