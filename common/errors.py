@@ -101,6 +101,13 @@ class BudgetExceeded(DomainError):
     status = 402
 
 
+class LabelLimitExceeded(DomainError):
+    """The limit of a label for this month is spent."""
+
+    code = "label_limit_exceeded"
+    status = 402
+
+
 class DailyLimitReached(DomainError):
     """The plan's limit for today is reached."""
 

@@ -24,6 +24,22 @@ def checked(labels: dict[str, str]) -> dict[str, str]:
     return labels
 
 
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("a label's value has characters that can be printed")
+    return value
+
+
+LabelName = Annotated[
+    str, Field(min_length=1, max_length=32, pattern=f"^{NAME.pattern}$", description="A label's name, such as customer.")
+]  # fmt: skip
+LabelValue = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_VALUE, description="One value; `*`: each that has none of its own."),
+    AfterValidator(_printable),
+]
+
+
 def label_of(text: str) -> tuple[str, str]:
     """The name and value of `name:value`, as lists are asked for. Raises ValueError."""
     name, colon, value = text.partition(":")

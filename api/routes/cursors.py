@@ -24,7 +24,7 @@ from common.errors import BadCursor, InvalidParameter, NotFound
 from common.settings import settings
 
 MAX_LIMIT = 100
-MAX_CURSOR_CHARACTERS = 300
+MAX_CURSOR_CHARACTERS = 500  # the place after a label of 64 characters outside of ASCII has 414
 MAX_NUMBER = 2**62
 SIGNATURE_BYTES = 8
 

@@ -11,6 +11,8 @@ from cli.output import JsonFlag, fail, show
 from common.settings import settings
 from models.access.audit_log import MAX_REASON
 from models.accounts import accounts, paid_periods, plan_changes, standing
+from models.catalogue.entries import KINDS
+from models.credits.ledger import MAX_PRIORITY, GrantTerms
 from models.credits.reads import expire_and_read_balance
 from models.db import transaction
 from models.identity.acting import identity_of
@@ -18,12 +20,29 @@ from models.jobs import dispatch
 from workers.doorbell import ring
 
 app = typer.Typer()
+MAX_NAMES, MAX_NAME = 50, 100  # as over HTTP
 
 
 def _reason(text: str) -> str:
     if not text.strip() or len(text) > MAX_REASON:
         raise typer.BadParameter(f"say why, in 1 to {MAX_REASON} characters")
     return text
+
+
+def _names(names: list[str] | None) -> list[str]:
+    if len(names or ()) > MAX_NAMES:
+        raise typer.BadParameter(f"at most {MAX_NAMES}, not {len(names or ())}")
+    for each in names or ():
+        if not 1 <= len(each) <= MAX_NAME:
+            raise typer.BadParameter(f"a model's name has 1 to {MAX_NAME} characters, not {len(each)}")
+    return names or []
+
+
+def _kinds(kinds: list[str] | None) -> list[str]:
+    for each in kinds or ():
+        if each not in KINDS:
+            raise typer.BadParameter(f"one of {', '.join(KINDS)}, not {each[:MAX_NAME]!r}")
+    return sorted(set(kinds or ()))
 
 
 AccountId = Annotated[UUID, typer.Option("--account", "-a", help="An account's id.")]
@@ -98,17 +117,37 @@ def grant(
     amount: Annotated[int, typer.Argument(help="Credits.", min=1)],
     reason: GivenReason,
     ref: Annotated[str | None, typer.Option(help="Makes the grant single: the same ref is granted once.")] = None,
-    days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1)] = None,
+    days: Annotated[int | None, typer.Option(help="Days until it expires.", min=1, max=36_500)] = None,
     kind: Annotated[str, typer.Option(help="gift, purchase or goodwill.")] = "gift",
     job: Annotated[UUID | None, typer.Option(help="The job that a goodwill refund is for.")] = None,
+    priority: Annotated[
+        int,
+        typer.Option(
+            help="Those of a higher one are used first, then those that expire first.", min=0, max=MAX_PRIORITY
+        ),
+    ] = 0,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What alone they pay for; again for several. With --model-kind: what either names.", callback=_names
+        ),
+    ] = None,
+    model_kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"The same, by the kind of the model: {', '.join(KINDS)}; again for several.", callback=_kinds
+        ),
+    ] = None,
     as_json: bool = JsonFlag,
 ) -> None:
-    """Give an account credits."""
+    """Give an account credits: for everything, or for some models or kinds of models alone."""
     expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
+    terms = GrantTerms(priority, tuple(model or ()), tuple(model_kind or ()))
     with transaction() as conn:
         grant_id = standing.give_credits(
-            conn, operator(), account_id, amount, reason, kind=kind, ref=ref, expires_at=expires_at, job_id=job
-        )
+            conn, operator(), account_id, amount, reason, kind=kind, ref=ref, expires_at=expires_at, job_id=job,
+            terms=terms,
+        )  # fmt: skip
         balance = expire_and_read_balance(conn, account_id)
     show([{"grant": grant_id, "new": grant_id is not None, "available": balance.available}], as_json=as_json)
 

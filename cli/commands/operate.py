@@ -14,6 +14,7 @@ from cli import doctor
 from cli.commands.identity import operator
 from cli.output import JsonFlag, console, fail, print_json, show
 from cli.providers import provider_rows
+from common.labels import label_of
 from models.access import audit_log
 from models.catalogue.entries import offers
 from models.credits import audit
@@ -30,6 +31,16 @@ from workers.doorbell import ring
 
 app = typer.Typer()
 JobId = Annotated[UUID, typer.Argument(help="A job's id.")]
+
+
+def _label(text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        label_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return text
 
 
 @app.command()
@@ -53,12 +64,16 @@ def jobs(
     account_id: Annotated[UUID | None, typer.Option("--account", "-a")] = None,
     status: Annotated[JobStatus | None, typer.Option(help="Only jobs that stand so.")] = None,
     model: Annotated[str | None, typer.Option()] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Only those with this label: NAME:VALUE, such as customer:acme.", callback=_label)
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
     as_json: bool = JsonFlag,
 ) -> None:
     """List jobs, newest first."""
+    wanted = dict([label_of(label)]) if label is not None else None
     with transaction() as conn:
-        rows = reads.list_jobs(conn, account_id, status=status, model_id=model, limit=limit)
+        rows = reads.list_jobs(conn, account_id, status=status, model_id=model, label=wanted, limit=limit)
     if as_json:
         print_json([{"account": row.account_id, **job_view(row)} for row in rows])
         return
@@ -68,6 +83,7 @@ def jobs(
                 "job": row.id, "account": row.account_id, "status": status_of(row), "model": row.model_id,
                 "queue": row.queue, "reserved": row.price_credits, "charged": row.charged_credits,
                 "attempts": row.attempts, "created": row.created_at, "error": row.error_code,
+                "labels": ", ".join(f"{name}:{value}" for name, value in (row.labels or {}).items()) or None,
             }
             for row in rows
         ],
@@ -147,6 +163,7 @@ def retry(job_id: JobId, as_json: bool = JsonFlag) -> None:
             queue=row.queue,
             retry_of=job_id,
             webhook=reads.webhook(conn, job_id),
+            labels=row.labels,
         )
         answer = submit.submit(conn, [order], wait=True)[0]
         if isinstance(answer, Accepted):

@@ -82,6 +82,9 @@ class Account(SQLModel, table=True):
     credit_alerts: list[int] | None = Field(  # below which its credits are told of; null: LOW_CREDITS
         default=None, sa_column=Column(ARRAY(BigInteger), nullable=True)
     )
+    has_label_limits: bool = Field(  # kept by models.credits.label_limits
+        default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": text("false")}
+    )
     created_at: datetime = created_at()
 
 

@@ -156,6 +156,31 @@ RULES = (
                    or (k.monthly_credits is not null and month >= date_trunc('month', app_now() at time zone 'UTC')::date))""",
     ),
     Rule(
+        "labels_spend_what_their_orders_hold_or_cost",
+        "label spending is what the jobs and holds that were made with the label in the month hold, or have cost",
+        # Months of before a limit was set are not counted; what is kept is right.
+        """select account_id, name, value, month, s.credits as spent, c.credits as of_orders
+             from label_spending s full join (
+               select x.account_id, l.name, l.value, date_trunc('month', x.created_at at time zone 'UTC')::date as month,
+                      sum(x.credits)::bigint as credits
+                 from (select j.account_id, j.labels, j.created_at, v.amount - coalesce(v.refunded, 0) as credits
+                         from jobs j join reservations v on v.job_id = j.id where j.labels is not null
+                       union all select account_id, labels, created_at, amount - released from holds where labels is not null) x
+                cross join lateral jsonb_each_text(x.labels) as l(name, value) group by 1, 2, 3, 4
+             ) c using (account_id, name, value, month)
+            where coalesce(s.credits, 0) <> coalesce(c.credits, 0)
+              and (s.credits is not null
+                   or (month >= date_trunc('month', app_now() at time zone 'UTC')::date
+                       and exists (select 1 from label_limits m where m.account_id = c.account_id and m.name = c.name
+                                      and m.value in (c.value, '*'))))""",
+    ),
+    Rule(
+        "label_limits_are_known_to_their_account",
+        "an account is marked as having limits of labels exactly if it has one, so that no order passes one by",
+        """select a.id as account_id, a.has_label_limits from accounts a
+            where a.has_label_limits <> exists (select 1 from label_limits l where l.account_id = a.id)""",
+    ),
+    Rule(
         "reservations_are_resolved_once",
         "an ended job's reservation is resolved as the job says, a living job's is open, and the entries agree",
         """select j.id as job_id, j.ended, j.price_credits, v.amount, v.resolution, v.settled, v.refunded, e.reserves, e.settles, e.refunds

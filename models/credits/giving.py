@@ -33,7 +33,9 @@ def give(
         conn, account_id, kind=kind, amount=amount, ref=ref, expires_at=expires_at, job_id=job_id, terms=terms
     )
     if grant_id is not None:
+        details = {"priority": terms.priority, "models": terms.models, "kinds": terms.kinds, "expires_at": expires_at}
         audit_log.record(
-            conn, by, "credits.grant", str(account_id), amount=amount, grant=grant_id, kind=kind, reason=reason
-        )
+            conn, by, "credits.grant", str(account_id), amount=amount, grant=grant_id, kind=kind, reason=reason,
+            **{name: value for name, value in details.items() if value},
+        )  # fmt: skip
     return grant_id

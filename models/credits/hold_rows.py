@@ -45,6 +45,7 @@ class CreditHold(SQLModel, table=True):
         Index(None, "account_id", text("id desc")),
         Index("ix_holds_expires_at", "expires_at", postgresql_where=text("ended is null")),
         Index("ix_holds_open", "account_id", postgresql_where=text("ended is null")),
+        Index("ix_holds_labelled", "account_id", "created_at", postgresql_where=text("labels is not null")),
         Index("ix_holds_labels", "labels", postgresql_using="gin", postgresql_ops={"labels": "jsonb_path_ops"}, postgresql_where=text("labels is not null")),
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from common.errors import AccountBlocked, HoldEnded, IdempotencyMismatch, Invali
 from common.settings import settings
 from models.access import budgets
 from models.access.scopes import Caller
-from models.credits import ledger, reads
+from models.credits import label_limits, ledger, reads
 from models.credits.hold_rows import MAX_OPEN_HOLDS, SHOWN, HoldEnd, HoldRow, NewHold, find
 from models.credits.ledger import Fund, Lot, enter, limits_crossed
 from models.credits.revoking import follow_revoked
@@ -39,10 +39,10 @@ class _Part(NamedTuple):
 
 def create(conn: Connection[Any], who: Caller, new: NewHold) -> HoldRow:
     """Set credits aside. The same `reference` again is the same hold. Raises AccountBlocked, NotEnoughCredits, BudgetExceeded,
-    IdempotencyMismatch for another hold of that reference, InvalidInput for too many.
+    LabelLimitExceeded, IdempotencyMismatch for another hold of that reference, InvalidInput for too many.
     """
     account_id = who.account_id
-    locked = read_locked(conn, account_id, "a.debt, a.credit_alerts")
+    locked = read_locked(conn, account_id, "a.debt, a.credit_alerts, a.has_label_limits")
     if locked is None:
         raise NotFound(f"no account {account_id}")
     earlier = _of_reference(conn, account_id, new)
@@ -58,6 +58,8 @@ def create(conn: Connection[Any], who: Caller, new: NewHold) -> HoldRow:
     if new.amount > usable:
         raise ledger.not_enough(new.amount, usable, sums.available - usable)
     _pay_budget(conn, who, new.amount)
+    if locked[2]:
+        _pay_labels(conn, account_id, new)
     hold_id = uuid7()
     conn.execute(
         """insert into holds (id, account_id, api_key_id, reference, model, kind, labels, amount, expires_at)
@@ -111,6 +113,15 @@ def _pay_budget(conn: Connection[Any], who: Caller, amount: int) -> None:
         raise refusal
     found.pay(who.key_id, amount)
     budgets.write(conn, found)
+
+
+def _pay_labels(conn: Connection[Any], account_id: UUID, new: NewHold) -> None:
+    found = label_limits.read_limits(conn, list(label_limits.labels_of(account_id, new.labels)))
+    refusal = found.refusal(account_id, new.labels, new.amount)
+    if refusal is not None:
+        raise refusal
+    found.pay(account_id, new.labels, new.amount)
+    label_limits.write_spending(conn, found)
 
 
 def _take(conn: Connection[Any], hold_id: UUID, funds: Sequence[Fund], new: NewHold) -> None:
@@ -174,6 +185,7 @@ def release(
         else:
             _give_back(conn, lot)
     _lower_budget(conn, hold_id, amount)
+    label_limits.lower_spending(conn, account_id, row.labels, row.created_at, amount)
     row = _end(conn, hold_id, "released", amount, ended)
     _tell(conn, row, "hold.expired" if ended == "expired" else "hold.released", sums, moved=amount)
     return row

@@ -26,6 +26,7 @@ from models.access.scopes import daily_texts_left
 from models.catalogue import prices
 from models.catalogue.entries import Offer
 from models.credits import ledger
+from models.credits.label_limits import LabelBudgets
 from models.credits.ledger import Fund
 
 # What a job of each kind is taken to bring until it has ended. A mean of what providers send: what really lands is counted
@@ -95,6 +96,7 @@ class AccountState:
     daily_text_jobs: int | None
     priority: int  # of the plan
     credit_alerts: list[int] | None
+    has_label_limits: bool
     funds: list[Fund] = field(default_factory=list)  # in the order of use
     changed: bool = False
     event_number_before: int | None = None  # the number before this transaction's events, once it has some
@@ -116,6 +118,7 @@ class Counts:
     models_in_use: dict[tuple[UUID, str], int]
     budgets: Budgets  # of keys that have one
     texts: dict[UUID, int]  # of accounts with a daily limit, today
+    labels: LabelBudgets = field(default_factory=LabelBudgets)  # of accounts with limits
 
 
 def body_hash(body: Mapping[str, Any]) -> bytes:
@@ -223,6 +226,9 @@ def _over_limits(order: Order, account: AccountState, counts: Counts, price: int
         refusal = counts.budgets.refusal(order.api_key_id, price)
         if refusal:
             return refusal
+    over = counts.labels.refusal(order.account_id, order.labels, price)
+    if over:
+        return over
     if order.offer.entry.kind == "text":
         left = daily_texts_left(account.daily_text_jobs, counts.texts.get(order.account_id, 0))
         if left == 0:
@@ -234,9 +240,10 @@ def _over_limits(order: Order, account: AccountState, counts: Counts, price: int
 
 
 def _count(order: Order, counts: Counts, price: int) -> None:
-    """What an accepted order adds to what its key and its account have had."""
+    """What an accepted order adds to what its key, its labels and its account have had."""
     if order.api_key_id and order.key_budget is not None:
         counts.budgets.pay(order.api_key_id, price)
+    counts.labels.pay(order.account_id, order.labels, price)
     if order.offer.entry.kind == "text":
         counts.texts[order.account_id] = counts.texts.get(order.account_id, 0) + 1
 

@@ -16,7 +16,8 @@ from psycopg import Connection
 
 from common.settings import settings
 from models.access import budgets
-from models.credits import ledger
+from models.credits import label_limits, ledger
+from models.credits.label_limits import OneLabel, labels_of
 from models.credits.ledger import Fund
 from models.events import events
 from models.jobs.admission import AccountState, Answer, Counts, Locked, Order, Writes, decide
@@ -33,6 +34,7 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
         _models_in_use(conn, orders),
         budgets.read(conn, _keys_with_budgets(orders)),
         _texts_today(conn, orders, accounts),
+        label_limits.read_limits(conn, _labels_with_limits(orders, accounts)),
     )
     writes = Writes()
     answers = [decide(order, accounts, known, counts, writes, wait=wait) for order in orders]
@@ -40,13 +42,14 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
         conn.execute(_WRITE, [_document(accounts, writes).decode()])
         _follow_up(conn, accounts, writes)
     budgets.write(conn, counts.budgets)
+    label_limits.write_spending(conn, counts.labels)
     return answers
 
 
 # In the order of AccountState's fields.
 _READ = (
     "a.id, a.available, a.reserved, a.debt, a.slots_in_use, a.event_number, a.storage_bytes, a.expected_bytes, p.slots,"
-    " p.storage_quota_bytes, p.credit_price_usd_micros, p.markup_bp, a.has_webhooks, app_now(), p.daily_text_jobs, p.priority, a.credit_alerts"
+    " p.storage_quota_bytes, p.credit_price_usd_micros, p.markup_bp, a.has_webhooks, app_now(), p.daily_text_jobs, p.priority, a.credit_alerts, a.has_label_limits"
 )
 # A later statement than the lock: in the same one, the grants would be seen as they were before the lock was had.
 _GRANTS = f"""
@@ -108,6 +111,14 @@ def _models_in_use(conn: Connection[Any], orders: Sequence[Order]) -> dict[tuple
 
 def _keys_with_budgets(orders: Sequence[Order]) -> set[UUID]:
     return {order.api_key_id for order in orders if order.api_key_id and order.key_budget is not None}
+
+
+def _labels_with_limits(orders: Sequence[Order], accounts: Mapping[UUID, AccountState]) -> set[OneLabel]:
+    """The labels of orders whose account limits some: of no other anything is looked up."""
+    limited = {account_id for account_id, account in accounts.items() if account.has_label_limits}
+    return {
+        each for order in orders if order.account_id in limited for each in labels_of(order.account_id, order.labels)
+    }
 
 
 def _texts_today(

@@ -68,6 +68,7 @@ class Job(SQLModel, table=True):
         Index(None, "account_id", text("id desc")),
         Index(None, "account_id", "model_id", text("id desc")),
         Index(None, "account_id", "ended", text("id desc")),
+        Index("ix_jobs_labelled", "account_id", "created_at", postgresql_where=text("labels is not null")),
         Index("ix_jobs_labels", "labels", postgresql_using="gin", postgresql_ops={"labels": "jsonb_path_ops"}, postgresql_where=text("labels is not null")),
     )  # fmt: skip
 

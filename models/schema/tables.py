@@ -12,6 +12,7 @@ from models.catalogue.provider_keys import ProviderKey
 from models.catalogue.providers import ProviderRow
 from models.columns import metadata
 from models.credits.hold_rows import CreditHold, HoldGrant
+from models.credits.label_limits import LabelLimit, LabelSpending
 from models.credits.ledger import Grant, LedgerEntry, Reservation, ReservationGrant
 from models.events.announcements import Announcement
 from models.events.deliveries import Delivery, DeliveryQueue
@@ -54,6 +55,8 @@ __all__ = [
     "Job",
     "JobRun",
     "KeySpending",
+    "LabelLimit",
+    "LabelSpending",
     "LedgerEntry",
     "Notification",
     "Pack",

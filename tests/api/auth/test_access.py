@@ -13,7 +13,7 @@ from api.main import OPEN_ROUTES, PUBLIC, make_app, needs_of
 from common.settings import settings
 from models.access import api_keys
 from models.access.scopes import SCOPES
-from models.credits import holds
+from models.credits import holds, label_limits
 from models.credits.hold_rows import NewHold
 from models.db import transaction
 from models.events import announcements, deliveries, endpoints
@@ -73,6 +73,7 @@ def theirs() -> dict[str, Any]:
         hook = endpoints.create(conn, who, "https://owner.example/hook", [])[0].id
         delivery = deliveries.send(conn, who, hook, "test", {}, endpoint_id=hook)
         hold = holds.create(conn, caller(who), NewHold(2, 3600)).id
+        label_limits.set_limit(conn, who, "customer", SECRET_PROMPT, 5)
         note, file = uuid.uuid4(), uuid.uuid4()
         conn.execute(
             """insert into notifications (id, account_id, event_number, kind, title, body, data)

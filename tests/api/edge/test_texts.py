@@ -73,6 +73,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "post /v1/holds/{hold_id}/release": {"amount": 1},
     "post /v1/holds/{hold_id}/extend": {"seconds": 60},
     "put /v1/credits/alerts": {"limits": [5]},
+    "put /v1/labels/limits": {"name": "customer", "value": "acme", "monthly_credits": 5},
     "post /v1/promotions/redeem": {"code": "CODE-1"},
     "post /v1/payments": {"pack": "none", "currency": "USD"},
     "put /v1/refill": {"pack": "none", "currency": "USD", "threshold": 1, "monthly_limit": "1.00"},

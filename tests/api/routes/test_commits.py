@@ -24,7 +24,7 @@ from models.access.scopes import SCOPES
 from models.accounts import paid_periods, plan_changes
 from models.catalogue import provider_keys, providers
 from models.catalogue.providers import ProviderEntry
-from models.credits import holds
+from models.credits import holds, label_limits
 from models.credits.hold_rows import NewHold
 from models.db import CommitUnknown, certain, transaction
 from models.events import endpoints
@@ -244,6 +244,14 @@ CASES = {
     "choose alerts": Case(
         "put", "/v1/credits/alerts", counted("select count(*) from accounts where credit_alerts is not null"), json={"limits": [5]}
     ),
+    "limit a label": Case(
+        "put", "/v1/labels/limits", counted("select count(*) from label_limits where value = 'new'"),
+        json={"name": "customer", "value": "new", "monthly_credits": 5},
+    ),
+    "limit a label no more": Case(
+        "delete", "/v1/labels/limits", counted("select 1 - count(*) from label_limits where value = 'old'"),
+        params={"name": "customer", "value": "old"},
+    ),
     "say that it is paid": Case(
         "post", "/v1/admin/payments/{unpaid}/paid", counted("select count(*) - 1 from payments where money = 'paid'"),
         json={"reason": "x"},
@@ -323,6 +331,8 @@ def prepared(world: World, name: str) -> None:
     with transaction() as conn:
         if name in {"revoke a credential", "rotate a credential", "keep a credential"}:
             credentials.save(conn, _new(WebCredentialView.model_validate(RECORD)), b"0" * 32)
+        if name == "limit a label no more":
+            label_limits.set_limit(conn, world.who, "customer", "old", 5)
         if name == "delete an upload":
             world.upload = uploaded(world.who, [picture()]).id
         if name == "switch a top-up off":

@@ -29,6 +29,7 @@ from api.v1.files import FILES
 from api.v1.holds import HOLDS
 from api.v1.jobs import JOBS
 from api.v1.keys import KEYS
+from api.v1.label_limits import LABEL_LIMITS
 from api.v1.models import MODELS
 from api.v1.notifications import NOTIFICATIONS
 from api.v1.payments import PAYMENTS
@@ -40,7 +41,7 @@ from models.access.audit_log import By
 from models.access.scopes import SCOPES
 from models.catalogue import provider_keys, providers
 from models.catalogue.providers import ProviderEntry
-from models.credits import holds, ledger
+from models.credits import holds, label_limits, ledger
 from models.credits.hold_rows import NewHold
 from models.credits.reads import GrantPlace
 from models.db import transaction
@@ -121,6 +122,12 @@ def held(world: World, count: int) -> None:
     with transaction() as conn:
         for _ in range(count):
             holds.create(conn, caller(world.who), NewHold(1, 3600))
+
+
+def limits(world: World, count: int) -> None:
+    with transaction() as conn:
+        for number in range(count):
+            label_limits.set_limit(conn, world.who, "customer", f"number {number}", 5)
 
 
 def files(world: World, count: int) -> None:
@@ -249,6 +256,7 @@ def promoted(_world: World, count: int) -> None:
 PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/jobs": (jobs, "jobs"),
     "/v1/holds": (held, "holds"),
+    "/v1/labels/limits": (limits, "label_limits"),
     "/v1/credits/grants": (grants, "grants"),
     "/v1/credits/entries": (grants, "ledger_entries where account_id = '{who}'"),
     "/v1/files": (files, "uploads"),
@@ -268,7 +276,7 @@ PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/admin/payments": (paid, "payments"),
     "/v1/admin/promotions": (promoted, "promotions"),
 }
-ITS_OWN = ("id", "number", "provider", "code")  # what a row is known by
+ITS_OWN = ("id", "number", "provider", "code", "value")  # what a row is known by
 
 
 def test_every_list_of_the_document_is_walked_here() -> None:
@@ -360,7 +368,7 @@ PLACES: list[tuple[Listing[Any], Any]] = [
     (JOBS, uuid7()), (FILES, uuid7()), (NOTIFICATIONS, uuid7()), (WEBHOOKS, uuid7()), (USERS, uuid7()),
     (ANNOUNCEMENTS, uuid7()), (ENTRIES, 7), (ACTS, 7), (EVENTS, 7), (KEYS, (False, uuid7())), (MODELS, "a"),
     (PROVIDER_KEYS, "a"), (PLANS, (0, "free")), (PACKS, (0, "free")), (GRANTS, GrantPlace(0, None, uuid7())), (DELIVERIES, (datetime.now(UTC), uuid7())),
-    (PAYMENTS, uuid7()), (ALL_PAYMENTS, uuid7()), (PROMOTIONS, "CODE-1"), (HOLDS, uuid7()),
+    (PAYMENTS, uuid7()), (ALL_PAYMENTS, uuid7()), (PROMOTIONS, "CODE-1"), (HOLDS, uuid7()), (LABEL_LIMITS, ("customer", "a b:c")),
 ]  # fmt: skip
 FOREIGN = ["", "x", "é", "null", "0", str(uuid.uuid4()), "AAAA", "a" * 5000, "../..", "-1", "=" * 8]
 
@@ -502,7 +510,7 @@ LIMITED = {
     ("accounts/accounts", "users"): LIST, ("access/audit_log", "list_acts"): LIST, ("events/announcements", "list_announcements"): LIST,
     ("events/deliveries", "list_deliveries"): LIST, ("events/events", "after"): LIST, ("events/events", "of_jobs"): LIST, ("access/api_keys", "list_keys"): LIST,
     ("events/notifications", "list_notifications"): LIST, ("events/endpoints", "list_endpoints"): LIST, ("catalogue/provider_keys", "shown"): LIST, ("credits/reads", "ledger_page"): LIST, ("jobs/reads", "list_jobs"): LIST,
-    ("credits/reads", "open_grants"): LIST, ("credits/hold_rows", "list_holds"): LIST, ("credits/hold_rows", "due"): BATCH, ("credits/holds", "_check_count"): ONE, ("credits/holds", "end_some"): BATCH, ("payments/orders", "_waiting_renewal"): ONE, ("files/uploads", "page"): LIST,
+    ("credits/reads", "open_grants"): LIST, ("credits/hold_rows", "list_holds"): LIST, ("credits/label_limits", "list_limits"): LIST, ("credits/label_limits", ""): ONE, ("credits/hold_rows", "due"): BATCH, ("credits/holds", "_check_count"): ONE, ("credits/holds", "end_some"): BATCH, ("payments/orders", "_waiting_renewal"): ONE, ("files/uploads", "page"): LIST,
     ("access/audit_log", "forget"): BATCH, ("events/announcements", "notify"): BATCH, ("events/announcements", "_notify_missed"): BATCH,
     ("jobs/answered", "forget"): BATCH, ("jobs/callbacks", "forget"): BATCH, ("jobs/clock", "mend_wakes"): BATCH,
     ("jobs/clock", "shifts"): BATCH, ("credits/ledger", "accounts_with_lapsed"): BATCH, ("identity/inbound", "forget"): BATCH,
@@ -520,7 +528,7 @@ LIMITED = {
     ("identity/acting", "_find"): EDGE,  # two are one too many
     ("events/deliveries", "redeliver_range"): BATCH,  # the client comes again, until it is less
     ("events/sending", "_let_go"): ONE, ("events/sending", "_head"): ONE, ("credits/reads", "expire_and_read_balance"): ONE, ("jobs/steps", "last_error"): ONE,
-    ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("jobs/end_job_v3", ""): ONE, ("jobs/dispatch_account_v1", ""): ONE,
+    ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("jobs/end_job_v4", ""): ONE, ("jobs/dispatch_account_v1", ""): ONE,
     ("jobs/reads", ""): COUNT, ("events/notifications", "unread"): COUNT,  # a job's place in its queue; the unread ones
     ("access/api_keys", "create"): EDGE,  # of revoked keys the newest are kept, and the others deleted
     ("credits/audit", "audit"): EDGE, ("credits/audit", "stuck"): EDGE,  # one row is one too many; twenty are shown

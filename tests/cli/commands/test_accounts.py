@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from tests.cli.commands.test_operate import run, shell
 from tests.conftest import environment
-from tests.support import account, key_of, model, one, placed, rows
+from tests.support import account, assert_books_are_clean, key_of, model, one, placed, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -61,6 +61,44 @@ def test_what_an_operator_gives_is_written_down_with_the_reason() -> None:
         ("plan.planned", "too much", True), ("credits.take_back", "by mistake", True),
     ]  # fmt: skip
     assert {each[2] for each in acts_on(who)} == {True}
+
+
+def test_credits_are_given_for_some_models_with_a_priority_and_an_end_and_all_of_it_is_written_down() -> None:
+    who = account()
+    given = run(
+        "grant", "25", "-a", str(who), "--reason", "a campaign", "--kind", "goodwill", "--priority", "7", "--days", "30",
+        "--model", "sketch-image", "--model", "sketch-video", "--model-kind", "text", "--model-kind", "speech",
+    )[0]  # fmt: skip
+    terms = (7, ["sketch-image", "sketch-video"], ["speech", "text"])
+    assert one("select kind, priority, models, kinds from grants where id = %s", given["grant"]) == ("goodwill", *terms)
+    (days,) = one(
+        "select round(extract(epoch from expires_at - app_now()) / 86400) from grants where id = %s", given["grant"]
+    )
+    assert days == 30
+    (details,) = one("select details from acts where subject = %s", str(who))
+    assert (details["priority"], details["models"], details["kinds"]) == terms
+    assert (details["kind"], details["expires_at"][:4].isdigit()) == ("goodwill", True)
+    # Without any of it: for everything, for ever.
+    plain = run("grant", "5", "-a", str(who), "--reason", "x")[0]
+    assert one("select priority, models, kinds, expires_at from grants where id = %s", plain["grant"]) == (
+        0,
+        None,
+        None,
+        None,
+    )
+    (details,) = one("select details from acts where subject = %s order by id desc limit 1", str(who))
+    assert details.keys() == {"amount", "grant", "kind", "reason"}
+    assert_books_are_clean()
+
+
+@pytest.mark.parametrize(("option", "says"), [
+    (("--priority", "101"), "100"), (("--priority", "-1"), "0"), (("--priority", "x"), "priority"), (("--model", ""), "1 to 100"), (("--model", "x" * 101), "101"),
+    (("--model", "x") * 51, "51"), (("--model-kind", "smell"), "smell"), (("--days", "36501"), "36500"), (("--days", "0"), "days"),
+])  # fmt: skip
+def test_terms_that_are_none_are_refused_and_nothing_is_given(option: tuple[str, ...], says: str) -> None:
+    who = account()
+    assert says in refused("grant", "5", "-a", str(who), "--reason", "x", *option)
+    assert rows("select 1 from grants where account_id = %s and kind = 'gift'", who) == []
 
 
 def test_an_account_is_opened_for_anybody_on_any_plan_and_that_is_written_down() -> None:

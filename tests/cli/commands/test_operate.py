@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from models.catalogue.providers import ProviderLimits
+from models.credits import label_limits
 from models.db import transaction
 from models.events import deliveries
 from tests.support import System, account, balance, claimed, key_of, model, one, placed, rows
@@ -50,6 +51,26 @@ def test_every_command_has_help_and_json() -> None:
         text = table(*path, name, "--help")
         assert "--json" in text, name
         assert (command.callback.__doc__ or "").strip()
+
+
+@pytest.mark.usefixtures("database")
+def test_labels_of_jobs_are_shown_looked_for_and_kept_when_a_job_is_ordered_again() -> None:
+    who, offer = account(amount=9), model()
+    job = str(placed(who, offer, labels={"customer": "acme", "team": "x"}))
+    placed(who, offer)
+    assert [each["labels"] for each in run("jobs", "-a", str(who))] == [{}, {"customer": "acme", "team": "x"}]
+    assert [each["id"] for each in run("jobs", "--label", "customer:acme")] == [job]
+    assert run("jobs", "--label", "customer:b") == []
+    assert run("job", job)["labels"] == {"customer": "acme", "team": "x"}
+    for view in (table("jobs"), table("job", job)):
+        assert "acme" in view
+    for wrong in ("customer", "", "A:b", "customer:"):
+        assert CliRunner().invoke(app, ["jobs", "--label", wrong]).exit_code == 2
+    run("cancel", job)
+    assert run("job", run("retry", job)[0]["job"])["labels"] == {"customer": "acme", "team": "x"}
+    with transaction() as conn:  # and they count
+        label_limits.set_limit(conn, who, "customer", "acme", 1)
+    assert "customer:acme has spent 1 of its 1" in CliRunner().invoke(app, ["retry", job]).stderr
 
 
 @pytest.mark.usefixtures("database")

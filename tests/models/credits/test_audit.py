@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from models.accounts import paid_periods
-from models.credits import audit, holds
+from models.credits import audit, holds, label_limits
 from models.credits.hold_rows import NewHold
 from models.db import transaction
 from models.jobs.ending import Ending, end
@@ -25,6 +25,8 @@ BREAKS = {
     "debts_are_spent_credits_of_revoked_grants": "update accounts set debt = debt + 1",
     "keys_spend_what_their_jobs_hold_or_cost": """insert into key_spending (key_id, month, credits)
         select gen_random_uuid(), app_now()::date, 1""",
+    "labels_spend_what_their_orders_hold_or_cost": "update label_spending set credits = credits + 1",
+    "label_limits_are_known_to_their_account": "update accounts set has_label_limits = false",
     "reservations_are_resolved_once": "update ledger_entries set amount = amount + 1 where kind = 'settle'",
     "living_jobs_have_runs": "delete from job_runs",
     "nothing_is_made_or_lost": "update ledger_entries set amount = amount + 1 where kind = 'grant'",
@@ -61,7 +63,8 @@ def books() -> None:
     with transaction() as conn:
         end(conn, who, ended, Ending("succeeded", cost_credits=2), token=claim.token)
         paid_periods.subscribe(conn, who, "starter")
-        made = holds.create(conn, caller(who), NewHold(3, 3600))
+        label_limits.set_limit(conn, who, "customer", "acme", 9)
+        made = holds.create(conn, caller(who), NewHold(3, 3600, labels={"customer": "acme"}))
         holds.settle(conn, who, made.id, 1)
 
 

@@ -25,7 +25,7 @@ ACT = re.compile(
 FIRST = "|".join(sorted({kind.partition(".")[0] for kind in ALL}))
 NAMED = re.compile(rf"""['"]((?:{FIRST})\.[a-z_]+)['"]""")
 # Statements that write events of their own; each goes on to `events.follow_up`, or is called by what does.
-WRITERS = {"models/events/events.py", "models/jobs/submit.py", "models/jobs/write_end_v2.sql"}
+WRITERS = {"models/events/events.py", "models/jobs/submit.py", "models/jobs/write_end_v3.sql"}
 
 
 def sources() -> Iterator[tuple[str, str]]:

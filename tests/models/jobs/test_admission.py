@@ -53,7 +53,7 @@ def state(**fields: Any) -> AccountState:
     given: dict[str, Any] = {
         "available": 100, "reserved": 0, "debt": 0, "slots_in_use": 0, "event_number": 10, "storage_bytes": 0,
         "expected_bytes": 0, "slots": 2, "storage_quota_bytes": 10 * IMAGE, "credit_price_usd_micros": 125_000,
-        "markup_bp": 8500, "has_webhooks": False, "now": NOW, "daily_text_jobs": None, "priority": 0, "credit_alerts": None, **fields,
+        "markup_bp": 8500, "has_webhooks": False, "now": NOW, "daily_text_jobs": None, "priority": 0, "credit_alerts": None, "has_label_limits": False, **fields,
     }  # fmt: skip
     return AccountState(**{"funds": [Fund(UUID(int=9), given["available"])], **given})
 
