@@ -154,7 +154,16 @@ def hosts_of(values: Mapping[str, Any]) -> dict[str, list[str]]:
         "database_url": [*database.get("host", "").split(","), *database.get("hostaddr", "").split(",")],
         "redis_url": [redis.host, *(host for host, _ in (redis.sentinels.hosts if redis.sentinels else ()))],
     }
-    for name in ("s3_endpoint_url", "public_url", "callback_url", "cdn_url", "cdn_purge_url", "smtp_url", "clerk_issuer", *OF_COMPANIES):
+    for name in (
+        "s3_endpoint_url",
+        "public_url",
+        "callback_url",
+        "cdn_url",
+        "cdn_purge_url",
+        "smtp_url",
+        "clerk_issuer",
+        *OF_COMPANIES,
+    ):
         found[name] = [urlsplit(_text(values[name])).hostname or ""]
     for name in ("oidc_issuers", "oidc_jwks_urls"):
         found[name] = [urlsplit(url).hostname or "" for url in _urls(values[name])]

@@ -29,8 +29,6 @@ def hours_kept(hours: int) -> int:
     return hours or MAX_HOURS
 
 
-
-
 class _AsRead(PydanticBaseSettingsSource):
     """What a source has read, as it stands there: no field of ours is JSON, or goes by another name. The source itself
     would work out from each field's type, at each reading, what it may be, and take five times as long.

@@ -252,6 +252,19 @@ RULES = (
             group by a.id having a.storage_bytes <> coalesce(sum(s.bytes), 0)""",
     ),
     Rule(
+        "kinds_are_counted",
+        "what an account is said to store of each kind is its stored results and uploads of that kind",
+        """select account_id, kind, sum(bytes)::bigint as bytes_too_many, sum(files)::bigint as files_too_many from (
+             select account_id, kind, bytes, files from stored_kinds
+              union all
+             select account_id, case split_part(media_type, '/', 1) when 'image' then 'image' when 'video' then 'video'
+                                                                    when 'audio' then 'speech' else 'text' end,
+                    -(size_bytes + thumbnail_bytes), -1 from assets where status = 'stored'
+              union all
+             select account_id, 'uploads', -size_bytes, -1 from uploads where status = 'stored') x
+            group by account_id, kind having sum(bytes) <> 0 or sum(files) <> 0""",
+    ),
+    Rule(
         "results_belong_to_successes",
         "only jobs that succeeded have results, and every result's job succeeded",
         """select s.job_id, j.ended from assets s join jobs j on j.id = s.job_id where j.ended is distinct from 'succeeded'""",

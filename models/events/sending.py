@@ -17,8 +17,8 @@ from psycopg import Connection
 
 from common.links import url_of
 from common.settings import settings
-from models.events import endpoints, events
 from models.columns import end_or_never
+from models.events import endpoints, events
 from models.locks import lock_account
 
 LOG_ENTRIES = 20  # kept of one delivery

@@ -76,6 +76,15 @@ def let_go(conn: Connection[Any], account_id: UUID, job_id: UUID, index: int) ->
     return _shown(conn, job_id, index)
 
 
+def owner(conn: Connection[Any], job_id: UUID) -> UUID:
+    """Whose results those of a job are. Raises NotFound."""
+    row = conn.execute("select account_id from jobs where id = %s", [job_id]).fetchone()
+    if row is None:
+        raise NotFound(f"no job {job_id}", param="id")
+    found: UUID = row[0]
+    return found
+
+
 def _check(conn: Connection[Any], account_id: UUID, job_id: UUID, index: int | None) -> None:
     """Raises NotFound for what is not there, or somebody else's; JobNotEnded for a job that is under way."""
     row = conn.execute(
@@ -86,7 +95,9 @@ def _check(conn: Connection[Any], account_id: UUID, job_id: UUID, index: int | N
     if row is None:
         raise NotFound(f"no job {job_id}", param="id")
     if row[0] is None:
-        raise JobNotEnded("this job has not ended yet, so it has no outputs; cancel it, or wait for its end", param="id")
+        raise JobNotEnded(
+            "this job has not ended yet, so it has no outputs; cancel it, or wait for its end", param="id"
+        )
     if not row[1]:
         raise NotFound(f"job {job_id} has no output {index}", param="index")
 

@@ -48,7 +48,7 @@ class Large(NamedTuple):
 
     id: UUID
     job_id: UUID | None
-    index: int | None
+    place: int | None  # among the job's outputs
     media_type: str
     size_bytes: int
     created_at: datetime
@@ -100,7 +100,8 @@ def look(conn: Connection[Any], account_id: UUID) -> StorageUse:
         raise NotFound(f"no account {account_id}")
     found = conn.execute("select kind, bytes, files from stored_kinds where account_id = %s", [account_id]).fetchall()
     counted = {kind: KindUse(kind, size, files) for kind, size, files in found}
-    return StorageUse(*row, [counted.get(kind, KindUse(kind, 0, 0)) for kind in KINDS], _largest(conn, account_id))
+    kinds = [counted.get(kind, KindUse(kind, 0, 0)) for kind in KINDS]
+    return StorageUse(row[0], row[1], row[2], kinds, _largest(conn, account_id))
 
 
 def _largest(conn: Connection[Any], account_id: UUID) -> list[Large]:

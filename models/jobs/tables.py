@@ -238,7 +238,13 @@ class Asset(SQLModel, table=True):
         CheckConstraint("purged_at is null or status <> 'stored'", name="purged_at"),
         CheckConstraint("size_bytes > 0 and thumbnail_bytes >= 0 and length(sha256) = 32", name="bytes"),
         Index("ix_assets_expires_at", "expires_at", postgresql_where=text("status = 'stored'")),
-        Index("ix_assets_largest", "account_id", text("(size_bytes + thumbnail_bytes) desc"), "id", postgresql_where=text("status = 'stored'")),
+        Index(
+            "ix_assets_largest",
+            "account_id",
+            text("(size_bytes + thumbnail_bytes) desc"),
+            "id",
+            postgresql_where=text("status = 'stored'"),
+        ),
         Index("ix_assets_purge", "expired_at", postgresql_where=text("status <> 'stored' and purged_at is null")),
     )
 
