@@ -255,8 +255,6 @@ async def _serve(token: str, request: Request, *, thumbnail: bool, wanted: str |
         "cache-control": cache_control(found.lasts_seconds),
         "content-disposition": f"inline; filename*=UTF-8''{quote(key.rsplit('/', 1)[-1])}",
     }
-    if settings().cors_origins:
-        headers["vary"] = "origin"  # also to who names none, or a cache would give that answer to a page
     if "if-match" in request.headers and not names(request.headers["if-match"], etag):
         raise HTTPException(412, "the file is not the one that If-Match names")
     if names(request.headers.get("if-none-match"), etag):

@@ -130,7 +130,9 @@ def test_what_is_due_and_deleted_before_the_sweep_is_counted_once(who: UUID) -> 
 
 
 @pytest.mark.parametrize("verb", [delete, keep, let_go])
-def test_a_job_under_way_a_place_that_it_has_not_and_a_job_of_somebody_else_are_told_apart(who: UUID, verb: Any) -> None:
+def test_a_job_under_way_a_place_that_it_has_not_and_a_job_of_somebody_else_are_told_apart(
+    who: UUID, verb: Any
+) -> None:
     ids, living = stored(who), placed(who, model())
     with pytest.raises(JobNotEnded, match="not ended yet"):
         verb(who, living, 0)
@@ -176,7 +178,9 @@ def test_what_is_kept_no_longer_goes_at_its_plans_time(who: UUID) -> None:
     assert one("select expires_at from assets")[0] == before
 
 
-def test_what_is_kept_no_longer_when_its_time_is_over_has_a_day_more_and_not_another_at_the_next_word(who: UUID) -> None:
+def test_what_is_kept_no_longer_when_its_time_is_over_has_a_day_more_and_not_another_at_the_next_word(
+    who: UUID,
+) -> None:
     [asset_id] = stored(who)
     job = job_of(asset_id)
     keep(who, job)
