@@ -20,7 +20,7 @@ from models.access.scopes import Caller
 from models.db import certain, transaction
 from models.files import keeping, room
 from models.files.keeping import MAX_INDEX
-from models.files.room import Large, StorageUse
+from models.files.room import LargeFile, StorageUse
 from models.files.uploads import id_text
 
 router = APIRouter(prefix="/v1", tags=["files"], route_class=WalledRoute)
@@ -42,7 +42,7 @@ class KindUseView(BaseModel):
     files: int
 
 
-class LargeView(BaseModel):
+class LargeFileView(BaseModel):
     """A large file, with its thumbnail's bytes."""
 
     id: Annotated[str, Field(description="Of a result, or of an uploaded file.")]
@@ -63,7 +63,7 @@ class StorageView(BaseModel):
     expected_bytes: int
     quota_bytes: int
     kinds: list[KindUseView]
-    largest: list[LargeView]
+    largest: list[LargeFileView]
 
 
 def index_of(text: str) -> int:
@@ -85,7 +85,7 @@ def storage_view(use: StorageUse) -> dict[str, Any]:
     }
 
 
-def _large(file: Large) -> dict[str, Any]:
+def _large(file: LargeFile) -> dict[str, Any]:
     path = f"/v1/jobs/{file.job_id}/outputs/{file.place}" if file.job_id else f"/v1/files/{id_text(file.id)}"
     shown = file._asdict()
     return {

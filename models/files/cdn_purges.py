@@ -1,4 +1,4 @@
-"""What the CDN has yet to be told: files that are gone, whose addresses it may still answer. Written in the transaction that
+"""What the CDN has yet to hear: files that are gone, whose addresses it may still answer. Written in the transaction that
 takes a file away, where CDN_PURGE_URL is set; a duty tells, again and again with growing pauses.
 """
 

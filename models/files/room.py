@@ -43,7 +43,7 @@ class KindUse(NamedTuple):
     files: int
 
 
-class Large(NamedTuple):
+class LargeFile(NamedTuple):
     """A stored file: a result, with its job and its place there, or an upload, with none."""
 
     id: UUID
@@ -62,7 +62,7 @@ class StorageUse(NamedTuple):
     expected_bytes: int
     quota_bytes: int
     kinds: list[KindUse]
-    largest: list[Large]
+    largest: list[LargeFile]
 
 
 def take(conn: Connection[Any], account_id: UUID, size_bytes: int) -> None:
@@ -104,7 +104,7 @@ def look(conn: Connection[Any], account_id: UUID) -> StorageUse:
     return StorageUse(row[0], row[1], row[2], kinds, _largest(conn, account_id))
 
 
-def _largest(conn: Connection[Any], account_id: UUID) -> list[Large]:
+def _largest(conn: Connection[Any], account_id: UUID) -> list[LargeFile]:
     rows = conn.execute(
         f"""select * from (
               (select s.id, s.job_id, s.index, s.media_type, s.size_bytes + s.thumbnail_bytes as size, s.created_at,
@@ -118,4 +118,4 @@ def _largest(conn: Connection[Any], account_id: UUID) -> list[Large]:
             order by size desc, id limit %(limit)s""",
         {"account": account_id, "limit": LARGEST},
     ).fetchall()
-    return [Large(*row) for row in rows]
+    return [LargeFile(*row) for row in rows]

@@ -218,7 +218,9 @@ def test_with_a_cdn_addresses_are_its_own_stay_the_same_and_say_how_long_it_may_
             assert asked.status_code in {200, 206, 304}
             assert asked.headers["cache-control"] == "public, max-age=3600, s-maxage=7200"
             assert asked.headers["etag"] == f'"{hashlib.sha256(BODY).hexdigest()}"'
-            assert asked.headers["vary"] == "Origin"  # also to who names none, or a CDN would give that answer to a page
+            assert (
+                asked.headers["vary"] == "Origin"
+            )  # also to who names none, or a CDN would give that answer to a page
         other = http.get(path[:-1] + ("A" if path[-1] != "A" else "B"))
         assert (other.status_code, other.headers["cache-control"]) == (404, "no-store")
         change("update assets set expires_at = app_now() + interval '100 seconds'")
