@@ -3,6 +3,7 @@
 import random
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +18,21 @@ from models.jobs.admission import Accepted
 from models.jobs.ending import Ending, NewAsset, end
 from tests.models.files.test_results import due, stored
 from tests.models.hands import change
+from tests.models.test_locks import waits
 from tests.races.test_races import together
-from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, placed, rows
+from tests.support import (
+    account,
+    assert_books_are_clean,
+    balance,
+    claimed,
+    eventually,
+    model,
+    one,
+    order,
+    place,
+    placed,
+    rows,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +118,29 @@ def test_a_keep_against_the_sweep_ends_with_the_result_kept_or_gone_and_never_bo
         outcomes["kept" if "kept" in said else "gone"] += 1
         assert_books_are_clean()
     assert outcomes.total() == 12
+
+
+def test_a_keep_waits_for_a_sweep_that_has_its_account_and_then_says_that_it_is_gone() -> None:
+    who = account(amount=9)
+    [asset_id] = stored(who)
+    job = job_of(asset_id)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction() as conn:
+            conn.execute("update assets set expires_at = app_now() where id = %s", [asset_id])
+            assert results.expire(conn, 10).done == 1
+            late = pool.submit(doing, keeping.keep, who, job, 0)
+            eventually(waits, what="the keep's wait")
+            assert waiting_for() == ["accounts"]
+        with pytest.raises(ResultGone, match="expired"):
+            late.result(30)
+    assert used(who) == 0
+    assert_books_are_clean()
+
+
+def waiting_for() -> list[str]:
+    """What those who wait for a lock are about to lock, by the statement that waits."""
+    found = rows("select query from pg_stat_activity where wait_event_type = 'Lock'")
+    return [table for (query,) in found for table in ("accounts", "assets") if f" {table} " in query]
 
 
 def test_keeps_and_their_undoing_at_once_lose_no_plans_time() -> None:
