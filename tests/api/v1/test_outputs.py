@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from uuid_utils.compat import uuid7
 
 from api.main import make_app
+from common.settings import MAX_HOURS
 from models.access import api_keys
 from models.db import transaction
 from models.jobs.ending import Ending, NewAsset, end
@@ -187,6 +188,14 @@ def test_storage_says_what_is_used_by_what_and_where_to_delete_it(http, head, wh
     stranger = {"authorization": f"Bearer {key_of(account())}"}
     assert http.get("/v1/storage", headers=stranger).json()["largest"] == []
     assert used(http, stranger) == 0
+
+
+def test_a_plan_that_keeps_results_for_ever_says_0_hours(http) -> None:
+    assert http.get("/v1/plans/free").json()["result_hours"] is None
+    change("update plans set result_hours = %s where id = 'free'", MAX_HOURS)
+    assert http.get("/v1/plans/free").json()["result_hours"] == 0
+    change("update plans set result_hours = 72 where id = 'free'")
+    assert http.get("/v1/plans/free").json()["result_hours"] == 72
 
 
 # In front of files: browsers' caches, and a CDN
