@@ -36,6 +36,7 @@ router = APIRouter(tags=["files"])
 T = TypeVar("T")
 
 AWAY_SECONDS = 5  # when to ask again while S3 is away
+BROWSER_SECONDS = 3600  # what is deleted meanwhile a browser may still show
 DIGITS_MAX = 18  # of a range's numbers; more is as good as infinite
 
 
@@ -77,6 +78,15 @@ def names(header: str | None, etag: str) -> bool:
     """Whether an If-None-Match header names this file: one of several tags, a weak one, or any (`*`)."""
     tags = [each.strip() for each in (header or "").split(",")]
     return "*" in tags or etag in [each.removeprefix("W/") for each in tags]
+
+
+def cache_control(lasts_seconds: int) -> str:
+    """How long a browser may keep a file, and a CDN: not past its end."""
+    config = settings()
+    own = max(0, min(BROWSER_SECONDS, lasts_seconds))
+    if config.cdn_url is None:
+        return f"private, max-age={own}"
+    return f"public, max-age={own}, s-maxage={max(0, min(config.cdn_cache_seconds, lasts_seconds))}"
 
 
 class Opened(NamedTuple):
@@ -242,7 +252,7 @@ async def _serve(token: str, request: Request, *, thumbnail: bool, wanted: str |
     headers = {
         "accept-ranges": "bytes",
         "etag": etag,
-        "cache-control": "private, max-age=3600",
+        "cache-control": cache_control(found.lasts_seconds),
         "content-disposition": f"inline; filename*=UTF-8''{quote(key.rsplit('/', 1)[-1])}",
     }
     if "if-match" in request.headers and not names(request.headers["if-match"], etag):

@@ -117,7 +117,7 @@ def _of_servers(values: Mapping[str, Any]) -> Iterator[str]:
 
 def _of_ways(values: Mapping[str, Any]) -> Iterator[str]:
     """What would cross a network where everybody on the way can read it, or change it."""
-    for name in ("public_url", "callback_url"):
+    for name in ("public_url", "callback_url", "cdn_url", "cdn_purge_url"):
         address = urlsplit(values[name] or "https://not.set")
         if not address.hostname:
             yield f"{name.upper()} must name a host"
@@ -154,7 +154,16 @@ def hosts_of(values: Mapping[str, Any]) -> dict[str, list[str]]:
         "database_url": [*database.get("host", "").split(","), *database.get("hostaddr", "").split(",")],
         "redis_url": [redis.host, *(host for host, _ in (redis.sentinels.hosts if redis.sentinels else ()))],
     }
-    for name in ("s3_endpoint_url", "public_url", "callback_url", "smtp_url", "clerk_issuer", *OF_COMPANIES):
+    for name in (
+        "s3_endpoint_url",
+        "public_url",
+        "callback_url",
+        "cdn_url",
+        "cdn_purge_url",
+        "smtp_url",
+        "clerk_issuer",
+        *OF_COMPANIES,
+    ):
         found[name] = [urlsplit(_text(values[name])).hostname or ""]
     for name in ("oidc_issuers", "oidc_jwks_urls"):
         found[name] = [urlsplit(url).hostname or "" for url in _urls(values[name])]

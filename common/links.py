@@ -19,4 +19,5 @@ def named_by(token: str) -> UUID | None:
 
 def url_of(asset_id: UUID, *, thumbnail: bool = False) -> str:
     """The permanent address of a result, or of its thumbnail."""
-    return f"{settings().public_url}/files/{token_of(asset_id)}{'?thumbnail=1' if thumbnail else ''}"
+    origin = settings().cdn_url or settings().public_url
+    return f"{origin}/files/{token_of(asset_id)}{'?thumbnail=1' if thumbnail else ''}"

@@ -9,18 +9,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from common import foreign, places
+from common.cdn_settings import CdnSettings
 from common.env_files import ENV_FILES
 from common.fitness import DEVELOPMENT_SECRET, faults
 from common.sales_settings import SalesSettings
 from common.whsec import key_of
 
 CLERK_KEY_BYTES = 16  # at least
-MAX_HOURS = 876_000  # a hundred years: what is kept longer is kept for ever, and a date can hold it
+MAX_HOURS = 876_000  # a hundred years: what is kept so long is kept for ever, and a date can hold it
+
+
+def hours_kept(hours: int) -> int:
+    """Hours as somebody writes them; 0 is for ever."""
+    return hours or MAX_HOURS
 
 
 class _AsRead(PydanticBaseSettingsSource):
@@ -41,7 +47,7 @@ class _AsRead(PydanticBaseSettingsSource):
         return {name: value for name, value in self._read.items() if name in names and value is not None}
 
 
-class Settings(SalesSettings):
+class Settings(SalesSettings, CdnSettings):
     """One deployment's configuration. Each field is an environment variable of the same name in capitals."""
 
     # An empty variable is one that is not set. What is refused is not quoted: it may be a password.
@@ -128,9 +134,10 @@ class Settings(SalesSettings):
     cors_origins: str = Field("", description="Origins of web pages that may call the API, separated by commas.")
 
     idempotency_key_hours: int = Field(24, ge=1, le=MAX_HOURS)
-    result_hours: int = Field(
-        24, ge=1, le=MAX_HOURS, description="How long results are kept, unless the model says otherwise."
+    result_hours: Annotated[int, AfterValidator(hours_kept)] = Field(
+        24, ge=0, le=MAX_HOURS, description="How long results are kept unless model or plan say otherwise; 0: for ever."
     )
+    unkept_hours: int = Field(24, ge=1, le=MAX_HOURS, description="How long a result lives on that is kept no longer.")
     upload_hours: int = Field(
         24, ge=1, le=MAX_HOURS, description="How long an uploaded file is kept after its last use."
     )
@@ -235,7 +242,7 @@ class Settings(SalesSettings):
         places.redis_place(address)
         return address
 
-    @field_validator("s3_endpoint_url", "public_url", "callback_url", "clerk_issuer")
+    @field_validator("s3_endpoint_url", "public_url", "callback_url", "cdn_url", "clerk_issuer")
     @classmethod
     def _is_on_the_web(cls, address: str | None, info: ValidationInfo) -> str | None:
         if address is None:

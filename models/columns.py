@@ -53,3 +53,10 @@ def within(value: float, most: int = MAX_MEASURED, least: int = 0) -> int:
 def in_list(column: str, *values: str) -> str:
     """The text of a CHECK that a column holds one of these words."""
     return f"{column} in ({', '.join(repr(str(v)) for v in values)})"
+
+
+def end_or_never(column: str) -> str:
+    """The text of an expression: when something ends, or null where it is kept for ever. That is a hundred years
+    (`MAX_HOURS`) from when it was stored, so that it has a place in every index and comparison of ends.
+    """
+    return f"case when {column} < app_now() + interval '50 years' then {column} end"

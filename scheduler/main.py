@@ -15,7 +15,7 @@ from common.settings import settings
 from models import db, starting
 from models.db import transaction
 from models.fleet import processes
-from scheduler.duties import accounts, jobs, payments, results, retention, uploads
+from scheduler.duties import accounts, cdn, jobs, payments, results, retention, uploads
 from scheduler.duties.clock import Watch
 from scheduler.turns import Did
 from workers import doorbell
@@ -51,6 +51,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("mend_messages", 60, retention.mend_messages, 1, exclusive=False, steady=False),
         Duty("expire_results", 5, results.expire_results, 5000),
         Duty("purge_results", 10, results.purge_results, 1000),
+        Duty("tell_cdn", 2, cdn.tell_cdn, 600, steady=False),
         Duty("reap_strays", 60, results.reap_strays, 1000),
         Duty("expire_uploads", 30, uploads.expire_uploads, 5000),
         Duty("purge_uploads", 30, uploads.purge_uploads, 1000),

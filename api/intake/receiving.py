@@ -14,7 +14,7 @@ from common.errors import Busy, StorageQuotaExceeded, Unavailable, UnusableFile
 from common.scratch import scratch_file
 from common.settings import settings
 from models.db import MOMENT_MILLISECONDS, certain, patience, transaction
-from models.files import uploads
+from models.files import room, uploads
 from models.files.uploads import NewUpload, UploadRow
 from storage import incoming, keys
 from storage.media import SandboxAway
@@ -60,7 +60,7 @@ def store_stream(
             if found is not None:
                 return found
             with transaction() as conn:
-                uploads.check_room(conn, account_id, size_bytes)
+                room.check_room(conn, account_id, size_bytes)
             media = incoming.examine(Path(file.name), account_id)
             if not incoming.fits(wanted, media.media_type):
                 raise _unfit(param, wanted, media.media_type)

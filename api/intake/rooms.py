@@ -14,7 +14,7 @@ from starlette.requests import Request
 from common.errors import Overloaded, TooManyUploads
 from common.settings import settings
 from models.db import transaction
-from models.files import uploads
+from models.files import room
 from models.jobs import answered
 
 FORM_BYTES = 65_536  # a form's own edges and its other fields, at most
@@ -98,4 +98,4 @@ def _check(account_id: UUID, size_bytes: int, key: str | None) -> None:
     with transaction() as conn:
         if key is not None and answered.knows(conn, account_id, key):
             return  # what was stored before needs no room again; that it is that file, its bytes will say
-        uploads.check_room(conn, account_id, size_bytes)
+        room.check_room(conn, account_id, size_bytes)

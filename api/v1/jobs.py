@@ -216,7 +216,7 @@ def examples() -> dict[str, Any]:
                 "id": "01a1fd04-0a12-7c55-9b1f-3d0a5c2e7f10", "url": "https://api.example.com/files/AaH9BAoSfFWbHz0KXC5_EA",
                 "thumbnail_url": "https://api.example.com/files/AaH9BAoSfFWbHz0KXC5_EA?thumbnail=1",
                 "media_type": "image/png", "size_bytes": 823144, "sha256": "9f86d081884c7d65" * 4, "width": 768,
-                "height": 768, "duration_seconds": None, "status": "stored", "expires_at": "2026-11-22T07:30:58Z",
+                "height": 768, "duration_seconds": None, "status": "stored", "kept": False, "expires_at": "2026-11-22T07:30:58Z",
             }
         ],
         "created_at": "2026-11-21T07:30:57Z", "started_at": "2026-11-21T07:30:57Z", "ended_at": "2026-11-21T07:30:58Z",

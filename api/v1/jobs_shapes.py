@@ -58,7 +58,8 @@ class OutputView(BaseModel):
     height: int | None
     duration_seconds: float | None
     status: Literal["stored", "expired", "deleted"]
-    expires_at: datetime
+    kept: Annotated[bool, Field(description="Past its plan's time, until it is deleted.")]
+    expires_at: Annotated[datetime | None, Field(description="Null: it is kept for ever.")]
 
 
 class JobCredits(BaseModel):
@@ -132,7 +133,7 @@ def job_view(row: JobRow) -> dict[str, Any]:
         "cancel_requested": row.cancel_requested,
         "attempts": row.attempts,
         "error": _error(row),
-        "outputs": [_output(asset) for asset in row.assets],
+        "outputs": [output_view(asset) for asset in row.assets],
         "created_at": row.created_at,
         "started_at": row.started_at,
         "ended_at": row.ended_at,
@@ -169,7 +170,8 @@ def _waiting(row: JobRow) -> dict[str, Any] | None:
     }
 
 
-def _output(asset: dict[str, Any]) -> dict[str, Any]:
+def output_view(asset: dict[str, Any]) -> dict[str, Any]:
+    """A stored result, as a job shows it."""
     asset_id = UUID(asset["id"])
     stored = asset["status"] == AssetStatus.STORED
     return {
@@ -183,5 +185,6 @@ def _output(asset: dict[str, Any]) -> dict[str, Any]:
         "height": asset["height"],
         "duration_seconds": asset["duration_ms"] / 1000 if asset["duration_ms"] is not None else None,
         "status": asset["status"],
+        "kept": asset["kept"],
         "expires_at": asset["expires_at"],
     }

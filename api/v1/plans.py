@@ -9,6 +9,7 @@ from starlette.responses import Response
 from api.routes.cursors import MAX_LIMIT, Listing, ListPage, WantedPage, name_of, number_of
 from api.routes.fast_routes import answer
 from api.routes.walled import WalledRoute
+from common.settings import MAX_HOURS
 from models.catalogue import packs, plans
 from models.catalogue.packs import Pack
 from models.catalogue.plans import Plan
@@ -39,7 +40,9 @@ class PlanView(BaseModel):
     ]
     priority: Annotated[int, Field(description="Added to that of each job.")]
     token_allowance: Annotated[int | None, Field(description="Tokens a month; null: without limit.")]
-    result_hours: Annotated[int | None, Field(description="How long results are kept, where the model does not say.")]
+    result_hours: Annotated[
+        int | None, Field(description="How long results are kept where the model does not say; 0: for ever.")
+    ]
     trial_days: int
     grace_days: Annotated[int, Field(description="How long the plan goes on if its renewal is not paid.")]
 
@@ -65,7 +68,8 @@ class PlanPage(ListPage[PlanView]):
 
 def plan_view(plan: Plan) -> dict[str, Any]:
     """A plan, as GET /v1/plans answers."""
-    return plan.model_dump(exclude={"position"})
+    shown = plan.model_dump(exclude={"position"})
+    return {**shown, "result_hours": 0 if plan.result_hours == MAX_HOURS else plan.result_hours}
 
 
 def pack_view(pack: Pack) -> dict[str, Any]:

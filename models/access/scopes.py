@@ -14,7 +14,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 MEANING: dict[Scope, str] = {
     "generate": "order, cancel and repeat jobs",
     "read": "look at jobs, results, credits and settings",
-    "write": "make and change keys, webhooks and settings",
+    "write": "make and change keys, webhooks and settings, keep results",
     "delete": "delete results, files and settings",
     "admin": "act as an operator; only for users whose role is admin",
     "act": "act for other accounts, for a product's server; only for users whose role is admin",

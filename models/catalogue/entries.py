@@ -18,10 +18,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from common.errors import InvalidInput
-from common.settings import MAX_HOURS
 from models.catalogue import packs, plans
 from models.catalogue.packs import PackEntry, check_meanings
-from models.catalogue.plans import PlanEntry
+from models.catalogue.plans import Kept, PlanEntry
 from models.catalogue.prices import PriceRule, Terms, misfits
 from models.catalogue.providers import BUILT_IN, ProviderEntry
 from models.catalogue.providers import apply as apply_providers
@@ -83,7 +82,7 @@ class Entry(BaseModel):
     timeout_seconds: int = Limit(600, ge=1, le=86_400)
     typical_seconds: int = Limit(5, ge=0)
     max_attempts: int = Limit(3, ge=1, le=20)
-    result_hours: int | None = Limit(None, ge=1, le=MAX_HOURS)
+    result_hours: Kept | None = None
     on_cancel: Literal["refund", "charge", "keep"] = Limit(
         "refund",
         description="A result that comes too late for a cancel: dropped and refunded, dropped and charged, or kept.",

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from common.errors import NotFound
-from common.settings import MAX_HOURS, settings
+from common.settings import MAX_HOURS, hours_kept, settings
 from models.columns import MAX_INTEGER, in_list
 
 UNNAMED = "headrace"  # the product of what names none
@@ -80,6 +80,7 @@ Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 ProductName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,49}$")]
 OfferId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,49}$")]  # of a plan or a pack
 Small = Annotated[int, Limit(ge=0, le=32_767)]
+Kept = Annotated[int, Limit(ge=0, le=MAX_HOURS), AfterValidator(hours_kept)]  # hours; 0: for ever
 Large = Annotated[int, Limit(ge=0, le=10**15)]
 
 
@@ -102,7 +103,7 @@ class PlanEntry(BaseModel):
     daily_text_jobs: int | None = Limit(None, ge=0, le=MAX_INTEGER)
     priority: int = Limit(0, ge=-100, le=100)
     token_allowance: Large | None = None
-    result_hours: int | None = Limit(None, ge=1, le=MAX_HOURS)
+    result_hours: Kept | None = None
     trial_days: Small = 0
     grace_days: Small = 3
 

@@ -5,14 +5,7 @@ from typing import Any, NamedTuple
 from psycopg import Connection
 
 from common.settings import settings
-
-
-class Rule(NamedTuple):
-    """What must hold, and the query for the rows that break it."""
-
-    name: str
-    meaning: str
-    query: str
+from models.credits.audit_rules import SUMS_AND_EVENTS, Rule
 
 
 class Finding(NamedTuple):
@@ -175,12 +168,6 @@ RULES = (
                                       and m.value in (c.value, '*'))))""",
     ),
     Rule(
-        "label_limits_are_known_to_their_account",
-        "an account is marked as having limits of labels exactly if it has one, so that no order passes one by",
-        """select a.id as account_id, a.has_label_limits from accounts a
-            where a.has_label_limits <> exists (select 1 from label_limits l where l.account_id = a.id)""",
-    ),
-    Rule(
         "reservations_are_resolved_once",
         "an ended job's reservation is resolved as the job says, a living job's is open, and the entries agree",
         """select j.id as job_id, j.ended, j.price_credits, v.amount, v.resolution, v.settled, v.refunded, e.reserves, e.settles, e.refunds
@@ -253,74 +240,6 @@ RULES = (
                or (p.purpose in ('pack', 'refill') and p.credits_given <> d.due)""",
     ),
     Rule(
-        "slots_are_counted",
-        "an account's slots in use are its dispatched jobs",
-        """select a.id as account_id, a.slots_in_use, count(r.job_id) as dispatched
-             from accounts a left join job_runs r on r.account_id = a.id and r.dispatched
-            group by a.id having a.slots_in_use <> count(r.job_id)""",
-    ),
-    Rule(
-        "what_comes_is_counted",
-        "what an account is taken to expect is what its living jobs are",
-        """select a.id as account_id, a.expected_bytes, coalesce(sum(r.expected_bytes), 0)::bigint as of_jobs
-             from accounts a left join job_runs r on r.account_id = a.id
-            group by a.id having a.expected_bytes <> coalesce(sum(r.expected_bytes), 0)""",
-    ),
-    Rule(
-        "storage_is_counted",
-        "an account's storage use is its stored results and uploads",
-        """select a.id as account_id, a.storage_bytes, coalesce(sum(s.bytes), 0)::bigint as stored
-             from accounts a
-             left join (select account_id, size_bytes + thumbnail_bytes as bytes from assets where status = 'stored'
-                        union all select account_id, size_bytes from uploads where status = 'stored') s
-               on s.account_id = a.id
-            group by a.id having a.storage_bytes <> coalesce(sum(s.bytes), 0)""",
-    ),
-    Rule(
-        "usage_is_what_jobs_did",
-        "usage counts every ended job once, with its outcome, credits, results, tokens and what its attempts cost",
-        """select account_id, at, model_id, labels_key, to_jsonb(u) as counted, to_jsonb(j) as of_jobs from (
-             select account_id, at, model_id, labels_key, succeeded, failed, canceled, credits, results, cost_usd_micros, tokens_in, tokens_out
-               from usage where source = 'job') u
-             full join (
-               select j.account_id, date_bin('15 min', j.ended_at, 'epoch') as at, j.model_id,
-                      md5(coalesce(j.labels::text, ''))::uuid as labels_key,
-                      count(*) filter (where j.ended = 'succeeded') as succeeded, count(*) filter (where j.ended = 'failed') as failed,
-                      count(*) filter (where j.ended = 'canceled') as canceled, coalesce(sum(j.charged_credits), 0)::bigint as credits,
-                      coalesce(sum(s.results), 0)::bigint as results, coalesce(sum(a.cost), 0)::bigint as cost_usd_micros,
-                      coalesce(sum(a.tokens_in), 0)::bigint as tokens_in, coalesce(sum(a.tokens_out), 0)::bigint as tokens_out
-                 from jobs j
-                 left join (select job_id, least(coalesce(sum(cost_usd_micros), 0), 1e12) as cost,
-                                   least(coalesce(sum((usage->>'tokens_in')::numeric), 0), 1e12) as tokens_in,
-                                   least(coalesce(sum((usage->>'tokens_out')::numeric), 0), 1e12) as tokens_out
-                              from attempts group by job_id) a on a.job_id = j.id
-                 left join (select job_id, count(*) as results from assets group by job_id) s on s.job_id = j.id
-                where j.ended is not null group by 1, 2, 3, 4) j using (account_id, at, model_id, labels_key)
-            where (u.succeeded, u.failed, u.canceled, u.credits, u.results, u.cost_usd_micros, u.tokens_in, u.tokens_out)
-                  is distinct from
-                  (j.succeeded, j.failed, j.canceled, j.credits, j.results, j.cost_usd_micros, j.tokens_in, j.tokens_out)""",
-    ),
-    Rule(
-        "usage_is_what_holds_spent",
-        "usage counts what was spent of holds",
-        """select account_id, at, model_id, labels_key, u.credits as counted, h.credits as of_entries from (
-             select account_id, at, model_id, labels_key, credits from usage where source = 'hold') u
-             full join (
-               select h.account_id, date_bin('15 min', e.created_at, 'epoch') as at, coalesce(h.model, '') as model_id,
-                      md5(coalesce(h.labels::text, ''))::uuid as labels_key, sum(e.amount)::bigint as credits
-                 from ledger_entries e join holds h on h.id = e.hold_id where e.kind = 'settle' group by 1, 2, 3, 4) h
-             using (account_id, at, model_id, labels_key)
-            where u.credits is distinct from h.credits""",
-    ),
-    Rule(
-        "usage_is_what_is_stored",
-        "what usage counts as added to an account's storage, less what went, is what is stored",
-        """select a.id as account_id, a.storage_bytes, coalesce(u.bytes, 0) as counted
-             from accounts a left join (select account_id, sum(bytes_added - bytes_removed)::bigint as bytes from usage
-                                         where source = 'storage' group by account_id) u on u.account_id = a.id
-            where a.storage_bytes <> coalesce(u.bytes, 0)""",
-    ),
-    Rule(
         "results_belong_to_successes",
         "only jobs that succeeded have results, and every result's job succeeded",
         """select s.job_id, j.ended from assets s join jobs j on j.id = s.job_id where j.ended is distinct from 'succeeded'""",
@@ -331,37 +250,7 @@ RULES = (
         """select a.job_id, a.number, a.phase, j.ended from attempts a join jobs j on j.id = a.job_id
             where a.ended_at is null and j.ended is not null""",
     ),
-    Rule(
-        "events_have_no_gaps",
-        "an account's events are numbered from the oldest kept to its counter without a gap or a repeat",
-        """select a.id as account_id, a.event_number, count(e.number) as events, min(e.number) as first, max(e.number) as last
-             from accounts a left join events e on e.account_id = a.id
-            group by a.id having a.event_number <> coalesce(max(e.number), a.event_number)
-                or count(distinct e.number) <> count(e.number)
-                or (count(e.number) > 0 and count(e.number) <> max(e.number) - min(e.number) + 1)""",
-    ),
-    Rule(
-        "webhooks_are_known_to_their_account",
-        "an account is marked as having webhooks exactly if it has one that is on, so that no event passes one by",
-        """select a.id as account_id, a.has_webhooks from accounts a
-            where a.has_webhooks <> exists (select 1 from webhook_endpoints e where e.account_id = a.id and e.enabled)""",
-    ),
-    Rule(
-        "waiting_deliveries_have_a_queue_that_wakes",
-        "what waits to be delivered is on a queue that a sender will find",
-        """select d.queue_id, count(*) as waiting from deliveries d left join delivery_queues l on l.id = d.queue_id
-            where d.status = 'pending' and l.wake_at is null group by d.queue_id""",
-    ),
-    Rule(
-        "each_job_ends_with_one_event",
-        "a job has one event that it was queued, and one of its end if it has ended",
-        """select e.job_id, count(*) filter (where e.type = 'job.queued') as queued,
-                  count(*) filter (where e.type in ('job.succeeded', 'job.failed', 'job.canceled')) as ends, j.ended
-             from events e join jobs j on j.id = e.job_id group by e.job_id, j.ended
-           having count(*) filter (where e.type = 'job.queued') > 1
-               or count(*) filter (where e.type in ('job.succeeded', 'job.failed', 'job.canceled'))
-                  <> case when j.ended is null then 0 else 1 end""",
-    ),
+    *SUMS_AND_EVENTS,
 )
 
 

@@ -8,7 +8,7 @@ JOB_ENDS = ("job.succeeded", "job.failed", "job.canceled")
 JOB_EVENTS = ("job.queued", "job.output", *JOB_ENDS)
 # Each has the account's next number and is kept, delivered and replayed.
 STORED = (
-    *JOB_EVENTS, "assets.expired", "credits.granted", "credits.low", "credits.expired", "credits.revoked",
+    *JOB_EVENTS, "assets.deleted", "assets.expired", "credits.granted", "credits.low", "credits.expired", "credits.revoked",
     "hold.created", "hold.settled", "hold.released", "hold.expired",
     "subscription.started", "subscription.extended", "subscription.changed", "subscription.period",
     "subscription.planned", "subscription.canceled", "subscription.resumed", "subscription.overdue",

@@ -17,6 +17,7 @@ from psycopg import Connection
 
 from common.links import url_of
 from common.settings import settings
+from models.columns import end_or_never
 from models.events import endpoints, events
 from models.locks import lock_account
 
@@ -204,7 +205,8 @@ def _add_results(conn: Connection[Any], parcel: Parcel) -> None:
     if parcel.event_type != "job.succeeded" or "outputs" in parcel.data:
         return
     rows = conn.execute(
-        "select id, media_type, size_bytes, expires_at from assets where job_id = %s order by index", [parcel.job_id]
+        f"select id, media_type, size_bytes, {end_or_never('expires_at')} from assets where job_id = %s order by index",
+        [parcel.job_id],
     ).fetchall()
     parcel.data["outputs"] = [
         {"id": str(row[0]), "url": url_of(row[0]), "media_type": row[1], "size_bytes": row[2], "expires_at": row[3]}

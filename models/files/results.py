@@ -10,7 +10,9 @@ from psycopg import Connection
 
 from common.errors import NotFound, ResultGone
 from common.settings import settings
+from models.columns import end_or_never
 from models.events import events
+from models.files import cdn_purges
 from models.files.states import AssetStatus
 from models.files.sweeping import Purgeable, Swept
 from models.locks import locking
@@ -26,30 +28,44 @@ class Result(NamedTuple):
     media_type: str
     size_bytes: int
     sha256: bytes
+    lasts_seconds: int  # from now
+
+
+# A result (`s`) as clients are shown it.
+SHOWN = f"""jsonb_build_object(
+           'id', s.id, 'index', s.index, 'media_type', s.media_type, 'size_bytes', s.size_bytes,
+           'sha256', encode(s.sha256, 'hex'), 'width', s.width, 'height', s.height, 'duration_ms', s.duration_ms,
+           'thumbnail', s.thumbnail_key is not null, 'expires_at', {end_or_never("s.expires_at")},
+           'kept', s.status = 'stored' and s.plan_ends_at is not null,
+           'status', case when s.status = 'stored' and s.expires_at <= app_now() then 'expired' else s.status end)"""
 
 
 def find_result(conn: Connection[Any], asset_id: UUID) -> Result:
     """A result or an upload that can be served. Raises ResultGone from the moment its time has passed, whether swept or not."""
     row = conn.execute(
         """select id, job_id, key, thumbnail_key, media_type, size_bytes, sha256, status, expires_at,
-                  expires_at <= app_now() from assets where id = %s""",
+                  expires_at <= app_now(), extract(epoch from expires_at - app_now())::bigint from assets where id = %s""",
         [asset_id],
     ).fetchone()
     if row is None:  # an upload's address, then; results are asked for far more often
         row = conn.execute(
-            """select id, null, key, null, media_type, size_bytes, sha256, status, expires_at, expires_at <= app_now()
-                 from uploads where id = %s""",
+            """select id, null, key, null, media_type, size_bytes, sha256, status, expires_at, expires_at <= app_now(),
+                      extract(epoch from expires_at - app_now())::bigint from uploads where id = %s""",
             [asset_id],
         ).fetchone()
     if row is None:
         raise NotFound("there is no such file")
-    status, expires_at, past = row[7:]
+    check_there(*row[7:10])
+    return Result(row[0], row[1], row[2], row[3], row[4], row[5], bytes(row[6]), row[10])
+
+
+def check_there(status: str, expires_at: datetime, past: bool) -> None:
+    """Raises ResultGone for a file that was deleted, or whose time has passed, whether swept or not."""
     if status == AssetStatus.DELETED:
         raise ResultGone("this file was deleted", reason="deleted")
     if status == AssetStatus.EXPIRED or past:
         when = expires_at.isoformat(timespec="seconds")
         raise ResultGone(f"this file expired at {when}", reason="expired", expired_at=when)
-    return Result(row[0], row[1], row[2], row[3], row[4], row[5], bytes(row[6]))
 
 
 _DUE = """status = 'stored' and expires_at <= app_now() and not (account_id = any(%(without)s))
@@ -69,17 +85,17 @@ def expire(conn: Connection[Any], limit: int, only: UUID | None = None, without:
            ), gone as (
              update assets s set status = 'expired', expired_at = app_now() from due join free on free.id = due.account_id
               where s.id = due.id and s.status = 'stored' and s.expires_at <= app_now()
-             returning s.account_id, s.size_bytes + s.thumbnail_bytes as bytes
+             returning s.id, s.account_id, s.size_bytes + s.thumbnail_bytes as bytes
            ), sums as (
              select account_id, sum(bytes)::bigint as bytes, count(*) as results from gone group by account_id
            ), a as (
              update accounts a set storage_bytes = a.storage_bytes - s.bytes from sums s where a.id = s.account_id
-           )
+           ), purges as ({cdn_purges.NOTE})
            select coalesce(sum(results), 0)::bigint,
                   coalesce(jsonb_object_agg(account_id, jsonb_build_object('results', results, 'bytes', bytes)), '{{}}'),
                   (select count(*) from due),
                   array(select account_id from due except select id from free) from sums""",
-        {"limit": limit, "only": only, "without": list(without)},
+        {"limit": limit, "only": only, "without": list(without), "cdn": cdn_purges.are_told()},
     ).fetchone()
     if row is None:
         return Swept(0)

@@ -10,12 +10,13 @@ from psycopg.rows import class_row
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, Text, text
 from sqlmodel import Field, SQLModel
 
-from common.errors import NotFound, StorageQuotaExceeded
+from common.errors import NotFound
 from common.settings import settings
 from models.columns import MAX_INTEGER, UTC_TIME, created_at, in_list, moment, within
+from models.files import cdn_purges, room
 from models.files.states import AssetStatus
 from models.files.sweeping import Purgeable, Swept
-from models.locks import lock_account, lock_accounts, read_locked
+from models.locks import lock_account, lock_accounts
 
 
 class Upload(SQLModel, table=True):
@@ -28,6 +29,13 @@ class Upload(SQLModel, table=True):
         CheckConstraint("purged_at is null or status <> 'stored'", name="purged_at"),
         CheckConstraint("size_bytes > 0 and length(sha256) = 32", name="bytes"),
         Index(None, "account_id", text("id desc")),
+        Index(
+            "ix_uploads_largest",
+            "account_id",
+            text("size_bytes desc"),
+            "id",
+            postgresql_where=text("status = 'stored'"),
+        ),
         Index("ix_uploads_same", "account_id", "sha256", postgresql_where=text("status = 'stored'")),
         Index("ix_uploads_expires_at", "expires_at", postgresql_where=text("status = 'stored'")),
         Index("ix_uploads_purged_at", "purged_at", postgresql_where=text("purged_at is not null")),
@@ -101,31 +109,10 @@ def id_of(given: str) -> UUID | None:
         return None
 
 
-def check_room(conn: Connection[Any], account_id: UUID, size_bytes: int, *, lock: bool = False) -> None:
-    """Raises StorageQuotaExceeded where an account has no room for so many bytes more."""
-    columns = "a.storage_bytes, p.storage_quota_bytes"
-    if lock:
-        row = read_locked(conn, account_id, columns, plan=True)
-    else:
-        row = conn.execute(
-            f"select {columns} from accounts a join plans p on p.id = a.plan_id where a.id = %s", [account_id]
-        ).fetchone()
-    if row is None:
-        raise NotFound("there is no such account")
-    used, quota = row
-    if used + size_bytes > quota:
-        raise StorageQuotaExceeded(
-            f"{used} of {quota} bytes are in use, and this file has {size_bytes}; delete files or change plan",
-            used_bytes=used, quota_bytes=quota, size_bytes=size_bytes,
-        )  # fmt: skip
-
-
 def create(conn: Connection[Any], new: NewUpload) -> UploadRow:
     """Make a stored object an upload, counted as the account's storage. Raises StorageQuotaExceeded."""
-    check_room(conn, new.account_id, new.size_bytes, lock=True)
-    conn.execute(
-        "update accounts set storage_bytes = storage_bytes + %s where id = %s", [new.size_bytes, new.account_id]
-    )
+    room.check_room(conn, new.account_id, new.size_bytes, lock=True)
+    room.take(conn, new.account_id, new.size_bytes)
     row = _rows(
         conn,
         f"""insert into uploads (id, account_id, key, media_type, size_bytes, sha256, width, height, duration_ms, expires_at)
@@ -214,7 +201,8 @@ def delete(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> None:
     ).fetchone()
     if row is None:
         raise NotFound(f"no file {id_text(upload_id)}, or it has expired", param="id")
-    conn.execute("update accounts set storage_bytes = storage_bytes - %s where id = %s", [row[0], account_id])
+    room.take(conn, account_id, -row[0])
+    cdn_purges.note(conn, [upload_id])
 
 
 _DUE = """status = 'stored' and expires_at <= app_now() and not (account_id = any(%(without)s))
@@ -234,16 +222,16 @@ def expire(conn: Connection[Any], limit: int, only: UUID | None = None, without:
     accounts = {row[1] for row in due}
     free = lock_accounts(conn, accounts, skip_locked=True)
     row = conn.execute(
-        """with gone as (
+        f"""with gone as (
              update uploads set status = 'expired', expired_at = app_now()
-              where id = any(%s) and status = 'stored' and expires_at <= app_now() returning account_id, size_bytes
+              where id = any(%(ids)s) and status = 'stored' and expires_at <= app_now() returning id, account_id, size_bytes
            ), sums as (
              select account_id, sum(size_bytes)::bigint as bytes, count(*) as uploads from gone group by account_id
            ), a as (
              update accounts a set storage_bytes = a.storage_bytes - s.bytes from sums s where a.id = s.account_id
-           )
+           ), purges as ({cdn_purges.NOTE})
            select coalesce(sum(uploads), 0)::bigint from sums""",
-        [[row[0] for row in due if row[1] in free]],
+        {"ids": [row[0] for row in due if row[1] in free], "cdn": cdn_purges.are_told()},
     ).fetchone()
     return Swept(int(row[0]) if row else 0, len(due), sorted(accounts - free))
 

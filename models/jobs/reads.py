@@ -9,6 +9,7 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from common.settings import settings
+from models.files.results import SHOWN
 from models.jobs.states import RUNS_SEEN_AS, JobEnd, JobStatus
 
 
@@ -45,7 +46,7 @@ class JobRow(NamedTuple):
     assets: list[dict[str, Any]]
 
 
-_JOB = """
+_JOB = f"""
 select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_credits, j.charged_credits, j.created_at,
        coalesce(j.started_at, r.started_at), j.ended, j.ended_at, coalesce(j.attempts, r.attempts), j.error_code,
        j.error_message, r.status, r.dispatched, r.wake_at, r.progress, r.reason, r.cancel_requested_at is not null,
@@ -56,11 +57,7 @@ select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_cre
                    or (w.requeued, w.priority) = (r.requeued, r.priority) and w.job_id < r.job_id) limit 1000) x) end,
        p.slots, a.slots_in_use, (m.entry->>'typical_seconds')::int, a.event_number, j.labels,
        case when j.ended = 'succeeded' then (
-         select jsonb_agg(jsonb_build_object(
-           'id', s.id, 'index', s.index, 'media_type', s.media_type, 'size_bytes', s.size_bytes,
-           'sha256', encode(s.sha256, 'hex'), 'width', s.width, 'height', s.height, 'duration_ms', s.duration_ms,
-           'thumbnail', s.thumbnail_key is not null, 'expires_at', s.expires_at,
-           'status', case when s.status = 'stored' and s.expires_at <= app_now() then 'expired' else s.status end)
+         select jsonb_agg({SHOWN}
            order by s.index) from assets s where s.job_id = j.id) end
   from jobs j join accounts a on a.id = j.account_id join plans p on p.id = a.plan_id
   join models m on m.id = j.model_id and m.version = j.model_version

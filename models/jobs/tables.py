@@ -239,6 +239,13 @@ class Asset(SQLModel, table=True):
         CheckConstraint("purged_at is null or status <> 'stored'", name="purged_at"),
         CheckConstraint("size_bytes > 0 and thumbnail_bytes >= 0 and length(sha256) = 32", name="bytes"),
         Index("ix_assets_expires_at", "expires_at", postgresql_where=text("status = 'stored'")),
+        Index(
+            "ix_assets_largest",
+            "account_id",
+            text("(size_bytes + thumbnail_bytes) desc"),
+            "id",
+            postgresql_where=text("status = 'stored'"),
+        ),
         Index("ix_assets_purge", "expired_at", postgresql_where=text("status <> 'stored' and purged_at is null")),
     )
 
@@ -263,6 +270,7 @@ class Asset(SQLModel, table=True):
     )
     created_at: datetime = created_at()
     expires_at: datetime = Field(sa_column=Column(UTC_TIME, nullable=False))
+    plan_ends_at: datetime | None = moment()  # of what is kept past its plan's time: when that ends
     expired_at: datetime | None = moment()
     purged_at: datetime | None = moment()
 

@@ -19,6 +19,8 @@ from models.events.deliveries import Delivery, DeliveryQueue
 from models.events.endpoints import WebhookEndpoint, WebhookSecret
 from models.events.events import Event
 from models.events.notifications import Notification
+from models.files.cdn_purges import CdnPurge
+from models.files.room import StoredKind
 from models.files.uploads import Upload
 from models.fleet.probes import Probe
 from models.fleet.processes import DutyRow, WorkerProcess
@@ -42,6 +44,7 @@ __all__ = [
     "Asset",
     "Attempt",
     "CatalogueModel",
+    "CdnPurge",
     "ClockJump",
     "CreditHold",
     "Delivery",
@@ -72,6 +75,7 @@ __all__ = [
     "Refund",
     "Reservation",
     "ReservationGrant",
+    "StoredKind",
     "Subscription",
     "SubscriptionPayment",
     "Upload",

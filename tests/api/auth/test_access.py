@@ -50,7 +50,9 @@ def secret_of(who: Any, **fields: Any) -> str:
 
 
 def filled(path: str, things: dict[str, Any]) -> str:
-    return re.sub(r"\{(\w+)(:path)?\}", lambda found: str(things.get(found[1], uuid.uuid4())), path)
+    return re.sub(
+        r"\{(\w+)(:path)?\}", lambda found: str(things.get(found[1], 0 if found[1] == "index" else uuid.uuid4())), path
+    )
 
 
 def call(http: TestClient, path: str, method: str, key: str | None, things: dict[str, Any]) -> Any:

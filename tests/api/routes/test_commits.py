@@ -28,7 +28,9 @@ from models.credits import holds, label_limits
 from models.credits.hold_rows import NewHold
 from models.db import CommitUnknown, certain, transaction
 from models.events import endpoints
+from models.files import keeping
 from models.jobs.callbacks import token_of
+from models.jobs.ending import Ending, NewAsset, end
 from models.payments import refills
 from models.provisioning import credentials
 from tests.api.edge.test_texts import ENTRY, RECORD
@@ -138,6 +140,18 @@ CASES = {
     "upload": Case("post", "/v1/files", counted("select count(*) from uploads"), files={"file": ("a.png", picture())}),
     "delete an upload": Case(
         "delete", "/v1/files/{upload}", counted("select count(*) from uploads where status = 'deleted'")
+    ),
+    "delete a result": Case(
+        "delete", "/v1/jobs/{done}/outputs/{place}", counted("select count(*) from assets where status = 'deleted'")
+    ),
+    "delete results": Case(
+        "delete", "/v1/jobs/{done}/outputs", counted("select count(*) from assets where status = 'deleted'")
+    ),
+    "keep a result": Case(
+        "post", "/v1/jobs/{done}/outputs/{place}/keep", counted("select count(*) from assets where plan_ends_at is not null")
+    ),
+    "let a result go": Case(
+        "delete", "/v1/jobs/{done}/outputs/{place}/keep", counted("select count(*) from assets where plan_ends_at is null")
     ),
     "make a key": Case(
         "post", "/v1/keys", counted("select count(*) from api_keys where name = 'new'"), json={"name": "new"}
@@ -325,9 +339,18 @@ def _subscribed(conn: Any, who: UUID, name: str) -> None:
         plan_changes.cancel(conn, who, by=By("me"))
 
 
+def _with_a_result(conn: Any, who: UUID) -> UUID:
+    """A job of an account's that has one."""
+    claim = claimed(placed(who, model("quick")))
+    asset = NewAsset(uuid4(), 0, f"k/{claim.job_id}", "image/png", 10, b"x" * 32)
+    assert end(conn, who, claim.job_id, Ending("succeeded", cost_credits=1, assets=[asset]), token=claim.token)
+    return claim.job_id
+
+
 def prepared(world: World, name: str) -> None:
     """What only some routes need."""
-    world.upload = world.delivery = world.token = None
+    world.upload = world.delivery = world.token = world.done = None
+    world.place = 0
     with transaction() as conn:
         if name in {"revoke a credential", "rotate a credential", "keep a credential"}:
             credentials.save(conn, _new(WebCredentialView.model_validate(RECORD)), b"0" * 32)
@@ -335,6 +358,10 @@ def prepared(world: World, name: str) -> None:
             label_limits.set_limit(conn, world.who, "customer", "old", 5)
         if name == "delete an upload":
             world.upload = uploaded(world.who, [picture()]).id
+        if name in {"delete a result", "delete results", "keep a result", "let a result go"}:
+            world.done = _with_a_result(conn, world.who)
+        if name == "let a result go":
+            keeping.keep(conn, world.who, world.done, 0)
         if name == "switch a top-up off":
             refills.switch_on(conn, world.who, "small", "USD", 5, Decimal(99))
         if "a plan" in name or "subscription" in name:

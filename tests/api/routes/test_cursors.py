@@ -85,6 +85,7 @@ def several(path: str) -> bool:
 # One thing, and what it consists of.
 ONE_THING = {
     "/v1/jobs/{job_id}": "its results, as many as were ordered, which the catalogue bounds",
+    "/v1/storage": "sums, one for each of five kinds, and the ten largest files",
     "/v1/admin/stats": "figures: a row a plan, and a day, currency and company of at most 400 days",
 }
 LISTS = [path for path in DOCUMENT["paths"] if several(path) and path not in ONE_THING]
@@ -528,7 +529,7 @@ LIMITED = {
     ("identity/acting", "_find"): EDGE,  # two are one too many
     ("events/deliveries", "redeliver_range"): BATCH,  # the client comes again, until it is less
     ("events/sending", "_let_go"): ONE, ("events/sending", "_head"): ONE, ("credits/reads", "expire_and_read_balance"): ONE, ("jobs/steps", "last_error"): ONE,
-    ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("jobs/end_job_v4", ""): ONE, ("jobs/dispatch_account_v1", ""): ONE,
+    ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("files/cdn_purges", "due"): BATCH, ("files/room", "_largest"): EDGE, ("jobs/end_job_v4", ""): ONE, ("jobs/dispatch_account_v1", ""): ONE,
     ("jobs/reads", ""): COUNT, ("events/notifications", "unread"): COUNT,  # a job's place in its queue; the unread ones
     ("access/api_keys", "create"): EDGE,  # of revoked keys the newest are kept, and the others deleted
     ("credits/audit", "audit"): EDGE, ("credits/audit", "stuck"): EDGE,  # one row is one too many; twenty are shown

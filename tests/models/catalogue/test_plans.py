@@ -119,7 +119,7 @@ def test_the_numbers_of_the_spec() -> None:
 
 @pytest.mark.parametrize("wrong", [
     "credits = -1", "price_cents = -1", "markup_bp = -1", "credit_price_usd_micros = 0", "slots = 0", "granted = 'weekly'",
-    "priority = 101", "priority = -101", "token_allowance = -1", "trial_days = -1", "grace_days = -1", "result_hours = 0",
+    "priority = 101", "priority = -101", "token_allowance = -1", "trial_days = -1", "grace_days = -1", "result_hours = -1",
     "result_hours = 876001",
 ])  # fmt: skip
 def test_a_plan_that_makes_no_sense_is_refused_by_the_database(wrong: str) -> None:
@@ -146,7 +146,7 @@ def test_a_plan_that_makes_no_sense_is_refused_by_the_database(wrong: str) -> No
     ({"granted": '"once"', "prices": '{ monthly = { USD = "1" } }'}, "plans.gold: what is granted once"),
     ({"granted": '"once"', "trial_days": "7"}, "plans.gold: what is granted once"),
     ({"slots": "0"}, "plans.gold.slots"), ({"priority": "101"}, "plans.gold.priority"),
-    ({"grace_days": "-1"}, "plans.gold.grace_days"), ({"result_hours": "0"}, "plans.gold.result_hours"),
+    ({"grace_days": "-1"}, "plans.gold.grace_days"), ({"result_hours": "-1"}, "plans.gold.result_hours"),
     ({"product": '"My Product"'}, "plans.gold.product"), ({"colour": '"red"'}, "plans.gold.colour"),
     ({"credits": None}, "plans.gold.credits: is missing"),
 ])  # fmt: skip

@@ -45,6 +45,7 @@ BREAKS = {
     "attempts_end_with_their_job": """insert into attempts (job_id, number, token, provider, route, phase)
         select id, 9, 1, 'sketch', 0, 'intent' from jobs where ended is not null""",
     "events_have_no_gaps": "delete from events where number = 2",
+    "kinds_are_counted": "insert into stored_kinds (account_id, kind, files) select id, 'text', 1 from accounts limit 1",
     "webhooks_are_known_to_their_account": "update accounts set has_webhooks = true",
     "waiting_deliveries_have_a_queue_that_wakes": """insert into deliveries
         (id, queue_id, account_id, channel, event_type, event_at, data, next_at)

@@ -9,11 +9,11 @@ from uuid_utils.compat import uuid7
 from models.credits import ledger
 from models.db import single, transaction
 from models.events.notifications import NOTICES, Notice
-from models.files import results
+from models.files import keeping, results
 from models.jobs import cancel, ending, reconcile, steps
 from models.jobs.ending import AttemptEnd, Ending, NeedsTransaction, NewAsset
 from tests.conftest import environment
-from tests.support import account, assert_books_are_clean, claimed, model, placed, rows
+from tests.support import account, assert_books_are_clean, claimed, model, one, placed, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -85,6 +85,12 @@ def expire_results(who: UUID) -> None:
         assert results.expire(conn, 10).done == 1
 
 
+def delete_results(who: UUID) -> None:
+    succeed(who)
+    with transaction() as conn:
+        assert keeping.delete(conn, who, one("select id from jobs where account_id = %s", who)[0]) == 1
+
+
 def expire_credits(who: UUID) -> None:
     with transaction() as conn:
         conn.execute("update grants set expires_at = app_now() where account_id = %s", [who])
@@ -102,6 +108,7 @@ TELLERS: dict[str, tuple[Callable[[UUID], None], str]] = {
     "a cancel after the start": (cancel_after_the_start, "job.canceled"),
     "a job that is given up": (give_up, "job.failed"),
     "an expiry of results": (expire_results, "assets.expired"),
+    "results that are deleted": (delete_results, "assets.deleted"),
     "few credits after an order": (order, "credits.low"),
     "few credits after an expiry": (expire_credits, "credits.low"),
 }

@@ -8,7 +8,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from common.errors import NotFound, ResultGone
-from common.settings import settings
+from common.settings import MAX_HOURS, settings
 from models.db import transaction
 from models.events import endpoints
 from models.files import results, uploads
@@ -63,7 +63,8 @@ def test_a_result_is_found_until_its_hour_and_then_says_when_that_was() -> None:
     assert (shown.id, shown.media_type, shown.size_bytes, shown.sha256) == (asset_id, "image/png", 10, b"x" * 32)
     assert (shown.job_id, shown.thumbnail_key) == (one("select id from jobs")[0], "t/0")
     with later(1.9):
-        assert found(asset_id) == shown
+        assert found(asset_id)._replace(lasts_seconds=0) == shown._replace(lasts_seconds=0)
+        assert found(asset_id).lasts_seconds <= 360 < shown.lasts_seconds
     with later(2.1):
         with pytest.raises(ResultGone) as gone:
             found(asset_id)
@@ -88,7 +89,8 @@ def test_an_upload_is_found_by_its_id_and_nothing_by_another() -> None:
     with transaction() as conn:
         made = uploads.create(conn, NewUpload(uuid7(), who, "uploads/1", "audio/wav", 7, b"y" * 32, None, None, 5))
     shown = found(made.id)
-    assert shown == Result(made.id, None, "uploads/1", None, "audio/wav", 7, b"y" * 32)
+    assert shown._replace(lasts_seconds=0) == Result(made.id, None, "uploads/1", None, "audio/wav", 7, b"y" * 32, 0)
+    assert 24 * 3600 - 60 < shown.lasts_seconds <= 24 * 3600
     with later(24 * 400), pytest.raises(ResultGone):
         found(made.id)
     with pytest.raises(NotFound):
@@ -254,7 +256,8 @@ def test_an_expired_result_still_names_its_objects() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model_hours", "plan_hours", "hours"), [(None, None, 24), (None, 5, 5), (3, 5, 3), (3, None, 3)]
+    ("model_hours", "plan_hours", "hours"),
+    [(None, None, 24), (None, 5, 5), (3, 5, 3), (3, None, 3), (MAX_HOURS, 5, MAX_HOURS), (None, MAX_HOURS, MAX_HOURS)],
 )
 def test_results_are_kept_as_the_model_says_or_else_the_plan_or_else_the_setting(
     model_hours: int | None, plan_hours: int | None, hours: int

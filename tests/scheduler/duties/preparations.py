@@ -21,6 +21,7 @@ from models.credits import holds, ledger
 from models.credits.hold_rows import NewHold
 from models.db import transaction
 from models.events import announcements, deliveries, endpoints, events
+from models.files import keeping
 from models.fleet import processes
 from models.identity import inbound
 from models.jobs import callbacks, ending
@@ -33,7 +34,7 @@ from tests.conftest import environment
 from tests.far_side.stripe import StripeServer
 from tests.files import picture
 from tests.models.payments.shop import pack
-from tests.receivers import tell
+from tests.receivers import Receiver, tell
 from tests.support import account, caller, claimed, key_of, model, one, placed, rows, uploaded
 from workers.doorbell import NAMESPACE
 
@@ -122,6 +123,16 @@ def _expired_results() -> None:
     with environment(LATE):
         assert results.expire_results(10) == 2
     _change("update assets set expired_at = expired_at - interval '1 hour'")
+
+
+def _a_cdn_that_knows_nothing() -> None:
+    far, who = Receiver(), account(amount=9)
+    # The test's database takes the environment back with it; the far side ends with the process.
+    os.environ |= {"CDN_PURGE_URL": far.url, "ALLOW_PRIVATE_ADDRESSES": far.place}
+    settings.cache_clear()
+    stored(who)
+    with transaction() as conn:
+        assert keeping.delete(conn, who, one("select id from jobs")[0]) == 1
 
 
 def _stray_results() -> None:
@@ -333,6 +344,7 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "mend_messages": _a_lost_message,
     "expire_results": _results,
     "purge_results": _expired_results,
+    "tell_cdn": _a_cdn_that_knows_nothing,
     "reap_strays": _stray_results,
     "expire_uploads": _uploads,
     "purge_uploads": _expired_uploads,
