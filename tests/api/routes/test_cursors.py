@@ -86,6 +86,8 @@ def several(path: str) -> bool:
 ONE_THING = {
     "/v1/jobs/{job_id}": "its results, as many as were ordered, which the catalogue bounds",
     "/v1/storage": "sums, one for each of five kinds, and the ten largest files",
+    "/v1/usage": "sums of groups, at most 10,000, and more are refused",
+    "/v1/admin/usage": "the same",
     "/v1/admin/stats": "figures: a row a plan, and a day, currency and company of at most 400 days",
 }
 LISTS = [path for path in DOCUMENT["paths"] if several(path) and path not in ONE_THING]
@@ -529,6 +531,7 @@ LIMITED = {
     ("identity/acting", "_find"): EDGE,  # two are one too many
     ("events/deliveries", "redeliver_range"): BATCH,  # the client comes again, until it is less
     ("events/sending", "_let_go"): ONE, ("events/sending", "_head"): ONE, ("credits/reads", "expire_and_read_balance"): ONE, ("jobs/steps", "last_error"): ONE,
+    ("usage/report", "report"): EDGE,  # one group is one too many
     ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("files/cdn_purges", "due"): BATCH, ("files/room", "_largest"): EDGE, ("jobs/end_job_v4", ""): ONE, ("jobs/dispatch_account_v1", ""): ONE,
     ("jobs/reads", ""): COUNT, ("events/notifications", "unread"): COUNT,  # a job's place in its queue; the unread ones
     ("access/api_keys", "create"): EDGE,  # of revoked keys the newest are kept, and the others deleted
