@@ -26,6 +26,17 @@ from models.jobs.answered import AnsweredRequest
 from models.jobs.callbacks import ProviderCallback
 from models.jobs.clock import ClockJump
 from models.jobs.tables import Asset, Attempt, IdempotencyKey, Job, JobRun
+from models.learning.tables import (
+    Course,
+    CourseCount,
+    CourseModule,
+    Enrolment,
+    Lesson,
+    LessonProgress,
+    LessonVisit,
+    QuizAttempt,
+    QuizQuestion,
+)
 from models.payments.promotions import Promotion, PromotionUse
 from models.payments.refills import Refill
 from models.payments.tables import Payment, Refund
@@ -41,10 +52,14 @@ __all__ = [
     "Attempt",
     "CatalogueModel",
     "ClockJump",
+    "Course",
+    "CourseCount",
+    "CourseModule",
     "CreditHold",
     "Delivery",
     "DeliveryQueue",
     "DutyRow",
+    "Enrolment",
     "Event",
     "Grant",
     "HoldGrant",
@@ -54,6 +69,9 @@ __all__ = [
     "JobRun",
     "KeySpending",
     "LedgerEntry",
+    "Lesson",
+    "LessonProgress",
+    "LessonVisit",
     "Notification",
     "Pack",
     "Payment",
@@ -64,6 +82,8 @@ __all__ = [
     "ProviderCallback",
     "ProviderKey",
     "ProviderRow",
+    "QuizAttempt",
+    "QuizQuestion",
     "Refill",
     "Refund",
     "Reservation",
