@@ -39,4 +39,4 @@ def list_enrolments(
             where e.account_id = %s and (%s::uuid is null or e.id < %s) order by e.id desc limit %s""",
         [account_id, before, before, limit],
     ).fetchall()
-    return [EnrolmentRow(*head, share=Share(*share)) for *head, share in ((*row[:9], row[9:]) for row in rows)]
+    return [EnrolmentRow._make((*row[:9], Share(*row[9:]))) for row in rows]
