@@ -11,7 +11,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.certificates.picture import NotDrawable, Wording, drawn
+from api.certificates.picture import NotDrawable, Wording, drawn, is_drawable
 from api.edge.pace import weigh
 from api.routes.walled import WalledRoute
 from common.errors import NotFound
@@ -49,9 +49,10 @@ def date_of(found: Certificate) -> str:
 def page_of(found: Certificate, token: str) -> str:
     """The page of a certificate. Whatever is in a name or a title is shown as text."""
     address = f"{settings().public_url}/certificates/{token}"
+    picture = f"{address}/certificate.png" if is_drawable(wording_of(found, token)) else None
     return _PAGES.get_template("certificate.html").render(
         name=found.name or NAMELESS, course=found.course, level=found.level, date=date_of(found),
-        at=found.completed_at.date().isoformat(), address=address, picture=f"{address}/certificate.png",
+        at=found.completed_at.date().isoformat(), address=address, picture=picture,
         style=Markup(STYLE),  # noqa: S704 - our own, from this folder
     )  # fmt: skip
 

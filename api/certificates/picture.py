@@ -69,6 +69,16 @@ def _chosen(text: str) -> str | None:
     raise NotDrawable(text)
 
 
+def is_drawable(wording: Wording) -> bool:
+    """Whether fonts here have all letters of a certificate."""
+    try:
+        for text in (wording.name, wording.course):
+            _chosen(plain(text))
+    except NotDrawable:
+        return False
+    return True
+
+
 def _sized(name: str | None, size: int) -> FreeTypeFont:
     font = _font(name, size)
     assert font is not None  # noqa: S101 - it was chosen because it is there

@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from common.errors import InvalidInput, NotFound
 from models.access.scopes import Caller
-from models.learning.lessons import lesson_to_learn
+from models.learning.lessons import find_lesson, lesson_to_learn
 from models.learning.progress import CourseProgress, begin, complete_if_done
 from models.learning.quizzes import Graded, grade, is_passed, questions_named, questions_of, score_of
 from models.learning.tables import MAX_ATTEMPTS
@@ -67,12 +67,14 @@ def answer_quiz(
 def list_attempts(
     conn: Connection[Any], account_id: UUID, lesson_id: UUID, *, before: UUID | None = None, limit: int = 20
 ) -> list[QuizAttemptRow]:
-    """An account's attempts at a lesson's quiz, newest first; those too at one that was deleted since."""
+    """An account's attempts at a lesson's quiz, newest first; those too at one that was deleted since. Raises NotFound."""
     rows = conn.execute(
         f"""select {_SHOWN} from quiz_attempts where account_id = %s and lesson_id = %s and (%s::uuid is null or id < %s)
              order by id desc limit %s""",
         [account_id, lesson_id, before, before, limit],
     ).fetchall()
+    if not rows and before is None:
+        find_lesson(conn, lesson_id, published=True)
     return [QuizAttemptRow(*row) for row in rows]
 
 
