@@ -26,12 +26,14 @@ from models.learning.tables import (
 
 ONE_LINE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
 Title = Annotated[str, Field(min_length=1, max_length=MAX_TITLE_CHARACTERS, pattern=ONE_LINE)]
-Address = Annotated[str, Field(max_length=MAX_URL_CHARACTERS, pattern=r"^https?://[^\s\x00-\x1f\x7f<>\"'`\\]+$")]
-Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARACTERS)]
+WebAddress = Annotated[str, Field(max_length=MAX_URL_CHARACTERS, pattern=r"^https?://[^\s\x00-\x1f\x7f<>\"'`\\]+$")]
+CourseDescription = Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARACTERS)]
 Markdown = Annotated[str, Field(max_length=MAX_BODY_CHARACTERS, description="Markdown.")]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARACTERS, pattern=r"\S")]
 Explanation = Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS)]
-Place = Annotated[int, Field(strict=True, ge=0, le=10_000, description="From 0; beyond the last one is the end.")]
+PlaceInOrder = Annotated[
+    int, Field(strict=True, ge=0, le=10_000, description="From 0; beyond the last one is the end.")
+]
 Level = Literal["basic", "intermediate", "advanced"]
 PublicationStatus = Literal["draft", "published"]
 Access = Literal["preview", "pro"]
@@ -59,8 +61,8 @@ class NewCourse(RequestBody):
 
     title: Title
     level: Level
-    description: Description = ""
-    cover_url: Address | None = None
+    description: CourseDescription = ""
+    cover_url: WebAddress | None = None
     slug: Annotated[Slug | None, Field(description="Absent: made of the title.")] = None
 
 
@@ -69,8 +71,8 @@ class CourseChange(RequestBody):
 
     title: Title | None = None
     level: Level | None = None
-    description: Description | None = None
-    cover_url: Address | None = None
+    description: CourseDescription | None = None
+    cover_url: WebAddress | None = None
     slug: Slug | None = None
     status: PublicationStatus | None = None
 
@@ -79,14 +81,14 @@ class NewModule(RequestBody):
     """A part of a course."""
 
     title: Title
-    position: Place | None = None
+    position: PlaceInOrder | None = None
 
 
 class ModuleChange(RequestBody):
     """What is to be different; the rest stays."""
 
     title: Title | None = None
-    position: Place | None = None
+    position: PlaceInOrder | None = None
 
 
 class ModuleOrder(RequestBody):
@@ -108,11 +110,11 @@ class NewLesson(RequestBody):
     module_id: UUID
     title: Title
     body: Markdown = ""
-    video_url: Address | None = None
+    video_url: WebAddress | None = None
     access: Access = "pro"
     status: PublicationStatus = "published"
     pass_percent: PassPercent = 80
-    position: Place | None = None
+    position: PlaceInOrder | None = None
 
 
 class LessonChange(RequestBody):
@@ -121,11 +123,11 @@ class LessonChange(RequestBody):
     module_id: UUID | None = None
     title: Title | None = None
     body: Markdown | None = None
-    video_url: Address | None = None
+    video_url: WebAddress | None = None
     access: Access | None = None
     status: PublicationStatus | None = None
     pass_percent: PassPercent | None = None
-    position: Place | None = None
+    position: PlaceInOrder | None = None
 
 
 class NewQuestion(RequestBody):
@@ -136,7 +138,7 @@ class NewQuestion(RequestBody):
     options: Options
     right_options: RightOptions
     explanation: Explanation = ""
-    position: Place | None = None
+    position: PlaceInOrder | None = None
 
 
 class QuestionChange(RequestBody):
@@ -147,7 +149,7 @@ class QuestionChange(RequestBody):
     options: Options | None = None
     right_options: RightOptions | None = None
     explanation: Explanation | None = None
-    position: Place | None = None
+    position: PlaceInOrder | None = None
 
 
 class QuestionOrder(RequestBody):
@@ -277,7 +279,7 @@ def lesson_view(row: LessonRow, *, edits: bool) -> dict[str, Any]:
     return {**row._asdict(), "html": html_of(row.body), "body": row.body if edits else None}
 
 
-def asked(row: QuestionRow) -> dict[str, Any]:
+def asked_view(row: QuestionRow) -> dict[str, Any]:
     """A question without what would give it away."""
     return {"id": row.id, "kind": row.kind, "text": row.text, "options": row.options}
 

@@ -32,7 +32,7 @@ from models.access import scopes
 from models.access.scopes import Caller
 from models.db import certain, transaction
 from models.learning import attempts, courses, enrolments, progress
-from models.learning.progress import Report
+from models.learning.progress import LearnerReport
 
 router = APIRouter(prefix="/v1", tags=["learning"], route_class=WalledRoute)
 
@@ -65,7 +65,7 @@ def report_progress(lesson_id: PathId, body: ProgressReport, who: _Learner) -> R
     is the largest total of each `visit`, so send totals and not what was added.
     """
     wanted = id_of(lesson_id, "lesson")
-    said = Report(body.visit, body.seconds, body.completed, body.score)
+    said = LearnerReport(body.visit, body.seconds, body.completed, body.score)
     with certain() as conn:
         found = progress.report(conn, who, wanted, said)
     return answer(reported_view(found, wanted))

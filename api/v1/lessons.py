@@ -12,7 +12,6 @@ from api.routes.cursors import PathId, id_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
 from api.routes.walled import WalledRoute
-from api.v1 import courses_shapes as shapes
 from api.v1.courses_shapes import (
     LessonChange,
     LessonView,
@@ -22,6 +21,7 @@ from api.v1.courses_shapes import (
     QuestionView,
     Quiz,
     QuizKey,
+    asked_view,
     changes_of,
     lesson_view,
     question_view,
@@ -74,7 +74,7 @@ def get_quiz(lesson_id: PathId, who: _Reader) -> Response:
         questions = quizzes.questions_of(conn, row.id)
     if not questions:
         raise NotFound("this lesson has no quiz", param="id")
-    found = [shapes.asked(each) for each in questions]
+    found = [asked_view(each) for each in questions]
     return answer({"lesson_id": row.id, "pass_percent": row.pass_percent, "questions": found})
 
 

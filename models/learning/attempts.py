@@ -52,7 +52,7 @@ def answer_quiz(
     if not counted.rowcount:
         raise InvalidInput(f"this quiz has {MAX_ATTEMPTS} attempts of yours, the limit")
     kept = [
-        {"question": str(each.question.id), "chosen": each.chosen, "right": each.question.right_options}
+        {"question": str(each.question.id), "chosen": each.chosen, "wanted": each.question.right_options}
         for each in graded
     ]
     row = conn.execute(
@@ -91,6 +91,6 @@ def find_attempt(
     *shown, answers = row
     questions = questions_named(conn, [UUID(each["question"]) for each in answers])
     graded = [
-        Graded(questions[UUID(each["question"])], each["chosen"], each["chosen"] == each["right"]) for each in answers
+        Graded(questions[UUID(each["question"])], each["chosen"], each["chosen"] == each["wanted"]) for each in answers
     ]
     return QuizAttemptRow(*shown), graded

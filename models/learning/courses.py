@@ -84,8 +84,7 @@ _COURSES = """select c.id, c.slug, c.title, c.description, c.level, c.cover_url,
                                      where l.course_id = c.id and l.archived_at is null and l.status = 'published') l
                 cross join lateral (select coalesce(sum(enrolled), 0)::bigint as enrolled,
                                            coalesce(sum(completed), 0)::bigint as completed
-                                      from course_counts n where n.course_id = c.id) n
-               where c.archived_at is null"""
+                                      from course_counts n where n.course_id = c.id) n"""
 
 
 def slug_of(title: str, course_id: UUID) -> str:
@@ -169,7 +168,7 @@ def list_courses(
 ) -> list[CourseRow]:
     """Courses, newest first."""
     rows = conn.execute(
-        f"""{_COURSES} and c.status = %s and (%s::text is null or c.level = %s) and (%s::uuid is null or c.id < %s)
+        f"""{_COURSES} where c.archived_at is null and c.status = %s and (%s::text is null or c.level = %s) and (%s::uuid is null or c.id < %s)
              order by c.id desc limit %s""",
         [status, level, level, before, before, limit],
     ).fetchall()
@@ -180,7 +179,9 @@ def find_course(conn: Connection[Any], name: str, *, drafts: bool) -> CourseRow:
     """One, by its id or slug; `drafts`: also one that is not published. Raises NotFound."""
     course_id = id_in(name)
     which, value = ("id", course_id) if course_id is not None else ("slug", name)
-    row = conn.execute(f"{_COURSES} and c.{which} = %s and (%s or c.status = 'published')", [value, drafts]).fetchone()
+    row = conn.execute(
+        f"{_COURSES} where c.archived_at is null and c.{which} = %s and (%s or c.status = 'published')", [value, drafts]
+    ).fetchone()
     if row is None:
         raise NotFound(f"no course {name[:40]!r}", param="id")
     return CourseRow(*row)

@@ -22,7 +22,7 @@ from models.learning.tables import COUNT_SHARDS, MAX_VISITS
 from models.locks import lock_account
 
 
-class Report(NamedTuple):
+class LearnerReport(NamedTuple):
     """What a client says of a lesson. `seconds`: how long this visit has lasted by now."""
 
     visit: str | None = None
@@ -92,7 +92,7 @@ def shard_of(account_id: UUID) -> int:
     return account_id.bytes[-1] % COUNT_SHARDS
 
 
-def report(conn: Connection[Any], who: Caller, lesson_id: UUID, said: Report) -> CourseProgress:
+def report(conn: Connection[Any], who: Caller, lesson_id: UUID, said: LearnerReport) -> CourseProgress:
     """Take a client's report; the first one of a course enrols. Raises NotFound, NeedsPro, InvalidInput for a lesson that is completed
     by its quiz.
     """
@@ -113,7 +113,7 @@ def report(conn: Connection[Any], who: Caller, lesson_id: UUID, said: Report) ->
     return complete_if_done(conn, who.account_id, lesson.course_id)
 
 
-def _check_quiz(conn: Connection[Any], account_id: UUID, lesson: LessonRow, said: Report) -> None:
+def _check_quiz(conn: Connection[Any], account_id: UUID, lesson: LessonRow, said: LearnerReport) -> None:
     if said.score is not None:
         raise InvalidInput("this lesson has a quiz, and its score is that of its attempts", param="score")
     if said.completed:
@@ -202,10 +202,10 @@ def complete_if_done(conn: Connection[Any], account_id: UUID, course_id: UUID) -
     if row is None or found.enrolment_id is None:
         return found
     _count(conn, account_id, course_id, completed=1)
-    told: Mapping[str, Any] = {
+    facts: Mapping[str, Any] = {
         "course": row[1], "course_id": course_id, "slug": row[2], "certificate": certificate_url(found.enrolment_id),
     }  # fmt: skip
-    events.add(conn, account_id, "course.completed", told)
+    events.add(conn, account_id, "course.completed", facts)
     return found._replace(completed_at=row[0])
 
 

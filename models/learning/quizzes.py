@@ -50,22 +50,22 @@ _SHOWN = ", ".join(QuestionRow._fields)
 
 def check_question(draft: QuestionDraft) -> None:
     """Raises InvalidInput that names the field. Pure."""
-    options, right = draft.options, draft.right_options
+    options, wanted = draft.options, draft.right_options
     if not 2 <= len(options) <= MAX_OPTIONS:
         raise InvalidInput(f"options has {len(options)} entries; a question has 2 to {MAX_OPTIONS}", param="options")
     if len(set(options)) != len(options):
         raise InvalidInput("options has one text twice", param="options")
-    beyond = [each for each in right if not 0 <= each < len(options)]
+    beyond = [each for each in wanted if not 0 <= each < len(options)]
     if beyond:
         raise InvalidInput(
             f"right_options names {beyond[0]}; the options are 0 to {len(options) - 1}", param="right_options"
         )
-    if len(set(right)) != len(right) or not right:
+    if len(set(wanted)) != len(wanted) or not wanted:
         raise InvalidInput(
-            f"right_options has {len(right)} entries; name each once, and one at least", param="right_options"
+            f"right_options has {len(wanted)} entries; name each once, and one at least", param="right_options"
         )
-    if draft.kind == "single" and len(right) != 1:
-        raise InvalidInput(f"right_options has {len(right)} entries; a single choice has 1", param="right_options")
+    if draft.kind == "single" and len(wanted) != 1:
+        raise InvalidInput(f"right_options has {len(wanted)} entries; a single choice has 1", param="right_options")
 
 
 def grade(questions: Sequence[QuestionRow], answers: Mapping[UUID, Collection[int]]) -> list[Graded]:

@@ -195,7 +195,7 @@ class LessonVisit(SQLModel, table=True):
 
 
 class QuizAttempt(SQLModel, table=True):
-    """One go at a lesson's quiz. `answers`: each question with the options that were chosen and those that were right."""
+    """One go at a lesson's quiz. `answers`: each question with the options that were chosen and those that were wanted."""
 
     __tablename__ = "quiz_attempts"
     __table_args__ = (

@@ -131,6 +131,7 @@ def test_nobody_gets_in_and_learns_nothing(
 BODIES: dict[str, dict[str, Any]] = {
     "post /v1/webhooks/{webhook_id}/redeliver": {"since": "2026-01-01T00:00:00Z"},
     "post /v1/holds/{hold_id}/settle": {"amount": 1}, "post /v1/holds/{hold_id}/extend": {"seconds": 60},
+    "post /v1/lessons/{lesson_id}/attempts": {"answers": {}},
 }  # fmt: skip
 
 

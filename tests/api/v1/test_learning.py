@@ -403,7 +403,7 @@ def test_a_hundred_thousand_rows_of_progress_cost_no_more_than_a_thousand(http: 
         said(who, each, visit="a", seconds=5, completed=True)
     answered(who, ids[0], {asked[ids[0]]: [0]})
     acts = {
-        "report": lambda conn: progress.report(conn, who, ids[5], progress.Report("a", 6)),
+        "report": lambda conn: progress.report(conn, who, ids[5], progress.LearnerReport("a", 6)),
         "attempt": lambda conn: attempts.answer_quiz(conn, who, ids[1], {asked[ids[1]]: [1]}),
         "progress": lambda conn: progress.look_at_progress(conn, who.account_id, course_id),
         "attempts": lambda conn: attempts.list_attempts(conn, who.account_id, ids[0]),

@@ -10,7 +10,7 @@ from models.learning import attempts, courses, lessons, progress, quizzes
 from models.learning.attempts import QuizAttemptRow
 from models.learning.courses import CourseDraft
 from models.learning.lessons import LessonDraft, LessonRow
-from models.learning.progress import CourseProgress, Report
+from models.learning.progress import CourseProgress, LearnerReport
 from models.learning.quizzes import QuestionDraft
 from tests.support import account, caller, one, rows
 
@@ -70,7 +70,7 @@ def learner(role: Role = "user") -> Caller:
 def said(who: Caller, lesson_id: UUID, **fields: Any) -> CourseProgress:
     """What a report makes."""
     with transaction() as conn:
-        return progress.report(conn, who, lesson_id, Report(**fields))
+        return progress.report(conn, who, lesson_id, LearnerReport(**fields))
 
 
 def answered(who: Caller, lesson_id: UUID, answers: dict[UUID, list[int]]) -> tuple[QuizAttemptRow, CourseProgress]:
