@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
+from psycopg import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -96,7 +97,7 @@ def create_question(
     wanted = id_of(lesson_id, "lesson")
     draft = QuestionDraft(body.kind, body.text, body.options, body.right_options, body.explanation)
 
-    def work(conn: Any) -> dict[str, Any]:
+    def work(conn: Connection[Any]) -> dict[str, Any]:
         return question_view(quizzes.create_question(conn, by(who, request), wanted, draft, body.position))
 
     return once(who, idempotency_key, asked(request, body), work, status=201)

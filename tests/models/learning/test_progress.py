@@ -17,6 +17,7 @@ from models.db import transaction
 from models.learning import courses, lessons, progress, quizzes
 from models.learning.progress import CourseProgress, LessonState, Share, roll_up, shard_of
 from models.learning.tables import COUNT_SHARDS, MAX_VISITS
+from tests.conftest import environment
 from tests.models.learning.school import (
     BY,
     answered,
@@ -77,13 +78,21 @@ def test_what_is_completed_never_becomes_started_and_no_score_and_no_time_become
 def test_the_event_says_which_course_and_where_its_certificate_is_and_mail_goes_like_that_of_other_notices() -> None:
     course_id, (only,) = course(1, title="Pictures & <b>words</b>")
     who = learner()
-    said(who, only, completed=True)
+    with environment({"SMTP_URL": "smtp://127.0.0.1:1"}):
+        with transaction() as conn:
+            conn.execute("update users set email = 'a@example.com' where id = %s", [who.user_id])
+        for _ in range(2):
+            said(who, only, completed=True)
     (data,) = one("select data from events where account_id = %s and type = 'course.completed'", who.account_id)
     assert (data["course"], data["course_id"]) == ("Pictures & <b>words</b>", str(course_id))
     assert "/certificates/" in data["certificate"]
     assert one("select title, body from notifications where account_id = %s", who.account_id) == (
-        "Course completed", "You have completed Pictures & <b>words</b>.",
-    )  # fmt: skip
+        "Course completed",
+        "You have completed Pictures & <b>words</b>.",
+    )
+    assert rows("select channel, event_type from deliveries where account_id = %s", who.account_id) == [
+        ("email", "course.completed")
+    ]
 
 
 def test_lessons_that_are_added_later_undo_nothing_and_percentages_are_of_what_is_there() -> None:
@@ -285,7 +294,7 @@ def test_learners_who_begin_a_course_do_not_wait_for_one_another() -> None:
     first, others = crowd[0], [each for each in crowd[1:] if shard_of(each.account_id) != shard_of(crowd[0].account_id)]
     assert others
     with holder() as conn:
-        progress.report(conn, first, only, progress.Report())
+        progress.report(conn, first, only, progress.LearnerReport())
         done = threading.Event()
 
         def rest() -> None:
