@@ -28,12 +28,10 @@ _PAGES = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, undefined
 HEADERS = {
     # Nothing of it runs, whatever a name or a title says.
     "content-security-policy": f"default-src 'none'; style-src 'sha256-{_HASH}'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",  # the address is the secret
     "cache-control": "private, max-age=300",
 }
 PICTURE_HEADERS = {
-    "x-content-type-options": "nosniff", "cache-control": "private, max-age=300",
+    "cache-control": "private, max-age=300",
     "content-disposition": 'inline; filename="certificate.png"',
 }  # fmt: skip
 DRAWING_BYTES = 4_000_000  # as much as a drawing costs, in bytes of answers
