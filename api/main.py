@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from api import docs, results
 from api.auth.keyring import need_of
+from api.certificates import pages
 from api.edge import problems
 from api.edge.heads import Heads, with_head
 from api.edge.request_limits import Limits
@@ -33,6 +34,7 @@ from api.v1 import (
     admin_payments,
     admin_promotions,
     admin_stats,
+    courses,
     credits,
     events,
     files,
@@ -40,6 +42,8 @@ from api.v1 import (
     jobs,
     keys,
     label_limits,
+    learning,
+    lessons,
     me,
     models,
     notifications,
@@ -90,6 +94,10 @@ ROUTERS = (
     holds.router,
     label_limits.router,
     refills.router,
+    courses.router,
+    lessons.router,
+    learning.router,
+    pages.router,
     providers.router,
     clerk.router,
     companies.router,
@@ -181,6 +189,8 @@ OPEN_ROUTES = {
     "/v1/packs": "the price list",
     "/v1/packs/{pack_id}": "the price list",
     "/files/{token}": "the address is the secret",
+    "/certificates/{token}": "the address is the secret",
+    "/certificates/{token}/certificate.png": "the address is the secret",
     "/hooks/providers/{token}": "the address is the secret",
     "/hooks/clerk": "the body is signed",
     "/hooks/xendit": "the token is secret",

@@ -87,6 +87,13 @@ class Forbidden(DomainError):
     status = 403
 
 
+class NeedsPro(DomainError):
+    """This is for subscribers."""
+
+    code = "needs_pro"
+    status = 403
+
+
 class Suspended(DomainError):
     """This account is suspended."""
 

@@ -20,6 +20,7 @@ class Purpose(NamedTuple):
 
 FILE = Purpose(b"file:", 16, 16)  # a result's permanent address: its id
 CALLBACK = Purpose(b"callback:", 18, 16)  # where a provider calls back: the job's id, the attempt's number
+CERTIFICATE = Purpose(b"certificate:", 16, 16)  # that a course was completed: the enrolment's id
 STREAM = Purpose(b"headrace stream token\n", 41, 32)  # who may listen: account, key, role, until when
 
 

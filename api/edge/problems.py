@@ -182,4 +182,10 @@ def first_of(errors: Sequence[Any], *, skip: int = 0) -> tuple[str, str]:
     first = errors[0]
     parts = [] if first["type"] == "json_invalid" else first["loc"][skip:]  # there, what follows is a place in the text
     place = ".".join(str(part) for part in parts)[:MAX_NAME_CHARACTERS] or "body"
-    return place, f"{place}: {first['msg']}"
+    return place, f"{place}: {first['msg']}{_size_of(first)}"
+
+
+def _size_of(error: Any) -> str:
+    """How long a text was that is too long, as the message says of lists by itself."""
+    given = error.get("input")
+    return f"; this has {len(given)}" if error["type"] == "string_too_long" and isinstance(given, str) else ""

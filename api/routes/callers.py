@@ -6,7 +6,7 @@ from typing import Any
 from starlette.requests import Request
 
 from api.services import services
-from models.access.scopes import Caller, Scope
+from models.access.scopes import Caller, Scope, check_editor
 
 
 async def permitted(request: Request, scope: Scope) -> Caller:
@@ -24,3 +24,13 @@ def needs(scope: Scope) -> Callable[[Request], Coroutine[Any, Any, Caller]]:
 
     dependency.need = scope  # type: ignore[attr-defined]  # FastAPI keeps the function, and so what is on it
     return dependency
+
+
+async def needs_editor(request: Request) -> Caller:
+    """The same for what editors do: the caller, who may write and is an editor. Raises as `permitted`."""
+    who = await permitted(request, "write")
+    check_editor(who)
+    return who
+
+
+needs_editor.need = "write"  # type: ignore[attr-defined]  # as above

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 from uuid import UUID
 
-from common.errors import Forbidden
+from common.errors import Forbidden, NeedsPro
 
 Scope = Literal["generate", "read", "write", "delete", "admin", "act"]
 Role = Literal["user", "pro", "admin"]
@@ -61,6 +61,23 @@ def check_model(who: Caller, model_id: str) -> None:
     """Raises Forbidden where the key is for other models."""
     if who.models is not None and model_id not in who.models:
         raise Forbidden(f"this key is not for the model {model_id!r}", param="model", needed=model_id)
+
+
+def may_edit(who: Caller) -> bool:
+    """Whether somebody writes what others read and learn."""
+    return who.role == "admin"
+
+
+def check_editor(who: Caller) -> None:
+    """Raises Forbidden for who does not edit."""
+    if not may_edit(who):
+        raise Forbidden("this needs the role 'editor'", needed="editor")
+
+
+def check_pro(who: Caller) -> None:
+    """Raises NeedsPro for who is less than pro."""
+    if below(who.role, "pro"):
+        raise NeedsPro("this needs the role 'pro'; a paid plan gives it", needed="pro")
 
 
 def below(role: Role, other: Role) -> bool:

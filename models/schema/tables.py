@@ -29,6 +29,17 @@ from models.jobs.answered import AnsweredRequest
 from models.jobs.callbacks import ProviderCallback
 from models.jobs.clock import ClockJump
 from models.jobs.tables import Asset, Attempt, IdempotencyKey, Job, JobRun
+from models.learning.tables import (
+    Course,
+    CourseCount,
+    CourseModule,
+    Enrolment,
+    Lesson,
+    LessonProgress,
+    LessonVisit,
+    QuizAttempt,
+    QuizQuestion,
+)
 from models.payments.promotions import Promotion, PromotionUse
 from models.payments.refills import Refill
 from models.payments.tables import Payment, Refund
@@ -46,10 +57,14 @@ __all__ = [
     "CatalogueModel",
     "CdnPurge",
     "ClockJump",
+    "Course",
+    "CourseCount",
+    "CourseModule",
     "CreditHold",
     "Delivery",
     "DeliveryQueue",
     "DutyRow",
+    "Enrolment",
     "Event",
     "Grant",
     "HoldGrant",
@@ -61,6 +76,9 @@ __all__ = [
     "LabelLimit",
     "LabelSpending",
     "LedgerEntry",
+    "Lesson",
+    "LessonProgress",
+    "LessonVisit",
     "Notification",
     "Pack",
     "Payment",
@@ -71,6 +89,8 @@ __all__ = [
     "ProviderCallback",
     "ProviderKey",
     "ProviderRow",
+    "QuizAttempt",
+    "QuizQuestion",
     "Refill",
     "Refund",
     "Reservation",

@@ -36,6 +36,7 @@ RECORD = {
 ENTRY = {
     "id": "e", "userId": "u", "provider": "p", "tokensUsed": 1, "costMinorUnits": 1, "recordedAt": 1_700_000_000_000,
 }  # fmt: skip
+WHOLE = "019a0000-0000-7000-8000-000000000001"
 # A body that would do, for each route that takes one.
 BODIES: dict[str, dict[str, Any]] = {
     "post /v1/jobs": {"model": "words", "input": {"prompt": "x", "count": 1}, "webhook": None, "webhook_events": None},
@@ -77,6 +78,24 @@ BODIES: dict[str, dict[str, Any]] = {
     "post /v1/promotions/redeem": {"code": "CODE-1"},
     "post /v1/payments": {"pack": "none", "currency": "USD"},
     "put /v1/refill": {"pack": "none", "currency": "USD", "threshold": 1, "monthly_limit": "1.00"},
+    "post /v1/courses": {"title": "x", "level": "basic", "description": "y", "cover_url": None, "slug": "x"},
+    "patch /v1/courses/{course_id}": {},
+    "put /v1/courses/{course_id}/order": {"modules": []},
+    "post /v1/courses/{course_id}/modules": {"title": "x"},
+    "patch /v1/courses/{course_id}/modules/{module_id}": {},
+    "post /v1/courses/{course_id}/lessons": {"module_id": WHOLE, "title": "x", "body": "y"},
+    "patch /v1/lessons/{lesson_id}": {},
+    "post /v1/lessons/{lesson_id}/questions": {
+        "kind": "single",
+        "text": "x",
+        "options": ["a", "b"],
+        "right_options": [0],
+        "explanation": "y",
+    },
+    "patch /v1/lessons/{lesson_id}/questions/{question_id}": {},
+    "put /v1/lessons/{lesson_id}/questions/order": {"questions": []},
+    "post /v1/lessons/{lesson_id}/progress": {"visit": "a", "seconds": 1},
+    "post /v1/lessons/{lesson_id}/attempts": {"answers": {WHOLE: [0]}},
     "patch /v1/me": {},
     "post /api/provisioning/saveCredential": {"record": RECORD},
     "post /api/provisioning/findActiveCredential": {"userId": "u", "provider": "p"},

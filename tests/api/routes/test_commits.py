@@ -37,6 +37,7 @@ from tests.api.edge.test_texts import ENTRY, RECORD
 from tests.commits import FATES, CommitProxy, Fate, proxied
 from tests.conftest import environment
 from tests.files import picture
+from tests.models.learning.school import course, question
 from tests.models.payments.shop import ordered, pack, told
 from tests.support import (
     ADMIN_TOKEN,
@@ -107,6 +108,7 @@ class World:
             )
             self.secret = api_keys.create(conn, self.who, api_keys.NewKey("asks", scopes=SCOPES))[1]
         self.code = "CODE-1"
+        self.course, self.module, self.lesson, self.question = a_course(), MODULE, LESSON, QUESTION
         with transaction() as conn:
             self.hold = holds.create(conn, caller(self.who), NewHold(1, 3600)).id
         self.other, self.gone = (one("select user_id from accounts where id = %s", account())[0] for _ in range(2))
@@ -125,6 +127,21 @@ class World:
 
 def counted(statement: str, *names: str) -> Callable[[World], int]:
     return lambda world: world.count(statement, *(getattr(world, name) for name in names))
+
+
+MODULE, LESSON, QUESTION = (f"019a0000-0000-7000-8000-00000000000{n}" for n in range(3))
+
+
+def a_course() -> UUID:
+    """A course of one module, one lesson and one question, whose ids are known."""
+    course_id, (lesson_id,) = course(1)
+    question_id = question(lesson_id, [0])
+    with transaction() as conn:
+        conn.execute("set local session_replication_role = replica")  # ids are given anew
+        conn.execute("update course_modules set id = %s", [MODULE])
+        conn.execute("update lessons set id = %s, module_id = %s", [LESSON, MODULE])
+        conn.execute("update quiz_questions set id = %s, lesson_id = %s where id = %s", [QUESTION, LESSON, question_id])
+    return course_id
 
 
 WEB = {"authorization": f"Bearer {ADMIN_TOKEN}"}
@@ -293,6 +310,52 @@ CASES = {
     "switch a top-up off": Case("delete", "/v1/refill", counted("select 1 - count(*) from refills")),
     "prefer": Case(
         "patch", "/v1/me", counted("select count(*) from users where preferences->>'theme' = 'dark'"), json={"theme": "dark"}
+    ),
+    "make a course": Case("post", "/v1/courses", counted("select count(*) - 1 from courses"), json={"title": "x", "level": "basic"}),
+    "change a course": Case(
+        "patch", "/v1/courses/{course}", counted("select count(*) from courses where title = 'New'"), json={"title": "New"}
+    ),
+    "delete a course": Case("delete", "/v1/courses/{course}", counted("select count(archived_at) from courses")),
+    "order a course": Case(
+        "put", "/v1/courses/{course}/order", counted("select count(*) from acts where action = 'course.order'"),
+        json={"modules": [{"id": MODULE, "lessons": [LESSON]}]},
+    ),
+    "add a module": Case("post", "/v1/courses/{course}/modules", counted("select count(*) - 1 from course_modules"), json={"title": "x"}),
+    "change a module": Case(
+        "patch", "/v1/courses/{course}/modules/{module}", counted("select count(*) from course_modules where title = 'New'"),
+        json={"title": "New"},
+    ),
+    "delete a module": Case(
+        "delete", "/v1/courses/{course}/modules/{module}", counted("select count(archived_at) from course_modules")
+    ),
+    "add a lesson": Case(
+        "post", "/v1/courses/{course}/lessons", counted("select count(*) - 1 from lessons"), json={"module_id": MODULE, "title": "x"}
+    ),
+    "change a lesson": Case(
+        "patch", "/v1/lessons/{lesson}", counted("select count(*) from lessons where title = 'New'"), json={"title": "New"}
+    ),
+    "delete a lesson": Case("delete", "/v1/lessons/{lesson}", counted("select count(archived_at) from lessons")),
+    "add a question": Case(
+        "post", "/v1/lessons/{lesson}/questions", counted("select count(*) - 1 from quiz_questions"),
+        json={"kind": "single", "text": "x", "options": ["a", "b"], "right_options": [1]},
+    ),
+    "change a question": Case(
+        "patch", "/v1/lessons/{lesson}/questions/{question}", counted("select count(*) from quiz_questions where text = 'New'"),
+        json={"text": "New"},
+    ),
+    "delete a question": Case(
+        "delete", "/v1/lessons/{lesson}/questions/{question}", counted("select count(archived_at) from quiz_questions")
+    ),
+    "order a quiz": Case(
+        "put", "/v1/lessons/{lesson}/questions/order", counted("select count(*) from acts where action = 'question.order'"),
+        json={"questions": [QUESTION]},
+    ),
+    "report progress": Case(
+        "post", "/v1/lessons/{lesson}/progress", counted("select count(*) from lesson_visits where seconds = 5"),
+        json={"visit": "a", "seconds": 5},
+    ),
+    "answer a quiz": Case(
+        "post", "/v1/lessons/{lesson}/attempts", counted("select count(*) from quiz_attempts"), json={"answers": {QUESTION: [0]}}
     ),
     "keep a credential": Case(
         "post", "/api/provisioning/saveCredential", counted("select count(*) - 1 from web_credentials"),

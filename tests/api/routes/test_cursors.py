@@ -23,6 +23,7 @@ from api.services import services
 from api.v1.admin import ACTS, ANNOUNCEMENTS, USERS
 from api.v1.admin_payments import ALL_PAYMENTS
 from api.v1.admin_promotions import PROMOTIONS
+from api.v1.courses import COURSES
 from api.v1.credits import ENTRIES, GRANTS
 from api.v1.events import EVENTS
 from api.v1.files import FILES
@@ -30,6 +31,7 @@ from api.v1.holds import HOLDS
 from api.v1.jobs import JOBS
 from api.v1.keys import KEYS
 from api.v1.label_limits import LABEL_LIMITS
+from api.v1.learning import ENROLMENTS, QUIZ_ATTEMPTS
 from api.v1.models import MODELS
 from api.v1.notifications import NOTIFICATIONS
 from api.v1.payments import PAYMENTS
@@ -50,6 +52,7 @@ from tests import documents
 from tests.conftest import environment
 from tests.models.access.test_minting import plant_revoked
 from tests.models.credits.test_ledger import finish
+from tests.models.learning.school import course
 from tests.support import account, caller, model, one, order, place, placed, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -88,6 +91,11 @@ ONE_THING = {
     "/v1/storage": "sums, one for each of five kinds, and the ten largest files",
     "/v1/usage": "sums of groups, at most 10,000, and more are refused",
     "/v1/admin/usage": "the same",
+    "/v1/courses/{course_id}": "its modules and lessons, of which there are few (models/learning/tables.py)",
+    "/v1/courses/{course_id}/progress": "the same",
+    "/v1/lessons/{lesson_id}/quiz": "its questions, 50 at most",
+    "/v1/lessons/{lesson_id}/quiz/key": "the same",
+    "/v1/lessons/{lesson_id}/attempts/{attempt_id}": "the same",
     "/v1/admin/stats": "figures: a row a plan, and a day, currency and company of at most 400 days",
 }
 LISTS = [path for path in DOCUMENT["paths"] if several(path) and path not in ONE_THING]
@@ -255,6 +263,34 @@ def promoted(_world: World, count: int) -> None:
         )
 
 
+def taught(_world: World, count: int) -> None:
+    with transaction() as conn:
+        conn.execute(
+            """insert into courses (id, slug, title, description, level, status)
+               select id, id::text, 'x', '', 'basic', 'published' from unnest(%s::uuid[]) as x(id)""",
+            [[uuid7() for _ in range(count)]],
+        )
+
+
+def enrolled(world: World, count: int) -> None:
+    taught(world, count)
+    world.insert(
+        """insert into enrolments (account_id, id, course_id)
+           select %s, x.id, c.id from unnest(%s::uuid[]) with ordinality as x(id, n)
+             join (select id, row_number() over () as n from courses) c using (n)""",
+        count,
+    )
+
+
+def tried(world: World, count: int) -> None:
+    _, (lesson,) = course(1)
+    world.insert(
+        f"""insert into quiz_attempts (account_id, id, lesson_id, score, passed, answers)
+           select %s, id, '{lesson}', 0, false, '[]' from unnest(%s::uuid[]) as x(id)""",
+        count,
+    )
+
+
 # path: how to plant rows, and how many rows there are in all.
 PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/jobs": (jobs, "jobs"),
@@ -278,6 +314,9 @@ PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/payments": (paid, "payments"),
     "/v1/admin/payments": (paid, "payments"),
     "/v1/admin/promotions": (promoted, "promotions"),
+    "/v1/courses": (taught, "courses"),
+    "/v1/enrolments": (enrolled, "enrolments"),
+    "/v1/lessons/{lesson_id}/attempts": (tried, "quiz_attempts"),
 }
 ITS_OWN = ("id", "number", "provider", "code", "value")  # what a row is known by
 
@@ -300,7 +339,7 @@ def test_every_list_has_the_one_shape(path: str) -> None:
 
 
 def address_of(path: str) -> str:
-    hook = rows("select id from webhook_endpoints limit 1")
+    hook = rows(f"select id from {'lessons' if 'lesson_id' in path else 'webhook_endpoints'} limit 1")
     return re.sub(r"\{\w+\}", str(hook[0][0]) if hook else "default", path)
 
 
@@ -372,6 +411,7 @@ PLACES: list[tuple[Listing[Any], Any]] = [
     (ANNOUNCEMENTS, uuid7()), (ENTRIES, 7), (ACTS, 7), (EVENTS, 7), (KEYS, (False, uuid7())), (MODELS, "a"),
     (PROVIDER_KEYS, "a"), (PLANS, (0, "free")), (PACKS, (0, "free")), (GRANTS, GrantPlace(0, None, uuid7())), (DELIVERIES, (datetime.now(UTC), uuid7())),
     (PAYMENTS, uuid7()), (ALL_PAYMENTS, uuid7()), (PROMOTIONS, "CODE-1"), (HOLDS, uuid7()), (LABEL_LIMITS, ("customer", "a b:c")),
+    (COURSES, uuid7()), (ENROLMENTS, uuid7()), (QUIZ_ATTEMPTS, uuid7()),
 ]  # fmt: skip
 FOREIGN = ["", "x", "é", "null", "0", str(uuid.uuid4()), "AAAA", "a" * 5000, "../..", "-1", "=" * 8]
 
@@ -525,6 +565,7 @@ LIMITED = {
     ("accounts/subscriptions", "due_periods"): BATCH, ("accounts/subscriptions", "run_out"): BATCH, ("accounts/subscriptions", "latest"): ONE, ("files/uploads", "expire"): BATCH,
     ("files/uploads", "accounts_due"): BATCH, ("files/uploads", "to_purge"): BATCH, ("files/uploads", "forget"): BATCH,
     ("payments/due", "claim"): BATCH, ("payments/due", "claim_refunds"): BATCH, ("payments/refills", "due"): BATCH, ("payments/refills", "switch_on"): ONE,
+    ("learning/courses", "list_courses"): LIST, ("learning/enrolments", "list_enrolments"): LIST, ("learning/attempts", "list_attempts"): LIST,
     ("provisioning/credentials", "list_credentials"): LIST, ("provisioning/usage", "list_usage"): LIST,
     ("provisioning/credentials", "find_active"): ONE,
     ("payments/hints", "begin_renewal"): ONE, ("payments/due", "record_refund_failed"): ONE, ("accounts/subscriptions", "still_renewed"): BATCH, ("payments/orders", "list_payments"): PAGE, ("payments/promotions", "list_promotions"): PAGE,

@@ -1,0 +1,1 @@
+"""Certificates as anybody sees them: a page and a picture."""
