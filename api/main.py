@@ -22,6 +22,7 @@ from api.edge import problems
 from api.edge.heads import Heads, with_head
 from api.edge.request_limits import Limits
 from api.edge.serving import serve
+from api.features import Switch
 from api.hooks import clerk, companies, providers
 from api.provisioning import provisioning, token_accounts
 from api.routes.fast_routes import FastRoute, answer
@@ -33,6 +34,9 @@ from api.v1 import (
     admin_payments,
     admin_promotions,
     admin_stats,
+    content,
+    content_desk,
+    content_feeds,
     credits,
     events,
     files,
@@ -84,6 +88,9 @@ ROUTERS = (
     admin_promotions.router,
     holds.router,
     refills.router,
+    content.router,
+    content_feeds.router,
+    content_desk.router,
     providers.router,
     clerk.router,
     companies.router,
@@ -99,6 +106,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         402: "Not enough credits: `needed` and `available` say how many.",
         403: "You may not do this, or the account's storage is full; `code` says which.",
         404: "There is nothing here, or it is somebody else's.",
+        412: "Somebody has changed it meanwhile: `version` says which it is now.",
         413: "The body is too large.",
         414: "The address is too long.",
         431: "The headers are too large.",
@@ -145,6 +153,7 @@ def make_app() -> FastAPI:
     docs.install(app)
     problems.install(app, allowed=lambda path: methods_of(app, path), failed=_failed)
     app.add_middleware(problems.Unexpected)  # inside of what gives answers their headers
+    app.add_middleware(Switch)
     app.add_middleware(Limits)
     origins = [origin.strip() for origin in settings().cors_origins.split(",") if origin.strip()]
     if origins:
@@ -174,6 +183,13 @@ OPEN_ROUTES = {
     "/v1/plans/{plan_id}": "the price list",
     "/v1/packs": "the price list",
     "/v1/packs/{pack_id}": "the price list",
+    "/v1/content/articles": "what is published",
+    "/v1/content/articles/{slug}": "what is published; of what is premium, the teaser",
+    "/v1/content/search": "what is published; of what is premium, the teaser",
+    "/v1/content/feed.rss": "what is published; of what is premium, the teaser",
+    "/v1/content/feed.atom": "what is published; of what is premium, the teaser",
+    "/v1/content/sitemap.xml": "what is published",
+    "/v1/content/sitemaps/{month}.xml": "what is published",
     "/files/{token}": "the address is the secret",
     "/hooks/providers/{token}": "the address is the secret",
     "/hooks/clerk": "the body is signed",

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from common import foreign, places
+from common.content_settings import ContentSettings
 from common.env_files import ENV_FILES
 from common.fitness import DEVELOPMENT_SECRET, faults
 from common.sales_settings import SalesSettings
@@ -41,7 +42,7 @@ class _AsRead(PydanticBaseSettingsSource):
         return {name: value for name, value in self._read.items() if name in names and value is not None}
 
 
-class Settings(SalesSettings):
+class Settings(SalesSettings, ContentSettings):
     """One deployment's configuration. Each field is an environment variable of the same name in capitals."""
 
     # An empty variable is one that is not set. What is refused is not quoted: it may be a password.

@@ -14,6 +14,13 @@ async def permitted(request: Request, scope: Scope) -> Caller:
     return await services(request.app).keys.permitted(request, scope)
 
 
+async def perhaps(request: Request) -> Caller | None:
+    """A FastAPI dependency of routes that anybody may call: the caller, if they say who they are. A key that is no good is
+    refused, since its answer would not be what its owner expects. Raises as `permitted`.
+    """
+    return await permitted(request, "read") if "authorization" in request.headers else None
+
+
 def needs(scope: Scope) -> Callable[[Request], Coroutine[Any, Any, Caller]]:
     """A FastAPI dependency: the caller, who has this scope. Async on purpose: a synchronous one would hop to the thread
     pool. `need` tells the document, and the test that walks it, what the route needs.

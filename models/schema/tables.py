@@ -10,7 +10,16 @@ from models.catalogue.packs import Pack
 from models.catalogue.plans import Plan
 from models.catalogue.provider_keys import ProviderKey
 from models.catalogue.providers import ProviderRow
+from models.catalogue.switches import FeatureList
 from models.columns import metadata
+from models.content.tables import (
+    Article,
+    ArticleCount,
+    ArticleLike,
+    ArticleRevision,
+    ArticleShelf,
+    SlugCount,
+)
 from models.credits.hold_rows import CreditHold, HoldGrant
 from models.credits.ledger import Grant, LedgerEntry, Reservation, ReservationGrant
 from models.events.announcements import Announcement
@@ -37,6 +46,11 @@ __all__ = [
     "Announcement",
     "AnsweredRequest",
     "ApiKey",
+    "Article",
+    "ArticleCount",
+    "ArticleLike",
+    "ArticleRevision",
+    "ArticleShelf",
     "Asset",
     "Attempt",
     "CatalogueModel",
@@ -46,6 +60,7 @@ __all__ = [
     "DeliveryQueue",
     "DutyRow",
     "Event",
+    "FeatureList",
     "Grant",
     "HoldGrant",
     "IdempotencyKey",
@@ -68,6 +83,7 @@ __all__ = [
     "Refund",
     "Reservation",
     "ReservationGrant",
+    "SlugCount",
     "Subscription",
     "SubscriptionPayment",
     "Upload",
