@@ -53,7 +53,7 @@ def _rank_and_id_text(place: tuple[float, UUID]) -> str:
 
 
 ARTICLES = Listing("articles", moment_and_id_of, moment_and_id_text)
-FOUND = Listing("found articles", _rank_and_id_of, _rank_and_id_text)
+FOUND = Listing("found", _rank_and_id_of, _rank_and_id_text)
 
 Reader = Annotated[Caller | None, Depends(perhaps)]
 Slug = Annotated[str, Path(min_length=1, max_length=200)]
