@@ -87,10 +87,13 @@ SHOWN_OF_ARTICLE = ", ".join(f"a.{name}" for name in ArticleRow._fields)
 _WRITTEN = ArticleText._fields
 # Words as they are, so that a prefix finds them, and their stems, so that a form finds another. The title, tags and teaser are
 # A and B, which everybody may search; the rest is C and D.
-_SEARCH = """
+_OPEN = """
   setweight(to_tsvector(%(language)s::text::regconfig, %(title)s), 'A') || setweight(to_tsvector('simple', %(title)s), 'B')
   || setweight(to_tsvector('simple', %(tag_words)s), 'B') || setweight(to_tsvector(%(language)s::text::regconfig, %(shown)s), 'B')
   || setweight(to_tsvector('simple', %(shown)s), 'B')
+"""
+_OPEN_SEARCH = f"case when %(premium)s then {_OPEN} end"
+_SEARCH = f"""{_OPEN}
   || setweight(to_tsvector(%(language)s::text::regconfig, %(plain)s), 'C') || setweight(to_tsvector('simple', %(plain)s), 'D')
 """
 
@@ -139,10 +142,10 @@ def create_article(conn: Connection[Any], by: By, user_id: UUID, text: ArticleTe
     values = {**_columns(text), "id": uuid7(), "slug": slug, "user": user_id}
     conn.execute(
         f"""insert into articles (id, slug, section, kind, title, body, teaser, tags, premium, implication, paper, citations, html,
-                   implication_html, rendering, opening, plain, search, created_by, updated_by)
+                   implication_html, rendering, opening, plain, search, open_search, created_by, updated_by)
             values (%(id)s, %(slug)s, %(section)s, %(kind)s, %(title)s, %(body)s, %(teaser)s, %(tags)s, %(premium)s,
                    %(implication)s, %(paper)s, %(citations)s, %(html)s, %(implication_html)s, %(rendering)s, %(opening)s,
-                   %(plain)s, {_SEARCH}, %(user)s, %(user)s)""",
+                   %(plain)s, {_SEARCH}, {_OPEN_SEARCH}, %(user)s, %(user)s)""",
         values,
     )
     conn.execute("insert into article_counts (article_id) values (%s)", [values["id"]])
@@ -215,7 +218,7 @@ def change_article(
         f"""update articles set kind = %(kind)s, title = %(title)s, body = %(body)s, teaser = %(teaser)s, tags = %(tags)s,
                   premium = %(premium)s, implication = %(implication)s, paper = %(paper)s, citations = %(citations)s,
                   html = %(html)s, implication_html = %(implication_html)s, rendering = %(rendering)s, opening = %(opening)s,
-                  plain = %(plain)s, search = {_SEARCH}, updated_by = %(user)s, updated_at = app_now(), version = version + 1
+                  plain = %(plain)s, search = {_SEARCH}, open_search = {_OPEN_SEARCH}, updated_by = %(user)s, updated_at = app_now(), version = version + 1
             where id = %(id)s""",
         {**_columns(after), "id": article_id, "user": user_id},
     )

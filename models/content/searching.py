@@ -48,7 +48,7 @@ def search(
         return []
     rank, article_id = before or (None, None)
     rows = conn.execute(
-        _SEARCH,
+        _SEARCH.format(fits=_FITS if reads_on else _FITS_STRANGERS),
         {
             "language": settings().content_language, "asked": asked, "section": section, "reads_on": reads_on, "rank": rank,
             "id": article_id, "limit": limit, "ranked": MAX_RANKED, "words": _WORDS,
@@ -79,15 +79,17 @@ with of as (
 select (case when prefix is null or numnode(prefix) = 0 then query when numnode(rest) > 0 then query || (rest && prefix)
              else query || prefix end)::text from whole
 """
+_FITS = "a.search @@ %(asked)s::tsquery"
+# Not all of it and then less: what lacks a word would tell that the rest has it.
+_FITS_STRANGERS = "(not a.premium and a.search @@ %(asked)s::tsquery or a.open_search @@ %(asked)s::tsquery)"
 _SEARCH = f"""
 with found as (
-  select a.id, a.premium, a.search from articles a
-   where a.search @@ %(asked)s::tsquery and {IS_SHOWN} and (%(section)s::text is null or a.section = %(section)s)
-     and (%(reads_on)s or not a.premium or ts_filter(a.search, '{{a,b}}') @@ %(asked)s::tsquery)
+  select a.id, a.premium, a.search, a.open_search from articles a
+   where {{fits}} and {IS_SHOWN} and (%(section)s::text is null or a.section = %(section)s)
    order by a.published_at desc limit %(ranked)s
 ), ranked as (
-  select id, ts_rank_cd('{{0.05, 0.2, 0.4, 1.0}}',
-         case when %(reads_on)s or not premium then search else ts_filter(search, '{{a,b}}') end, %(asked)s::tsquery, 1)::float8 as rank
+  select id, ts_rank_cd('{{{{0.05, 0.2, 0.4, 1.0}}}}',
+         case when %(reads_on)s or not premium then search else open_search end, %(asked)s::tsquery, 1)::float8 as rank
     from found
 ), page as (
   select * from ranked where %(id)s::uuid is null or (rank, id) < (%(rank)s::float8, %(id)s::uuid)

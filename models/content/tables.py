@@ -33,7 +33,7 @@ ARTICLE_STATES: tuple[ArticleState, ...] = get_args(ArticleState)
 
 class Article(SQLModel, table=True):
     """News or research. `html`, `opening` (the beginning, as plain text), `plain` (all of it) and `search` are made of the
-    rest when it is saved. `published_at` is when it is shown, or was last; one that lies ahead is waited for by whoever reads.
+    rest when it is saved, and of one that is premium `open_search`, in which those search who get its teaser alone. `published_at` is when it is shown, or was last; one that lies ahead is waited for by whoever reads.
     """
 
     __tablename__ = "articles"
@@ -43,11 +43,18 @@ class Article(SQLModel, table=True):
         CheckConstraint("(section = 'news') = (kind is not null)", name="kind_of_news"),
         CheckConstraint(in_list("state", *ARTICLE_STATES), name="state"),
         CheckConstraint("state <> 'published' or published_at is not null", name="published_at"),
+        CheckConstraint("premium = (open_search is not null)", name="open_search"),
         CheckConstraint("slug <> '' and version > 0", name="slug"),
         Index("uq_articles_slug", "slug", unique=True),
         Index("ix_articles_state", "state", "section", "kind", "id"),
         Index("ix_articles_published_at", "published_at", postgresql_where=text("state = 'published'")),
         Index("ix_articles_search", "search", postgresql_using="gin", postgresql_where=text("state = 'published'")),
+        Index(
+            "ix_articles_open_search",
+            "open_search",
+            postgresql_using="gin",
+            postgresql_where=text("state = 'published'"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)
@@ -72,6 +79,7 @@ class Article(SQLModel, table=True):
     opening: str = Field(sa_type=Text, nullable=False)
     plain: str = Field(sa_type=Text, nullable=False)
     search: Any = Field(sa_column=Column(TSVECTOR, nullable=False))
+    open_search: Any = Field(default=None, sa_column=Column(TSVECTOR, nullable=True))
     published_at: datetime | None = moment()
     created_by: UUID = Field(foreign_key="users.id", nullable=False)
     updated_by: UUID = Field(foreign_key="users.id", nullable=False)

@@ -75,6 +75,7 @@ def _make_articles() -> None:
         sa.Column("opening", sa.Text(), nullable=False),
         sa.Column("plain", sa.Text(), nullable=False),
         sa.Column("search", postgresql.TSVECTOR(), nullable=False),
+        sa.Column("open_search", postgresql.TSVECTOR(), nullable=True),
         sa.Column("published_at", TIME, nullable=True),
         sa.Column("created_by", sa.Uuid(), nullable=False),
         sa.Column("updated_by", sa.Uuid(), nullable=False),
@@ -85,6 +86,7 @@ def _make_articles() -> None:
         sa.CheckConstraint("(section = 'news') = (kind is not null)", name=op.f("ck_articles_kind_of_news")),
         sa.CheckConstraint("state in ('draft', 'published', 'deleted')", name=op.f("ck_articles_state")),
         sa.CheckConstraint("state <> 'published' or published_at is not null", name=op.f("ck_articles_published_at")),
+        sa.CheckConstraint("premium = (open_search is not null)", name=op.f("ck_articles_open_search")),
         sa.CheckConstraint("slug <> '' and version > 0", name=op.f("ck_articles_slug")),
         sa.ForeignKeyConstraint(["created_by"], ["users.id"], name=op.f("fk_articles_created_by")),
         sa.ForeignKeyConstraint(["updated_by"], ["users.id"], name=op.f("fk_articles_updated_by")),
@@ -93,7 +95,10 @@ def _make_articles() -> None:
     op.create_index("uq_articles_slug", "articles", ["slug"], unique=True)
     op.create_index("ix_articles_state", "articles", ["state", "section", "kind", "id"])
     op.create_index("ix_articles_published_at", "articles", ["published_at"], postgresql_where=PUBLISHED)
-    op.create_index("ix_articles_search", "articles", ["search"], postgresql_using="gin", postgresql_where=PUBLISHED)
+    for column in ("search", "open_search"):
+        op.create_index(
+            f"ix_articles_{column}", "articles", [column], postgresql_using="gin", postgresql_where=PUBLISHED
+        )  # fmt: skip
 
 
 def _make_what_hangs_on_them() -> None:
