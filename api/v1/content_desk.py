@@ -61,10 +61,10 @@ def version_of(text: str | None) -> int | None:
     """The version that an If-Match names; None: any. Raises InvalidParameter."""
     if text is None or text.strip() == "*":
         return None
-    found = re.fullmatch(r'(?:W/)?"?([0-9]{1,10})"?', text.strip())
-    if found is None or int(found[1]) > MAX_INTEGER:
+    found = re.fullmatch(r'(?:W/)?"([0-9]{1,10})"|([0-9]{1,10})', text.strip())
+    if found is None or int(found[1] or found[2]) > MAX_INTEGER:
         raise InvalidParameter(f'If-Match must be a version, such as "3", not {text[:40]!r}', param="If-Match")
-    return int(found[1])
+    return int(found[1] or found[2])
 
 
 def _seen(text: str | None) -> int:

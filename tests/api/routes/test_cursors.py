@@ -23,6 +23,8 @@ from api.services import services
 from api.v1.admin import ACTS, ANNOUNCEMENTS, USERS
 from api.v1.admin_payments import ALL_PAYMENTS
 from api.v1.admin_promotions import PROMOTIONS
+from api.v1.content import ARTICLES, FOUND
+from api.v1.content_desk import DESK, REVISIONS
 from api.v1.credits import ENTRIES, GRANTS
 from api.v1.events import EVENTS
 from api.v1.files import FILES
@@ -40,6 +42,7 @@ from models.access.audit_log import By
 from models.access.scopes import SCOPES
 from models.catalogue import provider_keys, providers
 from models.catalogue.providers import ProviderEntry
+from models.content import articles
 from models.credits import holds, ledger
 from models.credits.hold_rows import NewHold
 from models.credits.reads import GrantPlace
@@ -48,6 +51,7 @@ from models.events import endpoints
 from tests import documents
 from tests.conftest import environment
 from tests.models.access.test_minting import plant_revoked
+from tests.models.content.desk import BY, shown, written
 from tests.models.credits.test_ledger import finish
 from tests.support import account, caller, model, one, order, place, placed, rows
 
@@ -245,6 +249,20 @@ def promoted(_world: World, count: int) -> None:
         )
 
 
+def published(_world: World, count: int) -> None:
+    for number in range(count):
+        shown(f"Planted {number}", "Planted.")
+
+
+def revised(_world: World, count: int) -> None:
+    row = written()
+    with transaction() as conn:
+        for number in range(count):
+            articles.change_article(
+                conn, BY, row.created_by, row.id, number + 1, lambda was, body=f"{number}": was._replace(body=body)
+            )
+
+
 # path: how to plant rows, and how many rows there are in all.
 PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/jobs": (jobs, "jobs"),
@@ -267,6 +285,10 @@ PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/payments": (paid, "payments"),
     "/v1/admin/payments": (paid, "payments"),
     "/v1/admin/promotions": (promoted, "promotions"),
+    "/v1/content/articles": (published, "articles"),
+    "/v1/content/search": (published, "articles"),
+    "/v1/content/desk/articles": (published, "articles"),
+    "/v1/content/desk/articles/{article_id}/revisions": (revised, "article_revisions"),
 }
 ITS_OWN = ("id", "number", "provider", "code")  # what a row is known by
 
@@ -288,9 +310,12 @@ def test_every_list_has_the_one_shape(path: str) -> None:
     assert not {name for name in parameters if "before" in name or "cursor" in name} - {"cursor"}
 
 
+ASKED = {"/v1/content/search": "?q=planted"}
+
+
 def address_of(path: str) -> str:
-    hook = rows("select id from webhook_endpoints limit 1")
-    return re.sub(r"\{\w+\}", str(hook[0][0]) if hook else "default", path)
+    thing = rows("select id from webhook_endpoints union all select id from articles limit 1")
+    return re.sub(r"\{\w+\}", str(thing[0][0]) if thing else "default", path) + ASKED.get(path, "")
 
 
 def planted(http: TestClient, path: str, count: int) -> World:
@@ -360,7 +385,8 @@ PLACES: list[tuple[Listing[Any], Any]] = [
     (JOBS, uuid7()), (FILES, uuid7()), (NOTIFICATIONS, uuid7()), (WEBHOOKS, uuid7()), (USERS, uuid7()),
     (ANNOUNCEMENTS, uuid7()), (ENTRIES, 7), (ACTS, 7), (EVENTS, 7), (KEYS, (False, uuid7())), (MODELS, "a"),
     (PROVIDER_KEYS, "a"), (PLANS, (0, "free")), (PACKS, (0, "free")), (GRANTS, GrantPlace(0, None, uuid7())), (DELIVERIES, (datetime.now(UTC), uuid7())),
-    (PAYMENTS, uuid7()), (ALL_PAYMENTS, uuid7()), (PROMOTIONS, "CODE-1"), (HOLDS, uuid7()),
+    (PAYMENTS, uuid7()), (ALL_PAYMENTS, uuid7()), (PROMOTIONS, "CODE-1"), (HOLDS, uuid7()), (ARTICLES, (datetime.now(UTC), uuid7())),
+    (FOUND, (0.5, uuid7())), (DESK, uuid7()), (REVISIONS, 7),
 ]  # fmt: skip
 FOREIGN = ["", "x", "é", "null", "0", str(uuid.uuid4()), "AAAA", "a" * 5000, "../..", "-1", "=" * 8]
 
@@ -499,6 +525,10 @@ LIST, BATCH, ONE, COUNT, EDGE = "list", "batch", "one", "count", "edge"
 # What becomes of the rest. list: looked at, page by page, and never by a check. batch: a duty comes again until nothing is
 # left. one: more than one row says no more. count: "so many or more" is what is told. edge: the rest is what it is about.
 LIMITED = {
+    ("content/articles", "list_articles"): LIST, ("content/revisions", "list_revisions"): LIST, ("content/reading", "list_shown"): PAGE,
+    ("content/searching", ""): PAGE,  # of what is found, the newest 500 are ranked: a word that fits more says little
+    ("content/reading", "forget_likes"): BATCH, ("content/reading", "months_shown"): EDGE,  # a hundred years
+    ("content/reading", "slugs_of_month"): EDGE,  # a sitemap has its protocol's limit
     ("accounts/accounts", "users"): LIST, ("access/audit_log", "list_acts"): LIST, ("events/announcements", "list_announcements"): LIST,
     ("events/deliveries", "list_deliveries"): LIST, ("events/events", "after"): LIST, ("events/events", "of_jobs"): LIST, ("access/api_keys", "list_keys"): LIST,
     ("events/notifications", "list_notifications"): LIST, ("events/endpoints", "list_endpoints"): LIST, ("catalogue/provider_keys", "shown"): LIST, ("credits/reads", "ledger_page"): LIST, ("jobs/reads", "list_jobs"): LIST,

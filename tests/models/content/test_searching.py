@@ -1,7 +1,6 @@
 """Search: which articles come first, what is marked, and what nobody learns by asking."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,9 +25,8 @@ def titles(query: str, **which: Any) -> list[str]:
 
 
 @pytest.fixture
-def fifty(database: str) -> Iterator[None]:
+def fifty(database: str) -> None:
     assert len(corpus.plant()) == 50
-    yield
 
 
 # What is asked for, and what comes first; where the order is a matter of taste, a set.
