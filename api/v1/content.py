@@ -26,7 +26,7 @@ from api.v1.content_shapes import (
 from models.access.scopes import Caller, may_read_on
 from models.content import reading, searching
 from models.content.reading import Teaser
-from models.content.searching import Found
+from models.content.searching import FoundArticle
 from models.content.states import part_of_list
 from models.content.tables import NewsKind, Section
 from models.db import certain, transaction
@@ -112,7 +112,7 @@ def search_content(
     return heavy(request, who, answer(FOUND.page(rows, wanted, lambda row: (row.rank, row.top.id), _found_view)))
 
 
-def _found_view(row: Found) -> dict[str, Any]:
+def _found_view(row: FoundArticle) -> dict[str, Any]:
     return {**teaser_view(row.top), "excerpt": row.excerpt}
 
 

@@ -18,6 +18,7 @@ from api.routes.once import RepeatKey, asked, once
 from api.routes.walled import WalledRoute
 from api.v1.content_shapes import (
     ArticleChange,
+    ArticleHeadView,
     ArticleView,
     CitationView,
     NewArticle,
@@ -25,6 +26,7 @@ from api.v1.content_shapes import (
     Publishing,
     RevisionView,
     WholeRevisionView,
+    article_head_view,
     article_view,
     revision_view,
     whole_revision_view,
@@ -49,7 +51,7 @@ MAY_GO = frozenset({"teaser", "implication", "paper"})  # what an article need n
 RevisionNumber = Annotated[int, Path(ge=1, le=MAX_NUMBER)]
 
 
-class DeskPage(ListPage[ArticleView]):
+class DeskPage(ListPage[ArticleHeadView]):
     """Articles, those that were begun last first."""
 
 
@@ -116,7 +118,7 @@ def list_desk(
     """Drafts, published and deleted ones."""
     with transaction() as conn:
         rows = articles.list_articles(conn, state=state, before=wanted.after, limit=wanted.reads)
-    return answer(DESK.page(rows, wanted, lambda row: row.id, article_view))
+    return answer(DESK.page(rows, wanted, lambda row: row.id, article_head_view))
 
 
 @router.get("/articles/{article_id}", response_model=ArticleView, summary="Look at an article as an editor")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from api.routes.shapes import Moment, RequestBody
 from common.settings import settings
 from models.access.scopes import Role, may_read_on
-from models.content.articles import ArticleRow
+from models.content.articles import ArticleHead, ArticleRow
 from models.content.reading import Reading, Teaser
 from models.content.revisions import RevisionRow
 from models.content.tables import ArticleState, NewsKind, Section
@@ -141,8 +141,8 @@ class LikeView(BaseModel):
     likes: int
 
 
-class ArticleView(BaseModel):
-    """An article as its editors see it."""
+class ArticleHeadView(BaseModel):
+    """An article in an editor's list."""
 
     id: UUID
     slug: str
@@ -153,19 +153,24 @@ class ArticleView(BaseModel):
     ]
     version: Annotated[int, Field(description="Send it as If-Match with a change.")]
     title: str
-    body: str
-    html: str
-    teaser: str | None
     tags: list[str]
     premium: bool
-    implication: str | None
-    paper: PaperView | None
-    citations: list[CitationView]
     published_at: datetime | None
     created_by: UUID
     updated_by: UUID
     created_at: datetime
     updated_at: datetime
+
+
+class ArticleView(ArticleHeadView):
+    """An article as its editors see it."""
+
+    body: str
+    html: str
+    teaser: str | None
+    implication: str | None
+    paper: PaperView | None
+    citations: list[CitationView]
 
 
 class RevisionView(BaseModel):
@@ -210,6 +215,11 @@ def reading_view(row: Reading, role: Role | None) -> dict[str, Any]:
         "implication": row.implication_html if may_read else None, "paper": row.paper, "citations": row.citations,
         "liked": row.liked,
     }  # fmt: skip
+
+
+def article_head_view(row: ArticleHead) -> dict[str, Any]:
+    """An article in an editor's list."""
+    return row._asdict()
 
 
 _NOT_SHOWN = frozenset({"implication_html", "rendering", "opening"})

@@ -83,7 +83,27 @@ class ArticleRow(NamedTuple):
         return text_of(self._asdict())
 
 
-SHOWN_OF_ARTICLE = ", ".join(f"a.{name}" for name in ArticleRow._fields)
+class ArticleHead(NamedTuple):
+    """An article in an editor's list, without its text."""
+
+    id: UUID
+    slug: str
+    section: Section
+    kind: NewsKind | None
+    state: ArticleState
+    version: int
+    title: str
+    tags: list[str]
+    premium: bool
+    published_at: datetime | None
+    created_by: UUID
+    updated_by: UUID
+    created_at: datetime
+    updated_at: datetime
+
+
+_HEAD = ", ".join(f"a.{name}" for name in ArticleHead._fields)
+_WHOLE = ", ".join(f"a.{name}" for name in ArticleRow._fields)
 _WRITTEN = ArticleText._fields
 # Words as they are, so that a prefix finds them, and their stems, so that a form finds another. The title, tags and teaser are
 # A and B, which everybody may search; the rest is C and D.
@@ -175,7 +195,7 @@ def _columns(text: ArticleText) -> dict[str, Any]:
 
 def find_article(conn: Connection[Any], article_id: UUID) -> ArticleRow:
     """One article, whatever its state. Raises NotFound."""
-    row = conn.execute(f"select {SHOWN_OF_ARTICLE} from articles a where a.id = %s", [article_id]).fetchone()
+    row = conn.execute(f"select {_WHOLE} from articles a where a.id = %s", [article_id]).fetchone()
     if row is None:
         raise NotFound(f"no article {article_id}", param="id")
     return ArticleRow(*row)
@@ -285,12 +305,12 @@ def _shelved(conn: Connection[Any], article_id: UUID) -> ArticleRow:
 
 def list_articles(
     conn: Connection[Any], *, state: ArticleState | None = None, before: UUID | None = None, limit: int = 20
-) -> list[ArticleRow]:
+) -> list[ArticleHead]:
     """Articles in any state or in one, those that were begun last first."""
     is_in = "" if state is None else "and a.state = %(state)s"
     rows = conn.execute(
-        f"""select {SHOWN_OF_ARTICLE} from articles a
+        f"""select {_HEAD} from articles a
              where (%(before)s::uuid is null or a.id < %(before)s) {is_in} order by a.id desc limit %(limit)s""",
         {"state": state, "before": before, "limit": limit},
     ).fetchall()
-    return [ArticleRow(*row) for row in rows]
+    return [ArticleHead(*row) for row in rows]

@@ -15,7 +15,7 @@ _LAST_WORD = re.compile(r"(?:^|\s)(\w{2,50})$")
 _WORDS = f"StartSel={MARK}, StopSel={END_MARK}, MaxFragments=2, MaxWords=24, MinWords=8, FragmentDelimiter=' … '"
 
 
-class Found(NamedTuple):
+class FoundArticle(NamedTuple):
     """An article that fits, how well, and where, as HTML with <mark> alone."""
 
     top: Teaser
@@ -37,7 +37,7 @@ def search(
     reads_on: bool,
     before: tuple[float, UUID] | None = None,
     limit: int = 20,
-) -> list[Found]:
+) -> list[FoundArticle]:
     """Articles that fit, the best first: all words, "a phrase", -without, this or that; the last word may be a beginning.
 
     `reads_on`: of premium articles the body is searched as well, and shown in the excerpt. To others it is as if they had none,
@@ -54,7 +54,7 @@ def search(
             "id": article_id, "limit": limit, "ranked": MAX_RANKED, "words": _WORDS,
         },
     ).fetchall()  # fmt: skip
-    return [Found(Teaser(*row[:-3]), row[-3], marked(row[-2] if MARK in row[-2] else row[-1])) for row in rows]
+    return [FoundArticle(Teaser(*row[:-3]), row[-3], marked(row[-2] if MARK in row[-2] else row[-1])) for row in rows]
 
 
 def _asked(conn: Connection[Any], query: str) -> str | None:

@@ -46,7 +46,8 @@ class Article(SQLModel, table=True):
         CheckConstraint("premium = (open_search is not null)", name="open_search"),
         CheckConstraint("slug <> '' and version > 0", name="slug"),
         Index("uq_articles_slug", "slug", unique=True),
-        Index("ix_articles_state", "state", "section", "kind", "id"),
+        Index("ix_articles_state", "state", "id"),
+        Index("ix_articles_section", "section", "kind", "state"),
         Index("ix_articles_published_at", "published_at", postgresql_where=text("state = 'published'")),
         Index("ix_articles_search", "search", postgresql_using="gin", postgresql_where=text("state = 'published'")),
         Index(

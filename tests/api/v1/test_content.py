@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from api.main import make_app
 from api.services import services
 from common.settings import settings
+from models.content import articles, reading
 from models.db import transaction
 from tests.models.content.desk import BY, head_of, key_with_all, person, shown, written
 from tests.support import account, key_of, one, rows
@@ -307,6 +308,23 @@ def test_an_editor_sees_drafts_and_deleted_ones_and_a_reader_does_not(http: Test
     refused = http.patch(f"{DESK}/{ids[2]}", json={"body": "x"}, headers={**editor, "if-match": '"2"'})
     assert (refused.status_code, "restore it first" in refused.json()["detail"]) == (404, True)
     assert [each["slug"] for each in http.get("/v1/content/articles").json()["data"]] == ["published"]
+
+
+def test_an_admin_sees_how_many_articles_there_are_and_how_often_they_were_read(http: TestClient) -> None:
+    read, old = shown(), shown("Old", ago=timedelta(days=40))
+    written("Draft")
+    shown("Law", kind="regulation")
+    shown("Paper", section="research", kind=None)
+    with transaction() as conn:
+        articles.delete_article(conn, BY, shown("Gone").id)
+        reading.like(conn, account(), old.slug, liked=True)
+    http.get(f"/v1/content/articles/{read.slug}")
+    services(http.app).views.write()
+    found = http.get("/v1/admin/stats", headers=head_of("admin")).json()["content"]
+    assert [tuple(each.values()) for each in found] == [
+        ("news", "regulation", 0, 1, 1, 0, 0), ("news", "tool", 1, 2, 1, 1, 1), ("research", None, 0, 1, 1, 0, 0),
+    ]  # fmt: skip
+    assert list(found[0]) == ["section", "kind", "drafts", "published", "new", "views", "likes"]
 
 
 def test_each_act_of_an_editor_is_in_the_audit_log_with_who_did_it(http: TestClient) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from models.content import articles, searching
-from models.content.searching import Found, prefix_of
+from models.content.searching import FoundArticle, prefix_of
 from models.db import transaction
 from tests.models.content import corpus
 from tests.models.content.desk import BY, shown, written
@@ -15,7 +15,7 @@ from tests.support import one
 pytestmark = pytest.mark.usefixtures("database")
 
 
-def search(query: str, *, reads_on: bool = True, limit: int = 50, **which: Any) -> list[Found]:
+def search(query: str, *, reads_on: bool = True, limit: int = 50, **which: Any) -> list[FoundArticle]:
     with transaction() as conn:
         return searching.search(conn, query, reads_on=reads_on, limit=limit, **which)
 

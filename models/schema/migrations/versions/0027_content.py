@@ -93,7 +93,8 @@ def _make_articles() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_articles")),
     )
     op.create_index("uq_articles_slug", "articles", ["slug"], unique=True)
-    op.create_index("ix_articles_state", "articles", ["state", "section", "kind", "id"])
+    op.create_index("ix_articles_state", "articles", ["state", "id"])
+    op.create_index("ix_articles_section", "articles", ["section", "kind", "state"])
     op.create_index("ix_articles_published_at", "articles", ["published_at"], postgresql_where=PUBLISHED)
     for column in ("search", "open_search"):
         op.create_index(
