@@ -187,3 +187,7 @@ def test_a_slug_is_never_empty_and_always_fits_an_address(title: str) -> None:
     assert 0 < len(slug) <= SLUG_CHARACTERS
     assert set(slug) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
     assert slug.strip("-") == slug
+
+
+def test_html_is_shown_as_text() -> None:
+    assert html_of("a <b>b</b>\n\n<p>c</p>") == "<p>a &lt;b&gt;b&lt;/b&gt;</p>\n<p>&lt;p&gt;c&lt;/p&gt;</p>\n"
