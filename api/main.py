@@ -159,8 +159,8 @@ def make_app() -> FastAPI:
     if origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=origins, allow_methods=["*"], max_age=600,
-            allow_headers=["authorization", "content-type", "idempotency-key", "prefer", "last-event-id"],
-            expose_headers=["x-request-id", "location", "idempotent-replayed", "retry-after", "ratelimit-limit",
+            allow_headers=["authorization", "content-type", "idempotency-key", "if-match", "prefer", "last-event-id"],
+            expose_headers=["x-request-id", "etag", "location", "idempotent-replayed", "retry-after", "ratelimit-limit",
                             "ratelimit-remaining", "ratelimit-reset"],
         )  # fmt: skip
     app.add_middleware(Heads)

@@ -73,7 +73,7 @@ class _Explained:
 
 
 RUNS: dict[str, Any] = {
-    "the newest page": lambda conn: reading.list_shown(conn),
+    "the newest page": reading.list_shown,
     "the newest page of a tag": lambda conn: reading.list_shown(conn, part="tool", tag="common"),
     "one article": lambda conn: reading.read_article(conn, "planted-500"),
     "the months of the sitemap": lambda conn: reading.months_shown(conn, 100),

@@ -296,7 +296,7 @@ CASES = {
         "post", "/v1/content/desk/articles/{article}/restore", counted("select count(*) from articles where state = 'draft'")
     ),
     "restore a revision": Case(
-        "post", "/v1/content/desk/articles/{article}/revisions/1/restore", counted("select count(*) from articles where body = 'Some words.'"),
+        "post", "/v1/content/desk/articles/{article}/revisions/{number}/restore", counted("select count(*) from articles where body = 'Some words.'"),
         headers={"if-match": "2"},
     ),
     "like": Case("put", "/v1/content/articles/{slug}/like", counted("select sum(likes)::int from article_counts")),
@@ -349,7 +349,7 @@ def _subscribed(conn: Any, who: UUID, name: str) -> None:
 def _written(world: World, name: str) -> None:
     """An article in the state that the route takes it from."""
     row = shown() if name == "take an article back" or name.startswith("like") else written()
-    world.article, world.slug = row.id, row.slug
+    world.article, world.slug, world.number = row.id, row.slug, 1
     with transaction() as conn:
         if name == "restore an article":
             articles.delete_article(conn, By("me"), row.id)

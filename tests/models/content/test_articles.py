@@ -15,6 +15,7 @@ from common.errors import InvalidInput, NotFound, VersionChanged
 from models.content import articles, reading, revisions
 from models.content.articles import ArticleRow, Citation, Paper
 from models.db import transaction
+from scheduler.duties.accounts import clear_deleted
 from tests.conftest import environment
 from tests.models.content.desk import BY, person, shown, text, written
 from tests.support import account, one, rows
@@ -234,6 +235,20 @@ def test_who_is_deleted_likes_nothing_any_more() -> None:
     assert do(lambda conn: reading.forget_likes(conn, gone, 2)) == 1
     assert rows("select account_id from article_likes") == [(stays,)]
     assert rows("select likes from article_counts order by article_id") == [(1,), (0,), (0,)]
+
+
+def test_the_duty_that_clears_who_was_deleted_takes_their_likes_back() -> None:
+    row, gone, stays = shown(), account(), account()
+    for who in (gone, stays):
+        do(lambda conn, who=who: reading.like(conn, who, row.slug, liked=True))
+    with transaction() as conn:
+        conn.execute(
+            "update users set deleted_at = app_now() - interval '2 minutes' where id = (select user_id from accounts where id = %s)",
+            [gone],
+        )
+    assert clear_deleted(10) == 1
+    assert rows("select account_id from article_likes") == [(stays,)]
+    assert one("select likes from article_counts") == (1,)
 
 
 def test_views_are_added_to_what_is_there() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.content import rendering
-from models.content.rendering import END_MARK, MARK, marked, opening_of, render
+from models.content.rendering import END_MARK, MARK, html_of, marked, opening_of, render
 from models.content.slugs import SLUG_CHARACTERS, slug_of
 
 SAFE_ATTRIBUTES = {"href", "src", "alt", "title", "start", "rel"}
