@@ -1,5 +1,6 @@
 """Lists, reading and search with 1 thousand and with 100 thousand articles stored: pages and buffers read must not grow."""
 
+import itertools
 import re
 from typing import Any
 
@@ -59,7 +60,7 @@ def _plant(size: int) -> None:
 
 
 class _Explained:
-    """A connection that explains the last statement that a verb runs, rather than answer it."""
+    """A connection that explains what a verb runs before it answers it, and counts what that reads."""
 
     def __init__(self, conn: Connection[Any]) -> None:
         self._conn = conn
@@ -67,7 +68,8 @@ class _Explained:
 
     def execute(self, statement: str, values: Any = None) -> Any:
         plan = self._conn.execute(f"explain (analyze, buffers, timing off) {statement}", values).fetchall()
-        first = next(line for (line,) in plan if "Buffers:" in line)
+        lines = itertools.takewhile(lambda line: not line.startswith("Planning"), (line for (line,) in plan))
+        first = next((line for line in lines if "Buffers:" in line), "")  # what asks no table has none
         self.buffers += sum(int(count) for count in re.findall(r"(?:hit|read)=(\d+)", first))
         return self._conn.execute(statement, values)
 

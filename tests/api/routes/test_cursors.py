@@ -531,7 +531,7 @@ LIST, BATCH, ONE, COUNT, EDGE = "list", "batch", "one", "count", "edge"
 # left. one: more than one row says no more. count: "so many or more" is what is told. edge: the rest is what it is about.
 LIMITED = {
     ("content/articles", "list_articles"): LIST, ("content/revisions", "list_revisions"): LIST, ("content/reading", "list_shown"): PAGE,
-    ("content/searching", ""): PAGE,  # of what is found, the newest 500 are ranked: a word that fits more says little
+    ("content/searching", ""): PAGE,  # where more than a thousand fit, the newest thousand are looked through
     ("content/reading", "forget_likes"): BATCH, ("content/reading", "months_shown"): EDGE,  # a hundred years
     ("content/reading", "slugs_of_month"): EDGE,  # a sitemap has its protocol's limit
     ("accounts/accounts", "users"): LIST, ("access/audit_log", "list_acts"): LIST, ("events/announcements", "list_announcements"): LIST,

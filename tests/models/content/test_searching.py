@@ -154,6 +154,18 @@ def test_pages_of_what_was_found_follow_each_other() -> None:
     assert len(set(walked)) == 50
 
 
+@pytest.mark.usefixtures("fifty")
+def test_of_a_word_that_many_have_the_newest_are_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "MAX_RANKED", 10)
+    newest = {title for title, _ in [*corpus.SUBJECTS["language"], *corpus.SUBJECTS["business"]]}
+    assert set(titles("article")) == newest
+
+    assert len(titles("article", section="research")) == 10
+    assert titles("regulation") == titles("about regulation"), "ten and fewer are all ranked"
+    assert len(titles("regulation")) == 5
+    assert titles("zeppelin") == []
+
+
 @pytest.mark.parametrize("language", ["english", "simple", "indonesian"])
 def test_an_article_as_long_as_it_may_be_is_found_whatever_its_words(
     language: str, monkeypatch: pytest.MonkeyPatch

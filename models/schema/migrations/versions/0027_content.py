@@ -98,7 +98,8 @@ def _make_articles() -> None:
     op.create_index("ix_articles_published_at", "articles", ["published_at"], postgresql_where=PUBLISHED)
     for column in ("search", "open_search"):
         op.create_index(
-            f"ix_articles_{column}", "articles", [column], postgresql_using="gin", postgresql_where=PUBLISHED
+            f"ix_articles_{column}", "articles", [column], postgresql_using="gin", postgresql_where=PUBLISHED,
+            postgresql_with={"fastupdate": "off"},
         )  # fmt: skip
 
 
