@@ -1,4 +1,4 @@
-"""The models that can be ordered, kept in memory and read again every few seconds."""
+"""The models that can be ordered and the parts that are on, kept in memory and read again every few seconds."""
 
 import asyncio
 import contextlib
@@ -7,8 +7,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 from common.errors import UnknownModel
+from common.features import FEATURES, Feature
 from common.settings import settings
 from models.catalogue.entries import Offer, offers
+from models.catalogue.switches import features_on
 from models.db import transaction
 
 log = logging.getLogger(__name__)
@@ -20,6 +22,7 @@ class Catalogue:
     def __init__(self, write: Callable[[Offer], bytes]) -> None:
         self._write = write
         self._offers: dict[str, Offer] = {}
+        self._features: frozenset[Feature] = frozenset(FEATURES)
         self._listed: tuple[list[str], list[bytes]] = ([], [])  # ids in order, and each model as it is written
         self._task: asyncio.Task[None] | None = None
 
@@ -29,6 +32,10 @@ class Catalogue:
         if offer is None:
             raise UnknownModel(f"there is no model {model_id!r}; see GET /v1/models", param="model")
         return offer
+
+    def has(self, feature: Feature) -> bool:
+        """Whether a part of the product is on."""
+        return feature in self._features
 
     def is_empty(self) -> bool:
         return not self._offers
@@ -44,6 +51,7 @@ class Catalogue:
         """Read the models from the database; those that have not changed keep their compiled schemas."""
         with transaction() as conn:
             fresh = offers(conn)
+            self._features = features_on(conn)
         self._offers = {
             model_id: old if (old := self._offers.get(model_id)) and old.version == offer.version else offer
             for model_id, offer in fresh.items()

@@ -23,6 +23,7 @@ from api.edge import problems
 from api.edge.heads import Heads, with_head
 from api.edge.request_limits import Limits
 from api.edge.serving import serve
+from api.features import Switch
 from api.hooks import clerk, companies, providers
 from api.provisioning import provisioning, token_accounts
 from api.routes.fast_routes import FastRoute, answer
@@ -34,6 +35,9 @@ from api.v1 import (
     admin_payments,
     admin_promotions,
     admin_stats,
+    content,
+    content_desk,
+    content_feeds,
     courses,
     credits,
     events,
@@ -98,6 +102,9 @@ ROUTERS = (
     lessons.router,
     learning.router,
     pages.router,
+    content.router,
+    content_feeds.router,
+    content_desk.router,
     providers.router,
     clerk.router,
     companies.router,
@@ -113,6 +120,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         402: "Not enough credits: `needed` and `available` say how many.",
         403: "You may not do this, or the account's storage is full; `code` says which.",
         404: "There is nothing here, or it is somebody else's.",
+        412: "Somebody has changed it meanwhile: `version` says which it is now.",
         413: "The body is too large.",
         414: "The address is too long.",
         431: "The headers are too large.",
@@ -159,13 +167,14 @@ def make_app() -> FastAPI:
     docs.install(app)
     problems.install(app, allowed=lambda path: methods_of(app, path), failed=_failed)
     app.add_middleware(problems.Unexpected)  # inside of what gives answers their headers
+    app.add_middleware(Switch)
     app.add_middleware(Limits)
     origins = [origin.strip() for origin in settings().cors_origins.split(",") if origin.strip()]
     if origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=origins, allow_methods=["*"], max_age=600,
-            allow_headers=["authorization", "content-type", "idempotency-key", "prefer", "last-event-id"],
-            expose_headers=["x-request-id", "location", "idempotent-replayed", "retry-after", "ratelimit-limit",
+            allow_headers=["authorization", "content-type", "idempotency-key", "if-match", "prefer", "last-event-id"],
+            expose_headers=["x-request-id", "etag", "location", "idempotent-replayed", "retry-after", "ratelimit-limit",
                             "ratelimit-remaining", "ratelimit-reset"],
         )  # fmt: skip
     app.add_middleware(Heads)
@@ -188,6 +197,13 @@ OPEN_ROUTES = {
     "/v1/plans/{plan_id}": "the price list",
     "/v1/packs": "the price list",
     "/v1/packs/{pack_id}": "the price list",
+    "/v1/content/articles": "what is published",
+    "/v1/content/articles/{slug}": "what is published; of what is premium, the teaser",
+    "/v1/content/search": "what is published; of what is premium, the teaser",
+    "/v1/content/feed.rss": "what is published; of what is premium, the teaser",
+    "/v1/content/feed.atom": "what is published; of what is premium, the teaser",
+    "/v1/content/sitemap.xml": "what is published",
+    "/v1/content/sitemaps/{month}.xml": "what is published",
     "/files/{token}": "the address is the secret",
     "/certificates/{token}": "the address is the secret",
     "/certificates/{token}/certificate.png": "the address is the secret",

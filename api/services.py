@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 
 from api.auth.keyring import KeyRing
 from api.catalogue import Catalogue
+from api.counting import Views
 from api.edge.rate_limits import Rates
 from api.intake.inputs import Inputs
 from api.intake.rooms import Rooms
@@ -39,6 +40,7 @@ class Services:
     live: Live  # streams of events
     catalogue: Catalogue  # what can be ordered
     readiness: Readiness  # whether this process can serve
+    views: Views  # articles that were read
 
 
 def services(app: Starlette) -> Services:
@@ -55,10 +57,11 @@ async def running(app: Starlette, write: Callable[[Offer], bytes]) -> AsyncItera
     made = Services(
         rates=rates, keys=KeyRing(rates), wall=wall, places=places, rooms=rooms, inputs=Inputs(wall, places, rooms),
         intake=Intake(), jobs=jobs_together(), balances=balances_together(), live=Live(), catalogue=Catalogue(write),
-        readiness=Readiness(),
+        readiness=Readiness(), views=Views(),
     )  # fmt: skip
     app.state.services = made
     made.keys.start()
+    made.views.start()
     following = [
         asyncio.create_task(keep("looking for events", made.live.run)),
         asyncio.create_task(keep("hearing of events", lambda: follow(made.live))),
@@ -69,6 +72,7 @@ async def running(app: Starlette, write: Callable[[Offer], bytes]) -> AsyncItera
     made.live.stop()
     await end(following)
     await made.catalogue.stop()
+    await made.views.close()
     for each in (made.intake, made.jobs, made.balances, made.live, made.readiness):
         each.close()
     await made.keys.close()

@@ -59,6 +59,20 @@ class NotFound(DomainError):
     status = 404
 
 
+class FeatureOff(DomainError):
+    """This deployment does not have that part."""
+
+    code = "feature_off"
+    status = 404
+
+
+class VersionChanged(DomainError):
+    """Somebody has changed this meanwhile: look at it again."""
+
+    code = "version_changed"
+    status = 412
+
+
 class NotAuthenticated(DomainError):
     """A valid API key or token is needed."""
 

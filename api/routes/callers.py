@@ -6,12 +6,19 @@ from typing import Any
 from starlette.requests import Request
 
 from api.services import services
-from models.access.scopes import Caller, Scope, check_editor
+from models.access.scopes import Caller, Scope
 
 
 async def permitted(request: Request, scope: Scope) -> Caller:
     """The caller, who has this scope and has not asked too often. Raises NotAuthenticated, Forbidden, RateLimited."""
     return await services(request.app).keys.permitted(request, scope)
+
+
+async def perhaps(request: Request) -> Caller | None:
+    """A FastAPI dependency of routes that anybody may call: the caller, if they say who they are. A key that is no good is
+    refused, since its answer would not be what its owner expects. Raises as `permitted`.
+    """
+    return await permitted(request, "read") if "authorization" in request.headers else None
 
 
 def needs(scope: Scope) -> Callable[[Request], Coroutine[Any, Any, Caller]]:
@@ -24,13 +31,3 @@ def needs(scope: Scope) -> Callable[[Request], Coroutine[Any, Any, Caller]]:
 
     dependency.need = scope  # type: ignore[attr-defined]  # FastAPI keeps the function, and so what is on it
     return dependency
-
-
-async def needs_editor(request: Request) -> Caller:
-    """The same for what editors do: the caller, who may write and is an editor. Raises as `permitted`."""
-    who = await permitted(request, "write")
-    check_editor(who)
-    return who
-
-
-needs_editor.need = "write"  # type: ignore[attr-defined]  # as above

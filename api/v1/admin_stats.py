@@ -1,7 +1,7 @@
 """/v1/admin/stats: figures of the last days."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
@@ -92,6 +92,18 @@ class MarginView(BaseModel):
     paid_credits: int
 
 
+class ContentFiguresView(BaseModel):
+    """Articles of a section and kind that there are now; `new` bear a date of the span, `published` has those that wait too."""
+
+    section: Literal["news", "research"]
+    kind: Literal["tool", "use_case", "regulation"] | None
+    drafts: int
+    published: int
+    new: int
+    views: int
+    likes: int
+
+
 class StatsView(BaseModel):
     """Figures of a span, whose end is not in it."""
 
@@ -104,6 +116,7 @@ class StatsView(BaseModel):
     credits: CreditFiguresView
     jobs: JobFiguresView
     margin: MarginView
+    content: list[ContentFiguresView]
 
 
 def stats_view(found: Stats) -> dict[str, Any]:
@@ -118,6 +131,7 @@ def stats_view(found: Stats) -> dict[str, Any]:
         "payments": {**found.payments._asdict(), "success": found.payments.success},
         "credits": {**found.credits._asdict(), "spent_per_day": found.credits_per_day},
         "jobs": {**found.jobs._asdict(), "success": found.jobs.success}, "margin": found.margin._asdict(),
+        "content": [each._asdict() for each in found.content],
     }  # fmt: skip
 
 
@@ -126,7 +140,7 @@ def get_stats(
     _who: Annotated[Caller, Depends(needs("admin"))],
     days: Annotated[int, Query(ge=1, le=MAX_DAYS, description="So many UTC days, today included.")] = 30,
 ) -> Response:
-    """Users, money, credits and jobs."""
+    """Users, money, credits, jobs and articles."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     with snapshot() as conn:
         found = stats.stats(conn, since=today - timedelta(days=days - 1), until=today + timedelta(days=1))

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.keyring import by
-from api.routes.callers import needs, needs_editor
+from api.routes.callers import needs
 from api.routes.cursors import Listing, PathId, WantedPage, id_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
@@ -43,7 +43,7 @@ router = APIRouter(prefix="/v1/courses", tags=["learning"], route_class=WalledRo
 
 COURSES = Listing("courses", UUID)
 _Reader = Annotated[Caller, Depends(needs("read"))]
-_Editor = Annotated[Caller, Depends(needs_editor)]
+_Editor = Annotated[Caller, Depends(needs("edit"))]
 _Name = Annotated[str, Path(description="Its id or slug.")]
 
 

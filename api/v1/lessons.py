@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.keyring import by
-from api.routes.callers import needs, needs_editor
+from api.routes.callers import needs
 from api.routes.cursors import PathId, id_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
@@ -37,7 +37,7 @@ from models.learning.quizzes import QuestionDraft
 router = APIRouter(prefix="/v1/lessons", tags=["learning"], route_class=WalledRoute)
 
 _Reader = Annotated[Caller, Depends(needs("read"))]
-_Editor = Annotated[Caller, Depends(needs_editor)]
+_Editor = Annotated[Caller, Depends(needs("edit"))]
 
 
 @router.get("/{lesson_id}", response_model=LessonView, summary="Read a lesson")
@@ -80,7 +80,7 @@ def get_quiz(lesson_id: PathId, who: _Reader) -> Response:
 
 
 @router.get("/{lesson_id}/quiz/key", response_model=QuizKey, summary="Get a quiz with its answers")
-def get_quiz_key(lesson_id: PathId, _who: Annotated[Caller, Depends(needs_editor)]) -> Response:
+def get_quiz_key(lesson_id: PathId, _who: Annotated[Caller, Depends(needs("edit"))]) -> Response:
     """For editors."""
     wanted = id_of(lesson_id, "lesson")
     with transaction() as conn:

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.output import JsonFlag, console, fail, print_json, show
-from models.catalogue import entries
+from common.features import FEATURES
+from models.catalogue import entries, switches
 from models.catalogue.entries import Change, Entry
 from models.catalogue.prices import PriceRule
 from models.catalogue.providers import ProviderEntry
@@ -52,7 +53,7 @@ def apply(
                 raise fail("the catalogue has changed meanwhile: look again")
             entries.apply(
                 conn, wanted.models, wanted.providers, plan_entries=wanted.plans, pack_entries=wanted.packs,
-                retire_missing=retire_missing,
+                features=wanted.features, retire_missing=retire_missing,
             )  # fmt: skip
     if as_json:
         print_json({"changes": [_change(each) for each in changes], "applied": applied})
@@ -65,8 +66,9 @@ def show_current(
     model: Annotated[str | None, typer.Argument(help="A model's id: all of its fields.")] = None,
     as_json: bool = JsonFlag,
 ) -> None:
-    """Show the current models with their prices and routes, and the providers with their limits."""
+    """Show the current models with their prices and routes, the providers with their limits, and the parts that are on."""
     with transaction() as conn:
+        on = switches.features_on(conn)
         offers = entries.offers(conn)
         providers = all_providers(conn)
     if model is not None:
@@ -77,7 +79,8 @@ def show_current(
         providers = {name: each for name, each in providers.items() if name in routed}
     if as_json:
         models = [{"version": each.version, **each.entry.model_dump(mode="json")} for each in offers.values()]
-        print_json({"models": models, "providers": [_provider(each) for each in providers.values()]})
+        shown = {"models": models, "providers": [_provider(each) for each in providers.values()]}
+        print_json({**shown, "features": {feature: feature in on for feature in FEATURES}})
         return
     if model is not None:
         body = offers[model].entry.model_dump(mode="json")
@@ -86,6 +89,9 @@ def show_current(
         rows = [_model(each.version, each.entry) for each in offers.values()]
         show(rows, as_json=False, title="Models", empty="no model: headrace catalogue apply")
     show([_provider(each) for each in providers.values()], as_json=False, title="Providers")
+    if model is None:
+        parts = [{"feature": feature, "is": "on" if feature in on else "off"} for feature in FEATURES]
+        show(parts, as_json=False, title="Features")
 
 
 @app.command()
@@ -133,7 +139,7 @@ def _show_changes(changes: list[Change]) -> None:
     for name in ("what", "field", "before", "after"):
         table.add_column(name, overflow="fold")
     for each in changes:
-        colour = {"new": "green", "retired": "red"}.get(each.change, "yellow")
+        colour = {"new": "green", "on": "green", "retired": "red", "off": "red"}.get(each.change, "yellow")
         what = f"[{colour}]{each.change}[/] {each.section.removesuffix('s')} {each.name}"
         for path, before, after in each.fields or [("", None, None)]:
             cells = (path, _value(before), _value(after)) if path else ()

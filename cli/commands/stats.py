@@ -19,7 +19,7 @@ def show_stats(
     days: Annotated[int, typer.Option(help="So many UTC days, today included.", min=1, max=MAX_DAYS)] = 30,
     as_json: bool = JsonFlag,
 ) -> None:
-    """Users, revenue, payments, credits and jobs of the last days."""
+    """Users, revenue, payments, credits, jobs and articles of the last days."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     since = today - timedelta(days=days - 1)
     with snapshot() as conn:
@@ -32,6 +32,8 @@ def show_stats(
         show([each._asdict() for each in found.plans], as_json=False, title="Accounts by plan")
     if found.revenue:
         show([_money(each) for each in found.revenue], as_json=False, title="Revenue by day, currency and company")
+    if found.content:
+        show([each._asdict() for each in found.content], as_json=False, title="Articles")
 
 
 def _figures(found: Stats) -> list[dict[str, str]]:

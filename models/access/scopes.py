@@ -6,8 +6,8 @@ from uuid import UUID
 
 from common.errors import Forbidden, NeedsPro
 
-Scope = Literal["generate", "read", "write", "delete", "admin", "act"]
-Role = Literal["user", "pro", "admin"]
+Scope = Literal["generate", "read", "write", "delete", "edit", "admin", "act"]
+Role = Literal["user", "pro", "editor", "admin"]  # each may what those before it may
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 ROLES: tuple[Role, ...] = get_args(Role)
 # What each scope is for, as the documentation says it.
@@ -16,9 +16,12 @@ MEANING: dict[Scope, str] = {
     "read": "look at jobs, results, credits and settings",
     "write": "make and change keys, webhooks and settings, keep results",
     "delete": "delete results, files and settings",
+    "edit": "write and publish articles and courses; only for users whose role is editor or admin",
     "admin": "act as an operator; only for users whose role is admin",
     "act": "act for other accounts, for a product's server; only for users whose role is admin",
 }
+# Scopes that are good for nothing without a role.
+NEEDED_ROLE: dict[Scope, Role] = {"edit": "editor", "admin": "admin", "act": "admin"}
 
 
 class Rate(NamedTuple):
@@ -45,16 +48,17 @@ class Caller:
 
 
 def scopes_of(role: Role) -> frozenset[str]:
-    """What somebody who signed in may do: all, but only an admin what admins do."""
-    return frozenset(SCOPES if role == "admin" else set(SCOPES) - {"admin", "act"})
+    """What somebody who signed in may do: all that needs no greater role."""
+    return frozenset(scope for scope in SCOPES if not below(role, NEEDED_ROLE.get(scope, "user")))
 
 
 def check(who: Caller, scope: Scope) -> None:
-    """Raises Forbidden where the caller lacks the scope; admin needs the role besides."""
+    """Raises Forbidden where the caller lacks the scope, or the role that it needs besides."""
     if scope not in who.scopes:
         raise Forbidden(f"this needs the scope {scope!r}: {MEANING[scope]}", needed=scope)
-    if scope in ("admin", "act") and who.role != "admin":
-        raise Forbidden("this needs the role 'admin'", needed="admin")
+    role = NEEDED_ROLE.get(scope, "user")
+    if below(who.role, role):
+        raise Forbidden(f"this needs the role {role!r}", needed=role)
 
 
 def check_model(who: Caller, model_id: str) -> None:
@@ -65,7 +69,7 @@ def check_model(who: Caller, model_id: str) -> None:
 
 def may_edit(who: Caller) -> bool:
     """Whether somebody writes what others read and learn."""
-    return who.role == "admin"
+    return not below(who.role, "editor")
 
 
 def check_editor(who: Caller) -> None:
@@ -83,6 +87,11 @@ def check_pro(who: Caller) -> None:
 def below(role: Role, other: Role) -> bool:
     """Whether a role is less than another."""
     return ROLES.index(role) < ROLES.index(other)
+
+
+def may_read_on(role: Role | None, *, premium: bool) -> bool:
+    """Whether somebody gets the whole of an article, and not its teaser alone. `role` None: nobody knows who it is."""
+    return not premium or (role is not None and not below(role, "pro"))
 
 
 def daily_texts_left(limit: int | None, used: int) -> int | None:

@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 from common.errors import NotFound
 from models.access import api_keys, audit_log, scopes
 from models.access.audit_log import By
-from models.access.scopes import Role
+from models.access.scopes import ROLES, Role
 from models.columns import counter, created_at, in_list, moment
 from models.credits import ledger
 from models.locks import lock_account
@@ -29,7 +29,7 @@ class User(SQLModel, table=True):
     __tablename__ = "users"
     __table_args__ = (
         UniqueConstraint("issuer", "subject"),
-        CheckConstraint(in_list("role", "user", "pro", "admin"), name="role"),
+        CheckConstraint(in_list("role", *ROLES), name="role"),
         Index("ix_users_email", "email", postgresql_where=text("email is not null")),
         Index("ix_users_subject", "subject"),
         Index("ix_users_to_erase", "deleted_at", postgresql_where=text("deleted_at is not null and erased_at is null")),

@@ -253,13 +253,13 @@ def expire(conn: Connection[Any], found: SubscriptionRow, default_plan: str, *, 
 
 
 def follow_role(conn: Connection[Any], account_id: UUID, role: Role, *, by: By) -> None:
-    """Give an account's user the role that goes with a subscription, or with none; an admin stays one."""
+    """Give an account's user the role that goes with a subscription, or with none; editors and admins stay what they are."""
     row = conn.execute(
         """select u.id, u.role from users u join accounts a on a.user_id = u.id
             where a.id = %s and u.deleted_at is null""",
         [account_id],
     ).fetchone()
-    if row is not None and row[1] not in ("admin", role):
+    if row is not None and row[1] in ("user", "pro") and row[1] != role:
         accounts.change_role(conn, by, row[0], role)
 
 

@@ -18,7 +18,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from common.errors import InvalidInput
-from models.catalogue import packs, plans
+from common.features import Feature
+from models.catalogue import packs, plans, switches
 from models.catalogue.packs import PackEntry, check_meanings
 from models.catalogue.plans import Kept, PlanEntry
 from models.catalogue.prices import PriceRule, Terms, misfits
@@ -163,6 +164,7 @@ class CatalogueFile(NamedTuple):
     providers: list[ProviderEntry]
     plans: list[PlanEntry]
     packs: list[PackEntry]
+    features: tuple[Feature, ...] | None = None  # the parts that are on; None: it does not say
 
 
 def read_file(path: Path) -> CatalogueFile:
@@ -173,9 +175,10 @@ def read_file(path: Path) -> CatalogueFile:
     """
     raw = tomllib.loads(path.read_text())
     wrong = [
-        f"{name}: unknown; there are {', '.join(f'[{each}.…]' for each in SECTIONS)}"
-        for name in sorted(raw.keys() - set(SECTIONS))
+        f"{name}: unknown; there are features = […], {', '.join(f'[{each}.…]' for each in SECTIONS)}"
+        for name in sorted(raw.keys() - {*SECTIONS, "features"})
     ]
+    features = switches.parse_features(raw, wrong)
     providers = _parsed(raw, "providers", "name", ProviderEntry, wrong)
     models = _parsed(raw, "models", "id", Entry, wrong)
     known = {BUILT_IN, *raw.get("providers", {})}
@@ -194,7 +197,7 @@ def read_file(path: Path) -> CatalogueFile:
         wrong.append("no [models.…] in it")
     if wrong:
         raise ValueError("\n".join([f"{path}:", *(f"  {each}" for each in wrong[:MAX_ERRORS_SHOWN])]))
-    return CatalogueFile(models, providers, plan_entries, pack_entries)
+    return CatalogueFile(models, providers, plan_entries, pack_entries, features)
 
 
 def _unpriceable(entries: Iterable[Entry], plans: Mapping[str, Terms]) -> list[str]:
@@ -259,9 +262,9 @@ class Change(NamedTuple):
     Fields are (path, before, after); of what is new or retired there are none.
     """
 
-    section: str  # one of SECTIONS
+    section: str  # one of SECTIONS, or features
     name: str
-    change: str
+    change: str  # of a feature: on or off
     fields: list[tuple[str, Any, Any]]
 
 
@@ -305,6 +308,7 @@ def compare(conn: Connection[Any], file: CatalogueFile, *, retire_missing: bool 
                 found.append(Change(section, name, "new", []))
             elif before != body:
                 found.append(Change(section, name, "changed", field_changes(before, body)))
+    found += [Change("features", name, to, []) for name, to in switches.switches(conn, file.features).items()]
     if retire_missing:
         found += [Change("models", name, "retired", []) for name in sorted(stored["models"].keys() - given["models"])]
     return found
@@ -317,12 +321,14 @@ def apply(
     *,
     plan_entries: Sequence[PlanEntry] = (),
     pack_entries: Sequence[PackEntry] = (),
+    features: Sequence[Feature] | None = None,
     retire_missing: bool = False,
 ) -> dict[str, str]:
-    """Make these the current models, and write these providers, plans and packs. Old versions stay: jobs refer to them.
+    """Make these the current models, write these providers, plans and packs, and have these parts. Old versions stay: jobs
+    refer to them.
 
-    Returns what happened to each model: "new", "changed" or "retired", and to each `providers.NAME`, `plans.NAME` and
-    `packs.NAME`. Raises InvalidInput that names the field, where a price cannot be kept on one of the plans, or an id means
+    Returns what happened to each model: "new", "changed" or "retired", to each `providers.NAME`, `plans.NAME` and
+    `packs.NAME`, and to each `features.NAME`: "on" or "off". Raises InvalidInput that names the field, where a price cannot be kept on one of the plans, or an id means
     something else already.
     """
     check_meanings(conn, plan_entries, pack_entries)
@@ -330,6 +336,7 @@ def apply(
     changes = {f"providers.{name}": change for name, change in apply_providers(conn, providers).items()}
     changes |= {f"plans.{name}": change for name, change in plans.apply_plans(conn, plan_entries).items()}
     changes |= {f"packs.{name}": change for name, change in packs.apply_packs(conn, pack_entries).items()}
+    changes |= {f"features.{name}": change for name, change in switches.switch(conn, features).items()}
     current = {
         row[0]: row[1] for row in conn.execute("select id, entry from models where current for update").fetchall()
     }

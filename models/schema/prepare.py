@@ -19,4 +19,6 @@ def prepare(catalogue_file: Path | None = None) -> dict[str, str]:
         if catalogue_file is None and conn.execute("select 1 from models limit 1").fetchone():
             return {}
         file = standard if catalogue_file is None else entries.read_file(catalogue_file)
-        return entries.apply(conn, file.models, file.providers, plan_entries=file.plans, pack_entries=file.packs)
+        return entries.apply(
+            conn, file.models, file.providers, plan_entries=file.plans, pack_entries=file.packs, features=file.features
+        )

@@ -10,7 +10,16 @@ from models.catalogue.packs import Pack
 from models.catalogue.plans import Plan
 from models.catalogue.provider_keys import ProviderKey
 from models.catalogue.providers import ProviderRow
+from models.catalogue.switches import FeatureList
 from models.columns import metadata
+from models.content.tables import (
+    Article,
+    ArticleCount,
+    ArticleLike,
+    ArticleRevision,
+    ArticleShelf,
+    SlugCount,
+)
 from models.credits.hold_rows import CreditHold, HoldGrant
 from models.credits.label_limits import LabelLimit, LabelSpending
 from models.credits.ledger import Grant, LedgerEntry, Reservation, ReservationGrant
@@ -52,6 +61,11 @@ __all__ = [
     "Announcement",
     "AnsweredRequest",
     "ApiKey",
+    "Article",
+    "ArticleCount",
+    "ArticleLike",
+    "ArticleRevision",
+    "ArticleShelf",
     "Asset",
     "Attempt",
     "CatalogueModel",
@@ -66,6 +80,7 @@ __all__ = [
     "DutyRow",
     "Enrolment",
     "Event",
+    "FeatureList",
     "Grant",
     "HoldGrant",
     "IdempotencyKey",
@@ -95,6 +110,7 @@ __all__ = [
     "Refund",
     "Reservation",
     "ReservationGrant",
+    "SlugCount",
     "StoredKind",
     "Subscription",
     "SubscriptionPayment",

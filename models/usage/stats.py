@@ -89,6 +89,20 @@ class JobFigures(NamedTuple):
         return self.succeeded / over if over else None
 
 
+class ContentFigures(NamedTuple):
+    """Articles of a section, or of a kind of news, as there are now; how often they were read and are liked. `new` are those
+    that bear a date of the span.
+    """
+
+    section: str
+    kind: str | None
+    drafts: int
+    published: int  # those that wait for their time too
+    new: int
+    views: int
+    likes: int
+
+
 class MarginFigures(NamedTuple):
     """Dollars in millionths: credits that were spent, at what was really paid for a credit, against what providers took."""
 
@@ -110,6 +124,7 @@ class Stats(NamedTuple):
     credits_per_day: float
     jobs: JobFigures
     margin: MarginFigures
+    content: list[ContentFigures]
 
 
 def stats(conn: Connection[Any], *, since: datetime, until: datetime) -> Stats:
@@ -129,7 +144,17 @@ def stats(conn: Connection[Any], *, since: datetime, until: datetime) -> Stats:
     jobs = JobFigures(*_one(conn, _JOBS, span))
     days = (until - since) / timedelta(days=1)
     return Stats(
-        since, until, users, plans, revenue, payments, credits, credits.spent / days, jobs, _margin(conn, since, until)
+        since,
+        until,
+        users,
+        plans,
+        revenue,
+        payments,
+        credits,
+        credits.spent / days,
+        jobs,
+        _margin(conn, since, until),
+        [ContentFigures(*row) for row in conn.execute(_CONTENT, span).fetchall()],
     )
 
 
@@ -190,6 +215,12 @@ select count(*), count(*) filter (where ended = 'succeeded'), count(*) filter (w
        count(*) filter (where ended = 'canceled'),
        (avg(extract(epoch from ended_at - started_at)) filter (where ended = 'succeeded'))::float8
   from jobs where id >= %(low)s and id < %(high)s
+"""
+_CONTENT = """
+select a.section, a.kind, count(*) filter (where a.state = 'draft'), count(*) filter (where a.state = 'published'),
+       count(*) filter (where a.state = 'published' and a.published_at >= %(since)s and a.published_at < %(until)s),
+       coalesce(sum(c.views), 0)::bigint, coalesce(sum(c.likes), 0)::bigint
+  from articles a join article_counts c on c.article_id = a.id where a.state <> 'deleted' group by a.section, a.kind order by a.section, a.kind
 """
 # A credit is worth what was paid for its grant, per credit; a plan's period what its payment gave a month for. Other
 # currencies are not turned into dollars: nobody here knows the rate.

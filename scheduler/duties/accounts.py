@@ -8,6 +8,7 @@ from psycopg import Connection
 
 from common.settings import settings
 from models.accounts import subscriptions
+from models.content.reading import forget_likes
 from models.credits import hold_rows, holds, ledger
 from models.db import transaction
 from models.events import announcements
@@ -17,6 +18,7 @@ from models.identity.erasure import PendingErasure
 from scheduler.turns import Aside, Did, Patience, each
 from workers.doorbell import ring
 
+MAX_LIKES = 10_000  # of a user who is deleted
 _holds, _lapsed, _periods, _run_out, _erasures = Aside(), Aside(), Aside(), Aside(), Aside()
 
 
@@ -71,6 +73,7 @@ def clear_deleted(batch: int) -> Did:
     def act(leaver: PendingErasure, patience: Patience) -> int:
         with patience.locked(leaver.account_id) as conn:
             rings = erasure.erase_account(conn, leaver.account_id)
+            forget_likes(conn, leaver.account_id, MAX_LIKES)
             if erasure.confirm_erased(conn, leaver.user_id, leaver.account_id):
                 left.append(leaver.user_id)
         ring(rings)

@@ -24,6 +24,7 @@ from models.access.scopes import SCOPES
 from models.accounts import paid_periods, plan_changes
 from models.catalogue import provider_keys, providers
 from models.catalogue.providers import ProviderEntry
+from models.content import articles, reading
 from models.credits import holds, label_limits
 from models.credits.hold_rows import NewHold
 from models.db import CommitUnknown, certain, transaction
@@ -37,6 +38,7 @@ from tests.api.edge.test_texts import ENTRY, RECORD
 from tests.commits import FATES, CommitProxy, Fate, proxied
 from tests.conftest import environment
 from tests.files import picture
+from tests.models.content.desk import shown, written
 from tests.models.learning.school import course, question
 from tests.models.payments.shop import ordered, pack, told
 from tests.support import (
@@ -357,6 +359,33 @@ CASES = {
     "answer a quiz": Case(
         "post", "/v1/lessons/{lesson}/attempts", counted("select count(*) from quiz_attempts"), json={"answers": {QUESTION: [0]}}
     ),
+    "begin an article": Case(
+        "post", "/v1/content/desk/articles", counted("select count(*) from articles where title = 'New'"),
+        json={"section": "news", "kind": "tool", "title": "New", "body": "New."},
+    ),
+    "change an article": Case(
+        "patch", "/v1/content/desk/articles/{article}", counted("select count(*) from articles where body = 'changed'"),
+        json={"body": "changed"}, headers={"if-match": "1"},
+    ),
+    "publish an article": Case(
+        "post", "/v1/content/desk/articles/{article}/publish", counted("select count(*) from articles where state = 'published'"),
+        json={},
+    ),
+    "take an article back": Case(
+        "post", "/v1/content/desk/articles/{article}/unpublish", counted("select count(*) from articles where state = 'draft'")
+    ),
+    "delete an article": Case(
+        "delete", "/v1/content/desk/articles/{article}", counted("select count(*) from articles where state = 'deleted'")
+    ),
+    "restore an article": Case(
+        "post", "/v1/content/desk/articles/{article}/restore", counted("select count(*) from articles where state = 'draft'")
+    ),
+    "restore a revision": Case(
+        "post", "/v1/content/desk/articles/{article}/revisions/{number}/restore", counted("select count(*) from articles where body = 'Some words.'"),
+        headers={"if-match": "2"},
+    ),
+    "like": Case("put", "/v1/content/articles/{slug}/like", counted("select sum(likes)::int from article_counts")),
+    "like no more": Case("delete", "/v1/content/articles/{slug}/like", counted("select 1 - sum(likes)::int from article_counts")),
     "keep a credential": Case(
         "post", "/api/provisioning/saveCredential", counted("select count(*) - 1 from web_credentials"),
         json={"record": {**RECORD, "id": "new"}}, headers=WEB,
@@ -410,6 +439,19 @@ def _with_a_result(conn: Any, who: UUID) -> UUID:
     return claim.job_id
 
 
+def _written(world: World, name: str) -> None:
+    """An article in the state that the route takes it from."""
+    row = shown() if name == "take an article back" or name.startswith("like") else written()
+    world.article, world.slug, world.number = row.id, row.slug, 1
+    with transaction() as conn:
+        if name == "restore an article":
+            articles.delete_article(conn, By("me"), row.id)
+        if name == "restore a revision":
+            articles.change_article(conn, By("me"), row.created_by, row.id, 1, lambda was: was._replace(body="other"))
+        if name == "like no more":
+            reading.like(conn, world.who, row.slug, liked=True)
+
+
 def prepared(world: World, name: str) -> None:
     """What only some routes need."""
     world.upload = world.delivery = world.token = world.done = None
@@ -436,6 +478,8 @@ def prepared(world: World, name: str) -> None:
                 [world.hook, world.who, world.hook],
             ).fetchone()
             world.delivery = row and row[0]
+    if "article" in name or "revision" in name or name.startswith("like"):
+        _written(world, name)
     if name == "a provider calls":
         claimed(world.job)
         world.token = token_of(world.job, 1)

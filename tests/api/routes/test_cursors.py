@@ -23,6 +23,8 @@ from api.services import services
 from api.v1.admin import ACTS, ANNOUNCEMENTS, USERS
 from api.v1.admin_payments import ALL_PAYMENTS
 from api.v1.admin_promotions import PROMOTIONS
+from api.v1.content import ARTICLES, FOUND
+from api.v1.content_desk import DESK, REVISIONS
 from api.v1.courses import COURSES
 from api.v1.credits import ENTRIES, GRANTS
 from api.v1.events import EVENTS
@@ -43,6 +45,7 @@ from models.access.audit_log import By
 from models.access.scopes import SCOPES
 from models.catalogue import provider_keys, providers
 from models.catalogue.providers import ProviderEntry
+from models.content import articles
 from models.credits import holds, label_limits, ledger
 from models.credits.hold_rows import NewHold
 from models.credits.reads import GrantPlace
@@ -51,6 +54,7 @@ from models.events import endpoints
 from tests import documents
 from tests.conftest import environment
 from tests.models.access.test_minting import plant_revoked
+from tests.models.content.desk import BY, shown, written
 from tests.models.credits.test_ledger import finish
 from tests.models.learning.school import course
 from tests.support import account, caller, model, one, order, place, placed, rows
@@ -96,7 +100,10 @@ ONE_THING = {
     "/v1/lessons/{lesson_id}/quiz": "its questions, 50 at most",
     "/v1/lessons/{lesson_id}/quiz/key": "the same",
     "/v1/lessons/{lesson_id}/attempts/{attempt_id}": "the same",
-    "/v1/admin/stats": "figures: a row a plan, and a day, currency and company of at most 400 days",
+    "/v1/content/articles/{slug}": "its citations, at most a hundred",
+    "/v1/content/desk/articles/{article_id}": "the same",
+    "/v1/content/desk/articles/{article_id}/revisions/{number}": "the same",
+    "/v1/admin/stats": "figures: a row a plan, a kind of article, and a day, currency and company of at most 400 days",
 }
 LISTS = [path for path in DOCUMENT["paths"] if several(path) and path not in ONE_THING]
 
@@ -291,6 +298,20 @@ def tried(world: World, count: int) -> None:
     )
 
 
+def published(_world: World, count: int) -> None:
+    for number in range(count):
+        shown(f"Planted {number}", "Planted.")
+
+
+def revised(_world: World, count: int) -> None:
+    row = written()
+    with transaction() as conn:
+        for number in range(count):
+            articles.change_article(
+                conn, BY, row.created_by, row.id, number + 1, lambda was, body=f"{number}": was._replace(body=body)
+            )
+
+
 # path: how to plant rows, and how many rows there are in all.
 PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/jobs": (jobs, "jobs"),
@@ -317,6 +338,10 @@ PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/courses": (taught, "courses"),
     "/v1/enrolments": (enrolled, "enrolments"),
     "/v1/lessons/{lesson_id}/attempts": (tried, "quiz_attempts"),
+    "/v1/content/articles": (published, "articles"),
+    "/v1/content/search": (published, "articles"),
+    "/v1/content/desk/articles": (published, "articles"),
+    "/v1/content/desk/articles/{article_id}/revisions": (revised, "article_revisions"),
 }
 ITS_OWN = ("id", "number", "provider", "code", "value")  # what a row is known by
 
@@ -338,9 +363,15 @@ def test_every_list_has_the_one_shape(path: str) -> None:
     assert not {name for name in parameters if "before" in name or "cursor" in name} - {"cursor"}
 
 
+ASKED = {"/v1/content/search": {"q": "planted"}}  # what a list cannot be asked for without
+
+
 def address_of(path: str) -> str:
-    hook = rows(f"select id from {'lessons' if 'lesson_id' in path else 'webhook_endpoints'} limit 1")
-    return re.sub(r"\{\w+\}", str(hook[0][0]) if hook else "default", path)
+    if "lesson_id" in path:
+        thing = rows("select id from lessons limit 1")
+    else:
+        thing = rows("select id from webhook_endpoints union all select id from articles limit 1")
+    return re.sub(r"\{\w+\}", str(thing[0][0]) if thing else "default", path)
 
 
 def planted(http: TestClient, path: str, count: int) -> World:
@@ -353,7 +384,7 @@ def planted(http: TestClient, path: str, count: int) -> World:
 
 def pages(http: TestClient, world: World, path: str, limit: int | None) -> Iterator[dict[str, Any]]:
     """Every page of a list."""
-    asked: dict[str, Any] = {} if limit is None else {"limit": limit}
+    asked: dict[str, Any] = {**ASKED.get(path, {}), **({} if limit is None else {"limit": limit})}
     for _ in range(100):
         answer = http.get(address_of(path), headers=world.head, params=asked)
         assert answer.status_code == 200, answer.text
@@ -389,7 +420,7 @@ def test_every_row_of_a_list_is_found_once_though_there_is_one_more_than_the_lar
 def test_a_last_page_that_is_full_is_known_to_be_the_last(http: TestClient, path: str) -> None:
     world = planted(http, path, 3)
     count = one(f"select count(*) from {PLANTS[path][1].format(who=world.who)}")[0]
-    first = http.get(address_of(path), headers=world.head, params={"limit": count}).json()
+    first = http.get(address_of(path), headers=world.head, params={**ASKED.get(path, {}), "limit": count}).json()
     assert (len(first["data"]), first["next"]) == (count, None)
 
 
@@ -412,6 +443,8 @@ PLACES: list[tuple[Listing[Any], Any]] = [
     (PROVIDER_KEYS, "a"), (PLANS, (0, "free")), (PACKS, (0, "free")), (GRANTS, GrantPlace(0, None, uuid7())), (DELIVERIES, (datetime.now(UTC), uuid7())),
     (PAYMENTS, uuid7()), (ALL_PAYMENTS, uuid7()), (PROMOTIONS, "CODE-1"), (HOLDS, uuid7()), (LABEL_LIMITS, ("customer", "a b:c")),
     (COURSES, uuid7()), (ENROLMENTS, uuid7()), (QUIZ_ATTEMPTS, uuid7()),
+    (ARTICLES, (datetime.now(UTC), uuid7())),
+    (FOUND, (0.5, uuid7())), (DESK, uuid7()), (REVISIONS, 7),
 ]  # fmt: skip
 FOREIGN = ["", "x", "é", "null", "0", str(uuid.uuid4()), "AAAA", "a" * 5000, "../..", "-1", "=" * 8]
 
@@ -432,10 +465,12 @@ def test_a_cursor_that_is_not_of_this_list_is_refused(http: TestClient, path: st
         *(base64.urlsafe_b64encode(each).rstrip(b"=").decode() for each in rewritten),
     ]  # fmt: skip
     for cursor in wrong:
-        answer = http.get(address_of(path), headers=world.head, params={"cursor": cursor})
+        answer = http.get(address_of(path), headers=world.head, params={**ASKED.get(path, {}), "cursor": cursor})
         assert (cursor, answer.status_code) == (cursor, 422)
         assert (answer.json()["code"], answer.json()["param"]) == ("invalid_cursor", "cursor")
-    assert http.get(address_of(path), headers=world.head, params={"cursor": own}).status_code == 200
+    assert (
+        http.get(address_of(path), headers=world.head, params={**ASKED.get(path, {}), "cursor": own}).status_code == 200
+    )
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "x", "1.5", "", "²"])
@@ -443,7 +478,7 @@ def test_a_limit_that_is_none_is_refused_by_every_list_alike(http: TestClient, l
     world = World()
     hooks(world, 1)
     for path in LISTS:
-        answer = http.get(address_of(path), headers=world.head, params={"limit": limit})
+        answer = http.get(address_of(path), headers=world.head, params={**ASKED.get(path, {}), "limit": limit})
         assert (path, answer.status_code, answer.json()["param"]) == (path, 422, "limit")
 
 
@@ -550,6 +585,10 @@ LIST, BATCH, ONE, COUNT, EDGE = "list", "batch", "one", "count", "edge"
 # What becomes of the rest. list: looked at, page by page, and never by a check. batch: a duty comes again until nothing is
 # left. one: more than one row says no more. count: "so many or more" is what is told. edge: the rest is what it is about.
 LIMITED = {
+    ("content/articles", "list_articles"): LIST, ("content/revisions", "list_revisions"): LIST, ("content/reading", "list_shown"): PAGE,
+    ("content/searching", ""): PAGE,  # where more than a thousand fit, the newest thousand are looked through
+    ("content/reading", "forget_likes"): BATCH, ("content/reading", "months_shown"): EDGE,  # a hundred years
+    ("content/reading", "slugs_of_month"): EDGE,  # a sitemap has its protocol's limit
     ("accounts/accounts", "users"): LIST, ("access/audit_log", "list_acts"): LIST, ("events/announcements", "list_announcements"): LIST,
     ("events/deliveries", "list_deliveries"): LIST, ("events/events", "after"): LIST, ("events/events", "of_jobs"): LIST, ("access/api_keys", "list_keys"): LIST,
     ("events/notifications", "list_notifications"): LIST, ("events/endpoints", "list_endpoints"): LIST, ("catalogue/provider_keys", "shown"): LIST, ("credits/reads", "ledger_page"): LIST, ("jobs/reads", "list_jobs"): LIST,

@@ -122,6 +122,22 @@ def test_the_current_catalogue_is_shown_without_any_key(changed: str, monkeypatc
     assert '"^[a-z]{2,3}(-' in whole  # brackets are not taken for colours
 
 
+@pytest.mark.usefixtures("database")
+def test_parts_that_a_file_switches_are_compared_asked_about_and_shown(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('features = ["content"]\n' + STANDARD_FILE.read_text())
+    assert "off feature gallery" in words("apply", str(path), "--dry-run")
+    assert set(run("show")["features"].values()) == {True}
+    changes = run("apply", str(path), "--yes")["changes"]
+    assert {"section": "features", "name": "learning", "change": "off", "fields": []} in changes
+    assert {name for name, is_on in run("show")["features"].items() if is_on} == {"content"}
+    assert re.search(r"playground\W+off", words("show"))
+    assert words("apply", str(path)).strip() == "no change"
+    assert words("apply").strip() == "no change", "a file that does not say leaves them"
+    path.write_text('features = ["contents"]\n' + STANDARD_FILE.read_text())
+    assert "features.contents: unknown; there are gallery," in words("apply", str(path), status=1)
+
+
 def test_versions_tell_what_each_changed_and_jobs_keep_theirs(changed: str) -> None:
     offer = made("mine", price={"credits": 1})
     job = placed(account(amount=5), offer)

@@ -28,4 +28,5 @@ def test_the_playgrounds_day_has_so_many_texts_left(limit: int | None, used: int
 
 
 def test_a_role_is_below_those_that_come_after_it() -> None:
-    assert [below(role, "pro") for role in ROLES] == [True, False, False]
+    assert [below(role, "pro") for role in ROLES] == [True, False, False, False]
+    assert [below(role, "editor") for role in ROLES] == [True, True, False, False]

@@ -1,6 +1,6 @@
 """learning: courses with modules, lessons and quizzes; enrolments, progress and quiz attempts
 
-Revision: 0028, after 0025. Lock and statement time-outs are set by models.schema.migrations.
+Revision: 0028, after 0027. Lock and statement time-outs are set by models.schema.migrations.
 """
 
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0028"
-down_revision = "0025"
+down_revision = "0027"
 branch_labels = None
 depends_on = None
 deploy = "pre"

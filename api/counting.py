@@ -1,0 +1,63 @@
+"""Articles that were read, counted in memory and written down together: no write per view. A process that is killed loses the
+views of its last seconds, and so does one whose database is away; nothing else hangs on them.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections import Counter
+from uuid import UUID
+
+from starlette.concurrency import run_in_threadpool
+
+from models.content.reading import add_views
+from models.db import transaction
+
+log = logging.getLogger(__name__)
+
+WRITE_SECONDS = 5.0
+
+
+class Views:
+    """For one process. Whoever reads notes it from any thread."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[UUID] = Counter()
+        self._lock = threading.Lock()
+        self._writing: asyncio.Task[None] | None = None
+
+    def note(self, article_id: UUID) -> None:
+        """An article was read."""
+        with self._lock:
+            self._seen[article_id] += 1
+
+    def start(self) -> None:
+        """Begin to write them down."""
+        self._writing = asyncio.create_task(self._write_often())
+
+    async def _write_often(self) -> None:
+        while True:
+            await asyncio.sleep(WRITE_SECONDS)
+            if self._seen:
+                await run_in_threadpool(self.write)
+
+    def write(self) -> None:
+        """Write down what was read since the last time."""
+        with self._lock:
+            seen, self._seen = self._seen, Counter()
+        if not seen:
+            return
+        try:
+            with transaction() as conn:
+                add_views(conn, seen)
+        except Exception as error:  # noqa: BLE001 - a count that is lost harms nobody
+            log.warning("could not count the views of articles: %s", error)
+
+    async def close(self) -> None:
+        """Stop, and write down the last ones."""
+        if self._writing is not None:
+            self._writing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._writing
+        await run_in_threadpool(self.write)
