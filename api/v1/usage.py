@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from api.routes.callers import needs
 from api.routes.fast_routes import answer
-from api.routes.walled import WalledRoute
+from api.routes.walled import AdminRoute, WalledRoute
 from common import time_zones
 from common.errors import InvalidParameter
 from common.labels import NAME
@@ -26,6 +26,7 @@ from models.usage import report
 from models.usage.report import MAX_ROWS, SUMS, UNITS, Question, TimeUnit, UsageRow, UsageSheet
 
 router = APIRouter(tags=["usage"], route_class=WalledRoute)
+admin_router = APIRouter(tags=["usage"], route_class=AdminRoute)
 
 LABEL = "label:"
 COST = "cost_usd_micros"
@@ -132,7 +133,7 @@ def get_usage(
     return _answer(asked, grouping, found, format, cost=False)
 
 
-@router.get(
+@admin_router.get(
     "/v1/admin/usage", response_model=UsageTable, response_model_exclude_unset=True, summary="What accounts used"
 )
 def get_usage_of_accounts(
