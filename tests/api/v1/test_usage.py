@@ -150,7 +150,7 @@ def test_the_database_knows_all_zones() -> None:
     ({"by": "label:Ä"}, "by"), ({"by": "account"}, "by"), ({"by": "day;drop"}, "by"), ({"by": "x" * 101}, "by"),
     ({"by": "label:a,label:b"}, "by"), ({"by": "label:\x00"}, "by"), ({"time_zone": "Mars/Olympus"}, "time_zone"),
     ({"time_zone": "../etc/passwd"}, "time_zone"), ({"time_zone": "x" * 65}, "time_zone"), ({"time_zone": ""}, "time_zone"), ({"time_zone": "Europe"}, "time_zone"),
-    ({"time_zone": "localtime"}, "time_zone"), ({"time_zone": "/etc/passwd"}, "time_zone"), ({"time_zone": "U\x00TC"}, "time_zone"), ({"time_zone": ""}, "time_zone"),
+    ({"time_zone": "localtime"}, "time_zone"), ({"time_zone": "/etc/passwd"}, "time_zone"), ({"time_zone": "U\x00TC"}, "time_zone"),
     ({"since": "yesterday"}, "since"), ({"since": "2026-02-30"}, "since"), ({"since": "9999-12-31"}, "since"),
     ({"since": "2026-01-02", "until": "2026-01-01"}, "since"), ({"since": "2024-01-01", "until": "2026-01-01"}, "since"),
     ({"until": "0001-01-01"}, "until"), ({"format": "xml"}, "format"),
