@@ -124,9 +124,9 @@ def deliver(
 def _add_late_cost(conn: Connection[Any], job_id: UUID, number: int, cost_usd_micros: int) -> None:
     """Write down what an attempt that is over has cost, if that was not known; an ended job's usage says it too.
 
-    The job's row is held meanwhile: its end waits, and counts the cost, or was committed before, and it is added here.
+    The caller has asked for the job's run: an end of it waits for us and counts the cost, or was committed before, and it is
+    added here.
     """
-    conn.execute("select 1 from jobs where id = %s for share", [job_id])
     conn.execute(
         """with late as (
              update attempts set cost_usd_micros = %(cost)s, charged = %(cost)s > 0
