@@ -94,6 +94,7 @@ ROUTERS = (
     admin_payments.router,
     admin_stats.router,
     usage.router,
+    usage.admin_router,
     admin_promotions.router,
     holds.router,
     label_limits.router,

@@ -23,7 +23,7 @@ from starlette.types import Message, Receive, Scope, Send
 from api.services import services
 from api.turns.places import Place
 from common.errors import NotFound, Overloaded, ResultGone, Unavailable
-from common.links import named_by
+from common.links import SMALL, named_by
 from common.settings import Settings, settings
 from models.db import transaction
 from models.files import results
@@ -80,13 +80,16 @@ def names(header: str | None, etag: str) -> bool:
     return "*" in tags or etag in [each.removeprefix("W/") for each in tags]
 
 
-def cache_control(lasts_seconds: int) -> str:
-    """How long a browser may keep a file, and a CDN: not past its end."""
+def cache_control(lasts_seconds: int, query: str) -> str:
+    """How long a browser may keep a file, and a CDN: not past its end, nor past that of one that is kept no longer. A CDN keeps
+    it under the addresses that we give alone: it is told to forget no other.
+    """
     config = settings()
     own = max(0, min(BROWSER_SECONDS, lasts_seconds))
-    if config.cdn_url is None:
+    if config.cdn_url is None or query not in ("", SMALL):
         return f"private, max-age={own}"
-    return f"public, max-age={own}, s-maxage={max(0, min(config.cdn_cache_seconds, lasts_seconds))}"
+    longest = min(config.cdn_cache_seconds, config.unkept_hours * 3600, lasts_seconds)
+    return f"public, max-age={own}, s-maxage={max(0, longest)}"
 
 
 class Opened(NamedTuple):
@@ -252,7 +255,7 @@ async def _serve(token: str, request: Request, *, thumbnail: bool, wanted: str |
     headers = {
         "accept-ranges": "bytes",
         "etag": etag,
-        "cache-control": cache_control(found.lasts_seconds),
+        "cache-control": cache_control(found.lasts_seconds, request.url.query),
         "content-disposition": f"inline; filename*=UTF-8''{quote(key.rsplit('/', 1)[-1])}",
     }
     if "if-match" in request.headers and not names(request.headers["if-match"], etag):

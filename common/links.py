@@ -5,6 +5,8 @@ from uuid import UUID
 from common.settings import settings
 from common.tokens import FILE, body_of, make_token
 
+SMALL = "thumbnail=1"  # the query of a thumbnail's address
+
 
 def token_of(asset_id: UUID) -> str:
     """The unguessable name of a result, 43 characters."""
@@ -20,4 +22,4 @@ def named_by(token: str) -> UUID | None:
 def url_of(asset_id: UUID, *, thumbnail: bool = False) -> str:
     """The permanent address of a result, or of its thumbnail."""
     origin = settings().cdn_url or settings().public_url
-    return f"{origin}/files/{token_of(asset_id)}{'?thumbnail=1' if thumbnail else ''}"
+    return f"{origin}/files/{token_of(asset_id)}{f'?{SMALL}' if thumbnail else ''}"

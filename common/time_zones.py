@@ -1,23 +1,26 @@
 """Time zones, by their names in the tz database (its package is installed: a bare machine has none of its own)."""
 
-from functools import cache
 from typing import Annotated
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field
 
 MAX_NAME = 64
-
-
-@cache
-def names() -> frozenset[str]:
-    """All of them, but for those that name a machine's own."""
-    return frozenset(name for name in available_timezones() if name not in {"localtime", "Factory"})
+OF_A_MACHINE = (
+    "localtime",
+    "Factory",
+    "posix",
+    "right",
+)  # how names begin that are no zone's, or none of the database's
 
 
 def checked(name: str) -> str:
     """Raises ValueError."""
-    if name not in names():
+    try:
+        known = not name.startswith(OF_A_MACHINE) and len(name) <= MAX_NAME and bool(ZoneInfo(name).key)
+    except (ValueError, OSError, KeyError):  # no name, a folder, no such zone
+        known = False
+    if not known:
         raise ValueError(
             f"there is no time zone {name[:MAX_NAME]!r}; names are such as Europe/Berlin, Asia/Jakarta or UTC"
         )

@@ -179,7 +179,7 @@ def _webhook_again(account_id: UUID, job_id: UUID) -> dict[str, Any] | None:
 @fast_router.post("/{job_id}/retry", status_code=201, response_model=JobView, summary="Order an ended job again")
 @fast(need="generate", job_id=PathId, idempotency_key=(KeyHeader, None))
 async def retry_job(request: Request) -> Response:
-    """A new job with the same input, at today's price; `retry_of` names the old one, which stays as it ended. With an
+    """A new job with the same input, labels, queue and webhook, at today's price and without a priority; `retry_of` names the old one, which stays as it ended. With an
     `Idempotency-Key` it is ordered once, as with `POST /v1/jobs`.
     """
     who, here = await permitted(request, "generate"), services(request.app)

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from api.routes.callers import needs
 from api.routes.fast_routes import answer
-from api.routes.walled import WalledRoute
+from api.routes.walled import AdminRoute, WalledRoute
 from common import time_zones
 from common.errors import InvalidParameter
 from common.labels import NAME
@@ -23,9 +23,10 @@ from models.accounts.accounts import user_of_account
 from models.db import snapshot
 from models.identity.profiles import time_zone_of
 from models.usage import report
-from models.usage.report import MAX_ROWS, SUMS, UNITS, Question, TimeUnit, UsageRow, UsageSheet
+from models.usage.report import MAX_ROWS, SUMS, UNITS, Question, TimeUnit, UsageSheet
 
 router = APIRouter(tags=["usage"], route_class=WalledRoute)
+admin_router = APIRouter(tags=["usage"], route_class=AdminRoute)
 
 LABEL = "label:"
 COST = "cost_usd_micros"
@@ -132,7 +133,7 @@ def get_usage(
     return _answer(asked, grouping, found, format, cost=False)
 
 
-@router.get(
+@admin_router.get(
     "/v1/admin/usage", response_model=UsageTable, response_model_exclude_unset=True, summary="What accounts used"
 )
 def get_usage_of_accounts(
@@ -179,7 +180,7 @@ def json_of(asked: Question, grouping: Grouping, found: UsageSheet, *, cost: boo
     sums = _sums(cost=cost)
     return {
         "since": asked.since, "until": asked.until, "time_zone": asked.zone.key, "by": list(columns_of(grouping).values()),
-        "rows": [_group(each, grouping, sums, found.storage) for each in found.rows],
+        "rows": _groups(grouping, sums, found),
         "total": {name: getattr(found.total, name) for name in sums},
     }  # fmt: skip
 
@@ -191,8 +192,7 @@ def csv_of(grouping: Grouping, found: UsageSheet, *, cost: bool) -> str:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(columns)
-    groups = (_group(each, grouping, sums, found.storage) for each in found.rows)
-    writer.writerows([_cell(each[column]) for column in columns] for each in groups)
+    writer.writerows([_cell(each[column]) for column in columns] for each in _groups(grouping, sums, found))
     return text.getvalue()
 
 
@@ -207,15 +207,16 @@ def _answer(asked: Question, grouping: Grouping, found: UsageSheet, how: str, *,
     return answer(json_of(asked, grouping, found, cost=cost))
 
 
-def _group(
-    row: UsageRow, grouping: Grouping, sums: Sequence[str], storage: dict[datetime, int] | None
-) -> dict[str, Any]:
-    kept = {"storage_bytes": storage[row.begins]} if storage is not None and row.begins is not None else {}
-    return {
-        **{name: getattr(row, name) for name in columns_of(grouping)},
-        **kept,
-        **{name: getattr(row, name) for name in sums},
-    }
+def _groups(grouping: Grouping, sums: Sequence[str], found: UsageSheet) -> list[dict[str, Any]]:
+    kept = [{}] * len(found.rows) if found.storage is None else [{"storage_bytes": each} for each in found.storage]
+    return [
+        {
+            **{name: getattr(row, name) for name in columns_of(grouping)},
+            **more,
+            **{name: getattr(row, name) for name in sums},
+        }
+        for row, more in zip(found.rows, kept, strict=True)
+    ]
 
 
 def _cell(value: Any) -> Any:

@@ -145,7 +145,7 @@ def _queue_table(rows: list[dict[str, Any]]) -> Table:
 
 @app.command()
 def retry(job_id: JobId, as_json: bool = JsonFlag) -> None:
-    """Order an ended job again, as a new job that names it (`retry_of`), at today's price."""
+    """Order an ended job again, as a new job that names it (`retry_of`), at today's price and without a priority."""
     with transaction() as conn:
         row = reads.jobs_by_id(conn, [job_id]).get(job_id)
         if row is None:

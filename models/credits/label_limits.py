@@ -160,13 +160,12 @@ def set_limit(conn: Connection[Any], account_id: UUID, name: str, value: str, mo
     if not lock_account(conn, account_id):
         raise NotFound(f"no account {account_id}")
     row = conn.execute(
-        """select count(*), coalesce(bool_or(name = %(name)s and value = %(value)s), false),
-                  coalesce(bool_or(name = %(name)s and value in (%(value)s, %(each)s)), false)
+        """select count(*), coalesce(bool_or(name = %(name)s and value = %(value)s), false)
              from label_limits where account_id = %(account)s""",
-        {"account": account_id, "name": name, "value": value, "each": EACH},
+        {"account": account_id, "name": name, "value": value},
     ).fetchone()
     assert row is not None  # noqa: S101 - an aggregate has one row
-    count, is_there, is_counted = row
+    count, is_there = row
     if count >= MAX_LABEL_LIMITS and not is_there:
         raise InvalidInput(
             f"the account has {count} limits of labels; the limit is {MAX_LABEL_LIMITS}", limit=MAX_LABEL_LIMITS, size=count
@@ -176,8 +175,7 @@ def set_limit(conn: Connection[Any], account_id: UUID, name: str, value: str, mo
                on conflict (account_id, name, value) do update set monthly_credits = excluded.monthly_credits""",
         [account_id, name, value, monthly_credits],
     )
-    if not is_counted:
-        _count_anew(conn, account_id, name, value)
+    _count_anew(conn, account_id, name, value)
     _mark(conn, account_id)
     return _find(conn, account_id, name, value)
 
@@ -206,7 +204,8 @@ _COUNTED_FROM = "date_trunc('month', (app_now() - interval '1 hour') at time zon
 
 
 def _count_anew(conn: Connection[Any], account_id: UUID, name: str, value: str) -> None:
-    """What was ordered with a label before it had a limit. Read after the account's lock was taken: nothing is left out."""
+    """What was ordered with a label before it had a limit; or, set again, what processes of a release without labels have ended
+    since. Read after the account's lock was taken: nothing is left out."""
     orders = f"account_id = %(account)s and labels @> %(labels)s and created_at >= {_COUNTED_FROM}"
     if value == EACH:
         orders = f"account_id = %(account)s and labels is not null and created_at >= {_COUNTED_FROM}"

@@ -205,7 +205,7 @@ def _add_results(conn: Connection[Any], parcel: Parcel) -> None:
     if parcel.event_type != "job.succeeded" or "outputs" in parcel.data:
         return
     rows = conn.execute(
-        f"select id, media_type, size_bytes, {end_or_never('expires_at')} from assets where job_id = %s order by index",
+        f"select id, media_type, size_bytes, {end_or_never('expires_at')} from assets where job_id = %s and status = 'stored' order by index",
         [parcel.job_id],
     ).fetchall()
     parcel.data["outputs"] = [

@@ -19,13 +19,13 @@ MAX_INDEX = 32_767  # what the column holds
 
 def delete(conn: Connection[Any], account_id: UUID, job_id: UUID, index: int | None = None) -> int:
     """Mark a result deleted, or all that a job still has, and give the storage back; the scheduler deletes the objects.
-    Returns how many; again it changes nothing. Raises NotFound, JobNotEnded.
+    Returns how many; again, or of what has expired, it changes nothing. Raises NotFound, JobNotEnded.
     """
     lock_account(conn, account_id)
     _check(conn, account_id, job_id, index)
     gone = conn.execute(
         """update assets set status = 'deleted', expired_at = app_now()
-            where job_id = %s and status = 'stored' and (%s::int is null or index = %s)
+            where job_id = %s and status = 'stored' and expires_at > app_now() and (%s::int is null or index = %s)
            returning id, index, size_bytes + thumbnail_bytes""",
         [job_id, index, index],
     ).fetchall()

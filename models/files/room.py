@@ -21,7 +21,7 @@ LARGEST = 10  # that a look names, of results and of uploads alike
 
 
 class StoredKind(SQLModel, table=True):
-    """What an account stores of one kind (count_results_v1.sql, count_uploads_v1.sql). Changed under the account's lock."""
+    """What an account stores of one kind (count_results.sql, count_uploads.sql). Changed under the account's lock."""
 
     __tablename__ = "stored_kinds"
     __table_args__ = (

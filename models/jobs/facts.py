@@ -16,7 +16,7 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from models.columns import in_list
+from models.columns import in_list, within
 from models.jobs.ending import AttemptEnd
 from models.jobs.states import PENDING_PHASES, UNANSWERED_PHASES, AttemptPhase
 from models.jobs.steps import WAKE, Claim
@@ -109,34 +109,21 @@ def deliver(
 ) -> FactResult:
     """The provider has answered with the result, and it is known where that is. The claim is kept.
 
-    A word on an attempt that is over changes nothing but its cost, if that was not known.
+    A word on an attempt that is over changes nothing but its cost, if that was not known (and usage, count_late_cost.sql).
     """
+    cost_usd_micros = None if cost_usd_micros is None else within(cost_usd_micros)
     result = _write(
         conn, _DELIVERED, claim, number, keeps=True, delivered=Jsonb(dict(delivered)),
         usage=Jsonb(dict(usage)) if usage else None, cost=cost_usd_micros, charged=bool(cost_usd_micros),
         id=provider_job_id,
     )  # fmt: skip
     if result is FactResult.OLD and cost_usd_micros is not None:
-        _add_late_cost(conn, claim.job_id, number, cost_usd_micros)
+        conn.execute(
+            """update attempts set cost_usd_micros = %s, charged = %s
+                where job_id = %s and number = %s and ended_at is not null and cost_usd_micros is null""",
+            [cost_usd_micros, cost_usd_micros > 0, claim.job_id, number],
+        )
     return result
-
-
-def _add_late_cost(conn: Connection[Any], job_id: UUID, number: int, cost_usd_micros: int) -> None:
-    """Write down what an attempt that is over has cost, if that was not known; an ended job's usage says it too.
-
-    The job's row is held meanwhile: its end waits, and counts the cost, or was committed before, and it is added here.
-    """
-    conn.execute("select 1 from jobs where id = %s for share", [job_id])
-    conn.execute(
-        """with late as (
-             update attempts set cost_usd_micros = %(cost)s, charged = %(cost)s > 0
-              where job_id = %(job)s and number = %(number)s and ended_at is not null and cost_usd_micros is null returning job_id)
-           update usage u set cost_usd_micros = u.cost_usd_micros + %(cost)s from late, jobs j
-            where j.id = late.job_id and j.ended is not null and u.account_id = j.account_id
-              and u.at = date_bin('15 min', j.ended_at, 'epoch') and u.source = 'job' and u.model_id = j.model_id
-              and u.labels_key = md5(coalesce(j.labels::text, ''))::uuid""",
-        {"cost": cost_usd_micros, "job": job_id, "number": number},
-    )
 
 
 def fail(conn: Connection[Any], claim: Claim, end: AttemptEnd, *, next_route: int, spends_attempt: bool) -> FactResult:

@@ -134,8 +134,11 @@ def period_due(facts: Facts, price: Decimal, currency: str) -> bool:
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 LATE_DAYS = 7  # for how long an order that nobody paid is asked about: money that comes later still comes by a hook
-# What is paid may be refunded or disputed; a hook says so, and these looks where none came. Card payers have 120 days.
-PAID_PAUSES = (HOUR, DAY, 3 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 30 * DAY, 60 * DAY)
+# What is paid may be refunded or disputed; a hook says so, and these looks where none came. Card payers have 120 days, at some
+# banks 540, and merchants refund after a year: the looks go on for 595 days after the last news.
+PAID_PAUSES = (
+    HOUR, DAY, 3 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 30 * DAY, 60 * DAY, 60 * DAY, 90 * DAY, 120 * DAY, 180 * DAY,
+)  # fmt: skip
 WAITING_PAUSES = (30, MINUTE, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE)
 MOVING_PAUSES = (MINUTE, 5 * MINUTE, HOUR, 6 * HOUR)
 

@@ -57,14 +57,20 @@ def _config(connection: Connection) -> Config:
 def upgrade(revision: str = "head", *, before_post: bool = False) -> str | None:
     """Bring the database's schema up to date; does nothing when it is. Returns its revision.
 
-    `before_post` stops before the first migration that processes of the release before could not live with.
+    `before_post` stops before the first migration that processes of the release before could not live with. Where there are
+    processes, each migration is a transaction of its own, with its functions: what one locks, the next may want for itself,
+    and a writer that waits for the first would be in its way for good.
     """
-    with _connection() as connection:
-        config = _config(connection)
-        target = _last_before_post(config, connection) if before_post else revision
-        if target is not None:
-            command.upgrade(config, target)
-        return _put_functions(config, connection)
+    while True:
+        with _connection() as connection:
+            config = _config(connection)
+            target = _last_before_post(config, connection) if before_post else revision
+            step = _next_step(config, connection, target)
+            if step is not None:
+                command.upgrade(config, step)
+            current = _put_functions(config, connection)
+        if step in (None, target):
+            return current
 
 
 def downgrade(revision: str = "base") -> None:
@@ -107,6 +113,15 @@ def _last_before_post(config: Config, connection: Connection) -> str | None:
             break
         current = script.revision
     return current
+
+
+def _next_step(config: Config, connection: Connection, target: str | None) -> str | None:
+    """The next revision on the way to this one; of a database without any, all of the way. None: it is there."""
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is None or target is None:
+        return target
+    way = list(ScriptDirectory.from_config(config).iterate_revisions(target, current))
+    return way[-1].revision if way else None
 
 
 def revision(message: str) -> None:

@@ -230,7 +230,13 @@ def test_with_a_cdn_addresses_are_its_own_stay_the_same_and_say_how_long_it_may_
             assert (
                 asked.headers["vary"] == "Origin"
             )  # also to who names none, or a CDN would give that answer to a page
-        other = http.get(path[:-1] + ("A" if path[-1] != "A" else "B"))
+        for odd in ("?x=1", "?thumbnail=0", "?thumbnail=1&x=1"):  # the CDN is told to forget no such address
+            assert http.get(path + odd).headers.get("cache-control", "no-store") in {
+                "private, max-age=3600",
+                "no-store",
+            }
+        assert http.get(f"{path}=").status_code == 404
+        other = http.get(path[:-9] + ("A" if path[-9] != "A" else "B") + path[-8:])
         assert (other.status_code, other.headers["cache-control"]) == (404, "no-store")
         change("update assets set expires_at = app_now() + interval '100 seconds'")
         own, shared = http.get(path).headers["cache-control"].removeprefix("public, max-age=").split(", s-maxage=")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from fastapi.testclient import TestClient
@@ -141,14 +141,16 @@ def test_every_zone_of_ours_is_one_of_the_databases(http: TestClient, who: UUID,
 def test_the_database_knows_all_zones() -> None:
     with transaction() as conn:
         known = {row[0] for row in conn.execute("select name from pg_timezone_names").fetchall()}
-    assert time_zones.names() - known == set()
+    ours = {name for name in available_timezones() if not name.startswith(time_zones.OF_A_MACHINE)}
+    assert ours - known == set()
 
 
 @pytest.mark.parametrize(("params", "param"), [
     ({"by": "week"}, "by"), ({"by": "day,hour"}, "by"), ({"by": "model,model"}, "by"), ({"by": "label:"}, "by"),
     ({"by": "label:Ä"}, "by"), ({"by": "account"}, "by"), ({"by": "day;drop"}, "by"), ({"by": "x" * 101}, "by"),
     ({"by": "label:a,label:b"}, "by"), ({"by": "label:\x00"}, "by"), ({"time_zone": "Mars/Olympus"}, "time_zone"),
-    ({"time_zone": "../etc/passwd"}, "time_zone"), ({"time_zone": "x" * 65}, "time_zone"), ({"time_zone": ""}, "time_zone"),
+    ({"time_zone": "../etc/passwd"}, "time_zone"), ({"time_zone": "x" * 65}, "time_zone"), ({"time_zone": ""}, "time_zone"), ({"time_zone": "Europe"}, "time_zone"),
+    ({"time_zone": "localtime"}, "time_zone"), ({"time_zone": "/etc/passwd"}, "time_zone"), ({"time_zone": "U\x00TC"}, "time_zone"),
     ({"since": "yesterday"}, "since"), ({"since": "2026-02-30"}, "since"), ({"since": "9999-12-31"}, "since"),
     ({"since": "2026-01-02", "until": "2026-01-01"}, "since"), ({"since": "2024-01-01", "until": "2026-01-01"}, "since"),
     ({"until": "0001-01-01"}, "until"), ({"format": "xml"}, "format"),

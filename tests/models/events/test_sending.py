@@ -7,7 +7,9 @@ import pytest
 from models.db import transaction
 from models.events import endpoints, sending
 from models.events.sending import HeldQueue, Parcel, SendResult
+from models.files import keeping
 from tests.conftest import environment
+from tests.models.files.test_results import stored
 from tests.receivers import tell
 from tests.support import account, assert_books_are_clean, one
 
@@ -83,3 +85,15 @@ def test_a_lease_that_has_not_lapsed_is_not_taken() -> None:
     taken("first")
     with transaction() as conn:
         assert sending.claim(conn, "second", 5, suspects=5) == []
+
+
+def test_a_late_delivery_of_an_end_names_what_is_there_and_nothing_that_was_deleted() -> None:
+    who = account(amount=9)
+    with transaction() as conn:
+        endpoints.create(conn, who, "https://example.com/hook", ["job.succeeded"])
+    [first, second] = stored(who, 2)
+    (job,) = one("select job_id from assets where id = %s", first)
+    with transaction() as conn:
+        keeping.delete(conn, who, job, 0)
+    _, parcel = taken("s")
+    assert [each["id"] for each in parcel.data["outputs"]] == [str(second)]

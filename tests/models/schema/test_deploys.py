@@ -1,8 +1,10 @@
 """Migrations say whether they run before a deploy or after it, and an upgrade can stop between the two."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 from alembic.script import ScriptDirectory
 from typer.testing import CliRunner
@@ -11,7 +13,7 @@ from cli.main import app
 from models import db
 from models.schema import migrations
 from tests.models.schema.releases import Releases
-from tests.support import one
+from tests.support import account, eventually, one
 
 VERSIONS = Path(migrations.__file__).parent / "versions"
 
@@ -62,3 +64,41 @@ def test_functions_of_after_a_deploy_wait_for_it_too(releases: Releases) -> None
     db.close()
     assert migrations.upgrade() == after
     assert one(there) == (0,)
+
+
+WAITED_FOR = """
+lock table accounts in share row exclusive mode;
+do $$ begin
+  while not exists (select 1 from pg_locks where not granted and relation = 'accounts'::regclass) loop
+    perform pg_sleep(0.01);
+  end loop;
+end $$
+"""
+
+
+def test_a_writer_that_waits_for_one_migration_is_not_in_the_way_of_the_next(database: str, releases: Releases) -> None:
+    """It holds a lock of the account's row, and so one of the table that the next migration wants alone."""
+    account()
+    releases.migration(upgrade=WAITED_FOR)
+    last = releases.migration(
+        upgrade="alter table accounts add column wanted int", downgrade="alter table accounts drop column wanted"
+    )
+
+    def write() -> None:
+        with psycopg.connect(database) as conn:
+            conn.execute("select 1 from accounts for no key update")
+            eventually(lambda: held() or done.done(), what="the first migration's lock")
+            conn.execute("update accounts set event_number = event_number")
+
+    def held() -> bool:
+        with psycopg.connect(database) as conn:
+            found = conn.execute(
+                "select 1 from pg_locks where granted and mode = 'ShareRowExclusiveLock' and relation = 'accounts'::regclass"
+            )
+            return found.fetchone() is not None
+
+    db.close()
+    with ThreadPoolExecutor(2) as threads:
+        done = threads.submit(migrations.upgrade)
+        threads.submit(write).result()
+        assert done.result() == last

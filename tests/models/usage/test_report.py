@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
 from common.errors import InvalidInput
+from common.time_zones import OF_A_MACHINE
 from models.db import snapshot, transaction
 from models.usage import report
 from models.usage.report import Question, UsageRow, UsageSheet, span
@@ -75,6 +76,39 @@ def test_a_day_on_which_the_clocks_change_has_all_of_its_hours(day: str, hours: 
     assert len({row.begins and row.begins.astimezone(UTC) for row in by_hour}) == hours
 
 
+def test_an_hour_that_comes_twice_has_what_was_kept_at_each_of_its_ends() -> None:
+    who = account()
+    used(who, "2026-10-25 00:15:00", source="storage", bytes_added=100)
+    used(who, "2026-10-25 01:15:00", source="storage", bytes_added=50)
+    with transaction() as conn:
+        conn.execute("set local session_replication_role = replica")
+        conn.execute("update accounts set storage_bytes = 150 where id = %s", [who])
+    found = asked(who, date(2026, 10, 25), date(2026, 10, 26), BERLIN, unit="hour")
+    assert [f"{row.begins:%H:%M%z}" for row in found.rows] == ["02:00+0200", "02:00+0100"]
+    assert found.storage == [100, 150]
+
+
+@pytest.mark.parametrize("day", [date(2026, 1, 15), date(2026, 7, 15)])
+def test_a_day_begins_at_one_moment_for_python_and_for_the_database_in_every_zone(day: date) -> None:
+    wrong = []
+    with transaction() as conn:
+        for name in sorted(each for each in available_timezones() if not each.startswith(OF_A_MACHINE)):
+            conn.execute("select set_config('TimeZone', %s, true)", [name])
+            row = conn.execute(
+                "select date_trunc('day', %s + interval '15 hours')", [span(day, None, ZoneInfo(name), day)[0]]
+            ).fetchone()
+            if row is None or row[0] != span(day, None, ZoneInfo(name), day)[0]:
+                wrong.append(name)
+    assert wrong == []
+
+
+def test_a_zone_with_the_name_of_an_abbreviation_has_its_summer() -> None:
+    who = account()
+    used(who, "2026-06-30 22:00:00", credits=1)
+    [row] = asked(who, date(2026, 7, 1), date(2026, 7, 2), ZoneInfo("CET")).rows
+    assert row.begins == datetime(2026, 7, 1, tzinfo=ZoneInfo("CET"))
+
+
 def test_groups_are_of_model_label_month_and_account() -> None:
     who, other = account(), account()
     used(who, "2026-01-31 23:45:00", model="film", labels='{"customer": "acme", "env": "live"}', succeeded=1, credits=5)
@@ -106,8 +140,7 @@ def test_what_was_kept_at_each_days_end_is_counted_back_from_what_is_kept_now() 
         conn.execute("set local session_replication_role = replica")
         conn.execute("update accounts set storage_bytes = 105 where id = %s", [who])
     found = asked(who, date(2026, 1, 1), date(2026, 1, 5))
-    assert found.storage is not None
-    assert [found.storage[row.begins] for row in found.rows if row.begins] == [100, 120, 100]
+    assert found.storage == [100, 120, 100]
     assert asked(who, date(2026, 1, 1), date(2026, 1, 5), by_model=True).storage is None
 
 

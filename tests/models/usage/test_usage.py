@@ -113,6 +113,30 @@ def test_what_a_provider_says_late_of_the_cost_is_counted_where_its_job_ended() 
     assert_books_are_clean()
 
 
+def test_an_absurd_late_cost_is_bounded_as_any_other_and_fails_no_later_end() -> None:
+    who, offer = account(amount=50, plan="studio"), model()
+    for cost in (2**63 - 1, 10**13, 5):
+        claim = claimed(placed(who, offer))
+        with transaction() as conn:
+            done(claim, conn)
+        late(claim, cost)
+        assert_books_are_clean()
+    claim = claimed(placed(who, offer))
+    with transaction() as conn:
+        done(claim, conn, cost_usd_micros=7)
+    assert [row[5] for row in counted()] == [2 * 10**12 + 12]
+    assert_books_are_clean()
+
+
+def test_a_cost_that_a_process_of_before_writes_down_late_is_counted_too() -> None:
+    claim = claimed(placed(account(amount=9, plan="studio"), model()))
+    with transaction() as conn:
+        done(claim, conn)
+        conn.execute("update attempts set cost_usd_micros = 31, charged = true where cost_usd_micros is null")
+    assert [row[5] for row in counted()] == [31]
+    assert_books_are_clean()
+
+
 def test_a_cost_that_comes_while_its_job_ends_is_counted_once() -> None:
     for _ in range(8):
         who = account(amount=50, plan="studio")

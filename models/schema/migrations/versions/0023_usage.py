@@ -1,19 +1,21 @@
 """usage: what accounts did, had made and kept, by quarters of an hour, counted by triggers
 
 Revision: 0023, after 0022. Lock and statement time-outs are set by models.schema.migrations. What jobs did before is counted once,
-while jobs wait.
+while all that writes of accounts and jobs waits, or is told to come again.
 """
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from models.schema.functions import FILES
+
 revision = "0023"
 down_revision = "0022"
 branch_labels = None
 depends_on = None
 deploy = "pre"
-functions = ("count_job", "count_hold", "count_storage")
+functions = ("count_job", "count_late_cost", "count_hold", "count_storage")
 
 COUNTED = (
     "succeeded", "failed", "canceled", "credits", "results", "cost_usd_micros", "tokens_in", "tokens_out", "requests",
@@ -22,13 +24,14 @@ COUNTED = (
 TRIGGERS = (
     """create constraint trigger jobs_are_counted after update of ended on jobs deferrable initially deferred
        for each row when (old.ended is null and new.ended is not null) execute function count_job()""",
+    """create trigger late_costs_are_counted after update of cost_usd_micros on attempts
+       for each row when (old.ended_at is not null and old.cost_usd_micros is null and new.cost_usd_micros is not null)
+       execute function count_late_cost()""",
     """create trigger holds_are_counted after update of settled on holds
        for each row when (new.settled > old.settled) execute function count_hold()""",
     """create trigger storage_is_counted after update of storage_bytes on accounts
        for each row when (new.storage_bytes <> old.storage_bytes) execute function count_storage()""",
 )
-# The functions' files are put in place when all migrations have run; a trigger needs them sooner.
-EARLY = "create function {}() returns trigger language plpgsql as $$ begin return null; end $$"
 QUARTER = "date_bin('15 min', {}, 'epoch')"
 KEY = "md5(coalesce({}.labels::text, ''))::uuid"
 JOBS = f"""
@@ -87,7 +90,7 @@ def upgrade() -> None:
         postgresql_partition_by="RANGE (at)",
     )
     for name in functions:
-        op.execute(EARLY.format(name))
+        op.get_bind().exec_driver_sql(FILES[name].read_text())
     for trigger in TRIGGERS:  # from here on nobody ends a job until all of this is committed
         op.execute(trigger)
     op.execute(MONTHS)
@@ -98,5 +101,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("drop trigger storage_is_counted on accounts")
     op.execute("drop trigger holds_are_counted on holds")
+    op.execute("drop trigger late_costs_are_counted on attempts")
     op.execute("drop trigger jobs_are_counted on jobs")
     op.drop_table("usage")

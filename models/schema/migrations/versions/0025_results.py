@@ -14,7 +14,7 @@ down_revision = "0024"
 branch_labels = None
 depends_on = None
 deploy = "pre"
-functions = ("count_results_v1", "count_uploads_v1")
+functions = ("count_results", "count_uploads")
 
 STORED = "status = 'stored'"
 COUNTED = """
@@ -31,6 +31,20 @@ select account_id, kind, sum(bytes), count(*) from (
 
 
 def upgrade() -> None:
+    # Refers to accounts, which whoever writes files locks before them.
+    op.create_table(
+        "stored_kinds",
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("files", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.CheckConstraint(
+            "kind in ('image', 'video', 'speech', 'text', 'uploads')", name=op.f("ck_stored_kinds_kind")
+        ),
+        sa.CheckConstraint("bytes >= 0 and files >= 0", name=op.f("ck_stored_kinds_not_negative")),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_stored_kinds_account_id_accounts")),
+        sa.PrimaryKeyConstraint("account_id", "kind", name=op.f("pk_stored_kinds")),
+    )
     op.add_column("assets", sa.Column("plan_ends_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index(
         "ix_assets_largest", "assets", ["account_id", sa.text("(size_bytes + thumbnail_bytes) desc"), "id"],
@@ -49,20 +63,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("file_id", name=op.f("pk_cdn_purges")),
     )
     op.create_index(op.f("ix_cdn_purges_due_at"), "cdn_purges", ["due_at"])
-    op.create_table(
-        "stored_kinds",
-        sa.Column("account_id", sa.Uuid(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("bytes", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
-        sa.Column("files", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
-        sa.CheckConstraint(
-            "kind in ('image', 'video', 'speech', 'text', 'uploads')", name=op.f("ck_stored_kinds_kind")
-        ),
-        sa.CheckConstraint("bytes >= 0 and files >= 0", name=op.f("ck_stored_kinds_not_negative")),
-        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_stored_kinds_account_id_accounts")),
-        sa.PrimaryKeyConstraint("account_id", "kind", name=op.f("pk_stored_kinds")),
-    )
-    for table, name in (("assets", "count_results_v1"), ("uploads", "count_uploads_v1")):
+    for table, name in (("assets", "count_results"), ("uploads", "count_uploads")):
         op.get_bind().exec_driver_sql(FILES[name].read_text())
         op.execute(
             f"""create trigger {table}_are_counted after insert on {table} referencing new table as new_rows

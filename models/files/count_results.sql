@@ -1,7 +1,7 @@
 -- Keep what an account stores of each kind (models/files/room.py) as results come and go. A trigger of statements: one that
 -- stores or expires thousands of results is one change for each account and kind. Whoever changes a result's status holds its
 -- account's lock, so these rows are locked by nobody else; an update that moves none of them writes nothing here.
-create or replace function count_results_v1() returns trigger language plpgsql as $$
+create or replace function count_results() returns trigger language plpgsql as $$
 begin
   if tg_op = 'INSERT' then
     insert into stored_kinds as k (account_id, kind, bytes, files)

@@ -9,6 +9,8 @@ from cli.embedded.servers import Addresses
 from tests.storage.between import between_us_and
 from tests.support import System, account, assert_books_are_clean, ended, eventually, model, one
 
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+
 
 @pytest.mark.parametrize("wrong", ["hurt", "short", "lost"])
 def test_a_result_and_its_thumbnail_are_what_was_made(system: System, stack: Addresses, wrong: str) -> None:

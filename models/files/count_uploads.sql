@@ -1,5 +1,5 @@
--- What count_results_v1.sql does for results, for uploads: a kind of their own, whatever they are.
-create or replace function count_uploads_v1() returns trigger language plpgsql as $$
+-- What count_results.sql does for results, for uploads: a kind of their own, whatever they are.
+create or replace function count_uploads() returns trigger language plpgsql as $$
 begin
   if tg_op = 'INSERT' then
     insert into stored_kinds as k (account_id, kind, bytes, files)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from models.db import transaction
 from models.events import endpoints
 from tests.conftest import environment
@@ -12,6 +14,8 @@ from tests.far_side.openai import OpenAIFarSide
 from tests.listening import Listening
 from tests.receivers import Receiver, receivers
 from tests.support import System, account, ended, eventually, rows
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 MARKS = ("sk-Marked", "org-Marked", "inner-marked", "10.99.88.77", "marked@operator")
 WORDS = (
