@@ -42,6 +42,7 @@ class PlanView(BaseModel):
     result_hours: Annotated[int | None, Field(description="How long results are kept, where the model does not say.")]
     trial_days: int
     grace_days: Annotated[int, Field(description="How long the plan goes on if its renewal is not paid.")]
+    collaborators: Annotated[bool, Field(description="Whether others may be invited to collections.")]
 
 
 class PackView(BaseModel):

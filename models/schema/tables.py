@@ -21,6 +21,7 @@ from models.events.notifications import Notification
 from models.files.uploads import Upload
 from models.fleet.probes import Probe
 from models.fleet.processes import DutyRow, WorkerProcess
+from models.gallery.tables import Collection, CollectionItem, CollectionMember, GalleryItem, ItemLike, ShareLink
 from models.identity.inbound import InboundEvent
 from models.jobs.answered import AnsweredRequest
 from models.jobs.callbacks import ProviderCallback
@@ -41,15 +42,20 @@ __all__ = [
     "Attempt",
     "CatalogueModel",
     "ClockJump",
+    "Collection",
+    "CollectionItem",
+    "CollectionMember",
     "CreditHold",
     "Delivery",
     "DeliveryQueue",
     "DutyRow",
     "Event",
+    "GalleryItem",
     "Grant",
     "HoldGrant",
     "IdempotencyKey",
     "InboundEvent",
+    "ItemLike",
     "Job",
     "JobRun",
     "KeySpending",
@@ -68,6 +74,7 @@ __all__ = [
     "Refund",
     "Reservation",
     "ReservationGrant",
+    "ShareLink",
     "Subscription",
     "SubscriptionPayment",
     "Upload",
