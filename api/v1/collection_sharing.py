@@ -67,7 +67,7 @@ def list_links(
 ) -> Response:
     """Without their addresses, revoked and expired ones included, newest first: for the owner."""
     with transaction() as conn:
-        rows = links.page(conn, who.account_id, _id(collection_id), before=wanted.after, limit=wanted.reads)
+        rows = links.list_links(conn, who.account_id, _id(collection_id), before=wanted.after, limit=wanted.reads)
     return answer(LINKS.page(rows, wanted, lambda row: row.id, link_view))
 
 
@@ -95,7 +95,7 @@ def list_members(
 ) -> Response:
     """Those who were invited too, oldest first: for the owner."""
     with transaction() as conn:
-        rows = members.page(conn, who.account_id, _id(collection_id), after=wanted.after, limit=wanted.reads)
+        rows = members.list_members(conn, who.account_id, _id(collection_id), after=wanted.after, limit=wanted.reads)
     return answer(MEMBERS.page(rows, wanted, lambda row: row.id, member_view))
 
 

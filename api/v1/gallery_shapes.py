@@ -61,14 +61,6 @@ class ItemPage(ListPage[ItemView]):
     """Items."""
 
 
-class FoundPage(ListPage[ItemView]):
-    """Items that were found, the best first."""
-
-    meant: Annotated[
-        str | None, Field(description="What was looked for in its place, where nothing fits what was typed.")
-    ]
-
-
 class ItemChange(RequestBody):
     """What is to be different; the rest stays."""
 

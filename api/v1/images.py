@@ -25,7 +25,6 @@ from api.routes.fast_routes import answer
 from api.routes.walled import WalledRoute
 from api.v1.gallery_shapes import (
     FirstDay,
-    FoundPage,
     ItemChange,
     ItemPage,
     ItemView,
@@ -96,7 +95,7 @@ def _routes_of(kind: Kind) -> APIRouter:
             rows = items.list_items(conn, who.account_id, which, before=wanted.after, limit=wanted.reads)
         return answer(listing.page(rows, wanted, lambda row: (row.created_at, row.id), _shown_to(who)))
 
-    @router.get("/search", response_model=FoundPage, summary=f"Search {kind}s", name=f"search_{kind}s")
+    @router.get("/search", response_model=ItemPage, summary=f"Search {kind}s", name=f"search_{kind}s")
     def search_items(
         who: _Reader,
         wanted: Annotated[WantedPage[_RankPlace], Depends(searching.wanted)],
@@ -105,7 +104,7 @@ def _routes_of(kind: Kind) -> APIRouter:
     ) -> Response:
         """By their prompts, the best first. A new one is found within seconds."""
         with transaction() as conn:
-            found = search.search(
+            hits = search.search(
                 conn,
                 who.account_id,
                 q,
@@ -114,10 +113,11 @@ def _routes_of(kind: Kind) -> APIRouter:
                 before=wanted.after,
                 limit=wanted.reads,
             )
-        shown = searching.page(
-            found.hits, wanted, lambda hit: (hit.rank, hit.item.id), lambda hit: item_view(hit.item, who.account_id)
+        return answer(
+            searching.page(
+                hits, wanted, lambda hit: (hit.rank, hit.item.id), lambda hit: item_view(hit.item, who.account_id)
+            )
         )
-        return answer({**shown, "meant": found.meant})
 
     @router.get("/{item_id}", response_model=ItemView, summary=f"Look at one of the {kind}s", name=f"get_{kind}")
     def get_item(item_id: PathId, who: _Reader) -> Response:

@@ -77,10 +77,9 @@ def create(
     collections.find(conn, account_id, collection_id, Deed.SHARE, locked=True)
     if password is not None and not 1 <= len(password) <= MAX_PASSWORD:
         raise InvalidInput(f"password has {len(password)} characters; 1 to {MAX_PASSWORD} will do", param="password")
-    if len(page(conn, account_id, collection_id, limit=MAX_LINKS)) >= MAX_LINKS:
-        raise InvalidInput(
-            f"a collection has at most {MAX_LINKS} links, revoked ones included; delete it, or make another", param="id"
-        )
+    row = conn.execute("select count(*) from share_links where collection_id = %s", [collection_id]).fetchone()
+    if row is not None and row[0] >= MAX_LINKS:
+        raise InvalidInput(f"a collection has at most {MAX_LINKS} links, revoked ones included", param="id")
     token = secrets.token_urlsafe(TOKEN_BYTES)
     salt = secrets.token_bytes(SALT_BYTES) if password is not None else None
     row = conn.execute(
@@ -97,7 +96,7 @@ def create(
     return LinkRow(*row), token
 
 
-def page(
+def list_links(
     conn: Connection[Any], account_id: UUID, collection_id: UUID, *, before: UUID | None = None, limit: int = 20
 ) -> list[LinkRow]:
     """A collection's links, the newest first: for its owner alone. Raises NotFound, Forbidden."""

@@ -70,10 +70,14 @@ def invite(conn: Connection[Any], account_id: UUID, collection_id: UUID, email: 
     address = email_of(email)
     if address == _address(conn, account_id):
         raise InvalidInput("this collection is your own", param="email")
-    members = list_members(conn, account_id, collection_id)
-    if any(each.email == address for each in members):
+    row = conn.execute(
+        "select count(*), coalesce(bool_or(email = %s), false) from collection_members where collection_id = %s",
+        [address, collection_id],
+    ).fetchone()
+    count, invited = row or (0, False)
+    if invited:
         raise InvalidInput(f"{address} is invited already", param="email")
-    if len(members) >= MAX_MEMBERS:
+    if count >= MAX_MEMBERS:
         raise InvalidInput(f"a collection has at most {MAX_MEMBERS} collaborators; remove one first", param="email")
     new = conn.execute(
         f"insert into collection_members (id, collection_id, email, role) values (%s, %s, %s, %s) returning {_SHOWN}",
@@ -83,22 +87,17 @@ def invite(conn: Connection[Any], account_id: UUID, collection_id: UUID, email: 
     return MemberRow(*new)
 
 
-def list_members(conn: Connection[Any], account_id: UUID, collection_id: UUID) -> list[MemberRow]:
+def list_members(
+    conn: Connection[Any], account_id: UUID, collection_id: UUID, *, after: UUID | None = None, limit: int = 20
+) -> list[MemberRow]:
     """Who was invited, the oldest first: for the owner alone. Raises NotFound, Forbidden."""
     collections.find(conn, account_id, collection_id, Deed.INVITE)
     rows = conn.execute(
-        f"select {_SHOWN} from collection_members where collection_id = %s order by id limit %s",
-        [collection_id, MAX_MEMBERS],
+        f"""select {_SHOWN} from collection_members where collection_id = %s and (%s::uuid is null or id > %s)
+             order by id limit %s""",
+        [collection_id, after, after, limit],
     ).fetchall()
     return [MemberRow(*row) for row in rows]
-
-
-def page(
-    conn: Connection[Any], account_id: UUID, collection_id: UUID, *, after: UUID | None, limit: int
-) -> list[MemberRow]:
-    """A page of who was invited. Raises NotFound, Forbidden."""
-    rows = list_members(conn, account_id, collection_id)
-    return [each for each in rows if after is None or each.id > after][:limit]
 
 
 def set_role(conn: Connection[Any], account_id: UUID, collection_id: UUID, member_id: UUID, role: str) -> MemberRow:

@@ -19,7 +19,7 @@ from models.gallery.words import Kind, Term, query_of, terms_of
 
 MAX_RANKED = 2000  # matches that are ranked
 MAX_LOOKED_AT = 1000  # of the newest items, whose words are compared with one that was mistyped
-LIKENESS = 0.35  # that two words have at least, of which one is the other mistyped
+LIKENESS = 0.3  # that two words have at least, of which one is the other mistyped
 MIN_LETTERS = 4  # of a word that may be mistyped
 
 Place = tuple[int, UUID]
@@ -32,13 +32,6 @@ class Hit(NamedTuple):
     item: ItemRow
 
 
-class Found(NamedTuple):
-    """What a search found. `meant` are the words that were looked for in place of those as they were typed, if any."""
-
-    hits: Sequence[Hit]
-    meant: str | None = None
-
-
 def search(
     conn: Connection[Any],
     viewer: UUID,
@@ -48,7 +41,7 @@ def search(
     kind: Kind | None = None,
     before: Place | None = None,
     limit: int = 20,
-) -> Found:
+) -> list[Hit]:
     """The items whose prompts fit a search, the best first. Where nothing fits, words that may be mistyped are replaced by the
     most alike of those in the newest prompts, if the database has pg_trgm. Raises InvalidParameter.
     """
@@ -56,9 +49,9 @@ def search(
     look = partial(_hits, conn, viewer, public=public, kind=kind, before=before, limit=limit)
     hits = look(terms)
     if hits or not _can_compare(conn):
-        return Found(hits)
+        return hits
     meant = _meant(conn, viewer, terms, public=public)
-    return Found(look(meant), " ".join(map(_typed, meant))) if meant else Found(hits)
+    return look(meant) if meant else hits
 
 
 def _hits(
@@ -137,8 +130,3 @@ def _meant(conn: Connection[Any], viewer: UUID, terms: Sequence[Term], *, public
 
 def _may_be_mistyped(term: Term) -> bool:
     return not (term.phrase or term.without) and re.fullmatch(rf"\w{{{MIN_LETTERS},}}", term.text) is not None
-
-
-def _typed(term: Term) -> str:
-    text = f'"{term.text}"' if term.phrase else term.text + ("*" if term.prefix else "")
-    return f"-{text}" if term.without else text

@@ -153,6 +153,7 @@ class CollectionMember(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint(in_list("role", *ROLES), name="role"),
         CheckConstraint("(account_id is null) = (accepted_at is null)", name="accepted"),
+        Index(None, "collection_id", "id"),
         Index("uq_collection_members_email", "collection_id", "email", unique=True),
         Index("uq_collection_members_account", "collection_id", "account_id", unique=True, postgresql_where=text("account_id is not null")),
         Index("ix_collection_members_account", "account_id", postgresql_where=text("account_id is not null")),

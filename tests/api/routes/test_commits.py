@@ -1,6 +1,7 @@
 """Uncertain is not wrong: the answer to a COMMIT is lost, held or never sent, on every route that writes."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from models.credits import holds
 from models.credits.hold_rows import NewHold
 from models.db import CommitUnknown, certain, transaction
 from models.events import endpoints
+from models.gallery import items, links, members
 from models.jobs.callbacks import token_of
 from models.payments import refills
 from models.provisioning import credentials
@@ -35,6 +37,7 @@ from tests.api.edge.test_texts import ENTRY, RECORD
 from tests.commits import FATES, CommitProxy, Fate, proxied
 from tests.conftest import environment
 from tests.files import picture
+from tests.models.gallery.things import collection, result, somebody
 from tests.models.payments.shop import ordered, pack, told
 from tests.support import (
     ADMIN_TOKEN,
@@ -269,6 +272,65 @@ CASES = {
         json={"pack": "small", "currency": "USD", "threshold": 5, "monthly_limit": "99"},
     ),
     "switch a top-up off": Case("delete", "/v1/refill", counted("select 1 - count(*) from refills")),
+    "name an image": Case(
+        "patch", "/v1/images/{item}", counted("select count(*) from gallery_items where title = 'x'"), json={"title": "x"}
+    ),
+    "like an image": Case("put", "/v1/images/{item}/like", counted("select sum(likes)::int from gallery_items")),
+    "like an image no more": Case("delete", "/v1/images/{liked}/like", counted("select 1 - count(*) from item_likes")),
+    "publish a film": Case(
+        "patch", "/v1/videos/{film}", counted("select count(*) from gallery_items where public"), json={"public": True}
+    ),
+    "like a film": Case("put", "/v1/videos/{film}/like", counted("select count(*) - 1 from item_likes")),
+    "like a film no more": Case("delete", "/v1/videos/{film}/like", counted("select 2 - count(*) from item_likes")),
+    "publish a sound": Case(
+        "patch", "/v1/sounds/{sound}", counted("select count(*) from gallery_items where public"), json={"public": True}
+    ),
+    "like a sound": Case("put", "/v1/sounds/{sound}/like", counted("select count(*) - 1 from item_likes")),
+    "like a sound no more": Case("delete", "/v1/sounds/{sound}/like", counted("select 2 - count(*) from item_likes")),
+    "make a collection": Case(
+        "post", "/v1/collections", counted("select count(*) from collections where name = 'new'"), json={"name": "new"}
+    ),
+    "rename a collection": Case(
+        "patch", "/v1/collections/{made}", counted("select count(*) from collections where name = 'new'"), json={"name": "new"}
+    ),
+    "delete a collection": Case("delete", "/v1/collections/{made}", counted("select 2 - count(*) from collections")),
+    "add to a collection": Case(
+        "post", "/v1/collections/{made}/items", counted("select count(*) - 2 from collection_items"), json={"items": ["{film}"]}
+    ),
+    "remove from a collection": Case(
+        "post", "/v1/collections/{made}/items/remove", counted("select 2 - count(*) from collection_items"),
+        json={"items": ["{item}"]},
+    ),
+    "order a collection": Case(
+        "post", "/v1/collections/{made}/items/order",
+        counted("select count(*) from collection_items where item_id = %s and position = 2", "item"),
+        json={"items": ["{item}"], "after": "{liked}"},
+    ),
+    "share by link": Case("post", "/v1/collections/{made}/links", counted("select count(*) - 1 from share_links"), json={}),
+    "revoke a link": Case(
+        "delete", "/v1/collections/{made}/links/{link}", counted("select count(*) from share_links where revoked_at is not null")
+    ),
+    "invite": Case(
+        "post", "/v1/collections/{made}/members", counted("select count(*) from collection_members where email = 'new@example.com'"),
+        json={"email": "new@example.com"},
+    ),
+    "promote a collaborator": Case(
+        "patch", "/v1/collections/{made}/members/{member}", counted("select count(*) from collection_members where role = 'editor'"),
+        json={"role": "editor"},
+    ),
+    "remove a collaborator": Case(
+        "delete", "/v1/collections/{made}/members/{member}", counted("select 2 - count(*) from collection_members")
+    ),
+    "leave a collection": Case(
+        "post", "/v1/collections/{joined}/leave", counted("select 2 - count(*) from collection_members")
+    ),
+    "accept an invitation": Case(
+        "post", "/v1/invitations/{invitation}/accept",
+        counted("select count(*) from collection_members where account_id is not null"),
+    ),
+    "decline an invitation": Case(
+        "delete", "/v1/invitations/{invitation}", counted("select 2 - count(*) from collection_members")
+    ),
     "prefer": Case(
         "patch", "/v1/me", counted("select count(*) from users where preferences->>'theme' = 'dark'"), json={"theme": "dark"}
     ),
@@ -317,8 +379,37 @@ def _subscribed(conn: Any, who: UUID, name: str) -> None:
         plan_changes.cancel(conn, who, by=By("me"))
 
 
+def _fill_gallery(world: World) -> None:
+    """Items of each kind, two of them in a collection; a link, a collaborator, an invitation, a collection of somebody else."""
+    world.film, world.sound = result(world.who, media="video/mp4"), result(world.who, media="audio/mpeg")
+    world.item, world.liked = result(world.who), result(world.who)
+    host = somebody("host@example.com")
+    with transaction() as conn:
+        conn.execute("update accounts set plan_id = 'enterprise'")
+        conn.execute(
+            "update users set email = 'me@example.com' where id = (select user_id from accounts where id = %s)",
+            [world.who],
+        )
+        items.like(conn, world.who, world.liked, "image")
+    world.made, theirs = collection(world.who, world.item, world.liked).id, collection(host).id
+    with transaction() as conn:
+        world.link = links.create(conn, world.who, world.made)[0].id
+        world.member = members.invite(conn, world.who, world.made, "friend@example.com", "viewer").id
+        world.invitation = members.invite(conn, host, theirs, "me@example.com", "viewer").id
+    world.joined = theirs
+
+
 def prepared(world: World, name: str) -> None:
     """What only some routes need."""
+    if re.search("/v1/(images|videos|sounds|collections|invitations)", CASES[name].path):
+        _fill_gallery(world)
+        with transaction() as conn:
+            if name == "leave a collection":
+                members.accept(conn, world.who, world.invitation)
+            if name.startswith("like a ") and name.endswith("film no more"):
+                items.like(conn, world.who, world.film, "video")
+            if name.startswith("like a ") and name.endswith("sound no more"):
+                items.like(conn, world.who, world.sound, "sound")
     world.upload = world.delivery = world.token = None
     with transaction() as conn:
         if name in {"revoke a credential", "rotate a credential", "keep a credential"}:
@@ -386,7 +477,17 @@ def test_clerk_repeats_what_was_not_done_and_what_was_done_is_done_once(
 
 def sent(http: TestClient, world: World, case: Case, **headers: str) -> Any:
     head = {"authorization": f"Bearer {world.secret}", **case.headers, **headers}
-    return http.request(case.method, case.path.format(**vars(world)), headers=head, **case.request)
+    request = {name: _named(value, world) for name, value in case.request.items()}
+    return http.request(case.method, case.path.format(**vars(world)), headers=head, **request)
+
+
+def _named(value: Any, world: World) -> Any:
+    """A body in which `{film}` is the world's film."""
+    if isinstance(value, dict):
+        return {name: _named(each, world) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_named(each, world) for each in value]
+    return value.format(**vars(world)) if isinstance(value, str) else value
 
 
 def test_every_route_that_writes_is_a_case() -> None:

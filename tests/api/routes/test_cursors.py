@@ -23,10 +23,14 @@ from api.services import services
 from api.v1.admin import ACTS, ANNOUNCEMENTS, USERS
 from api.v1.admin_payments import ALL_PAYMENTS
 from api.v1.admin_promotions import PROMOTIONS
+from api.v1.collection_sharing import INVITATIONS, LINKS, MEMBERS
+from api.v1.collections import COLLECTIONS, CONTENTS
 from api.v1.credits import ENTRIES, GRANTS
 from api.v1.events import EVENTS
 from api.v1.files import FILES
 from api.v1.holds import HOLDS
+from api.v1.images import FEED, SEARCHES
+from api.v1.images import LISTS as ITEM_LISTS
 from api.v1.jobs import JOBS
 from api.v1.keys import KEYS
 from api.v1.models import MODELS
@@ -49,6 +53,7 @@ from tests import documents
 from tests.conftest import environment
 from tests.models.access.test_minting import plant_revoked
 from tests.models.credits.test_ledger import finish
+from tests.models.gallery.things import collection, indexed, result
 from tests.support import account, caller, model, one, order, place, placed, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -245,6 +250,70 @@ def promoted(_world: World, count: int) -> None:
         )
 
 
+def items_of(media: str) -> Callable[[World, int], None]:
+    def plant(world: World, count: int) -> None:
+        result(world.who, "a harbour", media=media, count=count)
+        indexed()
+
+    return plant
+
+
+def published(world: World, count: int) -> None:
+    items_of("image/png")(world, count)
+    with transaction() as conn:
+        conn.execute("update gallery_items set public = true, published_at = app_now()")
+
+
+def collected(world: World, count: int) -> None:
+    items_of("image/png")(world, count)
+    made = collection(world.who)
+    with transaction() as conn:
+        conn.execute(
+            """insert into collection_items (collection_id, item_id, position, added_by)
+               select %s, id, 7, account_id from gallery_items""",
+            [made.id],
+        )
+
+
+def collections(world: World, count: int) -> None:
+    world.insert(
+        "insert into collections (account_id, id, name) select %s, id, 'Dawns' from unnest(%s::uuid[]) as x(id)", count
+    )
+
+
+def linked(world: World, count: int) -> None:
+    made = collection(world.who)
+    with transaction() as conn:
+        conn.execute(
+            "insert into share_links (collection_id, id, hash) select %s, id, sha256(id::text::bytea) from unnest(%s::uuid[]) as x(id)",
+            [made.id, [uuid7() for _ in range(count)]],
+        )
+
+
+def invited(world: World, count: int) -> None:
+    made = collection(world.who)
+    with transaction() as conn:
+        conn.execute(
+            """insert into collection_members (collection_id, id, email, role)
+               select %s, id, id || '@example.com', 'viewer' from unnest(%s::uuid[]) as x(id)""",
+            [made.id, [uuid7() for _ in range(count)]],
+        )
+
+
+def inviting(world: World, count: int) -> None:
+    host = account(plan="enterprise")
+    with transaction() as conn:
+        conn.execute(
+            "update users set email = 'me@example.com' where id = (select user_id from accounts where id = %s)",
+            [world.who],
+        )
+        conn.execute(
+            """with c as (insert into collections (account_id, id, name) select %s, id, 'x' from unnest(%s::uuid[]) as x(id) returning id)
+               insert into collection_members (collection_id, id, email, role) select id, id, 'me@example.com', 'viewer' from c""",
+            [host, [uuid7() for _ in range(count)]],
+        )
+
+
 # path: how to plant rows, and how many rows there are in all.
 PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/jobs": (jobs, "jobs"),
@@ -267,6 +336,18 @@ PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/payments": (paid, "payments"),
     "/v1/admin/payments": (paid, "payments"),
     "/v1/admin/promotions": (promoted, "promotions"),
+    "/v1/images": (items_of("image/png"), "assets"),
+    "/v1/videos": (items_of("video/mp4"), "assets"),
+    "/v1/sounds": (items_of("audio/mpeg"), "assets"),
+    "/v1/images/search": (items_of("image/png"), "assets"),
+    "/v1/videos/search": (items_of("video/mp4"), "assets"),
+    "/v1/sounds/search": (items_of("audio/mpeg"), "assets"),
+    "/v1/feed": (published, "assets"),
+    "/v1/collections": (collections, "collections"),
+    "/v1/collections/{collection_id}/items": (collected, "collection_items"),
+    "/v1/collections/{collection_id}/links": (linked, "share_links"),
+    "/v1/collections/{collection_id}/members": (invited, "collection_members"),
+    "/v1/invitations": (inviting, "collection_members"),
 }
 ITS_OWN = ("id", "number", "provider", "code")  # what a row is known by
 
@@ -289,8 +370,13 @@ def test_every_list_has_the_one_shape(path: str) -> None:
 
 
 def address_of(path: str) -> str:
-    hook = rows("select id from webhook_endpoints limit 1")
+    hook = rows("select id from webhook_endpoints union all select id from collections limit 1")
     return re.sub(r"\{\w+\}", str(hook[0][0]) if hook else "default", path)
+
+
+def wanted_by(path: str) -> dict[str, str]:
+    """What a list wants to be told before it is one."""
+    return {"q": "harbour"} if path.endswith("/search") else {}
 
 
 def planted(http: TestClient, path: str, count: int) -> World:
@@ -303,7 +389,7 @@ def planted(http: TestClient, path: str, count: int) -> World:
 
 def pages(http: TestClient, world: World, path: str, limit: int | None) -> Iterator[dict[str, Any]]:
     """Every page of a list."""
-    asked: dict[str, Any] = {} if limit is None else {"limit": limit}
+    asked: dict[str, Any] = {**wanted_by(path)} if limit is None else {**wanted_by(path), "limit": limit}
     for _ in range(100):
         answer = http.get(address_of(path), headers=world.head, params=asked)
         assert answer.status_code == 200, answer.text
@@ -339,7 +425,7 @@ def test_every_row_of_a_list_is_found_once_though_there_is_one_more_than_the_lar
 def test_a_last_page_that_is_full_is_known_to_be_the_last(http: TestClient, path: str) -> None:
     world = planted(http, path, 3)
     count = one(f"select count(*) from {PLANTS[path][1].format(who=world.who)}")[0]
-    first = http.get(address_of(path), headers=world.head, params={"limit": count}).json()
+    first = http.get(address_of(path), headers=world.head, params={**wanted_by(path), "limit": count}).json()
     assert (len(first["data"]), first["next"]) == (count, None)
 
 
@@ -361,6 +447,9 @@ PLACES: list[tuple[Listing[Any], Any]] = [
     (ANNOUNCEMENTS, uuid7()), (ENTRIES, 7), (ACTS, 7), (EVENTS, 7), (KEYS, (False, uuid7())), (MODELS, "a"),
     (PROVIDER_KEYS, "a"), (PLANS, (0, "free")), (PACKS, (0, "free")), (GRANTS, GrantPlace(0, None, uuid7())), (DELIVERIES, (datetime.now(UTC), uuid7())),
     (PAYMENTS, uuid7()), (ALL_PAYMENTS, uuid7()), (PROMOTIONS, "CODE-1"), (HOLDS, uuid7()),
+    *((each, (datetime.now(UTC), uuid7())) for each in ITEM_LISTS.values()), *((each, (7, uuid7())) for each in SEARCHES.values()),
+    (FEED, (datetime.now(UTC), uuid7())), (COLLECTIONS, uuid7()), (CONTENTS, (7, uuid7())), (LINKS, uuid7()), (MEMBERS, uuid7()),
+    (INVITATIONS, uuid7()),
 ]  # fmt: skip
 FOREIGN = ["", "x", "é", "null", "0", str(uuid.uuid4()), "AAAA", "a" * 5000, "../..", "-1", "=" * 8]
 
@@ -381,10 +470,10 @@ def test_a_cursor_that_is_not_of_this_list_is_refused(http: TestClient, path: st
         *(base64.urlsafe_b64encode(each).rstrip(b"=").decode() for each in rewritten),
     ]  # fmt: skip
     for cursor in wrong:
-        answer = http.get(address_of(path), headers=world.head, params={"cursor": cursor})
+        answer = http.get(address_of(path), headers=world.head, params={**wanted_by(path), "cursor": cursor})
         assert (cursor, answer.status_code) == (cursor, 422)
         assert (answer.json()["code"], answer.json()["param"]) == ("invalid_cursor", "cursor")
-    assert http.get(address_of(path), headers=world.head, params={"cursor": own}).status_code == 200
+    assert http.get(address_of(path), headers=world.head, params={**wanted_by(path), "cursor": own}).status_code == 200
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "x", "1.5", "", "²"])
@@ -392,7 +481,7 @@ def test_a_limit_that_is_none_is_refused_by_every_list_alike(http: TestClient, l
     world = World()
     hooks(world, 1)
     for path in LISTS:
-        answer = http.get(address_of(path), headers=world.head, params={"limit": limit})
+        answer = http.get(address_of(path), headers=world.head, params={**wanted_by(path), "limit": limit})
         assert (path, answer.status_code, answer.json()["param"]) == (path, 422, "limit")
 
 
@@ -517,6 +606,12 @@ LIMITED = {
     ("provisioning/credentials", "list_credentials"): LIST, ("provisioning/usage", "list_usage"): LIST,
     ("provisioning/credentials", "find_active"): ONE,
     ("payments/hints", "begin_renewal"): ONE, ("payments/due", "record_refund_failed"): ONE, ("accounts/subscriptions", "still_renewed"): BATCH, ("payments/orders", "list_payments"): PAGE, ("payments/promotions", "list_promotions"): PAGE,
+    ("gallery/items", "list_items"): LIST, ("gallery/items", "_indexed"): EDGE, ("gallery/items", "feed"): LIST, ("gallery/contents", "list_items"): LIST,
+    ("gallery/items", "_recent"): EDGE,  # what is older the duty has come by
+    ("gallery/search", "_hits"): LIST, ("gallery/search", "_meant"): EDGE,  # the newest prompts; the word that is most alike
+    ("gallery/collections", "list_collections"): LIST, ("gallery/collections", "create"): ONE,
+    ("gallery/links", "list_links"): LIST, ("gallery/members", "list_members"): LIST,
+    ("gallery/indexing", "_next"): BATCH, ("gallery/indexing", "forget"): BATCH, ("gallery/leaving", "erase"): BATCH,
     ("identity/acting", "_find"): EDGE,  # two are one too many
     ("events/deliveries", "redeliver_range"): BATCH,  # the client comes again, until it is less
     ("events/sending", "_let_go"): ONE, ("events/sending", "_head"): ONE, ("credits/reads", "expire_and_read_balance"): ONE, ("jobs/steps", "last_error"): ONE,
@@ -597,6 +692,7 @@ def test_no_check_reads_a_list() -> None:
     """What a check is about it reads by id; only what shows a list may call one: GET routes, and streams page by page."""
     shown = {("api/live/hub.py", "_read_group"), ("api/live/hub.py", "_read_past")}
     shown |= {("api/provisioning/provisioning.py", name) for name in ("list_credentials", "list_usage")}  # POST alone
+    shown |= {("api/v1/images.py", "_routes_of")}  # makes the routes of three kinds
     wrong, right = [], 0
     for module, called, function in callers_of_lists():
         gets = any(

@@ -204,6 +204,7 @@ def _make_collections() -> None:
         unique=True,
         postgresql_where=sa.text("account_id is not null"),
     )
+    op.create_index(op.f("ix_collection_members_collection_id_id"), "collection_members", ["collection_id", "id"])
     op.create_index("uq_collection_members_email", "collection_members", ["collection_id", "email"], unique=True)
 
 
