@@ -27,6 +27,7 @@ from api.provisioning import provisioning, token_accounts
 from api.routes.fast_routes import FastRoute, answer
 from api.routes.walled import WalledRoute
 from api.services import running, services
+from api.shared import page as shared
 from api.v1 import (
     admin,
     admin_accounts,
@@ -94,6 +95,7 @@ ROUTERS = (
     collections.router,
     collection_sharing.router,
     collection_sharing.invitations_router,
+    shared.router,
     providers.router,
     clerk.router,
     companies.router,
@@ -185,6 +187,8 @@ OPEN_ROUTES = {
     "/v1/packs": "the price list",
     "/v1/packs/{pack_id}": "the price list",
     "/files/{token}": "the address is the secret",
+    "/shared/{token}": "the address is the secret",
+    "/shared/static/shared.css": "how shared pages look",
     "/hooks/providers/{token}": "the address is the secret",
     "/hooks/clerk": "the body is signed",
     "/hooks/xendit": "the token is secret",

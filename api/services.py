@@ -20,6 +20,7 @@ from api.reading import Balances, Jobs, balances_together, jobs_together
 from api.tasks import end, keep
 from api.turns.places import Places
 from api.turns.walls import Wall
+from api.views import Views
 from models.catalogue.entries import Offer
 
 
@@ -38,6 +39,7 @@ class Services:
     balances: Balances  # looks at balances
     live: Live  # streams of events
     catalogue: Catalogue  # what can be ordered
+    views: Views  # how often shared pages are seen
     readiness: Readiness  # whether this process can serve
 
 
@@ -55,10 +57,11 @@ async def running(app: Starlette, write: Callable[[Offer], bytes]) -> AsyncItera
     made = Services(
         rates=rates, keys=KeyRing(rates), wall=wall, places=places, rooms=rooms, inputs=Inputs(wall, places, rooms),
         intake=Intake(), jobs=jobs_together(), balances=balances_together(), live=Live(), catalogue=Catalogue(write),
-        readiness=Readiness(),
+        views=Views(), readiness=Readiness(),
     )  # fmt: skip
     app.state.services = made
     made.keys.start()
+    made.views.start()
     following = [
         asyncio.create_task(keep("looking for events", made.live.run)),
         asyncio.create_task(keep("hearing of events", lambda: follow(made.live))),
@@ -71,4 +74,5 @@ async def running(app: Starlette, write: Callable[[Offer], bytes]) -> AsyncItera
     await made.catalogue.stop()
     for each in (made.intake, made.jobs, made.balances, made.live, made.readiness):
         each.close()
+    await made.views.close()
     await made.keys.close()

@@ -58,7 +58,9 @@ def add(conn: Connection[Any], account_id: UUID, collection_id: UUID, item_ids: 
     collections.find(conn, account_id, collection_id, Deed.FILL, locked=True)
     wanted = list(dict.fromkeys(item_ids))
     indexing.ensure(conn, wanted)
-    conn.execute("select 1 from gallery_items where id = any(%s) order by id for key share", [wanted])  # none goes meanwhile
+    conn.execute(
+        "select 1 from gallery_items where id = any(%s) order by id for key share", [wanted]
+    )  # none goes meanwhile
     seen = conn.execute(
         f"""select g.id from gallery_items g join assets s on s.id = g.id join accounts o on o.id = g.account_id
               join users u on u.id = o.user_id

@@ -368,7 +368,7 @@ CASES = {
 }  # fmt: skip
 # What writes nothing, or is tested with its own signatures.
 NOT_HERE = {
-    *(f"/api/provisioning/{name}" for name in ("findActiveCredential", "listCredentials", "listUsage")), "/v1/quotes", "/v1/events/token", "/hooks/clerk", "/hooks/xendit", "/hooks/stripe", "/hooks/truelayer",
+    *(f"/api/provisioning/{name}" for name in ("findActiveCredential", "listCredentials", "listUsage")), "/v1/quotes", "/v1/events/token", "/hooks/clerk", "/hooks/xendit", "/hooks/stripe", "/hooks/truelayer", "/shared/{token}",
 }  # fmt: skip
 
 
