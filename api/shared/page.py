@@ -171,7 +171,7 @@ async def _entered(token: str, link: OpenLink, request: Request) -> Response:
                 await here.rates.count_failure(request)
         if not right:
             return _written("password.html", 403, token=token, wrong=True, longest=MAX_PASSWORD)
-    answer = Response(status_code=303, headers={**HEADERS, "location": looks.page_address(token)})
+    answer = Response(status_code=303, headers={**HEADERS, "location": f"{settings().public_url}/shared/{token}"})
     public = urlsplit(settings().public_url)
     answer.set_cookie(
         COOKIE,
