@@ -27,7 +27,7 @@ from api.provisioning import provisioning, token_accounts
 from api.routes.fast_routes import FastRoute, answer
 from api.routes.walled import WalledRoute
 from api.services import running, services
-from api.shared import page as shared
+from api.shared import page
 from api.v1 import (
     admin,
     admin_accounts,
@@ -95,7 +95,7 @@ ROUTERS = (
     collections.router,
     collection_sharing.router,
     collection_sharing.invitations_router,
-    shared.router,
+    page.router,
     providers.router,
     clerk.router,
     companies.router,

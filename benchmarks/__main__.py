@@ -1,9 +1,9 @@
-"""`python -m benchmarks [PART ...]`: all parts, or some of submits, auth, reads, jobs, latency, waiting, events, sweep, files, growth, pooler."""
+"""`python -m benchmarks [PART ...]`: all parts, or some of submits, auth, reads, jobs, latency, waiting, events, sweep, files, growth, gallery, pooler."""
 
 import sys
 from collections.abc import Callable
 
-from benchmarks import auth, events, growth, hostile_files, pooler, queues, reads, submits, sweep, waiting
+from benchmarks import auth, events, gallery, growth, hostile_files, pooler, queues, reads, submits, sweep, waiting
 from benchmarks.plot import draw
 from benchmarks.stand import RESULTS, Report, Stand, stand
 
@@ -27,6 +27,7 @@ PARTS: dict[str, Callable[[Stand, Report], None]] = {
     "sweep": sweep.measure,
     "files": hostile_files.measure,
     "growth": growth.measure,
+    "gallery": gallery.measure,
     "pooler": pooler.measure,
 }
 

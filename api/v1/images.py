@@ -36,7 +36,7 @@ from common.errors import InvalidParameter
 from models.access.scopes import Caller
 from models.db import certain, transaction
 from models.gallery import items, search
-from models.gallery.items import FeedPlace, ItemRow, Wanted
+from models.gallery.items import FeedPlace, ItemRow, WantedItems
 from models.gallery.words import Kind
 
 _Reader = Annotated[Caller, Depends(needs("read"))]
@@ -75,6 +75,12 @@ SEARCHES: dict[Kind, Listing[_RankPlace]] = {
 def _routes_of(kind: Kind) -> APIRouter:
     """The routes of one kind of items."""
     router = APIRouter(prefix=f"/v1/{kind}s", tags=["gallery"], route_class=WalledRoute)
+    _add_lists(router, kind)
+    _add_items(router, kind)
+    return router
+
+
+def _add_lists(router: APIRouter, kind: Kind) -> None:
     listing, searching = LISTS[kind], SEARCHES[kind]
 
     @router.get("", response_model=ItemPage, summary=f"List {kind}s", name=f"list_{kind}s")
@@ -90,7 +96,7 @@ def _routes_of(kind: Kind) -> APIRouter:
         """Your own, newest first, as soon as their jobs have ended and until they expire."""
         if first is not None and last is not None and first > last:
             raise InvalidParameter(f"from ({first}) is after to ({last})", param="from")
-        which = Wanted(kind, first, last, model, job, public)
+        which = WantedItems(kind, first, last, model, job, public)
         with transaction() as conn:
             rows = items.list_items(conn, who.account_id, which, before=wanted.after, limit=wanted.reads)
         return answer(listing.page(rows, wanted, lambda row: (row.created_at, row.id), _shown_to(who)))
@@ -119,6 +125,8 @@ def _routes_of(kind: Kind) -> APIRouter:
             )
         )
 
+
+def _add_items(router: APIRouter, kind: Kind) -> None:
     @router.get("/{item_id}", response_model=ItemView, summary=f"Look at one of the {kind}s", name=f"get_{kind}")
     def get_item(item_id: PathId, who: _Reader) -> Response:
         """One of yours, or a public one."""
@@ -149,8 +157,6 @@ def _routes_of(kind: Kind) -> APIRouter:
         """Again changes nothing."""
         with certain() as conn:
             return answer(_shown_to(who)(items.unlike(conn, who.account_id, id_of(item_id, kind), kind)))
-
-    return router
 
 
 images_router, videos_router, sounds_router = _routes_of("image"), _routes_of("video"), _routes_of("sound")

@@ -11,7 +11,7 @@ from common.errors import InvalidInput, NotFound
 from models.gallery import rights
 from models.gallery.indexing import ALIVE
 from models.gallery.items import NOT_SHUT, plain_of
-from models.gallery.rights import Deed, Role, Standing
+from models.gallery.rights import Deed, Footing, MemberRole
 from models.gallery.tables import MAX_DESCRIPTION, MAX_NAME
 
 MAX_COLLECTIONS = 1000  # of one account
@@ -31,7 +31,7 @@ class CollectionRow(NamedTuple):
     total: int  # of what is in it, whoever sees it
     first_name: str | None  # the owner's
     last_name: str | None
-    standing: Standing
+    standing: Footing
     shown_cover: UUID | None  # what is shown: the chosen one, or the first, that whoever looks may see
     cover_has_thumbnail: bool
 
@@ -75,7 +75,7 @@ def of_link(conn: Connection[Any], collection_id: UUID) -> CollectionRow | None:
     row = conn.execute(f"{_ROW} where c.id = %(id)s", {"id": collection_id, "viewer": None}).fetchone()
     if row is None or row[-1]:
         return None
-    return _with_covers(conn, [_row(row, None)._replace(standing=Standing.LINK)], None)[0]
+    return _with_covers(conn, [_row(row, None)._replace(standing=Footing.LINK)], None)[0]
 
 
 def list_collections(
@@ -176,7 +176,7 @@ def _description(text: str) -> str:
     return plain_of("description", text, MAX_DESCRIPTION, lines=True)
 
 
-def role_text(role: str) -> Role:
+def role_text(role: str) -> MemberRole:
     """Raises InvalidInput for a word that is no role."""
     if role not in rights.ROLES:
         raise InvalidInput(f"role is one of {', '.join(rights.ROLES)}", param="role")

@@ -60,7 +60,7 @@ JOINED = "join jobs j on j.id = s.job_id left join gallery_items g on g.id = s.i
 OWNERS = "join accounts o on o.id = g.account_id join users u on u.id = o.user_id"
 
 
-class Wanted(NamedTuple):
+class WantedItems(NamedTuple):
     """Which of an account's items a list is of; None: whatever it is."""
 
     kind: Kind
@@ -74,7 +74,7 @@ class Wanted(NamedTuple):
 def list_items(
     conn: Connection[Any],
     account_id: UUID,
-    wanted: Wanted,
+    wanted: WantedItems,
     *,
     before: tuple[datetime, UUID] | None = None,
     limit: int = 20,
@@ -98,7 +98,7 @@ def list_items(
     return [ItemRow(*row) for row in rows]
 
 
-def _indexed(wanted: Wanted, before: object) -> str:
+def _indexed(wanted: WantedItems, before: object) -> str:
     where = _conditions("g", wanted, before)
     if wanted.model_id is not None:
         where.append("g.model_id = %(model)s")
@@ -111,7 +111,7 @@ def _indexed(wanted: Wanted, before: object) -> str:
                 order by g.created_at desc, g.id desc limit %(limit)s"""
 
 
-def _recent(wanted: Wanted, before: object) -> str:
+def _recent(wanted: WantedItems, before: object) -> str:
     where = _conditions("s", wanted, before)
     of_jobs = "and id = %(job)s" if wanted.job_id is not None else ""
     if wanted.model_id is not None:
@@ -123,7 +123,7 @@ def _recent(wanted: Wanted, before: object) -> str:
                   and not exists (select 1 from gallery_items g where g.id = s.id)"""
 
 
-def _conditions(table: str, wanted: Wanted, before: object) -> list[str]:
+def _conditions(table: str, wanted: WantedItems, before: object) -> list[str]:
     where = ["true"]
     if before is not None:
         where.append(f"({table}.created_at, {table}.id) < (%(at)s, %(before)s)")

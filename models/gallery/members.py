@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from common.errors import Forbidden, InvalidInput, NotFound
 from models.gallery import collections
 from models.gallery.items import NOT_SHUT
-from models.gallery.rights import Deed, Role
+from models.gallery.rights import Deed, MemberRole
 from models.gallery.tables import MAX_EMAIL
 
 MAX_MEMBERS = 100
@@ -27,7 +27,7 @@ class MemberRow(NamedTuple):
 
     id: UUID
     email: str
-    role: Role
+    role: MemberRole
     created_at: datetime
     accepted_at: datetime | None
 
@@ -38,7 +38,7 @@ class InvitationRow(NamedTuple):
     id: UUID
     collection_id: UUID
     name: str
-    role: Role
+    role: MemberRole
     created_at: datetime
 
 

@@ -5,11 +5,11 @@ from typing import Literal
 
 from common.errors import Forbidden, NotFound
 
-Role = Literal["viewer", "editor"]
-ROLES: tuple[Role, ...] = ("viewer", "editor")
+MemberRole = Literal["viewer", "editor"]
+ROLES: tuple[MemberRole, ...] = ("viewer", "editor")
 
 
-class Standing(StrEnum):
+class Footing(StrEnum):
     """What somebody is to a collection."""
 
     OWNER = "owner"
@@ -33,35 +33,35 @@ class Deed(StrEnum):
     LEAVE = "leave it"
 
 
-_MAY: dict[Standing, frozenset[Deed]] = {
-    Standing.OWNER: frozenset(Deed) - {Deed.LEAVE},
-    Standing.EDITOR: frozenset({Deed.LOOK, Deed.DESCRIBE, Deed.FILL, Deed.LEAVE}),
-    Standing.VIEWER: frozenset({Deed.LOOK, Deed.LEAVE}),
-    Standing.LINK: frozenset({Deed.LOOK}),
-    Standing.PUBLIC: frozenset({Deed.LOOK}),
-    Standing.NOBODY: frozenset(),
+_MAY: dict[Footing, frozenset[Deed]] = {
+    Footing.OWNER: frozenset(Deed) - {Deed.LEAVE},
+    Footing.EDITOR: frozenset({Deed.LOOK, Deed.DESCRIBE, Deed.FILL, Deed.LEAVE}),
+    Footing.VIEWER: frozenset({Deed.LOOK, Deed.LEAVE}),
+    Footing.LINK: frozenset({Deed.LOOK}),
+    Footing.PUBLIC: frozenset({Deed.LOOK}),
+    Footing.NOBODY: frozenset(),
 }
 # Who was let in by name or by address; they see what was put in for them, though it is not public.
-_LET_IN = frozenset({Standing.OWNER, Standing.EDITOR, Standing.VIEWER, Standing.LINK})
+_LET_IN = frozenset({Footing.OWNER, Footing.EDITOR, Footing.VIEWER, Footing.LINK})
 
 
-def standing_of(*, owns: bool, role: Role | None, public: bool, shut: bool) -> Standing:
+def standing_of(*, owns: bool, role: MemberRole | None, public: bool, shut: bool) -> Footing:
     """What somebody is to a collection. `shut`: its owner was deleted, banned or suspended, and nobody else sees it."""
     if owns:
-        return Standing.OWNER
+        return Footing.OWNER
     if shut:
-        return Standing.NOBODY
+        return Footing.NOBODY
     if role is not None:
-        return Standing(role)
-    return Standing.PUBLIC if public else Standing.NOBODY
+        return Footing(role)
+    return Footing.PUBLIC if public else Footing.NOBODY
 
 
-def may(standing: Standing, deed: Deed) -> bool:
+def may(standing: Footing, deed: Deed) -> bool:
     """Whether who stands so may do this."""
     return deed in _MAY[standing]
 
 
-def check(standing: Standing, deed: Deed, what: str) -> None:
+def check(standing: Footing, deed: Deed, what: str) -> None:
     """Raises NotFound to whoever may not even look, and Forbidden to the others who may not do this."""
     if not may(standing, Deed.LOOK):
         raise NotFound(f"no collection {what}", param="id")
@@ -69,7 +69,7 @@ def check(standing: Standing, deed: Deed, what: str) -> None:
         raise Forbidden(f"who is {standing.value} of this collection may not {deed.value}", standing=standing.value)
 
 
-def sees(standing: Standing, *, own: bool, public: bool | None, added_by_owner: bool) -> bool:
+def sees(standing: Footing, *, own: bool, public: bool | None, added_by_owner: bool) -> bool:
     """Whether somebody who may look at a collection sees an item in it. What its owner has made private nobody else sees; what
     they put in themselves, and never said so of, those see who were let in. The query of a collection's items says the same.
     """
@@ -78,6 +78,6 @@ def sees(standing: Standing, *, own: bool, public: bool | None, added_by_owner: 
     return public is None and added_by_owner and standing in _LET_IN
 
 
-def let_in(standing: Standing) -> bool:
+def let_in(standing: Footing) -> bool:
     """Whether somebody was let in by name or by address, and is not just anybody."""
     return standing in _LET_IN

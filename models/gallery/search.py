@@ -22,7 +22,7 @@ MAX_LOOKED_AT = 1000  # of the newest items, whose words are compared with one t
 LIKENESS = 0.3  # that two words have at least, of which one is the other mistyped
 MIN_LETTERS = 4  # of a word that may be mistyped
 
-Place = tuple[int, UUID]
+RankPlace = tuple[int, UUID]
 
 
 class Hit(NamedTuple):
@@ -39,7 +39,7 @@ def search(
     *,
     public: bool,
     kind: Kind | None = None,
-    before: Place | None = None,
+    before: RankPlace | None = None,
     limit: int = 20,
 ) -> list[Hit]:
     """The items whose prompts fit a search, the best first. Where nothing fits, words that may be mistyped are replaced by the
@@ -61,7 +61,7 @@ def _hits(
     *,
     public: bool,
     kind: Kind | None,
-    before: Place | None,
+    before: RankPlace | None,
     limit: int,
 ) -> list[Hit]:
     text, values = query_of(terms, settings().search_language)

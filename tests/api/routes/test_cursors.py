@@ -692,7 +692,7 @@ def test_no_check_reads_a_list() -> None:
     """What a check is about it reads by id; only what shows a list may call one: GET routes, and streams page by page."""
     shown = {("api/live/hub.py", "_read_group"), ("api/live/hub.py", "_read_past")}
     shown |= {("api/provisioning/provisioning.py", name) for name in ("list_credentials", "list_usage")}  # POST alone
-    shown |= {("api/v1/images.py", "_routes_of")}  # makes the routes of three kinds
+    shown |= {("api/v1/images.py", "_add_lists")}  # makes the routes of three kinds
     wrong, right = [], 0
     for module, called, function in callers_of_lists():
         gets = any(

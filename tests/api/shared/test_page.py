@@ -192,7 +192,7 @@ def test_views_are_counted_without_a_write_each(http: TestClient) -> None:
         http.get(path)
     http.get("/shared/" + "a" * 32)
     assert one("select views from share_links") == (0,)
-    services(http.app).views._write()  # type: ignore[arg-type]
+    services(http.app).views._write()  # type: ignore[arg-type]  # a Starlette, as TestClient holds it
     assert one("select views from share_links") == (3,)
     head = {"authorization": f"Bearer {key_of(who)}"}
     (shown,) = http.get(f"/v1/collections/{made}/links", headers=head).json()["data"]

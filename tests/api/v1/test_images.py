@@ -204,7 +204,7 @@ def test_each_route_wants_its_scope(http: TestClient, scope: str) -> None:
     item = result(who)
     made = collection(who, item).id
     with transaction() as conn:
-        secret = api_keys.create(conn, who, api_keys.NewKey("x", scopes=[scope]))[1]  # type: ignore[list-item]
+        secret = api_keys.create(conn, who, api_keys.NewKey("x", scopes=[scope]))[1]  # type: ignore[list-item]  # a scope, as the table says
     only = {"authorization": f"Bearer {secret}"}
     for method, path, needed in (
         ("get", "/v1/images", "read"), ("get", "/v1/feed", "read"), ("patch", f"/v1/images/{item}", "write"),

@@ -14,9 +14,9 @@ from uuid_utils.compat import uuid7
 
 from common.errors import DomainError, Forbidden, InvalidInput, LinkGone, NotFound
 from models.db import transaction
-from models.gallery import collections, contents, leaving, links, members, rights
+from models.gallery import clearing, collections, contents, links, members, rights
 from models.gallery.contents import Changed, moved
-from models.gallery.rights import Deed, Role, Standing
+from models.gallery.rights import Deed, Footing, MemberRole
 from scheduler.duties.gallery import forget_items
 from tests.models.gallery.things import collection, publish, result, shown, somebody
 from tests.models.hands import change
@@ -25,7 +25,7 @@ from tests.support import account, eventually, one, rows
 pytestmark = pytest.mark.usefixtures("database")
 
 
-def joined(owner: UUID, collection_id: UUID, role: Role, email: str) -> UUID:
+def joined(owner: UUID, collection_id: UUID, role: MemberRole, email: str) -> UUID:
     """A collaborator, invited and in."""
     who = somebody(email, plan="free")
     with transaction() as conn:
@@ -184,9 +184,9 @@ def test_each_deed_is_for_those_who_may_and_for_the_others_it_is_not_there(publi
 
 
 def test_every_standing_says_of_every_deed_whether_it_may() -> None:
-    assert {standing: {deed for deed in Deed if rights.may(standing, deed)} for standing in Standing} == {
-        Standing.OWNER: MAY["owner"], Standing.EDITOR: MAY["editor"], Standing.VIEWER: MAY["viewer"],
-        Standing.LINK: {Deed.LOOK}, Standing.PUBLIC: {Deed.LOOK}, Standing.NOBODY: set(),
+    assert {standing: {deed for deed in Deed if rights.may(standing, deed)} for standing in Footing} == {
+        Footing.OWNER: MAY["owner"], Footing.EDITOR: MAY["editor"], Footing.VIEWER: MAY["viewer"],
+        Footing.LINK: {Deed.LOOK}, Footing.PUBLIC: {Deed.LOOK}, Footing.NOBODY: set(),
     }  # fmt: skip
 
 
@@ -206,7 +206,7 @@ def test_the_query_of_what_is_seen_says_what_the_rule_says() -> None:
             change("update gallery_items set public = null where id = %s", item)
         items[item] = (whose, public, by)
     for who, standing in (
-        (owner, Standing.OWNER), (editor, Standing.EDITOR), (viewer, Standing.VIEWER), (other, Standing.PUBLIC), (account(), Standing.PUBLIC),
+        (owner, Footing.OWNER), (editor, Footing.EDITOR), (viewer, Footing.VIEWER), (other, Footing.PUBLIC), (account(), Footing.PUBLIC),
     ):  # fmt: skip
         wanted = [
             item
@@ -221,7 +221,7 @@ def test_the_query_of_what_is_seen_says_what_the_rule_says() -> None:
     assert seen == [
         item
         for item, (whose, public, by) in items.items()
-        if rights.sees(Standing.LINK, own=False, public=public, added_by_owner=by == whose)
+        if rights.sees(Footing.LINK, own=False, public=public, added_by_owner=by == whose)
     ]
     assert 0 < len(seen) < len(items)
 
@@ -524,7 +524,7 @@ def test_whatever_is_done_a_collection_is_what_a_plain_list_would_be(database: s
 
 
 def test_who_leaves_leaves_no_collection_and_no_membership(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaving, "MAX_COLLECTIONS", 1)
+    monkeypatch.setattr(clearing, "MAX_COLLECTIONS", 1)
     owner = somebody("owner@example.com")
     for _ in range(2):
         collection(owner, result(owner))
@@ -532,12 +532,12 @@ def test_who_leaves_leaves_no_collection_and_no_membership(monkeypatch: pytest.M
     viewer = joined(owner, made, "viewer", "v@example.com")
     with transaction() as conn:
         links.create(conn, owner, made)
-        assert leaving.erase(conn, viewer)
+        assert clearing.erase(conn, viewer)
     assert rows("select 1 from collection_members") == []
     done = False
     while not done:
         with transaction() as conn:
-            done = leaving.erase(conn, owner)
+            done = clearing.erase(conn, owner)
     assert (
         rows("select 1 from collections union all select 1 from share_links union all select 1 from collection_items")
         == []

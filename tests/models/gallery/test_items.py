@@ -11,8 +11,8 @@ from uuid_utils.compat import uuid7
 
 from common.errors import InvalidInput, NotFound
 from models.db import transaction
-from models.gallery import indexing, items, leaving
-from models.gallery.items import Wanted
+from models.gallery import clearing, indexing, items
+from models.gallery.items import WantedItems
 from scheduler.duties.gallery import forget_items, index_results
 from tests.conftest import environment
 from tests.models.gallery.things import indexed, offer, publish, result
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 def listed(who: UUID, kind: Any = "image", **wanted: Any) -> list[UUID]:
     with transaction() as conn:
-        return [each.id for each in items.list_items(conn, who, Wanted(kind, **wanted), limit=1000)]
+        return [each.id for each in items.list_items(conn, who, WantedItems(kind, **wanted), limit=1000)]
 
 
 def feed(viewer: UUID, order: Any = "newest", kind: Any = None) -> list[UUID]:
@@ -68,7 +68,7 @@ def test_a_walk_in_pages_meets_each_item_once_half_of_them_not_indexed_yet(duty_
     whole, found, before = listed(who), list[UUID](), None
     while True:
         with transaction() as conn:
-            page = items.list_items(conn, who, Wanted("image"), before=before, limit=3)
+            page = items.list_items(conn, who, WantedItems("image"), before=before, limit=3)
         if not page:
             break
         found += [each.id for each in page]
@@ -171,7 +171,7 @@ def test_the_feed_has_the_newest_or_the_most_liked_first() -> None:
     who, fans = account(amount=50), [account() for _ in range(3)]
     first, second, film = result(who), result(who), result(who, media="video/mp4")
     for each, kind in ((second, "image"), (first, "image"), (film, "video")):
-        publish(who, each, kind=kind)  # type: ignore[arg-type]
+        publish(who, each, kind=kind)  # type: ignore[arg-type]  # one of the three, as the table says
     with transaction() as conn:
         for fan in fans:
             items.like(conn, fan, second, "image")
@@ -298,7 +298,7 @@ def test_with_another_language_all_prompts_are_read_again() -> None:
 
 
 def test_a_user_who_leaves_leaves_nothing_in_the_gallery(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaving, "MAX_ROWS", 2)
+    monkeypatch.setattr(clearing, "MAX_ROWS", 2)
     who, other = account(amount=50), account(amount=50)
     mine, theirs = [result(who) for _ in range(3)], [result(other) for _ in range(3)]
     for each in theirs:
@@ -309,7 +309,7 @@ def test_a_user_who_leaves_leaves_nothing_in_the_gallery(monkeypatch: pytest.Mon
     done = []
     while not done or not done[-1]:
         with transaction() as conn:
-            done.append(leaving.erase(conn, who))
+            done.append(clearing.erase(conn, who))
     assert done == [False, True]
     assert one("select count(*) from gallery_items where account_id = %s", who) == (0,)
     assert rows("select likes from gallery_items") == [(0,)] * 3
