@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg import Connection, sql
+from psycopg import Connection
 
 from benchmarks.stand import Report, Stand
 from common.settings import settings
@@ -116,17 +116,16 @@ def fill_gallery() -> None:
         )
         conn.execute("create unique index on words (n)")
         conn.execute(
-            sql.SQL(
-                """insert into gallery_items (id, account_id, kind, model_id, created_at, expires_at, language, words, public, published_at, likes)
+            """insert into gallery_items (id, account_id, kind, model_id, created_at, expires_at, language, words, public, published_at, likes)
                    select s.id, s.account_id, 'image', 'bench', s.created_at - make_interval(secs => s.g), s.expires_at, 'english',
                           to_tsvector('english', case when s.g %% 20 = 0 then 'harbour ' else '' end || (
                             select string_agg(w.word, ' ') from generate_series(1, 8) k
-                              join words w on w.n = 1 + abs(hashint8(s.g * 8 + k)) %% {words}))
+                              join words w on w.n = 1 + abs(hashint8(s.g * 8 + k)) %% %s::int))
                           || array_to_tsvector(array['=' || replace(s.account_id::text, '-', '')]),
                           case when s.g %% 10 = 0 then true end, case when s.g %% 10 = 0 then s.created_at - make_interval(secs => s.g) end,
                           case when s.g %% 10 = 0 then abs(hashint8(s.g)) %% 1000 else 0 end
-                     from (select *, row_number() over (order by id) as g from assets) s"""
-            ).format(words=sql.Literal(len(words)))
+                     from (select *, row_number() over (order by id) as g from assets) s""",
+            [len(words)],
         )
         conn.execute(
             """with c as (insert into collections (id, account_id, name) values (gen_random_uuid(), %s, 'bench') returning id)

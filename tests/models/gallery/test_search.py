@@ -137,9 +137,10 @@ def test_own_and_public_prompts_are_searched_apart() -> None:
 
 def test_a_mistyped_word_is_compared_with_the_accounts_own_alone() -> None:
     who, other = account(amount=50), account(amount=50)
-    indexed(result(who, "a boat"), result(other, "a confidential zeppelin"))
-    assert found(who, "zepelin") == []
-    assert len(found(other, "zepelin")) == 1
+    mine = result(who, "a zeppelin over the harbour")
+    indexed(mine, result(other, "a zepelin, and it is spelt so"))
+    assert ids(found(who, "zepelin")) == [mine]
+    assert ids(found(who, "zepelin", public=True)) == []
 
 
 def test_a_word_as_an_accounts_own_in_a_prompt_reaches_nobody() -> None:
