@@ -17,6 +17,7 @@ from models.db import transaction
 from models.gallery import clearing, collections, contents, links, members, rights
 from models.gallery.contents import Changed, moved
 from models.gallery.rights import Deed, Footing, MemberRole
+from scheduler.duties import accounts
 from scheduler.duties.gallery import forget_items
 from tests.models.gallery.things import collection, publish, result, shown, somebody
 from tests.models.hands import change
@@ -542,3 +543,16 @@ def test_who_leaves_leaves_no_collection_and_no_membership(monkeypatch: pytest.M
         rows("select 1 from collections union all select 1 from share_links union all select 1 from collection_items")
         == []
     )
+
+
+def test_who_is_deleted_is_not_done_with_before_their_gallery_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clearing, "MAX_COLLECTIONS", 1)
+    owner = somebody("owner@example.com")
+    for _ in range(2):
+        collection(owner, result(owner))
+    change(
+        "update users set deleted_at = app_now() - interval '1 day' where id = (select user_id from accounts where id = %s)",
+        owner,
+    )
+    assert [int(accounts.clear_deleted(10)) for _ in range(3)] == [0, 0, 1]
+    assert rows("select 1 from collections union all select 1 from gallery_items") == []
