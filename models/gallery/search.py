@@ -14,7 +14,7 @@ from psycopg import Connection, sql
 
 from common.settings import settings
 from models.gallery.indexing import ALIVE, word_of
-from models.gallery.items import JOINED, NOT_SHUT, SHOWN, ItemRow
+from models.gallery.items import NOT_SHUT, OWNERS, SHOWN, ItemRow
 from models.gallery.words import Kind, Term, query_of, terms_of
 
 MAX_RANKED = 2000  # matches that are ranked
@@ -68,19 +68,20 @@ def _hits(
     query = conn.execute(sql.SQL("select {}::text").format(text), values).fetchone()
     if query is None or query[0] is None:
         return []
-    whose = f"g.public and g.words @@ %(query)s::tsquery and {NOT_SHUT}"
+    whose, owners, not_shut = "g.public and g.words @@ %(query)s::tsquery", OWNERS, f"and {NOT_SHUT}"
     if not public:
         whose = "g.account_id = %(viewer)s and g.words @@ (%(own)s::tsquery && %(query)s::tsquery)"
-    owners = "join accounts o on o.id = g.account_id join users u on u.id = o.user_id" if public else ""
+        owners = not_shut = ""
     of_kind = "and g.kind = %(kind)s" if kind is not None else ""
-    behind = "where (rank, id) < (%(rank)s, %(before)s)" if before is not None else ""
+    behind = "and (r.rank, r.id) < (%(rank)s, %(before)s)" if before is not None else ""
+    # Only as many results and owners are looked up as a page has: all matches are ranked by their words alone.
     rows = conn.execute(
         f"""with ranked as materialized (
               select g.id, (ts_rank(g.words, %(query)s::tsquery, 1) * 1000000)::int as rank
-                from gallery_items g join assets s on s.id = g.id {owners}
-               where {whose} {of_kind} and {ALIVE} limit %(most)s)
-            select x.rank, {SHOWN} from (select id, rank from ranked {behind} order by rank desc, id desc limit %(limit)s) x
-              join assets s on s.id = x.id {JOINED} order by x.rank desc, x.id desc""",
+                from gallery_items g where {whose} {of_kind} limit %(most)s)
+            select r.rank, {SHOWN} from ranked r join assets s on s.id = r.id join jobs j on j.id = s.job_id
+              join gallery_items g on g.id = s.id {owners}
+             where {ALIVE} {not_shut} {behind} order by r.rank desc, r.id desc limit %(limit)s""",
         {
             "viewer": viewer, "own": f"'{word_of(viewer)}'", "query": query[0], "kind": kind, "most": MAX_RANKED,
             "rank": before[0] if before else None, "before": before[1] if before else None, "limit": limit,
