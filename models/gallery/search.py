@@ -73,15 +73,15 @@ def _hits(
         whose = "g.account_id = %(viewer)s and g.words @@ (%(own)s::tsquery && %(query)s::tsquery)"
         owners = not_shut = ""
     of_kind = "and g.kind = %(kind)s" if kind is not None else ""
-    behind = "and (r.rank, r.id) < (%(rank)s, %(before)s)" if before is not None else ""
+    behind = "where (rank, id) < (%(rank)s, %(before)s)" if before is not None else ""
     # Only as many results and owners are looked up as a page has: all matches are ranked by their words alone.
     rows = conn.execute(
         f"""with ranked as materialized (
               select g.id, (ts_rank(g.words, %(query)s::tsquery, 1) * 1000000)::int as rank
                 from gallery_items g where {whose} {of_kind} limit %(most)s)
-            select r.rank, {SHOWN} from ranked r join assets s on s.id = r.id join jobs j on j.id = s.job_id
-              join gallery_items g on g.id = s.id {owners}
-             where {ALIVE} {not_shut} {behind} order by r.rank desc, r.id desc limit %(limit)s""",
+            select r.rank, {SHOWN} from (select * from ranked {behind} order by rank desc, id desc offset 0) r
+              join assets s on s.id = r.id join jobs j on j.id = s.job_id join gallery_items g on g.id = s.id {owners}
+             where {ALIVE} {not_shut} order by r.rank desc, r.id desc limit %(limit)s""",
         {
             "viewer": viewer, "own": f"'{word_of(viewer)}'", "query": query[0], "kind": kind, "most": MAX_RANKED,
             "rank": before[0] if before else None, "before": before[1] if before else None, "limit": limit,
