@@ -611,7 +611,7 @@ LIMITED = {
     ("gallery/search", "_hits"): LIST, ("gallery/search", "_meant"): EDGE,  # the newest prompts; the word that is most alike
     ("gallery/collections", "list_collections"): LIST, ("gallery/collections", "create"): ONE,
     ("gallery/links", "list_links"): LIST, ("gallery/members", "list_members"): LIST,
-    ("gallery/indexing", "_next"): BATCH, ("gallery/indexing", "forget"): BATCH, ("gallery/leaving", "erase"): BATCH,
+    ("gallery/indexing", "_next"): BATCH, ("gallery/indexing", "forget"): BATCH, ("gallery/clearing", "erase"): BATCH,
     ("identity/acting", "_find"): EDGE,  # two are one too many
     ("events/deliveries", "redeliver_range"): BATCH,  # the client comes again, until it is less
     ("events/sending", "_let_go"): ONE, ("events/sending", "_head"): ONE, ("credits/reads", "expire_and_read_balance"): ONE, ("jobs/steps", "last_error"): ONE,
@@ -692,7 +692,10 @@ def test_no_check_reads_a_list() -> None:
     """What a check is about it reads by id; only what shows a list may call one: GET routes, and streams page by page."""
     shown = {("api/live/hub.py", "_read_group"), ("api/live/hub.py", "_read_past")}
     shown |= {("api/provisioning/provisioning.py", name) for name in ("list_credentials", "list_usage")}  # POST alone
-    shown |= {("api/v1/images.py", "_add_lists")}  # makes the routes of three kinds
+    shown |= {
+        ("api/v1/images.py", "_add_lists"),
+        ("api/shared/page.py", "_read"),
+    }  # of three kinds; a page without a key
     wrong, right = [], 0
     for module, called, function in callers_of_lists():
         gets = any(
