@@ -1,4 +1,4 @@
-"""Articles that were read, counted in memory and written down together: no write per view. A process that is killed loses the
+"""What is read or seen, counted in memory and written down together: no write per view. A process that is killed loses the
 views of its last seconds, and so does one whose database is away; nothing else hangs on them.
 """
 
@@ -7,11 +7,13 @@ import contextlib
 import logging
 import threading
 from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
 from uuid import UUID
 
+from psycopg import Connection
 from starlette.concurrency import run_in_threadpool
 
-from models.content.reading import add_views
 from models.db import transaction
 
 log = logging.getLogger(__name__)
@@ -20,17 +22,18 @@ WRITE_SECONDS = 5.0
 
 
 class Views:
-    """For one process. Whoever reads notes it from any thread."""
+    """How often each of `things` (a word for the log) is seen in one process; `record` adds to what is written down."""
 
-    def __init__(self) -> None:
+    def __init__(self, things: str, record: Callable[[Connection[Any], Mapping[UUID, int]], object]) -> None:
+        self._things, self._record = things, record
         self._seen: Counter[UUID] = Counter()
         self._lock = threading.Lock()
         self._writing: asyncio.Task[None] | None = None
 
-    def note(self, article_id: UUID) -> None:
-        """An article was read."""
+    def note(self, id: UUID) -> None:
+        """One of them was seen. From any thread."""
         with self._lock:
-            self._seen[article_id] += 1
+            self._seen[id] += 1
 
     def start(self) -> None:
         """Begin to write them down."""
@@ -43,16 +46,16 @@ class Views:
                 await run_in_threadpool(self.write)
 
     def write(self) -> None:
-        """Write down what was read since the last time."""
+        """Write down what was seen since the last time."""
         with self._lock:
             seen, self._seen = self._seen, Counter()
         if not seen:
             return
         try:
             with transaction() as conn:
-                add_views(conn, seen)
+                self._record(conn, seen)
         except Exception as error:  # noqa: BLE001 - a count that is lost harms nobody
-            log.warning("could not count the views of articles: %s", error)
+            log.warning("could not count the views of %s: %s", self._things, error)
 
     async def close(self) -> None:
         """Stop, and write down the last ones."""

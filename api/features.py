@@ -10,6 +10,13 @@ from common.features import Feature
 
 # From the beginning of a path, whole segments of it, to the part that it belongs to.
 PARTS: dict[str, Feature] = {
+    "/v1/images": "gallery",
+    "/v1/videos": "gallery",
+    "/v1/sounds": "gallery",
+    "/v1/feed": "gallery",
+    "/v1/collections": "collections",
+    "/v1/invitations": "collections",
+    "/shared": "collections",
     "/v1/content": "content",
     "/v1/courses": "learning",
     "/v1/lessons": "learning",

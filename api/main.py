@@ -29,12 +29,15 @@ from api.provisioning import provisioning, token_accounts
 from api.routes.fast_routes import FastRoute, answer
 from api.routes.walled import WalledRoute
 from api.services import running, services
+from api.shared import page
 from api.v1 import (
     admin,
     admin_accounts,
     admin_payments,
     admin_promotions,
     admin_stats,
+    collection_sharing,
+    collections,
     content,
     content_desk,
     content_feeds,
@@ -43,6 +46,7 @@ from api.v1 import (
     events,
     files,
     holds,
+    images,
     jobs,
     keys,
     label_limits,
@@ -106,6 +110,14 @@ ROUTERS = (
     content.router,
     content_feeds.router,
     content_desk.router,
+    images.images_router,
+    images.videos_router,
+    images.sounds_router,
+    images.feed_router,
+    collections.router,
+    collection_sharing.router,
+    collection_sharing.invitations_router,
+    page.router,
     providers.router,
     clerk.router,
     companies.router,
@@ -208,6 +220,8 @@ OPEN_ROUTES = {
     "/files/{token}": "the address is the secret",
     "/certificates/{token}": "the address is the secret",
     "/certificates/{token}/certificate.png": "the address is the secret",
+    "/shared/{token}": "the address is the secret",
+    "/shared/static/shared.css": "how shared pages look",
     "/hooks/providers/{token}": "the address is the secret",
     "/hooks/clerk": "the body is signed",
     "/hooks/xendit": "the token is secret",

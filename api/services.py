@@ -22,6 +22,8 @@ from api.tasks import end, keep
 from api.turns.places import Places
 from api.turns.walls import Wall
 from models.catalogue.entries import Offer
+from models.content.reading import add_views
+from models.gallery.links import record_views
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,9 @@ class Services:
     balances: Balances  # looks at balances
     live: Live  # streams of events
     catalogue: Catalogue  # what can be ordered
+    views: Views  # how often shared pages are seen
     readiness: Readiness  # whether this process can serve
-    views: Views  # articles that were read
+    reads: Views  # how often articles are read
 
 
 def services(app: Starlette) -> Services:
@@ -57,10 +60,11 @@ async def running(app: Starlette, write: Callable[[Offer], bytes]) -> AsyncItera
     made = Services(
         rates=rates, keys=KeyRing(rates), wall=wall, places=places, rooms=rooms, inputs=Inputs(wall, places, rooms),
         intake=Intake(), jobs=jobs_together(), balances=balances_together(), live=Live(), catalogue=Catalogue(write),
-        readiness=Readiness(), views=Views(),
+        readiness=Readiness(), reads=Views("articles", add_views), views=Views("shared pages", record_views),
     )  # fmt: skip
     app.state.services = made
     made.keys.start()
+    made.reads.start()
     made.views.start()
     following = [
         asyncio.create_task(keep("looking for events", made.live.run)),
@@ -72,7 +76,8 @@ async def running(app: Starlette, write: Callable[[Offer], bytes]) -> AsyncItera
     made.live.stop()
     await end(following)
     await made.catalogue.stop()
-    await made.views.close()
     for each in (made.intake, made.jobs, made.balances, made.live, made.readiness):
         each.close()
+    await made.reads.close()
+    await made.views.close()
     await made.keys.close()

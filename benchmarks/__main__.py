@@ -1,9 +1,22 @@
-"""`python -m benchmarks [PART ...]`: all parts, or some of submits, auth, reads, jobs, latency, waiting, events, sweep, files, growth, articles, pooler."""
+"""`python -m benchmarks [PART ...]`: all parts, or some of submits, auth, reads, jobs, latency, waiting, events, sweep, files, growth, articles, gallery, pooler."""
 
 import sys
 from collections.abc import Callable
 
-from benchmarks import articles, auth, events, growth, hostile_files, pooler, queues, reads, submits, sweep, waiting
+from benchmarks import (
+    articles,
+    auth,
+    events,
+    gallery,
+    growth,
+    hostile_files,
+    pooler,
+    queues,
+    reads,
+    submits,
+    sweep,
+    waiting,
+)
 from benchmarks.plot import draw
 from benchmarks.stand import RESULTS, Report, Stand, stand
 
@@ -28,6 +41,7 @@ PARTS: dict[str, Callable[[Stand, Report], None]] = {
     "files": hostile_files.measure,
     "growth": growth.measure,
     "articles": articles.measure,
+    "gallery": gallery.measure,
     "pooler": pooler.measure,
 }
 

@@ -256,6 +256,13 @@ class ResultGone(DomainError):
     status = 410
 
 
+class LinkGone(DomainError):
+    """What was shared here is not shared any more."""
+
+    code = "link_gone"
+    status = 410
+
+
 class NotCancelable(DomainError):
     """The job has already ended."""
 

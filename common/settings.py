@@ -19,6 +19,7 @@ from common.content_settings import ContentSettings
 from common.env_files import ENV_FILES
 from common.fitness import DEVELOPMENT_SECRET, faults
 from common.sales_settings import SalesSettings
+from common.search_languages import SearchLanguage
 from common.whsec import key_of
 
 CLERK_KEY_BYTES = 16  # at least
@@ -166,6 +167,7 @@ class Settings(SalesSettings, CdnSettings, ContentSettings):
     listener_backlog: int = Field(256, ge=2, description="Events that may wait for a slow reader before it is cut off.")
     slow_reader_seconds: float = Field(30.0, ge=0.1, description="How long a reader may take nothing at all.")
     stream_token_seconds: int = Field(60, ge=1, description="How long a stream token opens a stream.")
+    search_language: SearchLanguage = Field("english", description="In which prompts are searched; simple: in none.")
     prefer_wait_seconds: float = Field(55.0, ge=0, description="Longest `Prefer: wait`; below a proxy's time-out.")
 
     oidc_issuers: str = Field("", description="Issuers whose JWTs are accepted, separated by commas, as in `iss`.")

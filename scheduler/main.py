@@ -15,7 +15,7 @@ from common.settings import settings
 from models import db, starting
 from models.db import transaction
 from models.fleet import processes
-from scheduler.duties import accounts, cdn, jobs, payments, results, retention, uploads
+from scheduler.duties import accounts, cdn, gallery, jobs, payments, results, retention, uploads
 from scheduler.duties.clock import Watch
 from scheduler.turns import Did
 from workers import doorbell
@@ -67,6 +67,8 @@ def duties() -> tuple[Duty, ...]:
         Duty("end_renewals", 600, payments.end_renewals, 50),
         Duty("clear_deleted", 10, accounts.clear_deleted, 50),
         Duty("announce", 2, accounts.announce, 100, steady=False),
+        Duty("index_results", 1, gallery.index_results, 500, steady=False),
+        Duty("forget_items", 30, gallery.forget_items, 2000),
         Duty("make_partitions", 3600, retention.make_partitions, 1, steady=False),
         Duty("drop_partitions", 3600, retention.drop_partitions, 100),
         Duty("forget_inbound", 3600, retention.forget_inbound, 1000),

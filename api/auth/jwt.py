@@ -123,7 +123,9 @@ def _identity(issuer: str, claims: dict[str, Any]) -> Identity:
     allowed = settings().authorized_parties()
     if allowed and party not in allowed:
         raise NotAuthenticated("the token was made for another application (azp)")
-    usable = isinstance(email, str) and 0 < len(email) <= MAX_EMAIL and email.isprintable()
+    # Who invites by an address means whoever has it: one that the issuer itself has not verified is none.
+    verified = claims.get("email_verified", True) is True
+    usable = verified and isinstance(email, str) and 0 < len(email) <= MAX_EMAIL and email.isprintable()
     return Identity(issuer, subject, email if usable else None)
 
 

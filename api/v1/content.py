@@ -121,7 +121,7 @@ def read_content(slug: Slug, request: Request, who: Reader) -> Response:
     """The whole of it; of a premium article only the teaser, unless your key is of somebody who is pro, editor or admin."""
     with transaction() as conn:
         row = reading.read_article(conn, slug, account_id=who.account_id if who else None)
-    services(request.app).views.note(row.top.id)
+    services(request.app).reads.note(row.top.id)
     return heavy(request, who, answer(reading_view(row, who.role if who else None)))
 
 

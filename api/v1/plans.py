@@ -45,6 +45,7 @@ class PlanView(BaseModel):
     ]
     trial_days: int
     grace_days: Annotated[int, Field(description="How long the plan goes on if its renewal is not paid.")]
+    collaborators: Annotated[bool, Field(description="Whether others may be invited to collections.")]
 
 
 class PackView(BaseModel):

@@ -8,7 +8,7 @@ import orjson
 from psycopg import Connection
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
 from pydantic import Field as Limit
-from sqlalchemy import BigInteger, CheckConstraint, Column, Integer, SmallInteger, Text, text, tuple_
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Integer, SmallInteger, Text, text, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, Session, SQLModel, col, select
 
@@ -59,6 +59,9 @@ class Plan(SQLModel, table=True):
     result_hours: int | None = Field(default=None, sa_type=Integer, nullable=True)  # None: as the setting says
     trial_days: int = Field(default=0, sa_type=SmallInteger, nullable=False, sa_column_kwargs={"server_default": "0"})
     grace_days: int = Field(default=3, sa_type=SmallInteger, nullable=False, sa_column_kwargs={"server_default": "3"})
+    collaborators: bool = Field(  # whether others may be invited to its accounts' collections
+        default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": text("false")}
+    )
 
 
 def _amount(given: str) -> str:
@@ -106,6 +109,7 @@ class PlanEntry(BaseModel):
     result_hours: Kept | None = None
     trial_days: Small = 0
     grace_days: Small = 3
+    collaborators: bool = Limit(False, strict=True)
 
     @model_validator(mode="after")
     def _is_sold_if_it_is_subscribed_to(self) -> Self:

@@ -33,6 +33,7 @@ from models.files.room import StoredKind
 from models.files.uploads import Upload
 from models.fleet.probes import Probe
 from models.fleet.processes import DutyRow, WorkerProcess
+from models.gallery.tables import Collection, CollectionItem, CollectionMember, GalleryItem, ItemLike, ShareLink
 from models.identity.inbound import InboundEvent
 from models.jobs.answered import AnsweredRequest
 from models.jobs.callbacks import ProviderCallback
@@ -74,6 +75,9 @@ __all__ = [
     "Course",
     "CourseCount",
     "CourseModule",
+    "Collection",
+    "CollectionItem",
+    "CollectionMember",
     "CreditHold",
     "Delivery",
     "DeliveryQueue",
@@ -81,10 +85,12 @@ __all__ = [
     "Enrolment",
     "Event",
     "FeatureList",
+    "GalleryItem",
     "Grant",
     "HoldGrant",
     "IdempotencyKey",
     "InboundEvent",
+    "ItemLike",
     "Job",
     "JobRun",
     "KeySpending",
@@ -112,6 +118,7 @@ __all__ = [
     "ReservationGrant",
     "SlugCount",
     "StoredKind",
+    "ShareLink",
     "Subscription",
     "SubscriptionPayment",
     "Upload",

@@ -13,6 +13,7 @@ from models.credits import hold_rows, holds, ledger
 from models.db import transaction
 from models.events import announcements
 from models.fleet import processes
+from models.gallery import clearing
 from models.identity import erasure
 from models.identity.erasure import PendingErasure
 from scheduler.turns import Aside, Did, Patience, each
@@ -74,7 +75,9 @@ def clear_deleted(batch: int) -> Did:
         with patience.locked(leaver.account_id) as conn:
             rings = erasure.erase_account(conn, leaver.account_id)
             forget_likes(conn, leaver.account_id, MAX_LIKES)
-            if erasure.confirm_erased(conn, leaver.user_id, leaver.account_id):
+            if clearing.erase(conn, leaver.account_id) and erasure.confirm_erased(
+                conn, leaver.user_id, leaver.account_id
+            ):
                 left.append(leaver.user_id)
         ring(rings)
         return 1

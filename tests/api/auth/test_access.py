@@ -18,8 +18,10 @@ from models.credits.hold_rows import NewHold
 from models.db import transaction
 from models.events import announcements, deliveries, endpoints
 from models.files.uploads import id_text
+from models.gallery import links, members
 from models.schema.tables import metadata
 from tests.models.access.test_minting import plant_revoked
+from tests.models.gallery.things import collection, result, somebody
 from tests.models.payments.shop import ordered, pack
 from tests.support import account, caller, key_of, model, one, placed, rows
 
@@ -91,7 +93,27 @@ def theirs() -> dict[str, Any]:
     return {
         "account": who, "account_id": who, "job_id": job, "key_id": key_id, "user_id": user[0], "provider": "router",
         "webhook_id": hook, "delivery_id": delivery, "notification_id": note, "file_id": id_text(file),
-        "payment_id": ordered(who, pack()), "hold_id": hold,
+        "payment_id": ordered(who, pack()), "hold_id": hold, **gallery_of(who),
+    }  # fmt: skip
+
+
+def gallery_of(who: uuid.UUID) -> dict[str, Any]:
+    """A private collection of an account, with an item, a link and a collaborator."""
+    item, email = result(who, SECRET_PROMPT), "friend@example.com"
+    with transaction() as conn:
+        conn.execute("update accounts set plan_id = 'enterprise' where id = %s", [who])
+        conn.execute(
+            "update users set email = %s where id = (select user_id from accounts where id = %s)",
+            ["me@example.com", who],
+        )
+    made = collection(who, item, name=SECRET_PROMPT)
+    theirs = collection(somebody("host@example.com"), name=SECRET_PROMPT)
+    with transaction() as conn:
+        link = links.create(conn, who, made.id)[0].id
+        member = members.invite(conn, who, made.id, email, "viewer").id
+        invitation = members.invite(conn, theirs.account_id, theirs.id, "me@example.com", "editor").id
+    return {
+        "item_id": item, "collection_id": made.id, "link_id": link, "member_id": member, "invitation_id": invitation,
     }  # fmt: skip
 
 
@@ -135,6 +157,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "post /v1/webhooks/{webhook_id}/redeliver": {"since": "2026-01-01T00:00:00Z"},
     "post /v1/holds/{hold_id}/settle": {"amount": 1}, "post /v1/holds/{hold_id}/extend": {"seconds": 60},
     "post /v1/lessons/{lesson_id}/attempts": {"answers": {}},
+    **{f"post /v1/collections/{{collection_id}}/items{act}": {"items": [str(uuid.uuid4())]} for act in ("", "/remove", "/order")},
+    "post /v1/collections/{collection_id}/members": {"email": "a@example.com"},
+    "patch /v1/collections/{collection_id}/members/{member_id}": {"role": "editor"},
 }  # fmt: skip
 
 

@@ -70,6 +70,12 @@ def status(http: TestClient, token: str) -> int:
     return ask(http, token).status_code
 
 
+@pytest.mark.parametrize(("said", "kept"), [(True, "a@example.com"), (False, None), ("false", None)])
+def test_an_address_that_the_issuer_has_not_verified_is_none(http, issuer, said: object, kept: str | None) -> None:
+    assert status(http, issuer.token("user_a", email="a@example.com", email_verified=said)) == 200
+    assert one("select email from users") == (kept,)
+
+
 def test_a_first_token_opens_an_account_with_the_default_plan_and_its_credits_and_the_next_finds_it(
     http, issuer
 ) -> None:

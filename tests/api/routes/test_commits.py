@@ -1,6 +1,7 @@
 """Uncertain is not wrong: the answer to a COMMIT is lost, held or never sent, on every route that writes."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from models.credits.hold_rows import NewHold
 from models.db import CommitUnknown, certain, transaction
 from models.events import endpoints
 from models.files import keeping
+from models.gallery import items, links, members
 from models.jobs.callbacks import token_of
 from models.jobs.ending import Ending, NewAsset, end
 from models.payments import refills
@@ -40,6 +42,7 @@ from tests.conftest import environment
 from tests.files import picture
 from tests.models.content.desk import shown, written
 from tests.models.learning.school import course, question
+from tests.models.gallery.things import collection, result, somebody
 from tests.models.payments.shop import ordered, pack, told
 from tests.support import (
     ADMIN_TOKEN,
@@ -310,6 +313,65 @@ CASES = {
         json={"pack": "small", "currency": "USD", "threshold": 5, "monthly_limit": "99"},
     ),
     "switch a top-up off": Case("delete", "/v1/refill", counted("select 1 - count(*) from refills")),
+    "name an image": Case(
+        "patch", "/v1/images/{item}", counted("select count(*) from gallery_items where title = 'x'"), json={"title": "x"}
+    ),
+    "like an image": Case("put", "/v1/images/{item}/like", counted("select sum(likes)::int from gallery_items")),
+    "like an image no more": Case("delete", "/v1/images/{liked}/like", counted("select 1 - count(*) from item_likes")),
+    "publish a film": Case(
+        "patch", "/v1/videos/{film}", counted("select count(*) from gallery_items where public"), json={"public": True}
+    ),
+    "like a film": Case("put", "/v1/videos/{film}/like", counted("select count(*) - 1 from item_likes")),
+    "like a film no more": Case("delete", "/v1/videos/{film}/like", counted("select 2 - count(*) from item_likes")),
+    "publish a sound": Case(
+        "patch", "/v1/sounds/{sound}", counted("select count(*) from gallery_items where public"), json={"public": True}
+    ),
+    "like a sound": Case("put", "/v1/sounds/{sound}/like", counted("select count(*) - 1 from item_likes")),
+    "like a sound no more": Case("delete", "/v1/sounds/{sound}/like", counted("select 2 - count(*) from item_likes")),
+    "make a collection": Case(
+        "post", "/v1/collections", counted("select count(*) from collections where name = 'new'"), json={"name": "new"}
+    ),
+    "rename a collection": Case(
+        "patch", "/v1/collections/{made}", counted("select count(*) from collections where name = 'new'"), json={"name": "new"}
+    ),
+    "delete a collection": Case("delete", "/v1/collections/{made}", counted("select 2 - count(*) from collections")),
+    "add to a collection": Case(
+        "post", "/v1/collections/{made}/items", counted("select count(*) - 2 from collection_items"), json={"items": ["{film}"]}
+    ),
+    "remove from a collection": Case(
+        "post", "/v1/collections/{made}/items/remove", counted("select 2 - count(*) from collection_items"),
+        json={"items": ["{item}"]},
+    ),
+    "order a collection": Case(
+        "post", "/v1/collections/{made}/items/order",
+        counted("select count(*) from collection_items where item_id = %s and position = 2", "item"),
+        json={"items": ["{item}"], "after": "{liked}"},
+    ),
+    "share by link": Case("post", "/v1/collections/{made}/links", counted("select count(*) - 1 from share_links"), json={}),
+    "revoke a link": Case(
+        "delete", "/v1/collections/{made}/links/{link}", counted("select count(*) from share_links where revoked_at is not null")
+    ),
+    "invite": Case(
+        "post", "/v1/collections/{made}/members", counted("select count(*) from collection_members where email = 'new@example.com'"),
+        json={"email": "new@example.com"},
+    ),
+    "promote a collaborator": Case(
+        "patch", "/v1/collections/{made}/members/{member}", counted("select count(*) from collection_members where role = 'editor'"),
+        json={"role": "editor"},
+    ),
+    "remove a collaborator": Case(
+        "delete", "/v1/collections/{made}/members/{member}", counted("select 2 - count(*) from collection_members")
+    ),
+    "leave a collection": Case(
+        "post", "/v1/collections/{joined}/leave", counted("select 2 - count(*) from collection_members")
+    ),
+    "accept an invitation": Case(
+        "post", "/v1/invitations/{invitation}/accept",
+        counted("select count(*) from collection_members where account_id is not null"),
+    ),
+    "decline an invitation": Case(
+        "delete", "/v1/invitations/{invitation}", counted("select 2 - count(*) from collection_members")
+    ),
     "prefer": Case(
         "patch", "/v1/me", counted("select count(*) from users where preferences->>'theme' = 'dark'"), json={"theme": "dark"}
     ),
@@ -420,7 +482,7 @@ CASES = {
 }  # fmt: skip
 # What writes nothing, or is tested with its own signatures.
 NOT_HERE = {
-    *(f"/api/provisioning/{name}" for name in ("findActiveCredential", "listCredentials", "listUsage")), "/v1/quotes", "/v1/events/token", "/hooks/clerk", "/hooks/xendit", "/hooks/stripe", "/hooks/truelayer",
+    *(f"/api/provisioning/{name}" for name in ("findActiveCredential", "listCredentials", "listUsage")), "/v1/quotes", "/v1/events/token", "/hooks/clerk", "/hooks/xendit", "/hooks/stripe", "/hooks/truelayer", "/shared/{token}",
 }  # fmt: skip
 
 
@@ -441,7 +503,7 @@ def _with_a_result(conn: Any, who: UUID) -> UUID:
 
 def _written(world: World, name: str) -> None:
     """An article in the state that the route takes it from."""
-    row = shown() if name == "take an article back" or name.startswith("like") else written()
+    row = shown() if name == "take an article back" or name in ("like", "like no more") else written()
     world.article, world.slug, world.number = row.id, row.slug, 1
     with transaction() as conn:
         if name == "restore an article":
@@ -452,10 +514,39 @@ def _written(world: World, name: str) -> None:
             reading.like(conn, world.who, row.slug, liked=True)
 
 
+def _fill_gallery(world: World) -> None:
+    """Items of each kind, two of them in a collection; a link, a collaborator, an invitation, a collection of somebody else."""
+    world.film, world.sound = result(world.who, media="video/mp4"), result(world.who, media="audio/mpeg")
+    world.item, world.liked = result(world.who), result(world.who)
+    host = somebody("host@example.com")
+    with transaction() as conn:
+        conn.execute("update accounts set plan_id = 'enterprise'")
+        conn.execute(
+            "update users set email = 'me@example.com' where id = (select user_id from accounts where id = %s)",
+            [world.who],
+        )
+        items.like(conn, world.who, world.liked, "image")
+    world.made, theirs = collection(world.who, world.item, world.liked).id, collection(host).id
+    with transaction() as conn:
+        world.link = links.create(conn, world.who, world.made)[0].id
+        world.member = members.invite(conn, world.who, world.made, "friend@example.com", "viewer").id
+        world.invitation = members.invite(conn, host, theirs, "me@example.com", "viewer").id
+    world.joined = theirs
+
+
 def prepared(world: World, name: str) -> None:
     """What only some routes need."""
     world.upload = world.delivery = world.token = world.done = None
     world.place = 0
+    if re.search("/v1/(images|videos|sounds|collections|invitations)", CASES[name].path):
+        _fill_gallery(world)
+        with transaction() as conn:
+            if name == "leave a collection":
+                members.accept(conn, world.who, world.invitation)
+            if name.startswith("like a ") and name.endswith("film no more"):
+                items.like(conn, world.who, world.film, "video")
+            if name.startswith("like a ") and name.endswith("sound no more"):
+                items.like(conn, world.who, world.sound, "sound")
     with transaction() as conn:
         if name in {"revoke a credential", "rotate a credential", "keep a credential"}:
             credentials.save(conn, _new(WebCredentialView.model_validate(RECORD)), b"0" * 32)
@@ -478,7 +569,7 @@ def prepared(world: World, name: str) -> None:
                 [world.hook, world.who, world.hook],
             ).fetchone()
             world.delivery = row and row[0]
-    if "article" in name or "revision" in name or name.startswith("like"):
+    if "article" in name or "revision" in name or name in ("like", "like no more"):
         _written(world, name)
     if name == "a provider calls":
         claimed(world.job)
@@ -530,7 +621,17 @@ def test_clerk_repeats_what_was_not_done_and_what_was_done_is_done_once(
 
 def sent(http: TestClient, world: World, case: Case, **headers: str) -> Any:
     head = {"authorization": f"Bearer {world.secret}", **case.headers, **headers}
-    return http.request(case.method, case.path.format(**vars(world)), headers=head, **case.request)
+    request = {name: _named(value, world) for name, value in case.request.items()}
+    return http.request(case.method, case.path.format(**vars(world)), headers=head, **request)
+
+
+def _named(value: Any, world: World) -> Any:
+    """A body in which `{film}` is the world's film."""
+    if isinstance(value, dict):
+        return {name: _named(each, world) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_named(each, world) for each in value]
+    return value.format(**vars(world)) if isinstance(value, str) else value
 
 
 def test_every_route_that_writes_is_a_case() -> None:

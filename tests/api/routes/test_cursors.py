@@ -23,6 +23,8 @@ from api.services import services
 from api.v1.admin import ACTS, ANNOUNCEMENTS, USERS
 from api.v1.admin_payments import ALL_PAYMENTS
 from api.v1.admin_promotions import PROMOTIONS
+from api.v1.collection_sharing import INVITATIONS, LINKS, MEMBERS
+from api.v1.collections import COLLECTIONS, CONTENTS
 from api.v1.content import ARTICLES, FOUND
 from api.v1.content_desk import DESK, REVISIONS
 from api.v1.courses import COURSES
@@ -30,6 +32,8 @@ from api.v1.credits import ENTRIES, GRANTS
 from api.v1.events import EVENTS
 from api.v1.files import FILES
 from api.v1.holds import HOLDS
+from api.v1.images import FEED, SEARCHES
+from api.v1.images import LISTS as ITEM_LISTS
 from api.v1.jobs import JOBS
 from api.v1.keys import KEYS
 from api.v1.label_limits import LABEL_LIMITS
@@ -57,6 +61,7 @@ from tests.models.access.test_minting import plant_revoked
 from tests.models.content.desk import BY, shown, written
 from tests.models.credits.test_ledger import finish
 from tests.models.learning.school import course
+from tests.models.gallery.things import collection, indexed, result
 from tests.support import account, caller, model, one, order, place, placed, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -298,7 +303,7 @@ def tried(world: World, count: int) -> None:
     )
 
 
-def published(_world: World, count: int) -> None:
+def shelved(_world: World, count: int) -> None:
     for number in range(count):
         shown(f"Planted {number}", "Planted.")
 
@@ -310,6 +315,70 @@ def revised(_world: World, count: int) -> None:
             articles.change_article(
                 conn, BY, row.created_by, row.id, number + 1, lambda was, body=f"{number}": was._replace(body=body)
             )
+
+
+def items_of(media: str) -> Callable[[World, int], None]:
+    def plant(world: World, count: int) -> None:
+        result(world.who, "a harbour", media=media, count=count)
+        indexed()
+
+    return plant
+
+
+def published(world: World, count: int) -> None:
+    items_of("image/png")(world, count)
+    with transaction() as conn:
+        conn.execute("update gallery_items set public = true, published_at = app_now()")
+
+
+def collected(world: World, count: int) -> None:
+    items_of("image/png")(world, count)
+    made = collection(world.who)
+    with transaction() as conn:
+        conn.execute(
+            """insert into collection_items (collection_id, item_id, position, added_by)
+               select %s, id, 7, account_id from gallery_items""",
+            [made.id],
+        )
+
+
+def collections(world: World, count: int) -> None:
+    world.insert(
+        "insert into collections (account_id, id, name) select %s, id, 'Dawns' from unnest(%s::uuid[]) as x(id)", count
+    )
+
+
+def linked(world: World, count: int) -> None:
+    made = collection(world.who)
+    with transaction() as conn:
+        conn.execute(
+            "insert into share_links (collection_id, id, hash) select %s, id, sha256(id::text::bytea) from unnest(%s::uuid[]) as x(id)",
+            [made.id, [uuid7() for _ in range(count)]],
+        )
+
+
+def invited(world: World, count: int) -> None:
+    made = collection(world.who)
+    with transaction() as conn:
+        conn.execute(
+            """insert into collection_members (collection_id, id, email, role)
+               select %s, id, id || '@example.com', 'viewer' from unnest(%s::uuid[]) as x(id)""",
+            [made.id, [uuid7() for _ in range(count)]],
+        )
+
+
+def inviting(world: World, count: int) -> None:
+    host = account(plan="enterprise")
+    with transaction() as conn:
+        conn.execute(
+            "update users set email = 'me@example.com' where id = (select user_id from accounts where id = %s)",
+            [world.who],
+        )
+        conn.execute(
+            """with c as (insert into collections (account_id, id, name) select %s, id, 'x' from unnest(%s::uuid[]) as x(id) returning id)
+               insert into collection_members (collection_id, id, email, role) select id, id, 'me@example.com', 'viewer' from c""",
+            [host, [uuid7() for _ in range(count)]],
+        )
 
 
 # path: how to plant rows, and how many rows there are in all.
@@ -338,10 +407,22 @@ PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/courses": (taught, "courses"),
     "/v1/enrolments": (enrolled, "enrolments"),
     "/v1/lessons/{lesson_id}/attempts": (tried, "quiz_attempts"),
-    "/v1/content/articles": (published, "articles"),
-    "/v1/content/search": (published, "articles"),
-    "/v1/content/desk/articles": (published, "articles"),
+    "/v1/content/articles": (shelved, "articles"),
+    "/v1/content/search": (shelved, "articles"),
+    "/v1/content/desk/articles": (shelved, "articles"),
     "/v1/content/desk/articles/{article_id}/revisions": (revised, "article_revisions"),
+    "/v1/images": (items_of("image/png"), "assets"),
+    "/v1/videos": (items_of("video/mp4"), "assets"),
+    "/v1/sounds": (items_of("audio/mpeg"), "assets"),
+    "/v1/images/search": (items_of("image/png"), "assets"),
+    "/v1/videos/search": (items_of("video/mp4"), "assets"),
+    "/v1/sounds/search": (items_of("audio/mpeg"), "assets"),
+    "/v1/feed": (published, "assets"),
+    "/v1/collections": (collections, "collections"),
+    "/v1/collections/{collection_id}/items": (collected, "collection_items"),
+    "/v1/collections/{collection_id}/links": (linked, "share_links"),
+    "/v1/collections/{collection_id}/members": (invited, "collection_members"),
+    "/v1/invitations": (inviting, "collection_members"),
 }
 ITS_OWN = ("id", "number", "provider", "code", "value")  # what a row is known by
 
@@ -370,8 +451,15 @@ def address_of(path: str) -> str:
     if "lesson_id" in path:
         thing = rows("select id from lessons limit 1")
     else:
-        thing = rows("select id from webhook_endpoints union all select id from articles limit 1")
+        thing = rows(
+            "select id from webhook_endpoints union all select id from articles union all select id from collections limit 1"
+        )
     return re.sub(r"\{\w+\}", str(thing[0][0]) if thing else "default", path)
+
+
+def wanted_by(path: str) -> dict[str, str]:
+    """What a list wants to be told before it is one."""
+    return {"q": "harbour"} if path.endswith("/search") else {}
 
 
 def planted(http: TestClient, path: str, count: int) -> World:
@@ -384,7 +472,7 @@ def planted(http: TestClient, path: str, count: int) -> World:
 
 def pages(http: TestClient, world: World, path: str, limit: int | None) -> Iterator[dict[str, Any]]:
     """Every page of a list."""
-    asked: dict[str, Any] = {**ASKED.get(path, {}), **({} if limit is None else {"limit": limit})}
+    asked: dict[str, Any] = {**wanted_by(path)} if limit is None else {**wanted_by(path), "limit": limit}
     for _ in range(100):
         answer = http.get(address_of(path), headers=world.head, params=asked)
         assert answer.status_code == 200, answer.text
@@ -420,7 +508,7 @@ def test_every_row_of_a_list_is_found_once_though_there_is_one_more_than_the_lar
 def test_a_last_page_that_is_full_is_known_to_be_the_last(http: TestClient, path: str) -> None:
     world = planted(http, path, 3)
     count = one(f"select count(*) from {PLANTS[path][1].format(who=world.who)}")[0]
-    first = http.get(address_of(path), headers=world.head, params={**ASKED.get(path, {}), "limit": count}).json()
+    first = http.get(address_of(path), headers=world.head, params={**wanted_by(path), "limit": count}).json()
     assert (len(first["data"]), first["next"]) == (count, None)
 
 
@@ -445,6 +533,9 @@ PLACES: list[tuple[Listing[Any], Any]] = [
     (COURSES, uuid7()), (ENROLMENTS, uuid7()), (QUIZ_ATTEMPTS, uuid7()),
     (ARTICLES, (datetime.now(UTC), uuid7())),
     (FOUND, (0.5, uuid7())), (DESK, uuid7()), (REVISIONS, 7),
+    *((each, (datetime.now(UTC), uuid7())) for each in ITEM_LISTS.values()), *((each, (7, uuid7())) for each in SEARCHES.values()),
+    (FEED, (datetime.now(UTC), uuid7())), (COLLECTIONS, uuid7()), (CONTENTS, (7, uuid7())), (LINKS, uuid7()), (MEMBERS, uuid7()),
+    (INVITATIONS, uuid7()),
 ]  # fmt: skip
 FOREIGN = ["", "x", "é", "null", "0", str(uuid.uuid4()), "AAAA", "a" * 5000, "../..", "-1", "=" * 8]
 
@@ -465,12 +556,10 @@ def test_a_cursor_that_is_not_of_this_list_is_refused(http: TestClient, path: st
         *(base64.urlsafe_b64encode(each).rstrip(b"=").decode() for each in rewritten),
     ]  # fmt: skip
     for cursor in wrong:
-        answer = http.get(address_of(path), headers=world.head, params={**ASKED.get(path, {}), "cursor": cursor})
+        answer = http.get(address_of(path), headers=world.head, params={**wanted_by(path), "cursor": cursor})
         assert (cursor, answer.status_code) == (cursor, 422)
         assert (answer.json()["code"], answer.json()["param"]) == ("invalid_cursor", "cursor")
-    assert (
-        http.get(address_of(path), headers=world.head, params={**ASKED.get(path, {}), "cursor": own}).status_code == 200
-    )
+    assert http.get(address_of(path), headers=world.head, params={**wanted_by(path), "cursor": own}).status_code == 200
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "-1", "x", "1.5", "", "²"])
@@ -478,7 +567,7 @@ def test_a_limit_that_is_none_is_refused_by_every_list_alike(http: TestClient, l
     world = World()
     hooks(world, 1)
     for path in LISTS:
-        answer = http.get(address_of(path), headers=world.head, params={**ASKED.get(path, {}), "limit": limit})
+        answer = http.get(address_of(path), headers=world.head, params={**wanted_by(path), "limit": limit})
         assert (path, answer.status_code, answer.json()["param"]) == (path, 422, "limit")
 
 
@@ -608,6 +697,12 @@ LIMITED = {
     ("provisioning/credentials", "list_credentials"): LIST, ("provisioning/usage", "list_usage"): LIST,
     ("provisioning/credentials", "find_active"): ONE,
     ("payments/hints", "begin_renewal"): ONE, ("payments/due", "record_refund_failed"): ONE, ("accounts/subscriptions", "still_renewed"): BATCH, ("payments/orders", "list_payments"): PAGE, ("payments/promotions", "list_promotions"): PAGE,
+    ("gallery/items", "list_items"): LIST, ("gallery/items", "_indexed"): EDGE, ("gallery/items", "feed"): LIST, ("gallery/contents", "list_items"): LIST,
+    ("gallery/items", "_recent"): EDGE,  # what is older the duty has come by
+    ("gallery/search", "_hits"): LIST, ("gallery/search", "_meant"): EDGE,  # the newest prompts; the word that is most alike
+    ("gallery/collections", "list_collections"): LIST, ("gallery/collections", "create"): ONE,
+    ("gallery/links", "list_links"): LIST, ("gallery/members", "list_members"): LIST,
+    ("gallery/indexing", "_next"): BATCH, ("gallery/indexing", "forget"): BATCH, ("gallery/clearing", "erase"): BATCH,
     ("identity/acting", "_find"): EDGE,  # two are one too many
     ("events/deliveries", "redeliver_range"): BATCH,  # the client comes again, until it is less
     ("events/sending", "_let_go"): ONE, ("events/sending", "_head"): ONE, ("credits/reads", "expire_and_read_balance"): ONE, ("jobs/steps", "last_error"): ONE,
@@ -689,6 +784,10 @@ def test_no_check_reads_a_list() -> None:
     """What a check is about it reads by id; only what shows a list may call one: GET routes, and streams page by page."""
     shown = {("api/live/hub.py", "_read_group"), ("api/live/hub.py", "_read_past")}
     shown |= {("api/provisioning/provisioning.py", name) for name in ("list_credentials", "list_usage")}  # POST alone
+    shown |= {
+        ("api/v1/images.py", "_add_lists"),
+        ("api/shared/page.py", "_read"),
+    }  # of three kinds; a page without a key
     wrong, right = [], 0
     for module, called, function in callers_of_lists():
         gets = any(

@@ -211,7 +211,7 @@ def test_views_are_written_together_and_none_of_a_clean_stop_is_lost(database: s
         for _ in range(30):
             assert http.get(f"/v1/content/articles/{row.slug}").json()["views"] == 0
         assert http.get("/v1/content/articles/nothing").status_code == 404
-        services(http.app).views.write()
+        services(http.app).reads.write()
         assert http.get(f"/v1/content/articles/{row.slug}").json()["views"] == 30
         assert one("select count(*) from article_counts where xmin::text::bigint > %s", before) == (1,)
     assert one("select views from article_counts") == (31,)
@@ -224,10 +224,10 @@ def test_a_count_that_cannot_be_written_is_lost_and_harms_nobody(
     http.get(f"/v1/content/articles/{row.slug}")
     with transaction() as conn:
         conn.execute("alter table article_counts add constraint full_up check (views < 1) not valid")
-    services(http.app).views.write()
+    services(http.app).reads.write()
     with transaction() as conn:
         conn.execute("alter table article_counts drop constraint full_up")
-    services(http.app).views.write()
+    services(http.app).reads.write()
     assert one("select views from article_counts") == (0,)
     assert http.get(f"/v1/content/articles/{row.slug}").status_code == 200
 
@@ -319,7 +319,7 @@ def test_an_admin_sees_how_many_articles_there_are_and_how_often_they_were_read(
         articles.delete_article(conn, BY, shown("Gone").id)
         reading.like(conn, account(), old.slug, liked=True)
     http.get(f"/v1/content/articles/{read.slug}")
-    services(http.app).views.write()
+    services(http.app).reads.write()
     found = http.get("/v1/admin/stats", headers=head_of("admin")).json()["content"]
     assert [tuple(each.values()) for each in found] == [
         ("news", "regulation", 0, 1, 1, 0, 0), ("news", "tool", 1, 2, 1, 1, 1), ("research", None, 0, 1, 1, 0, 0),

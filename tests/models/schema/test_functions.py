@@ -42,8 +42,11 @@ def run(statement: str) -> None:
 
 
 def there() -> list[str]:
-    """The names of the database's functions, twice what is there twice."""
-    found = rows("select proname from pg_proc where pronamespace = current_schema()::regnamespace and prokind = 'f'")
+    """The names of the database's functions, twice what is there twice; without those of extensions."""
+    found = rows(
+        """select proname from pg_proc p where pronamespace = current_schema()::regnamespace and prokind = 'f'
+              and not exists (select 1 from pg_depend d where d.objid = p.oid and d.deptype = 'e')"""
+    )
     return sorted(row[0] for row in found)
 
 

@@ -27,7 +27,7 @@ from models.identity import inbound
 from models.jobs import callbacks, ending
 from models.jobs.ending import AttemptEnd, Ending, NewAsset
 from models.payments import orders
-from scheduler.duties import results, retention, uploads
+from scheduler.duties import gallery, results, retention, uploads
 from storage import keys
 from storage.s3 import storage
 from tests.conftest import environment
@@ -329,6 +329,17 @@ def _a_subscription_of_who_left() -> Between:
     return between
 
 
+def _a_result_that_is_kept() -> None:
+    stored(account(amount=9))
+    _change("update assets set media_type = 'image/png', expires_at = expires_at + interval '9 days'")
+
+
+def _an_item() -> None:
+    stored(account(amount=9))
+    _change("update assets set media_type = 'image/png'")
+    assert gallery.index_results(10) == 1
+
+
 def _a_hold_for_an_hour() -> None:
     who = account(amount=5)
     with transaction() as conn:
@@ -342,6 +353,8 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "fill_slots": _a_plan_that_grew,
     "mend_wakes": _a_wake_far_ahead,
     "mend_messages": _a_lost_message,
+    "index_results": _a_result_that_is_kept,
+    "forget_items": _an_item,
     "expire_results": _results,
     "purge_results": _expired_results,
     "tell_cdn": _a_cdn_that_knows_nothing,

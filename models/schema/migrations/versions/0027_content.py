@@ -1,6 +1,6 @@
 """parts of the product are switched; users may be editors; articles with revisions, likes and counts
 
-Revision: 0027, after 0025. Lock and statement time-outs are set by models.schema.migrations.
+Revision: 0027, after 0026. Lock and statement time-outs are set by models.schema.migrations.
 """
 
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0027"
-down_revision = "0025"
+down_revision = "0026"
 branch_labels = None
 depends_on = None
 deploy = "pre"

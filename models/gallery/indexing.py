@@ -1,0 +1,138 @@
+"""How stored results become rows of the gallery: a duty follows the results by cursors, in batches, so that the end of a job
+does nothing for it.
+
+Results have ids in the order of time, made by a worker shortly before its commit. So the duty walks along them several
+times, at growing distances from now: the first walk finds nearly all within a second, and the later ones those whose commit
+took longer. The last distance is longer than a result that cannot be stored is tried again. Places move on in the transaction
+that writes the rows, so a kill loses nothing and writes nothing twice.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from psycopg import Connection
+from uuid_utils.compat import uuid7
+
+from common.settings import settings
+from models.fleet import processes
+from models.gallery.words import MAX_PROMPT, fold, kind_of, prompt_of
+
+NAME = "index_results"  # of the duty
+DISTANCES = (0, 15, 600, 30 * 3600)  # seconds
+NOWHERE = UUID(int=0)
+ALIVE = "s.status = 'stored' and s.expires_at > app_now()"  # a result that is there
+
+
+class Walked(NamedTuple):
+    """How many results became rows, and whether there may be more at once."""
+
+    written: int
+    more: bool
+
+
+class _Found(NamedTuple):
+    id: UUID
+    job_id: UUID
+    account_id: UUID
+    media_type: str
+    created_at: datetime
+    expires_at: datetime
+    wanted: bool
+    model_id: str
+    input: dict[str, Any]
+
+
+def follow(conn: Connection[Any], limit: int) -> Walked:
+    """Write rows for the next results of each walk. With another language of search all are walked along again."""
+    language, places = _places(conn)
+    written, more = 0, False
+    for number, distance in enumerate(DISTANCES):
+        found = _next(conn, places[number], _as_of(distance), limit, language)
+        written += _write(conn, [each for each in found if each.wanted], language)
+        more = more or len(found) >= limit
+        if found:
+            places[number] = found[-1].id
+    processes.set_cursor(conn, NAME, orjson.dumps([language, *places]).decode())
+    return Walked(written, more)
+
+
+def ensure(conn: Connection[Any], item_ids: Iterable[UUID]) -> None:
+    """Write the rows of these results now, where they are missing and the results are there: something is said of them."""
+    rows = conn.execute(
+        f"""select s.id, s.job_id, s.account_id, s.media_type, s.created_at, s.expires_at, true, j.model_id, j.input
+              from assets s join jobs j on j.id = s.job_id
+             where s.id = any(%s) and {ALIVE} and not exists (select 1 from gallery_items g where g.id = s.id) order by s.id""",
+        [list(item_ids)],
+    ).fetchall()
+    _write(conn, [_Found(*row) for row in rows], settings().search_language)
+
+
+def forget(conn: Connection[Any], limit: int) -> int:
+    """Delete the rows of results whose time has passed, and with them their likes and places. Returns how many."""
+    return conn.execute(
+        """delete from gallery_items where id = any(array(
+             select id from gallery_items where expires_at <= app_now() order by expires_at limit %s))""",
+        [limit],
+    ).rowcount
+
+
+def _places(conn: Connection[Any]) -> tuple[str, list[UUID]]:
+    language, text = settings().search_language, processes.cursor(conn, NAME)
+    before = orjson.loads(text) if text else [None]
+    if before[0] != language:
+        return language, [NOWHERE] * len(DISTANCES)
+    return language, [UUID(each) for each in before[1:]]
+
+
+def _as_of(distance: int) -> UUID:
+    """Ids that were made so many seconds ago are below this."""
+    milliseconds = (uuid7().int >> 80) - distance * 1000
+    return UUID(int=milliseconds << 80)
+
+
+def _next(conn: Connection[Any], after: UUID, before: UUID, limit: int, language: str) -> list[_Found]:
+    rows = conn.execute(
+        f"""select s.id, s.job_id, s.account_id, s.media_type, s.created_at, s.expires_at,
+                   {ALIVE} and not exists (select 1 from gallery_items g where g.id = s.id and g.language = %(language)s),
+                   j.model_id, j.input
+              from (select * from assets where id > %(after)s and id < %(before)s order by id limit %(limit)s) s
+              join jobs j on j.id = s.job_id order by s.id""",
+        {"after": after, "before": before, "limit": limit, "language": language},
+    ).fetchall()
+    return [_Found(*row) for row in rows]
+
+
+def _write(conn: Connection[Any], found: Sequence[_Found], language: str) -> int:
+    kept = [(each, kind) for each in found if (kind := kind_of(each.media_type)) is not None]
+    if not kept:
+        return 0
+    return conn.execute(
+        """insert into gallery_items (id, account_id, kind, model_id, created_at, expires_at, language, words)
+           select n.id, n.account_id, n.kind, n.model_id, n.created_at, n.expires_at, %(language)s,
+                  to_tsvector(%(language)s::text::regconfig, n.prompt) || array_to_tsvector(array[n.word])
+             from unnest(%(id)s::uuid[], %(account)s::uuid[], %(kind)s::text[], %(model)s::text[], %(created)s::timestamptz[],
+                         %(expires)s::timestamptz[], %(prompt)s::text[], %(word)s::text[])
+               as n(id, account_id, kind, model_id, created_at, expires_at, prompt, word)
+           on conflict (id) do update set language = excluded.language, words = excluded.words""",
+        {
+            "language": language,
+            "id": [each.id for each, _ in kept],
+            "account": [each.account_id for each, _ in kept],
+            "kind": [kind for _, kind in kept],
+            "model": [each.model_id for each, _ in kept],
+            "created": [each.created_at for each, _ in kept],
+            "expires": [each.expires_at for each, _ in kept],
+            "prompt": [fold((prompt_of(each.input) or "")[:MAX_PROMPT]) for each, _ in kept],
+            "word": [word_of(each.account_id) for each, _ in kept],
+        },
+    ).rowcount
+
+
+def word_of(account_id: UUID) -> str:
+    """The word that an account's rows have besides those of the prompt, so that a search among them reads no others. No prompt
+    has it, since the equals sign is in no word.
+    """
+    return f"={account_id.hex}"

@@ -1,0 +1,133 @@
+"""Searching prompts: an account's own, or the public ones of all, the best first.
+
+Both come from an index of words: an account's rows have a word of their own, so that its search reads its own matches and
+nobody else's, and public rows are in an index apart. Of very many matches so many are ranked, so that no search costs more.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import Connection, sql
+
+from common.settings import settings
+from models.gallery.indexing import ALIVE, word_of
+from models.gallery.items import NOT_SHUT, OWNERS, SHOWN, ItemRow
+from models.gallery.words import Kind, Term, query_of, terms_of
+
+MAX_RANKED = 2000  # matches that are ranked
+MAX_LOOKED_AT = 1000  # of the newest items, whose words are compared with one that was mistyped
+LIKENESS = 0.3  # that two words have at least, of which one is the other mistyped
+MIN_LETTERS = 4  # of a word that may be mistyped
+
+RankPlace = tuple[int, UUID]
+
+
+class Hit(NamedTuple):
+    """An item that was found, and how well it fits, in millionths."""
+
+    rank: int
+    item: ItemRow
+
+
+def search(
+    conn: Connection[Any],
+    viewer: UUID,
+    query: str,
+    *,
+    public: bool,
+    kind: Kind | None = None,
+    before: RankPlace | None = None,
+    limit: int = 20,
+) -> list[Hit]:
+    """The items whose prompts fit a search, the best first. Where nothing fits, words that may be mistyped are replaced by the
+    most alike of those in the newest prompts, if the database has pg_trgm. Raises InvalidParameter.
+    """
+    terms = terms_of(query)
+    look = partial(_hits, conn, viewer, public=public, kind=kind, before=before, limit=limit)
+    hits = look(terms)
+    if hits or not _can_compare(conn):
+        return hits
+    meant = _meant(conn, viewer, terms, public=public)
+    return look(meant) if meant else hits
+
+
+def _hits(
+    conn: Connection[Any],
+    viewer: UUID,
+    terms: list[Term],
+    *,
+    public: bool,
+    kind: Kind | None,
+    before: RankPlace | None,
+    limit: int,
+) -> list[Hit]:
+    text, values = query_of(terms, settings().search_language)
+    query = conn.execute(sql.SQL("select {}::text").format(text), values).fetchone()
+    if query is None or query[0] is None:
+        return []
+    whose, owners, not_shut = "g.public and g.words @@ %(query)s::tsquery", OWNERS, f"and {NOT_SHUT}"
+    if not public:
+        whose = "g.account_id = %(viewer)s and g.words @@ (%(own)s::tsquery && %(query)s::tsquery)"
+        owners = not_shut = ""
+    of_kind = "and g.kind = %(kind)s" if kind is not None else ""
+    behind = "where (rank, id) < (%(rank)s, %(before)s)" if before is not None else ""
+    # Only as many results and owners are looked up as a page has: all matches are ranked by their words alone.
+    rows = conn.execute(
+        f"""with ranked as materialized (
+              select g.id, (ts_rank(g.words, %(query)s::tsquery, 1) * 1000000)::int as rank
+                from gallery_items g where {whose} {of_kind} limit %(most)s)
+            select r.rank, {SHOWN} from (select * from ranked {behind} order by rank desc, id desc offset 0) r
+              join assets s on s.id = r.id join jobs j on j.id = s.job_id join gallery_items g on g.id = s.id {owners}
+             where {ALIVE} {not_shut} order by r.rank desc, r.id desc limit %(limit)s""",
+        {
+            "viewer": viewer, "own": f"'{word_of(viewer)}'", "query": query[0], "kind": kind, "most": MAX_RANKED,
+            "rank": before[0] if before else None, "before": before[1] if before else None, "limit": limit,
+        },
+    ).fetchall()  # fmt: skip
+    return [Hit(row[0], ItemRow(*row[1:])) for row in rows]
+
+
+def _can_compare(conn: Connection[Any]) -> bool:
+    return conn.execute("select 1 from pg_extension where extname = 'pg_trgm'").fetchone() is not None
+
+
+def _meant(conn: Connection[Any], viewer: UUID, terms: Sequence[Term], *, public: bool) -> list[Term] | None:
+    """What may have been meant; None: nothing else."""
+    typed = sorted({each.text.lower() for each in terms if _may_be_mistyped(each)})
+    if not typed:
+        return None
+    newest = "account_id = %(viewer)s order by created_at desc, id desc"
+    if public:
+        newest = "public order by published_at desc, id desc"
+    rows = conn.execute(
+        f"""with known as materialized (
+              select distinct word from (select words from gallery_items where {newest} limit %(most)s) g,
+                     unnest(tsvector_to_array(g.words)) as word where word not like '=%%'),
+            typed as (
+              select t.word, (tsvector_to_array(to_tsvector(%(language)s::text::regconfig, t.word)))[1] as stem
+                from unnest(%(typed)s::text[]) as t(word))
+            select t.word, k.word from typed t cross join lateral (
+              select word from known where similarity(word, t.stem) >= %(likeness)s
+               order by similarity(word, t.stem) desc, word limit 1) k
+             where t.stem is not null and not exists (select 1 from known where word = t.stem)""",
+        {
+            "viewer": viewer, "most": MAX_LOOKED_AT, "language": settings().search_language, "typed": typed,
+            "likeness": LIKENESS,
+        },
+    ).fetchall()  # fmt: skip
+    instead: dict[str, str] = dict(rows)
+    if not instead:
+        return None
+    return [
+        each._replace(text=instead[each.text.lower()], prefix=True)
+        if _may_be_mistyped(each) and each.text.lower() in instead
+        else each
+        for each in terms
+    ]
+
+
+def _may_be_mistyped(term: Term) -> bool:
+    return not (term.phrase or term.without) and re.fullmatch(rf"\w{{{MIN_LETTERS},}}", term.text) is not None

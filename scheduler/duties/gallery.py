@@ -1,0 +1,18 @@
+"""Duties of the gallery: results become rows of it, and rows go with their results."""
+
+from models.db import transaction
+from models.gallery import indexing
+from scheduler.turns import Did
+
+
+def index_results(batch: int) -> Did:
+    """Write the gallery's rows of the results that came since."""
+    with transaction() as conn:
+        walked = indexing.follow(conn, batch)
+    return Did(walked.written, more=walked.more)
+
+
+def forget_items(batch: int) -> int:
+    """Delete the gallery's rows of results whose time has passed."""
+    with transaction() as conn:
+        return indexing.forget(conn, batch)

@@ -1,0 +1,202 @@
+"""Searching prompts: what is found, in which order, and by whom."""
+
+import random
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from common.errors import InvalidParameter
+from models.db import transaction
+from models.gallery import search
+from models.gallery.words import Term, fold, terms_of
+from tests.conftest import environment
+from tests.models.gallery.things import indexed, offer, publish, result
+from tests.models.hands import change
+from tests.support import account
+
+pytestmark = pytest.mark.usefixtures("database")
+
+# What the searches below are about, among 200 prompts; the rest is made of other words.
+SOUGHT = {
+    "dawn": "A fishing harbour at dawn, mist lifting off the water, oil on board",
+    "dusk": "a harbour at dusk",
+    "harbours": "three old harbours seen from the sea",
+    "master": "Citrus and a jug on the harbour master's table, and behind it a very long room with many windows and pictures",
+    "café": "Café façade in Málaga, naïve style",
+    "cat": "a cat asleep on a red sofa",
+    "catalogue": "a catalogue of red moths, engraved",
+    "sofa": "a red sofa without anybody on it",
+    "lights": "northern lights over the breakwater, time-lapse",
+    "lit": "the lighthouse keeper's northern window",
+    "fox": "the quick brown fox jumps",
+    "browser": "brown quick foxes rest",
+    "tokyo": "東京 の 夜 景",
+    "straße": "Straße im Regen",
+}
+FILLER = ["granite", "ridge", "valley", "meadow", "orchard", "pebble", "lantern", "velvet", "copper", "ivory", "willow", "ember", "marble", "canyon", "prairie", "thistle", "heather", "saffron", "cobalt", "umber", "glacier", "tundra", "lagoon", "bamboo", "cedar", "maple", "juniper", "quartz", "basalt", "opal"]  # fmt: skip
+# What is typed, and which of the above are found, the best first; a set where the order is not said.
+TABLE: list[tuple[str, list[str] | set[str]]] = [
+    ("dusk", ["dusk"]),
+    ("harbour", {"dawn", "dusk", "harbours", "master"}),
+    ("HARBOURS", {"dawn", "dusk", "harbours", "master"}),
+    ("harbour dusk", ["dusk"]),
+    ("harbour -dawn -master", {"dusk", "harbours"}),
+    ('"northern lights"', ["lights"]),
+    ('"lights northern"', []),
+    ("northern", {"lights", "lit"}),
+    ('"quick brown"', ["fox"]),
+    ("quick brown fox", {"fox", "browser"}),
+    ("cat", ["cat"]),
+    ("cat*", {"cat", "catalogue"}),
+    ("red -sofa", ["catalogue"]),
+    ('red "red sofa"', {"cat", "sofa"}),
+    ("cafe facade", ["café"]),
+    ("CAFÉ malaga", ["café"]),
+    ("naive", ["café"]),
+    ("東京", ["tokyo"]),
+    ("strasse", ["straße"]),
+    ("harbuor dawn", ["dawn"]),
+    ("lighthose", ["lit"]),
+    ("nothern ligths", {"lights", "lit"}),
+    ("xyzzyq", []),
+    ("the of and", []),
+    ("the of and -harbour", []),
+    ("fish:* | !dawn & (", ["dawn"]),
+]
+
+
+def found(viewer: UUID, query: str, *, public: bool = False, limit: int = 100, **more: Any) -> list[search.Hit]:
+    with transaction() as conn:
+        return search.search(conn, viewer, query, public=public, limit=limit, **more)
+
+
+def ids(hits: list[search.Hit]) -> list[UUID]:
+    return [hit.item.id for hit in hits]
+
+
+def corpus(who: UUID) -> dict[UUID, str]:
+    """Two hundred prompts of an account: those that are sought, by id, among others."""
+    made_by, chosen = offer(), random.Random(7)
+    sought = {result(who, prompt, made_by=made_by): name for name, prompt in SOUGHT.items()}
+    for _ in range(200 - len(sought)):
+        result(who, " ".join(chosen.choices(FILLER, k=8)), made_by=made_by)
+    indexed(*sought)
+    return sought
+
+
+def test_what_is_typed_finds_what_is_meant_among_two_hundred_prompts() -> None:
+    who, other = account(amount=400), account(amount=9)
+    sought = corpus(who)
+    stranger = result(other, SOUGHT["dawn"])
+    indexed(stranger)
+    wrong = []
+    for query, wanted in TABLE:
+        names = [sought.get(each, "a filler") for each in ids(found(who, query))]
+        if (set(names) if isinstance(wanted, set) else names) != wanted or len(names) != len(wanted):
+            wrong.append(f"{query!r}: {names}, not {wanted}")
+    assert not wrong, "\n".join(wrong)
+    assert ids(found(other, "harbour")) == [stranger]
+    assert ids(found(who, "harbour", public=True)) == []
+    assert found(who, "harbour", kind="video") == []
+    # A short prompt about it comes before a long one that also names it.
+    assert sought[ids(found(who, "harbour"))[-1]] == "master"
+
+
+def test_a_walk_along_a_search_meets_each_item_once() -> None:
+    who = account(amount=50)
+    for number in range(7):
+        result(who, "a harbour " + "and a boat " * (number % 3))
+    indexed()
+    whole, walked, before = ids(found(who, "harbour")), list[UUID](), None
+    while page := found(who, "harbour", before=before, limit=2):
+        walked += [hit.item.id for hit in page]
+        before = page[-1].rank, page[-1].item.id
+    assert (walked, len(set(walked))) == (whole, 7)
+
+
+def test_own_and_public_prompts_are_searched_apart() -> None:
+    who, other = account(amount=50), account(amount=50)
+    mine, theirs, secret = (
+        result(who, "a tall schooner"),
+        result(other, "a tall schooner"),
+        result(other, "a tall schooner"),
+    )
+    indexed(mine, theirs, secret)
+    publish(other, theirs)
+    assert (ids(found(who, "schooner")), ids(found(who, "schooner", public=True))) == ([mine], [theirs])
+    assert set(ids(found(other, "schooner"))) == {theirs, secret}
+    assert ids(found(who, "schoner", public=True)) == [theirs]
+    publish(other, theirs, on=False)
+    assert ids(found(who, "schooner", public=True)) == []
+    change("update assets set expires_at = app_now() where id = %s", mine)
+    assert ids(found(who, "schooner")) == []
+
+
+def test_a_mistyped_word_is_compared_with_the_accounts_own_alone() -> None:
+    who, other = account(amount=50), account(amount=50)
+    mine = result(who, "a zeppelin over the harbour")
+    indexed(mine, result(other, "a zepelin, and it is spelt so"))
+    assert ids(found(who, "zepelin")) == [mine]
+    assert ids(found(who, "zepelin", public=True)) == []
+
+
+def test_a_word_as_an_accounts_own_in_a_prompt_reaches_nobody() -> None:
+    who, thief = account(amount=50), account(amount=50)
+    bait = result(thief, f"={who.hex} '={who.hex}' a harbour")
+    indexed(bait)
+    assert ids(found(who, "harbour")) == []
+    assert ids(found(thief, f"={who.hex}")) == [bait]
+
+
+def test_without_pg_trgm_mistyped_words_find_nothing_and_all_else_is_the_same() -> None:
+    who = account(amount=50)
+    item = result(who, "a harbour")
+    indexed(item)
+    assert ids(found(who, "harbuor")) == [item]
+    with transaction() as conn:
+        conn.execute("drop extension pg_trgm")
+    assert (ids(found(who, "harbuor")), ids(found(who, "harbour"))) == ([], [item])
+
+
+def test_another_language_knows_its_own_words() -> None:
+    who = account(amount=50)
+    with environment({"SEARCH_LANGUAGE": "german"}):
+        item = result(who, "die alten Häuser am Fluss")
+        indexed(item)
+        assert ids(found(who, "haus")) == ids(found(who, "Häuser")) == ids(found(who, "alter fluss")) == [item]
+        assert ids(found(who, "die")) == []
+
+
+@pytest.mark.parametrize(("query", "word"), [
+    ("", "no word"), ("  ", "no word"), ("-harbour", "no word"), ("!!! ***", "no word"), ('""', "no word"),
+    ("a " * 101, "202 characters"), ("a " * 13, "13 terms"),
+])  # fmt: skip
+def test_a_search_for_nothing_or_too_much_is_refused(query: str, word: str) -> None:
+    with pytest.raises(InvalidParameter, match=word):
+        terms_of(query)
+
+
+def test_terms_are_read_as_they_are_typed() -> None:
+    assert terms_of('red "two  words" -"not this" begin* -no* it\'s open"') == [
+        Term("red"), Term("two  words", phrase=True), Term("not this", phrase=True, without=True), Term("begin", prefix=True),
+        Term("no", prefix=True, without=True), Term("it's"), Term("open"),
+    ]  # fmt: skip
+
+
+def test_accents_are_folded_and_other_scripts_are_left() -> None:
+    assert fold("Ærøskøbing, Łódź, ﬁn, ĐẠI, Straße, ệ") == "AEroskobing, Lodz, fin, DAI, Strasse, e"
+    assert fold("हिन्दी 한국어 が") == "हिन्दी 한국어 が"
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=60))
+def test_whatever_is_typed_is_searched_or_refused(database: str, query: str) -> None:
+    with transaction() as conn:
+        try:
+            answer = search.search(conn, UUID(int=7), query, public=True)
+        except InvalidParameter:
+            return
+    assert answer == []
