@@ -30,6 +30,11 @@ class Catalogue:
             raise UnknownModel(f"there is no model {model_id!r}; see GET /v1/models", param="model")
         return offer
 
+    def kind_of(self, model_id: str) -> str | None:
+        """What a model makes; None: it is not offered any more."""
+        offer = self._offers.get(model_id)
+        return None if offer is None else offer.entry.kind
+
     def is_empty(self) -> bool:
         return not self._offers
 

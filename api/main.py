@@ -44,10 +44,12 @@ from api.v1 import (
     notifications,
     payments,
     plans,
+    playground,
     provider_keys,
     quotes,
     refills,
     subscription,
+    summaries,
     webhooks,
 )
 from common import scratch
@@ -84,6 +86,10 @@ ROUTERS = (
     admin_promotions.router,
     holds.router,
     refills.router,
+    playground.fast_router,
+    playground.router,
+    summaries.fast_router,
+    summaries.router,
     providers.router,
     clerk.router,
     companies.router,

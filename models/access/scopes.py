@@ -57,6 +57,17 @@ def check(who: Caller, scope: Scope) -> None:
         raise Forbidden("this needs the role 'admin'", needed="admin")
 
 
+def may_edit(who: Caller) -> bool:
+    """Whether the caller may order what the house pays for, such as summaries."""
+    return who.role == "admin" and "admin" in who.scopes
+
+
+def check_edit(who: Caller) -> None:
+    """Raises Forbidden where the caller may not edit."""
+    if not may_edit(who):
+        raise Forbidden("this is for those who edit: it needs the role and the scope 'admin'", needed="admin")
+
+
 def check_model(who: Caller, model_id: str) -> None:
     """Raises Forbidden where the key is for other models."""
     if who.models is not None and model_id not in who.models:

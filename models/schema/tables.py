@@ -29,6 +29,9 @@ from models.jobs.tables import Asset, Attempt, IdempotencyKey, Job, JobRun
 from models.payments.promotions import Promotion, PromotionUse
 from models.payments.refills import Refill
 from models.payments.tables import Payment, Refund
+from models.playground.kept import KeptText
+from models.playground.sessions import PlaygroundSession
+from models.playground.summaries import Summary
 from models.provisioning.tables import WebAccount, WebCredential, WebMonth, WebUsage
 
 __all__ = [
@@ -52,12 +55,14 @@ __all__ = [
     "InboundEvent",
     "Job",
     "JobRun",
+    "KeptText",
     "KeySpending",
     "LedgerEntry",
     "Notification",
     "Pack",
     "Payment",
     "Plan",
+    "PlaygroundSession",
     "Probe",
     "Promotion",
     "PromotionUse",
@@ -70,6 +75,7 @@ __all__ = [
     "ReservationGrant",
     "Subscription",
     "SubscriptionPayment",
+    "Summary",
     "Upload",
     "User",
     "WebAccount",
