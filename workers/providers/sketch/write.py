@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 SUMMARISED_SENTENCES = 4  # a prompt of more is a text to be summarised
-SUMMARY_SENTENCES = 5
+SUMMARY_SENTENCES = 4
 SENTENCES_LIMIT = 2000  # which are ranked; the rest of a text is not read
 SENTENCE_TOKENS = (4, 120)  # others are headings, tables and the like, and are no part of a summary
 PLACES = 2048  # of words in a sentence's vector
-ROUNDS, DAMPING = 40, 0.85
+ROUNDS, DAMPING = 40, 0.6  # less than the usual 0.85, so that what is asked for counts
+SHORT_LETTERS = 3  # Latin words of so few letters join sentences and say nothing of them
 USUAL_TOKENS = 200
 TOKEN = re.compile(r"\w+|[^\w\s]")
 OPENINGS = (
@@ -122,18 +123,19 @@ def _vectors(texts: Sequence[str]) -> NDArray[np.float64]:
         for place, count in counts.items():
             found[row, place] = count
     texts_with = np.count_nonzero(found, axis=0)
-    found *= np.log((1 + len(texts)) / (1 + texts_with))
+    found *= np.where(texts_with > len(texts) / 2, 0, np.log((1 + len(texts)) / (1 + texts_with)))  # "the" says nothing
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
     return found / np.where(lengths > 0, lengths, 1)
 
 
 def _words(said: str) -> list[str]:
-    return [each.lower() for each in re.findall(r"\w+", said)]
+    found = (each.lower() for each in re.findall(r"\w+", said))
+    return [each for each in found if len(each) > SHORT_LETTERS or not each.isascii() or each.isdigit()]
 
 
 def _answered(prompt: str, seed: int) -> str:
     """A few sentences about a prompt's longest words, chosen by its letters."""
-    words = sorted(dict.fromkeys(re.findall(r"\w+", prompt)), key=lambda word: -len(word))
+    words = sorted(list(dict.fromkeys(re.findall(r"\w+", prompt)))[::-1], key=lambda word: -len(word))
     first, second, *_ = (*words, "it", "the question") if words else ("it", "the question")
     dice = hashlib.sha256(f"{seed}\n{prompt}".encode(errors="replace")).digest()
     middle = dice[1] % len(MIDDLES)
