@@ -33,17 +33,17 @@ REDIS_SECONDS, REST_SECONDS = 1.0, 5.0
 class _Telling:
     """One text on its way. Its parts are only ever added to."""
 
-    __slots__ = ("account_id", "attempt", "closed", "job_id", "parts", "seen", "token", "told")
+    __slots__ = ("account_id", "attempt", "closed", "job_id", "parts", "seen", "sent", "token")
 
     def __init__(self, account_id: UUID, job_id: UUID, token: int, attempt: int) -> None:
         self.account_id, self.job_id, self.token, self.attempt = account_id, job_id, token, attempt
         self.parts: list[str] = []
         self.seen = 0  # parts that the last look knew of
-        self.told = 0  # characters that were sent
+        self.sent = 0  # characters that were sent
         self.closed = False
 
     def has_more(self) -> bool:
-        return len(self.parts) > self.seen or self.told == 0 < len(self.parts)
+        return len(self.parts) > self.seen or self.sent == 0 < len(self.parts)
 
     def text(self) -> str:
         """All of it so far, without what JSON cannot carry."""
@@ -104,7 +104,7 @@ class _Teller:
                 followed = [each for each, wanted in zip(fresh, pipe.execute(), strict=True) if wanted]
                 for each in fresh:
                     if each not in followed:
-                        each.seen, each.told = len(each.parts), 0  # whoever comes later is told all of it
+                        each.seen, each.sent = len(each.parts), 0  # whoever comes later is told all of it
                 pieces = [_piece(pipe, each) for each in followed]
                 pipe.execute()
         except redis.RedisError as error:
@@ -114,9 +114,9 @@ class _Teller:
         for each, lacked in pieces:
             for start in range(0, len(lacked), PIECE_CHARACTERS):
                 part = lacked[start : start + PIECE_CHARACTERS]
-                data = {"run": each.token, "attempt": each.attempt, "position": each.told, "text": part}
+                data = {"run": each.token, "attempt": each.attempt, "position": each.sent, "text": part}
                 publish_live(each.account_id, JOB_TEXT, each.job_id, data)
-                each.told += len(part)
+                each.sent += len(part)
 
 
 def _piece(pipe: Any, telling: _Telling) -> tuple[_Telling, str]:
@@ -126,7 +126,7 @@ def _piece(pipe: Any, telling: _Telling) -> tuple[_Telling, str]:
         return telling, ""
     so_far = {"run": telling.token, "attempt": telling.attempt, "position": 0, "text": text}
     pipe.set(TEXT.format(telling.job_id), orjson.dumps(so_far), ex=KEPT_SECONDS)
-    return telling, text[telling.told :]
+    return telling, text[telling.sent :]
 
 
 _lock = threading.Lock()

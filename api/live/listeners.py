@@ -6,7 +6,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from api.live.frames import live_frame
-from api.live.texts import Piece, Told, lacking
+from api.live.texts import Piece, ReadTo, lacking
 from common.settings import settings
 from models.events.kinds import JOB_TEXT
 from models.identity.people import Visitor
@@ -16,7 +16,7 @@ class Listener:
     """One stream: a bounded queue of frames. `over` says why there will be no more: ended, slow, stopping or revoked."""
 
     __slots__ = (
-        "_limit", "_told", "_wake", "account_id", "after", "cut", "frames", "job_id", "over", "quiet", "reads", "visitor",
+        "_limit", "_read_to", "_wake", "account_id", "after", "cut", "frames", "job_id", "over", "quiet", "reads", "visitor",
     )  # fmt: skip
 
     def __init__(
@@ -29,7 +29,7 @@ class Listener:
         self.after = after  # None: from now on
         self.quiet = quiet  # only waits for the end of its job
         self.reads = reads  # also its job's text, as it is written
-        self._told: Told | None = None  # how far
+        self._read_to: ReadTo | None = None  # how far
         self.frames: deque[bytes] = deque()
         self.over: str | None = None
         self.cut: Callable[[], object] | None = None  # ends a stream that waits for its reader
@@ -49,11 +49,11 @@ class Listener:
     def tell(self, piece: Piece) -> bool:
         """Push what the listener lacks of a text. False: something before this piece is missing."""
         assert self.job_id is not None  # noqa: S101 - only who follows a job reads along
-        lacked = lacking(self._told, piece)
+        lacked = lacking(self._read_to, piece)
         if lacked is None:
             return False
         if lacked.text:
-            self._told = Told(lacked.run, lacked.position + len(lacked.text))
+            self._read_to = ReadTo(lacked.run, lacked.position + len(lacked.text))
             shown = {"attempt": lacked.attempt, "position": lacked.position, "text": lacked.text}
             self.push(live_frame(JOB_TEXT, self.job_id, shown))
         return True

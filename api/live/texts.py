@@ -32,7 +32,7 @@ class Piece(NamedTuple):
     text: str
 
 
-class Told(NamedTuple):
+class ReadTo(NamedTuple):
     """How far a listener has read."""
 
     run: int
@@ -47,13 +47,13 @@ def piece_of(data: Any) -> Piece | None:
     return None
 
 
-def lacking(told: Told | None, piece: Piece) -> Piece | None:
+def lacking(read_to: ReadTo | None, piece: Piece) -> Piece | None:
     """What of a piece a listener has not read, maybe nothing. None: there is a gap before it. A later claim of the job
     writes the text anew.
     """
-    if told is not None and piece.run < told.run:
+    if read_to is not None and piece.run < read_to.run:
         return piece._replace(text="")
-    known = told.length if told is not None and told.run == piece.run else 0
+    known = read_to.length if read_to is not None and read_to.run == piece.run else 0
     if piece.position > known:
         return None
     return piece._replace(position=known, text=piece.text[known - piece.position :])

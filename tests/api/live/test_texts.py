@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.live.texts import Piece, Told, lacking, piece_of
+from api.live.texts import Piece, ReadTo, lacking, piece_of
 
 
 @pytest.mark.parametrize("said", [
@@ -24,15 +24,15 @@ def test_a_piece_is_read() -> None:
 @pytest.mark.parametrize(("told", "piece", "lacks"), [
     (None, Piece(1, 1, 0, "abc"), (0, "abc")),
     (None, Piece(1, 1, 3, "d"), None),  # it came in the middle: the beginning is to be asked for
-    (Told(1, 3), Piece(1, 1, 3, "d"), (3, "d")),
-    (Told(1, 3), Piece(1, 1, 0, "abcd"), (3, "d")),  # the whole, of which it has a part
-    (Told(1, 3), Piece(1, 1, 0, "ab"), (3, "")),
-    (Told(1, 3), Piece(1, 1, 5, "f"), None),
-    (Told(1, 3), Piece(2, 1, 0, "x"), (0, "x")),  # a later claim begins anew
-    (Told(1, 3), Piece(2, 1, 2, "x"), None),
-    (Told(2, 3), Piece(1, 1, 3, "old"), (3, "")),  # what a worker says that has lost its job
+    (ReadTo(1, 3), Piece(1, 1, 3, "d"), (3, "d")),
+    (ReadTo(1, 3), Piece(1, 1, 0, "abcd"), (3, "d")),  # the whole, of which it has a part
+    (ReadTo(1, 3), Piece(1, 1, 0, "ab"), (3, "")),
+    (ReadTo(1, 3), Piece(1, 1, 5, "f"), None),
+    (ReadTo(1, 3), Piece(2, 1, 0, "x"), (0, "x")),  # a later claim begins anew
+    (ReadTo(1, 3), Piece(2, 1, 2, "x"), None),
+    (ReadTo(2, 3), Piece(1, 1, 3, "old"), (3, "")),  # what a worker says that has lost its job
 ])  # fmt: skip
-def test_what_a_listener_lacks(told: Told | None, piece: Piece, lacks: tuple[int, str] | None) -> None:
+def test_what_a_listener_lacks(told: ReadTo | None, piece: Piece, lacks: tuple[int, str] | None) -> None:
     found = lacking(told, piece)
     assert (None if found is None else (found.position, found.text)) == lacks
 
@@ -48,5 +48,5 @@ def test_in_any_order_with_gaps_asked_for_the_text_is_whole(text: str, data: st.
         if piece.text:
             assert piece.position == len(read)
             read += piece.text
-            told = Told(1, len(read))
+            told = ReadTo(1, len(read))
     assert text.startswith(read)

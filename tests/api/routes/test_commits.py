@@ -1,6 +1,7 @@
 """Uncertain is not wrong: the answer to a COMMIT is lost, held or never sent, on every route that writes."""
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from api.main import make_app, needs_of
 from api.provisioning.provisioning import _new
 from api.provisioning.shapes import WebCredentialView
 from common.errors import Unavailable
+from common.settings import settings
 from models import db
 from models.access import api_keys
 from models.access.audit_log import By
@@ -30,6 +32,8 @@ from models.db import CommitUnknown, certain, transaction
 from models.events import endpoints
 from models.jobs.callbacks import token_of
 from models.payments import refills
+from models.playground import sessions
+from models.playground.sessions import NewSession
 from models.provisioning import credentials
 from tests.api.edge.test_texts import ENTRY, RECORD
 from tests.commits import FATES, CommitProxy, Fate, proxied
@@ -234,6 +238,21 @@ CASES = {
         "post", "/v1/admin/accounts/{who}/change-plan", counted("select count(*) from acts where details->>'reason' = 'by hand'"),
         json={"plan": "starter", "reason": "by hand"},
     ),
+    "save a text": Case(
+        "post", "/v1/playground/sessions", counted("select count(*) from jobs join playground_sessions s on s.job_id = jobs.id where title = 'new'"),
+        json={"model": "words", "prompt": "x", "title": "new"},
+    ),
+    "rename a session": Case(
+        "patch", "/v1/playground/sessions/{session}", counted("select count(*) from playground_sessions where title = 'named'"),
+        json={"title": "named"},
+    ),
+    "delete a session": Case(
+        "delete", "/v1/playground/sessions/{session}", counted("select 1 - count(*) from playground_sessions")
+    ),
+    "summarise": Case(
+        "post", "/v1/summaries", counted("select count(distinct s.id) from jobs join summaries s on jobs.id in (paragraph_job, implications_job)"),
+        json={"kind": "paper", "text": "x", "model": "words"},
+    ),
     "hold": Case("post", "/v1/holds", counted("select count(*) - 1 from holds"), json={"amount": 2}),
     "settle a hold": Case("post", "/v1/holds/{hold}/settle", counted("select sum(settled)::int from holds"), json={"amount": 1}),
     "release a hold": Case("post", "/v1/holds/{hold}/release", counted("select sum(released)::int from holds"), json={"amount": 1}),
@@ -319,7 +338,15 @@ def _subscribed(conn: Any, who: UUID, name: str) -> None:
 
 def prepared(world: World, name: str) -> None:
     """What only some routes need."""
-    world.upload = world.delivery = world.token = None
+    world.upload = world.delivery = world.token = world.session = None
+    if "session" in name or name in {"save a text", "summarise"}:
+        words = model("words", kind="text", routes=[{"provider": "sketch", "model": "text"}])
+        os.environ["HOUSE_ACCOUNT"] = str(world.who)  # until the fixture's block ends
+        settings.cache_clear()
+        if "session" in name:
+            job_id = placed(world.who, words)
+            with transaction() as conn:
+                world.session, _ = sessions.create(conn, world.who, job_id, "x", NewSession())
     with transaction() as conn:
         if name in {"revoke a credential", "rotate a credential", "keep a credential"}:
             credentials.save(conn, _new(WebCredentialView.model_validate(RECORD)), b"0" * 32)

@@ -33,7 +33,9 @@ from api.v1.models import MODELS
 from api.v1.notifications import NOTIFICATIONS
 from api.v1.payments import PAYMENTS
 from api.v1.plans import PACKS, PLANS
+from api.v1.playground import SESSIONS
 from api.v1.provider_keys import PROVIDER_KEYS
+from api.v1.summaries import SUMMARIES
 from api.v1.webhooks import DELIVERIES, WEBHOOKS
 from models.access import api_keys, audit_log
 from models.access.audit_log import By
@@ -45,6 +47,8 @@ from models.credits.hold_rows import NewHold
 from models.credits.reads import GrantPlace
 from models.db import transaction
 from models.events import endpoints
+from models.playground import kept, sessions
+from models.playground.sessions import NewSession
 from tests import documents
 from tests.conftest import environment
 from tests.models.access.test_minting import plant_revoked
@@ -121,6 +125,23 @@ def held(world: World, count: int) -> None:
     with transaction() as conn:
         for _ in range(count):
             holds.create(conn, caller(world.who), NewHold(1, 3600))
+
+
+def saved(world: World, count: int) -> None:
+    jobs(world, count)
+    with transaction() as conn:
+        for (job_id,) in rows("select id from jobs"):
+            sessions.create(conn, world.who, job_id, "a prompt", NewSession())
+
+
+def summarised(world: World, count: int) -> None:
+    jobs(world, count)
+    with transaction() as conn:
+        kept.want(conn, [job_id for (job_id,) in rows("select id from jobs")])
+        conn.execute(
+            """insert into summaries (id, kind, ordered_by, paragraph_job)
+               select id, 'article', gen_random_uuid(), id from jobs"""
+        )
 
 
 def files(world: World, count: int) -> None:
@@ -249,6 +270,8 @@ def promoted(_world: World, count: int) -> None:
 PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/jobs": (jobs, "jobs"),
     "/v1/holds": (held, "holds"),
+    "/v1/playground/sessions": (saved, "playground_sessions"),
+    "/v1/summaries": (summarised, "summaries"),
     "/v1/credits/grants": (grants, "grants"),
     "/v1/credits/entries": (grants, "ledger_entries where account_id = '{who}'"),
     "/v1/files": (files, "uploads"),
@@ -360,7 +383,7 @@ PLACES: list[tuple[Listing[Any], Any]] = [
     (JOBS, uuid7()), (FILES, uuid7()), (NOTIFICATIONS, uuid7()), (WEBHOOKS, uuid7()), (USERS, uuid7()),
     (ANNOUNCEMENTS, uuid7()), (ENTRIES, 7), (ACTS, 7), (EVENTS, 7), (KEYS, (False, uuid7())), (MODELS, "a"),
     (PROVIDER_KEYS, "a"), (PLANS, (0, "free")), (PACKS, (0, "free")), (GRANTS, GrantPlace(0, None, uuid7())), (DELIVERIES, (datetime.now(UTC), uuid7())),
-    (PAYMENTS, uuid7()), (ALL_PAYMENTS, uuid7()), (PROMOTIONS, "CODE-1"), (HOLDS, uuid7()),
+    (PAYMENTS, uuid7()), (ALL_PAYMENTS, uuid7()), (PROMOTIONS, "CODE-1"), (HOLDS, uuid7()), (SESSIONS, uuid7()), (SUMMARIES, uuid7()),
 ]  # fmt: skip
 FOREIGN = ["", "x", "é", "null", "0", str(uuid.uuid4()), "AAAA", "a" * 5000, "../..", "-1", "=" * 8]
 
@@ -514,6 +537,7 @@ LIMITED = {
     ("accounts/subscriptions", "due_periods"): BATCH, ("accounts/subscriptions", "run_out"): BATCH, ("accounts/subscriptions", "latest"): ONE, ("files/uploads", "expire"): BATCH,
     ("files/uploads", "accounts_due"): BATCH, ("files/uploads", "to_purge"): BATCH, ("files/uploads", "forget"): BATCH,
     ("payments/due", "claim"): BATCH, ("payments/due", "claim_refunds"): BATCH, ("payments/refills", "due"): BATCH, ("payments/refills", "switch_on"): ONE,
+    ("playground/sessions", "list_sessions"): LIST, ("playground/summaries", ""): LIST, ("playground/sessions", ""): ONE, ("playground/kept", "due"): BATCH,
     ("provisioning/credentials", "list_credentials"): LIST, ("provisioning/usage", "list_usage"): LIST,
     ("provisioning/credentials", "find_active"): ONE,
     ("payments/hints", "begin_renewal"): ONE, ("payments/due", "record_refund_failed"): ONE, ("accounts/subscriptions", "still_renewed"): BATCH, ("payments/orders", "list_payments"): PAGE, ("payments/promotions", "list_promotions"): PAGE,

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from api.main import make_app
 from models.access import api_keys
-from models.access.scopes import Caller, may_edit
+from models.access.scopes import Caller, Scope, may_edit
 from models.db import transaction
 from models.playground.summaries import TEXT_CHARACTERS
 from scheduler.duties import texts
@@ -54,10 +54,10 @@ def editor() -> dict[str, str]:
     return head_of(account(), role="admin", scopes=("generate", "read", "admin"))
 
 
-def head_of(who: UUID, *, role: str, scopes: tuple[str, ...], **more: str) -> dict[str, str]:
+def head_of(who: UUID, *, role: str, scopes: tuple[Scope, ...], **more: str) -> dict[str, str]:
     with transaction() as conn:
         conn.execute("update users set role = %s where id = (select user_id from accounts where id = %s)", [role, who])
-        secret = api_keys.create(conn, who, api_keys.NewKey("key", scopes=scopes))[1]  # type: ignore[arg-type]
+        secret = api_keys.create(conn, who, api_keys.NewKey("key", scopes=scopes))[1]
     return {"authorization": f"Bearer {secret}", **more}
 
 
@@ -176,7 +176,7 @@ def test_the_same_request_is_ordered_once_also_by_many_at_once(http: TestClient,
 def test_only_who_edits_may(http: TestClient, editor: dict[str, str]) -> None:
     made = order(http, editor)
     place = f"{SUMMARIES}/{made['id']}"
-    all_ = ("generate", "read", "write", "delete")
+    all_: tuple[Scope, ...] = ("generate", "read", "write", "delete")
     for who, status in (
         ({}, 401),
         (head_of(account(), role="user", scopes=all_), 403),

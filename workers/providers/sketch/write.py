@@ -135,7 +135,7 @@ def _words(said: str) -> list[str]:
 
 def _answered(prompt: str, seed: int) -> str:
     """A few sentences about a prompt's longest words, chosen by its letters."""
-    words = sorted(list(dict.fromkeys(re.findall(r"\w+", prompt)))[::-1], key=lambda word: -len(word))
+    words = sorted(dict.fromkeys(re.findall(r"\w+", prompt)), key=len)[::-1]
     first, second, *_ = (*words, "it", "the question") if words else ("it", "the question")
     dice = hashlib.sha256(f"{seed}\n{prompt}".encode(errors="replace")).digest()
     middle = dice[1] % len(MIDDLES)
