@@ -69,7 +69,7 @@ def cut(said: str, most: int) -> str:
 
 
 def pieces(said: str) -> list[str]:
-    """A text in the pieces in which it is told: words with what follows them."""
+    """A text in pieces to be told one by one, each a word with what follows it."""
     places = [0, *(found.end() for found in re.finditer(r"\S+\s*", said))]
     return [said[begin:end] for begin, end in pairwise(places)]
 
