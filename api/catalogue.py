@@ -37,6 +37,11 @@ class Catalogue:
         """Whether a part of the product is on."""
         return feature in self._features
 
+    def kind_of(self, model_id: str) -> str | None:
+        """What a model makes; None: it is not offered any more."""
+        offer = self._offers.get(model_id)
+        return None if offer is None else offer.entry.kind
+
     def is_empty(self) -> bool:
         return not self._offers
 

@@ -30,10 +30,10 @@ class Views:
         self._lock = threading.Lock()
         self._writing: asyncio.Task[None] | None = None
 
-    def note(self, id: UUID) -> None:
+    def note(self, seen_id: UUID) -> None:
         """One of them was seen. From any thread."""
         with self._lock:
-            self._seen[id] += 1
+            self._seen[seen_id] += 1
 
     def start(self) -> None:
         """Begin to write them down."""

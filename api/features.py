@@ -10,6 +10,8 @@ from common.features import Feature
 
 # From the beginning of a path, whole segments of it, to the part that it belongs to.
 PARTS: dict[str, Feature] = {
+    "/v1/playground": "playground",
+    "/v1/summaries": "summaries",
     "/v1/images": "gallery",
     "/v1/videos": "gallery",
     "/v1/sounds": "gallery",

@@ -7,6 +7,7 @@ from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from uuid import UUID
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
@@ -180,6 +181,9 @@ class Settings(SalesSettings, CdnSettings, ContentSettings):
     )
     clerk_webhook_secret: SecretStr | None = Field(None, description="whsec_…, from the endpoint's page at Clerk.")
     on_user_deleted: Literal["expire", "keep"] = Field("expire", description="What becomes of a deleted user's files.")
+
+    house_account: UUID | None = Field(None, description="The account that pays for summaries; empty: there are none.")
+    summary_model: str = Field("sketch-text", description="The model that writes them, unless an order names another.")
 
     worker_threads: int = Field(8, ge=1, le=64)
     lease_seconds: float = Field(60.0, ge=1, description="A step's right lapses after this long without a heartbeat.")

@@ -15,7 +15,7 @@ from common.settings import settings
 from models import db, starting
 from models.db import transaction
 from models.fleet import processes
-from scheduler.duties import accounts, cdn, gallery, jobs, payments, results, retention, uploads
+from scheduler.duties import accounts, cdn, gallery, jobs, payments, results, retention, texts, uploads
 from scheduler.duties.clock import Watch
 from scheduler.turns import Did
 from workers import doorbell
@@ -53,6 +53,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("purge_results", 10, results.purge_results, 1000),
         Duty("tell_cdn", 2, cdn.tell_cdn, 600, steady=False),
         Duty("reap_strays", 60, results.reap_strays, 1000),
+        Duty("keep_texts", 10, texts.keep_texts, 100),
         Duty("expire_uploads", 30, uploads.expire_uploads, 5000),
         Duty("purge_uploads", 30, uploads.purge_uploads, 1000),
         Duty("reap_uploads", 300, uploads.reap_uploads, 1000),

@@ -30,6 +30,8 @@ WAKE = "headrace:wake:{}"  # a list of tokens that idle workers wait on
 # What API processes hear, as JSON lists: [account] for "there are events to read", and [account, type, job, data] for
 # what is not kept (`models.events.kinds.LIVE`): that a job runs, how far it is, that it waits.
 LIVE = "headrace:live"
+# Set while somebody follows a job whose text is being written, and that text so far (`workers.telling`, `api.live.texts`).
+FOLLOWED, TEXT = "headrace:followed:{}", "headrace:text:{}"
 MAX_LIVE = 200  # per message; and a thousand may wait to be published
 MAX_WAKE_TOKENS = 128  # more would only wake workers for nothing; a missed wake costs at most one idle wait
 SEND_SECONDS = 1.0

@@ -12,19 +12,20 @@ index: who catches up on a million events keeps nobody from hearing the next one
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
 from api.edge.grouping import Grouper
 from api.live.frames import event_frame, live_frame, reset_frame
+from api.live.listeners import Listener
+from api.live.texts import Texts, piece_of
 from common.errors import NotAuthenticated, TooManyListeners, Unavailable
 from common.settings import settings
 from models.db import transaction
 from models.events import events
 from models.events.events import Page, StoredEvent
-from models.events.kinds import JOB_ENDS
+from models.events.kinds import JOB_ENDS, JOB_TEXT
 from models.identity import people
 from models.identity.people import Visitor
 
@@ -34,6 +35,7 @@ PAGE = 500  # events per read and account
 PAST_BATCH = 10  # pages of the past that are read at once
 LOOK_SECONDS = 1.0  # between looks at Postgres while Redis is away
 DOOR_LOOKS = 2  # turns between looks at who may still listen
+FOLLOW_LOOKS = 10  # and between words that texts are still followed
 SLOW_LOOKS = 5  # and while it is there, every so many: a wake may be lost
 RECENTLY_ENDED_MAX = 500  # per account: what was live of these jobs comes too late
 HEARTBEAT = b":\n\n"
@@ -41,59 +43,6 @@ ENDS = frozenset(JOB_ENDS)
 
 Wanted = tuple[UUID, int | None]
 Past = tuple[UUID, int | None, UUID | None]  # account, after which number, of which job; None: all of the account's
-
-
-class Listener:
-    """One stream: a bounded queue of frames. `over` says why there will be no more: ended, slow, stopping or revoked."""
-
-    __slots__ = ("_limit", "_wake", "account_id", "after", "cut", "frames", "job_id", "over", "quiet", "visitor")
-
-    def __init__(
-        self, account_id: UUID, job_id: UUID | None, visitor: Visitor | None, after: int | None, *, quiet: bool
-    ) -> None:
-        self.account_id = account_id
-        self.visitor = visitor  # who listens, as long as they may; None: the process itself
-        self.job_id = job_id  # None: all of the account's events
-        self.after = after  # None: from now on
-        self.quiet = quiet  # only waits for the end of its job
-        self.frames: deque[bytes] = deque()
-        self.over: str | None = None
-        self.cut: Callable[[], object] | None = None  # ends a stream that waits for its reader
-        self._limit = settings().listener_backlog
-        self._wake: asyncio.Future[None] | None = None
-
-    def push(self, frame: bytes) -> None:
-        """Add a frame; a reader that has let too many pile up is cut off, and can resume."""
-        if self.over or self.quiet:
-            return
-        if len(self.frames) >= self._limit:
-            self.finish("slow")
-            return
-        self.frames.append(frame)
-        self._rouse()
-
-    def finish(self, why: str) -> None:
-        """No more frames after those that wait; who may not listen any more does not get these either."""
-        if self.over is None:
-            self.over = why
-            if why == "revoked":
-                self.frames.clear()
-            self._rouse()
-            if why in {"slow", "revoked"} and self.cut is not None:
-                self.cut()
-
-    async def take(self) -> bytes:
-        """All frames that wait, at least one; empty once the stream is over."""
-        while not self.frames and self.over is None:
-            self._wake = asyncio.get_running_loop().create_future()
-            await self._wake
-        taken = b"".join(self.frames)
-        self.frames.clear()
-        return taken
-
-    def _rouse(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
 
 
 class _Feed:
@@ -166,6 +115,7 @@ class Live:
         self._stopping = False
         self.redis_is_there = False
         self.dropped = 0  # things on the live channel that were no word of ours
+        self.texts = Texts()
         self.wanted = asyncio.Event()  # set while there are listeners
 
     def __len__(self) -> int:
@@ -175,7 +125,7 @@ class Live:
 
     def listen(
         self, account_id: UUID, *, job_id: UUID | None = None, visitor: Visitor | None = None, after: int | None = None,
-        quiet: bool = False,
+        quiet: bool = False, reads: bool = False,
     ) -> Listener:  # fmt: skip
         """A new listener, which then has to `catch_up`, and to `leave`. Raises TooManyListeners."""
         if self._stopping:
@@ -189,7 +139,7 @@ class Live:
             raise TooManyListeners(f"the account has {limit} streams open, which is the limit; close one", limit=limit)
         if feed is None:
             feed = self._feeds[account_id] = _Feed(account_id)
-        listener = Listener(account_id, job_id, visitor, after, quiet=quiet)
+        listener = Listener(account_id, job_id, visitor, after, quiet=quiet, reads=reads)
         feed.listeners.add(listener)
         self._open += 1
         self.wanted.set()
@@ -203,6 +153,8 @@ class Live:
             caught_up = listener.after is not None and not behind
             if caught_up and (not feed.attached or (listener.after or 0) >= feed.number):
                 feed.attach(listener)
+                if listener.reads:
+                    self._spawn(self._read_along(listener))
                 self.wake(feed.account_id)  # what was committed since the read, and its wake passed by
                 return
             page = await self.read(listener.account_id, listener.after, job_id=listener.job_id)
@@ -261,12 +213,31 @@ class Live:
         feed = self._feeds.get(account_id)
         if feed is None or not feed.attached:
             return
+        if kind == JOB_TEXT:
+            self._hear_text(feed, job_id, data)
+            return
         frame = live_frame(kind, job_id, data)
         if feed.reading:
             if len(feed.late) < settings().listener_backlog:  # what is only live may be missed
                 feed.late.append((job_id, frame))
         else:
             feed.hand_on_live(job_id, frame)
+
+    def _hear_text(self, feed: _Feed, job_id: UUID, data: dict[str, Any]) -> None:
+        """A piece of a text, to those alone who follow its job."""
+        piece = piece_of(data)
+        if piece is None:
+            return
+        for listener in feed.attached.get(job_id, ()):
+            if listener.reads and not listener.tell(piece):
+                self._spawn(self._read_along(listener))
+
+    async def _read_along(self, listener: Listener) -> None:
+        """Say that the text is followed, and hand on what there is of it: to who comes in the middle, or has missed a piece."""
+        assert listener.job_id is not None  # noqa: S101 - only who follows a job reads along
+        piece = await self.texts.follow(listener.job_id)
+        if piece is not None:
+            listener.tell(piece)
 
     async def _follow(self, feed: _Feed) -> None:
         try:
@@ -305,6 +276,8 @@ class Live:
             if not self._feeds:
                 continue
             self._beat(turn % beats, beats)
+            if turn % FOLLOW_LOOKS == 0:
+                self._spawn(self.texts.go_on([each.job_id for each in self._all() if each.reads and each.job_id]))
             if turn % DOOR_LOOKS == 0:
                 self._spawn(self.look_at_doors())
             if not self.redis_is_there or turn % SLOW_LOOKS == 0:
@@ -331,17 +304,16 @@ class Live:
 
     async def look_at_doors(self) -> None:
         """Ask Postgres, in one query, who of those that listen would still be let in, and end the streams of the others."""
-        inside = {each.visitor for feed in self._feeds.values() for each in feed.listeners if each.visitor}
+        inside = {each.visitor for each in self._all() if each.visitor}
         try:
             welcome = await self._doors.ask(list(inside))
         except Exception as error:  # noqa: BLE001 - looked at again in two seconds
             log.warning("could not look who may listen, trying again soon: %s", error)
             return
         strangers = inside - welcome
-        for feed in self._feeds.values():
-            for listener in feed.listeners:
-                if listener.visitor in strangers:
-                    listener.finish("revoked")
+        for listener in self._all():
+            if listener.visitor in strangers:
+                listener.finish("revoked")
 
     async def let_in(self, visitor: Visitor) -> None:
         """What a token says, or this process remembers, may be seconds old. Raises NotAuthenticated."""
@@ -351,9 +323,11 @@ class Live:
     def stop(self) -> None:
         """End all streams, so that the process can: their clients connect to another one and resume."""
         self._stopping = True
-        for feed in self._feeds.values():
-            for listener in feed.listeners:
-                listener.finish("stopping")
+        for listener in self._all():
+            listener.finish("stopping")
+
+    def _all(self) -> Iterator[Listener]:
+        return (listener for feed in self._feeds.values() for listener in feed.listeners)
 
     def close(self) -> None:
         self._reads.close()

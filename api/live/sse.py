@@ -10,7 +10,8 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from api.edge.flow import ABORT
-from api.live.hub import Listener, Live
+from api.live.hub import Live
+from api.live.listeners import Listener
 from common.settings import settings
 
 log = logging.getLogger(__name__)

@@ -187,7 +187,9 @@ async def get_events(request: Request) -> Response:
     last_event_id=(Annotated[str | None, Header()], None),
 )
 async def get_job_events(request: Request) -> Response:
-    """Server-sent events: the job as it stands, then what happens to it; the stream ends with the job."""
+    """Server-sent events: the job as it stands, then what happens to it; the stream ends with the job. Of a text, what is
+    written so far and then each part that follows (`job.text`): one at `position` 0 begins anew.
+    """
     who = await listener_of(request)
     job_id = id_of(request.path_params["job_id"], "job")
     after = _after(request)
@@ -205,7 +207,8 @@ async def get_job_events(request: Request) -> Response:
         after = row.event_number
         first += state_frame("job", job_view(row), after)
     live = services(request.app).live
-    listener = live.listen(who.account_id, job_id=job_id, visitor=who, after=after)
+    reads = row.ended is None and services(request.app).catalogue.kind_of(row.model_id) == "text"
+    listener = live.listen(who.account_id, job_id=job_id, visitor=who, after=after, reads=reads)
     if first and row.ended:
         listener.finish("ended")
     return EventStream(live, listener, first)

@@ -111,10 +111,15 @@ class JobPage(ListPage[JobView]):
 
 
 def status_of(row: JobRow) -> JobStatus:
-    """A job's status as clients know it; `reconciling` is running, with the reason."""
-    if row.ended:
-        return JobStatus(row.ended)
-    return JobStatus.QUEUED if row.run_status == RunStatus.QUEUED else JobStatus.RUNNING
+    """A job's status as clients know it."""
+    return seen_status(row.ended, row.run_status)
+
+
+def seen_status(ended: str | None, run_status: str | None) -> JobStatus:
+    """The same, of what the tables have; `reconciling` is running, with the reason."""
+    if ended:
+        return JobStatus(ended)
+    return JobStatus.QUEUED if run_status == RunStatus.QUEUED else JobStatus.RUNNING
 
 
 def job_view(row: JobRow) -> dict[str, Any]:

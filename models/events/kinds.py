@@ -15,4 +15,5 @@ STORED = (
     "subscription.expired", "payment.succeeded", "payment.changed", "refill.paused", "course.completed", "announcement", "webhook.disabled",
 )  # fmt: skip
 # These reach who listens just then, and nobody later.
-LIVE = ("job.running", "job.progress", "job.waiting")
+JOB_TEXT = "job.text"  # what is new of a text that is being written
+LIVE = ("job.running", "job.progress", "job.waiting", JOB_TEXT)

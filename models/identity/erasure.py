@@ -18,12 +18,14 @@ from models.locks import lock_account
 MAX_JOBS = 100  # per transaction: a webhook's sender waits 15 s, and each cancel is about 2 ms; a duty does the rest
 MAX_FILES = 5000
 MAX_HOLDS = 100
+MAX_SESSIONS = 500
 COMPANIES = ("xendit", "stripe", "truelayer")  # whose hooks may name a payer
 GRACE_SECONDS = 60  # an API process may know the user for a few seconds more, and take an order
 
 # An account's files whose time has not come, found by index.
 _RESULTS = """jobs j join assets s on s.job_id = j.id
                where j.account_id = %s and j.ended = 'succeeded' and s.status = 'stored' and s.expires_at > app_now()"""
+_SESSIONS = "playground_sessions where account_id = %s"
 _UPLOADS = "account_id = %s and status = 'stored' and expires_at > app_now()"
 
 
@@ -38,7 +40,7 @@ def shut_out(conn: Connection[Any], account_id: UUID) -> None:
 
 
 def erase_account(conn: Connection[Any], account_id: UUID) -> list[Ring]:
-    """Revoke an account's keys, erase those at providers, switch its webhooks off, cancel its jobs, end its holds, expire its files as ON_USER_DELETED says; a
+    """Revoke an account's keys, erase those at providers, switch its webhooks off, cancel its jobs, end its holds, expire its files and delete its sessions as ON_USER_DELETED says; a
     bounded number of each.
 
     Returns the jobs to ring after the commit. Run again, it goes on where it stopped.
@@ -78,6 +80,14 @@ def erase_account(conn: Connection[Any], account_id: UUID) -> list[Ring]:
             f"update assets set expires_at = app_now() where id in (select s.id from {_RESULTS} limit %s)",
             [account_id, MAX_FILES],
         )
+        # What was saved of results outlives them; the house's texts, which summaries have, are nobody's own.
+        conn.execute(
+            f"""with gone as (
+                  delete from playground_sessions where id in (select id from {_SESSIONS} limit %s) returning job_id)
+                delete from kept_texts k using gone where k.job_id = gone.job_id and not exists (
+                  select 1 from summaries where paragraph_job = k.job_id or implications_job = k.job_id)""",
+            [account_id, MAX_SESSIONS],
+        )
     return rings
 
 
@@ -105,7 +115,7 @@ def pending_erasures(
 
 
 def confirm_erased(conn: Connection[Any], user_id: UUID, account_id: UUID) -> bool:
-    """Note that nothing is left of a user: no living job, no open hold, no file that should be gone, and no process knows them."""
+    """Note that nothing is left of a user: no living job, no open hold, no file or session that should be gone, and no process knows them."""
     return bool(
         conn.execute(
             f"""update users set erased_at = app_now()
@@ -113,13 +123,15 @@ def confirm_erased(conn: Connection[Any], user_id: UUID, account_id: UUID) -> bo
                   and not exists (select 1 from job_runs where account_id = %s)
                   and not exists (select 1 from holds where account_id = %s and ended is null)
                   and (%s or not exists (select 1 from {_RESULTS})
-                             and not exists (select 1 from uploads where {_UPLOADS}))""",
+                             and not exists (select 1 from uploads where {_UPLOADS})
+                             and not exists (select 1 from {_SESSIONS}))""",
             [
                 user_id,
                 GRACE_SECONDS,
                 account_id,
                 account_id,
                 settings().on_user_deleted == "keep",
+                account_id,
                 account_id,
                 account_id,
             ],

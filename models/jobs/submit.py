@@ -124,7 +124,9 @@ def _labels_with_limits(orders: Sequence[Order], accounts: Mapping[UUID, Account
 def _texts_today(
     conn: Connection[Any], orders: Sequence[Order], accounts: Mapping[UUID, AccountState]
 ) -> dict[UUID, int]:
-    """How many texts these accounts have ordered today, by the times in the jobs' ids: only today's are read."""
+    """How many texts these accounts have ordered today, by the times in the jobs' ids: only today's are read. One that
+    failed gives its turn back as it does its credits, unless a provider was paid for it or that is not known.
+    """
     limited = {
         order.account_id
         for order in orders
@@ -136,7 +138,10 @@ def _texts_today(
         return {}
     rows = conn.execute(
         """select j.account_id, count(*) from jobs j join models m on m.id = j.model_id and m.version = j.model_version
-            where j.account_id = any(%s) and m.kind = 'text' and j.id >= %s group by 1""",
+            where j.account_id = any(%s) and m.kind = 'text' and j.id >= %s and not (
+                    j.ended is not distinct from 'failed' and not exists (
+                      select 1 from attempts t where t.job_id = j.id and (t.charged or t.phase = 'abandoned')))
+            group by 1""",
         [list(limited), first_id_of(accounts[next(iter(limited))].now)],
     )
     return dict(rows.fetchall())

@@ -53,6 +53,9 @@ from models.learning.tables import (
 from models.payments.promotions import Promotion, PromotionUse
 from models.payments.refills import Refill
 from models.payments.tables import Payment, Refund
+from models.playground.kept import KeptText
+from models.playground.sessions import PlaygroundSession
+from models.playground.summaries import Summary
 from models.provisioning.tables import WebAccount, WebCredential, WebMonth, WebUsage
 from models.usage.usage import UsageQuarter
 
@@ -72,12 +75,12 @@ __all__ = [
     "CatalogueModel",
     "CdnPurge",
     "ClockJump",
-    "Course",
-    "CourseCount",
-    "CourseModule",
     "Collection",
     "CollectionItem",
     "CollectionMember",
+    "Course",
+    "CourseCount",
+    "CourseModule",
     "CreditHold",
     "Delivery",
     "DeliveryQueue",
@@ -93,6 +96,7 @@ __all__ = [
     "ItemLike",
     "Job",
     "JobRun",
+    "KeptText",
     "KeySpending",
     "LabelLimit",
     "LabelSpending",
@@ -104,6 +108,7 @@ __all__ = [
     "Pack",
     "Payment",
     "Plan",
+    "PlaygroundSession",
     "Probe",
     "Promotion",
     "PromotionUse",
@@ -116,11 +121,12 @@ __all__ = [
     "Refund",
     "Reservation",
     "ReservationGrant",
+    "ShareLink",
     "SlugCount",
     "StoredKind",
-    "ShareLink",
     "Subscription",
     "SubscriptionPayment",
+    "Summary",
     "Upload",
     "UsageQuarter",
     "User",

@@ -32,6 +32,7 @@ from workers.providers.base import (
     Request,
     Unjudged,
 )
+from workers.telling import telling
 
 log = logging.getLogger(__name__)
 
@@ -162,12 +163,21 @@ class Asking:
             )
         return own
 
+    def start(self, hold: Hold, provider: Provider, request: Request) -> Outcome:
+        """Begin a generation. A text is told as it comes to whoever follows its job."""
+        claim = hold.claim
+        key = key_of(claim, live_of(hold).number)
+        if request.kind != "text":
+            return provider.start(request, key)
+        with telling(claim.account_id, claim.job_id, claim.token, claim.attempts) as said:
+            return provider.start(replace(request, said=said), key)
+
     def repeat_start(self, hold: Hold, provider: Provider) -> Outcome:
         """Begin it again under the same key, which is the same generation. What turns us away before the call (a file that
         cannot be had, an option that is wrong by now) says nothing about it.
         """
         try:
-            return provider.start(self.request(hold, begins=True), key_of(hold.claim, live_of(hold).number))
+            return self.start(hold, provider, self.request(hold, begins=True))
         except ProviderError as error:
             if hold.called:
                 raise

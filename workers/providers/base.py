@@ -78,6 +78,9 @@ class Request:
     # To be called in the last line before a call that begins a generation, and before each time it is repeated. It raises
     # where the job is not ours any more, or the process stops: let that through.
     confirm: Callable[[], None] = lambda: None
+    # To be called with each piece of a text as it comes, in order: whoever follows the job reads along. It waits for nothing
+    # and never raises; the result is what is answered in the end.
+    said: Callable[[str], None] = lambda _part: None
 
 
 @dataclass(frozen=True, slots=True)

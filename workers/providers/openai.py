@@ -9,7 +9,7 @@ Options of the endpoint: `headers` (such as OpenRouter's HTTP-Referer), `idempot
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,7 +130,7 @@ class OpenAI:
         return Done(outputs, cost, usage)
 
     def _text(self, request: Request, headers: Mapping[str, str]) -> Done:
-        streamed = _Streamed()
+        streamed = _Streamed(request.said)
         with self._wire.stream(
             "POST", "/chat/completions", headers=headers, seconds=request.seconds_left, json=_chat_fields(request),
             confirm=request.confirm,
@@ -176,6 +176,7 @@ class OpenAI:
 class _Streamed:
     """What a stream has brought so far."""
 
+    said: Callable[[str], None]
     text: list[str] = field(default_factory=list)
     refusal: list[str] = field(default_factory=list)
     usage: Mapping[str, Any] = field(default_factory=dict)
@@ -193,6 +194,8 @@ class _Streamed:
             part = words.get(name)
             if isinstance(part, str) and part:
                 into.append(part)
+                if name == "content":
+                    self.said(part)
         finish = first.get("finish_reason")
         self.finish = finish if isinstance(finish, str) and finish else self.finish
 

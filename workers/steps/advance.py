@@ -125,7 +125,7 @@ class Advance:
             publish_live(claim.account_id, "job.running", claim.job_id, {"attempt": claim.attempts})
             reached("intended")
             hold.alone = True
-            outcome = provider.start(request, key_of(claim, live.number))
+            outcome = self._asking.start(hold, provider, request)
         except NotCalled as why:
             self._not_called(hold, str(why))
         except ProviderError as error:

@@ -19,6 +19,8 @@ from models.db import transaction
 from models.events import announcements, deliveries, endpoints
 from models.files.uploads import id_text
 from models.gallery import links, members
+from models.playground import sessions
+from models.playground.sessions import NewSession
 from models.schema.tables import metadata
 from tests.models.access.test_minting import plant_revoked
 from tests.models.gallery.things import collection, result, somebody
@@ -78,6 +80,7 @@ def theirs() -> dict[str, Any]:
         delivery = deliveries.send(conn, who, hook, "test", {}, endpoint_id=hook)
         hold = holds.create(conn, caller(who), NewHold(2, 3600)).id
         label_limits.set_limit(conn, who, "customer", SECRET_PROMPT, 5)
+        session, _ = sessions.create(conn, who, job, SECRET_PROMPT, NewSession())
         note, file = uuid.uuid4(), uuid.uuid4()
         conn.execute(
             """insert into notifications (id, account_id, event_number, kind, title, body, data)
@@ -93,7 +96,7 @@ def theirs() -> dict[str, Any]:
     return {
         "account": who, "account_id": who, "job_id": job, "key_id": key_id, "user_id": user[0], "provider": "router",
         "webhook_id": hook, "delivery_id": delivery, "notification_id": note, "file_id": id_text(file),
-        "payment_id": ordered(who, pack()), "hold_id": hold, **gallery_of(who),
+        "payment_id": ordered(who, pack()), "hold_id": hold, "session_id": session, **gallery_of(who),
     }  # fmt: skip
 
 
@@ -190,6 +193,8 @@ def test_another_tenant_finds_nothing_of_it(
         assert answer.status_code == 403  # the scope alone makes no admin and no editor, and nobody acts as one
     elif how == "acted for" and path.startswith("/v1/keys/") and method == "post":
         assert answer.status_code == 403  # it makes no keys for anybody
+    elif path.startswith("/v1/summaries"):
+        assert answer.status_code == 403  # for those who edit, whose they all are
     elif "{" in path:
         assert answer.status_code == 404 or "{provider}" in path, answer.text
         assert answer.status_code == ask({"provider": theirs["provider"]}).status_code

@@ -1,6 +1,7 @@
 """Uncertain is not wrong: the answer to a COMMIT is lost, held or never sent, on every route that writes."""
 
 import json
+import os
 import re
 import threading
 import time
@@ -18,6 +19,7 @@ from api.main import make_app, needs_of
 from api.provisioning.provisioning import _new
 from api.provisioning.shapes import WebCredentialView
 from common.errors import Unavailable
+from common.settings import settings
 from models import db
 from models.access import api_keys
 from models.access.audit_log import By
@@ -35,14 +37,16 @@ from models.gallery import items, links, members
 from models.jobs.callbacks import token_of
 from models.jobs.ending import Ending, NewAsset, end
 from models.payments import refills
+from models.playground import sessions
+from models.playground.sessions import NewSession
 from models.provisioning import credentials
 from tests.api.edge.test_texts import ENTRY, RECORD
 from tests.commits import FATES, CommitProxy, Fate, proxied
 from tests.conftest import environment
 from tests.files import picture
 from tests.models.content.desk import shown, written
-from tests.models.learning.school import course, question
 from tests.models.gallery.things import collection, result, somebody
+from tests.models.learning.school import course, question
 from tests.models.payments.shop import ordered, pack, told
 from tests.support import (
     ADMIN_TOKEN,
@@ -269,6 +273,21 @@ CASES = {
     "change a plan by hand": Case(
         "post", "/v1/admin/accounts/{who}/change-plan", counted("select count(*) from acts where details->>'reason' = 'by hand'"),
         json={"plan": "starter", "reason": "by hand"},
+    ),
+    "save a text": Case(
+        "post", "/v1/playground/sessions", counted("select count(*) from jobs join playground_sessions s on s.job_id = jobs.id where title = 'new'"),
+        json={"model": "words", "prompt": "x", "title": "new"},
+    ),
+    "rename a session": Case(
+        "patch", "/v1/playground/sessions/{session}", counted("select count(*) from playground_sessions where title = 'named'"),
+        json={"title": "named"},
+    ),
+    "delete a session": Case(
+        "delete", "/v1/playground/sessions/{session}", counted("select 1 - count(*) from playground_sessions")
+    ),
+    "summarise": Case(
+        "post", "/v1/summaries", counted("select count(distinct s.id) from jobs join summaries s on jobs.id in (paragraph_job, implications_job)"),
+        json={"kind": "paper", "text": "x", "model": "words"},
     ),
     "hold": Case("post", "/v1/holds", counted("select count(*) - 1 from holds"), json={"amount": 2}),
     "settle a hold": Case("post", "/v1/holds/{hold}/settle", counted("select sum(settled)::int from holds"), json={"amount": 1}),
@@ -536,7 +555,7 @@ def _fill_gallery(world: World) -> None:
 
 def prepared(world: World, name: str) -> None:
     """What only some routes need."""
-    world.upload = world.delivery = world.token = world.done = None
+    world.upload = world.delivery = world.token = world.done = world.session = None
     world.place = 0
     if re.search("/v1/(images|videos|sounds|collections|invitations)", CASES[name].path):
         _fill_gallery(world)
@@ -547,6 +566,14 @@ def prepared(world: World, name: str) -> None:
                 items.like(conn, world.who, world.film, "video")
             if name.startswith("like a ") and name.endswith("sound no more"):
                 items.like(conn, world.who, world.sound, "sound")
+    if "session" in name or name in {"save a text", "summarise"}:
+        words = model("words", kind="text", routes=[{"provider": "sketch", "model": "text"}])
+        os.environ["HOUSE_ACCOUNT"] = str(world.who)  # until the fixture's block ends
+        settings.cache_clear()
+        if "session" in name:
+            job_id = placed(world.who, words)
+            with transaction() as conn:
+                world.session, _ = sessions.create(conn, world.who, job_id, "x", NewSession())
     with transaction() as conn:
         if name in {"revoke a credential", "rotate a credential", "keep a credential"}:
             credentials.save(conn, _new(WebCredentialView.model_validate(RECORD)), b"0" * 32)

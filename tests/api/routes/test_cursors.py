@@ -42,7 +42,9 @@ from api.v1.models import MODELS
 from api.v1.notifications import NOTIFICATIONS
 from api.v1.payments import PAYMENTS
 from api.v1.plans import PACKS, PLANS
+from api.v1.playground import SESSIONS
 from api.v1.provider_keys import PROVIDER_KEYS
+from api.v1.summaries import SUMMARIES
 from api.v1.webhooks import DELIVERIES, WEBHOOKS
 from models.access import api_keys, audit_log
 from models.access.audit_log import By
@@ -55,13 +57,15 @@ from models.credits.hold_rows import NewHold
 from models.credits.reads import GrantPlace
 from models.db import transaction
 from models.events import endpoints
+from models.playground import kept, sessions
+from models.playground.sessions import NewSession
 from tests import documents
 from tests.conftest import environment
 from tests.models.access.test_minting import plant_revoked
 from tests.models.content.desk import BY, shown, written
 from tests.models.credits.test_ledger import finish
-from tests.models.learning.school import course
 from tests.models.gallery.things import collection, indexed, result
+from tests.models.learning.school import course
 from tests.support import account, caller, model, one, order, place, placed, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -151,6 +155,23 @@ def limits(world: World, count: int) -> None:
     with transaction() as conn:
         for number in range(count):
             label_limits.set_limit(conn, world.who, "customer", f"number {number}", 5)
+
+
+def saved(world: World, count: int) -> None:
+    jobs(world, count)
+    with transaction() as conn:
+        for (job_id,) in rows("select id from jobs"):
+            sessions.create(conn, world.who, job_id, "a prompt", NewSession())
+
+
+def summarised(world: World, count: int) -> None:
+    jobs(world, count)
+    with transaction() as conn:
+        kept.want(conn, [job_id for (job_id,) in rows("select id from jobs")])
+        conn.execute(
+            """insert into summaries (id, kind, ordered_by, paragraph_job)
+               select id, 'article', gen_random_uuid(), id from jobs"""
+        )
 
 
 def files(world: World, count: int) -> None:
@@ -386,6 +407,8 @@ PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/jobs": (jobs, "jobs"),
     "/v1/holds": (held, "holds"),
     "/v1/labels/limits": (limits, "label_limits"),
+    "/v1/playground/sessions": (saved, "playground_sessions"),
+    "/v1/summaries": (summarised, "summaries"),
     "/v1/credits/grants": (grants, "grants"),
     "/v1/credits/entries": (grants, "ledger_entries where account_id = '{who}'"),
     "/v1/files": (files, "uploads"),
@@ -536,6 +559,7 @@ PLACES: list[tuple[Listing[Any], Any]] = [
     *((each, (datetime.now(UTC), uuid7())) for each in ITEM_LISTS.values()), *((each, (7, uuid7())) for each in SEARCHES.values()),
     (FEED, (datetime.now(UTC), uuid7())), (COLLECTIONS, uuid7()), (CONTENTS, (7, uuid7())), (LINKS, uuid7()), (MEMBERS, uuid7()),
     (INVITATIONS, uuid7()),
+    (SESSIONS, uuid7()), (SUMMARIES, uuid7()),
 ]  # fmt: skip
 FOREIGN = ["", "x", "é", "null", "0", str(uuid.uuid4()), "AAAA", "a" * 5000, "../..", "-1", "=" * 8]
 
@@ -694,6 +718,7 @@ LIMITED = {
     ("files/uploads", "accounts_due"): BATCH, ("files/uploads", "to_purge"): BATCH, ("files/uploads", "forget"): BATCH,
     ("payments/due", "claim"): BATCH, ("payments/due", "claim_refunds"): BATCH, ("payments/refills", "due"): BATCH, ("payments/refills", "switch_on"): ONE,
     ("learning/courses", "list_courses"): LIST, ("learning/enrolments", "list_enrolments"): LIST, ("learning/attempts", "list_attempts"): LIST,
+    ("playground/sessions", "list_sessions"): LIST, ("playground/summaries", ""): LIST, ("playground/sessions", ""): ONE, ("playground/kept", "due"): BATCH,
     ("provisioning/credentials", "list_credentials"): LIST, ("provisioning/usage", "list_usage"): LIST,
     ("provisioning/credentials", "find_active"): ONE,
     ("payments/hints", "begin_renewal"): ONE, ("payments/due", "record_refund_failed"): ONE, ("accounts/subscriptions", "still_renewed"): BATCH, ("payments/orders", "list_payments"): PAGE, ("payments/promotions", "list_promotions"): PAGE,

@@ -18,6 +18,8 @@ from models.identity.erasure import GRACE_SECONDS, PendingErasure
 from models.jobs import answered
 from models.jobs.dispatch import Ring
 from models.jobs.ending import Ending, NewAsset, end
+from models.playground import sessions
+from models.playground.sessions import NewSession
 from tests.conftest import environment
 from tests.models.hands import change
 from tests.models.jobs.standing import accepted, begun
@@ -201,3 +203,25 @@ def test_leavers_of_the_same_moment_are_none_of_them_passed_over() -> None:
         ):
             seen += page
     assert sorted(each.account_id for each in seen) == sorted(accounts)
+
+
+@pytest.mark.parametrize("policy", ["expire", "keep"])
+def test_sessions_go_with_their_user_unless_files_are_kept(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasure, "MAX_SESSIONS", 2)
+    who, other = account(amount=9), account(amount=9)
+    deleted(who)
+    for each in (who, other):
+        for _ in range(3):
+            job_id = placed(each, model("words", kind="text"))
+            with transaction() as conn:
+                sessions.create(conn, each, job_id, "a prompt", NewSession())
+    with environment({"ON_USER_DELETED": policy}):
+        left(who)
+        kept = {"expire": 1, "keep": 3}[policy]
+        assert one("select count(*) from playground_sessions where account_id = %s", who) == (kept,)
+        assert one("select count(*) from kept_texts") == (kept + 3,)
+        assert confirmed(who) is (policy == "keep")
+        left(who)
+        assert confirmed(who) is (policy == "expire")  # of the others it is noted already
+    assert one("select count(*) from playground_sessions where account_id = %s", other) == (3,)
+    assert_books_are_clean()

@@ -27,6 +27,8 @@ from models.identity import inbound
 from models.jobs import callbacks, ending
 from models.jobs.ending import AttemptEnd, Ending, NewAsset
 from models.payments import orders
+from models.playground import sessions
+from models.playground.sessions import NewSession
 from scheduler.duties import gallery, results, retention, uploads
 from storage import keys
 from storage.s3 import storage
@@ -346,6 +348,13 @@ def _a_hold_for_an_hour() -> None:
         holds.create(conn, caller(who), NewHold(3, 3600))
 
 
+def _a_text_that_nobody_has_read() -> None:
+    who = account(amount=9)
+    stored(who)
+    with transaction() as conn:
+        sessions.create(conn, who, one("select id from jobs")[0], "a prompt", NewSession())
+
+
 PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "ring_due": _a_job,
     "retry_due": _a_retry,
@@ -359,6 +368,7 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "purge_results": _expired_results,
     "tell_cdn": _a_cdn_that_knows_nothing,
     "reap_strays": _stray_results,
+    "keep_texts": _a_text_that_nobody_has_read,
     "expire_uploads": _uploads,
     "purge_uploads": _expired_uploads,
     "reap_uploads": _stray_uploads,

@@ -56,4 +56,5 @@ def worker() -> Iterator[Advance]:
         finally:
             keeper.stop()
             for each in made:
-                each.close()  # a process's end closes its connections; here the process goes on
+                if hasattr(each, "close"):  # sketch has no connections
+                    each.close()  # a process's end closes its connections; here the process goes on

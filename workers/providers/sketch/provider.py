@@ -21,7 +21,7 @@ from workers.providers.base import (
     Recovery,
     Request,
 )
-from workers.providers.sketch import render, switches
+from workers.providers.sketch import render, switches, write
 from workers.providers.sketch.book import Book, Generation
 from workers.providers.sketch.deadline import Deadline
 from workers.providers.sketch.outputs import output
@@ -33,7 +33,7 @@ STOPPED = frozenset({"canceled", "timed_out"})  # we went away; the far side may
 
 
 class Sketch:
-    """The built-in provider. Its models are "image", "video" and "speech". Safe to use from many threads."""
+    """The built-in provider. Its models are "image", "video", "speech" and "text". Safe to use from many threads."""
 
     name = "sketch"
 
@@ -53,14 +53,16 @@ class Sketch:
         wanted = switches.read(request.options)
         deadline = Deadline(request.seconds_left, request.canceled, wanted.stopped)
         request = _held(request)
+        # A text is told as it is written, for as long as the answer takes; whatever else is late is silent until then.
+        writes = wanted.answer_seconds if request.model == "text" and not wanted.pending else 0.0
         if self._book is None:
             if wanted.needs_book:
                 raise _no_book()
             request.confirm()
             if wanted.fails("start", idempotency_key, 0):
                 raise wanted.failure()
-            deadline.wait(wanted.answer_seconds)
-            return Done(_draw(request, wanted, deadline), cost_usd_micros=wanted.cost_usd_micros)
+            deadline.wait(wanted.answer_seconds - writes)
+            return _drawn(request, wanted, deadline, wanted.cost_usd_micros, writes)
         request.confirm()
         self._book.call("start", idempotency_key)
         before = self._book.find(key=idempotency_key)
@@ -69,11 +71,11 @@ class Sketch:
         generation = self._begin(self._book, request, wanted, idempotency_key)
         if wanted.forget:
             raise OutcomeUnknown("the answer was lost on its way")
-        deadline.wait(wanted.answer_seconds)
+        deadline.wait(wanted.answer_seconds - writes)
         if wanted.pending:
             return _pending(wanted, generation)
         reached("provider:generated")
-        return self._finish(self._book, request, wanted, generation, deadline)
+        return self._finish(self._book, request, wanted, generation, deadline, writes)
 
     def poll(self, request: Request, provider_job_id: str) -> Outcome:
         """How far a generation is; a finished one is answered again, with the same bytes, at every poll."""
@@ -138,15 +140,17 @@ class Sketch:
         deadline = Deadline(request.seconds_left, request.canceled, wanted.stopped)
         return self._finish(book, request, wanted, generation, deadline)
 
-    def _finish(self, book: Book, request: Request, wanted: Switches, generation: Generation, deadline: Deadline) -> Done:  # fmt: skip
+    def _finish(
+        self, book: Book, request: Request, wanted: Switches, generation: Generation, deadline: Deadline,
+        writes: float = 0.0,
+    ) -> Done:  # fmt: skip
         """Draw. What cannot be drawn is a failed generation, which costs nothing; that we stop listening is none."""
         try:
-            outputs = _draw(request, wanted, deadline)
+            return _drawn(request, wanted, deadline, generation.charged_usd_micros, writes)
         except ProviderError as error:
             if error.code not in STOPPED:
                 book.fail(generation.provider_job_id, 0, f"{error.code}: {error.message}")
             raise
-        return Done(outputs, cost_usd_micros=generation.charged_usd_micros)
 
     def _needed_book(self) -> Book:
         if self._book is None:
@@ -177,6 +181,24 @@ def _held(request: Request) -> Request:
     held = {name: b"".join(file.chunks()) for name, file in request.files.items()}
     files = {name: replace(file, chunks=partial(iter, [held[name]])) for name, file in request.files.items()}
     return replace(request, files=files)
+
+
+def _drawn(request: Request, wanted: Switches, deadline: Deadline, cost: int | None, writes: float) -> Done:
+    """What was ordered. A text is told word by word, all of it in `writes` seconds."""
+    if request.model != "text":
+        return Done(_draw(request, wanted, deadline), cost_usd_micros=cost)
+    try:
+        said = write.text(request.input, deadline.go_on)
+    except ValueError as error:
+        raise ProviderError("invalid_input", str(error), retryable=False) from error
+    parts = write.pieces(said)
+    for part in parts:
+        deadline.wait(writes / len(parts))
+        request.said(part)
+    asked = sum(write.tokens(str(request.input.get(name) or "")) for name in ("system", "prompt"))
+    used = write.tokens(said)
+    usage = {"tokens_in": asked, "tokens_out": used, "tokens": asked + used}
+    return Done([output(said.encode(errors="replace"), "text/plain", wanted)], cost, usage)
 
 
 def _draw(request: Request, wanted: Switches, deadline: Deadline) -> list[Output]:

@@ -1,0 +1,26 @@
+"""Texts are kept when somebody first looks at them; where nobody does, the scheduler's duty does the same."""
+
+import logging
+from collections.abc import Collection
+from uuid import UUID
+
+from models.db import single, transaction
+from models.playground import kept
+from storage.s3 import StorageError
+from storage.stored_texts import read_text
+
+log = logging.getLogger(__name__)
+
+
+def keep_now(job_ids: Collection[UUID]) -> None:
+    """Fetch what these jobs have brought and keep it. Where S3 is away it is kept later: what is shown has no text then."""
+    with transaction() as conn:
+        found = kept.due(conn, len(job_ids), among=job_ids)
+    for each in found:
+        try:
+            stored = read_text(each.key, kept.MAX_KEPT_BYTES) if each.key is not None else None
+        except StorageError as error:
+            log.warning("the text of job %s is kept later: %s", each.job_id, error)
+            continue
+        with single() as conn:
+            kept.keep(conn, each.job_id, *(stored or (None,)))

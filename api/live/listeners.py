@@ -1,0 +1,82 @@
+"""Who hears: one stream, and what waits to be written to it. Belongs to the event loop."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from uuid import UUID
+
+from api.live.frames import live_frame
+from api.live.texts import Piece, ReadTo, lacking
+from common.settings import settings
+from models.events.kinds import JOB_TEXT
+from models.identity.people import Visitor
+
+
+class Listener:
+    """One stream: a bounded queue of frames. `over` says why there will be no more: ended, slow, stopping or revoked."""
+
+    __slots__ = (
+        "_limit", "_read_to", "_wake", "account_id", "after", "cut", "frames", "job_id", "over", "quiet", "reads", "visitor",
+    )  # fmt: skip
+
+    def __init__(
+        self, account_id: UUID, job_id: UUID | None, visitor: Visitor | None, after: int | None, *, quiet: bool,
+        reads: bool,
+    ) -> None:  # fmt: skip
+        self.account_id = account_id
+        self.visitor = visitor  # who listens, as long as they may; None: the process itself
+        self.job_id = job_id  # None: all of the account's events
+        self.after = after  # None: from now on
+        self.quiet = quiet  # only waits for the end of its job
+        self.reads = reads  # also its job's text, as it is written
+        self._read_to: ReadTo | None = None  # how far
+        self.frames: deque[bytes] = deque()
+        self.over: str | None = None
+        self.cut: Callable[[], object] | None = None  # ends a stream that waits for its reader
+        self._limit = settings().listener_backlog
+        self._wake: asyncio.Future[None] | None = None
+
+    def push(self, frame: bytes) -> None:
+        """Add a frame; a reader that has let too many pile up is cut off, and can resume."""
+        if self.over or self.quiet:
+            return
+        if len(self.frames) >= self._limit:
+            self.finish("slow")
+            return
+        self.frames.append(frame)
+        self._rouse()
+
+    def tell(self, piece: Piece) -> bool:
+        """Push what the listener lacks of a text. False: something before this piece is missing."""
+        assert self.job_id is not None  # noqa: S101 - only who follows a job reads along
+        lacked = lacking(self._read_to, piece)
+        if lacked is None:
+            return False
+        if lacked.text:
+            self._read_to = ReadTo(lacked.run, lacked.position + len(lacked.text))
+            shown = {"attempt": lacked.attempt, "position": lacked.position, "text": lacked.text}
+            self.push(live_frame(JOB_TEXT, self.job_id, shown))
+        return True
+
+    def finish(self, why: str) -> None:
+        """No more frames after those that wait; who may not listen any more does not get these either."""
+        if self.over is None:
+            self.over = why
+            if why == "revoked":
+                self.frames.clear()
+            self._rouse()
+            if why in {"slow", "revoked"} and self.cut is not None:
+                self.cut()
+
+    async def take(self) -> bytes:
+        """All frames that wait, at least one; empty once the stream is over."""
+        while not self.frames and self.over is None:
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
+        taken = b"".join(self.frames)
+        self.frames.clear()
+        return taken
+
+    def _rouse(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)

@@ -1,0 +1,1 @@
+"""Texts that are kept: what playgrounds and summaries are made of."""
