@@ -1,6 +1,7 @@
-"""Settings of what people read."""
+"""Settings of what people read and look for."""
 
 from typing import Literal
+from uuid import UUID
 
 from pydantic import Field
 from pydantic_settings import BaseSettings
@@ -24,3 +25,6 @@ class ContentSettings(BaseSettings):
         "", description="Where people read articles: https://example.com/news/{slug}; empty: the API's own address."
     )
     content_title: str = Field("News and research", description="Of the feeds.")
+    search_language: SearchLanguage = Field("english", description="In which prompts are searched; simple: in none.")
+    house_account: UUID | None = Field(None, description="The account that pays for summaries; empty: there are none.")
+    summary_model: str = Field("sketch-text", description="The model that writes them, unless an order names another.")

@@ -7,7 +7,6 @@ from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from uuid import UUID
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
@@ -20,7 +19,6 @@ from common.content_settings import ContentSettings
 from common.env_files import ENV_FILES
 from common.fitness import DEVELOPMENT_SECRET, faults
 from common.sales_settings import SalesSettings
-from common.search_languages import SearchLanguage
 from common.whsec import key_of
 
 CLERK_KEY_BYTES = 16  # at least
@@ -168,7 +166,6 @@ class Settings(SalesSettings, CdnSettings, ContentSettings):
     listener_backlog: int = Field(256, ge=2, description="Events that may wait for a slow reader before it is cut off.")
     slow_reader_seconds: float = Field(30.0, ge=0.1, description="How long a reader may take nothing at all.")
     stream_token_seconds: int = Field(60, ge=1, description="How long a stream token opens a stream.")
-    search_language: SearchLanguage = Field("english", description="In which prompts are searched; simple: in none.")
     prefer_wait_seconds: float = Field(55.0, ge=0, description="Longest `Prefer: wait`; below a proxy's time-out.")
 
     oidc_issuers: str = Field("", description="Issuers whose JWTs are accepted, separated by commas, as in `iss`.")
@@ -181,9 +178,6 @@ class Settings(SalesSettings, CdnSettings, ContentSettings):
     )
     clerk_webhook_secret: SecretStr | None = Field(None, description="whsec_…, from the endpoint's page at Clerk.")
     on_user_deleted: Literal["expire", "keep"] = Field("expire", description="What becomes of a deleted user's files.")
-
-    house_account: UUID | None = Field(None, description="The account that pays for summaries; empty: there are none.")
-    summary_model: str = Field("sketch-text", description="The model that writes them, unless an order names another.")
 
     worker_threads: int = Field(8, ge=1, le=64)
     lease_seconds: float = Field(60.0, ge=1, description="A step's right lapses after this long without a heartbeat.")

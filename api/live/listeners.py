@@ -6,7 +6,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from api.live.frames import live_frame
-from api.live.texts import Piece, ReadTo, lacking
+from api.live.texts import ReadTo, TextPiece, lacking
 from common.settings import settings
 from models.events.kinds import JOB_TEXT
 from models.identity.people import Visitor
@@ -46,7 +46,7 @@ class Listener:
         self.frames.append(frame)
         self._rouse()
 
-    def tell(self, piece: Piece) -> bool:
+    def tell(self, piece: TextPiece) -> bool:
         """Push what the listener lacks of a text. False: something before this piece is missing."""
         assert self.job_id is not None  # noqa: S101 - only who follows a job reads along
         lacked = lacking(self._read_to, piece)

@@ -23,7 +23,7 @@ FOLLOWED_SECONDS = 30  # after which nobody follows any more, if it is not said 
 REDIS_SECONDS, REST_SECONDS = 1.0, 2.0
 
 
-class Piece(NamedTuple):
+class TextPiece(NamedTuple):
     """A part of a text: of which claim of its job, and after how many characters it begins."""
 
     run: int
@@ -39,15 +39,15 @@ class ReadTo(NamedTuple):
     length: int
 
 
-def piece_of(data: Any) -> Piece | None:
+def piece_of(data: Any) -> TextPiece | None:
     """What the live channel says of a text. None: it is no word of ours."""
     match data:
         case {"run": int(run), "attempt": int(attempt), "position": int(position), "text": str(text)} if position >= 0:
-            return Piece(run, attempt, position, text)
+            return TextPiece(run, attempt, position, text)
     return None
 
 
-def lacking(read_to: ReadTo | None, piece: Piece) -> Piece | None:
+def lacking(read_to: ReadTo | None, piece: TextPiece) -> TextPiece | None:
     """What of a piece a listener has not read, maybe nothing. None: there is a gap before it. A later claim of the job
     writes the text anew.
     """
@@ -65,7 +65,7 @@ class Texts:
     def __init__(self) -> None:
         self._rest = Rest(REST_SECONDS)
 
-    async def follow(self, job_id: UUID) -> Piece | None:
+    async def follow(self, job_id: UUID) -> TextPiece | None:
         """Say that a job's text is followed from now on. Returns what there is of it already."""
         answers = await self._ask([job_id], read=True)
         with suppress(orjson.JSONDecodeError):

@@ -45,7 +45,7 @@ RightOptions = Annotated[
     list[Annotated[int, Field(strict=True, ge=0, lt=MAX_OPTIONS)]],
     Field(min_length=1, max_length=MAX_OPTIONS, description="Places in `options`, from 0."),
 ]
-Slug = Annotated[
+CourseSlug = Annotated[
     str, Field(max_length=80, pattern="^[a-z0-9]+(-[a-z0-9]+)*$", description="Its name in addresses; no id.")
 ]
 NULLABLE = frozenset({"cover_url", "video_url"})
@@ -64,7 +64,7 @@ class NewCourse(RequestBody):
     level: Level
     description: CourseDescription = ""
     cover_url: WebAddress | None = None
-    slug: Annotated[Slug | None, Field(description="Absent: made of the title.")] = None
+    slug: Annotated[CourseSlug | None, Field(description="Absent: made of the title.")] = None
 
 
 class CourseChange(RequestBody):
@@ -74,7 +74,7 @@ class CourseChange(RequestBody):
     level: Level | None = None
     description: CourseDescription | None = None
     cover_url: WebAddress | None = None
-    slug: Slug | None = None
+    slug: CourseSlug | None = None
     status: PublicationStatus | None = None
 
 

@@ -281,7 +281,7 @@ def test_deleting_a_session_of_the_house_takes_no_summary_its_text(
     assert get(http, editor, made["id"])["implications"]
 
 
-@pytest.mark.parametrize("value", ["", str(uuid4())])
+@pytest.mark.parametrize("value", ["", "5f0c1c06-6f4b-4d9c-9c44-0d2b7f3f6a01"])
 def test_without_a_house_there_are_none(http: TestClient, editor: dict[str, str], value: str) -> None:
     with environment({"HOUSE_ACCOUNT": value}), TestClient(make_app()) as client:
         answer = client.post(SUMMARIES, json={"kind": "article", "text": PAPER}, headers=editor)

@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[3]
 ALL = {*kinds.STORED, *kinds.LIVE}
 OTHERS = {"webhook.test"}  # what is written like a kind and is none: a delivery that no event has made
 ACT = re.compile(
-    r"""record\(\s*conn,\s*[\w.]+(?:\(\))?,\s*"[a-z_.]+"|action = '[a-z_.]+'"""
-)  # nor is an act of the audit log
+    r"""record\(\s*conn,\s*[\w.]+(?:\(\))?,\s*"[a-z_.]+"|action = '[a-z_.]+'|ForeignKey\("[a-z_.]+"\)"""
+)  # nor is an act of the audit log, or a column
 FIRST = "|".join(sorted({kind.partition(".")[0] for kind in ALL}))
 NAMED = re.compile(rf"""['"]((?:{FIRST})\.[a-z_]+)['"]""")
 # Statements that write events of their own; each goes on to `events.follow_up`, or is called by what does.
