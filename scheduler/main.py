@@ -15,7 +15,7 @@ from common.settings import settings
 from models import db, starting
 from models.db import transaction
 from models.fleet import processes
-from scheduler.duties import accounts, cdn, gallery, jobs, payments, results, retention, texts, uploads
+from scheduler.duties import accounts, cdn, gallery, jobs, payments, results, retention, texts, uploads, usage
 from scheduler.duties.clock import Watch
 from scheduler.turns import Did
 from workers import doorbell
@@ -68,6 +68,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("end_renewals", 600, payments.end_renewals, 50),
         Duty("clear_deleted", 10, accounts.clear_deleted, 50),
         Duty("announce", 2, accounts.announce, 100, steady=False),
+        Duty("add_up_usage", 1, usage.add_up_usage, 2000, steady=False),
         Duty("index_results", 1, gallery.index_results, 500, steady=False),
         Duty("forget_items", 30, gallery.forget_items, 2000),
         Duty("make_partitions", 3600, retention.make_partitions, 1, steady=False),

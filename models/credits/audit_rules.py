@@ -44,7 +44,7 @@ SUMS_AND_EVENTS = (
     ),
     Rule(
         "usage_is_what_jobs_did",
-        "usage counts every ended job once, with its outcome, credits, results, tokens and what its attempts cost",
+        "usage counts every ended job once it has no entry any more, with its outcome, credits, results, tokens and what its attempts cost",
         """select account_id, at, model_id, labels_key, to_jsonb(u) as counted, to_jsonb(j) as of_jobs from (
              select account_id, at, model_id, labels_key, succeeded, failed, canceled, credits, results, cost_usd_micros, tokens_in, tokens_out
                from usage where source = 'job') u
@@ -61,10 +61,18 @@ SUMS_AND_EVENTS = (
                                    least(coalesce(sum((usage->>'tokens_out')::numeric), 0), 1e12) as tokens_out
                               from attempts group by job_id) a on a.job_id = j.id
                  left join (select job_id, count(*) as results from assets group by job_id) s on s.job_id = j.id
-                where j.ended is not null group by 1, 2, 3, 4) j using (account_id, at, model_id, labels_key)
+                where j.ended is not null and not exists (select from usage_entries e where e.job_id = j.id)
+                group by 1, 2, 3, 4) j using (account_id, at, model_id, labels_key)
             where (u.succeeded, u.failed, u.canceled, u.credits, u.results, u.cost_usd_micros, u.tokens_in, u.tokens_out)
                   is distinct from
                   (j.succeeded, j.failed, j.canceled, j.credits, j.results, j.cost_usd_micros, j.tokens_in, j.tokens_out)""",
+    ),
+    Rule(
+        "usage_has_entries_of_ended_jobs",
+        "an entry of usage that waits to be added up is of a job that has ended, its account's, and the only one",
+        """select e.account_id, e.job_id, count(*) as entries from usage_entries e
+             left join jobs j on j.id = e.job_id and j.account_id = e.account_id and j.ended is not null
+            where e.job_id is not null group by e.account_id, e.job_id having count(*) > 1 or count(j.id) = 0""",
     ),
     Rule(
         "usage_is_what_holds_spent",
@@ -80,10 +88,12 @@ SUMS_AND_EVENTS = (
     ),
     Rule(
         "usage_is_what_is_stored",
-        "what usage counts as added to an account's storage, less what went, is what is stored",
+        "what usage counts as added to an account's storage, or has entries of, less what went, is what is stored",
         """select a.id as account_id, a.storage_bytes, coalesce(u.bytes, 0) as counted
-             from accounts a left join (select account_id, sum(bytes_added - bytes_removed)::bigint as bytes from usage
-                                         where source = 'storage' group by account_id) u on u.account_id = a.id
+             from accounts a left join (select account_id, sum(bytes_added - bytes_removed)::bigint as bytes
+                                          from (select account_id, bytes_added, bytes_removed from usage where source = 'storage'
+                                                 union all select account_id, bytes_added, bytes_removed from usage_entries) x
+                                         group by account_id) u on u.account_id = a.id
             where a.storage_bytes <> coalesce(u.bytes, 0)""",
     ),
     Rule(

@@ -109,7 +109,7 @@ def deliver(
 ) -> FactResult:
     """The provider has answered with the result, and it is known where that is. The claim is kept.
 
-    A word on an attempt that is over changes nothing but its cost, if that was not known (and usage, count_late_cost.sql).
+    A word on an attempt that is over changes nothing but its cost, if that was not known (and usage, count_cost.sql).
     """
     cost_usd_micros = None if cost_usd_micros is None else within(cost_usd_micros)
     result = _write(

@@ -57,6 +57,7 @@ from models.playground.kept import KeptText
 from models.playground.sessions import PlaygroundSession
 from models.playground.summaries import Summary
 from models.provisioning.tables import WebAccount, WebCredential, WebMonth, WebUsage
+from models.usage.entries import UsageEntry
 from models.usage.usage import UsageQuarter
 
 __all__ = [
@@ -128,6 +129,7 @@ __all__ = [
     "SubscriptionPayment",
     "Summary",
     "Upload",
+    "UsageEntry",
     "UsageQuarter",
     "User",
     "WebAccount",

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from psycopg import Connection
 
 from common.errors import InvalidInput
+from models.usage.entries import ALL_USAGE
 
 TimeUnit = Literal["hour", "day", "month"]
 UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)
@@ -111,7 +112,7 @@ def report(conn: Connection[Any], asked: Question) -> UsageSheet:
     if grouped := [str(place) for place, column in enumerate(columns, 1) if column != "null"]:
         places = ", ".join(grouped)
         found = conn.execute(
-            f"select {', '.join(columns)}, {sums} from usage where {where} group by {places} order by {places} limit %(most)s",
+            f"select {', '.join(columns)}, {sums} from {ALL_USAGE} where {where} group by {places} order by {places} limit %(most)s",
             values,
         ).fetchall()
         rows = [_in_zone(UsageRow(*row), asked.zone) for row in found]
@@ -119,7 +120,7 @@ def report(conn: Connection[Any], asked: Question) -> UsageSheet:
         raise InvalidInput(
             f"the report has more than {MAX_ROWS} rows; ask for fewer days, or group by less", param="by"
         )
-    total = conn.execute(f"select null, null, null, null, {sums} from usage where {where}", values).fetchone()
+    total = conn.execute(f"select null, null, null, null, {sums} from {ALL_USAGE} where {where}", values).fetchone()
     assert total is not None  # noqa: S101 - sums of all rows
     is_of_time = asked.unit is not None and asked.account_id is not None and not asked.by_model and not asked.label
     return UsageSheet(rows, UsageRow(*total), _storage(conn, asked, rows) if is_of_time else None)
@@ -132,7 +133,7 @@ def _in_zone(row: UsageRow, zone: ZoneInfo) -> UsageRow:
 def _storage(conn: Connection[Any], asked: Question, rows: Sequence[UsageRow]) -> list[int]:
     """What was kept at the end of each group: what is kept now, less what was added since and more what went."""
     row = conn.execute(
-        """select a.storage_bytes - coalesce((select sum(bytes_added - bytes_removed) from usage
+        f"""select a.storage_bytes - coalesce((select sum(bytes_added - bytes_removed) from {ALL_USAGE}
                                                where account_id = a.id and at >= %s), 0)::bigint from accounts a where a.id = %s""",
         [asked.until, asked.account_id],
     ).fetchone()

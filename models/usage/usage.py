@@ -1,7 +1,7 @@
 """Usage: what an account did, had made and kept, counted by quarters of an hour, in the transactions in which it happens.
 
-Triggers count ended jobs, holds that are spent and storage that changes (`count_*.sql`), so that nothing is forgotten whoever
-does it. A quarter of an hour begins at the same moment in every time zone there is, so days of any zone are sums of them.
+Triggers note ended jobs and storage that changes (`models/usage/entries.py`) and count holds that are spent, so that nothing is
+forgotten whoever does it. A quarter of an hour begins at the same moment in every time zone there is, so days of any zone are sums of them.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ QUARTER = "date_bin('15 min', app_now(), 'epoch')"
 class UsageQuarter(SQLModel, table=True):
     """What one account used of one model, with the same labels, in a quarter of an hour from `at` on. Partitioned by month.
 
-    Each source has rows of its own: those of jobs, holds and storage change under the account's lock, those of requests under none.
+    Each source has rows of its own: those of holds change under the account's lock, those of the others under none.
     """
 
     __tablename__ = "usage"

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from models.usage.entries import ALL_USAGE
 from tests.faults.test_faults import SEED, make_models, revive_all, submit_until_answered
 from tests.support import System, account, assert_books_are_clean, eventually, one, rows
 
@@ -75,7 +76,7 @@ def test_usage_is_what_a_recount_says(system: System) -> None:
                     counter.update({name: job[name] for name in COUNTED if name != "cost_usd_micros"})
                 for group, counter in wanted.items():
                     assert {name: counter[name] for name in found[group]} == found[group], (by, group)
-        total = sum(row[0] for row in rows("select succeeded + failed + canceled from usage"))
+        total = sum(row[0] for row in rows(f"select succeeded + failed + canceled from {ALL_USAGE}"))
         requests = one("select sum(requests) from usage")
         print(f"{total} jobs counted, {len(killed)} kills, {requests[0]} requests", end=" ")
         assert total == JOBS

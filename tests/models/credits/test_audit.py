@@ -8,6 +8,7 @@ from models.credits import audit, holds, label_limits
 from models.credits.hold_rows import NewHold
 from models.db import transaction
 from models.jobs.ending import Ending, end
+from models.usage.entries import add_up
 from tests.support import account, assert_books_are_clean, caller, claimed, model, placed
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -38,6 +39,7 @@ BREAKS = {
     "what_comes_is_counted": "update accounts set expected_bytes = expected_bytes + 1",
     "storage_is_counted": "update accounts set storage_bytes = storage_bytes + 1",
     "usage_is_what_jobs_did": "update usage set credits = credits + 1 where source = 'job'",
+    "usage_has_entries_of_ended_jobs": "insert into usage_entries (account_id, job_id) select account_id, id from jobs where ended is null",
     "usage_is_what_holds_spent": "delete from usage where source = 'hold'",
     "usage_is_what_is_stored": "insert into usage (account_id, at, source, bytes_removed) select id, app_now(), 'storage', 1 from accounts",
     "results_belong_to_successes": """insert into assets (id, job_id, account_id, index, key, media_type, size_bytes, sha256, expires_at)
@@ -67,6 +69,7 @@ def books() -> None:
         label_limits.set_limit(conn, who, "customer", "acme", 9)
         made = holds.create(conn, caller(who), NewHold(3, 3600, labels={"customer": "acme"}))
         holds.settle(conn, who, made.id, 1)
+        assert add_up(conn, 10) == 1
 
 
 def test_sound_books_have_no_findings(books) -> None:

@@ -22,13 +22,14 @@ ROOT = Path(__file__).resolve().parents[3]
 UNVERSIONED = {"dispatch_account", "deliver_events", "end_job"}
 BASE = {"app_now", "refuse_change", "refuse_older_token", "refuse_unsettled"}
 COUNTING = {
-    "count_job",
-    "count_late_cost",
+    "count_cost",
     "count_hold",
-    "count_storage",
+    "note_job",
+    "note_storage",
     "count_results",
     "count_uploads",
 }  # of triggers, which processes of every release set off
+UNTIL_0030 = {"count_job", "count_storage", "count_late_cost"}  # of triggers too
 
 
 @pytest.fixture
@@ -235,5 +236,5 @@ def test_calls_name_all_parameters_as_the_function_does() -> None:
 def test_python_calls_no_function_without_a_version() -> None:
     names = set(functions.FILES) - {name for name in functions.FILES if re.search(r"_v\d+$", name)}
     for text in statements():
-        for name in names - BASE - COUNTING:
+        for name in names - BASE - COUNTING - UNTIL_0030:
             assert not re.search(rf"\b{name}\(", text), text

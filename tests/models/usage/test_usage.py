@@ -8,6 +8,7 @@ import pytest
 from psycopg import Connection
 from uuid_utils.compat import uuid7
 
+from models import db
 from models.credits import holds
 from models.credits.hold_rows import NewHold
 from models.db import pool, transaction
@@ -16,17 +17,30 @@ from models.files.uploads import NewUpload
 from models.jobs import ending, facts
 from models.jobs.ending import AttemptEnd, Ending, NewAsset, end
 from models.jobs.steps import Claim
+from models.schema import migrations
+from models.usage import entries
+from models.usage.entries import ALL_USAGE
 from models.usage.usage import record_requests
+from scheduler.duties.usage import add_up_usage
 from tests.races.test_races import together
-from tests.support import account, assert_books_are_clean, caller, claimed, model, placed, rows
+from tests.support import account, assert_books_are_clean, caller, claimed, eventually, model, one, placed, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
+KEY = "account_id, at, model_id, labels_key"
 COUNTS = "succeeded, failed, canceled, credits, results, cost_usd_micros, tokens_in, tokens_out"
 
 
 def counted(source: str = "job") -> list[tuple[Any, ...]]:
-    return rows(f"select {COUNTS} from usage where source = %s order by account_id, at, model_id, labels_key", source)
+    """What is counted, which is the same before and after what was noted is added up."""
+    sums = ", ".join(f"sum({name})::bigint" for name in COUNTS.split(", "))
+    noted = rows(f"select {sums} from {ALL_USAGE} where source = %s group by {KEY} order by {KEY}", source)
+    while add_up_usage(100).more:
+        pass
+    assert rows("select count(*) from usage_entries") == [(0,)]
+    summed = rows(f"select {COUNTS} from usage where source = %s order by {KEY}", source)
+    assert [tuple(row) for row in summed] == noted
+    return summed
 
 
 def done(claim: Claim, conn: Connection[Any], ended: str = "succeeded", *, assets: int = 0, **attempt: Any) -> None:
@@ -55,6 +69,7 @@ def test_a_job_is_counted_when_it_ends_with_its_outcome_and_what_its_attempts_co
         done(claims[1], conn, "failed", cost_usd_micros=7, charged=True)
         done(claims[2], conn, cost_usd_micros=1)
         end(conn, who, jobs[3], Ending("canceled"), token=None)
+    assert len(counted()) == 3
     found = {
         (labels or {}).get("customer"): tuple(rest)
         for labels, *rest in rows(f"select labels, {COUNTS} from usage where source = 'job'")
@@ -101,24 +116,34 @@ def late(claim: Claim, cost: int) -> None:
         facts.deliver(conn, claim, 1, delivered={"outputs": []}, usage={}, cost_usd_micros=cost)
 
 
-def test_what_a_provider_says_late_of_the_cost_is_counted_where_its_job_ended() -> None:
+def add_up() -> int:
+    return int(add_up_usage(100))
+
+
+@pytest.mark.parametrize("added", [False, True])
+def test_what_a_provider_says_late_of_the_cost_is_counted_where_its_job_ended(added: bool) -> None:
     who, offer = account(amount=50, plan="studio"), model()
     first, second = (claimed(placed(who, offer, labels={"a": "b"})) for _ in range(2))
     with transaction() as conn:
         done(first, conn)  # nobody knows what it cost
         done(second, conn, cost_usd_micros=4)
+    if added:
+        assert add_up() == 2
     late(first, 11)
     late(second, 99)  # it was known
     assert [row[5] for row in counted()] == [15]
     assert_books_are_clean()
 
 
-def test_an_absurd_late_cost_is_bounded_as_any_other_and_fails_no_later_end() -> None:
+@pytest.mark.parametrize("added", [False, True])
+def test_an_absurd_late_cost_is_bounded_as_any_other_and_fails_no_later_end(added: bool) -> None:
     who, offer = account(amount=50, plan="studio"), model()
     for cost in (2**63 - 1, 10**13, 5):
         claim = claimed(placed(who, offer))
         with transaction() as conn:
             done(claim, conn)
+        if added:
+            assert add_up() == 1
         late(claim, cost)
         assert_books_are_clean()
     claim = claimed(placed(who, offer))
@@ -161,7 +186,41 @@ def test_a_cost_that_comes_while_its_job_ends_is_counted_once() -> None:
         random.shuffle(acts)
         together(2, lambda number, acts=acts: acts[number]())
         assert_books_are_clean()
-    assert {row[0] for row in rows("select cost_usd_micros from usage where source = 'job'")} == {111}
+    assert {row[5] for row in counted()} == {111}
+
+
+def test_a_cost_that_comes_while_its_job_is_added_up_is_counted_once() -> None:
+    claims = [claimed(placed(account(amount=9, plan="studio"), model())) for _ in range(2)]
+    with transaction() as conn:
+        for claim in claims:
+            done(claim, conn)
+    with ThreadPoolExecutor(1) as threads:
+        with transaction() as conn:
+            facts.deliver(conn, claims[0], 1, delivered={"outputs": []}, usage={}, cost_usd_micros=11)
+            assert threads.submit(add_up).result(timeout=30) == 1, "the other alone, and nobody waits"
+        assert sorted(row[5] for row in counted()) == [0, 11]
+        with transaction() as conn:  # and the other way round
+            conn.execute("delete from usage")
+            conn.execute("insert into usage_entries (account_id, job_id) select account_id, id from jobs")
+        with transaction() as conn:
+            assert entries.add_up(conn, 100) == 2
+            waiting = threads.submit(late, claims[1], 31)
+            eventually(lambda: one("select count(*) from pg_stat_activity where wait_event_type = 'Lock'") == (1,))
+        waiting.result(timeout=30)
+    assert sorted(row[5] for row in counted()) == [11, 31]
+    assert_books_are_clean()
+
+
+def test_costs_and_sums_meet_in_any_order() -> None:
+    for _ in range(8):
+        claim = claimed(placed(account(amount=9, plan="studio"), model()))
+        with transaction() as conn:
+            done(claim, conn)
+        acts = [add_up, add_up, lambda claim=claim: late(claim, 11)]
+        random.shuffle(acts)
+        together(3, lambda number, acts=acts: acts[number]())
+        assert_books_are_clean()
+    assert sum(row[5] for row in counted()) == 88
 
 
 def test_jobs_of_one_account_that_end_at_once_are_all_counted() -> None:
@@ -202,6 +261,7 @@ def test_storage_is_counted_as_it_comes_and_goes() -> None:
         uploads.delete(conn, who, upload.id)
         conn.execute("update assets set expires_at = app_now() where index > 0")
         results.expire(conn, 10)
+    counted("storage")
     assert rows("select bytes_added, bytes_removed from usage where source = 'storage'") == [(35, 25)]
     assert_books_are_clean()
 
@@ -231,3 +291,19 @@ def test_an_end_waits_for_nobody_who_counts_requests() -> None:
 
         threads.submit(end_it).result(timeout=10)
     assert counted() == [(1, 0, 0, 1, 0, 0, 0, 0)]
+
+
+def test_a_downgrade_adds_up_what_waits() -> None:
+    who, offer = account(amount=9, plan="studio"), model()
+    for cost in (3, 4):
+        claim = claimed(placed(who, offer))
+        with transaction() as conn:
+            done(claim, conn, assets=1, cost_usd_micros=cost)
+    db.close()
+    migrations.downgrade("0029")
+    assert rows(f"select {COUNTS} from usage where source = 'job'") == [(2, 0, 0, 2, 2, 7, 0, 0)]
+    assert rows("select bytes_added from usage where source = 'storage'") == [(20,)]
+    db.close()
+    migrations.upgrade()
+    assert counted() == [(2, 0, 0, 2, 2, 7, 0, 0)]
+    assert_books_are_clean()

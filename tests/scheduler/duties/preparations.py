@@ -362,6 +362,7 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "fill_slots": _a_plan_that_grew,
     "mend_wakes": _a_wake_far_ahead,
     "mend_messages": _a_lost_message,
+    "add_up_usage": _results,
     "index_results": _a_result_that_is_kept,
     "forget_items": _an_item,
     "expire_results": _results,
