@@ -85,5 +85,6 @@ _DONE = {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}
 
 def _is_usual(pool: ConnectionPool[Linked]) -> bool:
     """Whether all of a pool's connections are there, and it is as one that is made without anybody's say."""
-    as_ever = (pool.max_size, pool.timeout, pool.kwargs["wanted"]["app.clock_offset"]) == (_SIZE, _SECONDS, _OFFSET)
+    wanted = pool.kwargs["wanted"] if isinstance(pool.kwargs, dict) else {}
+    as_ever = (pool.max_size, pool.timeout, wanted.get("app.clock_offset")) == (_SIZE, _SECONDS, _OFFSET)
     return as_ever and not pool.closed and not pool._growing and 0 < len(pool._pool) == pool._nconns
