@@ -15,6 +15,7 @@ from psycopg_pool import ConnectionPool
 from common.settings import Settings
 from models import db
 from models.connecting import Linked
+from tests.support import eventually
 
 # Settings of our own that a session, or the pool, has from its start.
 _OF_SESSIONS = ("DATABASE_POOLER", "DATABASE_POOL_SIZE", "CLOCK_OFFSET_SECONDS")
@@ -78,6 +79,19 @@ class Sessions:
         info = conn.info
         straight = (info.dbname, info.host, str(info.port)) == (to["dbname"], to["host"], str(to["port"]))
         return straight and not conn.behind_pooler and not db._is_stale(conn)
+
+
+def shift(offset: str) -> None:
+    """Shift app_now() in the sessions of this process, none of which is in use, and in those that it makes from now on: new
+    ones would have to read and plan everything again.
+    """
+    with db.transaction():
+        pool = db.pool()
+    eventually(lambda: not pool._growing and len(pool._pool) == pool._nconns, what="rest")
+    assert isinstance(pool.kwargs, dict)
+    pool.kwargs["wanted"]["app.clock_offset"] = offset
+    for conn in pool._pool:
+        assert conn.pgconn.exec_(f"set app.clock_offset = '{offset}'".encode()).status == ExecStatus.COMMAND_OK
 
 
 _DONE = {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}
