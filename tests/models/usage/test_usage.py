@@ -225,7 +225,7 @@ def test_costs_and_sums_meet_in_any_order() -> None:
 
 def test_jobs_of_one_account_that_end_at_once_are_all_counted() -> None:
     who, offer = account(amount=100, plan="studio"), model()
-    claims = [claimed(placed(who, offer, labels={"n": str(n % 2)})) for n in range(8)]
+    claims = [claimed(placed(who, offer, labels={"n": str(n % 2)})) for n in range(12)]
 
     def end_one(number: int) -> None:
         with transaction() as conn:
@@ -233,6 +233,8 @@ def test_jobs_of_one_account_that_end_at_once_are_all_counted() -> None:
 
     together(8, end_one)
     assert [row[0] for row in counted()] == [4, 4]
+    together(4, lambda number: end_one(8 + number))  # and what is added up is added to what is there
+    assert [(row[0], row[3]) for row in counted()] == [(6, 6), (6, 6)]
     assert_books_are_clean()
 
 
