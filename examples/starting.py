@@ -70,6 +70,7 @@ def _running(state: Path) -> Iterator[Started]:
         "PROVISIONING_ADMIN_TOKEN": secrets.token_hex(32),
     }  # fmt: skip
     with local_system(state, {}, own) as chosen:
+        chosen["HOUSE_ACCOUNT"] = open_house()
         running = [Processes(state, chosen)]
 
         def move_clock(days: int) -> None:
@@ -107,6 +108,13 @@ def open_admin() -> str:
         (user,) = accounts.users(conn, issuer="local", subject="examples")
         accounts.change_role(conn, operator(), user.id, "admin")
         return api_keys.create(conn, account_id, api_keys.NewKey("examples", scopes=SCOPES))[1]
+
+
+def open_house() -> str:
+    """The account that pays for summaries."""
+    with transaction() as conn:
+        account_id, _ = accounts.open_account(conn, issuer="local", subject="house", default_plan="enterprise")
+    return str(account_id)
 
 
 def _broken_rules() -> list[str]:

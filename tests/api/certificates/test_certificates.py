@@ -22,7 +22,7 @@ from common.tokens import CERTIFICATE, FILE, make_token
 from models.access.scopes import Caller
 from models.db import transaction
 from models.learning.certificates import Certificate, certificate_token, certificate_url
-from tests.browser import PROGRAM, browser
+from examples.browser import PROGRAM, browser
 from tests.models.learning.school import course, learner, said, seen
 from tests.support import one
 

@@ -19,7 +19,7 @@ from api.shared import looks, page
 from models.db import transaction
 from models.gallery import collections, links
 from storage.s3 import storage
-from tests import browser
+from examples import browser
 from tests.conftest import environment
 from tests.files import picture
 from tests.models.gallery.things import collection, indexed, publish, result, somebody
