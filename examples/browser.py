@@ -92,7 +92,7 @@ def browser(folder: Path) -> Iterator[Page]:
         "--disable-background-networking", "--disable-component-update", f"--user-data-dir={folder}", "--remote-debugging-pipe",
     ]  # fmt: skip
     with (folder / "browser.log").open("wb") as log:
-        child = subprocess.Popen(
+        child = subprocess.Popen(  # noqa: S603 - Chromium, with our own arguments
             ["/bin/bash", "-c", script, PROGRAM, *options], pass_fds=(command_in, answer_out), stdout=log, stderr=log
         )
     os.close(command_in)

@@ -34,7 +34,7 @@ class Photos(NamedTuple):
                     page.run("[...document.images].slice(0, 4).every(i => i.naturalWidth)"), "pictures are missing"
                 )
                 photo = page.picture()
-                same(_size_of(photo), (width, height), f"the size of the picture, {size}")
+                same(size_of(photo), (width, height), f"the size of the picture, {size}")
                 (self.folder / f"{name}-{size}.png").write_bytes(photo)
 
 
@@ -43,7 +43,7 @@ def photos_of(environment: Mapping[str, str]) -> Photos:
     return Photos(Path(environment.get("HEADRACE_PICTURES") or ".headrace/pictures"))
 
 
-def _size_of(png: bytes) -> tuple[int, int]:
+def size_of(png: bytes) -> tuple[int, int]:
     """Width and height, which stand in the first chunk of a PNG; nothing of what is none."""
     if not png.startswith(_PNG):
         return 0, 0

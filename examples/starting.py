@@ -25,6 +25,7 @@ from models.access import api_keys
 from models.access.scopes import SCOPES
 from models.accounts import accounts
 from models.credits import audit
+from models.credits.giving import give
 from models.db import transaction
 
 DAY = 86_400
@@ -111,9 +112,10 @@ def open_admin() -> str:
 
 
 def open_house() -> str:
-    """The account that pays for summaries."""
+    """The account that pays for summaries, with credits."""
     with transaction() as conn:
         account_id, _ = accounts.open_account(conn, issuer="local", subject="house", default_plan="enterprise")
+        give(conn, operator(), account_id, kind="gift", amount=100, ref="examples", reason="summaries")
     return str(account_id)
 
 

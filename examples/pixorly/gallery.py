@@ -45,7 +45,7 @@ class Gallery:
         by_model = [each["id"] for each in self._listed(model=MODEL)]
         same(by_model, newest_first, "the pictures of a model, newest first")
         fulfilled(set(newest_first) <= {each["id"] for each in self._listed(**{"from": today})}, "not all are of today")
-        same(self._listed(**{"to": "2020-01-01"}), [], "the pictures of long ago")
+        same(self._listed(to="2020-01-01"), [], "the pictures of long ago")
         same(self._listed(public=True), [], "the public ones")
         self._person.browser.refused("GET", "/v1/images", 422, "invalid_request", params={"from": "yesterday"})
 

@@ -82,7 +82,7 @@ class Sharing:
         fulfilled(NAME in page.text and "4 pieces" in page.text, "the page does not say what is shared")
         (listed,) = self._owner.browser.ask("GET", f"{self._path}/links")["data"]
         fulfilled("url" not in listed and link["url"] not in str(listed), "the address is shown again")
-        eventually(lambda: self._views(), 1, "how often the page was looked at")
+        eventually(self._views, 1, "how often the page was looked at")
         self._friend.browser.refused("GET", f"{self._path}/links", 404, "not_found")
 
     def _views(self) -> int:
