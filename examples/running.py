@@ -21,8 +21,12 @@ class Difference(Exception):
     """The system answered something else than it should."""
 
 
+class NotHere(Exception):
+    """A step cannot be done on this machine, or with this system, and says what is lacking: it is left out."""
+
+
 class Step(NamedTuple):
-    """One thing that a product does. `do` raises Difference. `days`: so many days later than now, so it is left out where
+    """One thing that a product does. `do` raises Difference and NotHere. `days`: so many days later than now, so it is left out where
     nobody can move the system's clock.
     """
 
@@ -136,6 +140,9 @@ def _do(outcome: Outcome, step: Step, progress: Progress, bar: TaskID, *, can_wa
     begun = time.monotonic()
     try:
         step.do()
+    except NotHere as lacking:
+        outcome.left_out += 1
+        progress.console.print(f"[yellow]–[/] {step.says}: left out, {lacking}", highlight=False)
     except Exception as error:  # noqa: BLE001 - what an answer of another shape does to a step is a difference too
         said = str(error) if isinstance(error, Difference) else f"{type(error).__name__}: {error}"
         outcome.wrong = step.says

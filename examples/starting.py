@@ -25,6 +25,7 @@ from models.access import api_keys
 from models.access.scopes import SCOPES
 from models.accounts import accounts
 from models.credits import audit
+from models.credits.giving import give
 from models.db import transaction
 
 DAY = 86_400
@@ -70,6 +71,7 @@ def _running(state: Path) -> Iterator[Started]:
         "PROVISIONING_ADMIN_TOKEN": secrets.token_hex(32),
     }  # fmt: skip
     with local_system(state, {}, own) as chosen:
+        chosen["HOUSE_ACCOUNT"] = open_house()
         running = [Processes(state, chosen)]
 
         def move_clock(days: int) -> None:
@@ -107,6 +109,14 @@ def open_admin() -> str:
         (user,) = accounts.users(conn, issuer="local", subject="examples")
         accounts.change_role(conn, operator(), user.id, "admin")
         return api_keys.create(conn, account_id, api_keys.NewKey("examples", scopes=SCOPES))[1]
+
+
+def open_house() -> str:
+    """The account that pays for summaries, with credits."""
+    with transaction() as conn:
+        account_id, _ = accounts.open_account(conn, issuer="local", subject="house", default_plan="enterprise")
+        give(conn, operator(), account_id, kind="gift", amount=100, ref="examples", reason="summaries")
+    return str(account_id)
 
 
 def _broken_rules() -> list[str]:

@@ -11,6 +11,8 @@ from models.gallery.words import kind_of
 
 MAX_CAPTION = 300  # characters of what stands on a tile, and of what a picture is said to show
 WIDE = 1.6  # a picture so much wider than high takes two places
+LARGE_TILE_BYTES = 2_000_000  # of a picture that its tile shows whole; a thumbnail is too small for two places
+USUAL_SIZE = (640, 480)  # of what nobody has measured
 UNNAMED = {"image": "An image", "video": "A film", "sound": "A sound"}
 
 
@@ -38,18 +40,20 @@ def pieces_of(rows: list[Placed], *, from_the_start: bool) -> list[Piece]:
 def _piece(row: ItemRow, *, first: bool) -> Piece:
     kind = kind_of(row.media_type) or "image"
     file = f"../files/{token_of(row.id)}"  # as seen from /shared/{token}, under whatever a proxy puts before it
-    small = f"{file}?thumbnail=1" if row.thumbnail else file if kind == "image" else None
-    width, height = row.width or 4, row.height or 3
-    wide = kind != "sound" and width / max(height, 1) >= WIDE
+    width, height = (row.width, row.height) if row.width and row.height else USUAL_SIZE
+    wide = kind != "sound" and width / height >= WIDE
+    shape = "wide" if wide else "big" if first and kind != "sound" else ""
+    whole = kind == "image" and (not row.thumbnail or (shape != "" and row.size_bytes <= LARGE_TILE_BYTES))
+    picture = file if whole else f"{file}?thumbnail=1" if row.thumbnail else None
     return Piece(
         kind=kind,
-        shape="wide" if wide else "big" if first and kind != "sound" else "",
+        shape=shape,
         title=row.title,
         prompt=row.prompt,
         says=shortened(row.title or row.prompt or UNNAMED[kind]),
         facts=_facts(row),
         lasts=lasting(row.duration_ms) if kind != "image" else None,
-        picture=small,
+        picture=picture,
         file=file,
         width=width,
         height=height,

@@ -36,7 +36,7 @@ class Learners:
         self._key_id = ""
 
     def connect(self) -> None:
-        wanted = {"name": "reimaji", "scopes": ["read", "write", "act"]}
+        wanted = {"name": "reimaji", "scopes": ["generate", "read", "write", "delete", "act"]}
         made = self.admin.ask("POST", "/v1/keys", status=201, json=wanted)
         self._key_id, self.service = made["id"], Caller(self._client, made["secret"])
 

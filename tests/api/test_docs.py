@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 from api import docs
 from api.edge.request_limits import DOCS_PATHS
 from api.main import make_app
-from tests import browser
-from tests.browser import Page
+from examples import browser
+from examples.browser import Page
 from tests.conftest import environment
 from tests.support import System
 

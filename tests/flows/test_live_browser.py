@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import PROGRAM, browser
+from examples.browser import PROGRAM, browser
 from tests.support import System, account, assert_books_are_clean, balance, eventually, key_of
 
 # In CI a missing browser is a failure: the test would else never be run.

@@ -19,10 +19,10 @@ from api.certificates.pages import date_of, page_of, wording_of
 from api.certificates.picture import HEIGHT, WIDTH, NotDrawable, drawn, plain
 from api.main import make_app
 from common.tokens import CERTIFICATE, FILE, make_token
+from examples.browser import PROGRAM, browser
 from models.access.scopes import Caller
 from models.db import transaction
 from models.learning.certificates import Certificate, certificate_token, certificate_url
-from tests.browser import PROGRAM, browser
 from tests.models.learning.school import course, learner, said, seen
 from tests.support import one
 

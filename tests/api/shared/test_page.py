@@ -16,10 +16,10 @@ from starlette.testclient import TestClient
 from api.main import make_app
 from api.services import services
 from api.shared import looks, page
+from examples import browser
 from models.db import transaction
 from models.gallery import collections, links
 from storage.s3 import storage
-from tests import browser
 from tests.conftest import environment
 from tests.files import picture
 from tests.models.gallery.things import collection, indexed, publish, result, somebody
@@ -316,6 +316,29 @@ def test_a_long_collection_has_several_pages_that_meet_each_piece_once(
         place = "/shared/" + more[1].replace("&amp;", "&")
     assert found == [f"picture {n}" for n in range(5)]
     assert http.get(path + "?cursor=nonsense").status_code == 404
+
+
+def test_large_tiles_show_a_picture_whole_unless_it_is_heavy_and_a_film_has_its_size_before_it_plays(
+    http: TestClient,
+) -> None:
+    who = somebody()
+    big, small, film, unmeasured = (
+        result(who, "big"), result(who, "small"), result(who, media="video/mp4"), result(who, media="video/mp4"),
+    )  # fmt: skip
+    change("update assets set width = 1920, height = 1080 where id = %s", film)
+    change("update assets set width = null, height = null where id = %s", unmeasured)
+    _, path = shared(who, big, small, film, unmeasured)
+
+    def tiles() -> list[tuple[str, bool]]:
+        found = re.findall(r'<li(?: class="(\w+)")?><a [^>]*><img src="([^"]*)"', http.get(path).text)
+        return [(shape, address.endswith("?thumbnail=1")) for shape, address in found]
+
+    assert tiles() == [("big", False), ("", True), ("wide", True), ("", True)]
+    assert re.findall(r'<video src="[^"]*" width="(\d+)" height="(\d+)"', http.get(path).text) == [
+        ("1920", "1080"), ("640", "480"),
+    ]  # fmt: skip
+    change("update assets set size_bytes = %s where id = %s", looks.LARGE_TILE_BYTES + 1, big)
+    assert tiles()[0] == ("big", True)
 
 
 def test_an_empty_collection_says_so(http: TestClient) -> None:

@@ -1,5 +1,6 @@
 """A real headless Chromium, driven over its debugging pipe: no driver, no package."""
 
+import base64
 import json
 import os
 import shutil
@@ -11,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+LOAD_SECONDS = 20.0
+
+
+class BrowserFault(Exception):
+    """The browser has ended, a page does not load, or a script in it fails."""
 
 
 class Page:
@@ -26,18 +32,30 @@ class Page:
         self._call("Page.enable")
 
     def go(self, url: str) -> None:
-        """Open an address and wait until it is loaded."""
+        """Open an address and wait until it is loaded. Raises BrowserFault."""
         self._call("Page.navigate", url=url)
-        end = time.monotonic() + 20
+        end = time.monotonic() + LOAD_SECONDS
         while self.run("document.readyState") != "complete" or self.run("location.href") != url:
-            assert time.monotonic() < end, f"{url} does not load"
+            if time.monotonic() > end:
+                raise BrowserFault(f"{url} does not load")
             time.sleep(0.05)
 
     def run(self, script: str) -> Any:
-        """The value of an expression in the page."""
+        """The value of an expression in the page. Raises BrowserFault."""
         answer = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        if "exceptionDetails" in answer:
+            raise BrowserFault(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
+
+    def resize(self, width: int, height: int) -> None:
+        """Be a window of so many pixels. A window's own size ends at 500."""
+        self._call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
+        )
+
+    def picture(self) -> bytes:
+        """What is seen of the page, as a PNG of the window's size."""
+        return base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"])
 
     def _call(self, method: str, **values: Any) -> dict[str, Any]:
         self._number += 1
@@ -48,20 +66,23 @@ class Page:
         while True:
             while b"\0" not in self._buffer:
                 data = os.read(self._from, 65536)
-                assert data, "the browser has ended"
+                if not data:
+                    raise BrowserFault("the browser has ended")
                 self._buffer += data
             raw, _, self._buffer = self._buffer.partition(b"\0")
             answer = json.loads(raw)
             if answer.get("id") == self._number:
-                assert "error" not in answer, answer["error"]
+                if "error" in answer:
+                    raise BrowserFault(f"{method}: {answer['error']}")
                 found: dict[str, Any] = answer["result"]
                 return found
 
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Page]:
-    """A browser with one empty page."""
-    assert PROGRAM is not None, "no Chromium on this machine: make tools"
+    """A browser with one empty page; its profile and log are in this folder. Raises BrowserFault."""
+    if PROGRAM is None:
+        raise BrowserFault("there is no Chromium on this machine")
     command_in, command_out = os.pipe()
     answer_in, answer_out = os.pipe()
     # Chromium reads its orders from descriptor 3 and answers on 4.
@@ -71,7 +92,7 @@ def browser(folder: Path) -> Iterator[Page]:
         "--disable-background-networking", "--disable-component-update", f"--user-data-dir={folder}", "--remote-debugging-pipe",
     ]  # fmt: skip
     with (folder / "browser.log").open("wb") as log:
-        child = subprocess.Popen(
+        child = subprocess.Popen(  # noqa: S603 - Chromium, with our own arguments
             ["/bin/bash", "-c", script, PROGRAM, *options], pass_fds=(command_in, answer_out), stdout=log, stderr=log
         )
     os.close(command_in)
