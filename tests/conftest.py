@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 
+import api.main
 from cli.embedded.processes import Processes
 from cli.embedded.servers import Addresses, free_ports, servers
 from common.redis_client import redis_client
@@ -18,7 +20,7 @@ from common.settings import settings
 from models import db
 from models.schema import prepare
 from storage import s3
-from tests.databases import Spare, address, new_database
+from tests.databases import Spare, address, new_database, sessions
 from tests.forks import Forked
 from tests.support import ADMIN_TOKEN, OWN_SECRET, System
 from workers import doorbell
@@ -55,6 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def forget() -> None:
     """Drop what this process remembers of servers and settings."""
+    sessions.lay_aside()
     db.close()
     doorbell.close()
     limits.close()
@@ -68,12 +71,14 @@ def environment(values: dict[str, str]) -> Iterator[None]:
     before = dict(os.environ)
     os.environ.update(values)
     forget()
+    sessions.take_up()
     try:
         yield
     finally:
         forget()
         os.environ.clear()
         os.environ.update(before)
+        sessions.take_up()
 
 
 @pytest.fixture(scope="session")
@@ -130,8 +135,16 @@ def _used(stack: Addresses, name: str) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def spare(stack: Addresses) -> Iterator[Spare]:
     """The database that tests have, one after the other."""
-    with lending(stack) as lender:
+    with lending(stack) as lender, pytest.MonkeyPatch.context() as patch:
+        # An API that runs in this process for a test closes this process's connections when it stops, as its own would.
+        patch.setattr(api.main, "db", SimpleNamespace(close=_close_or_keep))
         yield lender
+
+
+def _close_or_keep() -> None:
+    sessions.lay_aside()
+    db.close()
+    sessions.take_up()
 
 
 @contextmanager
@@ -139,6 +152,7 @@ def lending(stack: Addresses) -> Iterator[Spare]:
     """Databases of these servers for one test after the other, for the time of a block."""
     lender = Spare(_admin(stack), PREPARED)
     yield lender
+    lender.disconnect()
     if STACK in os.environ:  # else these servers end with us, or have been ended by a test
         lender.close()
 

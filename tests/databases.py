@@ -1,6 +1,6 @@
 """A database for each test: a new copy of the prepared one, or the one that the last test had, put back as it was.
 
-A new copy costs 150 ms of a core and what is put back 20. So one is used again as long as nothing but rows was changed in
+A new copy costs 150 ms of a core and what is put back 10. So one is used again as long as nothing but rows was changed in
 it: nobody else is connected, tables, functions, triggers and statistics are those of the copy, and it has hardly grown.
 """
 
@@ -13,6 +13,9 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import Connection, sql
 
+from tests.sessions import Sessions
+
+sessions = Sessions()
 MAX_TESTS = 50  # on one database: dead rows add up
 MAX_GROWTH_BYTES = 4_000_000
 ALONE_SECONDS = 0.2  # for the server to see that a test's connections are closed
@@ -35,12 +38,17 @@ select sum(hashtext(concat_ws(' ', name, version))::bigint) from (
     where relnamespace = 'public'::regnamespace
 ) as x(name, version)
 """
+_STATE = f"""
+select ({_SHAPE}), sum(bytes)::bigint, coalesce(array_agg(relname) filter (where relkind = 'r' and bytes > 0), '{{}}')
+  from (select relname, relkind, pg_relation_size(oid) as bytes from pg_class
+         where relkind in ('r', 'i', 't') and (relnamespace = 'public'::regnamespace or relkind = 't')) as x
+"""
 _TABLES = """
 select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
 """
 _OTHERS = """
 select count(*) from pg_stat_activity
- where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
+ where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend' and pid <> all (%s)
 """
 _USED = "select sequencename from pg_sequences where last_value is not null"
 _RESTART = """
@@ -64,14 +72,13 @@ class Spare:
         self._admin = admin
         self._template = template
         self._name: str | None = None
+        self._conn: Connection | None = None  # to the database that is lent, for as long as it is
         self._lent = 0
         with psycopg.connect(address(admin, template), autocommit=True) as conn:
-            self._shape = _one(conn, _SHAPE)
-            self._size = _one(conn, "select pg_database_size(current_database())")
+            self._shape, self._size, _ = _state(conn)
             assert conn.execute(_USED).fetchall() == [], "a sequence of the prepared database has moved on"
             tables = [row[0] for row in conn.execute(_TABLES).fetchall()]
             self._rows = {table: rows for table in tables if (rows := _copy_out(conn, table))}
-        self._empty = sql.SQL("; ").join(sql.SQL("delete from {}").format(sql.Identifier(each)) for each in tables)
 
     @contextmanager
     def lend(self) -> Iterator[str]:
@@ -79,37 +86,61 @@ class Spare:
         if self._name is None:
             self._name, self._lent = _create(self._admin, self._template), 0
         self._lent += 1
+        sessions.belong_to(address(self._admin, self._name))
         yield self._name
         try:
-            sound = self._lent < MAX_TESTS and self._put_back(self._name)
+            sound = self._lent < MAX_TESTS and self._put_back()
         except psycopg.Error:  # what a test has done to it, or to its server, is not ours to understand
             sound = False
         if not sound:
             self.close()
 
+    def disconnect(self) -> None:
+        """Close the connections to what is there."""
+        sessions.belong_to(None)
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
     def close(self) -> None:
         """Drop what is there."""
+        self.disconnect()
         if self._name is not None:
             _drop(self._admin, self._name)
             self._name = None
 
-    def _put_back(self, name: str) -> bool:
-        with psycopg.connect(address(self._admin, name), autocommit=True) as conn:
-            if not _is_alone(conn) or _one(conn, _SHAPE) != self._shape:
-                return False
-            if _one(conn, "select pg_database_size(current_database())") - self._size > MAX_GROWTH_BYTES:
-                return False
-            with conn.transaction():
-                # Rows that nobody may delete, and foreign keys that go round in a circle, are not asked about.
-                conn.execute("set local session_replication_role = replica")
-                conn.execute(self._empty)
-                for table, rows in self._rows.items():
-                    with conn.cursor().copy(_COPY_IN.format(sql.Identifier(table))) as copy:
-                        copy.write(rows)
-                conn.execute(_RESTART)
+    def _put_back(self) -> bool:
+        conn, ours = self._connected(), sessions.reset()
+        if not _is_alone(conn, ours):
+            return False
+        shape, size, filled = _state(conn)
+        if shape != self._shape or size - self._size > MAX_GROWTH_BYTES:
+            return False
+        with conn.transaction():
+            # Rows that nobody may delete, and foreign keys that go round in a circle, are not asked about.
+            conn.execute("set local session_replication_role = replica")
+            conn.execute(sql.SQL("; ").join(_DELETE.format(sql.Identifier(table)) for table in filled))
+            for table, rows in self._rows.items():
+                with conn.cursor().copy(_COPY_IN.format(sql.Identifier(table))) as copy:
+                    copy.write(rows)
+            conn.execute(_RESTART)
         return True
 
+    def _connected(self) -> Connection:
+        """The connection to what is lent, made anew if the test has ended it."""
+        if self._conn is not None:
+            try:
+                self._conn.execute("")
+            except psycopg.OperationalError:
+                self._conn.close()
+                self._conn = None
+        if self._conn is None:
+            assert self._name is not None
+            self._conn = psycopg.connect(address(self._admin, self._name), autocommit=True)
+        return self._conn
 
+
+_DELETE = sql.SQL("delete from {}")
 _COPY_IN = sql.SQL("copy {} from stdin")
 _COPY_OUT = sql.SQL("copy {} to stdout")
 
@@ -131,9 +162,9 @@ def _drop(admin: str, name: str) -> None:
         conn.execute(f"drop database {name} with (force)")
 
 
-def _is_alone(conn: Connection) -> bool:
+def _is_alone(conn: Connection, but_for: list[int]) -> bool:
     end = time.monotonic() + ALONE_SECONDS
-    while _one(conn, _OTHERS):
+    while conn.execute(_OTHERS, [but_for]).fetchone() != (0,):
         if time.monotonic() > end:
             return False
         time.sleep(0.005)
@@ -148,7 +179,8 @@ def _copy_out(conn: Connection, table: str) -> bytes:
         return b"".join(map(bytes, copy))
 
 
-def _one(conn: Connection, statement: str) -> int:
-    row = conn.execute(statement).fetchone()
+def _state(conn: Connection) -> tuple[int, int, list[str]]:
+    """Shape, size, and the tables in which there may be rows."""
+    row = conn.execute(_STATE).fetchone()
     assert row is not None
-    return int(row[0])
+    return row[0], row[1], row[2]

@@ -1,13 +1,16 @@
 """Duties of the gallery: results become rows of it, and rows go with their results."""
 
+from models.catalogue.switches import features_on
 from models.db import transaction
 from models.gallery import indexing
 from scheduler.turns import Did
 
 
 def index_results(batch: int) -> Did:
-    """Write the gallery's rows of the results that came since."""
+    """Write the gallery's rows of the results that came since: not where gallery and collections are off."""
     with transaction() as conn:
+        if not features_on(conn) & {"gallery", "collections"}:
+            return Did(0)
         walked = indexing.follow(conn, batch)
     return Did(walked.written, more=walked.more)
 

@@ -35,6 +35,7 @@ ROUNDS = 8
 @pytest.fixture(autouse=True)
 def many(database: str) -> Iterator[None]:
     db.size_pool(24)
+    db.close()  # a pool is there already: that of the test before
     yield
     db.size_pool(8)
 

@@ -32,6 +32,7 @@ from tests.support import account, assert_books_are_clean, balance, claimed, mod
 @pytest.fixture
 def many(database: str) -> None:
     db.size_pool(24)
+    db.close()  # a pool is there already: that of the test before
     yield
     db.size_pool(8)
 

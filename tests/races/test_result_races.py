@@ -38,6 +38,7 @@ from tests.support import (
 @pytest.fixture(autouse=True)
 def many(database: str) -> Any:
     db.size_pool(24)
+    db.close()  # a pool is there already: that of the test before
     yield
     db.size_pool(8)
 

@@ -4,33 +4,31 @@ import re
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from starlette.testclient import TestClient
 
 from api.main import OPEN_ROUTES, PUBLIC, make_app, needs_of
-from common.settings import settings
+from cli.embedded.servers import Addresses
+from common.redis_client import redis_client
 from models.access import api_keys
 from models.access.scopes import NEEDED_ROLE, SCOPES
 from models.credits import holds, label_limits
 from models.credits.hold_rows import NewHold
 from models.db import transaction
-from models.events import announcements, deliveries, endpoints
+from models.events import deliveries, endpoints
 from models.files.uploads import id_text
 from models.gallery import links, members
 from models.playground import sessions
 from models.playground.sessions import NewSession
 from models.schema.tables import metadata
-from tests.models.access.test_minting import plant_revoked
+from tests.conftest import environment, fresh_database
 from tests.models.gallery.things import collection, result, somebody
 from tests.models.payments.shop import ordered, pack
-from tests.support import account, caller, key_of, model, one, placed, rows
+from tests.support import account, caller, model, one, placed, rows
 
-pytestmark = [
-    pytest.mark.usefixtures("database"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 NEEDS = [(path, method, need) for path, method, need in needs_of(make_app())]
 GUARDED = [each for each in NEEDS if each[2] != PUBLIC]
@@ -38,14 +36,16 @@ GUARDED = [each for each in NEEDS if each[2] != PUBLIC]
 SECRET_PROMPT = "a secret picture of a lighthouse"
 
 
-@pytest.fixture
-def http(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    monkeypatch.setenv("FAILED_AUTH_PER_MINUTE", "100000")
-    settings.cache_clear()
-    model("one")
-    model("two")
-    with TestClient(make_app(), raise_server_exceptions=False) as client:
-        yield client
+@pytest.fixture(scope="module")
+def http(stack: Addresses) -> Iterator[TestClient]:
+    """One system for all: what is refused changes nothing, as each of them sees for itself."""
+    with redis_client(stack.redis_url, timeout_seconds=15) as client:
+        client.flushall()
+    with fresh_database(stack), environment({"FAILED_AUTH_PER_MINUTE": "100000"}):
+        model("one")
+        model("two")
+        with TestClient(make_app(), raise_server_exceptions=False) as api:
+            yield api
 
 
 def secret_of(who: Any, **fields: Any) -> str:
@@ -65,9 +65,8 @@ def call(http: TestClient, path: str, method: str, key: str | None, things: dict
     return http.request(method, filled(path, things), headers=head, **({"json": body} if body is not None else {}))
 
 
-@pytest.fixture
-def theirs() -> dict[str, Any]:
-    """An account with one of everything, and the ids of its things."""
+def one_of_everything() -> dict[str, Any]:
+    """The ids of the things of a new account, which has one of everything."""
     who = account(amount=9)
     job = placed(who, model())
     with transaction() as conn:
@@ -102,31 +101,70 @@ def theirs() -> dict[str, Any]:
 
 def gallery_of(who: uuid.UUID) -> dict[str, Any]:
     """A private collection of an account, with an item, a link and a collaborator."""
-    item, email = result(who, SECRET_PROMPT), "friend@example.com"
+    item, me = result(who, SECRET_PROMPT), f"me-{who}@example.com"
     with transaction() as conn:
         conn.execute("update accounts set plan_id = 'enterprise' where id = %s", [who])
         conn.execute(
             "update users set email = %s where id = (select user_id from accounts where id = %s)",
-            ["me@example.com", who],
+            [me, who],
         )
     made = collection(who, item, name=SECRET_PROMPT)
-    theirs = collection(somebody("host@example.com"), name=SECRET_PROMPT)
+    theirs = collection(somebody(f"host-{who}@example.com"), name=SECRET_PROMPT)
     with transaction() as conn:
         link = links.create(conn, who, made.id)[0].id
-        member = members.invite(conn, who, made.id, email, "viewer").id
-        invitation = members.invite(conn, theirs.account_id, theirs.id, "me@example.com", "editor").id
+        member = members.invite(conn, who, made.id, "friend@example.com", "viewer").id
+        invitation = members.invite(conn, theirs.account_id, theirs.id, me, "editor").id
     return {
         "item_id": item, "collection_id": made.id, "link_id": link, "member_id": member, "invitation_id": invitation,
     }  # fmt: skip
 
 
-def everything_of(who: uuid.UUID) -> dict[str, list[Any]]:
-    """All rows that are this account's, in every table that has accounts."""
-    tables = {name: "account_id" for name, table in metadata.tables.items() if "account_id" in table.columns}
-    return {
-        name: sorted(rows(f"select to_jsonb(t)::text from {name} t where {column} = %s", who))
-        for name, column in (tables | {"accounts": "id"}).items()
+@pytest.fixture(scope="module")
+def theirs(http: TestClient) -> dict[str, Any]:
+    """What another tenant looks for."""
+    return one_of_everything()
+
+
+class Asked(NamedTuple):
+    """An account with one of everything, and keys of it: those that are good for nothing, and by scope those without it."""
+
+    things: dict[str, Any]
+    revoked: str
+    expired: str
+    without: dict[str, list[str]]
+
+
+@pytest.fixture(scope="module")
+def asked(http: TestClient) -> Asked:
+    """What those ask for who may not: another account, because a key that is refused is one that was used."""
+    things = one_of_everything()
+    owner = things["account"]
+    revoked, expired = secret_of(owner), secret_of(owner, expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    with transaction() as conn:
+        conn.execute("update api_keys set revoked_at = app_now() where hash = %s", [api_keys.hash_of(revoked)])
+    without = {
+        need: [
+            secret_of(owner, scopes=missing)
+            for missing in (set(SCOPES) - {need}, {next(scope for scope in SCOPES if scope != need)})
+        ]
+        for need in SCOPES
     }
+    return Asked(things, revoked, expired, without)
+
+
+TABLES = {
+    "accounts": "id",
+    **{name: "account_id" for name, table in metadata.tables.items() if "account_id" in table.columns},
+}
+EVERYTHING = " union all ".join(
+    f"select '{name}', to_jsonb(t)::text from {name} t where {column} = %(who)s" for name, column in TABLES.items()
+)
+
+
+def everything_of(who: uuid.UUID) -> list[Any]:
+    """All rows that are this account's, in every table that has accounts."""
+    with transaction() as conn:
+        return sorted(conn.execute(EVERYTHING, {"who": who}).fetchall())
 
 
 def test_every_route_says_what_it_needs_and_the_open_ones_are_known() -> None:
@@ -135,24 +173,18 @@ def test_every_route_says_what_it_needs_and_the_open_ones_are_known() -> None:
 
 
 @pytest.mark.parametrize(("path", "method", "need"), GUARDED)
-def test_nobody_gets_in_and_learns_nothing(
-    http: TestClient, theirs: dict[str, Any], path: str, method: str, need: str
-) -> None:
-    owner = theirs["account"]
-    revoked, expired = secret_of(owner), secret_of(owner, expires_at=datetime.now(UTC) - timedelta(seconds=1))
-    with transaction() as conn:
-        conn.execute("update api_keys set revoked_at = app_now() where hash = %s", [api_keys.hash_of(revoked)])
-    wrong = api_keys.make_secret()
-    for key in (None, revoked, expired, wrong, "nonsense", "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0."):
-        answer = call(http, path, method, key, theirs)
+def test_nobody_gets_in_and_learns_nothing(http: TestClient, asked: Asked, path: str, method: str, need: str) -> None:
+    things, wrong = asked.things, api_keys.make_secret()
+    for key in (None, asked.revoked, asked.expired, wrong, "nonsense", "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0."):
+        answer = call(http, path, method, key, things)
         assert answer.status_code == 401, (key, answer.text)
         assert answer.headers["www-authenticate"] == "Bearer"
-        assert_tells_nothing(answer.text, theirs)
-    for missing in [set(SCOPES) - {need}, {next(scope for scope in SCOPES if scope != need)}]:
-        answer = call(http, path, method, secret_of(owner, scopes=missing), theirs)
+        assert_tells_nothing(answer.text, things)
+    for key in asked.without[need]:
+        answer = call(http, path, method, key, things)
         assert answer.status_code == 403, answer.text
         assert answer.json()["needed"] == need
-    assert nothing_changed(theirs)
+    assert nothing_changed(things)
 
 
 # What a route wants of a body before it looks for what its path names.
@@ -193,8 +225,6 @@ def test_another_tenant_finds_nothing_of_it(
         assert answer.status_code == 403  # the scope alone makes no admin and no editor, and nobody acts as one
     elif how == "acted for" and path.startswith("/v1/keys/") and method == "post":
         assert answer.status_code == 403  # it makes no keys for anybody
-    elif path.startswith("/v1/summaries"):
-        assert answer.status_code == 403  # for those who edit, whose they all are
     elif "{" in path:
         assert answer.status_code == 404 or "{provider}" in path, answer.text
         assert answer.status_code == ask({"provider": theirs["provider"]}).status_code
@@ -218,141 +248,3 @@ def nothing_changed(theirs: dict[str, Any]) -> bool:
         and one("select role from users where id = %s", theirs["user_id"]) == ("user",)
         and rows("select 1 from acts where subject = %s", str(theirs["key_id"])) == []
     )
-
-
-def test_an_admin_changes_a_role_and_it_is_written_down(http: TestClient, theirs: dict[str, Any]) -> None:
-    boss = account()
-    with transaction() as conn:
-        conn.execute("update users set role = 'admin' where id = (select user_id from accounts where id = %s)", [boss])
-    key = {"authorization": f"Bearer {secret_of(boss, scopes=SCOPES)}"}
-    user = str(theirs["user_id"])
-    found = http.get("/v1/admin/users", headers=key).json()["data"]
-    assert user in {each["id"] for each in found}
-    changed = http.patch(f"/v1/admin/users/{user}", json={"role": "pro"}, headers=key)
-    assert (changed.status_code, changed.json()["role"]) == (200, "pro")
-    assert http.patch(f"/v1/admin/users/{user}", json={"role": "king"}, headers=key).status_code == 422
-    assert http.patch(f"/v1/admin/users/{uuid.uuid4()}", json={"role": "pro"}, headers=key).status_code == 404
-    act = http.get("/v1/admin/acts", headers=key, params={"subject": user}).json()["data"]
-    assert [(each["action"], each["details"]) for each in act] == [("user.role", {"before": "user", "after": "pro"})]
-    assert act[0]["actor"] == str(one("select user_id from accounts where id = %s", boss)[0])
-    assert act[0]["address"] == "testclient"
-    with pytest.raises(Exception, match="written down"), transaction() as conn:
-        conn.execute("update acts set actor = 'nobody'")
-
-
-def test_an_admin_announces_and_sees_how_far_it_has_come(http: TestClient, theirs: dict[str, Any]) -> None:
-    boss = account()
-    with transaction() as conn:
-        conn.execute("update users set role = 'admin' where id = (select user_id from accounts where id = %s)", [boss])
-    key = {"authorization": f"Bearer {secret_of(boss, scopes=SCOPES)}"}
-    made = [
-        http.post("/v1/admin/announcements", json={"title": f"News {n}", "body": "More."}, headers=key)
-        for n in range(3)
-    ]
-    assert [each.status_code for each in made] == [202] * 3
-    with transaction() as conn:
-        assert announcements.notify(conn, 100) == (2, False)
-    first = http.get("/v1/admin/announcements", params={"limit": 2}, headers=key).json()
-    rest = http.get("/v1/admin/announcements", params={"limit": 2, "cursor": first["next"]}, headers=key).json()
-    assert [each["title"] for each in first["data"] + rest["data"]] == ["News 2", "News 1", "News 0"]
-    assert (rest["data"][0]["notified"], rest["next"]) == (2, None)
-    notes = http.get("/v1/notifications", headers=key).json()
-    assert [each["title"] for each in notes["data"]] == ["News 0"]
-    acts = http.get("/v1/admin/acts", params={"subject": made[0].json()["id"]}, headers=key).json()["data"]
-    assert [each["action"] for each in acts] == ["announcement.create"]
-    wrong = http.post("/v1/admin/announcements", json={"title": "x", "body": "y", "plan": "none"}, headers=key)
-    assert (wrong.status_code, wrong.json()["param"]) == (422, "plan")
-
-
-def test_a_key_hands_out_no_more_than_it_has(http: TestClient) -> None:
-    who = account()
-    little = {"authorization": f"Bearer {secret_of(who, scopes=['write', 'read'], models=['one'])}"}
-    refused = http.post("/v1/keys", json={"name": "more", "scopes": ["generate"]}, headers=little)
-    assert (refused.status_code, refused.json()["param"]) == (403, "scopes")
-    assert (
-        http.post("/v1/keys", json={"name": "x", "scopes": ["read"], "models": ["two"]}, headers=little).status_code
-        == 403
-    )
-    made = http.post("/v1/keys", json={"name": "same", "scopes": ["read"]}, headers=little)
-    assert made.status_code == 201
-    shown = http.get("/v1/keys", headers=little).json()["data"][0]
-    assert (shown["scopes"], shown["models"]) == (["read"], ["one"])  # the allow-list is handed on
-    assert made.json()["secret"] not in http.get("/v1/keys", headers=little).text
-    assert api_keys.looks_like_a_key(made.json()["secret"])
-
-
-def escalations(http: TestClient, who: Any, better: Any) -> dict[str, int]:
-    """What a key that may only read and write tries on a better one, by id."""
-    little = {"authorization": f"Bearer {secret_of(who, scopes=['write', 'read'])}"}
-    return {
-        "rotate": http.post(f"/v1/keys/{better}/rotate", json={}, headers=little).status_code,
-        "mint": http.post("/v1/keys", json={"name": "x", "scopes": ["admin"]}, headers=little).status_code,
-        "revoke": http.delete(f"/v1/keys/{better}", headers=little).status_code,
-    }
-
-
-@pytest.mark.parametrize("newer", [0, 1001])
-def test_a_better_key_is_out_of_reach_however_many_newer_ones_there_are(http: TestClient, newer: int) -> None:
-    who = account()
-    with transaction() as conn:
-        conn.execute("update users set role = 'admin'")
-        better = api_keys.create(conn, who, api_keys.NewKey("boss", scopes=SCOPES))[0]
-    plant_revoked(who, newer)
-    assert escalations(http, who, better) == {"rotate": 403, "mint": 403, "revoke": 403}
-    assert rows("select 1 from api_keys where name not in ('planted', 'test', 'boss')") == []
-    assert one("select count(*) from api_keys where name = 'boss'") == (1,)
-    assert one("select retires_at, revoked_at from api_keys where id = %s", better) == (None, None)
-
-
-def test_the_answer_that_holds_a_secret_is_repeated_to_who_asked_for_it_alone(http: TestClient) -> None:
-    who = account()
-    body, named = {"name": "deploy", "scopes": ["generate", "read"]}, {"idempotency-key": "deploy-1"}
-    owner = {"authorization": f"Bearer {key_of(who)}", **named}
-    little = {
-        "authorization": f"Bearer {secret_of(who, scopes=['write', 'generate', 'read'], monthly_credits=1)}",
-        **named,
-    }
-    first = http.post("/v1/keys", json=body, headers=owner)
-    again = http.post("/v1/keys", json=body, headers=owner)
-    assert (first.status_code, again.json()) == (201, first.json())
-    other = http.post("/v1/keys", json=body, headers=little)
-    assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
-    assert first.json()["secret"] not in other.text
-
-
-def test_a_child_shows_its_maker_and_ends_with_it(http: TestClient) -> None:
-    who = account()
-    parent = http.post("/v1/keys", json={"name": "parent"}, headers={"authorization": f"Bearer {key_of(who)}"}).json()
-    head = {"authorization": f"Bearer {parent['secret']}"}
-    child = http.post("/v1/keys", json={"name": "child", "monthly_credits": 5}, headers=head).json()
-    turned = http.post(f"/v1/keys/{child['id']}/rotate", json={}, headers=head).json()
-    shown = {each["id"]: each for each in http.get("/v1/keys", headers=head).json()["data"]}
-    assert (shown[child["id"]]["made_by"], shown[child["id"]]["root_id"]) == (parent["id"], child["id"])
-    assert (shown[turned["id"]]["made_by"], shown[turned["id"]]["root_id"]) == (parent["id"], child["id"])
-    assert shown[turned["id"]]["monthly_credits"] == 5
-    assert http.delete(f"/v1/keys/{parent['id']}", headers=head).status_code == 204
-    assert one("select count(*) from api_keys where revoked_at is not null") == (3,)
-
-
-def test_a_key_is_for_its_models_alone(http: TestClient) -> None:
-    who = account(amount=9)
-    key = {"authorization": f"Bearer {secret_of(who, models=['one'])}"}
-    assert http.post("/v1/jobs", json={"model": "one", "input": {}}, headers=key).status_code == 201
-    refused = http.post("/v1/jobs", json={"model": "two", "input": {}}, headers=key)
-    assert (refused.status_code, refused.json()["param"]) == (403, "model")
-
-
-def test_rotation_keeps_the_old_key_for_the_overlap(http: TestClient) -> None:
-    who = account()
-    head = {"authorization": f"Bearer {key_of(who)}"}
-    old = http.post("/v1/keys", json={"name": "old", "per_minute": 50, "scopes": ["read"]}, headers=head).json()
-    new = http.post(f"/v1/keys/{old['id']}/rotate", json={"overlap_hours": 1}, headers=head).json()
-    for secret in (old["secret"], new["secret"]):
-        assert http.get("/v1/credits", headers={"authorization": f"Bearer {secret}"}).status_code == 200
-    shown = {each["id"]: each for each in http.get("/v1/keys", headers=head).json()["data"]}
-    assert (shown[new["id"]]["per_minute"], shown[new["id"]]["scopes"]) == (50, ["read"])
-    ends = datetime.fromisoformat(shown[old["id"]]["expires_at"])
-    assert timedelta(minutes=59) < ends - datetime.now(UTC) < timedelta(minutes=61)
-    assert http.delete(f"/v1/keys/{new['id']}", headers=head).status_code == 204
-    assert http.post(f"/v1/keys/{new['id']}/rotate", json={}, headers=head).status_code == 404
-    assert [row[0] for row in rows("select action from acts order by id")] == ["key.create", "key.rotate", "key.revoke"]

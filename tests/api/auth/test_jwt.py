@@ -453,6 +453,7 @@ def test_50_first_requests_at_once_over_two_processes_make_one_user_one_account_
 
 def test_20_threads_that_sign_the_same_people_up_make_each_once(database) -> None:
     db.size_pool(24)
+    db.close()  # a pool is there already: that of the test before
     try:
         gate = threading.Barrier(20)
 

@@ -22,7 +22,6 @@ from uuid_utils.compat import uuid7
 from cli.embedded.servers import Addresses
 from common.errors import InvalidRequest, NotCancelable
 from common.settings import settings as our_settings
-from models import db
 from models.access import api_keys
 from models.accounts import paid_periods
 from models.accounts.periods import INTERVALS
@@ -38,6 +37,7 @@ from scheduler.duties.jobs import rescue, retry_due
 from tests.conftest import environment, fresh_database
 from tests.models.books import Books, Paid
 from tests.models.credits.hold_rules import HoldRules
+from tests.sessions import shift
 from tests.support import account, assert_books_are_clean, model, one, order, place, rows
 
 BUDGET = 25
@@ -48,10 +48,10 @@ who = st.sampled_from([0, 0, 0, 1])  # one account, mostly: what goes wrong take
 
 
 def set_clock(offset: timedelta) -> None:
-    """Shift app_now() for what comes now; connections carry the shift, so they are made anew."""
-    os.environ["CLOCK_OFFSET_SECONDS"] = str(round(offset.total_seconds()))
+    """Shift app_now() for what comes now."""
+    os.environ["CLOCK_OFFSET_SECONDS"] = seconds = str(round(offset.total_seconds()))
     our_settings.cache_clear()
-    db.close()
+    shift(f"{seconds}s")
     with transaction() as conn:
         events.make_partitions(conn)
 

@@ -10,6 +10,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from common.errors import InvalidInput, NotFound
+from models.catalogue.switches import switch
 from models.db import transaction
 from models.gallery import clearing, indexing, items
 from models.gallery.items import WantedItems
@@ -262,6 +263,17 @@ def test_the_duty_writes_each_result_once_in_batches_and_goes_on_after_a_kill(mo
     assert one("select count(*) from gallery_items") == (3,)
     assert (int(index_results(3)), int(index_results(3)), int(index_results(3))) == (3, 1, 0)
     assert one("select count(*) from gallery_items") == (7,)
+
+
+def test_what_is_switched_off_is_not_indexed_until_it_is_on_again() -> None:
+    result(account(amount=50), count=2)
+    with transaction() as conn:
+        switch(conn, ["content"])
+    assert index_results(10) == 0
+    assert one("select count(*) from gallery_items") == (0,)
+    with transaction() as conn:
+        switch(conn, ["collections"])
+    assert index_results(10) == 2
 
 
 def test_a_result_whose_commit_came_late_is_found_by_a_later_walk(monkeypatch: pytest.MonkeyPatch) -> None:

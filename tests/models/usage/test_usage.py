@@ -123,7 +123,10 @@ def add_up() -> int:
 @pytest.mark.parametrize("added", [False, True])
 def test_what_a_provider_says_late_of_the_cost_is_counted_where_its_job_ended(added: bool) -> None:
     who, offer = account(amount=50, plan="studio"), model()
-    first, second = (claimed(placed(who, offer, labels={"a": "b"})) for _ in range(2))
+    before, first, second = (claimed(placed(who, offer, labels={"a": "b"})) for _ in range(3))
+    with transaction() as conn:
+        done(before, conn, cost_usd_micros=1)
+    assert add_up() == 1  # so that their quarter has a row, to which their sums are added once
     with transaction() as conn:
         done(first, conn)  # nobody knows what it cost
         done(second, conn, cost_usd_micros=4)
@@ -131,7 +134,7 @@ def test_what_a_provider_says_late_of_the_cost_is_counted_where_its_job_ended(ad
         assert add_up() == 2
     late(first, 11)
     late(second, 99)  # it was known
-    assert [row[5] for row in counted()] == [15]
+    assert [row[5] for row in counted()] == [16]
     assert_books_are_clean()
 
 
@@ -233,6 +236,9 @@ def test_jobs_of_one_account_that_end_at_once_are_all_counted() -> None:
 
     together(8, end_one)
     assert [row[0] for row in counted()] == [4, 4]
+    claims = [claimed(placed(who, offer, labels={"n": str(n % 2)})) for n in range(4)]
+    together(4, end_one)  # and what is added up is added to what is there
+    assert [(row[0], row[3]) for row in counted()] == [(6, 6), (6, 6)]
     assert_books_are_clean()
 
 
