@@ -91,7 +91,7 @@ class Desk:
     def find(self) -> None:
         found = self._client.get("/v1/content/search", params={"q": self._word}).json()["data"]
         same({each["section"] for each in found}, {"news", "research"}, "the sections that are searched together")
-        tagged = {"tag": self._word, "limit": 1}
+        tagged: dict[str, str | int] = {"tag": self._word, "limit": 1}
         first = self._client.get(READ, params=tagged).json()
         rest = self._client.get(READ, params={**tagged, "cursor": first["next"]}).json()
         titles = [each["title"] for each in first["data"] + rest["data"]]

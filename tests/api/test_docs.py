@@ -107,6 +107,7 @@ def test_the_files_are_those_of_the_packages_that_they_are_said_to_be_from() -> 
 def test_a_browser_shows_the_pages_and_asks_no_other_server(system: System, tmp_path: Path) -> None:
     system.start("api")
     with browser.browser(tmp_path) as page:
+        page.resize(1280, 4000)  # Swagger draws what is in the window
         for path, shown in (("/docs", "#swagger-ui .opblock-summary-path"), ("/redoc", "redoc [data-section-id]")):
             page.go(system.url + path)
             _until(page, f"document.querySelectorAll({shown!r}).length > 10")
