@@ -16,6 +16,7 @@ PARTS: dict[str, Feature] = {
     "/v1/videos": "gallery",
     "/v1/sounds": "gallery",
     "/v1/feed": "gallery",
+    "/v1/search": "gallery",
     "/v1/collections": "collections",
     "/v1/invitations": "collections",
     "/shared": "collections",

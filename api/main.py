@@ -116,6 +116,7 @@ ROUTERS = (
     images.videos_router,
     images.sounds_router,
     images.feed_router,
+    images.search_router,
     collections.router,
     collection_sharing.router,
     collection_sharing.invitations_router,

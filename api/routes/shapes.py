@@ -1,9 +1,10 @@
 """What the shapes of all resources are made of."""
 
-from datetime import UTC, datetime
-from typing import Annotated
+import re
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from models.access.audit_log import MAX_REASON
 
@@ -22,6 +23,13 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("is beyond the calendar in UTC") from None
 
 
+def _as_written(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        raise ValueError("a day is written as 2026-11-28")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_as_written)]  # and no count of seconds, which is a date to pydantic
 Moment = Annotated[datetime, AfterValidator(_in_utc), Field(description="Without an offset: UTC.")]
 Reason = Annotated[
     str, Field(min_length=1, max_length=MAX_REASON, pattern=r"\S", description="Why, for the audit log.")

@@ -56,7 +56,7 @@ ARTICLES = Listing("articles", moment_and_id_of, moment_and_id_text)
 FOUND = Listing("found", _rank_and_id_of, _rank_and_id_text)
 
 Reader = Annotated[Caller | None, Depends(perhaps)]
-Slug = Annotated[str, Path(min_length=1, max_length=200)]
+Slug = Annotated[str, Path(description="A text that is none names nothing: 404.")]
 # Who has a key may send it: then what is premium is answered whole.
 KEY_OR_NONE: dict[str, Any] = {"security": [{}, {"key": ["read"]}]}
 

@@ -31,7 +31,7 @@ from api.v1.content_shapes import (
     revision_view,
     whole_revision_view,
 )
-from common.errors import InvalidParameter, InvalidRequest
+from common.errors import InvalidParameter, InvalidRequest, NotFound
 from models.access.scopes import Caller
 from models.columns import MAX_INTEGER
 from models.content import articles, revisions
@@ -48,7 +48,7 @@ IfMatch = Annotated[
     str | None, Header(alias="If-Match", description='The version that you have seen, as in the ETag: "3". Another by now: 412.')
 ]  # fmt: skip
 MAY_GO = frozenset({"teaser", "implication", "paper"})  # what an article need not have
-RevisionNumber = Annotated[int, Path(ge=1, le=MAX_NUMBER)]
+RevisionNumber = Annotated[str, Path(json_schema_extra={"type": "integer", "minimum": 1, "maximum": MAX_NUMBER})]
 
 
 class DeskPage(ListPage[ArticleHeadView]):
@@ -57,6 +57,13 @@ class DeskPage(ListPage[ArticleHeadView]):
 
 class RevisionPage(ListPage[RevisionView]):
     """Earlier versions of an article, the latest first."""
+
+
+def _revision_of(text: str) -> int:
+    """A revision's number out of a path; like an id, a text that is none names nothing. Raises NotFound."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_NUMBER)) and 1 <= int(text) <= MAX_NUMBER):
+        raise NotFound(f"no revision {text[:40]!r} ({len(text)} characters)", param="number")
+    return int(text)
 
 
 def version_of(text: str | None) -> int | None:
@@ -191,7 +198,9 @@ def list_revisions(
 def get_revision(article_id: PathId, number: RevisionNumber, _who: _Editor) -> Response:
     """All that the article said then."""
     with transaction() as conn:
-        return answer(whole_revision_view(revisions.find_revision(conn, id_of(article_id, "article"), number)))
+        return answer(
+            whole_revision_view(revisions.find_revision(conn, id_of(article_id, "article"), _revision_of(number)))
+        )
 
 
 @router.post(
@@ -203,5 +212,8 @@ def restore_revision(
     article_id: PathId, number: RevisionNumber, request: Request, who: _Editor, if_match: IfMatch = None
 ) -> Response:
     """What it says now is kept as a revision as well. If-Match is needed, as for a change."""
-    wanted, version = id_of(article_id, "article"), _seen(if_match)
-    return _done(lambda conn: revisions.restore_revision(conn, by(who, request), who.user_id, wanted, number, version))
+    revision = _revision_of(number)
+    wanted, revision, version = id_of(article_id, "article"), _revision_of(number), _seen(if_match)
+    return _done(
+        lambda conn: revisions.restore_revision(conn, by(who, request), who.user_id, wanted, revision, version)
+    )

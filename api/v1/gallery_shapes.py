@@ -1,6 +1,6 @@
 """Items and collections as clients see them. What they have in common with outputs of jobs is called as it is there."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from fastapi import Query
 from pydantic import BaseModel, Field
 
 from api.routes.cursors import ListPage
-from api.routes.shapes import Moment, RequestBody
+from api.routes.shapes import Day, Moment, RequestBody
 from common.links import url_of
 from models.gallery import links, tables
 from models.gallery.collections import CollectionRow
@@ -18,8 +18,8 @@ from models.gallery.links import LinkRow
 from models.gallery.members import InvitationRow, MemberRow
 from models.gallery.words import MAX_QUERY, kind_of
 
-FirstDay = Annotated[date | None, Query(alias="from", description="The first day, UTC.")]
-LastDay = Annotated[date | None, Query(alias="to", description="The last day, UTC.")]
+FirstDay = Annotated[Day | None, Query(alias="from", description="The first day, UTC.")]
+LastDay = Annotated[Day | None, Query(alias="to", description="The last day, UTC.")]
 SearchText = Annotated[
     str,
     Query(

@@ -75,13 +75,13 @@ SEARCHES: dict[Kind, Listing[_RankPlace]] = {
 def _routes_of(kind: Kind) -> APIRouter:
     """The routes of one kind of items."""
     router = APIRouter(prefix=f"/v1/{kind}s", tags=["gallery"], route_class=WalledRoute)
-    _add_lists(router, kind)
+    _add_list(router, kind)
     _add_items(router, kind)
     return router
 
 
-def _add_lists(router: APIRouter, kind: Kind) -> None:
-    listing, searching = LISTS[kind], SEARCHES[kind]
+def _add_list(router: APIRouter, kind: Kind) -> None:
+    listing = LISTS[kind]
 
     @router.get("", response_model=ItemPage, summary=f"List {kind}s", name=f"list_{kind}s")
     def list_items(
@@ -101,7 +101,11 @@ def _add_lists(router: APIRouter, kind: Kind) -> None:
             rows = items.list_items(conn, who.account_id, which, before=wanted.after, limit=wanted.reads)
         return answer(listing.page(rows, wanted, lambda row: (row.created_at, row.id), _shown_to(who)))
 
-    @router.get("/search", response_model=ItemPage, summary=f"Search {kind}s", name=f"search_{kind}s")
+
+def _add_search(router: APIRouter, kind: Kind) -> None:
+    searching = SEARCHES[kind]
+
+    @router.get(f"/{kind}s", response_model=ItemPage, summary=f"Search {kind}s", name=f"search_{kind}s")
     def search_items(
         who: _Reader,
         wanted: Annotated[WantedPage[_RankPlace], Depends(searching.wanted)],
@@ -160,6 +164,9 @@ def _add_items(router: APIRouter, kind: Kind) -> None:
 
 
 images_router, videos_router, sounds_router = _routes_of("image"), _routes_of("video"), _routes_of("sound")
+search_router = APIRouter(prefix="/v1/search", tags=["gallery"], route_class=WalledRoute)
+for _kind in SEARCHES:
+    _add_search(search_router, _kind)
 feed_router = APIRouter(prefix="/v1/feed", tags=["gallery"], route_class=WalledRoute)
 
 

@@ -103,7 +103,7 @@ def create_question(
     return once(who, idempotency_key, asked(request, body), work, status=201)
 
 
-@router.put("/{lesson_id}/questions/order", response_model=QuizKey, summary="Order a quiz")
+@router.put("/{lesson_id}/order", response_model=QuizKey, summary="Order a quiz")
 def order_questions(lesson_id: PathId, body: QuestionOrder, request: Request, who: _Editor) -> Response:
     """All questions at once. 422 where one is left out, or is not there: look again."""
     wanted = id_of(lesson_id, "lesson")

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from api.routes.callers import needs
 from api.routes.fast_routes import answer
+from api.routes.shapes import Day
 from api.routes.walled import AdminRoute, WalledRoute
 from common import time_zones
 from common.errors import InvalidParameter
@@ -85,8 +86,8 @@ class Grouping(BaseModel):
     label: str | None = None
 
 
-_Since = Annotated[date | None, Query(description="The first day; without it, 30 days to `until`.")]
-_Until = Annotated[date | None, Query(description="The day before which it ends; without it, today is the last one.")]
+_Since = Annotated[Day | None, Query(description="The first day; without it, 30 days to `until`.")]
+_Until = Annotated[Day | None, Query(description="The day before which it ends; without it, today is the last one.")]
 _Zone = Annotated[
     str | None,
     Query(

@@ -56,7 +56,7 @@ class Gallery:
         same(self._found(self._friend, "harbour"), [], "what another finds among their own")
 
     def _found(self, who: Person, words: str, of: str = "own") -> list[str]:
-        data = who.browser.ask("GET", "/v1/images/search", params={"q": words, "of": of, "limit": 100})["data"]
+        data = who.browser.ask("GET", "/v1/search/images", params={"q": words, "of": of, "limit": 100})["data"]
         return [each["id"] for each in data]
 
     def publish(self) -> None:

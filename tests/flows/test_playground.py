@@ -27,7 +27,7 @@ def slow(name: str) -> None:
 def test_a_session_and_a_summary_are_waited_for_and_kept(system: System) -> None:
     """With nothing but what is built in."""
     house, boss = account(amount=100, plan="enterprise"), account(amount=10)
-    one("update users set role = 'admin' where id = (select user_id from accounts where id = %s) returning true", boss)
+    one("update users set role = 'editor' where id = (select user_id from accounts where id = %s) returning true", boss)
     system.start("api", "worker", "scheduler", api={"HOUSE_ACCOUNT": str(house)})
     with system.client(boss) as http:
         waiting = {"prefer": "wait=30"}
@@ -48,7 +48,7 @@ def test_a_session_and_a_summary_are_waited_for_and_kept(system: System) -> None
 
 def editors_key(boss: UUID) -> str:
     with transaction() as conn:
-        return api_keys.create(conn, boss, api_keys.NewKey("edits", scopes=("generate", "read", "admin")))[1]
+        return api_keys.create(conn, boss, api_keys.NewKey("edits", scopes=("edit",)))[1]
 
 
 def test_a_worker_killed_in_the_middle_costs_no_session_its_response(system: System) -> None:

@@ -67,11 +67,11 @@ def test_an_admin_announces_and_sees_how_far_it_has_come(http: TestClient, their
     ]
     assert [each.status_code for each in made] == [202] * 3
     with transaction() as conn:
-        assert announcements.notify(conn, 100) == (2, False)
+        assert announcements.notify(conn, 100) == (3, False)  # one of them has invited the other
     first = http.get("/v1/admin/announcements", params={"limit": 2}, headers=key).json()
     rest = http.get("/v1/admin/announcements", params={"limit": 2, "cursor": first["next"]}, headers=key).json()
     assert [each["title"] for each in first["data"] + rest["data"]] == ["News 2", "News 1", "News 0"]
-    assert (rest["data"][0]["notified"], rest["next"]) == (2, None)
+    assert (rest["data"][0]["notified"], rest["next"]) == (3, None)
     notes = http.get("/v1/notifications", headers=key).json()
     assert [each["title"] for each in notes["data"]] == ["News 0"]
     acts = http.get("/v1/admin/acts", params={"subject": made[0].json()["id"]}, headers=key).json()["data"]

@@ -99,7 +99,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "explanation": "y",
     },
     "patch /v1/lessons/{lesson_id}/questions/{question_id}": {},
-    "put /v1/lessons/{lesson_id}/questions/order": {"questions": []},
+    "put /v1/lessons/{lesson_id}/order": {"questions": []},
     "post /v1/lessons/{lesson_id}/progress": {"visit": "a", "seconds": 1},
     "post /v1/lessons/{lesson_id}/attempts": {"answers": {WHOLE: [0]}},
     **{f"patch /v1/{kind}/{{item_id}}": {"title": "x", "public": True} for kind in ("images", "videos", "sounds")},

@@ -436,7 +436,7 @@ CASES = {
         "delete", "/v1/lessons/{lesson}/questions/{question}", counted("select count(archived_at) from quiz_questions")
     ),
     "order a quiz": Case(
-        "put", "/v1/lessons/{lesson}/questions/order", counted("select count(*) from acts where action = 'question.order'"),
+        "put", "/v1/lessons/{lesson}/order", counted("select count(*) from acts where action = 'question.order'"),
         json={"questions": [QUESTION]},
     ),
     "report progress": Case(

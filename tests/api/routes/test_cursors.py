@@ -437,9 +437,9 @@ PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/images": (items_of("image/png"), "assets"),
     "/v1/videos": (items_of("video/mp4"), "assets"),
     "/v1/sounds": (items_of("audio/mpeg"), "assets"),
-    "/v1/images/search": (items_of("image/png"), "assets"),
-    "/v1/videos/search": (items_of("video/mp4"), "assets"),
-    "/v1/sounds/search": (items_of("audio/mpeg"), "assets"),
+    "/v1/search/images": (items_of("image/png"), "assets"),
+    "/v1/search/videos": (items_of("video/mp4"), "assets"),
+    "/v1/search/sounds": (items_of("audio/mpeg"), "assets"),
     "/v1/feed": (published, "assets"),
     "/v1/collections": (collections, "collections"),
     "/v1/collections/{collection_id}/items": (collected, "collection_items"),
@@ -482,7 +482,7 @@ def address_of(path: str) -> str:
 
 def wanted_by(path: str) -> dict[str, str]:
     """What a list wants to be told before it is one."""
-    return {"q": "harbour"} if path.endswith("/search") else {}
+    return ASKED.get(path, {"q": "harbour"} if path.startswith("/v1/search/") else {})
 
 
 def planted(http: TestClient, path: str, count: int) -> World:
@@ -724,7 +724,7 @@ LIMITED = {
     ("payments/hints", "begin_renewal"): ONE, ("payments/due", "record_refund_failed"): ONE, ("accounts/subscriptions", "still_renewed"): BATCH, ("payments/orders", "list_payments"): PAGE, ("payments/promotions", "list_promotions"): PAGE,
     ("gallery/items", "list_items"): LIST, ("gallery/items", "_indexed"): EDGE, ("gallery/items", "feed"): LIST, ("gallery/contents", "list_items"): LIST,
     ("gallery/items", "_recent"): EDGE,  # what is older the duty has come by
-    ("gallery/search", "_hits"): LIST, ("gallery/search", "_meant"): EDGE,  # the newest prompts; the word that is most alike
+    ("usage/entries", "add_up"): BATCH, ("gallery/search", "_hits"): LIST, ("gallery/search", "_meant"): EDGE,  # the newest prompts; the word that is most alike
     ("gallery/collections", "list_collections"): LIST, ("gallery/collections", "create"): ONE,
     ("gallery/links", "list_links"): LIST, ("gallery/members", "list_members"): LIST,
     ("gallery/indexing", "_next"): BATCH, ("gallery/indexing", "forget"): BATCH, ("gallery/clearing", "erase"): BATCH,

@@ -102,7 +102,7 @@ def test_prompts_are_searched_own_and_public_apart(http: TestClient) -> None:
     def found(q: str, **params: Any) -> list[str]:
         return [
             each["id"]
-            for each in http.get("/v1/images/search", params={"q": q, **params}, headers=head(who)).json()["data"]
+            for each in http.get("/v1/search/images", params={"q": q, **params}, headers=head(who)).json()["data"]
         ]
 
     assert (found("harbour"), found("harbour", of="public"), found("dusk")) == ([str(mine)], [str(theirs)], [])
@@ -113,7 +113,7 @@ def test_prompts_are_searched_own_and_public_apart(http: TestClient) -> None:
         ({"q": "-x"}, "q"),
         ({"q": "x", "of": "all"}, "of"),
     ):
-        answer = http.get("/v1/images/search", params=params, headers=head(who))
+        answer = http.get("/v1/search/images", params=params, headers=head(who))
         assert (answer.status_code, answer.json()["param"]) == (422, param)
 
 

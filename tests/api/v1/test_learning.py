@@ -152,7 +152,7 @@ WALK: dict[str, tuple[dict[str, Any] | None, tuple[int, int, int, int]]] = {
     "get /v1/lessons/{lesson_id}/quiz": (None, (401, 403, 200, 200)),
     "get /v1/lessons/{lesson_id}/quiz/key": (None, EDITORS),
     "post /v1/lessons/{lesson_id}/questions": (ASKS, EDITORS),
-    "put /v1/lessons/{lesson_id}/questions/order": ({"questions": ["QUESTION"]}, EDITORS),
+    "put /v1/lessons/{lesson_id}/order": ({"questions": ["QUESTION"]}, EDITORS),
     "patch /v1/lessons/{lesson_id}/questions/{question_id}": ({"text": "y"}, EDITORS),
     "get /v1/enrolments": (None, (401, 200, 200, 200)),
     "post /v1/lessons/{preview_id}/progress": ({}, (401, 200, 200, 200)),

@@ -46,15 +46,15 @@ LATE = {"CLOCK_OFFSET_SECONDS": str(30 * 3600)}
 Between = Callable[[], None]
 
 
-def stored(who: UUID, count: int = 1) -> None:
+def stored(who: UUID, count: int = 1, media: str = "text/plain") -> None:
     """Jobs that succeeded with one small stored result each."""
     offer = model()
     for _ in range(count):
         job_id = placed(who, offer)
         claim = claimed(job_id)
         key = keys.result_key(who, job_id, 1, 0, b"0" * 32, "txt")
-        storage().put_bytes(key, b"result", "text/plain")
-        asset = NewAsset(uuid7(), 0, key, "text/plain", 6, b"0" * 32)
+        storage().put_bytes(key, b"result", media)
+        asset = NewAsset(uuid7(), 0, key, media, 6, b"0" * 32)
         with transaction() as conn:
             ending.end(conn, who, job_id, Ending("succeeded", cost_credits=1, assets=[asset]), token=claim.token)
 
@@ -332,13 +332,12 @@ def _a_subscription_of_who_left() -> Between:
 
 
 def _a_result_that_is_kept() -> None:
-    stored(account(amount=9))
-    _change("update assets set media_type = 'image/png', expires_at = expires_at + interval '9 days'")
+    stored(account(amount=9), media="image/png")
+    _change("update assets set expires_at = expires_at + interval '9 days'")
 
 
 def _an_item() -> None:
-    stored(account(amount=9))
-    _change("update assets set media_type = 'image/png'")
+    stored(account(amount=9), media="image/png")
     assert gallery.index_results(10) == 1
 
 
