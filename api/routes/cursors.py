@@ -161,3 +161,14 @@ def id_of(text: str, what: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise NotFound(f"no {what} {text[:40]!r}", param="id") from None
+
+
+def whole_of(text: str, what: str, *, least: int, most: int) -> int:
+    """A whole number that names something in a path; like an id, a text that is none names nothing. `what`: the parameter's name.
+    Raises NotFound.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most):
+        raise NotFound(
+            f"no {what} {text[:40]!r} ({len(text)} characters): it is a whole number from {least} to {most}", param=what
+        )
+    return int(text)

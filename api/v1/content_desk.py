@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from api.auth.keyring import by
 from api.routes.callers import needs
-from api.routes.cursors import MAX_NUMBER, Listing, ListPage, PathId, WantedPage, id_of, number_of
+from api.routes.cursors import MAX_NUMBER, Listing, ListPage, PathId, WantedPage, id_of, number_of, whole_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
 from api.routes.walled import WalledRoute
@@ -31,7 +31,7 @@ from api.v1.content_shapes import (
     revision_view,
     whole_revision_view,
 )
-from common.errors import InvalidParameter, InvalidRequest, NotFound
+from common.errors import InvalidParameter, InvalidRequest
 from models.access.scopes import Caller
 from models.columns import MAX_INTEGER
 from models.content import articles, revisions
@@ -57,13 +57,6 @@ class DeskPage(ListPage[ArticleHeadView]):
 
 class RevisionPage(ListPage[RevisionView]):
     """Earlier versions of an article, the latest first."""
-
-
-def _revision_of(text: str) -> int:
-    """A revision's number out of a path; like an id, a text that is none names nothing. Raises NotFound."""
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_NUMBER)) and 1 <= int(text) <= MAX_NUMBER):
-        raise NotFound(f"no revision {text[:40]!r} ({len(text)} characters)", param="number")
-    return int(text)
 
 
 def version_of(text: str | None) -> int | None:
@@ -199,7 +192,11 @@ def get_revision(article_id: PathId, number: RevisionNumber, _who: _Editor) -> R
     """All that the article said then."""
     with transaction() as conn:
         return answer(
-            whole_revision_view(revisions.find_revision(conn, id_of(article_id, "article"), _revision_of(number)))
+            whole_revision_view(
+                revisions.find_revision(
+                    conn, id_of(article_id, "article"), whole_of(number, "number", least=1, most=MAX_NUMBER)
+                )
+            )
         )
 
 
@@ -212,8 +209,12 @@ def restore_revision(
     article_id: PathId, number: RevisionNumber, request: Request, who: _Editor, if_match: IfMatch = None
 ) -> Response:
     """What it says now is kept as a revision as well. If-Match is needed, as for a change."""
-    revision = _revision_of(number)
-    wanted, revision, version = id_of(article_id, "article"), _revision_of(number), _seen(if_match)
+    revision = whole_of(number, "number", least=1, most=MAX_NUMBER)
+    wanted, revision, version = (
+        id_of(article_id, "article"),
+        whole_of(number, "number", least=1, most=MAX_NUMBER),
+        _seen(if_match),
+    )
     return _done(
         lambda conn: revisions.restore_revision(conn, by(who, request), who.user_id, wanted, revision, version)
     )

@@ -9,11 +9,10 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.routes.callers import needs
-from api.routes.cursors import PathId, id_of
+from api.routes.cursors import PathId, id_of, whole_of
 from api.routes.fast_routes import answer
 from api.routes.walled import WalledRoute
 from api.v1.jobs_shapes import OutputView, output_view
-from common.errors import NotFound
 from common.links import url_of
 from common.settings import settings
 from models.access.scopes import Caller
@@ -66,16 +65,6 @@ class StorageView(BaseModel):
     largest: list[LargeFileView]
 
 
-def index_of(text: str) -> int:
-    """An output's place out of a path; like an id, a text that is none names nothing. Raises NotFound."""
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_INDEX)) and int(text) <= MAX_INDEX):
-        raise NotFound(
-            f"no output {text[:40]!r} ({len(text)} characters): an output's index is a whole number from 0 to {MAX_INDEX}",
-            param="index",
-        )
-    return int(text)
-
-
 def storage_view(use: StorageUse) -> dict[str, Any]:
     """What an account stores, as GET /v1/storage answers."""
     return {
@@ -120,7 +109,7 @@ def delete_outputs(job_id: PathId, who: Annotated[Caller, Depends(needs("delete"
 @router.delete("/jobs/{job_id}/outputs/{index}", status_code=204, summary="Delete a result")
 def delete_output(job_id: PathId, index: PathIndex, who: Annotated[Caller, Depends(needs("delete"))]) -> Response:
     """Gone at once for everybody: its address answers 410. Again, or of one that has expired, it changes nothing."""
-    wanted, place = id_of(job_id, "job"), index_of(index)
+    wanted, place = id_of(job_id, "job"), whole_of(index, "index", least=0, most=MAX_INDEX)
     with certain() as conn:
         keeping.delete(conn, who.account_id, wanted, place)
     return Response(status_code=204)
@@ -133,7 +122,7 @@ def keep_output(job_id: PathId, index: PathIndex, who: Annotated[Caller, Depends
     """Until it is deleted, or left to its time again. It goes on counting as storage; an account over its quota keeps
     nothing more. Again it changes nothing.
     """
-    wanted, place = id_of(job_id, "job"), index_of(index)
+    wanted, place = id_of(job_id, "job"), whole_of(index, "index", least=0, most=MAX_INDEX)
     with certain() as conn:
         kept = keeping.keep(conn, who.account_id, wanted, place)
     return answer(output_view(kept))
@@ -144,7 +133,7 @@ def keep_output(job_id: PathId, index: PathIndex, who: Annotated[Caller, Depends
 )
 def let_output_go(job_id: PathId, index: PathIndex, who: Annotated[Caller, Depends(needs("write"))]) -> Response:
     """It expires when its plan said, and not sooner than `UNKEPT_HOURS` (24) from now. Again it changes nothing."""
-    wanted, place = id_of(job_id, "job"), index_of(index)
+    wanted, place = id_of(job_id, "job"), whole_of(index, "index", least=0, most=MAX_INDEX)
     with certain() as conn:
         left = keeping.let_go(conn, who.account_id, wanted, place)
     return answer(output_view(left))

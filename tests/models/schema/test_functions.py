@@ -29,7 +29,7 @@ COUNTING = {
     "count_results",
     "count_uploads",
 }  # of triggers, which processes of every release set off
-UNTIL_0030 = {"count_job", "count_storage", "count_late_cost"}  # of triggers too
+UNTIL_0030 = {"count_job", "count_storage", "count_late_cost"}  # of triggers too; superseded
 
 
 @pytest.fixture
