@@ -141,10 +141,9 @@ def get_sitemap(request: Request) -> Response:
     with transaction() as conn:
         months = reading.months_shown(conn, SITEMAP_MONTHS)
     root = ET.Element("sitemapindex", {"xmlns": SITEMAPS})
-    for month, latest in months:
+    for month in months:
         sitemap = _add(root, "sitemap")
         _add(sitemap, "loc", f"{settings().public_url}/v1/content/sitemaps/{month.astimezone(UTC):%Y-%m}.xml")
-        _add(sitemap, "lastmod", latest.isoformat())
     return _xml(request, root, "application/xml")
 
 

@@ -45,8 +45,8 @@ _Learner = Annotated[Caller, Depends(needs("write"))]
 @router.get("/enrolments", response_model=EnrolmentPage, summary="List the courses that you have begun")
 def list_enrolments(who: _Reader, wanted: Annotated[WantedPage[UUID], Depends(ENROLMENTS.wanted)]) -> Response:
     """Newest first, with how far you have come and, once completed, the certificate."""
-    with transaction() as conn:
-        rows = enrolments.list_enrolments(conn, who.account_id, before=wanted.after, limit=wanted.reads)
+    with certain() as conn:
+        rows = enrolments.look_at_enrolments(conn, who.account_id, before=wanted.after, limit=wanted.reads)
     return answer(ENROLMENTS.page(rows, wanted, lambda row: row.id, enrolment_view))
 
 

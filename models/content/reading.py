@@ -146,11 +146,9 @@ def add_views(conn: Connection[Any], views: Mapping[UUID, int]) -> None:
         )
 
 
-def months_shown(conn: Connection[Any], limit: int) -> list[tuple[datetime, datetime]]:
-    """The months (UTC) in which something was published, the latest first, each with the time of its latest article. Read by
-    one step per month, not by article.
-    """
-    rows: list[tuple[datetime, datetime]] = conn.execute(
+def months_shown(conn: Connection[Any], limit: int) -> list[datetime]:
+    """The months (UTC) in which something was published, the latest first. Read by one step per month, not by article."""
+    rows = conn.execute(
         """with recursive m as (
              (select published_at from article_shelves where shelf = '/' and published_at <= app_now()
                order by published_at desc limit 1)
@@ -160,10 +158,10 @@ def months_shown(conn: Connection[Any], limit: int) -> list[tuple[datetime, date
                       order by s.published_at desc limit 1)
                from m where m.published_at is not null
            )
-           select date_trunc('month', published_at, 'UTC'), published_at from m where published_at is not null limit %s""",
+           select date_trunc('month', published_at, 'UTC') from m where published_at is not null limit %s""",
         [limit],
     ).fetchall()
-    return rows
+    return [row[0] for row in rows]
 
 
 def slugs_of_month(conn: Connection[Any], month: datetime, limit: int) -> list[tuple[str, datetime]]:

@@ -21,8 +21,8 @@ def slug_of(title: str) -> str:
 
 
 def take_slug(conn: Connection[Any], title: str) -> str:
-    """A slug that no article has, and none will get: the title's, or with a number from 2 on. Two editors with one title wait
-    for each other here.
+    """A slug that no article has, and none will get: the title's, or with a number from 2 on. Two editors whose slugs could be the same
+    wait for each other here.
     """
     base = slug_of(title)
     while True:
@@ -33,6 +33,13 @@ def take_slug(conn: Connection[Any], title: str) -> str:
         ).fetchone()
         assert row is not None  # noqa: S101 - inserted or updated
         slug = base if row[0] == 1 else f"{base}-{row[0]}"
-        # "Top 2" is called what the second "Top" would be.
-        if conn.execute("select 1 from articles where slug = %s", [slug]).fetchone() is None:
+        # "Top 2" is called what the second "Top" would be. Each slug has a row of its own, by which who begins one meets the other;
+        # waits go from shorter names to longer ones, so never in a circle.
+        own = (
+            slug == base
+            or conn.execute(
+                "insert into slug_counts (base, used) values (%s, 1) on conflict (base) do nothing", [slug]
+            ).rowcount
+        )
+        if own and conn.execute("select 1 from articles where slug = %s", [slug]).fetchone() is None:
             return slug

@@ -12,7 +12,7 @@ from uuid_utils.compat import uuid7
 from common.errors import InvalidInput, NotFound
 from models.access.scopes import Caller
 from models.learning.lessons import find_lesson, lesson_to_learn
-from models.learning.progress import CourseProgress, begin, complete_if_done
+from models.learning.progress import CourseProgress, begin, complete_with
 from models.learning.quizzes import Graded, grade, is_passed, questions_named, questions_of, score_of
 from models.learning.tables import MAX_ATTEMPTS
 from models.locks import lock_account
@@ -44,10 +44,10 @@ def answer_quiz(
     score, passed = score_of(graded), is_passed(graded, lesson.pass_percent)
     begin(conn, who.account_id, lesson)
     counted = conn.execute(
-        """update lesson_progress set attempts = attempts + 1, score = greatest(score, %s),
+        """update lesson_progress set attempts = attempts + 1, score = case when attempts = 0 then %s else greatest(score, %s) end,
                   completed_at = coalesce(completed_at, case when %s then app_now() end)
             where account_id = %s and lesson_id = %s and attempts < %s""",
-        [score, passed, who.account_id, lesson_id, MAX_ATTEMPTS],
+        [score, score, passed, who.account_id, lesson_id, MAX_ATTEMPTS],
     )
     if not counted.rowcount:
         raise InvalidInput(f"this quiz has {MAX_ATTEMPTS} attempts of yours, the limit")
@@ -61,7 +61,7 @@ def answer_quiz(
         [uuid7(), who.account_id, lesson_id, score, passed, Jsonb(kept)],
     ).fetchone()
     assert row is not None  # noqa: S101 - inserted
-    return QuizAttemptRow(*row), graded, complete_if_done(conn, who.account_id, lesson.course_id)
+    return QuizAttemptRow(*row), graded, complete_with(conn, who.account_id, lesson)
 
 
 def list_attempts(

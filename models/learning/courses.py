@@ -140,7 +140,11 @@ def change_course(conn: Connection[Any], by: By, course_id: UUID, changes: Mappi
     if "slug" in named:
         check_slug(named["slug"])
     if named:
-        published = ", published_at = app_now()" if named.get("status") == "published" else ""
+        published = (
+            ", published_at = case when status = 'published' then published_at else app_now() end"
+            if named.get("status") == "published"
+            else ""
+        )
         changed = ", ".join(f"{name} = %s" for name in named)
         try:
             with conn.transaction():  # a savepoint

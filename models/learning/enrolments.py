@@ -6,7 +6,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from models.learning.progress import Share
+from models.learning.progress import Share, look_at_progress
 
 
 class EnrolmentRow(NamedTuple):
@@ -40,3 +40,14 @@ def list_enrolments(
         [account_id, before, before, limit],
     ).fetchall()
     return [EnrolmentRow._make((*row[:9], Share(*row[9:]))) for row in rows]
+
+
+def look_at_enrolments(
+    conn: Connection[Any], account_id: UUID, *, before: UUID | None = None, limit: int = 20
+) -> list[EnrolmentRow]:
+    """The same, and courses that became done by what was deleted since are completed."""
+    rows = list_enrolments(conn, account_id, before=before, limit=limit)
+    due = [row.course_id for row in rows if row.completed_at is None and 0 < row.share.lessons == row.share.completed]
+    for course_id in due:
+        look_at_progress(conn, account_id, course_id)
+    return list_enrolments(conn, account_id, before=before, limit=limit) if due else rows

@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg import Connection
 from uuid_utils.compat import uuid7
 
-from common.errors import InvalidInput
+from common.errors import InvalidInput, NotFound
 from models.access.scopes import Caller
 from models.events import events
 from models.learning.certificates import certificate_url
@@ -110,7 +110,7 @@ def report(conn: Connection[Any], who: Caller, lesson_id: UUID, said: LearnerRep
             where account_id = %s and lesson_id = %s""",
         [new, more, said.score, said.completed, who.account_id, lesson_id],
     )
-    return complete_if_done(conn, who.account_id, lesson.course_id)
+    return complete_with(conn, who.account_id, lesson)
 
 
 def _check_quiz(conn: Connection[Any], account_id: UUID, lesson: LessonRow, said: LearnerReport) -> None:
@@ -207,6 +207,14 @@ def complete_if_done(conn: Connection[Any], account_id: UUID, course_id: UUID) -
     }  # fmt: skip
     events.add(conn, account_id, "course.completed", facts)
     return found._replace(completed_at=row[0])
+
+
+def complete_with(conn: Connection[Any], account_id: UUID, lesson: LessonRow) -> CourseProgress:
+    """The same once something was learned in a lesson. Raises NotFound where an editor has taken it away meanwhile."""
+    found = complete_if_done(conn, account_id, lesson.course_id)
+    if all(each.lesson_id != lesson.id for each in found.lessons):
+        raise NotFound(f"no lesson {lesson.id}", param="id")
+    return found
 
 
 def look_at_progress(conn: Connection[Any], account_id: UUID, course_id: UUID) -> CourseProgress:

@@ -74,9 +74,11 @@ def clear_deleted(batch: int) -> Did:
     def act(leaver: PendingErasure, patience: Patience) -> int:
         with patience.locked(leaver.account_id) as conn:
             rings = erasure.erase_account(conn, leaver.account_id)
-            forget_likes(conn, leaver.account_id, MAX_LIKES)
-            if clearing.erase(conn, leaver.account_id) and erasure.confirm_erased(
-                conn, leaver.user_id, leaver.account_id
+            done = forget_likes(conn, leaver.account_id, MAX_LIKES) < MAX_LIKES
+            if (
+                clearing.erase(conn, leaver.account_id)
+                and done
+                and erasure.confirm_erased(conn, leaver.user_id, leaver.account_id)
             ):
                 left.append(leaver.user_id)
         ring(rings)

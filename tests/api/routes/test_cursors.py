@@ -810,6 +810,7 @@ def test_no_check_reads_a_list() -> None:
     shown = {("api/live/hub.py", "_read_group"), ("api/live/hub.py", "_read_past")}
     shown |= {("api/provisioning/provisioning.py", name) for name in ("list_credentials", "list_usage")}  # POST alone
     shown |= {
+        ("models/learning/enrolments.py", "look_at_enrolments"),  # what GET shows
         ("api/v1/images.py", "_add_list"),
         ("api/shared/page.py", "_read"),
     }  # of three kinds; a page without a key

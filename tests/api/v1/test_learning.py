@@ -14,9 +14,21 @@ from common.markdown import html_of
 from models.access import api_keys
 from models.access.scopes import Role, scopes_of
 from models.db import transaction
-from models.learning import attempts, courses, enrolments, progress
+from models.learning import attempts, courses, enrolments, lessons, progress
 from tests.conftest import environment
-from tests.models.learning.school import answered, changed, counts, course, learner, lesson, part, question, said, seen
+from tests.models.learning.school import (
+    BY,
+    answered,
+    changed,
+    counts,
+    course,
+    learner,
+    lesson,
+    part,
+    question,
+    said,
+    seen,
+)
 from tests.support import account, one, rows
 
 pytestmark = [
@@ -113,6 +125,23 @@ def test_an_editor_makes_a_course_and_a_learner_completes_it(http: TestClient) -
     note = http.get("/v1/notifications", headers=mine).json()["data"][0]
     assert (note["kind"], note["data"]["certificate"]) == ("course.completed", url)
     assert counts(UUID(found["id"])) == (1, 1)
+
+
+@pytest.mark.parametrize("status", ["published", "draft"])
+def test_a_course_that_a_deletion_made_done_is_completed_where_it_is_listed(http: TestClient, status: str) -> None:
+    course_id, (first, second) = course(2)
+    who = account()
+    mine = head(who=who)
+    made(http.post(f"/v1/lessons/{first}/progress", json={"completed": True}, headers=mine))
+    (before,) = http.get("/v1/enrolments", headers=mine).json()["data"]
+    assert (before["percent"], before["completed_at"]) == (50, None)
+    with transaction() as conn:
+        lessons.archive_lesson(conn, BY, second)
+        courses.change_course(conn, BY, course_id, {"status": status})
+    (found,) = http.get("/v1/enrolments", headers=mine).json()["data"]
+    assert (found["percent"], found["completed_at"] is None, found["certificate_url"] is None) == (100, False, False)
+    assert http.get("/v1/enrolments", headers=mine).json()["data"] == [found]
+    assert rows("select count(*) from events where type = 'course.completed'") == [(1,)]
 
 
 def test_the_same_attempt_with_a_key_is_one(http: TestClient) -> None:

@@ -18,7 +18,7 @@ from models.db import transaction
 from scheduler.duties.accounts import clear_deleted
 from tests.conftest import environment
 from tests.models.content.desk import BY, person, shown, text, written
-from tests.support import account, one, rows
+from tests.support import account, eventually, one, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -102,6 +102,22 @@ def test_fifty_articles_of_one_title_that_begin_at_once_have_fifty_slugs() -> No
     with ThreadPoolExecutor(16) as threads:
         slugs = list(threads.map(begin, range(50)))
     assert sorted(slugs) == sorted(["same", *(f"same-{number}" for number in range(2, 51))])
+
+
+@pytest.mark.parametrize(("first", "second", "slug"), [("Top", "Top 2", "top-2-2"), ("Top 2", "Top", "top-3")])
+def test_a_slug_that_is_about_to_be_anothers_is_nobodys_else(first: str, second: str, slug: str) -> None:
+    written("Top")
+    _, user = person()
+
+    def begin() -> str:
+        return str(do(lambda conn: articles.create_article(conn, BY, user, text(second))).slug)
+
+    with ThreadPoolExecutor(1) as threads:
+        with transaction() as conn:
+            assert articles.create_article(conn, BY, user, text(first)).slug == "top-2"
+            waiting = threads.submit(begin)
+            eventually(lambda: one("select count(*) from pg_stat_activity where wait_event_type = 'Lock'") == (1,))
+        assert waiting.result(timeout=30) == slug
 
 
 def test_every_change_keeps_what_was_said_before_and_any_of_it_is_said_again() -> None:
@@ -249,6 +265,22 @@ def test_the_duty_that_clears_who_was_deleted_takes_their_likes_back() -> None:
     assert clear_deleted(10) == 1
     assert rows("select account_id from article_likes") == [(stays,)]
     assert one("select likes from article_counts") == (1,)
+
+
+def test_who_likes_more_than_one_turn_takes_back_is_not_done_with_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scheduler.duties.accounts.MAX_LIKES", 2)
+    gone = account()
+    for number in range(3):
+        slug = shown(f"Article {number}").slug
+        do(lambda conn, slug=slug: reading.like(conn, gone, slug, liked=True))
+    with transaction() as conn:
+        conn.execute(
+            "update users set deleted_at = app_now() - interval '2 minutes' where id = (select user_id from accounts where id = %s)",
+            [gone],
+        )
+    assert clear_deleted(10) == 0
+    assert clear_deleted(10) == 1
+    assert rows("select likes from article_counts") == [(0,)] * 3
 
 
 def test_views_are_added_to_what_is_there() -> None:

@@ -112,6 +112,19 @@ def test_things_of_another_course_are_not_found() -> None:
     assert (order_of(mine), order_of(other)) == ([[a]], [[b]])
 
 
+def test_a_course_is_published_once_however_often_it_is_said() -> None:
+    made, _ = course()
+
+    def said(status: str) -> Any:
+        with transaction() as conn:
+            return courses.change_course(conn, BY, made, {"title": "x", "status": status}).published_at
+
+    first = said("published")
+    assert said("published") == first
+    said("draft")
+    assert said("published") > first
+
+
 def test_a_slug_names_one_course_and_is_free_again_once_it_is_deleted() -> None:
     first, _ = course(title="One", slug="good-pictures")
     second, _ = course(title="Two")

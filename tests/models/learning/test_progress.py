@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from common.errors import InvalidInput, NeedsPro, NotFound
 from models import db
 from models.db import transaction
-from models.learning import courses, lessons, progress, quizzes
+from models.learning import attempts, courses, lessons, progress, quizzes
 from models.learning.progress import CourseProgress, LessonState, Share, roll_up, shard_of
 from models.learning.tables import COUNT_SHARDS, MAX_VISITS
 from tests.conftest import environment
@@ -129,6 +129,26 @@ def test_a_lesson_that_is_gone_stands_in_nobodys_way(how: str) -> None:
     assert (completions(who), completions(other), counts(course_id)) == ((1, 1), (0, 0), (2, 1))
     with pytest.raises(NotFound):
         said(other, second, completed=True)
+
+
+@pytest.mark.parametrize("quiz", [False, True])
+def test_of_a_lesson_that_goes_while_it_is_reported_nothing_is_kept(
+    monkeypatch: pytest.MonkeyPatch, quiz: bool
+) -> None:
+    _, (first, _) = course(2)
+    who, begin = learner(), progress.begin
+    asked = question(first, [0]) if quiz else None
+
+    def begin_late(conn: Any, account_id: UUID, row: Any) -> None:
+        with transaction() as editor:
+            lessons.archive_lesson(editor, BY, first)
+        begin(conn, account_id, row)
+
+    for module in (progress, attempts):
+        monkeypatch.setattr(module, "begin", begin_late)
+    with pytest.raises(NotFound, match="no lesson"):
+        answered(who, first, {asked: [0]}) if asked else said(who, first, completed=True)
+    assert rows("select 1 from lesson_progress union all select 1 from enrolments") == []
 
 
 def test_a_course_without_lessons_is_not_completed_by_having_none() -> None:
@@ -332,6 +352,18 @@ def test_a_lesson_with_a_quiz_is_completed_by_passing_it_and_the_best_score_coun
     assert found.lessons[0].completed_at is not None
     assert said(who, only, completed=True).lessons[0] == found.lessons[0]
     assert completions(who) == (1, 1)
+
+
+def test_what_a_client_said_before_there_was_a_quiz_is_no_score_of_the_quiz() -> None:
+    _, (only,) = course(1)
+    who = learner()
+    said(who, only, score=100)
+    asked = question(only, [0])
+    _, found = answered(who, only, {asked: [1]})
+    assert found.lessons[0].score == 0
+    _, found = answered(who, only, {asked: [0]})
+    _, found = answered(who, only, {asked: [1]})
+    assert found.lessons[0].score == 100, "the best of its attempts"
 
 
 def test_a_quiz_that_is_added_or_taken_away_later_takes_nothing_away() -> None:
