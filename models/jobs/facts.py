@@ -42,7 +42,7 @@ with run as (
    where a.job_id = run.job_id and a.number = %(number)s and a.ended_at is null and {news} returning a.job_id
 )
 update job_runs r
-   set rescues = 0, rings = 0, reason = null, status = 'running', token = r.token + (not run.mine)::int,
+   set rescues = 0, late_tries = 0, rings = 0, reason = null, status = 'running', token = r.token + (not run.mine)::int,
        lease_owner = case when run.mine and %(keeps)s then r.lease_owner end,
        wake_at = case when not run.mine then app_now() when %(keeps)s then r.wake_at else {wake} end {more}
   from run, written where r.job_id = run.job_id returning run.mine

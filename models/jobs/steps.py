@@ -53,6 +53,7 @@ class Claim:
     claimed_at: float = 0.0  # common.uptime.seconds() before the claim was asked for
     now: float = 0.0  # the database's time at the claim, in seconds since 1970
     exhausted: bool = False  # its last attempt failed, and no other is to follow
+    late_tries: int = 0  # how often its attempt was tried for after the limit, and nobody answered
 
 
 # The job, its model and its live attempt are read in the statement that claims, and a new attempt is written down in it,
@@ -75,7 +76,8 @@ with o as materialized (
          wake_at = app_now() + make_interval(secs => %(lease)s),
          started_at = coalesce(r.started_at, app_now()),
          deadline_at = coalesce(r.deadline_at, app_now() + make_interval(secs => (m.entry->>'timeout_seconds')::float)),
-         attempts = r.attempts + {begins}::int, attempts_spent = r.attempts_spent + {begins}::int, held_back = false
+         attempts = r.attempts + {begins}::int, attempts_spent = r.attempts_spent + {begins}::int, held_back = false,
+         late_tries = r.late_tries * (not {begins})::int
     from o join jobs j on j.id = o.job_id join models m on m.id = j.model_id and m.version = j.model_version
          left join attempts a on a.job_id = j.id and a.ended_at is null
    where r.job_id = o.job_id
@@ -84,7 +86,7 @@ with o as materialized (
             extract(epoch from r.deadline_at - app_now())::float as seconds_left,
             j.price_credits, j.quantity_milli, j.price_numerator, j.price_denominator, {begins} as begins,
             least(r.next_route, jsonb_array_length(m.entry->'routes') - 1) as next_route, a.number, a.route, a.provider,
-            a.phase, a.provider_job_id, a.own_key, a.delivered,
+            a.phase, a.provider_job_id, a.own_key, a.delivered, r.late_tries,
             extract(epoch from app_now() - a.started_at)::float as age,
             coalesce(extract(epoch from app_now() - a.delivered_at), 0)::float as delivered_age
 ), begun as (
@@ -96,7 +98,8 @@ select c.account_id, c.token, c.entry, c.input, c.queue, c.attempts, c.attempts_
        c.price_credits, c.quantity_milli, c.price_numerator, c.price_denominator, c.begins,
        coalesce(b.number, c.number), coalesce(b.route, c.route), coalesce(b.provider, c.provider),
        coalesce(b.phase, c.phase), c.provider_job_id, c.own_key, c.delivered, coalesce(c.age, 0), c.delivered_age,
-       extract(epoch from app_now())::float, c.next_route < 0 or c.attempts_spent >= (c.entry->>'max_attempts')::int
+       extract(epoch from app_now())::float, c.next_route < 0 or c.attempts_spent >= (c.entry->>'max_attempts')::int,
+       c.late_tries
   from c left join begun b on true
 """.format(
     begins="(a.number is null and o.cancel_requested_at is null and coalesce(o.deadline_at > app_now(), true) "
@@ -116,7 +119,7 @@ def claim(conn: Connection[Any], job_id: UUID, owner: str) -> Claim | None:
     ]
     return Claim(
         job_id, account_id, token, owner, _entry(entry), given, queue, attempts, spent, cancel, left, price, quantity,
-        (num, den), begins, _live(row[14:23]) if row[14] is not None else None, before, row[23], row[24],
+        (num, den), begins, _live(row[14:23]) if row[14] is not None else None, before, *row[23:26],
     )  # fmt: skip
 
 
@@ -156,39 +159,47 @@ WAKE = """case when r.called_back or r.cancel_requested_at is not null and not %
 
 
 def wait(
-    conn: Connection[Any], claim: Claim, *, after_seconds: float, reason: str | None, progress: int | None = None
+    conn: Connection[Any],
+    claim: Claim,
+    *,
+    after_seconds: float,
+    reason: str | None,
+    late: bool = False,
 ) -> bool:
     """Let go of a job whose attempt goes on: it waits for its next look without a worker. False: the claim is stale.
 
-    A job that was called back about meanwhile is due at once. None waits past its time limit before that has come.
+    A job that was called back about meanwhile is due at once. None waits past its time limit before that has come. `late`:
+    this was a try after its limit, and nobody answered.
     """
     return bool(
         conn.execute(
             f"""update job_runs r set status = 'running', lease_owner = null, reason = %(reason)s, rings = 0,
-                       progress = coalesce(%(progress)s, progress), wake_at = {WAKE}
+                       late_tries = late_tries + %(late)s::int, wake_at = {WAKE}
                  where job_id = %(job)s and token = %(token)s and lease_owner = %(owner)s""",
             {
-                "reason": reason, "progress": progress, "after": after_seconds, "knew": claim.cancel_requested,
-                "job": claim.job_id, "token": claim.token, "owner": claim.owner,
+                "reason": reason, "after": after_seconds, "knew": claim.cancel_requested, "late": late, "job": claim.job_id, "token": claim.token, "owner": claim.owner,
             },
         ).rowcount
     )  # fmt: skip
 
 
-def wait_unknown(conn: Connection[Any], claim: Claim, number: int, *, after_seconds: float, reason: str) -> bool:
+def wait_unknown(
+    conn: Connection[Any], claim: Claim, number: int, *, after_seconds: float, reason: str, late: bool = False
+) -> bool:
     """The provider's answer was lost and it cannot be asked now: the job is reconciling. False: the claim is stale.
+    `late`: it was asked after the limit, and did not answer.
 
     What is known of the attempt is never overwritten by this.
     """
     return bool(
         conn.execute(
             f"""with r as (update job_runs set status = 'reconciling', lease_owner = null, reason = %s, rings = 0,
-                                 wake_at = app_now() + make_interval(secs => case when called_back
+                                 late_tries = late_tries + %s::int, wake_at = app_now() + make_interval(secs => case when called_back
                                    or cancel_requested_at is not null and not %s then 0 else %s end)
                            where job_id = %s and token = %s and lease_owner = %s returning job_id)
                update attempts a set phase = 'unknown' from r
                 where a.job_id = r.job_id and a.number = %s and {in_list("a.phase", *UNANSWERED_PHASES)}""",
-            [reason, claim.cancel_requested, after_seconds, claim.job_id, claim.token, claim.owner, number],
+            [reason, late, claim.cancel_requested, after_seconds, claim.job_id, claim.token, claim.owner, number],
         ).rowcount
     )
 

@@ -181,6 +181,8 @@ class JobRun(SQLModel, table=True):
     called_back: bool = Field(
         default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": "false"}
     )
+    # How often the live attempt was tried for after its limit, and nobody answered.
+    late_tries: int = Field(default=0, sa_type=SmallInteger, nullable=False, sa_column_kwargs={"server_default": "0"})
     progress: int | None = Field(default=None, sa_type=SmallInteger, nullable=True)
     reason: str | None = Field(default=None, sa_type=Text, nullable=True)
     cancel_requested_at: datetime | None = moment()

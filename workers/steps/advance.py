@@ -29,13 +29,15 @@ from workers.steps.collecting import Collecting
 from workers.steps.decisions import (
     Next,
     has_met_a_limit,
+    is_late,
+    is_late_at_the_end,
     is_quiet,
     is_stop,
     is_unwanted,
-    last_question,
     next_step,
     outcome_still_unknown,
     unknown_pause,
+    was_last,
 )
 from workers.steps.delivered import Delivered
 from workers.steps.records import Records
@@ -55,6 +57,10 @@ FAULT_POINTS = (
     "failed",
     "put_back",
 )
+
+
+class CannotBeAsked(OutcomeUnknown):
+    """Nobody knows what became of the call, and to ask once more would tell as little."""
 
 
 class Advance:
@@ -211,7 +217,7 @@ class Advance:
                     return provider.lookup(request, key)
                 case "idempotent" if not unwanted:
                     return self._asking.repeat_start(hold, provider)
-            raise OutcomeUnknown("the provider cannot be asked about a lost answer")
+            raise CannotBeAsked("the provider cannot be asked about a lost answer")
 
         self._ask(hold, ask)
 
@@ -239,7 +245,8 @@ class Advance:
             return
         except OutcomeUnknown as error:
             self._asking.record_outcome(hold, error, finished=False)
-            self._unknown(hold, str(error) or "the provider's answer was lost")
+            silent = not isinstance(error, CannotBeAsked)
+            self._unknown(hold, str(error) or "the provider's answer was lost", again=silent)
             return
         except Exception as error:
             log.exception("job %s: asking its provider failed unexpectedly", hold.claim.job_id)
@@ -280,18 +287,18 @@ class Advance:
         else:
             self._records.wait(hold, seconds, reason)
 
-    def _unknown(self, hold: Hold, reason: str, pause: float | None = None) -> None:
+    def _unknown(self, hold: Hold, reason: str, pause: float | None = None, *, again: bool = True) -> None:
         """The answer, or the question, was lost. What has its id is asked again; the rest is reconciling, until a limit
-        that an end needs to have been asked after.
+        that an end needs to have been asked after, more than once where to ask `again` can bring an answer.
         """
         claim, live = hold.claim, live_of(hold)
         unwanted = is_unwanted(claim)
         if live.phase == AttemptPhase.ACCEPTED:
             self._records.wait(hold, pause or self._records.back_off(1), reason)
             return
-        seconds = unknown_pause(claim, self._records.back_off(1))
-        if seconds is not None and not unwanted:
-            self._records.wait_unknown(hold, seconds, reason)
+        late = is_late(claim)
+        if not unwanted and not (late and (was_last(claim) or not again)):
+            self._records.wait_unknown(hold, unknown_pause(claim, self._records.back_off(1)), reason, late=late)
             return
         attempt = AttemptEnd(live.number, AttemptPhase.ABANDONED, "outcome_unknown", reason[:1000])
         message = "the provider's answer was lost and it could not be asked in time"
@@ -333,8 +340,9 @@ class Advance:
             if isinstance(outcome, Done):
                 self._answered(hold, outcome)
                 return
-        if lost and not last_question(claim):
-            self._records.wait(hold, self._records.back_off(1), f"its provider could not be asked: {lost}")
+        late = is_late_at_the_end(claim)
+        if lost and not (late and was_last(claim)):
+            self._records.wait(hold, self._records.back_off(1), f"its provider could not be asked: {lost}", late=late)
             return
         attempt = AttemptEnd(
             live.number,

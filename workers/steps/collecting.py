@@ -20,7 +20,7 @@ from workers.leases import Hold, LeaseLost
 from workers.persist import is_passing
 from workers.providers.base import Done, OutcomeUnknown, ProviderError, storable
 from workers.steps.collect import Collector
-from workers.steps.decisions import collecting_is_over, held_too_long, measured_quantity_milli
+from workers.steps.decisions import collecting_is_over, held_too_long, measured_quantity_milli, was_last
 from workers.steps.delivered import Delivered, read
 from workers.steps.records import Records
 
@@ -188,8 +188,8 @@ class Collecting:
             if new and not self._write_down(hold, progress):
                 return
         over, pause = collecting_is_over(hold.claim, fetching=isinstance(error, OutcomeUnknown | UnusableResult))
-        if not over:
-            self._records.wait(hold, pause, f"its result is not here yet: {error}")
+        if not (over and was_last(hold.claim)):
+            self._records.wait(hold, pause, f"its result is not here yet: {error}", late=over)
             return
         try:
             assets = collector.usable() if collector is not None else []

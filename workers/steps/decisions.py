@@ -12,6 +12,8 @@ from storage.media import kind_of
 from workers.calls.routing import route_after
 from workers.providers.base import ProviderError
 
+LATE_TRIES = 3  # in vain after a limit, and the attempt is given up
+
 
 class Next(StrEnum):
     """What a claimed job needs now."""
@@ -117,18 +119,26 @@ def is_quiet(claim: Claim) -> bool:
     return claim.live is not None and claim.live.age_seconds > 2 * settings().lease_seconds
 
 
-def unknown_pause(claim: Claim, back_off: float) -> float | None:
-    """When to ask again about an attempt whose outcome is unknown, growing with its age. None: this claim has asked after
-    the limit, so that it may be given up.
+def was_last(claim: Claim) -> bool:
+    """Whether a try after the limit was the last of those that are made for nothing. One alone may have met a bad moment:
+    where we were away when the limit came, it is the first for long.
     """
+    return claim.late_tries + 1 >= LATE_TRIES
+
+
+def is_late(claim: Claim) -> bool:
+    """Whether this claim has asked about a lost answer after its limit."""
+    return not claim.begins and claim.live is not None and claim.live.age_seconds >= settings().reconcile_seconds
+
+
+def unknown_pause(claim: Claim, back_off: float) -> float:
+    """When to ask again about an attempt whose outcome is unknown, growing with its age to the limit."""
     age, limit = claim.live.age_seconds if claim.live else 0.0, settings().reconcile_seconds
-    if not claim.begins and age >= limit:
-        return None
-    left = limit - age - elapsed_seconds(claim)
-    return min(max(left, 0.0) + 0.1, max(back_off, age / 4))
+    pause = max(back_off, min(age, limit) / 4)
+    return pause if age >= limit else min(max(limit - age - elapsed_seconds(claim), 0.0) + 0.1, pause)
 
 
-def last_question(claim: Claim) -> bool:
+def is_late_at_the_end(claim: Claim) -> bool:
     """Whether this claim has asked after the last time at which a question that is lost is repeated."""
     return claim.seconds_left < -settings().ask_again_seconds
 

@@ -100,18 +100,20 @@ class Records:
 
     # Letting go: neither a fact nor an end
 
-    def wait(self, hold: Hold, seconds: float, reason: str | None, progress: int | None = None) -> bool:
-        """The attempt goes on without a worker until its next look. False: the claim is not ours any more."""
+    def wait(self, hold: Hold, seconds: float, reason: str | None, *, late: bool = False) -> bool:
+        """The attempt goes on without a worker until its next look. False: the claim is not ours any more. `late`: it was
+        tried for after its limit.
+        """
         claim = hold.claim
-        return persist(
-            lambda conn: steps.wait(conn, claim, after_seconds=seconds, reason=_short(reason), progress=progress)
-        )
+        return persist(lambda conn: steps.wait(conn, claim, after_seconds=seconds, reason=_short(reason), late=late))
 
-    def wait_unknown(self, hold: Hold, seconds: float, reason: str) -> None:
+    def wait_unknown(self, hold: Hold, seconds: float, reason: str, *, late: bool = False) -> None:
         """The answer was lost: the job is reconciling."""
         claim, number = hold.claim, live_of(hold).number
         persist(
-            lambda conn: steps.wait_unknown(conn, claim, number, after_seconds=seconds, reason=_short(reason) or "")
+            lambda conn: steps.wait_unknown(
+                conn, claim, number, after_seconds=seconds, reason=_short(reason) or "", late=late
+            )
         )
         hold.alone = False
 

@@ -229,9 +229,32 @@ def test_a_job_that_waits_keeps_its_progress_until_more_is_known() -> None:
     claim = begun()
     for progress, shown in ((30, 30), (None, 30), (31, 31)):
         with transaction() as conn:
-            assert steps.wait(conn, claim, after_seconds=0, reason="rendering", progress=progress)
+            told = facts.accept(conn, claim, 1, provider_job_id="p", after_seconds=0, progress=progress)
+            assert told is FactResult.MINE
+        claim = claimed(claim.job_id)
+        with transaction() as conn:
+            assert steps.wait(conn, claim, after_seconds=0, reason="rendering")
         assert run_of(claim.job_id, "progress", "reason") == (shown, "rendering")
         claim = claimed(claim.job_id)
+
+
+def test_tries_after_the_limit_are_counted_until_somebody_answers_or_another_attempt_begins() -> None:
+    claim = begun()
+    for late, counted in ((False, 0), (True, 1), (False, 1), (True, 2)):
+        with transaction() as conn:
+            assert steps.wait(conn, claim, after_seconds=0, reason="no answer", late=late)
+        claim = claimed(claim.job_id)
+        assert claim.late_tries == counted
+    with transaction() as conn:
+        facts.accept(conn, claim, 1, provider_job_id="p", after_seconds=0, progress=None)
+    claim = claimed(claim.job_id)
+    assert claim.late_tries == 0
+    with transaction() as conn:
+        assert steps.wait(conn, claim, after_seconds=0, reason="no answer", late=True)
+    claim = claimed(claim.job_id)
+    requeued(claim)
+    change("update job_runs set dispatched = true, wake_at = app_now() where job_id = %s", claim.job_id)
+    assert (claimed(claim.job_id).late_tries, run_of(claim.job_id, "late_tries")) == (0, (0,))
 
 
 @pytest.mark.parametrize(("called", "cancels", "due"), [(False, False, 60), (True, False, 0), (False, True, 0)])

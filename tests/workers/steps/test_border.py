@@ -30,6 +30,7 @@ from tests.workers.steps.worker import HOUR, SECRET, worker
 from workers.calls.call import Asking
 from workers.leases import Hold, LeaseLost
 from workers.steps.advance import Advance
+from workers.steps.decisions import LATE_TRIES
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -215,7 +216,7 @@ def test_a_result_that_can_never_be_fetched_is_lost_at_its_limit_and_its_cost_is
                 "update attempts set delivered_at = app_now() - make_interval(secs => %s)",
                 [settings().collect_seconds + 1],
             )
-        steps(advance, job_id, 1)
+        steps(advance, job_id, LATE_TRIES)
     assert outcome() == ("failed", "result_lost")
     assert one("select phase, charged, cost_usd_micros from attempts") == ("failed", True, 40_000)
     assert len(painter.book.generations()) == 1

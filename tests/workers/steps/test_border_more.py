@@ -35,6 +35,7 @@ from workers.providers.base import ProviderError, Unjudged
 from workers.providers.http import Http
 from workers.providers.replicate import Replicate
 from workers.steps.advance import Advance
+from workers.steps.decisions import LATE_TRIES
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -220,7 +221,7 @@ def test_a_fault_of_ours_at_the_time_limit_neither_ends_the_job_nor_keeps_it_for
         advance(job_id)
         assert outcome() == (None, None)
         past_the_limit(int(settings().ask_again_seconds) + 1)
-        steps(advance, job_id, 1)
+        steps(advance, job_id, LATE_TRIES)
     assert outcome() == ("failed", "timed_out")
     assert balance(who) == (5, 0)
 
@@ -412,7 +413,7 @@ def test_a_stored_result_that_is_gone_is_no_success_however_late(painter: Any) -
         with transaction() as conn:
             conn.execute("update attempts set delivered_at = app_now() - interval '30 hours'")
         past_the_limit()
-        steps(advance, job_id, 1)
+        steps(advance, job_id, LATE_TRIES)
     assert outcome() == ("failed", "result_lost")
     assert balance(who) == (5, 0)
 
@@ -476,7 +477,7 @@ def test_what_was_written_down_and_cannot_be_read_any_more_ends_at_its_limit(pai
             conn.execute("""update attempts set delivered = '{"outputs": [{"address": "nowhere"}]}'""")
             conn.execute("update attempts set delivered_at = app_now() - interval '30 hours'")
         past_the_limit()
-        steps(advance, job_id, 1)
+        steps(advance, job_id, LATE_TRIES)
     assert outcome() == ("failed", "result_lost")
     assert balance(who) == (5, 0)
 
