@@ -1,11 +1,10 @@
 """/v1/content/desk: what editors do with articles."""
 
-import re
 from collections.abc import Callable
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Path
+from fastapi import APIRouter, Depends, Path
 from psycopg import Connection
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +14,7 @@ from api.routes.callers import needs
 from api.routes.cursors import MAX_NUMBER, Listing, ListPage, PathId, WantedPage, id_of, number_of, whole_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.versions import IfMatch, etag_of, seen_version, version_of
 from api.routes.walled import WalledRoute
 from api.v1.content_shapes import (
     ArticleChange,
@@ -31,9 +31,7 @@ from api.v1.content_shapes import (
     revision_view,
     whole_revision_view,
 )
-from common.errors import InvalidParameter, InvalidRequest
 from models.access.scopes import Caller
-from models.columns import MAX_INTEGER
 from models.content import articles, revisions
 from models.content.articles import ArticleRow, ArticleText, Citation, Paper
 from models.content.tables import ArticleState
@@ -44,9 +42,6 @@ router = APIRouter(prefix="/v1/content/desk", tags=["content"], route_class=Wall
 DESK = Listing("desk", UUID)
 REVISIONS = Listing("revisions", number_of)
 _Editor = Annotated[Caller, Depends(needs("edit"))]
-IfMatch = Annotated[
-    str | None, Header(alias="If-Match", description='The version that you have seen, as in the ETag: "3". Another by now: 412.')
-]  # fmt: skip
 MAY_GO = frozenset({"teaser", "implication", "paper"})  # what an article need not have
 RevisionNumber = Annotated[str, Path(json_schema_extra={"type": "integer", "minimum": 1, "maximum": MAX_NUMBER})]
 
@@ -59,26 +54,8 @@ class RevisionPage(ListPage[RevisionView]):
     """Earlier versions of an article, the latest first."""
 
 
-def version_of(text: str | None) -> int | None:
-    """The version that an If-Match names; None: any. Raises InvalidParameter."""
-    if text is None or text.strip() == "*":
-        return None
-    found = re.fullmatch(r'(?:W/)?"([0-9]{1,10})"|([0-9]{1,10})', text.strip())
-    if found is None or int(found[1] or found[2]) > MAX_INTEGER:
-        raise InvalidParameter(f'If-Match must be a version, such as "3", not {text[:40]!r}', param="If-Match")
-    return int(found[1] or found[2])
-
-
-def _seen(text: str | None) -> int:
-    """The version that an editor has seen, where what they write takes its place. Raises InvalidRequest, InvalidParameter."""
-    version = version_of(text)
-    if version is None:
-        raise InvalidRequest('say in If-Match which version you have changed: its ETag, such as "3"', param="If-Match")
-    return version
-
-
 def _tagged(row: ArticleRow, status: int = 200) -> Response:
-    return answer(article_view(row), status, {"etag": f'"{row.version}"'})
+    return answer(article_view(row), status, etag_of(row.version))
 
 
 def _done(work: Callable[[Connection[Any]], ArticleRow]) -> Response:
@@ -135,7 +112,7 @@ def change_article(
     """What it said before is kept as a revision; its slug stays. If-Match is needed: of two editors who change one version,
     the second gets 412 with the version that there is now.
     """
-    wanted, version, given = id_of(article_id, "article"), _seen(if_match), _given(body)
+    wanted, version, given = id_of(article_id, "article"), seen_version(if_match), _given(body)
     return _done(
         lambda conn: articles.change_article(
             conn, by(who, request), who.user_id, wanted, version, lambda text: text._replace(**given)
@@ -209,11 +186,10 @@ def restore_revision(
     article_id: PathId, number: RevisionNumber, request: Request, who: _Editor, if_match: IfMatch = None
 ) -> Response:
     """What it says now is kept as a revision as well. If-Match is needed, as for a change."""
-    revision = whole_of(number, "number", least=1, most=MAX_NUMBER)
     wanted, revision, version = (
         id_of(article_id, "article"),
         whole_of(number, "number", least=1, most=MAX_NUMBER),
-        _seen(if_match),
+        seen_version(if_match),
     )
     return _done(
         lambda conn: revisions.restore_revision(conn, by(who, request), who.user_id, wanted, revision, version)

@@ -12,6 +12,7 @@ from api.routes.callers import needs
 from api.routes.cursors import Listing, PathId, WantedPage, id_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.versions import IfMatch, etag_of, version_of
 from api.routes.walled import WalledRoute
 from api.v1.courses_shapes import (
     CourseChange,
@@ -80,15 +81,20 @@ def get_course(course_id: _Name, who: _Reader) -> Response:
     with snapshot() as conn:
         row = courses.find_course(conn, course_id, drafts=edits)
         shown = outline_view(row, *courses.outline(conn, row.id, drafts=edits))
-    return answer(shown)
+    return answer(shown, 200, etag_of(row.version))
 
 
 @router.patch("/{course_id}", response_model=CourseView, summary="Change a course")
-def change_course(course_id: PathId, body: CourseChange, request: Request, who: _Editor) -> Response:
-    """Only what is named changes. `status` publishes it, or makes it a draft again: what was learned stays."""
+def change_course(
+    course_id: PathId, body: CourseChange, request: Request, who: _Editor, if_match: IfMatch = None
+) -> Response:
+    """Only what is named changes. `status` publishes it, or makes it a draft again: what was learned stays. With If-Match nothing is
+    overwritten that another editor has written meanwhile.
+    """
+    wanted, version = id_of(course_id, "course"), version_of(if_match)
     with certain() as conn:
-        row = courses.change_course(conn, by(who, request), id_of(course_id, "course"), changes_of(body))
-    return answer(course_view(row))
+        row = courses.change_course(conn, by(who, request), wanted, changes_of(body), version)
+    return answer(course_view(row), 200, etag_of(row.version))
 
 
 @router.delete("/{course_id}", status_code=204, response_class=Response, summary="Delete a course")

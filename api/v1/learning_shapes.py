@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from api.routes.cursors import ListPage
 from api.routes.shapes import RequestBody
-from api.v1.courses_shapes import Level, QuestionKind
+from api.v1.courses_shapes import Level, QuestionKind, asked_view
 from models.learning.attempts import QuizAttemptRow
 from models.learning.certificates import certificate_url
 from models.learning.enrolments import EnrolmentRow
@@ -231,5 +231,10 @@ def attempt_view(row: QuizAttemptRow) -> dict[str, Any]:
 
 def graded_view(row: QuizAttemptRow, graded: Sequence[Graded]) -> dict[str, Any]:
     """An attempt with its answers."""
-    questions = [{**each.question._asdict(), "chosen": each.chosen, "is_right": each.is_right} for each in graded]
-    return {**row._asdict(), "questions": questions}
+    return {**row._asdict(), "questions": [_graded(each) for each in graded]}
+
+
+def _graded(each: Graded) -> dict[str, Any]:
+    asked, question = asked_view(each.question), each.question
+    told = {"right_options": question.right_options, "explanation": question.explanation}
+    return {**asked, **told, "chosen": each.chosen, "is_right": each.is_right}

@@ -12,6 +12,7 @@ from api.routes.callers import needs
 from api.routes.cursors import PathId, id_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.versions import IfMatch, etag_of, version_of
 from api.routes.walled import WalledRoute
 from api.v1.courses_shapes import (
     LessonChange,
@@ -45,18 +46,23 @@ def get_lesson(lesson_id: PathId, who: _Reader) -> Response:
     """A preview is for everybody, the others for the role `pro` and above: 403 `needs_pro`. Drafts are for editors."""
     with transaction() as conn:
         row = lessons.lesson_for(conn, who, id_of(lesson_id, "lesson"))
-    return answer(lesson_view(row, edits=scopes.may_edit(who)))
+    return answer(lesson_view(row, edits=scopes.may_edit(who)), 200, etag_of(row.version))
 
 
 @router.patch("/{lesson_id}", response_model=LessonView, summary="Change a lesson")
-def change_lesson(lesson_id: PathId, body: LessonChange, request: Request, who: _Editor) -> Response:
-    """Only what is named changes. `module_id` and `position` move it, within its course."""
+def change_lesson(
+    lesson_id: PathId, body: LessonChange, request: Request, who: _Editor, if_match: IfMatch = None
+) -> Response:
+    """Only what is named changes. `module_id` and `position` move it, within its course. With If-Match nothing is overwritten that
+    another editor has written meanwhile.
+    """
+    wanted, version = id_of(lesson_id, "lesson"), version_of(if_match)
     with certain() as conn:
         row = lessons.change_lesson(
-            conn, by(who, request), id_of(lesson_id, "lesson"), changes_of(body), module_id=body.module_id,
-            position=body.position,
+            conn, by(who, request), wanted, changes_of(body), module_id=body.module_id, position=body.position,
+            version=version,
         )  # fmt: skip
-    return answer(lesson_view(row, edits=True))
+    return answer(lesson_view(row, edits=True), 200, etag_of(row.version))
 
 
 @router.delete("/{lesson_id}", status_code=204, response_class=Response, summary="Delete a lesson")
@@ -116,17 +122,21 @@ def order_questions(lesson_id: PathId, body: QuestionOrder, request: Request, wh
 
 @router.patch("/{lesson_id}/questions/{question_id}", response_model=QuestionView, summary="Change a question")
 def change_question(
-    lesson_id: PathId, question_id: PathId, body: QuestionChange, request: Request, who: _Editor
+    lesson_id: PathId,
+    question_id: PathId,
+    body: QuestionChange,
+    request: Request,
+    who: _Editor,
+    if_match: IfMatch = None,
 ) -> Response:
     """Only what is named changes. With other options, or others that are right, it has another `id` from then on: who answers the
-    one that they have seen is told to load the quiz again.
+    one that they have seen is told to load the quiz again. With If-Match nothing is overwritten that another editor has written
+    meanwhile.
     """
+    lesson, wanted, version = id_of(lesson_id, "lesson"), id_of(question_id, "question"), version_of(if_match)
     with certain() as conn:
-        row = quizzes.change_question(
-            conn, by(who, request), id_of(lesson_id, "lesson"), id_of(question_id, "question"), changes_of(body),
-            body.position,
-        )  # fmt: skip
-    return answer(question_view(row))
+        row = quizzes.change_question(conn, by(who, request), lesson, wanted, changes_of(body), body.position, version)
+    return answer(question_view(row), 200, etag_of(row.version))
 
 
 @router.delete(

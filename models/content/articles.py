@@ -9,7 +9,7 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 from uuid_utils.compat import uuid7
 
-from common.errors import InvalidInput, NotFound, VersionChanged
+from common.errors import InvalidInput, NotFound
 from common.settings import settings
 from models.access import audit_log
 from models.access.audit_log import By
@@ -18,6 +18,7 @@ from models.content.rendering import RENDERING, fit, html_of, plain_of, render
 from models.content.slugs import take_slug
 from models.content.states import ArticleStanding, shelves
 from models.content.tables import NEWS_KINDS, ArticleState, NewsKind, Section
+from models.versions import check_version
 
 
 class Paper(NamedTuple):
@@ -211,11 +212,7 @@ def _locked(conn: Connection[Any], article_id: UUID, version: int | None) -> tup
     article = find_article(
         conn, article_id
     )  # a later statement: it sees what was committed while the lock was waited for
-    if version is not None and version != article.version:
-        raise VersionChanged(
-            f"version {version} was changed meanwhile; this article is at version {article.version}",
-            param="If-Match", version=article.version,
-        )  # fmt: skip
+    check_version(version, article.version, "article")
     return article, row[0]
 
 

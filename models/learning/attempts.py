@@ -13,7 +13,7 @@ from common.errors import InvalidInput, NotFound
 from models.access.scopes import Caller
 from models.learning.lessons import find_lesson, lesson_to_learn
 from models.learning.progress import CourseProgress, begin, complete_with
-from models.learning.quizzes import Graded, grade, is_passed, questions_named, questions_of, score_of
+from models.learning.quizzes import Graded, QuestionRow, grade, is_passed, questions_named, questions_of, score_of
 from models.learning.tables import MAX_ATTEMPTS
 from models.locks import lock_account
 
@@ -52,9 +52,12 @@ def answer_quiz(
     if not counted.rowcount:
         raise InvalidInput(f"this quiz has {MAX_ATTEMPTS} attempts of yours, the limit")
     kept = [
-        {"question": str(each.question.id), "chosen": each.chosen, "wanted": each.question.right_options}
+        {
+            "question": str(each.question.id), "text": each.question.text, "explanation": each.question.explanation,
+            "chosen": each.chosen, "wanted": each.question.right_options,
+        }
         for each in graded
-    ]
+    ]  # fmt: skip
     row = conn.execute(
         f"""insert into quiz_attempts (id, account_id, lesson_id, score, passed, answers) values (%s, %s, %s, %s, %s, %s)
             returning {_SHOWN}""",
@@ -81,7 +84,7 @@ def list_attempts(
 def find_attempt(
     conn: Connection[Any], account_id: UUID, lesson_id: UUID, attempt_id: UUID
 ) -> tuple[QuizAttemptRow, list[Graded]]:
-    """One of an account's own, with what was right then. Raises NotFound."""
+    """One of an account's own, with what was asked and right then. Raises NotFound."""
     row = conn.execute(
         f"select {_SHOWN}, answers from quiz_attempts where id = %s and account_id = %s and lesson_id = %s",
         [attempt_id, account_id, lesson_id],
@@ -90,7 +93,10 @@ def find_attempt(
         raise NotFound(f"no attempt {attempt_id}", param="attempt_id")
     *shown, answers = row
     questions = questions_named(conn, [UUID(each["question"]) for each in answers])
-    graded = [
-        Graded(questions[UUID(each["question"])], each["chosen"], each["chosen"] == each["wanted"]) for each in answers
-    ]
-    return QuizAttemptRow(*shown), graded
+    return QuizAttemptRow(*shown), [_graded(questions[UUID(each["question"])], each) for each in answers]
+
+
+def _graded(question: QuestionRow, answer: Mapping[str, Any]) -> Graded:
+    """What was answered, to the question as it was worded then; attempts of before 0.2 have kept no wording."""
+    worded = {name: answer[name] for name in ("text", "explanation") if name in answer}
+    return Graded(question._replace(**worded), answer["chosen"], answer["chosen"] == answer["wanted"])

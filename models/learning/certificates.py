@@ -38,7 +38,7 @@ def find_certificate(conn: Connection[Any], token: str) -> Certificate:
     row = (
         body
         and conn.execute(
-            """select nullif(trim(concat_ws(' ', u.first_name, u.last_name)), ''), e.course_title, c.level, e.completed_at
+            """select nullif(trim(concat_ws(' ', u.first_name, u.last_name)), ''), e.course_title, coalesce(e.course_level, c.level), e.completed_at
              from enrolments e join courses c on c.id = e.course_id join accounts a on a.id = e.account_id
              join users u on u.id = a.user_id
             where e.id = %s and e.completed_at is not null and u.deleted_at is null""",

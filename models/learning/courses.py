@@ -26,6 +26,7 @@ from models.learning.places import (
     write_order,
 )
 from models.learning.tables import MAX_MODULES
+from models.versions import check_version
 
 SLUG = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 MAX_SLUG_CHARACTERS = 80
@@ -53,6 +54,7 @@ class CourseRow(NamedTuple):
     cover_url: str | None
     status: str
     published_at: datetime | None
+    version: int
     created_at: datetime
     lessons: int
     enrolled: int
@@ -77,7 +79,8 @@ class LessonLine(NamedTuple):
     questions: int
 
 
-_COURSES = """select c.id, c.slug, c.title, c.description, c.level, c.cover_url, c.status, c.published_at, c.created_at,
+_COURSES = """select c.id, c.slug, c.title, c.description, c.level, c.cover_url, c.status, c.published_at, c.version,
+                     c.created_at,
                      l.lessons, n.enrolled, n.completed
                 from courses c
                 cross join lateral (select count(*) as lessons from lessons l
@@ -133,9 +136,14 @@ def _taken(slug: str) -> InvalidInput:
     return InvalidInput(f"there is a course {slug!r} already", param="slug")
 
 
-def change_course(conn: Connection[Any], by: By, course_id: UUID, changes: Mapping[str, Any]) -> CourseRow:
-    """Change what is named. Raises NotFound, InvalidInput for a slug that is taken."""
+def change_course(
+    conn: Connection[Any], by: By, course_id: UUID, changes: Mapping[str, Any], version: int | None = None
+) -> CourseRow:
+    """Change what is named; `version`: what the editor has seen. Raises NotFound, VersionChanged, InvalidInput for a slug that is
+    taken.
+    """
     lock_course(conn, course_id)
+    check_version(version, find_course(conn, str(course_id), drafts=True).version, "course")
     named = {name: value for name, value in changes.items() if name in CHANGEABLE}
     if "slug" in named:
         check_slug(named["slug"])
@@ -148,7 +156,10 @@ def change_course(conn: Connection[Any], by: By, course_id: UUID, changes: Mappi
         changed = ", ".join(f"{name} = %s" for name in named)
         try:
             with conn.transaction():  # a savepoint
-                conn.execute(f"update courses set {changed}{published} where id = %s", [*named.values(), course_id])
+                conn.execute(
+                    f"update courses set version = version + 1, {changed}{published} where id = %s",
+                    [*named.values(), course_id],
+                )
         except UniqueViolation:
             raise _taken(named["slug"]) from None
         audit_log.record(conn, by, "course.change", str(course_id), changed=sorted(named), status=named.get("status"))

@@ -29,7 +29,7 @@ def list_enrolments(
 ) -> list[EnrolmentRow]:
     """An account's, the newest first."""
     rows = conn.execute(
-        """select e.id, e.course_id, c.slug, coalesce(e.course_title, c.title), c.level, c.cover_url,
+        """select e.id, e.course_id, c.slug, coalesce(e.course_title, c.title), coalesce(e.course_level, c.level), c.cover_url,
                   c.archived_at is null and c.status = 'published', e.created_at, e.completed_at, x.lessons, x.completed, x.seconds
              from enrolments e join courses c on c.id = e.course_id
             cross join lateral (

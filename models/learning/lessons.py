@@ -15,6 +15,7 @@ from models.access.scopes import Caller
 from models.learning.courses import check_module
 from models.learning.places import LESSONS, MODULES, archive, lock_course, ordered_ids, put, write_order
 from models.learning.tables import MAX_LESSONS
+from models.versions import check_version
 
 CHANGEABLE_OF_LESSONS = frozenset({"title", "body", "video_url", "access", "status", "pass_percent"})
 
@@ -44,11 +45,13 @@ class LessonRow(NamedTuple):
     access: str
     status: str
     pass_percent: int
+    version: int
     created_at: datetime
     questions: int
 
 
-_SHOWN = """select l.id, l.course_id, l.module_id, l.title, l.body, l.video_url, l.access, l.status, l.pass_percent, l.created_at,
+_SHOWN = """select l.id, l.course_id, l.module_id, l.title, l.body, l.video_url, l.access, l.status, l.pass_percent, l.version,
+                   l.created_at,
                    (select count(*) from quiz_questions q where q.lesson_id = l.id and q.position is not null)
               from lessons l join courses c on c.id = l.course_id
              where l.id = %s and l.archived_at is null and c.archived_at is null"""
@@ -83,14 +86,17 @@ def locked_lesson(conn: Connection[Any], lesson_id: UUID) -> LessonRow:
 
 def change_lesson(
     conn: Connection[Any], by: By, lesson_id: UUID, changes: Mapping[str, Any], *,
-    module_id: UUID | None = None, position: int | None = None,
+    module_id: UUID | None = None, position: int | None = None, version: int | None = None,
 ) -> LessonRow:  # fmt: skip
-    """Change what is named, and move it to another module or place. Raises NotFound."""
+    """Change what is named, and move it to another module or place; `version`: what the editor has seen. Raises NotFound,
+    VersionChanged.
+    """
     before = locked_lesson(conn, lesson_id)
+    check_version(version, before.version, "lesson")
     named = {name: value for name, value in changes.items() if name in CHANGEABLE_OF_LESSONS}
     if named:
         conn.execute(
-            f"update lessons set {', '.join(f'{name} = %s' for name in named)} where id = %s",
+            f"update lessons set version = version + 1, {', '.join(f'{name} = %s' for name in named)} where id = %s",
             [*named.values(), lesson_id],
         )
     if module_id is not None and module_id != before.module_id:

@@ -195,7 +195,7 @@ def complete_if_done(conn: Connection[Any], account_id: UUID, course_id: UUID) -
     if not is_due(found):
         return found
     row = conn.execute(
-        """update enrolments e set completed_at = app_now(), course_title = c.title from courses c
+        """update enrolments e set completed_at = app_now(), course_title = c.title, course_level = c.level from courses c
             where e.id = %s and e.completed_at is null and c.id = e.course_id returning e.completed_at, c.title, c.slug""",
         [found.enrolment_id],
     ).fetchone()

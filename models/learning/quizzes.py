@@ -14,6 +14,7 @@ from models.access.audit_log import By
 from models.learning.lessons import find_lesson, locked_lesson
 from models.learning.places import QUESTIONS, archive, check_room, check_same, ordered_ids, put, write_order
 from models.learning.tables import MAX_OPTIONS, MAX_QUESTIONS
+from models.versions import check_version
 
 
 class QuestionDraft(NamedTuple):
@@ -35,6 +36,7 @@ class QuestionRow(NamedTuple):
     options: list[str]
     right_options: list[int]
     explanation: str
+    version: int
 
 
 class Graded(NamedTuple):
@@ -151,15 +153,18 @@ def change_question(
     question_id: UUID,
     changes: Mapping[str, Any],
     position: int | None = None,
+    version: int | None = None,
 ) -> QuestionRow:
-    """Change what is named. Other options, or others that are right, make another question with an id of its own at the same place:
-    who answers the one that they have seen is told to load the quiz again. Raises NotFound, InvalidInput.
+    """Change what is named; `version`: what the editor has seen. Other options, or others that are right, make another question with an id of its own at the same place:
+    who answers the one that they have seen is told to load the quiz again. Raises NotFound, VersionChanged,
+    InvalidInput.
     """
     locked_lesson(conn, lesson_id)
     before, at = _question(conn, lesson_id, question_id)
-    fields = before._asdict()
-    del fields["id"]
-    draft = QuestionDraft(**{**fields, **{name: value for name, value in changes.items() if name in fields}})
+    check_version(version, before.version, "question")
+    draft = QuestionDraft(*before[1:-1])._replace(
+        **{name: value for name, value in changes.items() if name in QuestionDraft._fields}
+    )
     check_question(draft)
     at = at if position is None else position
     same = (draft.kind, list(draft.options), sorted(draft.right_options)) == (
@@ -167,7 +172,7 @@ def change_question(
     )  # fmt: skip
     if same:
         conn.execute(
-            "update quiz_questions set text = %s, explanation = %s where id = %s",
+            "update quiz_questions set text = %s, explanation = %s, version = version + 1 where id = %s",
             [draft.text, draft.explanation, question_id],
         )
         put(conn, QUESTIONS, lesson_id, question_id, at)

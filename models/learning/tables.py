@@ -68,6 +68,7 @@ class Course(SQLModel, table=True):
     cover_url: str | None = Field(default=None, sa_type=Text, nullable=True)
     status: str = _text()
     published_at: datetime | None = moment()  # when it was published last
+    version: int = Field(default=1, sa_type=Integer, nullable=False, sa_column_kwargs={"server_default": "1"})
     archived_at: datetime | None = moment()
     created_at: datetime = created_at()
 
@@ -111,6 +112,7 @@ class Lesson(SQLModel, table=True):
     access: str = _text()
     status: str = _text()
     pass_percent: int = Field(sa_type=SmallInteger, nullable=False)
+    version: int = Field(default=1, sa_type=Integer, nullable=False, sa_column_kwargs={"server_default": "1"})
     position: int | None = _place()
     archived_at: datetime | None = moment()
     created_at: datetime = created_at()
@@ -137,14 +139,15 @@ class QuizQuestion(SQLModel, table=True):
     options: list[str] = Field(sa_column=Column(JSONB, nullable=False))
     right_options: list[int] = Field(sa_column=Column(ARRAY(SmallInteger), nullable=False))
     explanation: str = _text()
+    version: int = Field(default=1, sa_type=Integer, nullable=False, sa_column_kwargs={"server_default": "1"})
     position: int | None = _place()
     archived_at: datetime | None = moment()
     created_at: datetime = created_at()
 
 
 class Enrolment(SQLModel, table=True):
-    """That somebody has begun a course, and completed it, once. Its id is what the certificate's address names; `course_title` is
-    what the course was called then.
+    """That somebody has begun a course, and completed it, once. Its id is what the certificate's address names; `course_title` and
+    `course_level` are what the course was then.
     """
 
     __tablename__ = "enrolments"
@@ -160,6 +163,7 @@ class Enrolment(SQLModel, table=True):
     created_at: datetime = created_at()
     completed_at: datetime | None = moment()
     course_title: str | None = Field(default=None, sa_type=Text, nullable=True)
+    course_level: str | None = Field(default=None, sa_type=Text, nullable=True)
 
 
 class LessonProgress(SQLModel, table=True):
@@ -195,7 +199,9 @@ class LessonVisit(SQLModel, table=True):
 
 
 class QuizAttempt(SQLModel, table=True):
-    """One go at a lesson's quiz. `answers`: each question with the options that were chosen and those that were wanted."""
+    """One go at a lesson's quiz. `answers`: each question as it was worded, with the options that were chosen and those that were
+    wanted.
+    """
 
     __tablename__ = "quiz_attempts"
     __table_args__ = (

@@ -15,6 +15,7 @@ from models.access import api_keys
 from models.access.scopes import Role, scopes_of
 from models.db import transaction
 from models.learning import attempts, courses, enrolments, lessons, progress
+from models.learning.certificates import certificate_token, find_certificate
 from tests.conftest import environment
 from tests.models.learning.school import (
     BY,
@@ -125,6 +126,49 @@ def test_an_editor_makes_a_course_and_a_learner_completes_it(http: TestClient) -
     note = http.get("/v1/notifications", headers=mine).json()["data"][0]
     assert (note["kind"], note["data"]["certificate"]) == ("course.completed", url)
     assert counts(UUID(found["id"])) == (1, 1)
+
+
+@pytest.mark.parametrize("thing", ["course", "lesson", "question"])
+def test_of_two_editors_who_change_one_version_the_second_is_told(http: TestClient, thing: str) -> None:
+    first, second = head("editor"), head("editor")
+    made_course, (only,) = course(1)
+    asked = question(only, [0])
+    places = {
+        "course": f"/v1/courses/{made_course}", "lesson": f"/v1/lessons/{only}",
+        "question": f"/v1/lessons/{only}/questions/{asked}",
+    }  # fmt: skip
+    field = "text" if thing == "question" else "title"
+    place, seen_now = places[thing], {"course": '"2"', "lesson": '"1"', "question": '"1"'}[thing]
+    if thing == "question":
+        assert (
+            f'"{made(http.get(f"/v1/lessons/{only}/quiz/key", headers=first))["questions"][0]["version"]}"' == seen_now
+        )
+    else:
+        assert http.get(place, headers=first).headers["etag"] == seen_now
+    done = http.patch(place, json={field: "first"}, headers={**first, "if-match": seen_now})
+    assert (done.status_code, done.headers["etag"]) == (200, f'"{int(seen_now[1]) + 1}"')
+    late = http.patch(place, json={field: "second"}, headers={**second, "if-match": seen_now})
+    assert (late.status_code, late.json()["code"], late.json()["version"]) == (
+        412, "version_changed", int(seen_now[1]) + 1,
+    )  # fmt: skip
+    assert http.patch(place, json={field: "x"}, headers={**second, "if-match": "x"}).json()["param"] == "If-Match"
+    assert one(f"select {field} from {thing.replace('question', 'quiz_question')}s where id = %s", place[-36:]) == (
+        "first",
+    )
+    again = http.patch(place, json={field: "second"}, headers={**second, "if-match": done.headers["etag"]})
+    assert made(again)[field] == "second"
+    assert made(http.patch(place, json={field: "third"}, headers=first))["version"] == int(seen_now[1]) + 3  # seen: any
+
+
+def test_a_certificate_says_the_level_that_the_course_had_when_it_was_completed(http: TestClient) -> None:
+    made_course, (only,) = course(1)
+    who = learner()
+    said(who, only, completed=True)
+    with transaction() as conn:
+        courses.change_course(conn, BY, made_course, {"level": "advanced", "title": "Another"})
+        enrolment = enrolments.list_enrolments(conn, who.account_id)[0]
+        told = find_certificate(conn, certificate_token(enrolment.id))
+    assert (told.course, told.level, enrolment.level) == ("Pictures", "basic", "basic")
 
 
 @pytest.mark.parametrize("status", ["published", "draft"])

@@ -230,6 +230,12 @@ def test_a_question_with_other_options_is_another_and_who_answers_the_old_one_is
     with transaction() as conn:
         _, graded = attempts.find_attempt(conn, who.account_id, only, before.id)
     assert [(each.question.id, each.is_right) for each in graded] == [(first, True), (second, True)]
+    assert [(each.question.text, each.question.explanation) for each in graded] == [("What?", "Because.")] * 2
+    with transaction() as conn:  # as attempts were kept before their wording was
+        conn.execute("""update quiz_attempts set answers = (
+            select jsonb_agg(each - 'text' - 'explanation') from jsonb_array_elements(answers) each)""")
+        _, graded = attempts.find_attempt(conn, who.account_id, only, before.id)
+    assert [each.question.text for each in graded] == ["Which?", "What?"]
 
 
 def test_questions_are_put_in_order_all_at_once() -> None:
