@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
+# Tests that try what comes to mind: a third of it in `make test`, all of it in `make faults` (tests/depth.py).
+DEEP = $(shell grep -rl "tests.depth import" tests --include="test_*.py")
 
 .PHONY: help setup demo up examples test tools lint check openapi hooks audit-deps faults sweep year mutants bench clean
 
@@ -64,6 +66,7 @@ audit-deps: $(DEV) ## known vulnerabilities of what production imports (asks PyP
 
 faults: $(DEV) ## the long fault runs: kill, flush, cut off; then prove the books
 	@$(BIN)/python -m pytest tests/faults -q -n 2 --dist loadfile
+	@HEADRACE_DEEP=1 $(BIN)/python -m pytest -q -n 2 $(DEEP)
 
 year: $(DEV) ## a year of selling in fast motion: 1,000 people, lost hooks, killed schedulers; then the books
 	@$(BIN)/python -m tests.year

@@ -9,12 +9,13 @@ import pytest
 from models.access import api_keys
 from models.access.scopes import SCOPES
 from models.db import transaction
+from tests.depth import examples
 from tests.support import ADMIN_TOKEN, System, account
 
 # What a schema cannot say: whether a model takes this input, whether a job has ended, whether credits are left.
-CONFIG = """
+CONFIG = f"""
 [generation]
-max-examples = 10
+max-examples = {examples(10)}
 
 [checks]
 positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 402, 403, 404, 409, 410, 422, 429]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from storage.media import Media, UnusableResult, decoding, describe, is_picture, kinds_of, measure_picture
 from storage.media.source import MediaSource
+from tests.depth import examples
 from tests.storage.conftest import Writer
 from tests.storage.samples import (
     film,
@@ -123,7 +124,10 @@ def test_a_file_with_wrong_bits_is_refused_or_read(file: Writer, name: str) -> N
 
 @given(data=st.data())
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
 )
 def test_a_number_anywhere_in_a_file_may_be_any(file: Writer, data: st.DataObject) -> None:
     whole = made(data.draw(st.sampled_from(list(SAMPLES))))
@@ -146,7 +150,10 @@ HEADS = [
 )
 @example(head=b"OggS", tail=b"\0" * 22 + b"\xff" + b"\xff" * 255, claimed="")
 @settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=examples(400),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
 )
 def test_any_bytes_behind_any_sign_are_refused_or_read(file: Writer, head: bytes, tail: bytes, claimed: str) -> None:
     outcome(file, head + tail, claimed=claimed, ordered="text")

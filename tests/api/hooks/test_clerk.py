@@ -29,6 +29,7 @@ from models.jobs.ending import AttemptEnd, Ending, NewAsset
 from scheduler.duties import results
 from scheduler.duties.accounts import clear_deleted
 from tests.conftest import environment
+from tests.depth import examples
 from tests.support import assert_books_are_clean, claimed, key_of, model, one, placed, rows
 
 pytestmark = [
@@ -234,7 +235,7 @@ def in_order(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(events, key=lambda each: (each["type"] == "user.deleted", each["data"].get("updated_at", 0)))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=EVENTS, seed=st.integers())
 def test_shuffled_and_repeated_events_end_like_ordered_ones(configured, events, seed) -> None:
     numbered = [(f"msg_{n}", each) for n, each in enumerate(in_order(events))]

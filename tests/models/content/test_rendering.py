@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from models.content import rendering
 from models.content.rendering import END_MARK, MARK, html_of, marked, opening_of, render
 from models.content.slugs import SLUG_CHARACTERS, slug_of
+from tests.depth import examples
 
 SAFE_ATTRIBUTES = {"href", "src", "alt", "title", "start", "rel"}
 FORBIDDEN = {
@@ -135,7 +136,7 @@ def depths(_walk: Walk, page: str) -> list[int]:
     st.text(st.characters(codec=None), max_size=300)
     | st.text("<>[]()*_`!#&;:/\"' =\n|-~javscriptonhref\x00\x02", max_size=300)
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_no_text_makes_a_page_that_is_not_clean(text: str) -> None:
     assert_is_clean(render(text).html)
 

@@ -35,6 +35,7 @@ from models.jobs.ending import AttemptEnd, Ending, NewAsset
 from scheduler.duties import accounts, results
 from scheduler.duties.jobs import rescue, retry_due
 from tests.conftest import environment, fresh_database
+from tests.depth import examples
 from tests.models.books import Books, Paid
 from tests.models.credits.hold_rules import HoldRules
 from tests.sessions import shift
@@ -373,7 +374,7 @@ def test_the_books_hold_whatever_happens_in_whatever_order(stack: Addresses) -> 
         run_state_machine_as_test(
             Life,
             settings=settings(
-                max_examples=30, stateful_step_count=50, deadline=None, print_blob=True,
+                max_examples=examples(30), stateful_step_count=50, deadline=None, print_blob=True,
                 suppress_health_check=list(HealthCheck),
             ),
         )  # fmt: skip

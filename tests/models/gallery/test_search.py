@@ -13,6 +13,7 @@ from models.db import transaction
 from models.gallery import search
 from models.gallery.words import Term, fold, terms_of
 from tests.conftest import environment
+from tests.depth import examples
 from tests.models.gallery.things import indexed, offer, publish, result
 from tests.models.hands import change
 from tests.support import account
@@ -191,7 +192,7 @@ def test_accents_are_folded_and_other_scripts_are_left() -> None:
     assert fold("हिन्दी 한국어 が") == "हिन्दी 한국어 が"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=60))
 def test_whatever_is_typed_is_searched_or_refused(database: str, query: str) -> None:
     with transaction() as conn:

@@ -20,6 +20,7 @@ from models.payments import due, hints, orders, standings
 from models.payments.standings import CompanyWord
 from models.payments.states import Dispute, Money
 from tests.conftest import environment
+from tests.depth import examples
 from tests.models.books import Books
 from tests.models.credits.test_machine import set_clock
 from tests.models.payments.shop import BY, D, ordered, pack
@@ -302,7 +303,7 @@ STEPS = st.one_of(
 
 @pytest.mark.timeout(120)
 @settings(
-    max_examples=12, deadline=None, derandomize=True, database=None, print_blob=True,
+    max_examples=examples(12), deadline=None, derandomize=True, database=None, print_blob=True,
     phases=(Phase.generate,),  # what is found is shown as it is: to make it shorter would take minutes
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.depth import examples
 from tests.workers.providers.contract import Contract
 from workers.providers.base import Done, Provider, ProviderError, Request
 from workers.providers.sketch import Sketch, write
@@ -140,7 +141,7 @@ def test_the_longest_text_takes_seconds_not_minutes() -> None:
     assert time.process_time() - begin < 20
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(st.text(max_size=600).filter(lambda text: text.strip()), st.text(max_size=50), st.integers(1, 60))
 def test_any_letters_make_a_text_within_its_limit(prompt: str, system: str, most: int) -> None:
     text = write.text({"prompt": prompt, "system": system, "max_tokens": most})
