@@ -45,7 +45,7 @@ RightOptions = Annotated[
     list[Annotated[int, Field(strict=True, ge=0, lt=MAX_OPTIONS)]],
     Field(min_length=1, max_length=MAX_OPTIONS, description="Places in `options`, from 0."),
 ]
-Version = Annotated[
+EditedVersion = Annotated[
     int, Field(description="Grows with each change of what it says. The ETag, which a change may name as If-Match.")
 ]
 CourseSlug = Annotated[
@@ -173,7 +173,7 @@ class CourseView(BaseModel):
     cover_url: str | None
     status: PublicationStatus
     published_at: datetime | None
-    version: Version
+    version: EditedVersion
     created_at: datetime
     lessons: int
     enrolled: int
@@ -229,7 +229,7 @@ class LessonView(BaseModel):
     status: PublicationStatus
     pass_percent: Annotated[int, Field(description="How much of its quiz has to be right.")]
     questions: Annotated[int, Field(description="Of its quiz; 0: it has none, and is completed by saying so.")]
-    version: Version
+    version: EditedVersion
     created_at: datetime
 
 
@@ -255,7 +255,7 @@ class QuestionView(AskedQuestion):
 
     right_options: list[int]
     explanation: str
-    version: Version
+    version: EditedVersion
 
 
 class QuizKey(BaseModel):

@@ -236,5 +236,5 @@ def graded_view(row: QuizAttemptRow, graded: Sequence[Graded]) -> dict[str, Any]
 
 def _graded(each: Graded) -> dict[str, Any]:
     asked, question = asked_view(each.question), each.question
-    told = {"right_options": question.right_options, "explanation": question.explanation}
-    return {**asked, **told, "chosen": each.chosen, "is_right": each.is_right}
+    key = {"right_options": question.right_options, "explanation": question.explanation}
+    return {**asked, **key, "chosen": each.chosen, "is_right": each.is_right}

@@ -146,7 +146,7 @@ def test_what_nobody_can_be_asked_about_is_asked_about_once(runner: Any) -> None
     assert outcome() == ("failed", "outcome_unknown")
 
 
-def test_tries_after_the_limit_are_apart_by_a_quarter_of_it_however_long_the_absence_was(house: Any) -> None:  # noqa: F811
+def test_tries_after_the_limit_are_apart_by_a_quarter_of_it_however_long_the_absence_was(house: Any) -> None:  # noqa: F811 - the fixture
     _unknown(house)
     job_id = placed(account(amount=5), deployment.routed("own", OWN))
     with worker() as advance:
