@@ -32,25 +32,26 @@ class FactResult(StrEnum):
     OLD = "old"  # no news: the attempt is over, or more is known of it already
 
 
-# Late, a fact raises the token, frees the lease and makes the job due. Rescues are counted afresh: there is progress.
+# Late, a fact raises the token, frees the lease and makes the job due. Rescues are counted afresh: there is progress. Tries after
+# a limit are not where the fact is only more of a delivery: of a result that is never whole a part may come for ever.
 _FACT = """
 with run as (
   select job_id, token, lease_owner is not distinct from %(owner)s and token = %(token)s as mine
     from job_runs where job_id = %(job)s for update
 ), written as (
   update attempts a set {attempt} from run
-   where a.job_id = run.job_id and a.number = %(number)s and a.ended_at is null and {news} returning a.job_id
+   where a.job_id = run.job_id and a.number = %(number)s and a.ended_at is null and {news} returning a.job_id, {fresh} as is_fresh
 )
 update job_runs r
-   set rescues = 0, late_tries = 0, rings = 0, reason = null, status = 'running', token = r.token + (not run.mine)::int,
+   set rescues = 0, late_tries = case when written.is_fresh then 0 else r.late_tries end, rings = 0, reason = null, status = 'running', token = r.token + (not run.mine)::int,
        lease_owner = case when run.mine and %(keeps)s then r.lease_owner end,
        wake_at = case when not run.mine then app_now() when %(keeps)s then r.wake_at else {wake} end {more}
   from run, written where r.job_id = run.job_id returning run.mine
 """
 
 
-def _sql(attempt: str, news: str, *, wake: str = "app_now()", more: str = "") -> str:
-    return _FACT.format(attempt=attempt, news=news, wake=wake, more=more)
+def _sql(attempt: str, news: str, *, fresh: str = "true", wake: str = "app_now()", more: str = "") -> str:
+    return _FACT.format(attempt=attempt, news=news, fresh=fresh, wake=wake, more=more)
 
 
 _ACCEPTED = _sql(
@@ -64,6 +65,7 @@ _DELIVERED = _sql(
     " provider_job_id = coalesce(a.provider_job_id, %(id)s), usage = %(usage)s, cost_usd_micros = %(cost)s,"
     " charged = %(charged)s",
     "(a.phase <> 'delivered' or run.mine)",
+    fresh="a.delivered_at = app_now()",
 )
 _FAILED = _sql(
     "phase = 'failed', ended_at = app_now(), delivered = null, own_key = null, error_code = %(code)s,"

@@ -34,6 +34,7 @@ from workers.steps.decisions import (
     is_quiet,
     is_stop,
     is_unwanted,
+    late_pause,
     next_step,
     outcome_still_unknown,
     unknown_pause,
@@ -342,7 +343,9 @@ class Advance:
                 return
         late = is_late_at_the_end(claim)
         if lost and not (late and was_last(claim)):
-            self._records.wait(hold, self._records.back_off(1), f"its provider could not be asked: {lost}", late=late)
+            back_off = self._records.back_off(1)
+            pause = late_pause(back_off) if late else back_off
+            self._records.wait(hold, pause, f"its provider could not be asked: {lost}", late=late)
             return
         attempt = AttemptEnd(
             live.number,

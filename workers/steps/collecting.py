@@ -94,22 +94,22 @@ class Collecting:
                 return
             except Exception as error:  # S3 or the disk is away, or a fault of ours
                 log.warning("job %s: a result is not stored yet", hold.claim.job_id, exc_info=True)
-                if self._let_go(hold, delivered, collector, error):
-                    return
                 tries += 1
+                if self._let_go(hold, delivered, collector, error, tries):
+                    return
                 time.sleep(min(HOLD_PAUSE_SECONDS, 0.2 * 2**tries))
             else:
                 break
         reached("uploaded")
         self._succeed(hold, delivered, assets)
 
-    def _let_go(self, hold: Hold, delivered: Delivered, collector: Collector, error: Exception) -> bool:
+    def _let_go(self, hold: Hold, delivered: Delivered, collector: Collector, error: Exception, tries: int) -> bool:
         """Let go of a result that cannot be stored, where nothing is lost by it. False: it is held in memory. A worker that
         stops writes down whatever it has.
         """
         if not Delivered(collector.outputs).is_alone() or self._keep(collector) or hold.stopping:
             self._later(hold, delivered, collector, error)
-        elif held_too_long(hold.claim):
+        elif held_too_long(hold.claim, tries):
             self._lost(hold, delivered, error)
         elif live_of(hold).phase == AttemptPhase.ACCEPTED:  # it can be asked for again
             self._records.wait(hold, HOLD_PAUSE_SECONDS, f"its result is not stored yet: {error}")

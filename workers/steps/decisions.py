@@ -143,16 +143,21 @@ def is_late_at_the_end(claim: Claim) -> bool:
     return claim.seconds_left < -settings().ask_again_seconds
 
 
+def late_pause(back_off: float) -> float:
+    """Between tries after that time: what is away for a moment is to be back by then."""
+    return max(back_off, settings().ask_again_seconds / 4)
+
+
 def fetching_seconds(claim: Claim) -> float:
     """How long one step may fetch results from their addresses: to the time limit, and at least for a while."""
     left = claim.seconds_left - elapsed_seconds(claim)
     return min(settings().fetch_seconds, max(left, settings().collect_seconds))
 
 
-def held_too_long(claim: Claim) -> bool:
-    """Whether a result that cannot be stored, nor written down, is given up."""
+def held_too_long(claim: Claim, tries: int) -> bool:
+    """Whether a result that cannot be stored, nor written down, is given up after so many tries of this claim."""
     age = claim.live.age_seconds if claim.live else 0.0
-    return age + elapsed_seconds(claim) >= settings().store_hours * 3600
+    return tries >= LATE_TRIES and age + elapsed_seconds(claim) >= settings().store_hours * 3600
 
 
 def collecting_is_over(claim: Claim, *, fetching: bool) -> tuple[bool, float]:

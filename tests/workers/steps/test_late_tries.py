@@ -4,6 +4,7 @@ The kinds: an answer that was lost and is asked for by our key, a generation tha
 an address, a result that our storage does not take.
 """
 
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from models.db import transaction
 from scheduler.duties import jobs
 from storage.s3 import Storage, StorageError
 from tests.far_side import deployment
+from tests.far_side.media import noise
 from tests.support import account, assert_books_are_clean, balance, one, placed, rows
 from tests.workers.steps.test_border import DALL_E, FLUX, due, outcome
 from tests.workers.steps.test_border_more import OWN, house, past_the_limit  # noqa: F401 - `house` is a fixture
@@ -157,3 +159,57 @@ def test_tries_after_the_limit_are_apart_by_a_quarter_of_it_however_long_the_abs
         advance(job_id)
     [(seconds, tries)] = rows("select extract(epoch from wake_at - app_now())::float, late_tries from job_runs")
     assert (pytest.approx(settings().reconcile_seconds / 4, abs=5), 1) == (seconds, tries)
+
+
+def test_a_result_of_which_a_part_never_comes_ends_though_the_others_come_anew_each_time(runner: Any) -> None:
+    job_id = placed(account(amount=5), deployment.routed("flux", FLUX))
+    with worker() as advance:
+        advance(job_id)
+        [made] = runner.book.generations()
+        runner.script["*"] = {"output": [f"{runner.root}/files/{made['id']}.png", f"{runner.root}/nowhere/b.png"]}
+        due(job_id)
+        advance(job_id)
+        assert one("select phase from attempts") == ("delivered",)
+        away()
+        for _ in range(LATE_TRIES):
+            assert outcome() == (None, None)
+            due(job_id)
+            advance(job_id)
+    assert outcome() == ("succeeded", None)
+    assert one("select count(*) from assets where status = 'stored'") == (1,)
+
+
+def test_a_result_that_only_the_worker_has_is_put_more_than_once_after_an_absence(house: Any) -> None:  # noqa: F811 - the fixture
+    _unknown(house)
+    house.script["*"] = {"outputs": [{"data": b64encode(noise("a")).decode(), "media_type": "image/png"}]}
+    job_id = placed(account(amount=5), deployment.routed("own", OWN))
+    with worker() as advance:
+        advance(job_id)
+        away()
+        fails = [StorageError("the bucket is away", retryable=False)] * 4 + [None]
+        puts = Storage.put_bytes
+
+        def put(*args: Any, **more: Any) -> Any:
+            error = fails.pop(0) if fails else None
+            if error is not None:
+                raise error
+            return puts(*args, **more)
+
+        with patch.object(Storage, "put_bytes", put):
+            due(job_id)
+            advance(job_id)
+    assert fails == []
+    assert outcome() == ("succeeded", None)
+
+
+def test_questions_after_the_time_limit_are_minutes_apart(runner: Any) -> None:
+    _accepted(runner)
+    job_id = placed(account(amount=5), deployment.routed("flux", FLUX))
+    with worker() as advance:
+        advance(job_id)
+        away()
+        runner.faults.add("error", method="GET", path="/predictions/", status=500, times=100)
+        due(job_id)
+        advance(job_id)
+    [(seconds,)] = rows("select extract(epoch from wake_at - app_now())::float from job_runs")
+    assert seconds == pytest.approx(settings().ask_again_seconds / 4, abs=5)
