@@ -20,7 +20,13 @@ from workers.leases import Hold, LeaseLost
 from workers.persist import is_passing
 from workers.providers.base import Done, OutcomeUnknown, ProviderError, storable
 from workers.steps.collect import Collector
-from workers.steps.decisions import collecting_is_over, held_too_long, measured_quantity_milli, was_last
+from workers.steps.decisions import (
+    LATE_TRIES,
+    collecting_is_over,
+    is_held_too_long,
+    measured_quantity_milli,
+    was_last,
+)
 from workers.steps.delivered import Delivered, read
 from workers.steps.records import Records
 
@@ -97,7 +103,8 @@ class Collecting:
                 tries += 1
                 if self._let_go(hold, delivered, collector, error, tries):
                     return
-                time.sleep(min(HOLD_PAUSE_SECONDS, 0.2 * 2**tries))
+                late = is_held_too_long(hold.claim)
+                time.sleep(HOLD_PAUSE_SECONDS if late else min(HOLD_PAUSE_SECONDS, 0.2 * 2**tries))
             else:
                 break
         reached("uploaded")
@@ -107,12 +114,13 @@ class Collecting:
         """Let go of a result that cannot be stored, where nothing is lost by it. False: it is held in memory. A worker that
         stops writes down whatever it has.
         """
+        late = is_held_too_long(hold.claim)
         if not Delivered(collector.outputs).is_alone() or self._keep(collector) or hold.stopping:
             self._later(hold, delivered, collector, error)
-        elif held_too_long(hold.claim, tries):
+        elif late and (tries >= LATE_TRIES or was_last(hold.claim)):
             self._lost(hold, delivered, error)
         elif live_of(hold).phase == AttemptPhase.ACCEPTED:  # it can be asked for again
-            self._records.wait(hold, HOLD_PAUSE_SECONDS, f"its result is not stored yet: {error}")
+            self._records.wait(hold, HOLD_PAUSE_SECONDS, f"its result is not stored yet: {error}", late=late)
         else:
             return False
         return True

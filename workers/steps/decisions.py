@@ -154,10 +154,10 @@ def fetching_seconds(claim: Claim) -> float:
     return min(settings().fetch_seconds, max(left, settings().collect_seconds))
 
 
-def held_too_long(claim: Claim, tries: int) -> bool:
-    """Whether a result that cannot be stored, nor written down, is given up after so many tries of this claim."""
+def is_held_too_long(claim: Claim) -> bool:
+    """Whether the time is over for which a result is held that cannot be stored, nor written down."""
     age = claim.live.age_seconds if claim.live else 0.0
-    return tries >= LATE_TRIES and age + elapsed_seconds(claim) >= settings().store_hours * 3600
+    return age + elapsed_seconds(claim) >= settings().store_hours * 3600
 
 
 def collecting_is_over(claim: Claim, *, fetching: bool) -> tuple[bool, float]:

@@ -195,11 +195,28 @@ def test_a_result_that_only_the_worker_has_is_put_more_than_once_after_an_absenc
                 raise error
             return puts(*args, **more)
 
-        with patch.object(Storage, "put_bytes", put):
+        with patch.object(Storage, "put_bytes", put), patch("workers.steps.collecting.HOLD_PAUSE_SECONDS", 0.01):
             due(job_id)
             advance(job_id)
     assert fails == []
     assert outcome() == ("succeeded", None)
+
+
+def test_a_result_that_is_asked_for_again_is_given_up_once_it_was_put_in_vain_three_times(runner: Any) -> None:
+    job_id = placed(who := account(amount=5), deployment.routed("flux", FLUX))
+    with worker() as advance:
+        advance(job_id)
+        runner.script["*"] = {"output": "data:image/png;base64," + b64encode(noise("a")).decode()}
+        away()
+        full = StorageError("the bucket refuses it", retryable=False)
+        with patch.object(Storage, "put_bytes", side_effect=full), patch.object(Storage, "put_file", side_effect=full):
+            for _ in range(LATE_TRIES):
+                assert outcome() == (None, None)
+                assert one("select phase from attempts") == ("accepted",)
+                due(job_id)
+                advance(job_id)
+    assert outcome() == ("failed", "result_lost")
+    assert balance(who) == (5, 0)
 
 
 def test_questions_after_the_time_limit_are_minutes_apart(runner: Any) -> None:
