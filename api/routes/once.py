@@ -41,7 +41,7 @@ def key_of(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is not None and not (0 < len(key) <= MAX_KEY_CHARACTERS):
         raise InvalidRequest(
-            f"Idempotency-RepeatKey has {len(key)} characters; the limit is {MAX_KEY_CHARACTERS}",
+            f"Idempotency-Key has {len(key)} characters; the limit is {MAX_KEY_CHARACTERS}",
             param="Idempotency-Key",
         )
     return key

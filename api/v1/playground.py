@@ -1,5 +1,6 @@
 """/v1/playground: text generations saved as sessions."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -7,6 +8,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
+from psycopg import Connection
 from pydantic import BaseModel, Field, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,11 +24,11 @@ from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from api.services import Services, services
 from api.v1.jobs_shapes import JobError, Status, seen_status
-from common.errors import DomainError, InvalidInput
+from common.errors import DomainError, InvalidInput, NotFound
 from models.access import scopes
 from models.access.scopes import Caller
 from models.db import certain, transaction
-from models.jobs import submit, words
+from models.jobs import reads, submit, words
 from models.jobs.admission import Accepted, Order, body_hash
 from models.jobs.dispatch import Ring
 from models.playground import sessions
@@ -141,10 +143,11 @@ async def create_session(request: Request) -> Response:
     who, here = await permitted(request, "generate"), services(request.app)
     body, said = await read_body(request, SessionRequest)
     new = NewSession(body.title, body.explanation, body.public)
-    if body.job is not None:
-        work = partial(_save, who, body.job, new)
-    else:
-        work = partial(_run, who, _order(here, who, body, key_of(request), said), new)
+    work = (
+        partial(_save, who, body.job, new)
+        if body.job is not None
+        else _running(here, who, body, key_of(request), said, new)
+    )
     row, replayed = await here.wall.run(who.account_id, partial(here.places.ordinary.run, work))
     row, applied = await _ended(request, here, row)
     made = made_answer(
@@ -157,14 +160,43 @@ async def create_session(request: Request) -> Response:
     return made
 
 
-def _order(here: Services, who: Caller, body: SessionRequest, key: str | None, said: dict[str, Any]) -> Order:
+def _running(
+    here: Services, who: Caller, body: SessionRequest, key: str | None, said: dict[str, Any], new: NewSession
+) -> Callable[[], tuple[SessionRow, bool]]:
+    """What orders a session's job and saves it. A repeated request may not fail because the model that it names is gone: it was taken."""
+    asked = body_hash({"session": said}) if key else b""
+    try:
+        return partial(_run, who, _order(here, who, body, key, asked), new)
+    except DomainError as error:
+        if key is None:
+            raise
+        return partial(_earlier, who, key, asked, error)
+
+
+def _earlier(who: Caller, key: str, asked: bytes, error: DomainError) -> tuple[SessionRow, bool]:
+    with transaction() as conn:
+        job_id = reads.job_of_key(conn, who.account_id, key, asked)
+        if job_id is None:
+            raise error
+        return _saved(conn, who, job_id), True
+
+
+def _saved(conn: Connection[Any], who: Caller, job_id: UUID) -> SessionRow:
+    """The session that an earlier request has made. Raises NotFound once it was deleted: it is not made anew."""
+    session_id = sessions.of_job(conn, job_id)
+    if session_id is None:
+        raise NotFound("the session that this request made was deleted", param="Idempotency-Key")
+    return sessions.find(conn, session_id, reader=who.account_id)
+
+
+def _order(here: Services, who: Caller, body: SessionRequest, key: str | None, asked: bytes) -> Order:
     scopes.check_model(who, body.model or "")
     offer = here.catalogue.named(body.model or "")
     if offer.entry.kind != "text":
         raise InvalidInput(f"a session is a text; {offer.entry.id} makes {offer.entry.kind}", param="model")
     return Order(
         uuid7(), who.account_id, offer, offer.checked({"prompt": body.prompt}), api_key_id=who.key_id,
-        key_budget=who.monthly_credits, idempotency_key=key, body_hash=body_hash({"session": said}) if key else b"",
+        key_budget=who.monthly_credits, idempotency_key=key, body_hash=asked,
     )  # fmt: skip
 
 
@@ -175,11 +207,13 @@ def _run(who: Caller, order: Order, new: NewSession) -> tuple[SessionRow, bool]:
         if isinstance(accepted, DomainError):
             raise accepted
         assert isinstance(accepted, Accepted)  # noqa: S101 - a submit that waits is never told that the account is locked
+        if accepted.replayed:
+            return _saved(conn, who, accepted.job_id), True
         session_id, _ = sessions.create(conn, who.account_id, accepted.job_id, order.input["prompt"], new)
         row = sessions.find(conn, session_id, reader=who.account_id)
     if accepted.dispatched:
         ring([Ring(accepted.job_id, accepted.queue)])
-    return row, accepted.replayed
+    return row, False
 
 
 def _save(who: Caller, job_id: UUID, new: NewSession) -> tuple[SessionRow, bool]:
@@ -247,6 +281,8 @@ def change_session(
     }
     with certain() as conn:
         row = sessions.change(conn, who.account_id, id_of(session_id, "session"), fields)
+    with suppress(DomainError):  # it is changed, whatever hinders the look at its text
+        row = _whole(row.id, who.account_id)
     return answer(_session_view(row, reader=who.account_id))
 
 

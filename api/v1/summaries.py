@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -32,7 +33,7 @@ from models.access import scopes
 from models.access.audit_log import By
 from models.access.scopes import Caller
 from models.db import certain, transaction
-from models.jobs import words
+from models.jobs import reads, words
 from models.jobs.admission import Order, body_hash
 from models.jobs.dispatch import Ring
 from models.jobs.states import JobStatus
@@ -152,25 +153,45 @@ async def create_summary(request: Request) -> Response:
     house = settings().house_account
     if house is None:
         raise NotConfigured("there are no summaries here: HOUSE_ACCOUNT, which pays for them, is not set")
-    new = NewSummary(uuid7(), body.kind, body.title, _orders(here, who, house, body, key_of(request), said))
-    work = partial(_make, house, by(who, request), who.user_id, new)
-    row = await here.wall.run(house, partial(here.places.ordinary.run, work))
-    replayed = row.id != new.id
+    row, replayed = await here.wall.run(
+        house, partial(here.places.ordinary.run, _making(request, who, house, body, said))
+    )
     row, applied = await _ended(request, here, row)
     made = made_answer(_summary_view(row), status=201, location="/v1/summaries/{id}", replayed=replayed)
     made.headers.update(applied)
     return made
 
 
+def _making(
+    request: Request, who: Caller, house: UUID, body: SummaryRequest, said: dict[str, Any]
+) -> Callable[[], tuple[SummaryRow, bool]]:
+    """What orders a summary. A repeated request may not fail because the model that it names is gone: it was taken."""
+    key, asked = key_of(request), body_hash({"summary": said})
+    # The house's keys are of all who edit: each has a name space of their own.
+    own = None if key is None else hashlib.sha256(f"{who.user_id} {key}".encode()).hexdigest()
+    try:
+        orders = _orders(services(request.app), who, house, body, own, asked)
+    except DomainError as error:
+        if own is None:
+            raise
+        return partial(_earlier, house, own, asked, error)
+    return partial(_make, house, by(who, request), who.user_id, NewSummary(uuid7(), body.kind, body.title, orders))
+
+
+def _earlier(house: UUID, own: str, asked: bytes, error: DomainError) -> tuple[SummaryRow, bool]:
+    with transaction() as conn:
+        job_id = reads.job_of_key(conn, house, f"summary paragraph {own}", asked)
+        if job_id is None:
+            raise error
+        return summaries.find(conn, summaries.of_job(conn, job_id)), True
+
+
 def _orders(
-    here: Services, who: Caller, house: UUID, body: SummaryRequest, key: str | None, said: dict[str, Any]
+    here: Services, who: Caller, house: UUID, body: SummaryRequest, own: str | None, asked: bytes
 ) -> list[Order]:
     name = body.model or settings().summary_model
     scopes.check_model(who, name)
     offer = here.catalogue.named(name)
-    # The house's keys are of all who edit: each has a name space of their own.
-    own = None if key is None else hashlib.sha256(f"{who.user_id} {key}".encode()).hexdigest()
-    asked = body_hash({"summary": said})
     return [
         Order(
             uuid7(), house, offer, offer.checked(summaries.asked_of(offer, words_, body.text)),
@@ -180,14 +201,14 @@ def _orders(
     ]  # fmt: skip
 
 
-def _make(house: UUID, by_: By, user_id: UUID, new: NewSummary) -> SummaryRow:
+def _make(house: UUID, by_: By, user_id: UUID, new: NewSummary) -> tuple[SummaryRow, bool]:
     with certain() as conn:
         if not lock_account(conn, house):
             raise NotConfigured("HOUSE_ACCOUNT, which pays for summaries, is no account here")
         summary_id, accepted = summaries.order(conn, by_, user_id, new)
         row = summaries.find(conn, summary_id)
     ring([Ring(each.job_id, each.queue) for each in accepted if each.dispatched])
-    return row
+    return row, row.id != new.id
 
 
 async def _ended(request: Request, here: Services, row: SummaryRow) -> tuple[SummaryRow, dict[str, str]]:

@@ -188,12 +188,15 @@ def json_of(asked: Question, grouping: Grouping, found: UsageSheet, *, cost: boo
 
 def csv_of(grouping: Grouping, found: UsageSheet, *, cost: bool) -> str:
     """A report as a table with a head."""
-    sums = _sums(cost=cost)
-    columns = [*columns_of(grouping), *(["storage_bytes"] if found.storage is not None else []), *sums]
+    sums, grouped = _sums(cost=cost), columns_of(grouping)
+    columns = [*grouped, *(["storage_bytes"] if found.storage is not None else []), *sums]
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows([_cell(each[column]) for column in columns] for each in _groups(grouping, sums, found))
+    writer.writerow(columns if grouped else sums)
+    if grouped:
+        writer.writerows([_cell(each[column]) for column in columns] for each in _groups(grouping, sums, found))
+    else:
+        writer.writerow([getattr(found.total, name) for name in sums])
     return text.getvalue()
 
 

@@ -14,7 +14,9 @@ from models.locks import lock_account
 
 
 class Parked(NamedTuple):
-    """A job in `reconciling`. It fails and is refunded `reconcile_seconds` after its attempt began."""
+    """A job in `reconciling`. It fails and is refunded `reconcile_seconds` after its attempt began, once it was asked about in vain for
+    three times after that where it can be asked about.
+    """
 
     job_id: UUID
     account_id: UUID

@@ -12,7 +12,7 @@ from sqlalchemy import Boolean, CheckConstraint, Index, Text, UniqueConstraint, 
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
-from common.errors import InvalidInput, JobNotEnded, NotFound
+from common.errors import InvalidInput, JobNotEnded, NotFound, ResultGone
 from models.columns import created_at
 from models.locks import lock_account
 from models.playground import kept
@@ -111,28 +111,42 @@ def create(
            values (%s, %s, %s, %s, %s, %s) on conflict (job_id) do nothing""",
         [uuid7(), account_id, job_id, new.title or title_of(prompt), new.explanation, new.is_public],
     ).rowcount
+    session_id = of_job(conn, job_id)
+    assert session_id is not None  # noqa: S101 - it was there, or was made
+    return session_id, bool(made)
+
+
+def of_job(conn: Connection[Any], job_id: UUID) -> UUID | None:
+    """The session that a job is saved as; None: it is not, or not any more."""
     row = conn.execute("select id from playground_sessions where job_id = %s", [job_id]).fetchone()
-    assert row is not None  # noqa: S101 - it was there, or was made
-    return row[0], bool(made)
+    return row[0] if row else None
 
 
 def save(conn: Connection[Any], account_id: UUID, job_id: UUID, new: NewSession) -> tuple[UUID, bool]:
-    """Save a text that was made. Raises NotFound, JobNotEnded, InvalidInput for a job that made no text."""
+    """Save a text that was made. Raises NotFound, JobNotEnded, InvalidInput for a job that made no text, and ResultGone where it is
+    kept nowhere any more.
+    """
     lock_account(conn, account_id)  # two at once are one session, and no erasure passes between
     row = conn.execute(
-        f"""select j.ended, m.kind, {PROMPT} from jobs j join models m on m.id = j.model_id and m.version = j.model_version
+        f"""select j.ended, m.kind, {PROMPT},
+                   exists (select 1 from assets a where a.job_id = j.id and a.status = 'stored')
+                   or exists (select 1 from kept_texts k where k.job_id = j.id and k.state = 'kept')
+                   or exists (select 1 from playground_sessions s where s.job_id = j.id)
+              from jobs j join models m on m.id = j.model_id and m.version = j.model_version
              where j.id = %s and j.account_id = %s""",
         [job_id, account_id],
     ).fetchone()
     if row is None:
         raise NotFound(f"no job {job_id}", param="job")
-    ended, kind, prompt = row
+    ended, kind, prompt, is_there = row
     if kind != "text":
         raise InvalidInput(f"a session is a text; this job makes {kind}", param="job")
     if ended is None:
         raise JobNotEnded("only a text that was made can be saved: wait for the job's end", param="job")
     if ended != "succeeded":
         raise InvalidInput(f"there is no text to save: the job has {ended}", param="job")
+    if not is_there:
+        raise ResultGone("the text of this job is not kept any more", param="job")
     return create(conn, account_id, job_id, prompt, new)
 
 

@@ -117,9 +117,7 @@ def order(conn: Connection[Any], by: By, user_id: UUID, new: NewSummary) -> tupl
         accepted.append(each)
     jobs = [each.job_id for each in accepted]
     if accepted[0].replayed:
-        row = conn.execute("select id from summaries where paragraph_job = %s", [jobs[0]]).fetchone()
-        assert row is not None  # noqa: S101 - made in the transaction of its jobs, and never deleted
-        return row[0], []
+        return of_job(conn, jobs[0]), []
     kept.want(conn, jobs)
     conn.execute(
         """insert into summaries (id, kind, title, ordered_by, paragraph_job, implications_job)
@@ -129,6 +127,14 @@ def order(conn: Connection[Any], by: By, user_id: UUID, new: NewSummary) -> tupl
     model_id = new.orders[0].offer.entry.id
     audit_log.record(conn, by, "summary.order", str(new.id), kind=new.kind, model=model_id, jobs=list(map(str, jobs)))
     return new.id, accepted
+
+
+def of_job(conn: Connection[Any], job_id: UUID) -> UUID:
+    """The summary whose paragraph is this job."""
+    row = conn.execute("select id from summaries where paragraph_job = %s", [job_id]).fetchone()
+    assert row is not None  # noqa: S101 - made in the transaction of its jobs, and never deleted
+    found: UUID = row[0]
+    return found
 
 
 _PARTS = """select s.id, p.part, p.job_id, j.ended, r.status, j.charged_credits, j.error_code, j.error_message,

@@ -13,7 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
+from api import keeping
 from api.main import make_app
+from common.errors import NotFound
+from common.rest import Rest
 from models.access import api_keys
 from models.db import transaction
 from models.playground import kept
@@ -54,7 +57,7 @@ def http() -> Iterator[TestClient]:
         routes=[{**ROUTE, "options": {"fail": "permanent", "charge_on_failure": True, "cost_usd_micros": 5}}],
         **TEXT,
     )
-    with TestClient(make_app()) as client:
+    with TestClient(make_app()) as client, patch.object(keeping, "_rest", Rest(5.0)):
         yield client
 
 
@@ -129,10 +132,20 @@ def test_what_s3_does_not_give_now_is_kept_later(http: TestClient, who: UUID) ->
     made = run(http, mine)
     work(made["job"])
     away = StorageError("S3 is away", retryable=True)
-    with patch.object(s3.Storage, "get_range", side_effect=away):
+    with patch.object(s3.Storage, "get_range", side_effect=away) as asked:
         assert (get(http, mine, made["id"])["response"], get(http, mine, made["id"])["status"]) == (None, "succeeded")
+        assert asked.call_count == 1, "who looks in the next seconds waits for S3 as well"
         assert (texts.keep_texts(10), texts.keep_texts(10).errors) == (0, ())  # tried, and then left alone for a while
-    assert "race" in get(http, mine, made["id"])["response"]
+    with patch.object(keeping, "_rest", Rest(5.0)):  # seconds later
+        assert "race" in get(http, mine, made["id"])["response"]
+
+
+def test_a_change_shows_the_text_that_is_there_by_now(http: TestClient, who: UUID) -> None:
+    mine = head(who)
+    made = run(http, mine)
+    work(made["job"])
+    changed = http.patch(f"{SESSIONS}/{made['id']}", json={"title": "Races"}, headers=mine).json()
+    assert (changed["title"], "race" in changed["response"]) == ("Races", True)
 
 
 def test_a_response_that_has_expired_unseen_is_null_and_is_not_looked_for_for_ever(http: TestClient, who: UUID) -> None:
@@ -176,6 +189,25 @@ def test_a_finished_text_of_ones_own_is_saved_once(http: TestClient, who: UUID) 
             for each in pool.map(lambda _: http.post(SESSIONS, json={"job": job}, headers=mine), range(8))
         }
     assert ids == {saved.json()["id"]}
+
+
+def test_a_text_that_is_not_kept_any_more_is_not_saved_and_what_was_saved_before_stays(
+    http: TestClient, who: UUID
+) -> None:
+    mine = head(who)
+    jobs = [
+        http.post("/v1/jobs", json={"model": "writer", "input": {"prompt": f"weir {n}"}}, headers=mine).json()["id"]
+        for n in range(2)
+    ]
+    work(*jobs)
+    saved = http.post(SESSIONS, json={"job": jobs[0]}, headers=mine).json()
+    with transaction() as conn:
+        conn.execute("update assets set status = 'expired', expired_at = app_now()")
+    again = http.post(SESSIONS, json={"job": jobs[0]}, headers=mine)
+    assert (again.status_code, again.json()["id"], again.json()["response"]) == (201, saved["id"], saved["response"])
+    gone = http.post(SESSIONS, json={"job": jobs[1]}, headers=mine)
+    assert (gone.status_code, gone.json()["code"], gone.json()["param"]) == (410, "result_gone", "job")
+    assert rows("select count(*) from playground_sessions") == rows("select count(*) from kept_texts") == [(1,)]
 
 
 def test_what_is_no_text_of_ones_own_is_not_saved(http: TestClient, who: UUID) -> None:
@@ -223,6 +255,18 @@ def test_the_same_request_is_one_job_and_one_session(http: TestClient, who: UUID
     other = http.post(SESSIONS, json={"model": "writer", "prompt": "Another."}, headers=mine)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
     assert rows("select count(*) from jobs") == [(1,)]
+    # What it names may be gone since; it was taken.
+    with patch("api.v1.playground.scopes.check_model", side_effect=NotFound("there is no such model", param="model")):
+        again = http.post(SESSIONS, json={"model": "writer", "prompt": "What is a mill race?"}, headers=mine)
+        assert (again.json()["id"], again.headers["idempotent-replayed"]) == (first["id"], "true")
+        for auth in (head(who), head(who, **{"idempotency-key": "b"}), head(account(), **{"idempotency-key": "a"})):
+            asked = http.post(SESSIONS, json={"model": "writer", "prompt": "What is a mill race?"}, headers=auth)
+            assert (asked.status_code, asked.json()["param"]) == (404, "model")
+    # And a session that was deleted does not come back.
+    assert http.delete(f"{SESSIONS}/{first['id']}", headers=mine).status_code == 204
+    late = http.post(SESSIONS, json={"model": "writer", "prompt": "What is a mill race?"}, headers=mine)
+    assert (late.status_code, late.json()["param"]) == (404, "Idempotency-Key")
+    assert rows("select count(*) from playground_sessions") == [(0,)]
 
 
 def test_a_failed_job_is_refunded_and_its_session_says_why(http: TestClient, who: UUID) -> None:

@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import make_app
+from common.errors import NotFound
 from models.access import api_keys
 from models.access.scopes import Scope
 from models.db import transaction
@@ -166,6 +167,11 @@ def test_the_same_request_is_ordered_once_also_by_many_at_once(http: TestClient,
     assert len(ids) == 1
     again = http.post(SUMMARIES, json={"kind": "paper", "text": PAPER}, headers=keyed)
     assert (again.json()["id"], again.headers["idempotent-replayed"]) == (ids.pop(), "true")
+    with patch("api.v1.summaries.scopes.check_model", side_effect=NotFound("there is no such model", param="model")):
+        late = http.post(SUMMARIES, json={"kind": "paper", "text": PAPER}, headers=keyed)  # what it names is gone since
+        assert (late.json()["id"], late.headers["idempotent-replayed"]) == (again.json()["id"], "true")
+        asked = http.post(SUMMARIES, json={"kind": "paper", "text": PAPER}, headers=editor)
+        assert (asked.status_code, asked.json()["param"]) == (404, "model")
     other = http.post(SUMMARIES, json={"kind": "paper", "text": PAPER + " x"}, headers=keyed)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
     theirs = head_of(account(), role="editor", scopes=("edit",), **{"idempotency-key": "silt"})

@@ -88,6 +88,11 @@ def test_a_table_has_a_head_and_no_formulas(http: TestClient, who: UUID) -> None
     assert answer.headers["content-disposition"].startswith('attachment; filename="usage-20')
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert {row["label"]: row["failed"] for row in rows} == {"'=1+1": "1", "acme": "0"}
+    whole = list(csv.DictReader(io.StringIO(
+        http.get("/v1/usage", params={"by": "", "format": "csv"}, headers=head(who)).text
+    )))  # fmt: skip
+    total = http.get("/v1/usage", params={"by": ""}, headers=head(who)).json()["total"]
+    assert [{name: int(value) for name, value in row.items()} for row in whole] == [total]
     empty = http.get("/v1/usage", params={"format": "csv", "until": "2020-01-01"}, headers=head(who)).text
     assert empty.splitlines()[0].startswith("begins,storage_bytes,succeeded")
 
