@@ -67,11 +67,13 @@ def add(conn: Connection[Any], account_id: UUID, collection_id: UUID, item_ids: 
              where g.id = any(%s) and {indexing.ALIVE} and (g.account_id = %s or (g.public and {NOT_SHUT}))""",
         [wanted, account_id],
     ).fetchall()
-    lacking = next((each for each in wanted if (each,) not in set(seen)), None)
+    there = {row[0] for row in seen}
+    lacking = next((each for each in wanted if each not in there), None)
     if lacking is not None:
         raise NotFound(f"no item {lacking} that you may see", param="items")
     before = _order(conn, collection_id)
-    new = [each for each in wanted if each not in set(before)]
+    known = set(before)
+    new = [each for each in wanted if each not in known]
     if len(before) + len(new) > MAX_ITEMS:
         raise InvalidInput(
             f"items: {len(before)} are in this collection and {len(new)} would be added; the limit is {MAX_ITEMS}",
@@ -114,13 +116,13 @@ def move(
 
 def moved(order: Sequence[UUID], items: Sequence[UUID], after: UUID | None) -> list[UUID]:
     """The order in which these items stand right behind another. Pure. Raises InvalidInput for what is not in it."""
-    chosen, there = list(dict.fromkeys(items)), set(order)
+    chosen, there, moving = list(dict.fromkeys(items)), set(order), set(items)
     lacking = next((each for each in chosen if each not in there), None)
     if lacking is not None:
         raise InvalidInput(f"{lacking} is not in this collection", param="items")
-    if after is not None and (after not in there or after in set(chosen)):
+    if after is not None and (after not in there or after in moving):
         raise InvalidInput(f"{after} is not in this collection, or is to be moved itself", param="after")
-    rest = [each for each in order if each not in set(chosen)]
+    rest = [each for each in order if each not in moving]
     place = 0 if after is None else rest.index(after) + 1
     return [*rest[:place], *chosen, *rest[place:]]
 

@@ -22,6 +22,7 @@ from models.gallery.words import MAX_PROMPT, fold, kind_of, prompt_of
 
 NAME = "index_results"  # of the duty
 DISTANCES = (0, 15, 600, 30 * 3600)  # seconds
+LOOK_AGAIN_DAYS = 7  # after which it is asked whether a result that is kept still is
 NOWHERE = UUID(int=0)
 ALIVE = "s.status = 'stored' and s.expires_at > app_now()"  # a result that is there
 
@@ -71,12 +72,23 @@ def ensure(conn: Connection[Any], item_ids: Iterable[UUID]) -> None:
 
 
 def forget(conn: Connection[Any], limit: int) -> int:
-    """Delete the rows of results whose time has passed, and with them their likes and places. Returns how many."""
-    return conn.execute(
-        """delete from gallery_items where id = any(array(
-             select id from gallery_items where expires_at <= app_now() order by expires_at limit %s))""",
-        [limit],
-    ).rowcount
+    """Delete the rows of results whose time has passed, and with them their likes and places. A result that its owner keeps past its
+    plan's time keeps its row, and is looked at again later: it may be left to its plan again. Returns how many were looked at.
+    """
+    row = conn.execute(
+        f"""with due as materialized (
+              select g.id, {ALIVE} as is_there, s.expires_at
+                from (select * from gallery_items where expires_at <= app_now() order by expires_at limit %(limit)s) g
+                join assets s on s.id = g.id),
+            kept as (
+              update gallery_items g set expires_at = least(due.expires_at, app_now() + make_interval(days => %(days)s))
+                from due where due.is_there and g.id = due.id returning g.id),
+            gone as (delete from gallery_items g using due where not due.is_there and g.id = due.id returning g.id)
+            select (select count(*) from kept) + (select count(*) from gone)""",
+        {"limit": limit, "days": LOOK_AGAIN_DAYS},
+    ).fetchone()
+    assert row is not None  # noqa: S101 - it counts
+    return int(row[0])
 
 
 def _places(conn: Connection[Any]) -> tuple[str, list[UUID]]:

@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 from common.errors import InvalidInput, NotFound
 from models.catalogue.switches import switch
 from models.db import transaction
+from models.files import keeping
 from models.gallery import clearing, indexing, items
 from models.gallery.items import WantedItems
 from scheduler.duties.gallery import forget_items, index_results
@@ -248,6 +249,33 @@ def test_what_is_published_while_it_expires_is_never_in_the_feed_after(attempt: 
     forget_items(10)
     assert rows("select 1 from gallery_items union all select 1 from item_likes") == []
     del attempt
+
+
+def test_a_result_that_is_kept_past_its_plans_time_stays_an_item_with_all_that_was_said_of_it_until_it_goes() -> None:
+    who, fan = account(amount=50), account()
+    item, other = result(who), result(who)
+    indexed(item, other)
+    publish(who, item)
+    with transaction() as conn:
+        items.like(conn, fan, item, "image")
+        items.change(conn, who, item, "image", {"title": "Dawn"})
+        job_id, index = conn.execute("select job_id, index from assets where id = %s", [item]).fetchone()  # type: ignore[misc]
+        keeping.keep(conn, who, job_id, index)
+    change("update assets set expires_at = app_now() where id = %s", other)  # its plan's time is over
+    change("update gallery_items set expires_at = app_now()")
+    assert (forget_items(10), forget_items(10)) == (2, 0)
+    assert (feed(fan), listed(who)) == ([item], [item])
+    assert one("select id, title, likes, public from gallery_items") == (item, "Dawn", 1, True)
+    # Left to its plan again it goes with its time, when the duty looks at it the next time.
+    with transaction() as conn:
+        keeping.let_go(conn, who, job_id, index)
+    change("update assets set expires_at = app_now() where id = %s", item)
+    assert (feed(fan), listed(who)) == ([], [])
+    assert one(
+        "select expires_at <= app_now() + make_interval(days => %s) from gallery_items", indexing.LOOK_AGAIN_DAYS
+    ) == (True,)
+    change("update gallery_items set expires_at = app_now()")
+    assert (forget_items(10), rows("select 1 from gallery_items")) == (1, [])
 
 
 def test_the_duty_writes_each_result_once_in_batches_and_goes_on_after_a_kill(monkeypatch: pytest.MonkeyPatch) -> None:
