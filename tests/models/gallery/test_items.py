@@ -256,10 +256,10 @@ def test_a_result_that_is_kept_past_its_plans_time_stays_an_item_with_all_that_w
     item, other = result(who), result(who)
     indexed(item, other)
     publish(who, item)
+    job_id, index = one("select job_id, index from assets where id = %s", item)
     with transaction() as conn:
         items.like(conn, fan, item, "image")
         items.change(conn, who, item, "image", {"title": "Dawn"})
-        job_id, index = conn.execute("select job_id, index from assets where id = %s", [item]).fetchone()  # type: ignore[misc]
         keeping.keep(conn, who, job_id, index)
     change("update assets set expires_at = app_now() where id = %s", other)  # its plan's time is over
     change("update gallery_items set expires_at = app_now()")
