@@ -52,10 +52,14 @@ LOOKS_AT: dict[str, Callable[[Any], object]] = {
     "own, a model": lambda conn: items.list_items(conn, WHO, WantedItems("image", model_id="bench"), limit=21),
     "feed, newest": lambda conn: items.feed(conn, WHO, "newest", None, limit=21),
     "feed, most liked": lambda conn: items.feed(conn, WHO, "liked", "image", limit=21),
-    "search, own, a rare word": lambda conn: search.search(conn, WHO, "sought", public=False, limit=21),
-    "search, public, a rare word": lambda conn: search.search(conn, WHO, "sought", public=True, limit=21),
-    "search, own, a common word": lambda conn: search.search(conn, WHO, "harbour", public=False, limit=21),
-    "search, public, a common word": lambda conn: search.search(conn, WHO, "harbour", public=True, limit=21),
+    "search, own, a rare word": lambda conn: search.search(conn, WHO, "sought", public=False, kind="image", limit=21),
+    "search, public, a rare word": lambda conn: search.search(conn, WHO, "sought", public=True, kind="image", limit=21),
+    "search, own, a common word": lambda conn: search.search(
+        conn, WHO, "harbour", public=False, kind="image", limit=21
+    ),
+    "search, public, a common word": lambda conn: search.search(
+        conn, WHO, "harbour", public=True, kind="image", limit=21
+    ),
     "a collection's items": lambda conn: contents.list_items(conn, WHO, _collection(conn), limit=21),
 }
 

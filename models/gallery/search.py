@@ -1,7 +1,8 @@
 """Searching prompts: an account's own, or the public ones of all, the best first.
 
 Both come from an index of words: an account's rows have a word of their own, so that its search reads its own matches and
-nobody else's, and public rows are in an index apart. Of very many matches so many are ranked, so that no search costs more.
+nobody else's, and public rows are in an index apart. Of very many matches so many are ranked. A word that very many prompts have
+says little, and to read its whole list in the index would cost by how many these are: the newest items are looked through.
 """
 
 import re
@@ -18,6 +19,9 @@ from models.gallery.items import NOT_SHUT, OWNERS, SHOWN, ItemRow
 from models.gallery.words import Kind, Term, query_of, terms_of
 
 MAX_RANKED = 2000  # matches that are ranked
+MANY = 50_000  # prompts that a word is in, as the database takes it, are too many to be read
+MAX_NEWEST = 20_000  # items that are looked through then, until so many have matched:
+MAX_NEWEST_RANKED = 500
 MAX_LOOKED_AT = 1000  # of the newest items, whose words are compared with one that was mistyped
 LIKENESS = 0.3  # that two words have at least, of which one is the other mistyped
 MIN_LETTERS = 4  # of a word that may be mistyped
@@ -64,30 +68,55 @@ def _hits(
     before: RankPlace | None,
     limit: int,
 ) -> list[Hit]:
-    text, values = query_of(terms, settings().search_language)
-    query = conn.execute(sql.SQL("select {}::text").format(text), values).fetchone()
+    text, words = query_of(terms, settings().search_language)
+    query = conn.execute(sql.SQL("select {}::text").format(text), words).fetchone()
     if query is None or query[0] is None:
         return []
-    whose, owners, not_shut = "g.public and g.words @@ %(query)s::tsquery", OWNERS, f"and {NOT_SHUT}"
+    values = {
+        "viewer": viewer, "own": f"'{word_of(viewer)}'", "query": query[0], "kind": kind, "limit": limit,
+        "rank": before[0] if before else None, "before": before[1] if before else None,
+    }  # fmt: skip
+    look = partial(_ranked, conn, values, public=public)
+    hits = look(newest=True) if _is_common(conn, query[0], public=public) else []
+    return hits if len(hits) >= limit else look(newest=False)  # what comes behind the newest is read after all
+
+
+def _ranked(conn: Connection[Any], values: dict[str, Any], *, public: bool, newest: bool) -> list[Hit]:
+    """What fits, the best first, of all items or of the newest."""
+    whose, fits, owners, not_shut = "g.public", "g.words @@ %(query)s::tsquery", OWNERS, f"and {NOT_SHUT}"
+    order = "g.published_at desc, g.id desc"
     if not public:
-        whose = "g.account_id = %(viewer)s and g.words @@ (%(own)s::tsquery && %(query)s::tsquery)"
+        whose, fits = "g.account_id = %(viewer)s", "g.words @@ (%(own)s::tsquery && %(query)s::tsquery)"
         owners = not_shut = ""
-    of_kind = "and g.kind = %(kind)s" if kind is not None else ""
-    behind = "where (rank, id) < (%(rank)s, %(before)s)" if before is not None else ""
+        order = "g.created_at desc, g.id desc"
+    if values["kind"] is not None:
+        whose += " and g.kind = %(kind)s"
+    source = "gallery_items g"
+    if newest:
+        source = f"(select g.* from gallery_items g where {whose} order by {order} limit %(newest)s) g"
+    behind = "where (rank, id) < (%(rank)s, %(before)s)" if values["before"] is not None else ""
     # Only as many results and owners are looked up as a page has: all matches are ranked by their words alone.
     rows = conn.execute(
         f"""with ranked as materialized (
               select g.id, (ts_rank(g.words, %(query)s::tsquery, 1) * 1000000)::int as rank
-                from gallery_items g where {whose} {of_kind} limit %(most)s)
+                from {source} where {whose} and {fits} limit %(most)s)
             select r.rank, {SHOWN} from (select * from ranked {behind} order by rank desc, id desc offset 0) r
               join assets s on s.id = r.id join jobs j on j.id = s.job_id join gallery_items g on g.id = s.id {owners}
              where {ALIVE} {not_shut} order by r.rank desc, r.id desc limit %(limit)s""",
-        {
-            "viewer": viewer, "own": f"'{word_of(viewer)}'", "query": query[0], "kind": kind, "most": MAX_RANKED,
-            "rank": before[0] if before else None, "before": before[1] if before else None, "limit": limit,
-        },
-    ).fetchall()  # fmt: skip
+        {**values, "newest": MAX_NEWEST, "most": MAX_NEWEST_RANKED if newest else MAX_RANKED},
+    ).fetchall()
     return [Hit(row[0], ItemRow(*row[1:])) for row in rows]
+
+
+def _is_common(conn: Connection[Any], query: str, *, public: bool) -> bool:
+    """Whether very many prompts fit, by the database's statistics."""
+    row = conn.execute(
+        sql.SQL("explain (format json) select 1 from gallery_items g where {} g.words @@ {}::tsquery").format(
+            sql.SQL("g.public and" if public else ""), sql.Literal(query)
+        )
+    ).fetchone()
+    assert row is not None  # noqa: S101 - a plan
+    return bool(row[0][0]["Plan"]["Plan Rows"] > MANY)
 
 
 def _can_compare(conn: Connection[Any]) -> bool:

@@ -4,11 +4,13 @@ import random
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.errors import InvalidParameter
+from common.settings import settings as deployment
 from models.db import transaction
 from models.gallery import search
 from models.gallery.words import Term, fold, terms_of
@@ -116,6 +118,42 @@ def test_a_walk_along_a_search_meets_each_item_once() -> None:
         walked += [hit.item.id for hit in page]
         before = page[-1].rank, page[-1].item.id
     assert (walked, len(set(walked))) == (whole, 7)
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_of_a_word_that_very_many_have_the_newest_are_looked_through(
+    monkeypatch: pytest.MonkeyPatch, public: bool
+) -> None:
+    who, other, made_by = account(amount=500), account(amount=50), offer()
+    # The older ones fit better.
+    made = [result(who, "a harbour" if n < 20 else f"a harbour with boat {n}", made_by=made_by) for n in range(30)]
+    rare = [result(who, "a schooner", made_by=made_by) for _ in range(2)]
+    secret = result(other, "a harbour", made_by=made_by)
+    indexed(*made, *rare, secret)
+    for each in (*made, *rare):
+        publish(who, each)
+    with psycopg.connect(deployment().database_url, autocommit=True) as conn:
+        conn.execute("analyze gallery_items")
+    whole = found(who, "harbour", public=public, limit=100)
+    assert len(whole) == 30
+    monkeypatch.setattr(search, "MANY", 20)
+    monkeypatch.setattr(search, "MAX_NEWEST", 12)  # of which two are schooners
+    newest = set(made[-10:])
+    assert {hit.item.id for hit in found(who, "harbour", public=public, limit=10)} == newest
+    assert {hit.item.id for hit in found(who, "harbour", public=public, kind="image", limit=10)} == newest
+    assert {hit.item.id for hit in found(who, "schooner", public=public, limit=2)} == set(rare), (
+        "few have it: all are read"
+    )
+    monkeypatch.setattr(search, "MAX_NEWEST_RANKED", 4)
+    assert len(set(ids(found(who, "harbour", public=public, limit=4))) & newest) == 4
+    assert len(found(who, "harbour", public=public, limit=31)) == 30, "what comes behind the newest is read after all"
+    # Page after page each is met once, first the newest.
+    walked, before = list[UUID](), None
+    while page := found(who, "harbour", public=public, before=before, limit=3):
+        walked += ids(page)
+        before = page[-1].rank, page[-1].item.id
+    assert len(walked) == len(set(walked))
+    assert secret not in walked
 
 
 def test_own_and_public_prompts_are_searched_apart() -> None:
