@@ -77,7 +77,7 @@ def _hits(
         "rank": before[0] if before else None, "before": before[1] if before else None,
     }  # fmt: skip
     look = partial(_ranked, conn, values, public=public)
-    hits = look(newest=True) if _is_common(conn, query[0], public=public) else []
+    hits = look(newest=True) if _is_common(conn, query[0]) else []
     return hits if len(hits) >= limit else look(newest=False)  # what comes behind the newest is read after all
 
 
@@ -108,11 +108,11 @@ def _ranked(conn: Connection[Any], values: dict[str, Any], *, public: bool, newe
     return [Hit(row[0], ItemRow(*row[1:])) for row in rows]
 
 
-def _is_common(conn: Connection[Any], query: str, *, public: bool) -> bool:
-    """Whether very many prompts fit, by the database's statistics."""
+def _is_common(conn: Connection[Any], query: str) -> bool:
+    """Whether very many prompts fit, by the database's statistics, which know words and not whose prompts have them."""
     row = conn.execute(
-        sql.SQL("explain (format json) select 1 from gallery_items g where {} g.words @@ {}::tsquery").format(
-            sql.SQL("g.public and" if public else ""), sql.Literal(query)
+        sql.SQL("explain (format json) select 1 from gallery_items g where g.words @@ {}::tsquery").format(
+            sql.Literal(query)
         )
     ).fetchone()
     assert row is not None  # noqa: S101 - a plan
