@@ -20,6 +20,7 @@ from storage.media import Media, SandboxAway, UnusableResult, measure
 from storage.sandbox import confine, pool
 from storage.sandbox.places import FilePlaces, NoPlace
 from storage.sandbox.pool import ChildLimits, Died, Pool
+from tests.depth import examples
 from tests.storage import hostile
 from tests.storage.conftest import Writer
 from tests.storage.samples import film, flipped, sound
@@ -365,7 +366,12 @@ def test_a_large_picture_takes_its_turn_and_is_read(file: Writer) -> None:
 
 
 @given(name=st.sampled_from(sorted(SAMPLES)), seed=st.integers(0, 1000), head=st.booleans())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@settings(
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
+)
 def test_wrong_bits_are_read_alike_in_the_sandbox(file: Writer, name: str, seed: int, head: bool) -> None:
     data = made(name)
     path = file(flipped(data[:200], seed, 3) + data[200:] if head else flipped(data, seed, 3))

@@ -724,7 +724,7 @@ LIMITED = {
     ("payments/hints", "begin_renewal"): ONE, ("payments/due", "record_refund_failed"): ONE, ("accounts/subscriptions", "still_renewed"): BATCH, ("payments/orders", "list_payments"): PAGE, ("payments/promotions", "list_promotions"): PAGE,
     ("gallery/items", "list_items"): LIST, ("gallery/items", "_indexed"): EDGE, ("gallery/items", "feed"): LIST, ("gallery/contents", "list_items"): LIST,
     ("gallery/items", "_recent"): EDGE,  # what is older the duty has come by
-    ("usage/entries", "add_up"): BATCH, ("gallery/search", "_hits"): LIST, ("gallery/search", "_meant"): EDGE,  # the newest prompts; the word that is most alike
+    ("usage/entries", "add_up"): BATCH, ("gallery/search", "_ranked"): LIST, ("gallery/search", "_meant"): EDGE,  # the newest prompts; the word that is most alike
     ("gallery/collections", "list_collections"): LIST, ("gallery/collections", "create"): ONE,
     ("gallery/links", "list_links"): LIST, ("gallery/members", "list_members"): LIST,
     ("gallery/indexing", "_next"): BATCH, ("gallery/indexing", "forget"): BATCH, ("gallery/clearing", "erase"): BATCH,

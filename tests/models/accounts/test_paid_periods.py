@@ -17,6 +17,7 @@ from models.accounts.paid_periods import pay_subscription, repay, unpay
 from models.db import transaction
 from scheduler.duties import accounts
 from tests.conftest import environment
+from tests.depth import examples
 from tests.models.access.test_budgets import at
 from tests.models.accounts.test_subscriptions import later
 from tests.models.hands import change
@@ -320,7 +321,7 @@ class Months:
                 payment["sub"]["lives"] = True
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(OPS)
 def test_whatever_is_paid_refunded_and_paid_again_the_months_are_those_of_a_model(ops: list[tuple[str, Any]]) -> None:
     who, run, book, passed = account(), str(uuid7()), Months(), 0

@@ -19,6 +19,7 @@ from models.gallery.contents import Changed, moved
 from models.gallery.rights import Deed, Footing, MemberRole
 from scheduler.duties import accounts
 from scheduler.duties.gallery import forget_items
+from tests.depth import examples
 from tests.models.gallery.things import collection, indexed, publish, result, shown, somebody
 from tests.models.hands import change
 from tests.support import account, eventually, one, rows
@@ -484,7 +485,7 @@ OPERATIONS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(operations=OPERATIONS)
 def test_whatever_is_done_a_collection_is_what_a_plain_list_would_be(database: str, operations: list[Any]) -> None:
     owner, anybody = account(amount=50), account()

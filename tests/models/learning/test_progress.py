@@ -18,6 +18,7 @@ from models.learning import attempts, courses, lessons, progress, quizzes
 from models.learning.progress import CourseProgress, LessonState, Share, roll_up, shard_of
 from models.learning.tables import COUNT_SHARDS, MAX_VISITS
 from tests.conftest import environment
+from tests.depth import examples
 from tests.models.learning.school import (
     BY,
     answered,
@@ -219,7 +220,7 @@ def plainly(reports: list[Said], places: list[int]) -> tuple[Share, dict[int, Sh
     return Share(*(sum(each) for each in zip(*modules.values(), strict=True))), modules, scores
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(reports=REPORTS, seed=st.integers(0, 2**32))
 def test_reports_in_any_order_and_any_number_come_to_what_a_plain_model_says(reports: list[Said], seed: int) -> None:
     course_id, ids = course(2, 1, 1)
