@@ -29,7 +29,9 @@ def keep_now(job_ids: Collection[UUID]) -> None:
             stored = read_text(each.key, kept.MAX_KEPT_BYTES) if each.key is not None else None
         except StorageError as error:
             log.warning("the text of job %s is kept later: %s", each.job_id, error)
-            _rest.start()
-            return
+            if error.retryable:  # it is S3 that is away; another's object, which it refuses, is no reason not to look
+                _rest.start()
+                return
+            continue
         with single() as conn:
             kept.keep(conn, each.job_id, *(stored or (None,)))

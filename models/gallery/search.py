@@ -1,8 +1,8 @@
 """Searching prompts: an account's own, or the public ones of all, the best first.
 
 Both come from an index of words: an account's rows have a word of their own, so that its search reads its own matches and
-nobody else's, and public rows are in an index apart. Of very many matches so many are ranked. A word that very many prompts have
-says little, and to read its whole list in the index would cost by how many these are: the newest items are looked through.
+nobody else's, and public rows are in an index apart. Of many matches the newest are ranked. A word that very many prompts have says
+little, and to read its whole list in the index would cost by how many these are: the newest items are looked through first.
 """
 
 import re
@@ -18,8 +18,8 @@ from models.gallery.indexing import ALIVE, word_of
 from models.gallery.items import NOT_SHUT, OWNERS, SHOWN, ItemRow
 from models.gallery.words import Kind, Term, query_of, terms_of
 
-MAX_RANKED = 2000  # matches that are ranked
-MANY = 50_000  # prompts that a word is in, as the database takes it, are too many to be read
+MAX_RANKED = 2000  # matches that are ranked, the newest that may be seen
+MANY = 10_000  # prompts that a word is in, as the database takes it, are too many to be read
 MAX_NEWEST = 20_000  # items that are looked through then, until so many have matched:
 MAX_NEWEST_RANKED = 500
 MAX_LOOKED_AT = 1000  # of the newest items, whose words are compared with one that was mistyped
@@ -54,7 +54,7 @@ def search(
     hits = look(terms)
     if hits or not _can_compare(conn):
         return hits
-    meant = _meant(conn, viewer, terms, public=public)
+    meant = _meant(conn, viewer, terms, public=public, kind=kind)
     return look(meant) if meant else hits
 
 
@@ -84,25 +84,30 @@ def _hits(
 def _ranked(conn: Connection[Any], values: dict[str, Any], *, public: bool, newest: bool) -> list[Hit]:
     """What fits, the best first, of all items or of the newest."""
     whose, fits, owners, not_shut = "g.public", "g.words @@ %(query)s::tsquery", OWNERS, f"and {NOT_SHUT}"
-    order = "g.published_at desc, g.id desc"
+    at = "published_at"
     if not public:
         whose, fits = "g.account_id = %(viewer)s", "g.words @@ (%(own)s::tsquery && %(query)s::tsquery)"
         owners = not_shut = ""
-        order = "g.created_at desc, g.id desc"
+        at = "created_at"
     if values["kind"] is not None:
         whose += " and g.kind = %(kind)s"
-    source = "gallery_items g"
+    # In one with the order by time the planner would walk along it for a word that few have.
+    source, kept = "gallery_items g", "materialized"
     if newest:
-        source = f"(select g.* from gallery_items g where {whose} order by {order} limit %(newest)s) g"
+        source = f"(select g.* from gallery_items g where {whose} order by g.{at} desc, g.id desc limit %(newest)s) g"
+        kept = "not materialized"  # it ends when so many are found
     behind = "where (rank, id) < (%(rank)s, %(before)s)" if values["before"] is not None else ""
-    # Only as many results and owners are looked up as a page has: all matches are ranked by their words alone.
+    # What may not be seen is left out before so many are taken: whoever was banned would hide the others.
     rows = conn.execute(
-        f"""with ranked as materialized (
+        f"""with fitting as {kept} (
+              select g.id, g.account_id, g.{at} as at, g.words from {source} where {whose} and {fits}),
+            ranked as materialized (
               select g.id, (ts_rank(g.words, %(query)s::tsquery, 1) * 1000000)::int as rank
-                from {source} where {whose} and {fits} limit %(most)s)
-            select r.rank, {SHOWN} from (select * from ranked {behind} order by rank desc, id desc offset 0) r
-              join assets s on s.id = r.id join jobs j on j.id = s.job_id join gallery_items g on g.id = s.id {owners}
-             where {ALIVE} {not_shut} order by r.rank desc, r.id desc limit %(limit)s""",
+                from fitting g join assets s on s.id = g.id {owners}
+               where {ALIVE} {not_shut} order by g.at desc, g.id desc limit %(most)s),
+            page as materialized (select * from ranked {behind} order by rank desc, id desc limit %(limit)s)
+            select r.rank, {SHOWN} from page r join assets s on s.id = r.id join jobs j on j.id = s.job_id
+              join gallery_items g on g.id = s.id order by r.rank desc, r.id desc""",
         {**values, "newest": MAX_NEWEST, "most": MAX_NEWEST_RANKED if newest else MAX_RANKED},
     ).fetchall()
     return [Hit(row[0], ItemRow(*row[1:])) for row in rows]
@@ -123,14 +128,16 @@ def _can_compare(conn: Connection[Any]) -> bool:
     return conn.execute("select 1 from pg_extension where extname = 'pg_trgm'").fetchone() is not None
 
 
-def _meant(conn: Connection[Any], viewer: UUID, terms: Sequence[Term], *, public: bool) -> list[Term] | None:
+def _meant(
+    conn: Connection[Any], viewer: UUID, terms: Sequence[Term], *, public: bool, kind: Kind | None
+) -> list[Term] | None:
     """What may have been meant; None: nothing else."""
     typed = sorted({each.text.lower() for each in terms if _may_be_mistyped(each)})
     if not typed:
         return None
-    newest = "account_id = %(viewer)s order by created_at desc, id desc"
-    if public:
-        newest = "public order by published_at desc, id desc"
+    whose, at = ("public", "published_at") if public else ("account_id = %(viewer)s", "created_at")
+    of_kind = "and kind = %(kind)s" if kind is not None else ""
+    newest = f"{whose} {of_kind} order by {at} desc, id desc"
     rows = conn.execute(
         f"""with known as materialized (
               select distinct word from (select words from gallery_items where {newest} limit %(most)s) g,
@@ -143,7 +150,7 @@ def _meant(conn: Connection[Any], viewer: UUID, terms: Sequence[Term], *, public
                order by similarity(word, t.stem) desc, word limit 1) k
              where t.stem is not null and not exists (select 1 from known where word = t.stem)""",
         {
-            "viewer": viewer, "most": MAX_LOOKED_AT, "language": settings().search_language, "typed": typed,
+            "viewer": viewer, "kind": kind, "most": MAX_LOOKED_AT, "language": settings().search_language, "typed": typed,
             "likeness": LIKENESS,
         },
     ).fetchall()  # fmt: skip

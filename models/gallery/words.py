@@ -103,11 +103,17 @@ def query_of(terms: list[Term], language: str) -> tuple[sql.Composable, list[Any
     return text.format(never, look), [*more, *values]
 
 
+def _beginning(word: str) -> str:
+    """The text of a tsquery for what begins with a word, whatever is in it."""
+    quoted = word.replace("\\", r"\\").replace("'", "''")
+    return f"'{quoted}':*"
+
+
 def _all(terms: list[Term], language: str) -> tuple[sql.Composable, list[Any]]:
     parts, values = list[sql.Composable](), list[Any]()
     for each in terms:
         function = "to_tsquery" if each.prefix else "phraseto_tsquery" if each.phrase else "plainto_tsquery"
         part = sql.SQL("{}(%s::text::regconfig, %s)").format(sql.SQL(function))
         parts.append(sql.SQL("!! {}").format(part) if each.without else part)
-        values += [language, f"'{each.text}':*" if each.prefix else each.text]
+        values += [language, _beginning(each.text) if each.prefix else each.text]
     return sql.SQL("({})").format(sql.SQL(" && ").join(parts)), values

@@ -171,10 +171,11 @@ def change_question(
         before.kind, before.options, before.right_options,
     )  # fmt: skip
     if same:
-        conn.execute(
-            "update quiz_questions set text = %s, explanation = %s, version = version + 1 where id = %s",
-            [draft.text, draft.explanation, question_id],
-        )
+        if (draft.text, draft.explanation) != (before.text, before.explanation):
+            conn.execute(
+                "update quiz_questions set text = %s, explanation = %s, version = version + 1 where id = %s",
+                [draft.text, draft.explanation, question_id],
+            )
         put(conn, QUESTIONS, lesson_id, question_id, at)
         after = _question(conn, lesson_id, question_id)[0]
     else:

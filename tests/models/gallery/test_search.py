@@ -156,6 +156,61 @@ def test_of_a_word_that_very_many_have_the_newest_are_looked_through(
     assert secret not in walked
 
 
+def test_of_many_matches_the_newest_are_ranked(monkeypatch: pytest.MonkeyPatch) -> None:
+    who, made_by = account(amount=50), offer()
+    made = [result(who, "a harbour and a boat", made_by=made_by) for _ in range(7)]
+    best = result(who, "harbour", made_by=made_by)
+    indexed(*made, best)
+    for each in (*made, best):
+        publish(who, each)
+    monkeypatch.setattr(search, "MAX_RANKED", 4)
+    for public in (False, True):
+        hits = ids(found(who, "harbour", public=public))
+        assert (hits[0], set(hits)) == (best, {best, *made[-3:]})
+
+
+@pytest.mark.parametrize("many", [10**6, 0], ids=["few have it", "very many have it"])
+@pytest.mark.parametrize("gone", ["banned", "deleted"])
+def test_what_may_not_be_seen_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch, gone: str, many: int) -> None:
+    who, spammer, made_by = account(amount=50), account(amount=50), offer()
+    mine = result(who, "an ocean", made_by=made_by)
+    spam = [result(spammer, "ocean ocean ocean", made_by=made_by) for _ in range(6)]
+    indexed(mine, *spam)
+    publish(who, mine)
+    for each in spam:
+        publish(spammer, each)
+    for limit in ("MAX_RANKED", "MAX_NEWEST_RANKED"):
+        monkeypatch.setattr(search, limit, 3)
+    monkeypatch.setattr(search, "MANY", many)
+    assert mine not in ids(found(who, "ocean", public=True)), "the newest three"
+    if gone == "banned":
+        change("update users set banned = true where id = (select user_id from accounts where id = %s)", spammer)
+    else:
+        change("update assets set status = 'deleted', expired_at = app_now() where id = any(%s)", spam)
+    assert ids(found(who, "ocean", public=True)) == [mine]
+
+
+@pytest.mark.parametrize(
+    "prompt", ["x.com/lighthouse's by the sea", "https://x.com/lighthouse\\ 'lighthouse':*", "lighthouse'&!(|"]
+)
+def test_whatever_is_in_a_public_prompt_a_mistyped_search_of_others_goes_on(prompt: str) -> None:
+    who, other = account(amount=50), account(amount=50)
+    item = result(who, prompt)
+    indexed(item)
+    publish(who, item)
+    for query in ("lighthuose", "lighthose's"):
+        assert set(ids(found(other, query, public=True))) <= {item}
+        assert set(ids(found(who, query))) <= {item}
+
+
+def test_a_mistyped_word_is_compared_with_those_of_its_kind() -> None:
+    who, made_by = account(amount=50), offer()
+    image, film = result(who, "a lighthouse", made_by=made_by), result(who, "a lighthose", media="video/mp4")
+    indexed(image, film)
+    assert ids(found(who, "lighthose", kind="image")) == [image]
+    assert ids(found(who, "lighthose", kind="video")) == [film]
+
+
 def test_own_and_public_prompts_are_searched_apart() -> None:
     who, other = account(amount=50), account(amount=50)
     mine, theirs, secret = (
