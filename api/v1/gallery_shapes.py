@@ -54,7 +54,7 @@ class ItemView(BaseModel):
     likes: int
     liked: Annotated[bool, Field(description="By whoever asks.")]
     created_at: datetime
-    expires_at: datetime
+    expires_at: Annotated[datetime | None, Field(description="Null: it is kept for ever.")]
 
 
 class ItemPage(ListPage[ItemView]):

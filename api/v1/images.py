@@ -158,9 +158,12 @@ def _add_items(router: APIRouter, kind: Kind) -> None:
         "/{item_id}/like", response_model=ItemView, summary=f"Like one of the {kind}s no more", name=f"unlike_{kind}"
     )
     def unlike_item(item_id: PathId, who: _Writer) -> Response:
-        """Again changes nothing."""
+        """Again changes nothing. A like of what is private by now is taken back too, and answered with 404."""
+        wanted = id_of(item_id, kind)
         with certain() as conn:
-            return answer(_shown_to(who)(items.unlike(conn, who.account_id, id_of(item_id, kind), kind)))
+            items.unlike(conn, who.account_id, wanted)
+        with transaction() as conn:
+            return answer(_shown_to(who)(items.find(conn, who.account_id, wanted, kind)))
 
 
 images_router, videos_router, sounds_router = _routes_of("image"), _routes_of("video"), _routes_of("sound")

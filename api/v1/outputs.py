@@ -21,6 +21,7 @@ from models.files import keeping, room
 from models.files.keeping import MAX_INDEX
 from models.files.room import LargeFile, StorageUse
 from models.files.uploads import id_text
+from models.gallery import indexing
 
 router = APIRouter(prefix="/v1", tags=["files"], route_class=WalledRoute)
 
@@ -103,6 +104,7 @@ def delete_outputs(job_id: PathId, who: Annotated[Caller, Depends(needs("delete"
     wanted = id_of(job_id, "job")
     with certain() as conn:
         keeping.delete(conn, who.account_id, wanted)
+        indexing.forget_deleted(conn, wanted)
     return Response(status_code=204)
 
 
@@ -112,6 +114,7 @@ def delete_output(job_id: PathId, index: PathIndex, who: Annotated[Caller, Depen
     wanted, place = id_of(job_id, "job"), whole_of(index, "index", least=0, most=MAX_INDEX)
     with certain() as conn:
         keeping.delete(conn, who.account_id, wanted, place)
+        indexing.forget_deleted(conn, wanted)
     return Response(status_code=204)
 
 

@@ -13,6 +13,7 @@ from cli.output import JsonFlag, print_json, show
 from models.access import audit_log
 from models.db import transaction
 from models.files import keeping, room
+from models.gallery import indexing
 
 app = typer.Typer()
 Index = Annotated[int, typer.Argument(help="Its place among the job's outputs.", min=0, max=keeping.MAX_INDEX)]
@@ -45,6 +46,7 @@ def delete_outputs(
     """Delete a job's results, all or one; its account's storage is given back. Again it changes nothing."""
     with transaction() as conn:
         deleted = keeping.delete(conn, keeping.owner(conn, job_id), job_id, index)
+        indexing.forget_deleted(conn, job_id)
         audit_log.record(conn, operator(), "results.delete", str(job_id), index=index, deleted=deleted, reason=reason)
     show([{"job": job_id, "deleted": deleted}], as_json=as_json)
 

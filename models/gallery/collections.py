@@ -13,8 +13,10 @@ from models.gallery.indexing import ALIVE
 from models.gallery.items import NOT_SHUT, plain_of
 from models.gallery.rights import Deed, Footing, MemberRole
 from models.gallery.tables import MAX_DESCRIPTION, MAX_NAME
+from models.locks import lock_account
 
 MAX_COLLECTIONS = 1000  # of one account
+MAX_COVER_PLACES = 100  # places of a collection, for a cover
 Whose = Literal["own", "shared", "public"]
 
 
@@ -67,7 +69,7 @@ def find(
         raise NotFound(f"no collection {collection_id}", param="id")
     found = _row(row, viewer)
     rights.check(found.standing, deed, str(collection_id))
-    return _with_covers(conn, [found], viewer)[0]
+    return found if locked else _with_cover(conn, found, viewer)  # who changes it looks at no cover
 
 
 def of_link(conn: Connection[Any], collection_id: UUID) -> CollectionRow | None:
@@ -75,7 +77,7 @@ def of_link(conn: Connection[Any], collection_id: UUID) -> CollectionRow | None:
     row = conn.execute(f"{_ROW} where c.id = %(id)s", {"id": collection_id, "viewer": None}).fetchone()
     if row is None or row[-1]:
         return None
-    return _with_covers(conn, [_row(row, None)._replace(standing=Footing.LINK)], None)[0]
+    return _with_cover(conn, _row(row, None)._replace(standing=Footing.LINK), None)
 
 
 def list_collections(
@@ -94,7 +96,7 @@ def list_collections(
         f"""{source} where {where} and (%(before)s::uuid is null or c.id < %(before)s) order by c.id desc limit %(limit)s""",
         {"viewer": viewer, "before": before, "limit": limit},
     ).fetchall()
-    return _with_covers(conn, [_row(row, viewer) for row in rows], viewer)
+    return [_with_cover(conn, _row(row, viewer), viewer) for row in rows]
 
 
 def _row(row: tuple[Any, ...], viewer: UUID | None) -> CollectionRow:
@@ -103,23 +105,33 @@ def _row(row: tuple[Any, ...], viewer: UUID | None) -> CollectionRow:
     return CollectionRow._make((*shown, standing, None, False))
 
 
-def _with_covers(conn: Connection[Any], rows: list[CollectionRow], viewer: UUID | None) -> list[CollectionRow]:
-    return [_with_cover(conn, row, viewer) for row in rows]
-
-
 def _with_cover(conn: Connection[Any], row: CollectionRow, viewer: UUID | None) -> CollectionRow:
-    """A page of twenty asks twenty times: each is answered from the index of its own collection, and stops at the first."""
+    """A page of twenty asks twenty times: each is answered from the index of its own collection, and stops at the first. Where the
+    first places have nothing that whoever looks may see, no others are looked at.
+    """
     cover = f"select s.id, s.thumbnail_key is not null from {IN_IT} where ci.collection_id = %(id)s and {SEEN}"
-    values = {"id": row.id, "viewer": viewer, "let_in": rights.let_in(row.standing), "chosen": row.cover_id}
+    first = cover.replace(
+        "collection_items ci",
+        "(select * from collection_items where collection_id = %(id)s order by position limit %(places)s) ci",
+        1,
+    )
+    values = {
+        "id": row.id,
+        "viewer": viewer,
+        "let_in": rights.let_in(row.standing),
+        "chosen": row.cover_id,
+        "places": MAX_COVER_PLACES,
+    }
     found = None
     if row.cover_id is not None:
         found = conn.execute(f"{cover} and ci.item_id = %(chosen)s", values).fetchone()
-    found = found or conn.execute(f"{cover} order by ci.position limit 1", values).fetchone()
+    found = found or conn.execute(f"{first} order by ci.position limit 1", values).fetchone()
     return row if found is None else row._replace(shown_cover=found[0], cover_has_thumbnail=found[1])
 
 
 def create(conn: Connection[Any], account_id: UUID, changes: dict[str, Any]) -> CollectionRow:
     """Make a collection. Raises InvalidInput."""
+    lock_account(conn, account_id)
     found = conn.execute(
         "select count(*) from (select 1 from collections where account_id = %s limit %s) x",
         [account_id, MAX_COLLECTIONS],

@@ -8,6 +8,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.errors import InvalidInput, NotFound
+from models.columns import end_or_never
 from models.gallery import indexing
 from models.gallery.indexing import ALIVE
 from models.gallery.tables import MAX_TITLE
@@ -34,7 +35,7 @@ class ItemRow(NamedTuple):
     duration_ms: int | None
     thumbnail: bool
     created_at: datetime
-    expires_at: datetime
+    expires_at: datetime | None  # None: it is kept for ever
     title: str | None
     public: bool | None
     published_at: datetime | None
@@ -53,8 +54,8 @@ class ItemRow(NamedTuple):
 
 
 # Of an item `s`, with its job and what is known of it; %(viewer)s is who looks, or null.
-SHOWN = """s.id, s.account_id, s.job_id, j.model_id, j.input, s.media_type, s.size_bytes, s.sha256, s.width, s.height, s.duration_ms,
-            s.thumbnail_key is not null, s.created_at, s.expires_at, g.title, g.public, g.published_at, coalesce(g.likes, 0),
+SHOWN = f"""s.id, s.account_id, s.job_id, j.model_id, j.input, s.media_type, s.size_bytes, s.sha256, s.width, s.height, s.duration_ms,
+            s.thumbnail_key is not null, s.created_at, {end_or_never("s.expires_at")}, g.title, g.public, g.published_at, coalesce(g.likes, 0),
             exists (select 1 from item_likes l where l.item_id = s.id and l.account_id = %(viewer)s)"""
 JOINED = "join jobs j on j.id = s.job_id left join gallery_items g on g.id = s.id"
 OWNERS = "join accounts o on o.id = g.account_id join users u on u.id = o.user_id"
@@ -204,13 +205,12 @@ def like(conn: Connection[Any], account_id: UUID, item_id: UUID, kind: Kind) -> 
     return find(conn, account_id, item_id, kind)
 
 
-def unlike(conn: Connection[Any], account_id: UUID, item_id: UUID, kind: Kind) -> ItemRow:
-    """Take a like back; again changes nothing. Raises NotFound."""
-    find(conn, account_id, item_id, kind)
+def unlike(conn: Connection[Any], account_id: UUID, item_id: UUID) -> None:
+    """Take a like back, also of what may not be seen any more; again changes nothing."""
+    conn.execute("select 1 from gallery_items where id = %s for no key update", [item_id])
     gone = conn.execute("delete from item_likes where item_id = %s and account_id = %s", [item_id, account_id]).rowcount
     if gone:
         conn.execute("update gallery_items set likes = likes - 1 where id = %s", [item_id])
-    return find(conn, account_id, item_id, kind)
 
 
 FeedOrder = Literal["newest", "liked"]

@@ -35,7 +35,7 @@ class GalleryItem(SQLModel, table=True):
     time; until it is there, a result is an item all the same, of which nothing has been said.
 
     `public` null: never said, so that nobody else sees it but those with whom its owner shares a collection; false: said to
-    be private, and nobody does. `words` are those of the prompt in `language`, and a word for its account.
+    be private, and nobody does. `words` are those of the prompt as it was read, in a language and by `words.FOLDING`, and a word for its account.
     """
 
     __tablename__ = "gallery_items"

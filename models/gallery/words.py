@@ -16,13 +16,14 @@ Kind = Literal["image", "video", "sound"]
 KINDS: tuple[Kind, ...] = ("image", "video", "sound")
 _MEDIA: dict[str, Kind] = {"image": "image", "video": "video", "audio": "sound"}
 
+FOLDING = 2  # prompts that were read with another are read again
 MAX_PROMPT = 10_000  # characters of a prompt that are searched
 MAX_QUERY = 200
 MAX_TERMS = 12
 
 _MARKS = re.compile("[\u0300-\u036f]")  # the accents of Latin, Greek and Cyrillic; other scripts need their marks
 _LETTERS = str.maketrans(
-    {"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ß": "ss", "\u0131": "i", "\0": " "}
+    {"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ß": "ss", "\u0131": "i", "\u2019": "'", "\0": " "}
 )  # fmt: skip
 _TERM = re.compile(r'(?P<no>-)?(?:"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+))')
 
@@ -59,9 +60,12 @@ def seed_of(values: Mapping[str, Any]) -> int | None:
 
 
 def fold(text: str) -> str:
-    """A text without accents."""
+    """A text without accents and capitals, and with spaces for the signs that are not ASCII: to a database of locale C these are
+    letters. Who changes this raises `FOLDING`.
+    """
     plain = _MARKS.sub("", unicodedata.normalize("NFKD", text.translate(_LETTERS)))
-    return unicodedata.normalize("NFC", plain)
+    folded = unicodedata.normalize("NFC", plain).lower()
+    return "".join(" " if each > "\x7f" and unicodedata.category(each)[0] in "PSZ" else each for each in folded)
 
 
 def terms_of(query: str) -> list[Term]:

@@ -1,6 +1,7 @@
 """Items, the feed and collections over HTTP: shapes, isolation, refusals that name the field."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from models.access import api_keys
 from models.db import transaction
 from tests.models.gallery.things import collection, indexed, publish, result, somebody
 from tests.models.hands import change
-from tests.support import account, key_of, one
+from tests.support import account, key_of, one, rows
 
 pytestmark = [pytest.mark.usefixtures("database"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
@@ -35,8 +36,10 @@ def test_an_item_says_what_its_job_and_its_output_say(http: TestClient) -> None:
     (shown,) = http.get("/v1/images", headers=mine).json()["data"]
     job = http.get(f"/v1/jobs/{shown['job']}", headers=mine).json()
     output = job["outputs"][0]
-    for name in ("id", "url", "thumbnail_url", "media_type", "size_bytes", "sha256", "width", "height", "expires_at"):
+    for name in ("id", "url", "thumbnail_url", "media_type", "size_bytes", "sha256", "width", "height"):
         assert shown[name] == output[name], name
+    ends = {datetime.fromisoformat(each["expires_at"]) for each in (shown, output)}
+    assert len(ends) == 1, "the same moment, with as many digits as it needs or with six"
     assert (shown["prompt"], shown["seed"], shown["model"], shown["kind"], shown["own"]) == (
         "a harbour", 7, job["model"], "image", True,
     )  # fmt: skip
@@ -45,6 +48,35 @@ def test_an_item_says_what_its_job_and_its_output_say(http: TestClient) -> None:
     )  # fmt: skip
     assert http.get(f"/v1/images/{item}", headers=mine).json() == shown
     assert http.get(f"/v1/videos/{item}", headers=mine).status_code == 404
+
+
+def test_a_result_that_is_kept_has_no_end_and_one_that_is_deleted_no_place(http: TestClient) -> None:
+    who = account(amount=9)
+    kept, gone = result(who), result(who)
+    mine = head(who)
+    made = collection(who, kept, gone).id
+    places = dict(rows("select id, '/v1/jobs/' || job_id || '/outputs/' || index from assets"))
+    output = http.post(f"{places[kept]}/keep", headers=mine).json()
+    shown = http.get(f"/v1/images/{kept}", headers=mine).json()
+    assert (shown["expires_at"], output["expires_at"]) == (None, None)
+    assert http.get(f"/v1/collections/{made}", headers=mine).json()["total"] == 2
+    assert http.delete(places[gone], headers=mine).status_code == 204
+    assert http.get(f"/v1/collections/{made}", headers=mine).json()["total"] == 1
+    assert rows("select id from gallery_items") == [(kept,)]
+
+
+def test_a_like_is_taken_back_also_of_what_is_private_by_now(http: TestClient) -> None:
+    who, fan = account(amount=9), account()
+    item = result(who)
+    publish(who, item)
+    theirs = head(fan)
+    assert http.put(f"/v1/images/{item}/like", headers=theirs).json()["likes"] == 1
+    publish(who, item, on=False)
+    assert http.delete(f"/v1/images/{item}/like", headers=theirs).status_code == 404
+    publish(who, item)
+    assert http.get(f"/v1/images/{item}", headers=theirs).json()["likes"] == 0
+    assert http.put(f"/v1/images/{item}/like", headers=theirs).json()["likes"] == 1
+    assert http.delete(f"/v1/images/{item}/like", headers=theirs).json()["likes"] == 0
 
 
 def test_another_tenant_sees_what_is_public_and_not_whose_job_it_was(http: TestClient) -> None:

@@ -140,6 +140,16 @@ def test_what_s3_does_not_give_now_is_kept_later(http: TestClient, who: UUID) ->
         assert "race" in get(http, mine, made["id"])["response"]
 
 
+def test_an_object_that_s3_refuses_makes_nobody_else_wait(http: TestClient, who: UUID) -> None:
+    mine = head(who)
+    refused, other = run(http, mine), run(http, mine, "What is a weir?")
+    work(refused["job"], other["job"])
+    no = StorageError("S3 answered 403", retryable=False, code="AccessDenied")
+    with patch.object(s3.Storage, "get_range", side_effect=no):
+        assert get(http, mine, refused["id"])["response"] is None
+    assert "weir" in get(http, mine, other["id"])["response"]
+
+
 def test_a_change_shows_the_text_that_is_there_by_now(http: TestClient, who: UUID) -> None:
     mine = head(who)
     made = run(http, mine)

@@ -125,6 +125,25 @@ def test_the_cover_is_the_chosen_one_while_it_may_be_seen_and_else_the_first() -
         collections.change(conn, who, made, {"cover_id": a})
 
 
+def test_a_cover_is_looked_for_in_the_first_places_alone_and_not_by_who_changes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    who, fan = account(amount=50), account()
+    hidden = [result(who) for _ in range(3)]
+    shown_ = result(who)
+    made = collection(who, *hidden, shown_, public=True).id
+    publish(who, shown_)
+    for item in hidden:
+        publish(who, item, on=False)
+    monkeypatch.setattr(collections, "MAX_COVER_PLACES", 3)
+    with transaction() as conn:
+        assert collections.find(conn, fan, made).shown_cover is None
+        monkeypatch.setattr(collections, "MAX_COVER_PLACES", 4)
+        assert collections.find(conn, fan, made).shown_cover == shown_
+        assert collections.find(conn, who, made, Deed.FILL, locked=True).shown_cover is None
+        assert collections.change(conn, who, made, {"name": "Another"}).shown_cover == hidden[0]
+
+
 def test_a_result_that_expires_leaves_its_collections_at_once_and_for_good() -> None:
     who = account(amount=50)
     a, b = result(who), result(who)

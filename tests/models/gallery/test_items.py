@@ -13,7 +13,7 @@ from common.errors import InvalidInput, NotFound
 from models.catalogue.switches import switch
 from models.db import transaction
 from models.files import keeping
-from models.gallery import clearing, indexing, items
+from models.gallery import clearing, indexing, items, words
 from models.gallery.items import WantedItems
 from scheduler.duties.gallery import forget_items, index_results
 from tests.conftest import environment
@@ -212,15 +212,18 @@ def test_likes_of_fifty_threads_count_once_per_user() -> None:
 
     def change_mind(number: int) -> None:
         with transaction() as conn:
-            (items.unlike if number % 2 else items.like)(conn, fans[number % 5], item, "image")
+            if number % 2:
+                items.unlike(conn, fans[number % 5], item)
+            else:
+                items.like(conn, fans[number % 5], item, "image")
 
     at_once(50, change_mind)
     likes, counted = one("select likes, (select count(*) from item_likes) from gallery_items where id = %s", item)
     assert likes == counted
     with transaction() as conn:
         for fan in fans:
-            items.unlike(conn, fan, item, "image")
-            items.unlike(conn, fan, item, "image")
+            items.unlike(conn, fan, item)
+            items.unlike(conn, fan, item)
     assert one("select likes from gallery_items where id = %s", item) == (0,)
 
 
@@ -278,6 +281,35 @@ def test_a_result_that_is_kept_past_its_plans_time_stays_an_item_with_all_that_w
     assert (forget_items(10), rows("select 1 from gallery_items")) == (1, [])
 
 
+def test_a_result_that_was_kept_before_it_had_a_row_is_looked_at_when_its_plans_time_is_over() -> None:
+    who = account(amount=50)
+    item = result(who)
+    job_id, index = one("select job_id, index from assets where id = %s", item)
+    (ends,) = one("select expires_at from assets where id = %s", item)
+    with transaction() as conn:
+        keeping.keep(conn, who, job_id, index)
+    indexed(item)
+    assert one("select expires_at from gallery_items") == (ends,)
+    change("update gallery_items set expires_at = app_now()")
+    assert (forget_items(10), listed(who)) == (1, [item])
+    assert one("select expires_at < app_now() + interval '8 days' from gallery_items") == (True,)
+
+
+def test_what_its_owner_has_deleted_and_erased_users_have_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    who, leaver = account(amount=50), account(amount=50)
+    kept, gone, theirs = result(who), result(who), result(leaver)
+    change("update users set deleted_at = app_now() where id = (select user_id from accounts where id = %s)", leaver)
+    indexed(kept, gone)
+    assert rows("select 1 from gallery_items where id = %s", theirs) == []
+    (job_id,) = one("select job_id from assets where id = %s", gone)
+    with transaction() as conn:
+        keeping.delete(conn, who, job_id)
+        indexing.forget_deleted(conn, job_id)
+    monkeypatch.setattr(indexing, "DISTANCES", (0, 0, 0, 0))
+    index_results(100)
+    assert rows("select id from gallery_items") == [(kept,)]
+
+
 def test_the_duty_writes_each_result_once_in_batches_and_goes_on_after_a_kill(monkeypatch: pytest.MonkeyPatch) -> None:
     who = account(amount=50)
     result(who, count=7)
@@ -313,7 +345,9 @@ def test_a_result_whose_commit_came_late_is_found_by_a_later_walk(monkeypatch: p
     change("update assets set id = %s where id = %s", later_id, early)
     with transaction() as conn:  # the first walk has come past an id whose row was not there yet
         indexing.processes.set_cursor(
-            conn, indexing.NAME, f'["english", "{later_id}", "{UUID(int=0)}", "{UUID(int=0)}", "{UUID(int=0)}"]'
+            conn,
+            indexing.NAME,
+            f'["english/{words.FOLDING}", "{later_id}", "{UUID(int=0)}", "{UUID(int=0)}", "{UUID(int=0)}"]',
         )
     assert int(index_results(100)) == 0
     assert listed(who) == [later_id, late], "its own account sees it all the same"
@@ -334,7 +368,7 @@ def test_with_another_language_all_prompts_are_read_again() -> None:
         assert int(index_results(10)) == 1
         assert int(index_results(10)) == 0
     assert "'harbours'" in one("select words::text from gallery_items")[0]
-    assert one("select public, language from gallery_items") == (True, "simple")
+    assert one("select public, language from gallery_items") == (True, f"simple/{words.FOLDING}")
 
 
 def test_a_user_who_leaves_leaves_nothing_in_the_gallery(monkeypatch: pytest.MonkeyPatch) -> None:

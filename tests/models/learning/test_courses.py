@@ -224,6 +224,9 @@ def test_a_question_with_other_options_is_another_and_who_answers_the_old_one_is
         same = quizzes.change_question(conn, BY, only, first, {"text": "Which?", "explanation": "So."})
         other = quizzes.change_question(conn, BY, only, second, {"right_options": [2]})
         assert (same.id, same.text, other.id != second) == (first, "Which?", True)
+        assert (same.version, quizzes.change_question(conn, BY, only, first, {}, 0).version) == (2, 2), (
+            "a place is no wording"
+        )
         assert [each.id for each in quizzes.questions_of(conn, only)] == [first, other.id]
     with pytest.raises(InvalidInput, match="load it again"):
         answered(who, only, {first: [0], second: [1]})
