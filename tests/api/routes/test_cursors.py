@@ -726,7 +726,7 @@ LIMITED = {
     ("gallery/items", "_recent"): EDGE,  # what is older the duty has come by
     ("usage/entries", "add_up"): BATCH, ("gallery/search", "_ranked"): LIST, ("gallery/search", "_meant"): EDGE,  # the newest prompts; the word that is most alike
     ("gallery/collections", "list_collections"): LIST, ("gallery/collections", "create"): ONE, ("gallery/collections", "_with_cover"): EDGE,  # the first places
-   
+
     ("gallery/links", "list_links"): LIST, ("gallery/members", "list_members"): LIST,
     ("gallery/indexing", "_next"): BATCH, ("gallery/indexing", "forget"): BATCH, ("gallery/clearing", "erase"): BATCH,
     ("identity/acting", "_find"): EDGE,  # two are one too many
