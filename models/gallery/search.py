@@ -18,9 +18,9 @@ from models.gallery.indexing import ALIVE, word_of
 from models.gallery.items import NOT_SHUT, OWNERS, SHOWN, ItemRow
 from models.gallery.words import Kind, Term, query_of, terms_of
 
-MAX_RANKED = 2000  # matches that are ranked, the newest that may be seen
-MANY = 10_000  # prompts that a word is in, as the database takes it, are too many to be read
-MAX_NEWEST = 20_000  # items that are looked through then, until so many have matched:
+MAX_RANKED = 1000  # matches that are ranked, the newest that may be seen
+MANY = 25_000  # prompts that a word is in, as the database takes it, are too many to be read
+MAX_NEWEST = 5_000  # items that are looked through then, until so many have matched:
 MAX_NEWEST_RANKED = 500
 MAX_LOOKED_AT = 1000  # of the newest items, whose words are compared with one that was mistyped
 LIKENESS = 0.3  # that two words have at least, of which one is the other mistyped
