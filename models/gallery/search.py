@@ -18,10 +18,9 @@ from models.gallery.indexing import ALIVE, word_of
 from models.gallery.items import NOT_SHUT, OWNERS, SHOWN, ItemRow
 from models.gallery.words import Kind, Term, query_of, terms_of
 
-MAX_RANKED = 1000  # matches that are ranked, the newest that may be seen
+MAX_RANKED = 500  # matches that are ranked, the newest that may be seen
 MANY = 25_000  # prompts that a word is in, as the database takes it, are too many to be read
-MAX_NEWEST = 5_000  # items that are looked through then, until so many have matched:
-MAX_NEWEST_RANKED = 500
+MAX_NEWEST = 5_000  # items that are looked through then
 MAX_LOOKED_AT = 1000  # of the newest items, whose words are compared with one that was mistyped
 LIKENESS = 0.3  # that two words have at least, of which one is the other mistyped
 MIN_LETTERS = 4  # of a word that may be mistyped
@@ -103,12 +102,12 @@ def _ranked(conn: Connection[Any], values: dict[str, Any], *, public: bool, newe
               select g.id, g.account_id, g.{at} as at, g.words from {source} where {whose} and {fits}),
             ranked as materialized (
               select g.id, (ts_rank(g.words, %(query)s::tsquery, 1) * 1000000)::int as rank
-                from fitting g join assets s on s.id = g.id {owners}
+                from (select * from fitting order by at desc, id desc offset 0) g join assets s on s.id = g.id {owners}
                where {ALIVE} {not_shut} order by g.at desc, g.id desc limit %(most)s),
             page as materialized (select * from ranked {behind} order by rank desc, id desc limit %(limit)s)
             select r.rank, {SHOWN} from page r join assets s on s.id = r.id join jobs j on j.id = s.job_id
               join gallery_items g on g.id = s.id order by r.rank desc, r.id desc""",
-        {**values, "newest": MAX_NEWEST, "most": MAX_NEWEST_RANKED if newest else MAX_RANKED},
+        {**values, "newest": MAX_NEWEST, "most": MAX_RANKED},
     ).fetchall()
     return [Hit(row[0], ItemRow(*row[1:])) for row in rows]
 

@@ -144,8 +144,6 @@ def test_of_a_word_that_very_many_have_the_newest_are_looked_through(
     assert {hit.item.id for hit in found(who, "schooner", public=public, limit=2)} == set(rare), (
         "few have it: all are read"
     )
-    monkeypatch.setattr(search, "MAX_NEWEST_RANKED", 4)
-    assert len(set(ids(found(who, "harbour", public=public, limit=4))) & newest) == 4
     assert len(found(who, "harbour", public=public, limit=31)) == 30, "what comes behind the newest is read after all"
     # Page after page each is met once, first the newest.
     walked, before = list[UUID](), None
@@ -179,8 +177,7 @@ def test_what_may_not_be_seen_does_not_hide_the_others(monkeypatch: pytest.Monke
     publish(who, mine)
     for each in spam:
         publish(spammer, each)
-    for limit in ("MAX_RANKED", "MAX_NEWEST_RANKED"):
-        monkeypatch.setattr(search, limit, 3)
+    monkeypatch.setattr(search, "MAX_RANKED", 3)
     monkeypatch.setattr(search, "MANY", many)
     assert mine not in ids(found(who, "ocean", public=True)), "the newest three"
     if gone == "banned":
