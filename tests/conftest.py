@@ -33,8 +33,9 @@ os.environ["COLUMNS"] = "200"  # tables and sentences of the command line are no
 STACK = "HEADRACE_TEST_STACK"
 PREPARED = f"prepared{os.getpid()}"
 
-# Durable to a killed process, not to a power cut, which no test makes.
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+# Durable to a killed process, not to a power cut, which no test makes. What was answered is written down (synchronous_commit
+# stays on): a server that does not stop in time is killed, also in tests.
+FAST = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

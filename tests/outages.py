@@ -35,6 +35,12 @@ class Own:
         """As an operator's restart does: at once, with every transaction rolled back."""
         self._end("postgres")
 
+    def kill_postgres(self) -> None:
+        """As a machine does that runs out of memory: nothing is written any more, and no connection is ended."""
+        pid = int((self._state / "postgres.lock").read_text().split()[0])
+        os.killpg(pid, signal.SIGKILL)
+        self._end("postgres")  # returns when all of it is gone
+
     def start_postgres(self) -> None:
         port = urlsplit(self.addresses.database_url).port
         assert port is not None

@@ -45,11 +45,17 @@ def check_database() -> str:
         raise RuntimeError(
             f"it takes no writes ({'a standby' if server.is_standby else 'read-only'}): see DATABASE_URL"
         )
+    if not server.waits_for_commits:
+        raise RuntimeError(
+            "synchronous_commit is off: a server that is killed loses jobs that were accepted and credits that were "
+            "bought; set it to on (or local, remote_write, remote_apply) in postgresql.conf, and for this role and database"
+        )
     with transaction() as conn:
         probes.probe(conn)
         pooled = isinstance(conn, Linked) and conn.behind_pooler
     way = ", behind a pooler: settings go with each transaction, no statement is prepared" if pooled else ""
-    return f"{server.version.split(',')[0]}, a row was written{way}"
+    unsafe = f"; {server.power_cut_loses} off: a power cut loses what was accepted" if server.power_cut_loses else ""
+    return f"{server.version.split(',')[0]}, a row was written{way}{unsafe}"
 
 
 def check_schema() -> str:

@@ -28,12 +28,17 @@ class DatabaseServer(NamedTuple):
     version: str
     is_standby: bool
     is_read_only: bool
+    waits_for_commits: bool  # what was answered is written down: a server that is killed loses nothing of it
+    power_cut_loses: str  # the settings that are off, without which a power cut loses what was committed
 
 
 def server(conn: Connection[Any]) -> DatabaseServer:
     """Which server this is, and whether it takes writes."""
     row = conn.execute(
-        "select version(), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
+        """select version(), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
+                  current_setting('synchronous_commit') <> 'off',
+                  concat_ws(' and ', case current_setting('fsync') when 'off' then 'fsync' end,
+                            case current_setting('full_page_writes') when 'off' then 'full_page_writes' end)"""
     ).fetchone()
     assert row is not None  # noqa: S101 - one row
     return DatabaseServer(*row)

@@ -30,7 +30,7 @@ class Outages:
         self._children: dict[str, Child] = {}
 
     def restart_postgres(self) -> None:
-        """As an upgrade or a crash does it: every connection ends, also those in the middle of a commit."""
+        """As an upgrade does it: every connection ends, also those in the middle of a commit."""
         at = urlsplit(self._addresses.database_url)
         url = self._addresses.database_url.rpartition("/")[0] + "/postgres"
         child = postgres.start(self._state, at.port or 0, at.password or "", self._settings)  # ends the old one

@@ -287,8 +287,11 @@ def test_jobs_that_were_ordered_while_redis_was_away_run_soon_after_it_is_back(
     assert_books_are_clean()
 
 
-def test_postgresql_is_restarted_while_many_jobs_run(system: System, painter: Painter, own: Own) -> None:
-    """Whatever each of them was at: all succeed, and each was bought once."""
+@pytest.mark.parametrize("end", [Own.stop_postgres, Own.kill_postgres], ids=["stopped", "killed"])
+def test_postgresql_ends_while_many_jobs_run(
+    system: System, painter: Painter, own: Own, end: Callable[[Own], None]
+) -> None:
+    """Whatever each of them was at: all succeed, and each was bought once. What was accepted in its last moment is there."""
     painter.may_answer.set()
     who = account(amount=100, plan="studio")
     system.start("api", "scheduler", "worker")
@@ -297,10 +300,11 @@ def test_postgresql_is_restarted_while_many_jobs_run(system: System, painter: Pa
         for number in range(30):
             ordered.append(submitted(http, f"k{number}"))
             if number in {10, 20}:
-                own.stop_postgres()
+                end(own)
                 own.start_postgres()
         db.close()
         eventually(nothing_runs, seconds=60, what="the end of all jobs")
+        assert {str(job) for (job,) in rows("select id from jobs")} == set(ordered)
         ends = {ended(http, job_id)["status"] for job_id in ordered}
     assert len(set(ordered)) == 30
     assert ends == {"succeeded"}, rows(

@@ -12,10 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from common.settings import settings
+from models import db
 from models.catalogue.providers import ProviderLimits
 from models.credits import label_limits
 from models.db import transaction
 from models.events import deliveries
+from tests.outages import admin
 from tests.support import System, account, balance, claimed, key_of, model, one, placed, rows
 from workers.calls import limits
 from workers.calls.limits import Report
@@ -160,6 +163,27 @@ def test_doctor_finds_what_is_missing_and_passes_on_a_running_system(system: Sys
     refused = shell("submit", "sketch-image", HEADRACE_API_KEY=key)
     assert (refused.returncode, "input.prompt is required" in refused.stderr) == (1, True)
     assert "API key" in shell("submit", "sketch-image", HEADRACE_API_KEY="").stderr
+
+
+@pytest.mark.usefixtures("database")
+def test_the_doctor_refuses_a_database_that_does_not_wait_for_commits() -> None:
+    name = settings().database_url.rpartition("/")[2].partition("?")[0]
+    with admin() as conn:
+        conn.execute(f"alter database {name} set synchronous_commit = off")
+    db.close()
+    try:
+        found = {each["check"]: each for each in run("doctor", status=1)}["database"]
+    finally:
+        with admin() as conn:
+            conn.execute(f"alter database {name} reset synchronous_commit")
+        db.close()
+    assert not found["ok"]
+    assert "synchronous_commit is off" in found["says"]
+    safe = {each["check"]: each for each in run("doctor", status=1)}["database"]
+    assert (safe["ok"], "fsync and full_page_writes off: a power cut" in safe["says"]) == (
+        True,
+        True,
+    )  # as tests have it
 
 
 @pytest.mark.usefixtures("database")
