@@ -71,6 +71,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("add_up_usage", 1, usage.add_up_usage, 2000, steady=False),
         Duty("index_results", 1, gallery.index_results, 500, steady=False),
         Duty("forget_items", 30, gallery.forget_items, 2000),
+        Duty("mark_shut", 5, gallery.mark_shut, 2000),
         Duty("make_partitions", 3600, retention.make_partitions, 1, steady=False),
         Duty("drop_partitions", 3600, retention.drop_partitions, 100),
         Duty("forget_inbound", 3600, retention.forget_inbound, 1000),

@@ -32,6 +32,7 @@ class User(SQLModel, table=True):
         CheckConstraint(in_list("role", *ROLES), name="role"),
         Index("ix_users_email", "email", postgresql_where=text("email is not null")),
         Index("ix_users_subject", "subject"),
+        Index("ix_users_to_shut", "id", postgresql_where=text("(banned or suspended_at is not null) <> shut_marked")),
         Index("ix_users_to_erase", "deleted_at", postgresql_where=text("deleted_at is not null and erased_at is null")),
     )
 
@@ -48,6 +49,10 @@ class User(SQLModel, table=True):
     deleted_at: datetime | None = moment()
     erased_at: datetime | None = moment()
     suspended_at: datetime | None = moment()  # by an operator; nobody is let in meanwhile
+    # What they show to others is marked as shut: follows `banned` and `suspended_at` by a duty.
+    shut_marked: bool = Field(
+        default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": text("false")}
+    )
     preferences: dict[str, Any] = Field(  # what was chosen of `models.identity.profiles.Preferences`
         default={}, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'"))
     )

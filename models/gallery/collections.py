@@ -87,7 +87,7 @@ def list_collections(
     where = {
         "own": "c.account_id = %(viewer)s",
         "shared": "m.account_id = %(viewer)s and p.collaborators",
-        "public": "c.public",
+        "public": "c.public and not c.shut",
     }[whose]
     if whose != "own":
         where += f" and {NOT_SHUT}"
@@ -156,7 +156,8 @@ def change(conn: Connection[Any], account_id: UUID, collection_id: UUID, changes
     for column in ("name", "description", "public"):
         if column in changes:
             value = checks[column](changes[column]) if column in checks else changes[column]
-            conn.execute(f"update collections set {column} = %s where id = %s", [value, collection_id])
+            marks = ", shut = false" if column == "public" else ""
+            conn.execute(f"update collections set {column} = %s{marks} where id = %s", [value, collection_id])
     if "cover_id" in changes:
         _choose_cover(conn, collection_id, changes["cover_id"])
     return find(conn, account_id, collection_id)

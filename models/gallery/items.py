@@ -15,7 +15,8 @@ from models.gallery.tables import MAX_TITLE
 from models.gallery.words import Kind, kind_of, media_of, prompt_of, seed_of
 
 RECENT_JOBS = 50  # of an account, whose results are listed though the duty has not come by yet
-# Whose things others see: `u` is the owner.
+# Whose things others see: `u` is the owner. It holds from the moment of a ban; lists of public things also leave out what
+# `shutting` has marked since, so that they do not read past very many.
 NOT_SHUT = "u.deleted_at is null and not u.banned and u.suspended_at is null"
 
 
@@ -184,7 +185,7 @@ def change(conn: Connection[Any], account_id: UUID, item_id: UUID, kind: Kind, c
         conn.execute("update gallery_items set title = %s where id = %s", [title_of(changes["title"]), item_id])
     if "public" in changes:
         conn.execute(
-            """update gallery_items set public = %(on)s, published_at = case when %(on)s then coalesce(published_at, app_now()) end
+            """update gallery_items set public = %(on)s, shut = false, published_at = case when %(on)s then coalesce(published_at, app_now()) end
                 where id = %(id)s""",
             {"on": changes["public"], "id": item_id},
         )
@@ -232,7 +233,7 @@ def feed(
     behind = f"and (g.{column}, g.id) < (%(at)s, %(before)s)" if before is not None else ""
     rows = conn.execute(
         f"""select {SHOWN} from gallery_items g join assets s on s.id = g.id join jobs j on j.id = s.job_id {OWNERS}
-             where g.public {of_kind} {behind} and {ALIVE} and {NOT_SHUT}
+             where g.public and not g.shut {of_kind} {behind} and {ALIVE} and {NOT_SHUT}
              order by g.{column} desc, g.id desc limit %(limit)s""",
         {
             "viewer": viewer, "kind": kind, "limit": limit, "at": before[0] if before else None,

@@ -82,7 +82,12 @@ def _hits(
 
 def _ranked(conn: Connection[Any], values: dict[str, Any], *, public: bool, newest: bool) -> list[Hit]:
     """What fits, the best first, of all items or of the newest."""
-    whose, fits, owners, not_shut = "g.public", "g.words @@ %(query)s::tsquery", OWNERS, f"and {NOT_SHUT}"
+    whose, fits, owners, not_shut = (
+        "g.public and not g.shut",
+        "g.words @@ %(query)s::tsquery",
+        OWNERS,
+        f"and {NOT_SHUT}",
+    )
     at = "published_at"
     if not public:
         whose, fits = "g.account_id = %(viewer)s", "g.words @@ (%(own)s::tsquery && %(query)s::tsquery)"
@@ -134,7 +139,7 @@ def _meant(
     typed = sorted({each.text.lower() for each in terms if _may_be_mistyped(each)})
     if not typed:
         return None
-    whose, at = ("public", "published_at") if public else ("account_id = %(viewer)s", "created_at")
+    whose, at = ("public and not shut", "published_at") if public else ("account_id = %(viewer)s", "created_at")
     of_kind = "and kind = %(kind)s" if kind is not None else ""
     newest = f"{whose} {of_kind} order by {at} desc, id desc"
     rows = conn.execute(

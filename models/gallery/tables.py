@@ -35,7 +35,7 @@ class GalleryItem(SQLModel, table=True):
     time; until it is there, a result is an item all the same, of which nothing has been said.
 
     `public` null: never said, so that nobody else sees it but those with whom its owner shares a collection; false: said to
-    be private, and nobody does. `words` are those of the prompt as it was read, in a language and by `words.FOLDING`, and a word for its account.
+    be private, and nobody does. `shut`: its owner is shut out, and `shutting` has come by: no list of public items reads it. `words` are those of the prompt as it was read, in a language and by `words.FOLDING`, and a word for its account.
     """
 
     __tablename__ = "gallery_items"
@@ -44,15 +44,17 @@ class GalleryItem(SQLModel, table=True):
         CheckConstraint("likes >= 0", name="likes"),
         CheckConstraint(f"length(title) between 1 and {MAX_TITLE}", name="title"),
         CheckConstraint("(public is true) = (published_at is not null)", name="published_at"),
+        CheckConstraint("public is true or not shut", name="shut"),
         Index("ix_gallery_items_own", "account_id", "kind", text("created_at desc"), text("id desc")),
         Index("ix_gallery_items_model", "account_id", "kind", "model_id", text("created_at desc"), text("id desc")),
         Index("ix_gallery_items_own_public", "account_id", "kind", text("created_at desc"), text("id desc"), postgresql_where=text("public")),
-        Index("ix_gallery_items_newest", text("published_at desc"), text("id desc"), postgresql_where=text("public")),
-        Index("ix_gallery_items_newest_kind", "kind", text("published_at desc"), text("id desc"), postgresql_where=text("public")),
-        Index("ix_gallery_items_liked", text("likes desc"), text("id desc"), postgresql_where=text("public")),
-        Index("ix_gallery_items_liked_kind", "kind", text("likes desc"), text("id desc"), postgresql_where=text("public")),
+        Index("ix_gallery_items_newest", text("published_at desc"), text("id desc"), postgresql_where=text("public and not shut")),
+        Index("ix_gallery_items_newest_kind", "kind", text("published_at desc"), text("id desc"), postgresql_where=text("public and not shut")),
+        Index("ix_gallery_items_liked", text("likes desc"), text("id desc"), postgresql_where=text("public and not shut")),
+        Index("ix_gallery_items_liked_kind", "kind", text("likes desc"), text("id desc"), postgresql_where=text("public and not shut")),
         Index("ix_gallery_items_words", "words", postgresql_using="gin"),
-        Index("ix_gallery_items_public_words", "words", postgresql_using="gin", postgresql_where=text("public")),
+        Index("ix_gallery_items_public_words", "words", postgresql_using="gin", postgresql_where=text("public and not shut")),
+        Index("ix_gallery_items_shut", "account_id", "shut", postgresql_where=text("public")),
         Index(None, "expires_at"),
     )  # fmt: skip
 
@@ -65,6 +67,9 @@ class GalleryItem(SQLModel, table=True):
     language: str = Field(sa_type=Text, nullable=False)
     words: Any = Field(sa_column=Column(TSVECTOR, nullable=False))
     public: bool | None = Field(default=None, sa_type=Boolean, nullable=True)
+    shut: bool = Field(
+        default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": text("false")}
+    )
     published_at: datetime | None = moment()
     title: str | None = Field(default=None, sa_type=Text, nullable=True)
     likes: int = counter()
@@ -89,7 +94,9 @@ class Collection(SQLModel, table=True):
         CheckConstraint(f"length(name) between 1 and {MAX_NAME}", name="name"),
         CheckConstraint(f"length(description) <= {MAX_DESCRIPTION}", name="description"),
         Index(None, "account_id", text("id desc")),
-        Index("ix_collections_public", text("id desc"), postgresql_where=text("public")),
+        CheckConstraint("public or not shut", name="shut"),
+        Index("ix_collections_public", text("id desc"), postgresql_where=text("public and not shut")),
+        Index("ix_collections_shut", "account_id", "shut", postgresql_where=text("public")),
     )
 
     id: UUID = Field(primary_key=True)
@@ -97,6 +104,10 @@ class Collection(SQLModel, table=True):
     name: str = Field(sa_type=Text, nullable=False)
     description: str = Field(default="", sa_type=Text, nullable=False, sa_column_kwargs={"server_default": ""})
     public: bool = Field(
+        default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": text("false")}
+    )
+    # Its owner is shut out, as with items.
+    shut: bool = Field(
         default=False, sa_type=Boolean, nullable=False, sa_column_kwargs={"server_default": text("false")}
     )
     cover_id: UUID | None = Field(default=None, sa_type=Uuid, nullable=True)  # shown while it is in it and may be seen

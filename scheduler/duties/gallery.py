@@ -2,7 +2,7 @@
 
 from models.catalogue.switches import features_on
 from models.db import transaction
-from models.gallery import indexing
+from models.gallery import indexing, shutting
 from scheduler.turns import Did
 
 
@@ -19,3 +19,10 @@ def forget_items(batch: int) -> int:
     """Delete the gallery's rows of results whose time has passed."""
     with transaction() as conn:
         return indexing.forget(conn, batch)
+
+
+def mark_shut(batch: int) -> Did:
+    """Mark what accounts that were shut out have made public, and take the marks off of those that are let in again."""
+    with transaction() as conn:
+        done = shutting.mark(conn, batch)
+    return Did(done, more=done > 0)

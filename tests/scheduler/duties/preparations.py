@@ -341,6 +341,12 @@ def _an_item() -> None:
     assert gallery.index_results(10) == 1
 
 
+def _a_ban() -> None:
+    _an_item()
+    _change("update gallery_items set public = true, published_at = app_now()")
+    _change("update users set banned = true")
+
+
 def _a_hold_for_an_hour() -> None:
     who = account(amount=5)
     with transaction() as conn:
@@ -364,6 +370,7 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "add_up_usage": _results,
     "index_results": _a_result_that_is_kept,
     "forget_items": _an_item,
+    "mark_shut": _a_ban,
     "expire_results": _results,
     "purge_results": _expired_results,
     "tell_cdn": _a_cdn_that_knows_nothing,

@@ -1,0 +1,32 @@
+"""Marks what accounts that were shut out have made public, and takes the marks off when they are let in again.
+
+Whether others see a thing is asked of its owner at each look, so a ban holds at once. But a list of public things would read past
+all that were ever made public by whoever is banned: the marks keep them out of its index.
+"""
+
+from typing import Any
+
+from psycopg import Connection
+
+_SHUT = "banned or suspended_at is not null"
+_MARK = """update {table} set shut = %(shut)s where id = any(array(
+             select id from {table} where id = any(array(
+                      select t.id from {table} t join accounts a on a.id = t.account_id
+                       where a.user_id = %(user)s and t.public and t.shut = not %(shut)s limit %(limit)s))
+              order by id for no key update))"""
+
+
+def mark(conn: Connection[Any], limit: int) -> int:
+    """Mark so many things of the next user whose marks are not as they should be. Returns of how many it was; a user who has
+    nothing more to be marked counts as one. 0: there is nobody.
+    """
+    row = conn.execute(
+        f"""select id, {_SHUT} from users where ({_SHUT}) <> shut_marked limit 1 for no key update skip locked"""
+    ).fetchone()
+    if row is None:
+        return 0
+    values = {"user": row[0], "shut": row[1], "limit": limit}
+    done = [conn.execute(_MARK.format(table=table), values).rowcount for table in ("gallery_items", "collections")]
+    if max(done) < limit:
+        conn.execute("update users set shut_marked = %(shut)s where id = %(user)s", values)
+    return sum(done) + (max(done) < limit)
