@@ -11,8 +11,7 @@ from psycopg import Connection
 _SHUT = "banned or suspended_at is not null"
 _MARK = """update {table} set shut = %(shut)s where id = any(array(
              select id from {table} where id = any(array(
-                      select t.id from {table} t join accounts a on a.id = t.account_id
-                       where a.user_id = %(user)s and t.public and t.shut = not %(shut)s limit %(limit)s))
+                      select id from {table} where account_id = %(account)s and public and shut = not %(shut)s limit %(limit)s))
               order by id for no key update))"""
 
 
@@ -25,7 +24,8 @@ def mark(conn: Connection[Any], limit: int) -> int:
     ).fetchone()
     if row is None:
         return 0
-    values = {"user": row[0], "shut": row[1], "limit": limit}
+    account = conn.execute("select id from accounts where user_id = %s", [row[0]]).fetchone()
+    values = {"user": row[0], "account": account and account[0], "shut": row[1], "limit": limit}
     done = [conn.execute(_MARK.format(table=table), values).rowcount for table in ("gallery_items", "collections")]
     if max(done) < limit:
         conn.execute("update users set shut_marked = %(shut)s where id = %(user)s", values)
