@@ -1,4 +1,4 @@
-"""`python -m benchmarks [PART ...]`: all parts, or some of submits, auth, reads, jobs, latency, waiting, events, sweep, files, growth, articles, gallery, pooler."""
+"""`python -m benchmarks [PART ...]`: all parts, or some of submits, auth, reads, jobs, latency, waiting, events, sweep, files, growth, articles, gallery, fair, pooler."""
 
 import sys
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from benchmarks import (
     articles,
     auth,
     events,
+    fair,
     gallery,
     growth,
     hostile_files,
@@ -42,6 +43,7 @@ PARTS: dict[str, Callable[[Stand, Report], None]] = {
     "growth": growth.measure,
     "articles": articles.measure,
     "gallery": gallery.measure,
+    "fair": fair.measure,
     "pooler": pooler.measure,
 }
 

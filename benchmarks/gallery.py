@@ -18,6 +18,7 @@ from common.settings import settings
 from models.db import transaction
 from models.gallery import collections, contents, indexing, items, search
 from models.gallery.items import WantedItems
+from scheduler.duties.gallery import mark_shut
 
 SIZES = (10_000, 1_000_000)
 WHO = UUID("00000000-0000-7000-8000-000000000001")
@@ -83,11 +84,49 @@ def measure(stand: Stand, report: Report, sizes: tuple[int, int] = SIZES) -> Non
         report.add(
             f"gallery, time: {name}, {sizes[1]:,} items", milliseconds, "ms", ratio=milliseconds / page, to=f"{PAGE} {page:.2f} ms"
         )  # fmt: skip
+    _measure_ban(report)
     begun = time.monotonic()
     with transaction() as conn:
         conn.execute("delete from gallery_items where id in (select id from gallery_items order by id limit 1000)")
         walked = indexing.follow(conn, 1000)
     report.add("gallery, rows that the duty writes", walked.written / (time.monotonic() - begun), "1/s")
+
+
+def _measure_ban(report: Report) -> None:
+    """A third of the accounts is banned, whose public items are the newest: the feed's first page before and after the duty."""
+    feed = LOOKS_AT["feed, newest"]
+    usual = median(_cost(feed)[1] for _ in range(LOOKS))
+    with transaction() as conn:
+        banned = [row[0] for row in conn.execute("select id from accounts where id <> %s order by id limit 20", [WHO])]
+        conn.execute("set local session_replication_role = replica")
+        made = conn.execute(
+            "update gallery_items set published_at = app_now() where public and account_id = any(%s)", [banned]
+        ).rowcount
+        conn.execute(
+            "update users set banned = true where id in (select user_id from accounts where id = any(%s))", [banned]
+        )
+    before = median(_cost(feed)[1] for _ in range(LOOKS))
+    begun = time.monotonic()
+    while mark_shut(2000):
+        pass
+    seconds = time.monotonic() - begun
+    after = median(_cost(feed)[1] for _ in range(LOOKS))
+    report.add(
+        f"gallery, feed behind {made:,} items of banned accounts",
+        before,
+        "ms",
+        ratio=before / usual,
+        to=f"none {usual:.2f} ms",
+    )
+    report.add(
+        "gallery, the same once the duty has come by",
+        after,
+        "ms",
+        ratio=after / usual,
+        to=f"none {usual:.2f} ms",
+        aim="1",
+    )
+    report.add("gallery, items that the duty marks", made / seconds, "1/s")
 
 
 def _cost(look: Callable[[Any], object]) -> tuple[int, float]:

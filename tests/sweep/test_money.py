@@ -13,7 +13,7 @@ from tests.sweep.money_plays import PLAYS
 
 pytestmark = pytest.mark.timeout(120)
 
-QUICK = ("pay-truelayer", "refund-ours-xendit")
+QUICK = ("pay-truelayer",)
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ from models.provisioning import credentials
 from tests.api.edge.test_texts import ENTRY, RECORD
 from tests.commits import FATES, CommitProxy, Fate, proxied
 from tests.conftest import environment
+from tests.depth import pairs
 from tests.files import picture
 from tests.models.content.desk import shown, written
 from tests.models.gallery.things import collection, result, somebody
@@ -684,8 +685,7 @@ def test_every_route_that_writes_is_a_case() -> None:
     assert writing <= known
 
 
-@pytest.mark.parametrize("fate", FATES)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "fate"), pairs(list(CASES), list(FATES)))
 def test_a_commit_without_an_answer_is_found_out(quiet: str, name: str, fate: Fate) -> None:
     world, case = World(), CASES[name]
     prepared(world, name)
