@@ -728,7 +728,7 @@ LIMITED = {
     ("gallery/collections", "list_collections"): LIST, ("gallery/collections", "create"): ONE, ("gallery/collections", "_with_cover"): EDGE,  # the first places
 
     ("gallery/links", "list_links"): LIST, ("gallery/members", "list_members"): LIST,
-    ("gallery/shutting", ""): BATCH, ("gallery/indexing", "_next"): BATCH, ("gallery/indexing", "forget"): BATCH, ("gallery/clearing", "erase"): BATCH,
+    ("gallery/shutting", ""): BATCH, ("gallery/shutting", "mark"): ONE, ("gallery/indexing", "_next"): BATCH, ("gallery/indexing", "forget"): BATCH, ("gallery/clearing", "erase"): BATCH,
     ("identity/acting", "_find"): EDGE,  # two are one too many
     ("events/deliveries", "redeliver_range"): BATCH,  # the client comes again, until it is less
     ("events/sending", "_let_go"): ONE, ("events/sending", "_head"): ONE, ("credits/reads", "expire_and_read_balance"): ONE, ("jobs/steps", "last_error"): ONE,
