@@ -2,11 +2,20 @@
 
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from cli import openapi
+
+
+made = cache(openapi.document)  # a second of work, and the same each time
+
+
+@pytest.fixture(autouse=True)
+def made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openapi, "document", made)
 
 
 def check(monkeypatch: pytest.MonkeyPatch, *given: str) -> None:
