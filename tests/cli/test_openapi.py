@@ -9,7 +9,6 @@ import pytest
 
 from cli import openapi
 
-
 made = cache(openapi.document)  # a second of work, and the same each time
 
 
