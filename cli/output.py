@@ -18,13 +18,25 @@ errors = Console(stderr=True)
 JsonFlag = typer.Option(False, "--json", help="Print JSON instead of a table.")
 
 
-def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str | None = None, empty: str = "nothing") -> None:
+def aside(*, as_json: bool) -> Console:
+    """Where a command tells how it goes: beside the JSON, of which stdout has one document and nothing else."""
+    return errors if as_json else console
+
+
+def show(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    as_json: bool,
+    title: str | None = None,
+    empty: str = "nothing",
+    on: Console = console,
+) -> None:
     """Print rows that have the same keys."""
     if as_json:
         print_json(list(rows))
         return
     if not rows:
-        console.print(f"[dim]{empty}[/]")
+        on.print(f"[dim]{empty}[/]")
         return
     table = Table(title=title, title_justify="left", header_style="bold")
     for name in rows[0]:
@@ -32,7 +44,7 @@ def show(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str | None 
         table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    console.print(table)
+    on.print(table)
 
 
 def print_json(value: Any) -> None:

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import httpx
 import orjson
 import typer
+from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from cli.output import JsonFlag, console, fail, print_json, show
+from cli.output import JsonFlag, aside, console, fail, print_json, show
 from common.settings import settings
 
 app = typer.Typer()
@@ -78,19 +79,21 @@ class Api:
         return saved
 
 
-def progress_bars() -> Progress:
+def progress_bars(on: Console) -> Progress:
     """A bar per job."""
     return Progress(
         SpinnerColumn(finished_text="[green]✓[/]"), TextColumn("{task.description}"), BarColumn(bar_width=24),
-        TextColumn("{task.fields[status]}"), TimeElapsedColumn(), console=console,
+        TextColumn("{task.fields[status]}"), TimeElapsedColumn(), console=on,
     )  # fmt: skip
 
 
-def follow(api: Api, jobs: dict[str, str], *, seconds: float = 600) -> dict[str, dict[str, Any]]:
+def follow(
+    api: Api, jobs: dict[str, str], *, seconds: float = 600, on: Console = console
+) -> dict[str, dict[str, Any]]:
     """Show jobs, given as id → name, until all have ended. Returns them by id."""
     ended: dict[str, dict[str, Any]] = {}
     until = time.monotonic() + seconds
-    with progress_bars() as bars:
+    with progress_bars(on) as bars:
         tasks = {job_id: bars.add_task(name, total=100, status="queued") for job_id, name in jobs.items()}
         while len(ended) < len(jobs):
             if time.monotonic() > until:
@@ -129,7 +132,7 @@ def submit(
     with _api(key) as api:
         job = api.submit(model, given, idempotency_key)
         if wait:
-            job = follow(api, {job["id"]: model})[job["id"]]
+            job = follow(api, {job["id"]: model}, on=aside(as_json=as_json))[job["id"]]
     _show_job(job, as_json=as_json)
 
 
@@ -141,7 +144,7 @@ def watch(
 ) -> None:
     """Follow a job to its end."""
     with _api(key) as api:
-        job = follow(api, {job_id: job_id})[job_id]
+        job = follow(api, {job_id: job_id}, on=aside(as_json=as_json))[job_id]
     _show_job(job, as_json=as_json)
 
 
