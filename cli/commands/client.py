@@ -87,9 +87,7 @@ def progress_bars(on: Console) -> Progress:
     )  # fmt: skip
 
 
-def follow(
-    api: Api, jobs: dict[str, str], *, seconds: float = 600, on: Console = console
-) -> dict[str, dict[str, Any]]:
+def follow(api: Api, jobs: dict[str, str], *, seconds: float = 600, on: Console = console) -> dict[str, dict[str, Any]]:
     """Show jobs, given as id → name, until all have ended. Returns them by id."""
     ended: dict[str, dict[str, Any]] = {}
     until = time.monotonic() + seconds

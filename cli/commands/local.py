@@ -110,7 +110,9 @@ def refuse_taken(port: int) -> None:
 
 @app.command()
 def up(
-    port: Annotated[int, typer.Option(help="Where the API listens; 0 takes a port that is free.", min=0, max=65_535)] = 8000,
+    port: Annotated[
+        int, typer.Option(help="Where the API listens; 0 takes a port that is free.", min=0, max=65_535)
+    ] = 8000,
     state: StateOption = STATE,
     as_json: bool = JsonFlag,
 ) -> None:
