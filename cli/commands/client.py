@@ -21,10 +21,9 @@ ENDED = ("succeeded", "failed", "canceled")
 class Api:
     """The HTTP API, for the command line and the demo."""
 
-    def __init__(self, url: str, key: str) -> None:
-        self._http = httpx.Client(
-            base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=httpx.Timeout(30, connect=5)
-        )
+    def __init__(self, url: str, key: str | None) -> None:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=httpx.Timeout(30, connect=5))
 
     def __enter__(self) -> "Api":
         return self
@@ -47,6 +46,16 @@ class Api:
             raise fail(f"{answer.status_code} {problem.get('code', '')}: {problem.get('detail', '')}")
         body: dict[str, Any] = answer.json()
         return body
+
+    def listed(self, path: str) -> list[dict[str, Any]]:
+        """All of a list, page by page."""
+        found: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while True:
+            page = self.call("GET", path, params={"cursor": cursor} if cursor else {})
+            found += page["data"]
+            if not (cursor := page["next"]):
+                return found
 
     def submit(self, model: str, values: dict[str, Any], key: str | None = None) -> dict[str, Any]:
         """Order a job."""
@@ -126,8 +135,10 @@ def submit(
         name, equals, text = each.partition("=")
         if not equals:
             raise fail(f"{each!r} is not name=value")
-        given[name] = _value(text)
+        given[name] = text
     with _api(key) as api:
+        fields = _fields(api, model) if given else {}
+        given = {name: _value(text, fields.get(name)) for name, text in given.items()}
         job = api.submit(model, given, idempotency_key)
         if wait:
             job = follow(api, {job["id"]: model}, on=aside(as_json=as_json))[job["id"]]
@@ -146,13 +157,64 @@ def watch(
     _show_job(job, as_json=as_json)
 
 
+@app.command()
+def models(as_json: bool = JsonFlag) -> None:
+    """List what can be ordered."""
+    with Api(settings().public_url, None) as api:
+        found = api.listed("/v1/models")
+    if as_json:
+        print_json(found)
+        return
+    rows = [{name: each[name] for name in ("id", "kind", "name", "description")} for each in found]
+    show(rows, as_json=False, empty="no model is offered: headrace catalogue apply")
+
+
+@app.command()
+def plans(as_json: bool = JsonFlag) -> None:
+    """List the plans that can be had."""
+    with Api(settings().public_url, None) as api:
+        found = api.listed("/v1/plans")
+    if as_json:
+        print_json(found)
+        return
+    rows = [{name: each[name] for name in ("id", "name", "credits", "granted", "slots")} for each in found]
+    show(rows, as_json=False, empty="no plan")
+
+
+@app.command()
+def events(
+    after: Annotated[int | None, typer.Option(min=0, help="The number of the last event that you know.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    key: Annotated[str, KeyOption] = "",
+    as_json: bool = JsonFlag,
+) -> None:
+    """List what has happened in the key's account, oldest first."""
+    with _api(key) as api:
+        found = api.call("GET", "/v1/events", params={"limit": limit, "after": after or 0})
+    if as_json:
+        print_json(found)
+        return
+    columns = ("number", "type", "created_at", "job_id")
+    show([{name: each[name] for name in columns} for each in found["data"]], as_json=False, empty="nothing happened")
+
+
 def _api(key: str) -> Api:
     if not key:
         raise fail("give an API key: HEADRACE_API_KEY=… or --key (make one with `headrace keys`)")
     return Api(settings().public_url, key)
 
 
-def _value(text: str) -> Any:
+def _fields(api: Api, model: str) -> dict[str, Any]:
+    """The fields that a model's schema names; none of a model that there is not: the order says so."""
+    offers = {each["id"]: each for each in api.listed("/v1/models")}
+    fields: dict[str, Any] = offers[model]["input_schema"].get("properties", {}) if model in offers else {}
+    return fields
+
+
+def _value(text: str, field: Any) -> Any:
+    """A value as its field has it: 2024 and true are a text where the schema says text, else JSON if they can be."""
+    if isinstance(field, dict) and field.get("type") == "string":
+        return text
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
