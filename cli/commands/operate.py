@@ -84,9 +84,9 @@ def jobs(
         [
             {
                 "job": row.id, "account": row.account_id, "status": status_of(row), "model": row.model_id,
-                "queue": row.queue, "reserved": row.price_credits, "charged": row.charged_credits,
-                "attempts": row.attempts, "created": row.created_at, "error": row.error_code,
                 "labels": ", ".join(f"{name}:{value}" for name, value in (row.labels or {}).items()) or None,
+                "charged": row.charged_credits, "error": row.error_code, "created": row.created_at,
+                "reserved": row.price_credits, "queue": row.queue, "attempts": row.attempts,
             }
             for row in rows
         ],
