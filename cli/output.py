@@ -69,7 +69,7 @@ def show(
         on.print(f"[dim]no room for {', '.join(shape.left_out)}: a wider window or --json has them[/]", highlight=False)
 
 
-class Shape(NamedTuple):
+class FittedTable(NamedTuple):
     """Columns of a table: which stay, which stand below the first one, and which there is no room for."""
 
     kept: list[str]
@@ -77,13 +77,13 @@ class Shape(NamedTuple):
     left_out: list[str]
 
 
-def fitting(widths: Mapping[str, int], room: int) -> Shape | None:
+def fitting(widths: Mapping[str, int], room: int) -> FittedTable | None:
     """How columns of at least these widths fit into so many characters. Ids go below the first column, before the last
     ones are left out: an id is what the next command needs. None: not even two columns fit.
     """
     kept, below, left_out = list(widths), list[str](), list[str]()
     if len(kept) <= 2:  # names and values: long ones are folded
-        return Shape(kept, below, left_out)
+        return FittedTable(kept, below, left_out)
 
     def needed() -> int:
         first = max(widths[name] for name in (kept[0], *below))
@@ -95,7 +95,7 @@ def fitting(widths: Mapping[str, int], room: int) -> Shape | None:
             below.insert(0, name)
     while needed() > room and len(kept) > 2:
         left_out.insert(0, kept.pop())
-    return Shape(kept, below, left_out) if needed() <= room else None
+    return FittedTable(kept, below, left_out) if needed() <= room else None
 
 
 def print_json(value: Any) -> None:

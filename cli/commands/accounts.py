@@ -47,7 +47,7 @@ def _kinds(kinds: list[str] | None) -> list[str]:
 
 
 AccountId = Annotated[UUID, typer.Option("--account", "-a", help=WAYS, parser=account_named, metavar="ACCOUNT")]
-Whose = Annotated[UUID, typer.Argument(help=WAYS, parser=account_named, metavar="ACCOUNT")]
+AccountArgument = Annotated[UUID, typer.Argument(help=WAYS, parser=account_named, metavar="ACCOUNT")]
 GivenReason = Annotated[str, typer.Option("--reason", help="Why, for the audit log.", callback=_reason)]
 
 
@@ -90,7 +90,7 @@ def users(
 
 @app.command()
 def suspend(
-    account_id: Whose,
+    account_id: AccountArgument,
     reason: GivenReason,
     as_json: bool = JsonFlag,
 ) -> None:
@@ -104,7 +104,7 @@ def suspend(
 
 @app.command()
 def resume(
-    account_id: Whose,
+    account_id: AccountArgument,
     reason: GivenReason,
     as_json: bool = JsonFlag,
 ) -> None:
