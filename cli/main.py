@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from typing import NoReturn
+from importlib.metadata import version
+from typing import Annotated, NoReturn
 
 import typer
 from rich.markup import escape
@@ -18,10 +19,25 @@ from storage.errors import StorageError
 from workers import doorbell
 from workers.calls import limits
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 for part in (local, client, accounts, files, identity, operate, parked, report, stats, usage):
     app.registered_commands += part.app.registered_commands
 app.add_typer(catalogue.app, name="catalogue")
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"headrace {version('headrace')}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Say which release this is.", is_eager=True, callback=_say_version)
+    ] = False,
+) -> None:
+    """Run it, order from it, look into it."""
 
 
 def main() -> None:
@@ -30,7 +46,7 @@ def main() -> None:
     logs.install(logging.WARNING)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # what its tries met is said once, below
     try:
-        app()
+        app(prog_name="headrace")
     except DatabaseAway as error:
         _end(_why_away() or error.detail)
     except DomainError as error:

@@ -8,6 +8,7 @@ import typer
 
 from cli.commands.identity import operator
 from cli.output import JsonFlag, fail, show
+from cli.whose import WAYS, account_named, refuse_second
 from common.settings import settings
 from models.access.audit_log import MAX_REASON
 from models.accounts import accounts, paid_periods, plan_changes, standing
@@ -45,7 +46,8 @@ def _kinds(kinds: list[str] | None) -> list[str]:
     return sorted(set(kinds or ()))
 
 
-AccountId = Annotated[UUID, typer.Option("--account", "-a", help="An account's id.")]
+AccountId = Annotated[UUID, typer.Option("--account", "-a", help=WAYS, parser=account_named, metavar="ACCOUNT")]
+AccountArgument = Annotated[UUID, typer.Argument(help=WAYS, parser=account_named, metavar="ACCOUNT")]
 GivenReason = Annotated[str, typer.Option("--reason", help="Why, for the audit log.", callback=_reason)]
 
 
@@ -55,9 +57,12 @@ def account(
     issuer: Annotated[str, typer.Option(help="Who vouches for the user: an issuer's address, or `local`.")] = "local",
     email: Annotated[str | None, typer.Option()] = None,
     plan: Annotated[str | None, typer.Option(help="A plan's id; the default plan if absent.")] = None,
+    another: Annotated[bool, typer.Option("--another", help="Also where this address has an account.")] = False,
     as_json: bool = JsonFlag,
 ) -> None:
     """Find or open an account, on the default plan or another, with its sign-up credits."""
+    if not another:
+        refuse_second(issuer, subject, email)
     with transaction() as conn:
         found, new = standing.open_by_hand(
             conn, operator(), issuer=issuer, subject=subject, email=email, plan=plan or settings().default_plan
@@ -85,7 +90,7 @@ def users(
 
 @app.command()
 def suspend(
-    account_id: Annotated[UUID, typer.Argument(help="An account's id; see `headrace users`.")],
+    account_id: AccountArgument,
     reason: GivenReason,
     as_json: bool = JsonFlag,
 ) -> None:
@@ -99,7 +104,7 @@ def suspend(
 
 @app.command()
 def resume(
-    account_id: Annotated[UUID, typer.Argument(help="An account's id; see `headrace users`.")],
+    account_id: AccountArgument,
     reason: GivenReason,
     as_json: bool = JsonFlag,
 ) -> None:

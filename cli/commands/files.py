@@ -10,6 +10,7 @@ from cli.commands.accounts import GivenReason
 from cli.commands.identity import operator
 from cli.commands.operate import JobId
 from cli.output import JsonFlag, print_json, show
+from cli.whose import WAYS, account_named
 from models.access import audit_log
 from models.db import transaction
 from models.files import keeping, room
@@ -21,7 +22,7 @@ Index = Annotated[int, typer.Argument(help="Its place among the job's outputs.",
 
 @app.command()
 def storage(
-    account_id: Annotated[UUID, typer.Argument(help="An account's id; see `headrace users`.")],
+    account_id: Annotated[UUID, typer.Argument(help=WAYS, parser=account_named, metavar="ACCOUNT")],
     as_json: bool = JsonFlag,
 ) -> None:
     """What an account stores, of its quota, and its largest files."""

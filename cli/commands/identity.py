@@ -8,6 +8,7 @@ from uuid import UUID
 import typer
 
 from cli.output import JsonFlag, fail, show
+from cli.whose import WAYS, account_named
 from models.access import api_keys, audit_log
 from models.access.audit_log import By
 from models.access.scopes import ROLES
@@ -25,7 +26,7 @@ def operator() -> By:
 
 @app.command()
 def keys(
-    account_id: Annotated[UUID, typer.Option("--account", "-a", help="An account's id.")],
+    account_id: Annotated[UUID, typer.Option("--account", "-a", help=WAYS, parser=account_named, metavar="ACCOUNT")],
     name: Annotated[str | None, typer.Option(help="Make a key for this.")] = None,
     scopes: Annotated[str, typer.Option(help="Separated by commas.")] = ",".join(api_keys.DEFAULT_SCOPES),
     models: Annotated[str | None, typer.Option(help="Only these models, separated by commas.")] = None,

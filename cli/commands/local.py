@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -11,13 +12,14 @@ from typing import Annotated, Any
 
 import httpx
 import typer
+from rich.console import Console
 
 from cli.commands.client import Api, follow
 from cli.commands.identity import operator
 from cli.embedded.locked import private_folder, write_private
 from cli.embedded.processes import Processes, fresh_environment, supervise
 from cli.embedded.servers import free_ports, servers
-from cli.output import JsonFlag, console, fail, print_json, show
+from cli.output import JsonFlag, aside, console, fail, print_json, show
 from common.env_files import OWN_FILE, STATE
 from common.settings import environment, settings
 from models import db
@@ -94,9 +96,23 @@ def wait_for_api(url: str, processes: Processes, seconds: float = 30) -> None:
     raise fail(f"the API is not ready; see {processes.log('api')}")
 
 
+def refuse_taken(port: int) -> None:
+    """Raises typer.Exit where something else listens on the API's port, or this user may not take it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the API does: what has just ended is no reason
+        try:
+            probe.bind(("127.0.0.1", port))
+        except PermissionError:
+            raise fail(f"port {port} needs root: give another with --port, or --port 0 for one that is free") from None
+        except OSError:
+            raise fail(f"port {port} is taken: give another with --port, or --port 0 for one that is free") from None
+
+
 @app.command()
 def up(
-    port: Annotated[int, typer.Option(help="Where the API listens.")] = 8000,
+    port: Annotated[
+        int, typer.Option(help="Where the API listens; 0 takes a port that is free.", min=0, max=65_535)
+    ] = 8000,
     state: StateOption = STATE,
     as_json: bool = JsonFlag,
 ) -> None:
@@ -113,6 +129,8 @@ def up(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
+    port = port or free_ports(1)[0]
+    refuse_taken(port)  # before anything is started
     url = f"http://127.0.0.1:{port}"
     with local_system(state, environment([OWN_FILE]), {"API_PORT": str(port), "PUBLIC_URL": url}) as chosen:
         addresses = state / "env"  # other `headrace` commands in this folder read it
@@ -125,7 +143,7 @@ def up(
                 print_json({"url": url, "logs": processes.logs, "addresses": addresses})
             else:
                 console.print(f"[green]ready[/] {url}/docs; logs in {processes.logs}; Ctrl-C stops")
-            status = supervise(processes, console, stopping)
+            status = supervise(processes, aside(as_json=as_json), stopping)
         finally:
             processes.stop()
             addresses.unlink(missing_ok=True)
@@ -151,7 +169,7 @@ def demo(
     It leaves alone what .env names: only the environment replaces its servers.
     """
     results = results or (Path("demo-results") if os.access(".", os.W_OK) else state / "results")
-    started = time.monotonic()
+    started, told = time.monotonic(), aside(as_json=as_json)
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     port = free_ports(1)[0]
     url = f"http://127.0.0.1:{port}"
@@ -161,9 +179,9 @@ def demo(
             processes.start()
             account_id, key = _open_account()
             wait_for_api(url, processes)
-            console.print(f"servers, API, worker and scheduler are up after {time.monotonic() - started:.1f} s\n")
+            told.print(f"servers, API, worker and scheduler are up after {time.monotonic() - started:.1f} s\n")
             with Api(url, key) as api:
-                report = _order(api, results)
+                report = _order(api, results, told)
         finally:
             processes.stop()
         with transaction() as conn:
@@ -188,13 +206,13 @@ def _open_account() -> tuple[Any, str]:
         return account_id, api_keys.create(conn, account_id, api_keys.NewKey("demo"))[1]
 
 
-def _order(api: Api, results: Path) -> dict[str, Any]:
+def _order(api: Api, results: Path, told: Console) -> dict[str, Any]:
     names = {api.submit(model, values)["id"]: name for name, model, values in DEMO_JOBS}
-    ended = follow(api, names)
+    ended = follow(api, names, on=told)
     saved = [path for job_id, job in ended.items() for path in api.save(job, results, names[job_id])]
     entries = api.call("GET", "/v1/credits/entries", params={"limit": 100})["data"]
     balance = api.call("GET", "/v1/credits")
-    console.print(f"\nsaved {', '.join(sorted(path.name for path in saved))}")
+    told.print(f"\nsaved {', '.join(sorted(path.name for path in saved))}")
     # Short names, and the kind says where it came from: a row is one line of 80 columns.
     wanted = {
         "id": "id", "kind": "kind", "amount": "amount", "to": "to_bucket", "available": "available_after",
@@ -204,9 +222,9 @@ def _order(api: Api, results: Path) -> dict[str, Any]:
         {"job": names.get(each["job_id"] or "", "–"), **{short: each[name] for short, name in wanted.items()}}
         for each in reversed(entries)
     ]
-    show(ledger, as_json=False, title="The account's ledger")
+    show(ledger, as_json=False, title="The account's ledger", on=told)
     failed = next(job for job_id, job in ended.items() if names[job_id] == "broken")
-    console.print(
+    told.print(
         f"the job that failed ({failed['error']['code']}: {failed['error']['message']}) held "
         f"{failed['credits']['reserved']} credits and was charged {failed['credits']['charged']}; "
         f"{balance['available']} credits are left, {balance['reserved']} reserved"

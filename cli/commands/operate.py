@@ -14,6 +14,7 @@ from cli import doctor
 from cli.commands.identity import operator
 from cli.output import JsonFlag, console, fail, print_json, show
 from cli.providers import provider_rows
+from cli.whose import WAYS, account_named
 from common.labels import label_of
 from models.access import audit_log
 from models.catalogue.entries import offers
@@ -61,7 +62,9 @@ def migrate(
 
 @app.command()
 def jobs(
-    account_id: Annotated[UUID | None, typer.Option("--account", "-a")] = None,
+    account_id: Annotated[
+        UUID | None, typer.Option("--account", "-a", help=WAYS, parser=account_named, metavar="ACCOUNT")
+    ] = None,
     status: Annotated[JobStatus | None, typer.Option(help="Only jobs that stand so.")] = None,
     model: Annotated[str | None, typer.Option()] = None,
     label: Annotated[
@@ -81,9 +84,9 @@ def jobs(
         [
             {
                 "job": row.id, "account": row.account_id, "status": status_of(row), "model": row.model_id,
-                "queue": row.queue, "reserved": row.price_credits, "charged": row.charged_credits,
-                "attempts": row.attempts, "created": row.created_at, "error": row.error_code,
                 "labels": ", ".join(f"{name}:{value}" for name, value in (row.labels or {}).items()) or None,
+                "charged": row.charged_credits, "error": row.error_code, "created": row.created_at,
+                "reserved": row.price_credits, "queue": row.queue, "attempts": row.attempts,
             }
             for row in rows
         ],

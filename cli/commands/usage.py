@@ -11,6 +11,7 @@ from rich import filesize
 
 from api.v1.usage import Grouping, columns_of, csv_of, grouping_of, json_of
 from cli.output import JsonFlag, fail, print_json, show
+from cli.whose import WAYS, account_named
 from common import time_zones
 from common.errors import DomainError
 from models.accounts.accounts import user_of_account
@@ -32,7 +33,14 @@ WRITTEN: dict[str, Callable[[int], str]] = {
 @app.command("usage")
 def show_usage(
     account_id: Annotated[
-        UUID | None, typer.Option("--account", "-a", help="Of one account; without it, of all.")
+        UUID | None,
+        typer.Option(
+            "--account",
+            "-a",
+            help=f"Of one account: {WAYS}; without it, of all.",
+            parser=account_named,
+            metavar="ACCOUNT",
+        ),
     ] = None,
     by: Annotated[
         str, typer.Option(help="Any of hour, day or month; account; model; label:NAME; with commas.")
