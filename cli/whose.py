@@ -1,15 +1,17 @@
 """Whose account a command means: it is named by our id, by e-mail, or by an identity provider's id."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import typer
-from psycopg import Connection
 
 from common.errors import InvalidParameter
+from models import db
 from models.accounts import accounts
-from models.db import transaction
 from models.identity import acting
+
+if TYPE_CHECKING:
+    from psycopg import Connection
 
 WAYS = "an account's id, an e-mail address, clerk:USER, ISSUER:SUBJECT, or the user's id there alone"
 
@@ -20,7 +22,7 @@ def account_named(text: str) -> UUID:
         return UUID(text)  # whether there is one, its command says
     except ValueError:
         pass
-    with transaction() as conn:
+    with db.transaction() as conn:
         found = _known_as(conn, text)
     if len(found) > 1:
         raise typer.BadParameter(f"several accounts are known by {text[:100]!r}: {_ids(found)}")
@@ -34,7 +36,7 @@ def refuse_second(issuer: str, subject: str, email: str | None) -> None:
     address = email or (subject if acting.ADDRESS.fullmatch(subject) else None)
     if address is None:
         return
-    with transaction() as conn:
+    with db.transaction() as conn:
         if accounts.users(conn, issuer=issuer, subject=subject, limit=1):
             return
         found = _of_address(conn, address)
@@ -44,7 +46,7 @@ def refuse_second(issuer: str, subject: str, email: str | None) -> None:
         )
 
 
-def _known_as(conn: Connection[Any], text: str) -> list[UUID]:
+def _known_as(conn: "Connection[Any]", text: str) -> list[UUID]:
     address = text.removeprefix("email:")
     if acting.ADDRESS.fullmatch(address) and (":" not in address):
         return _of_address(conn, address)
@@ -54,7 +56,7 @@ def _known_as(conn: Connection[Any], text: str) -> list[UUID]:
     return [each.account_id for each in accounts.users(conn, issuer=issuer, subject=subject, limit=2)]
 
 
-def _of_address(conn: Connection[Any], address: str) -> list[UUID]:
+def _of_address(conn: "Connection[Any]", address: str) -> list[UUID]:
     met = acting.find(conn, [acting.Named(email=address)])[0]
     if isinstance(met, InvalidParameter):  # several users
         spellings = {address, address.lower()}

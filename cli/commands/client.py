@@ -47,6 +47,13 @@ class Api:
         body: dict[str, Any] = answer.json()
         return body
 
+    def is_ready(self) -> bool:
+        """Whether it answers, and has what it needs."""
+        try:
+            return self._http.get("/readyz", timeout=2).status_code == 200
+        except httpx.TransportError:
+            return False
+
     def listed(self, path: str) -> list[dict[str, Any]]:
         """All of a list, page by page."""
         found: list[dict[str, Any]] = []

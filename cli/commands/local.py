@@ -10,24 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 from rich.console import Console
 
 from cli.commands.client import Api, follow
 from cli.commands.identity import operator
-from cli.embedded.locked import private_folder, write_private
-from cli.embedded.processes import Processes, fresh_environment, supervise
-from cli.embedded.servers import free_ports, servers
+from cli.embedded import locked, processes, servers
 from cli.output import JsonFlag, aside, console, fail, print_json, show
 from common.env_files import OWN_FILE, STATE
 from common.settings import environment, settings
 from models import db
 from models.access import api_keys
 from models.accounts import accounts
-from models.credits import audit
-from models.credits.giving import give
-from models.db import transaction
+from models.credits import audit, giving
 from models.schema import prepare
 
 app = typer.Typer()
@@ -62,9 +57,9 @@ def local_system(state: Path, given: Mapping[str, str], own: Mapping[str, str]) 
     before = dict(os.environ)
     try:
         if STATE in state.parents:
-            private_folder(STATE)
-        with servers(state, given=given) as addresses:
-            fresh = {name: given.get(name) or value for name, value in fresh_environment(state).items()}
+            locked.private_folder(STATE)
+        with servers.servers(state, given=given) as addresses:
+            fresh = {name: given.get(name) or value for name, value in processes.fresh_environment(state).items()}
             chosen = {**fresh, **addresses.environment(), **own}
             os.environ.update(chosen)
             settings.cache_clear()
@@ -83,17 +78,15 @@ def local_system(state: Path, given: Mapping[str, str], own: Mapping[str, str]) 
         settings.cache_clear()
 
 
-def wait_for_api(url: str, processes: Processes, seconds: float = 30) -> None:
+def wait_for_api(url: str, children: "processes.Processes", seconds: float = 30) -> None:
     """Return once the API answers. Raises typer.Exit, and says where its log is, if it does not."""
     end = time.monotonic() + seconds
-    with httpx.Client(timeout=2) as http:  # one for all tries: to make one takes 30 ms of a core
-        while time.monotonic() < end and not processes.dead():
-            try:
-                if http.get(f"{url}/readyz").status_code == 200:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.05)
-    raise fail(f"the API is not ready; see {processes.log('api')}")
+    with Api(url, None) as api:  # one for all tries: to make one takes 30 ms of a core
+        while time.monotonic() < end and not children.dead():
+            if api.is_ready():
+                return
+            time.sleep(0.05)
+    raise fail(f"the API is not ready; see {children.log('api')}")
 
 
 def refuse_taken(port: int) -> None:
@@ -129,23 +122,23 @@ def up(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    port = port or free_ports(1)[0]
+    port = port or servers.free_ports(1)[0]
     refuse_taken(port)  # before anything is started
     url = f"http://127.0.0.1:{port}"
     with local_system(state, environment([OWN_FILE]), {"API_PORT": str(port), "PUBLIC_URL": url}) as chosen:
         addresses = state / "env"  # other `headrace` commands in this folder read it
-        write_private(addresses, "".join(f"{name}={_quoted(value)}\n" for name, value in chosen.items()))
-        processes = Processes(state, chosen, console=None if as_json else console)
+        locked.write_private(addresses, "".join(f"{name}={_quoted(value)}\n" for name, value in chosen.items()))
+        children = processes.Processes(state, chosen, console=None if as_json else console)
         try:
-            processes.start()
-            wait_for_api(url, processes)
+            children.start()
+            wait_for_api(url, children)
             if as_json:
-                print_json({"url": url, "logs": processes.logs, "addresses": addresses})
+                print_json({"url": url, "logs": children.logs, "addresses": addresses})
             else:
-                console.print(f"[green]ready[/] {url}/docs; logs in {processes.logs}; Ctrl-C stops")
-            status = supervise(processes, aside(as_json=as_json), stopping)
+                console.print(f"[green]ready[/] {url}/docs; logs in {children.logs}; Ctrl-C stops")
+            status = processes.supervise(children, aside(as_json=as_json), stopping)
         finally:
-            processes.stop()
+            children.stop()
             addresses.unlink(missing_ok=True)
     raise typer.Exit(status)
 
@@ -171,20 +164,20 @@ def demo(
     results = results or (Path("demo-results") if os.access(".", os.W_OK) else state / "results")
     started, told = time.monotonic(), aside(as_json=as_json)
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    port = free_ports(1)[0]
+    port = servers.free_ports(1)[0]
     url = f"http://127.0.0.1:{port}"
     with local_system(state, environment([]), {"API_PORT": str(port), "PUBLIC_URL": url}) as chosen:
-        processes = Processes(state, chosen)
+        children = processes.Processes(state, chosen)
         try:
-            processes.start()
+            children.start()
             account_id, key = _open_account()
-            wait_for_api(url, processes)
+            wait_for_api(url, children)
             told.print(f"servers, API, worker and scheduler are up after {time.monotonic() - started:.1f} s\n")
             with Api(url, key) as api:
                 report = _order(api, results, told)
         finally:
-            processes.stop()
-        with transaction() as conn:
+            children.stop()
+        with db.transaction() as conn:
             findings = audit.audit(conn)
     broken = [finding._asdict() for finding in findings]
     if as_json:
@@ -198,11 +191,11 @@ def demo(
 
 
 def _open_account() -> tuple[Any, str]:
-    with transaction() as conn:
+    with db.transaction() as conn:
         account_id, _ = accounts.open_account(
             conn, issuer="demo", subject=f"demo-{time.time_ns()}", default_plan="free", email="demo@example.com"
         )
-        give(conn, operator(), account_id, kind="gift", amount=30, ref="demo", reason="demo")
+        giving.give(conn, operator(), account_id, kind="gift", amount=30, ref="demo", reason="demo")
         return account_id, api_keys.create(conn, account_id, api_keys.NewKey("demo"))[1]
 
 

@@ -20,6 +20,7 @@ from sqlmodel import Field, SQLModel
 from common.errors import InvalidInput
 from common.features import Feature
 from models.catalogue import packs, plans, switches
+from models.catalogue.kinds import KINDS
 from models.catalogue.packs import PackEntry, check_meanings
 from models.catalogue.plans import Kept, PlanEntry
 from models.catalogue.prices import PriceRule, Terms, misfits
@@ -29,7 +30,6 @@ from models.columns import created_at, in_list
 
 STANDARD_FILE = Path(__file__).with_name("catalogue.toml")
 SECTIONS = ("models", "providers", "plans", "packs")  # of a catalogue file
-KINDS = ("image", "video", "speech", "text")
 MAX_ERRORS_SHOWN = 20  # of a file, told at once
 FILE_FORMATS = ("image", "audio", "video", "file")  # of a text in an input schema: it names a file, not itself
 MAX_PIXELS = 16_777_216  # per picture, unless the model says less
