@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -17,7 +18,9 @@ errors = Console(stderr=True)
 
 ID_WIDTH = 30  # a column whose words are so long holds ids, keys or addresses
 NOTHING = "–"
-PROSE_WIDTH = 24  # so much room a column of sentences has at least
+_FRAME = 3  # around a column: its line and a space on either side
+MAX_WORD = 24  # a longer one in a text is broken: it is an address or the like
+PROSE_WIDTH = 10  # so much room a column of sentences has at least
 
 JsonFlag = typer.Option(False, "--json", help="Print JSON instead of a table.")
 
@@ -51,15 +54,18 @@ def show(
     if shape is None:
         _show_lines(cells, title, on)
         return
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold", show_lines=bool(shape.below))
     numeric = {name.replace("_", " ") for name, value in rows[0].items() if type(value) in (int, float)}
-    for at, name in enumerate(shape.kept):
-        stacked = [name, *shape.below] if at == 0 else [name]
+    stacks = [[name, *shape.below] if at == 0 else [name] for at, name in enumerate(shape.kept)]
+    least = [max(widths[each] for each in stack) for stack in stacks]
+    most = [max(cell_len(text) for each in stack for text in (each, *cells[each])) for stack in stacks]
+    given = spread(least, most, on.width - _FRAME * len(stacks) - 1)
+    for stack, width in zip(stacks, given, strict=True):
         table.add_column(
-            "\n".join(stacked),
-            justify="right" if name in numeric and len(stacked) == 1 else "left",
+            "\n".join(stack),
+            justify="right" if stack[0] in numeric and len(stack) == 1 else "left",
             overflow="fold",
-            min_width=None if len(cells) <= 2 else max(widths[each] for each in stacked),
+            width=None if len(stacks) <= 2 else width,
         )
     for number in range(len(rows)):
         first = "\n".join(cells[name][number] for name in (shape.kept[0], *shape.below))
@@ -87,7 +93,7 @@ def fitting(widths: Mapping[str, int], room: int) -> FittedTable | None:
 
     def needed() -> int:
         first = max(widths[name] for name in (kept[0], *below))
-        return first + sum(widths[name] for name in kept[1:]) + 3 * len(kept) + 1
+        return first + sum(widths[name] for name in kept[1:]) + _FRAME * len(kept) + 1
 
     for name in [each for each in kept[1:] if widths[each] >= ID_WIDTH][::-1]:
         if needed() > room:
@@ -98,6 +104,18 @@ def fitting(widths: Mapping[str, int], room: int) -> FittedTable | None:
     return FittedTable(kept, below, left_out) if needed() <= room else None
 
 
+def spread(least: Sequence[int], most: Sequence[int], room: int) -> list[int]:
+    """Widths of columns between these bounds: what is over beyond the least goes to those first that lack least, so that a
+    long text is broken into lines before a short one is.
+    """
+    widths, spare = list(least), room - sum(least)
+    for at in sorted(range(len(least)), key=lambda each: most[each] - least[each]):
+        more = max(0, min(most[at] - least[at], spare))
+        widths[at] += more
+        spare -= more
+    return widths
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document."""
     typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
@@ -105,26 +123,33 @@ def print_json(value: Any) -> None:
 
 def fail(message: str, status: int = 1) -> typer.Exit:
     """Say what went wrong; raise what this returns."""
-    errors.print(f"[red]{escape(redacted(message))}[/]", highlight=False)
+    errors.print(f"[red]{escape(redacted(message))}[/]", highlight=False, soft_wrap=True)
     return typer.Exit(status)
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, (list, tuple)) and not any(isinstance(each, dict) for each in value):
+        return ", ".join(map(str, value)) or NOTHING
+    if isinstance(value, (dict, list, tuple)):
+        return orjson.dumps(value, default=str).decode() if value else NOTHING
     if isinstance(value, float):
         return f"{value:.1f}"
     return str(value)
 
 
 def _width(name: str, column: Sequence[str]) -> int:
-    """What a column needs at least: its longest word; of a text, words up to a bound."""
-    words = [word for text in column for word in text.split()]
-    longest = max((len(word) for word in words), default=0)
+    """What a column needs at least: its longest word; of a text, words up to a bound, and a few of them on a line."""
+    longest = max((cell_len(word) for text in column for word in text.split()), default=0)
+    line = max((cell_len(text) for text in column), default=0)
     prose = any(" " in text for text in column)
-    return max(min(longest, PROSE_WIDTH) if prose else longest, *(len(word) for word in name.split()))
+    least = max(min(longest, MAX_WORD), min(line, PROSE_WIDTH)) if prose else longest
+    return max(least, *(len(word) for word in name.split()))
 
 
 def _show_lines(cells: Mapping[str, Sequence[str]], title: str | None, on: Console) -> None:

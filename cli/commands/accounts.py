@@ -73,7 +73,8 @@ def account(
             conn, operator(), issuer=issuer, subject=subject, email=email, plan=plan or settings().default_plan
         )
         balance = reads.expire_and_read_balance(conn, found.account_id)
-    show([{"account": found.account_id, "new": new, **balance._asdict()}], as_json=as_json)
+    opened = {"account": found.account_id, "new": new, "plan_id": balance.plan_id}
+    show([{**opened, **balance._asdict()}], as_json=as_json)
 
 
 @app.command()

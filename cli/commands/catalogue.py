@@ -159,9 +159,8 @@ def _value(value: Any, most: int = LONGEST_VALUE) -> str:
 
 def _model(version: int, entry: "entries.Entry") -> dict[str, Any]:
     return {
-        "model": entry.id, "version": version, "kind": entry.kind, "queue": entry.queue,
-        "price": price_text(entry.price),
-        "routes": ", ".join(f"{route.provider}:{route.model}" for route in entry.routes),
+        "model": entry.id, "version": version, "kind": entry.kind, "price": price_text(entry.price),
+        "routes": ", ".join(f"{route.provider}:{route.model}" for route in entry.routes), "queue": entry.queue,
     }  # fmt: skip
 
 

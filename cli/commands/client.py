@@ -1,6 +1,7 @@
 """Commands of a client: they speak HTTP to PUBLIC_URL with HEADRACE_API_KEY, like any program would."""
 
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,9 +44,16 @@ class Api:
             problem = (
                 answer.json() if "json" in answer.headers.get("content-type", "") else {"detail": answer.text[:300]}
             )
-            raise fail(f"{answer.status_code} {problem.get('code', '')}: {problem.get('detail', '')}")
+            said = f"{answer.status_code} {problem.get('code', '')}: {problem.get('detail', '')}"
+            raise fail(said + (self._how_to_get_more() if problem.get("code") == "not_enough_credits" else ""))
         body: dict[str, Any] = answer.json()
         return body
+
+    def _how_to_get_more(self) -> str:
+        """For whoever runs the deployment as well: the command, with the account of this key."""
+        me = self._http.get("/v1/me")  # a key that may not read is no reason to say nothing
+        whose = me.json()["account_id"] if me.is_success else "ACCOUNT"
+        return f"\nIf you run this deployment: headrace grant 50 --account {whose} --reason 'used up'"
 
     def is_ready(self) -> bool:
         """Whether it answers, and has what it needs."""
@@ -201,8 +209,11 @@ def events(
     if as_json:
         print_json(found)
         return
-    columns = ("number", "type", "created_at", "job_id")
-    show([{name: each[name] for name in columns} for each in found["data"]], as_json=False, empty="nothing happened")
+    rows = [
+        {"number": each["number"], "type": each["type"], "created": _time(each["created_at"]), "job": each["job_id"]}
+        for each in found["data"]
+    ]
+    show(rows, as_json=False, empty="nothing happened")
 
 
 def _api(key: str) -> Api:
@@ -228,11 +239,17 @@ def _value(text: str, field: Any) -> Any:
         return text
 
 
+def _time(text: str) -> datetime:
+    """A time as the API writes it."""
+    return datetime.fromisoformat(text)
+
+
 def _show_job(job: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(job)
         return
-    row = {name: job[name] for name in ("id", "status", "model", "created_at")}
-    show([{**row, "reserved": job["credits"]["reserved"], "charged": job["credits"]["charged"]}], as_json=False)
+    row = {name: job[name] for name in ("id", "status", "model")}
+    held = {"charged": job["credits"]["charged"], "reserved": job["credits"]["reserved"]}
+    show([{**row, **held, "created": _time(job["created_at"])}], as_json=False)
     for output in job["outputs"]:
         console.print(output["url"], soft_wrap=True)

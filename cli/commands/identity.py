@@ -57,7 +57,9 @@ def keys(
             show([{"key_id": revoke, "revoked": True}], as_json=as_json)
             return
         else:
-            show([each._asdict() for each in api_keys.list_keys(conn, account_id)], as_json=as_json, empty="no keys")
+            rows = [each._asdict() for each in api_keys.list_keys(conn, account_id)]
+            shown = rows if as_json else [{name: row[name] for name in row if name != "root_id"} for row in rows]
+            show(shown, as_json=as_json, empty="no keys")
             return
     title = "Keep the secret now: it is not shown again"
     show([{"key_id": key_id, "secret": secret}], as_json=as_json, title=title)

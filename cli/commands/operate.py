@@ -6,6 +6,7 @@ from uuid import UUID
 
 import typer
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from uuid_utils.compat import uuid7
 
@@ -107,7 +108,10 @@ def job(job_id: JobId, as_json: bool = JsonFlag) -> None:
         )
         return
     view = {"account": row.account_id, **jobs_shapes.job_view(row)}
-    show([{"field": name, "value": value} for name, value in view.items()], as_json=False)
+    outputs = view.pop("outputs")
+    show([{"field": name.replace("_", " "), "value": value} for name, value in view.items()], as_json=False)
+    for output in outputs:
+        console.print(output["url"], soft_wrap=True)
     show(attempts, as_json=False, title="Attempts", empty="no attempt yet")
     show(entries, as_json=False, title="Ledger entries", empty="no ledger entry: the price was 0")
 
@@ -200,7 +204,9 @@ def prove_books(as_json: bool = JsonFlag) -> None:
     else:
         for rule in audit.RULES:
             mark = "[red]broken[/]" if rule.name in broken else "[green]holds[/]"
-            console.print(f"{mark:<16} {rule.meaning}")
+            lines = Table.grid(padding=(0, 2))  # a meaning of two lines stands beside its mark
+            lines.add_row(mark, escape(rule.meaning))
+            console.print(lines)
             for row in broken[rule.name].rows if rule.name in broken else []:
                 console.print(f"         {row}", markup=False)
     if findings:

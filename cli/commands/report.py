@@ -57,10 +57,10 @@ def _row(row: "margin.MarginRow", groups: Sequence[str]) -> dict[str, Any]:
     percent = row.margin_percent
     return {
         **{name: str(fields[name]) for name in ("model", "plan", "day") if name in groups},
-        "jobs": row.jobs, "succeeded": row.succeeded, "attempts": row.attempts, "credits": row.credits,
         "charged": _dollars(row.revenue_usd_micros), "cost": _dollars(row.cost_usd_micros),
-        "unknown_costs": row.unknown_costs, "margin": _dollars(row.margin_usd_micros),
-        "percent": "–" if percent is None else f"{percent:.1f}",
+        "margin": _dollars(row.margin_usd_micros), "percent": "–" if percent is None else f"{percent:.1f}",
+        "credits": row.credits, "jobs": row.jobs, "succeeded": row.succeeded, "attempts": row.attempts,
+        "unknown_costs": row.unknown_costs,
     }  # fmt: skip
 
 

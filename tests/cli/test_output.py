@@ -9,10 +9,18 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.output import console, fitting, show
+from cli.output import console, fitting, show, spread
 from tests.cli.commands.test_operate import run
 from tests.support import account, key_of, model, placed
 
+ENDS = {
+    "┏": "┓",
+    "┃": "┃",
+    "┡": "┩",
+    "│": "│",
+    "├": "┤",
+    "└": "┘",
+}  # how a line of a table that is whole begins and ends
 ID, OTHER = UUID(int=1), UUID(int=2)
 JOBS = [
     {"job": ID, "account": OTHER, "status": "succeeded", "model": "sketch-image", "reserved": 1, "queue": "interactive"}
@@ -42,6 +50,36 @@ def test_a_table_at_120_columns() -> None:
     lines = shown(JOBS, 120)
     assert not any("no room" in line for line in lines)
     assert any(str(ID) in line and "interactive" in line for line in lines)
+
+
+QUEUES = [{
+    "queue": "interactive", "depth": 0, "in_flight": 0, "waiting": 0, "delayed": 0, "reconciling": 0, "oldest_seconds": 0.0,
+}]  # fmt: skip
+
+
+def test_a_table_whose_names_need_two_lines_is_not_cut() -> None:
+    assert shown(QUEUES, 80) == [
+        "┏━━━━━━━━━━━━━┳━━━━━━━┳━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━━┳━━━━━━━━━━┓",
+        "┃             ┃       ┃           ┃         ┃         ┃             ┃   oldest ┃",
+        "┃ queue       ┃ depth ┃ in flight ┃ waiting ┃ delayed ┃ reconciling ┃  seconds ┃",
+        "┡━━━━━━━━━━━━━╇━━━━━━━╇━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━━╇━━━━━━━━━━┩",
+        "│ interactive │     0 │         0 │       0 │       0 │           0 │      0.0 │",
+        "└─────────────┴───────┴───────────┴─────────┴─────────┴─────────────┴──────────┘",
+    ]
+    assert "oldest seconds" in shown(QUEUES, 120)[1]
+
+
+def test_room_beyond_the_least_goes_to_those_that_lack_least() -> None:
+    assert spread([5, 5, 5], [5, 40, 8], 30) == [5, 17, 8]
+    assert spread([5, 5], [9, 9], 11) == [6, 5]
+    assert spread([5, 5], [5, 7], 80) == [5, 7]
+
+
+def test_what_is_in_a_cell_reads_as_text() -> None:
+    lines = shown(
+        [{"field": "kept", "value": True}, {"field": "of", "value": ["a", "b"]}, {"field": "x", "value": {"n": 1}}], 80
+    )
+    assert [line.split("│")[2].strip() for line in lines[3:-1]] == ["yes", "a, b", '{"n":1}']
 
 
 def test_what_fits_stays_and_where_nothing_fits_each_field_has_a_line() -> None:
@@ -77,5 +115,8 @@ def test_every_list_keeps_its_ids_whole_and_its_lines_within_the_window(width: i
         done = CliRunner().invoke(app, command)
         assert done.exit_code == 0, done.output
         assert max(map(len, done.stdout.splitlines())) <= width, done.stdout
+        assert [
+            line for line in done.stdout.splitlines() if line[:1] in ENDS and ENDS[line[0]] != line.rstrip()[-1]
+        ] == []
         for each in whole:
             assert each in done.stdout, done.stdout

@@ -23,9 +23,11 @@ MODELS = [
 ]
 PLAN = {"id": "free", "name": "Free", "credits": 10, "granted": "once", "slots": 2, "prices": {}}
 EVENT = {"number": 7, "type": "job.succeeded", "created_at": "2026-01-01T00:00:00Z", "job_id": "j1", "data": {}}
+UNPAID = {"code": "not_enough_credits", "detail": "this needs 9 credits; 0 are available"}
+ACCOUNT = "01a2217d-47c7-7385-97e7-8350749df4d0"
 PAGES: dict[tuple[str, str], Any] = {
     ("/v1/models", ""): {"data": MODELS[:1], "next": "two"}, ("/v1/models", "cursor=two"): {"data": MODELS[1:], "next": None},
-    ("/v1/plans", ""): {"data": [PLAN], "next": None}, ("/v1/events", "limit=20&after=6"): {"data": [EVENT], "next": None},
+    ("/v1/me", ""): {"account_id": ACCOUNT}, ("/v1/plans", ""): {"data": [PLAN], "next": None}, ("/v1/events", "limit=20&after=6"): {"data": [EVENT], "next": None},
 }  # fmt: skip
 
 
@@ -42,11 +44,11 @@ def served() -> Iterator[list[Any]]:
 
         def do_POST(self) -> None:
             ordered.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self._answer(JOB)
+            self._answer(JOB) if ordered[-1]["model"] != "dear" else self._answer(UNPAID, 402)
 
-        def _answer(self, body: Any) -> None:
+        def _answer(self, body: Any, status: int = 200) -> None:
             text = json.dumps(body).encode()
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(text)))
             self.end_headers()
@@ -84,6 +86,16 @@ def test_what_the_schema_calls_a_text_is_sent_as_a_text() -> None:
     assert [each["input"] for each in ordered] == [
         {"prompt": "2024", "seed": 7, "size": [1], "style": "ink"},
         {"prompt": 2024, "seed": 7, "size": [1], "style": "ink"},  # nothing is known of it: the order says so
+    ]
+
+
+def test_where_credits_are_used_up_the_command_that_gives_more_is_said_on_a_line_of_its_own() -> None:
+    with served():
+        done = CliRunner().invoke(app, ["submit", "dear", "--json"], env={"COLUMNS": "40"})
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [
+        "402 not_enough_credits: this needs 9 credits; 0 are available",
+        f"If you run this deployment: headrace grant 50 --account {ACCOUNT} --reason 'used up'",
     ]
 
 
