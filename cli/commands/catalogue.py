@@ -33,7 +33,11 @@ def apply(
     """
     try:
         wanted = entries.read_file(file or entries.STANDARD_FILE)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise fail(f"the catalogue was not loaded: {file}: {(error.strerror or '').lower()}") from None
+    except UnicodeDecodeError:
+        raise fail(f"the catalogue was not loaded: {file} is no text in UTF-8, so no TOML") from None
+    except ValueError as error:
         raise fail(f"the catalogue was not loaded: {error}") from None
     with db.transaction() as conn:
         changes = entries.compare(conn, wanted, retire_missing=retire_missing)
