@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.markup import escape
 
+from cli import troubles
 from cli.later import later, was_used
 from cli.output import errors
 from common import first, logs
@@ -70,7 +71,7 @@ def _said(error: Exception) -> str | None:
         return error.detail
     if isinstance(error, (WrongSettings, StorageError)):
         return str(error)
-    return None
+    return troubles.sentence_of(error)
 
 
 def _end(message: str) -> NoReturn:

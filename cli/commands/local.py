@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from cli import troubles
 from cli.commands.client import Api, follow
 from cli.commands.identity import operator
 from cli.embedded import locked, processes, servers
@@ -71,7 +72,7 @@ def local_system(state: Path, given: Mapping[str, str], own: Mapping[str, str]) 
     except typer.Exit:  # a RuntimeError too, of who has said why
         raise
     except RuntimeError as error:  # a server that does not start says why, with the end of its log
-        raise fail(str(error)) from None
+        raise fail(troubles.of_server(error, state)) from None
     finally:
         os.environ.clear()
         os.environ.update(before)
@@ -161,7 +162,10 @@ def demo(
 
     It leaves alone what .env names: only the environment replaces its servers.
     """
-    results = results or (Path("demo-results") if os.access(".", os.W_OK) else state / "results")
+    if results is None:
+        results = Path("demo-results") if os.access(".", os.W_OK) else state / "results"
+    else:
+        results.mkdir(parents=True, exist_ok=True)  # what cannot be is found out before anything is started
     started, told = time.monotonic(), aside(as_json=as_json)
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     port = servers.free_ports(1)[0]
