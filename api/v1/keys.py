@@ -102,7 +102,7 @@ def list_keys(
 
 
 @router.post("", status_code=201, response_model=MadeKey, summary="Make a key")
-def make_key(
+def create_key(
     body: NewApiKey,
     request: Request,
     who: Annotated[Caller, Depends(needs("write"))],
