@@ -36,9 +36,10 @@ def show(
     as_json: bool,
     title: str | None = None,
     empty: str = "nothing",
+    lines: bool = False,
     on: Console = console,
 ) -> None:
-    """Print rows that have the same keys."""
+    """Print rows that have the same keys. `lines`: each value on a line of its own, whole, to be copied."""
     if as_json:
         print_json(list(rows))
         return
@@ -46,6 +47,9 @@ def show(
         on.print(f"[dim]{empty}[/]")
         return
     cells = {name.replace("_", " "): [_cell(row[name]) for row in rows] for name in rows[0]}
+    if lines:
+        _show_lines(cells, title, on)
+        return
     widths = {name: _width(name, column) for name, column in cells.items()}
     shape = fitting(widths, on.width)
     if shape is None or shape.left_out or shape.below:  # first goes what says nothing in any row

@@ -73,8 +73,13 @@ def account(
             conn, operator(), issuer=issuer, subject=subject, email=email, plan=plan or settings().default_plan
         )
         balance = reads.expire_and_read_balance(conn, found.account_id)
-    opened = {"account": found.account_id, "new": new, "plan_id": balance.plan_id}
-    show([{**opened, **balance._asdict()}], as_json=as_json)
+    opened = {"account": found.account_id, "new": new}
+    if as_json:
+        show([{**opened, **balance._asdict()}], as_json=True)
+        return
+    held = {"plan": balance.plan_id, "available": balance.available, "reserved": balance.reserved}
+    owed = {"debt": balance.debt} if balance.debt else {}
+    show([{**opened, **held, **owed}], as_json=False)
 
 
 @app.command()

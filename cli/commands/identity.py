@@ -62,7 +62,7 @@ def keys(
             show(shown, as_json=as_json, empty="no keys")
             return
     title = "Keep the secret now: it is not shown again"
-    show([{"key_id": key_id, "secret": secret}], as_json=as_json, title=title)
+    show([{"key_id": key_id, "secret": secret}], as_json=as_json, title=title, lines=True)
 
 
 def _split(text: str) -> list[str]:

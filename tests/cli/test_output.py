@@ -1,6 +1,7 @@
 """Tables at the width of a window: no word is broken, no id is cut, and what has no room is named."""
 
 import io
+import re
 from collections.abc import Iterator
 from uuid import UUID, uuid4
 
@@ -80,6 +81,15 @@ def test_what_is_in_a_cell_reads_as_text() -> None:
         [{"field": "kept", "value": True}, {"field": "of", "value": ["a", "b"]}, {"field": "x", "value": {"n": 1}}], 80
     )
     assert [line.split("│")[2].strip() for line in lines[3:-1]] == ["yes", "a, b", '{"n":1}']
+
+
+@pytest.mark.usefixtures("database")
+def test_a_key_stands_whole_on_a_line_of_its_own(width: int) -> None:
+    done = CliRunner().invoke(app, ["keys", "-a", str(account()), "--name", "laptop"])
+    assert console.width == width
+    assert re.fullmatch(
+        r"Keep the secret now: it is not shown again\nkey id  [0-9a-f-]{36}\nsecret  hr_\w{38}\n+", done.stdout
+    ), done.stdout
 
 
 def test_what_fits_stays_and_where_nothing_fits_each_field_has_a_line() -> None:
