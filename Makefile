@@ -40,7 +40,7 @@ examples: $(RUN) ## what four products do, against a system that is started for 
 # In the order of tests/conftest.py: by default the files with few tests come last, and those are the long ones. Five on two
 # cores, because many tests wait. Thousands of processes import the same: it is compiled once, whatever the shell says.
 test: $(DEV) ## the tests, on real servers
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests --ignore=tests/faults -q -n 5 --dist loadfile --no-loadscope-reorder
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests --ignore=tests/faults -q -p tests.progress -n 5 --dist loadfile --no-loadscope-reorder
 
 tools: ## Chromium, nginx, Caddy, PgBouncer: tests that need one are left out without it (needs root)
 	@bash deploy/install_tools.sh

@@ -152,7 +152,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 # Made once: each `FastAPI.include_router` builds its routes anew, at the first request, which takes a third of a second.
-INCLUDED = APIRouter(responses=PROBLEMS)
+# An operation is called as its endpoint is: a client that is generated from the document has functions of these names.
+INCLUDED = APIRouter(responses=PROBLEMS, generate_unique_id_function=lambda route: route.name)
 for _router in ROUTERS:
     INCLUDED.include_router(_router)
 
@@ -273,13 +274,13 @@ def _end_streams(app: FastAPI) -> None:
 
 
 @INCLUDED.get("/healthz", tags=["health"], summary="Is this process alive")
-async def _alive() -> dict[str, str]:
+async def get_health() -> dict[str, str]:
     """Answers as long as the event loop runs."""
     return {"status": "ok"}
 
 
 @INCLUDED.get("/readyz", tags=["health"], summary="Can this process serve")
-async def _ready(request: Request) -> Response:
+async def get_readiness(request: Request) -> Response:
     """Answers 200 when the database takes writes and the catalogue is loaded; Redis may be away."""
     here = services(request.app)
     await here.readiness.check()

@@ -229,7 +229,7 @@ class Stream(StreamingResponse):
         503: {"description": "The storage of files is away: `Retry-After` says when to ask again."},
     },
 )
-async def download(
+async def download_file(
     token: str,
     request: Request,
     thumbnail: Annotated[bool, Query(description="The small picture instead.")] = False,

@@ -40,7 +40,9 @@ _SILENCED = re.compile(r"#\s*(?:noqa|type:\s*ignore)\b")
 _WITH_REASON = re.compile(
     r"# noqa: [A-Z]+\d+(?:, ?[A-Z]+\d+)* - \S.*|# type: ignore\[[\w, -]+\](?:  # noqa: \S+)?  # \S.*"
 )
-_COMMIT = re.compile(r"\.(?:commit|rollback|transaction|begin)\(\)|^\s*(?:commit|rollback)\s*;", re.IGNORECASE)
+_COMMIT = re.compile(
+    r"(?:\.(?:commit|rollback|begin)|(?<!\bdb)\.transaction)\(\)|^\s*(?:commit|rollback)\s*;", re.IGNORECASE
+)
 _SQL_CLOCK = re.compile(
     r"(?<![\w.])now\s*\(\)|\b(?:clock|statement|transaction)_timestamp\b|\bcurrent_(?:timestamp|date|time)\b",
     re.IGNORECASE,
@@ -90,7 +92,7 @@ def _functions(path: str, text: str) -> Iterator[tuple[str, int]]:
 
 
 def commits(path: str, text: str) -> list[str]:
-    """House rule 1: only models/db.py commits. A savepoint says on its line that it is one."""
+    """House rule 1: only models/db.py commits, by its own `db.transaction()`. A savepoint says on its line that it is one."""
     if path in COMMITTING:
         return []
     lines = [line for line in text.splitlines() if not line.rstrip().endswith("# a savepoint")]

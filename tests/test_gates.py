@@ -78,7 +78,15 @@ def test_only_one_file_commits(text: str) -> None:
     assert not commits("models/db.py", text)
 
 
-@pytest.mark.parametrize("text", ["with transaction() as conn:\n    pass", "# no commit here", "on commit drop"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "with transaction() as conn:\n    pass",
+        "with db.transaction() as conn:\n    pass",
+        "# no commit here",
+        "on commit drop",
+    ],
+)
 def test_a_transaction_of_models_db_is_no_commit_of_ones_own(text: str) -> None:
     assert not commits("models/jobs/end.py", text)
 

@@ -78,7 +78,7 @@ def get_certificate(token: str) -> Response:
     "/{token}/certificate.png", summary="See a certificate as a picture", response_class=Response,
     responses={200: {"content": {"image/png": {}}, "description": "The picture."}, **_RESPONSES},
 )  # fmt: skip
-def get_picture(token: str, request: Request) -> Response:
+def get_certificate_picture(token: str, request: Request) -> Response:
     """A4, across, fit for print. 404 too where the fonts of this machine lack letters of the name: the page shows them."""
     with transaction() as conn:
         found = find_certificate(conn, token)

@@ -31,7 +31,7 @@ router = APIRouter(tags=["hooks"])
         413: {"description": "The body is too large."},
     },
 )
-async def clerk_event(request: Request) -> dict[str, bool]:
+async def take_clerk_event(request: Request) -> dict[str, bool]:
     """Any event may come any number of times and in any order. What we do not know is stored and answered 200."""
     secret, issuer = settings().clerk_webhook_secret, settings().issuer_of_clerk()
     if secret is None or issuer is None:

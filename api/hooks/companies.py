@@ -68,7 +68,7 @@ for _name in HOOKED:
         f"/hooks/{_name}",
         _route(_name),
         methods=["POST"],
-        name=f"{_name}_hint",
+        name=f"take_{_name}_hint",
         summary=f"{_name.capitalize()} tells of a payment",
         responses={
             401: {"description": "The signature does not fit, or is too old."},

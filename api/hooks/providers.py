@@ -24,7 +24,7 @@ MAX_HEADER_CHARACTERS = 2048
     summary="A provider reports",
     responses={404: {"description": "There is no such callback."}, 413: {"description": "The body is too large."}},
 )
-async def provider_callback(token: str, request: Request) -> dict[str, bool]:
+async def take_provider_callback(token: str, request: Request) -> dict[str, bool]:
     """Answers 200 whatever becomes of it, so that a late or repeated call is not sent again. The address is the secret;
     what the provider signs, the worker checks.
     """

@@ -90,7 +90,7 @@ def list_credentials(body: ListCredentials) -> Response:
 
 
 @router.post("/recordUsage", response_model=OneUsage, summary="Report usage")
-def record_usage(body: RecordUsage) -> Response:
+def record_provider_usage(body: RecordUsage) -> Response:
     """With an `id` it counts once, however often it is sent. Another report with the same id is 422 `id_taken`."""
     said = body.entry
     report = TokenReport(
@@ -102,7 +102,7 @@ def record_usage(body: RecordUsage) -> Response:
 
 
 @router.post("/listUsage", response_model=UsageList, summary="List a user's usage")
-def list_usage(body: ListUsage) -> Response:
+def list_provider_usage(body: ListUsage) -> Response:
     """The newest first."""
     after = None if body.cursor is None else USAGE.place_of(body.cursor)
     with transaction() as conn:

@@ -16,7 +16,7 @@ router = APIRouter(prefix="/api/account", tags=["web client"], route_class=Provi
 
 
 @router.post("/getOrCreate", response_model=OneAccount, summary="Look at a user's account")
-def get_or_create(body: GetAccount) -> Response:
+def get_or_create_account(body: GetAccount) -> Response:
     """The first look makes it: plan and billing `free`. There is one per user, however many look at once."""
     with certain() as conn:
         found = allowances.get_or_create(conn, body.user_id)

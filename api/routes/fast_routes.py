@@ -6,6 +6,7 @@ section 1d), so the hot routes read, check and answer by themselves.
 """
 
 from collections.abc import Callable, Coroutine
+from functools import wraps
 from inspect import Parameter, Signature
 from typing import Any, TypeVar
 
@@ -15,8 +16,11 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.auth.keyring import need_of
 from api.edge.problems import first_of
-from common.errors import InvalidInput, InvalidRequest
+from api.routes.callers import permitted
+from api.routes.query_words import refuse_unknown, words_of
+from common.errors import InvalidInput, InvalidParameter, InvalidRequest
 from models.access.scopes import Scope
 
 Shape = TypeVar("Shape", bound=BaseModel)
@@ -28,7 +32,21 @@ class FastRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         handler: Handler = self.endpoint
-        return handler
+        words, need = words_of(self), need_of([handler])
+        if words is None or need is None:
+            return handler
+
+        @wraps(handler)
+        async def checked(request: Request) -> Response:
+            try:
+                refuse_unknown(request, words)
+            except InvalidParameter:
+                if "token" not in words:  # that of a stream says who asks as well
+                    await permitted(request, need)
+                raise
+            return await handler(request)
+
+        return checked
 
 
 def fast(*, need: Scope, **takes: Any) -> Callable[[Handler], Handler]:

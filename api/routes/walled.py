@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.auth.keyring import need_of
 from api.routes.callers import permitted
+from api.routes.query_words import refuse_unknown, words_of
 from api.services import services
 from api.turns.places import Place, Places, go_to, placed
 
@@ -28,17 +29,19 @@ class WalledRoute(APIRoute):
         return places.ordinary
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler = super().get_route_handler()
+        handler, words = super().get_route_handler(), words_of(self)
         need = need_of(each.call for each in self.dependant.dependencies)
         locks = not (self.methods or set()) <= {"GET", "HEAD"}
 
         async def walled(request: Request) -> Response:
             places = services(request.app).places
             if need is None:
+                refuse_unknown(request, words)
                 go_to(places.open)
                 return await handler(request)
             go_to(self.place(places))
             who = await permitted(request, need)
+            refuse_unknown(request, words)
             return await services(request.app).wall.run(who.account_id, lambda: handler(request), locks=locks)
 
         return walled

@@ -133,7 +133,7 @@ def change_role(
 @router.post(
     "/announcements", status_code=202, response_model=AnnouncementView, summary="Announce something to everybody"
 )
-def announce(
+def create_announcement(
     body: NewAnnouncement, request: Request, who: Annotated[Caller, Depends(needs("admin"))],
     idempotency_key: RepeatKey = None,
 ) -> Response:  # fmt: skip

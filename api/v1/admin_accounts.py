@@ -183,7 +183,7 @@ def take_credits(
 
 
 @router.post("/accounts/{account_id}/subscribe", response_model=SubscriptionView, summary="Give a plan's months")
-def subscribe(
+def subscribe_account(
     account_id: PathId, body: HandSubscription, request: Request, who: Annotated[Caller, Depends(needs("admin"))],
     idempotency_key: RepeatKey = None,
 ) -> Response:  # fmt: skip
@@ -198,7 +198,7 @@ def subscribe(
 
 
 @router.post("/accounts/{account_id}/change-plan", response_model=SubscriptionView, summary="Change a plan by hand")
-def change_plan(
+def change_account_plan(
     account_id: PathId, body: HandPlanChange, request: Request, who: Annotated[Caller, Depends(needs("admin"))],
     idempotency_key: RepeatKey = None,
 ) -> Response:  # fmt: skip

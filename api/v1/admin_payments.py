@@ -58,7 +58,7 @@ def _view(row: PaymentRow) -> dict[str, Any]:
 
 
 @router.get("", response_model=AccountPaymentPage, summary="List payments of all accounts")
-def list_payments(
+def list_all_payments(
     _who: Annotated[Caller, Depends(needs("admin"))],
     wanted: Annotated[WantedPage[UUID], Depends(ALL_PAYMENTS.wanted)],
     account_id: Annotated[UUID | None, Query(description="Of this account only.")] = None,
@@ -73,7 +73,7 @@ def list_payments(
 
 
 @router.post("/{payment_id}/paid", response_model=AccountPaymentView, summary="Say that money is there")
-def mark_paid(
+def mark_payment_paid(
     payment_id: PathId, body: MarkPaid, request: Request, who: Annotated[Caller, Depends(needs("admin"))]
 ) -> Response:
     """For orders of the company `manual`. Credits are given at once, once."""
@@ -87,7 +87,7 @@ def mark_paid(
 
 
 @router.post("/{payment_id}/refund", status_code=202, response_model=AccountPaymentView, summary="Give money back")
-def refund(
+def refund_payment(
     payment_id: PathId, body: RefundRequest, request: Request, who: Annotated[Caller, Depends(needs("admin"))],
     idempotency_key: RepeatKey = None,
 ) -> Response:  # fmt: skip

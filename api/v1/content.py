@@ -69,7 +69,7 @@ def heavy(request: Request, who: Caller | None, body: Response) -> Response:
 
 
 @router.get("/articles", response_model=ArticlePage, summary="List articles", openapi_extra=KEY_OR_NONE)
-def list_content(
+def list_articles(
     request: Request,
     who: Reader,
     wanted: Annotated[WantedPage[tuple[datetime, UUID]], Depends(ARTICLES.wanted)],
@@ -92,7 +92,7 @@ def _place(row: Teaser) -> tuple[datetime, UUID]:
 
 
 @router.get("/search", response_model=FoundPage, summary="Search articles", openapi_extra=KEY_OR_NONE)
-def search_content(
+def search_articles(
     request: Request,
     who: Reader,
     wanted: Annotated[WantedPage[tuple[float, UUID]], Depends(FOUND.wanted)],
@@ -117,7 +117,7 @@ def _found_view(row: FoundArticle) -> dict[str, Any]:
 
 
 @router.get("/articles/{slug}", response_model=ReadingView, summary="Read an article", openapi_extra=KEY_OR_NONE)
-def read_content(slug: Slug, request: Request, who: Reader) -> Response:
+def get_article(slug: Slug, request: Request, who: Reader) -> Response:
     """The whole of it; of a premium article only the teaser, unless your key is of somebody who is pro, editor or admin."""
     with transaction() as conn:
         row = reading.read_article(conn, slug, account_id=who.account_id if who else None)
@@ -126,13 +126,13 @@ def read_content(slug: Slug, request: Request, who: Reader) -> Response:
 
 
 @router.put("/articles/{slug}/like", response_model=LikeView, summary="Like an article")
-def like_content(slug: Slug, who: Annotated[Caller, Depends(needs("write"))]) -> Response:
+def like_article(slug: Slug, who: Annotated[Caller, Depends(needs("write"))]) -> Response:
     """Once per user, however often it is said."""
     return _like(slug, who, liked=True)
 
 
 @router.delete("/articles/{slug}/like", response_model=LikeView, summary="Like an article no more")
-def unlike_content(slug: Slug, who: Annotated[Caller, Depends(needs("write"))]) -> Response:
+def unlike_article(slug: Slug, who: Annotated[Caller, Depends(needs("write"))]) -> Response:
     """Takes a like back, if there is one."""
     return _like(slug, who, liked=False)
 

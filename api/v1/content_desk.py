@@ -89,7 +89,7 @@ def create_article(body: NewArticle, request: Request, who: _Editor, idempotency
 
 
 @router.get("/articles", response_model=DeskPage, summary="List articles as an editor")
-def list_desk(
+def list_desk_articles(
     _who: _Editor, wanted: Annotated[WantedPage[UUID], Depends(DESK.wanted)], state: ArticleState | None = None
 ) -> Response:
     """Drafts, published and deleted ones."""
@@ -99,7 +99,7 @@ def list_desk(
 
 
 @router.get("/articles/{article_id}", response_model=ArticleView, summary="Look at an article as an editor")
-def get_article(article_id: PathId, _who: _Editor) -> Response:
+def get_desk_article(article_id: PathId, _who: _Editor) -> Response:
     """Its Markdown and its HTML, whatever its state. The ETag is its version."""
     with transaction() as conn:
         return _tagged(articles.find_article(conn, id_of(article_id, "article")))

@@ -69,7 +69,7 @@ def _last_change(rows: Iterable[Teaser]) -> datetime:
 @router.get(
     "/feed.rss", response_class=Response, responses=_document("application/rss+xml"), summary="Follow articles by RSS"
 )
-def get_rss(
+def get_rss_feed(
     request: Request, section: _FEED_SECTION = None, kind: _FEED_KIND = None, tag: _FEED_TAG = None
 ) -> Response:
     """The newest 50, of all or as the list of articles can be narrowed."""
@@ -82,7 +82,7 @@ def get_rss(
     responses=_document("application/atom+xml"),
     summary="Follow articles by Atom",
 )
-def get_atom(
+def get_atom_feed(
     request: Request, section: _FEED_SECTION = None, kind: _FEED_KIND = None, tag: _FEED_TAG = None
 ) -> Response:
     """The same as Atom."""
@@ -150,7 +150,7 @@ def get_sitemap(request: Request) -> Response:
 @router.get(
     "/sitemaps/{month}.xml", response_class=Response, responses=_document("application/xml"), summary="Find a month's articles"
 )  # fmt: skip
-def get_month(request: Request, month: Annotated[str, Path(description="Such as 2026-11.")]) -> Response:
+def get_monthly_sitemap(request: Request, month: Annotated[str, Path(description="Such as 2026-11.")]) -> Response:
     """The addresses of the articles of a month, UTC."""
     with transaction() as conn:
         rows = reading.slugs_of_month(conn, _month_of(month), SITEMAP_ADDRESSES)

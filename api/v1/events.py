@@ -104,7 +104,7 @@ async def listener_of(request: Request) -> Visitor:
 
 
 @token_router.post("/v1/events/token", response_model=StreamToken, status_code=201, summary="Get a token for a stream")
-async def create_token(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
+async def create_stream_token(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
     """For `new EventSource("/v1/events?token=…")` in a browser. It opens streams, nothing else, for a minute; a stream
     that is open stays open.
     """

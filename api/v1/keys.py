@@ -20,7 +20,7 @@ from api.routes.walled import WalledRoute
 from common.errors import Forbidden
 from common.settings import settings
 from models.access import api_keys, audit_log, minting
-from models.access.scopes import SCOPES, Caller, Scope
+from models.access.scopes import DEFAULT_SCOPES, SCOPES, Caller, Scope
 from models.db import certain, transaction
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=WalledRoute)
@@ -30,7 +30,7 @@ class NewApiKey(RequestBody):
     """A key to make."""
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$", examples=["render farm"])
-    scopes: list[Scope] = Field(list(api_keys.DEFAULT_SCOPES), min_length=1, max_length=len(SCOPES))
+    scopes: list[Scope] = Field(list(DEFAULT_SCOPES), min_length=1, max_length=len(SCOPES))
     models: list[str] | None = Field(
         None, description="Only these models may be ordered.", max_length=api_keys.MAX_MODELS
     )
@@ -102,7 +102,7 @@ def list_keys(
 
 
 @router.post("", status_code=201, response_model=MadeKey, summary="Make a key")
-def make_key(
+def create_key(
     body: NewApiKey,
     request: Request,
     who: Annotated[Caller, Depends(needs("write"))],

@@ -60,7 +60,7 @@ def _view(row: LabelLimitRow) -> dict[str, Any]:
 
 
 @router.get("/limits", response_model=LabelLimitPage, summary="List limits of labels")
-def list_limits(
+def list_label_limits(
     who: Annotated[Caller, Depends(needs("read"))],
     wanted: Annotated[WantedPage[tuple[str, str]], Depends(LABEL_LIMITS.wanted)],
 ) -> Response:
@@ -71,7 +71,7 @@ def list_limits(
 
 
 @router.put("/limits", response_model=LabelLimitView, summary="Limit what a label may spend")
-def put_limit(body: WantedLimit, who: Annotated[Caller, Depends(needs("write"))]) -> Response:
+def put_label_limit(body: WantedLimit, who: Annotated[Caller, Depends(needs("write"))]) -> Response:
     """In a month, for one value (`customer: acme`) or, with `*`, for each that has no limit of its own. What was ordered this
     month counts. An order that would pass it is 402 `label_limit_exceeded`.
     """
@@ -81,7 +81,7 @@ def put_limit(body: WantedLimit, who: Annotated[Caller, Depends(needs("write"))]
 
 
 @router.delete("/limits", status_code=204, summary="Take a limit of a label away")
-def delete_limit(
+def delete_label_limit(
     who: Annotated[Caller, Depends(needs("write"))], name: Annotated[LabelName, Query()], value: Annotated[LabelValue, Query()]
 ) -> Response:  # fmt: skip
     """Of exactly this value; `*` is one of them."""

@@ -69,20 +69,20 @@ def list_notifications(
 
 
 @router.get("/unread", response_model=UnreadCount, summary="Count the unread ones")
-def count_unread(who: _Reader) -> Response:
+def count_unread_notifications(who: _Reader) -> Response:
     """For a badge."""
     with transaction() as conn:
         return answer({"count": notifications.unread(conn, who.account_id)})
 
 
 @router.post("/read", response_model=Marked, summary="Mark all as read")
-def read_all(who: _Writer) -> Response:
+def read_all_notifications(who: _Writer) -> Response:
     with certain() as conn:
         return answer({"count": notifications.read_all(conn, who.account_id)})
 
 
 @router.post("/{notification_id}/read", status_code=204, summary="Mark one as read")
-def read(who: _Writer, notification_id: PathId) -> Response:
+def read_notification(who: _Writer, notification_id: PathId) -> Response:
     """Again is fine."""
     with certain() as conn:
         notifications.read(conn, who.account_id, id_of(notification_id, "notification"))

@@ -47,7 +47,7 @@ PROVIDER_KEYS = Listing("provider-keys", name_of, usual=MAX_LIMIT)
 
 
 @router.get("/v1/provider-keys", response_model=ProviderKeyPage, summary="List your keys at providers")
-def list_keys(
+def list_provider_keys(
     who: Annotated[Caller, Depends(needs("read"))], wanted: Annotated[WantedPage[str], Depends(PROVIDER_KEYS.wanted)]
 ) -> Response:
     """By the provider's name."""
@@ -57,7 +57,7 @@ def list_keys(
 
 
 @router.put("/v1/provider-keys/{provider}", summary="Set your key at a provider", status_code=204)
-def set_key(
+def set_provider_key(
     who: Annotated[Caller, Depends(needs("write"))], provider: Name, body: Annotated[NewProviderKey, Body()]
 ) -> Response:
     """Replaces the one before."""
@@ -67,7 +67,7 @@ def set_key(
 
 
 @router.delete("/v1/provider-keys/{provider}", summary="Forget your key at a provider", status_code=204)
-def remove_key(who: Annotated[Caller, Depends(needs("delete"))], provider: Name) -> Response:
+def remove_provider_key(who: Annotated[Caller, Depends(needs("delete"))], provider: Name) -> Response:
     with certain() as conn:
         provider_keys.remove(conn, who.account_id, provider)
     return Response(status_code=204)

@@ -88,7 +88,7 @@ def delete_refill(who: Annotated[Caller, Depends(needs("write"))]) -> Response:
 
 
 @router.post("/promotions/redeem", response_model=RedemptionView, summary="Use a promotion code")
-def redeem(
+def redeem_promotion(
     body: CodeToRedeem, request: Request, who: Annotated[Caller, Depends(needs("write"))],
     idempotency_key: RepeatKey = None,
 ) -> Response:  # fmt: skip

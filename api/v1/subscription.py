@@ -101,7 +101,9 @@ def get_subscription(who: Annotated[Caller, Depends(needs("read"))]) -> Response
 
 
 @router.post("/change", response_model=SubscriptionView, summary="Change the plan")
-def change(body: PlanChange, request: Request, who: _Writer, idempotency_key: RepeatKey = None) -> Response:
+def change_subscription(
+    body: PlanChange, request: Request, who: _Writer, idempotency_key: RepeatKey = None
+) -> Response:
     """What costs less comes at the end of what is paid, or at once as asked. What costs more and is to come at once is 402
     `payment_required`: order that plan, and it begins when it is paid. The plan that runs undoes a change that is to come.
     """
@@ -117,7 +119,7 @@ def change(body: PlanChange, request: Request, who: _Writer, idempotency_key: Re
 
 @fast_router.post("/cancel", response_model=SubscriptionView, summary="Let the subscription end")
 @fast(need="write", idempotency_key=(KeyHeader, None))
-async def cancel(request: Request) -> Response:
+async def cancel_subscription(request: Request) -> Response:
     """It runs to its end, and is not renewed. One that waits for its payment ends now. A company that renews it by itself is
     told first: 503 `company_away` if it does not answer, and nothing has changed. Again is fine.
     """
@@ -126,7 +128,7 @@ async def cancel(request: Request) -> Response:
 
 @fast_router.post("/resume", response_model=SubscriptionView, summary="Undo a cancel")
 @fast(need="write", idempotency_key=(KeyHeader, None))
-async def resume(request: Request) -> Response:
+async def resume_subscription(request: Request) -> Response:
     """While the subscription runs. Again is fine."""
     return await _told_first(request, await permitted(request, "write"), Stripe.resume_subscription, _resume)
 

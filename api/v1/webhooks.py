@@ -165,13 +165,13 @@ def delivery_view(row: deliveries.DeliveryRow) -> dict[str, Any]:
 
 
 @router.get("/default/secret", summary="The secret that signs webhooks of single jobs")
-def default_secret(who: _Writer) -> DefaultSecret:
+def get_default_secret(who: _Writer) -> DefaultSecret:
     with certain() as conn:
         return DefaultSecret(key=endpoints.default_secrets(conn, who.account_id)[0])
 
 
 @router.post("/default/rotate", response_model=DefaultSecret, summary="Replace that secret")
-def rotate_default(who: _Writer, request: Request, idempotency_key: RepeatKey = None) -> Response:
+def rotate_default_secret(who: _Writer, request: Request, idempotency_key: RepeatKey = None) -> Response:
     """The old one signs besides the new one for a day, so that you can change over without a gap."""
     return once(
         who, idempotency_key, asked(request), lambda conn: {"key": endpoints.rotate_default(conn, who.account_id)}
@@ -179,7 +179,7 @@ def rotate_default(who: _Writer, request: Request, idempotency_key: RepeatKey = 
 
 
 @router.post("", status_code=201, response_model=WebhookWithSecret, summary="Add a webhook")
-def create(
+def create_webhook(
     who: _Writer, request: Request, body: Annotated[NewWebhook, Body()], idempotency_key: RepeatKey = None
 ) -> Response:
     """Keep the `secret`: it is not shown again."""
@@ -200,13 +200,13 @@ def list_webhooks(who: _Reader, wanted: Annotated[WantedPage[UUID], Depends(WEBH
 
 
 @router.get("/{webhook_id}", response_model=Webhook, summary="Look at a webhook")
-def get(who: _Reader, webhook_id: str) -> Response:
+def get_webhook(who: _Reader, webhook_id: str) -> Response:
     with transaction() as conn:
         return answer(endpoints.find(conn, who.account_id, id_of(webhook_id, "webhook"))._asdict())
 
 
 @router.patch("/{webhook_id}", response_model=Webhook, summary="Change a webhook")
-def change(who: _Writer, webhook_id: str, body: Annotated[WebhookChange, Body()]) -> Response:
+def change_webhook(who: _Writer, webhook_id: str, body: Annotated[WebhookChange, Body()]) -> Response:
     with certain() as conn:
         return answer(
             endpoints.change(conn, who.account_id, id_of(webhook_id, "webhook"), **body.model_dump())._asdict()
@@ -214,14 +214,16 @@ def change(who: _Writer, webhook_id: str, body: Annotated[WebhookChange, Body()]
 
 
 @router.delete("/{webhook_id}", status_code=204, summary="Remove a webhook")
-def remove(who: _Deleter, webhook_id: str) -> Response:
+def delete_webhook(who: _Deleter, webhook_id: str) -> Response:
     with certain() as conn:
         endpoints.remove(conn, who.account_id, id_of(webhook_id, "webhook"))
     return Response(status_code=204)
 
 
 @router.post("/{webhook_id}/rotate", response_model=WebhookWithSecret, summary="Replace a webhook's secret")
-def rotate(who: _Writer, request: Request, webhook_id: str, idempotency_key: RepeatKey = None) -> Response:
+def rotate_webhook_secret(
+    who: _Writer, request: Request, webhook_id: str, idempotency_key: RepeatKey = None
+) -> Response:
     """The old secret signs besides the new one for a day: each delivery then carries two signatures."""
     wanted = id_of(webhook_id, "webhook")
 
@@ -233,7 +235,7 @@ def rotate(who: _Writer, request: Request, webhook_id: str, idempotency_key: Rep
 
 
 @router.post("/{webhook_id}/test", status_code=202, response_model=Sent, summary="Send a test event")
-def send_test(who: _Writer, request: Request, webhook_id: str, idempotency_key: RepeatKey = None) -> Response:
+def send_test_event(who: _Writer, request: Request, webhook_id: str, idempotency_key: RepeatKey = None) -> Response:
     """Sends `webhook.test`, whatever the webhook's filter; see the log for what came of it."""
     wanted = id_of(webhook_id, "webhook")
 
@@ -246,7 +248,7 @@ def send_test(who: _Writer, request: Request, webhook_id: str, idempotency_key: 
 
 
 @router.get("/{webhook_id}/deliveries", response_model=DeliveryPage, summary="The log of deliveries")
-def log(
+def list_deliveries(
     who: _Reader,
     webhook_id: str,
     page: Annotated[WantedPage[tuple[datetime, UUID]], Depends(DELIVERIES.wanted)],
@@ -264,7 +266,7 @@ def log(
 @router.post(
     "/{webhook_id}/deliveries/{delivery_id}/redeliver", response_model=DeliveryView, summary="Send a delivery again"
 )
-def redeliver(
+def redeliver_delivery(
     who: _Writer, request: Request, webhook_id: str, delivery_id: str, idempotency_key: RepeatKey = None
 ) -> Response:
     """At once, and with all its attempts before it again. The `webhook-id` stays the same."""
@@ -276,7 +278,7 @@ def redeliver(
 
 
 @router.post("/{webhook_id}/redeliver", response_model=Count, summary="Send a time's deliveries again")
-def redeliver_range(
+def redeliver_deliveries(
     who: _Writer, request: Request, webhook_id: str, body: Annotated[Again, Body()], idempotency_key: RepeatKey = None
 ) -> Response:
     """For after an outage: everything from `since` on that did not arrive. `default`: of single jobs' webhooks."""

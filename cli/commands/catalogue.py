@@ -12,12 +12,8 @@ from rich.table import Table
 
 from cli.output import JsonFlag, console, fail, print_json, show
 from common.features import FEATURES
-from models.catalogue import entries, switches
-from models.catalogue.entries import Change, Entry
-from models.catalogue.prices import PriceRule
-from models.catalogue.providers import ProviderEntry
-from models.catalogue.providers import providers as all_providers
-from models.db import transaction
+from models import db
+from models.catalogue import entries, prices, providers, switches
 
 app = typer.Typer(no_args_is_help=True, help="What can be ordered: show it, compare it with a file, apply the file.")
 LONGEST_VALUE = 200  # of a field, in the table of changes
@@ -37,9 +33,13 @@ def apply(
     """
     try:
         wanted = entries.read_file(file or entries.STANDARD_FILE)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise fail(f"the catalogue was not loaded: {file}: {(error.strerror or '').lower()}") from None
+    except UnicodeDecodeError:
+        raise fail(f"the catalogue was not loaded: {file} is no text in UTF-8, so no TOML") from None
+    except ValueError as error:
         raise fail(f"the catalogue was not loaded: {error}") from None
-    with transaction() as conn:
+    with db.transaction() as conn:
         changes = entries.compare(conn, wanted, retire_missing=retire_missing)
     if not as_json:
         _show_changes(changes)
@@ -48,7 +48,7 @@ def apply(
     if applied and not yes and _at_terminal() and not typer.confirm("Apply this?", err=as_json):
         applied = False
     if applied:
-        with transaction() as conn:
+        with db.transaction() as conn:
             if entries.compare(conn, wanted, retire_missing=retire_missing) != changes:
                 raise fail("the catalogue has changed meanwhile: look again")
             entries.apply(
@@ -67,19 +67,19 @@ def show_current(
     as_json: bool = JsonFlag,
 ) -> None:
     """Show the current models with their prices and routes, the providers with their limits, and the parts that are on."""
-    with transaction() as conn:
+    with db.transaction() as conn:
         on = switches.features_on(conn)
         offers = entries.offers(conn)
-        providers = all_providers(conn)
+        used = providers.providers(conn)
     if model is not None:
         if model not in offers:
             raise fail(f"there is no current model {model}; there are {', '.join(offers)}")
         offers = {model: offers[model]}
         routed = {route.provider for route in offers[model].entry.routes}
-        providers = {name: each for name, each in providers.items() if name in routed}
+        used = {name: each for name, each in used.items() if name in routed}
     if as_json:
         models = [{"version": each.version, **each.entry.model_dump(mode="json")} for each in offers.values()]
-        shown = {"models": models, "providers": [_provider(each) for each in providers.values()]}
+        shown = {"models": models, "providers": [_provider(each) for each in used.values()]}
         print_json({**shown, "features": {feature: feature in on for feature in FEATURES}})
         return
     if model is not None:
@@ -88,7 +88,7 @@ def show_current(
     else:
         rows = [_model(each.version, each.entry) for each in offers.values()]
         show(rows, as_json=False, title="Models", empty="no model: headrace catalogue apply")
-    show([_provider(each) for each in providers.values()], as_json=False, title="Providers")
+    show([_provider(each) for each in used.values()], as_json=False, title="Providers")
     if model is None:
         parts = [{"feature": feature, "is": "on" if feature in on else "off"} for feature in FEATURES]
         show(parts, as_json=False, title="Features")
@@ -100,7 +100,7 @@ def versions(
     as_json: bool = JsonFlag,
 ) -> None:
     """List a model's versions, oldest first, and what each changed of the one before."""
-    with transaction() as conn:
+    with db.transaction() as conn:
         found = entries.versions(conn, model)
     if not found:
         raise fail(f"there was never a model {model}")
@@ -119,7 +119,7 @@ def versions(
     show(rows, as_json=False, title=model)
 
 
-def price_text(rule: PriceRule) -> str:
+def price_text(rule: "prices.PriceRule") -> str:
     """A price in words."""
     unit = rule.unit if rule.per == 1 else f"{rule.per:,} {rule.unit}s"
     if rule.credits is not None:
@@ -131,7 +131,7 @@ def _at_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _show_changes(changes: list[Change]) -> None:
+def _show_changes(changes: "list[entries.Change]") -> None:
     if not changes:
         console.print("[dim]no change[/]")
         return
@@ -148,7 +148,7 @@ def _show_changes(changes: list[Change]) -> None:
     console.print(table)
 
 
-def _change(change: Change) -> dict[str, Any]:
+def _change(change: "entries.Change") -> dict[str, Any]:
     return {**change._asdict(), "fields": _fields(change.fields)}
 
 
@@ -161,15 +161,14 @@ def _value(value: Any, most: int = LONGEST_VALUE) -> str:
     return text if len(text) <= most else text[:most] + "…"
 
 
-def _model(version: int, entry: Entry) -> dict[str, Any]:
+def _model(version: int, entry: "entries.Entry") -> dict[str, Any]:
     return {
-        "model": entry.id, "version": version, "kind": entry.kind, "queue": entry.queue,
-        "price": price_text(entry.price),
-        "routes": ", ".join(f"{route.provider}:{route.model}" for route in entry.routes),
+        "model": entry.id, "version": version, "kind": entry.kind, "price": price_text(entry.price),
+        "routes": ", ".join(f"{route.provider}:{route.model}" for route in entry.routes), "queue": entry.queue,
     }  # fmt: skip
 
 
-def _provider(entry: ProviderEntry) -> dict[str, Any]:
+def _provider(entry: "providers.ProviderEntry") -> dict[str, Any]:
     """A provider without its key, which only its variable's name stands for."""
     return {
         "provider": entry.name, "adapter": entry.adapter, "base_url": entry.base_url, "key": entry.key,

@@ -8,26 +8,26 @@ from uuid import UUID
 import typer
 
 from cli.output import JsonFlag, fail, show
+from cli.whose import WAYS, account_named
+from models import db
 from models.access import api_keys, audit_log
-from models.access.audit_log import By
-from models.access.scopes import ROLES
+from models.access.scopes import DEFAULT_SCOPES, ROLES
 from models.accounts import accounts
-from models.db import transaction
 from models.events import announcements
 
 app = typer.Typer()
 
 
-def operator() -> By:
+def operator() -> "audit_log.By":
     """Who acts at this command line, as the audit log has it."""
-    return By(f"command line: {getpass.getuser()}")
+    return audit_log.By(f"command line: {getpass.getuser()}")
 
 
 @app.command()
 def keys(
-    account_id: Annotated[UUID, typer.Option("--account", "-a", help="An account's id.")],
+    account_id: Annotated[UUID, typer.Option("--account", "-a", help=WAYS, parser=account_named, metavar="ACCOUNT")],
     name: Annotated[str | None, typer.Option(help="Make a key for this.")] = None,
-    scopes: Annotated[str, typer.Option(help="Separated by commas.")] = ",".join(api_keys.DEFAULT_SCOPES),
+    scopes: Annotated[str, typer.Option(help="Separated by commas.")] = ",".join(DEFAULT_SCOPES),
     models: Annotated[str | None, typer.Option(help="Only these models, separated by commas.")] = None,
     per_minute: Annotated[int | None, typer.Option(min=1, help="Requests per minute.")] = None,
     monthly_credits: Annotated[int | None, typer.Option(min=0, help="What its jobs may cost in a month.")] = None,
@@ -40,7 +40,7 @@ def keys(
     """List an account's API keys; make one (it is shown once), rotate one, or revoke one."""
     if sum(each is not None for each in (name, rotate, revoke)) > 1:
         raise fail("one of --name, --rotate and --revoke")
-    with transaction() as conn:
+    with db.transaction() as conn:
         if name:
             wanted = api_keys.NewKey(
                 name, _split(scopes), _split(models) if models else None, per_minute, monthly_credits,
@@ -57,10 +57,12 @@ def keys(
             show([{"key_id": revoke, "revoked": True}], as_json=as_json)
             return
         else:
-            show([each._asdict() for each in api_keys.list_keys(conn, account_id)], as_json=as_json, empty="no keys")
+            rows = [each._asdict() for each in api_keys.list_keys(conn, account_id)]
+            shown = rows if as_json else [{name: row[name] for name in row if name != "root_id"} for row in rows]
+            show(shown, as_json=as_json, empty="no keys")
             return
     title = "Keep the secret now: it is not shown again"
-    show([{"key_id": key_id, "secret": secret}], as_json=as_json, title=title)
+    show([{"key_id": key_id, "secret": secret}], as_json=as_json, title=title, lines=True)
 
 
 def _split(text: str) -> list[str]:
@@ -77,7 +79,7 @@ def role(
     chosen = next((each for each in ROLES if each == new), None)
     if chosen is None:
         raise fail(f"role is one of {', '.join(ROLES)}")
-    with transaction() as conn:
+    with db.transaction() as conn:
         accounts.change_role(conn, operator(), user_id, chosen)
         found = accounts.user(conn, user_id)
     show([found._asdict()], as_json=as_json)
@@ -91,7 +93,7 @@ def announce(
     as_json: bool = JsonFlag,
 ) -> None:
     """Announce something to every account; the scheduler tells them. Or see how far announcements have come."""
-    with transaction() as conn:
+    with db.transaction() as conn:
         if title is None:
             found = announcements.list_announcements(conn)
         else:
@@ -106,6 +108,6 @@ def list_acts(
     as_json: bool = JsonFlag,
 ) -> None:
     """Read the audit log: who did what, when and from where."""
-    with transaction() as conn:
+    with db.transaction() as conn:
         found = audit_log.list_acts(conn, subject=subject, limit=limit)
     show([each._asdict() for each in found], as_json=as_json, empty="nothing was done")

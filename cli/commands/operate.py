@@ -6,28 +6,25 @@ from uuid import UUID
 
 import typer
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from uuid_utils.compat import uuid7
 
-from api.v1.jobs_shapes import job_view, status_of
-from cli import doctor
+from api.v1 import jobs_shapes
+from cli import doctor, providers
 from cli.commands.identity import operator
 from cli.output import JsonFlag, console, fail, print_json, show
-from cli.providers import provider_rows
+from cli.whose import WAYS, account_named
 from common.labels import label_of
+from models import db
 from models.access import audit_log
-from models.catalogue.entries import offers
+from models.catalogue import entries
 from models.credits import audit
-from models.credits.reads import entries_of_job
-from models.db import transaction
 from models.fleet import processes
-from models.jobs import dispatch, reads, submit
-from models.jobs.admission import Accepted, Order
-from models.jobs.cancel import cancel
-from models.jobs.queues import read_queues
+from models.jobs import admission, cancel, dispatch, queues, reads, submit
 from models.jobs.states import JobStatus
 from models.schema import migrations, prepare
-from workers.doorbell import ring
+from workers import doorbell
 
 app = typer.Typer()
 JobId = Annotated[UUID, typer.Argument(help="A job's id.")]
@@ -61,7 +58,9 @@ def migrate(
 
 @app.command()
 def jobs(
-    account_id: Annotated[UUID | None, typer.Option("--account", "-a")] = None,
+    account_id: Annotated[
+        UUID | None, typer.Option("--account", "-a", help=WAYS, parser=account_named, metavar="ACCOUNT")
+    ] = None,
     status: Annotated[JobStatus | None, typer.Option(help="Only jobs that stand so.")] = None,
     model: Annotated[str | None, typer.Option()] = None,
     label: Annotated[
@@ -72,18 +71,18 @@ def jobs(
 ) -> None:
     """List jobs, newest first."""
     wanted = dict([label_of(label)]) if label is not None else None
-    with transaction() as conn:
+    with db.transaction() as conn:
         rows = reads.list_jobs(conn, account_id, status=status, model_id=model, label=wanted, limit=limit)
     if as_json:
-        print_json([{"account": row.account_id, **job_view(row)} for row in rows])
+        print_json([{"account": row.account_id, **jobs_shapes.job_view(row)} for row in rows])
         return
     show(
         [
             {
-                "job": row.id, "account": row.account_id, "status": status_of(row), "model": row.model_id,
-                "queue": row.queue, "reserved": row.price_credits, "charged": row.charged_credits,
-                "attempts": row.attempts, "created": row.created_at, "error": row.error_code,
+                "job": row.id, "account": row.account_id, "status": jobs_shapes.status_of(row), "model": row.model_id,
                 "labels": ", ".join(f"{name}:{value}" for name, value in (row.labels or {}).items()) or None,
+                "charged": row.charged_credits, "error": row.error_code, "created": row.created_at,
+                "reserved": row.price_credits, "queue": row.queue, "attempts": row.attempts,
             }
             for row in rows
         ],
@@ -95,42 +94,49 @@ def jobs(
 @app.command()
 def job(job_id: JobId, as_json: bool = JsonFlag) -> None:
     """Look into one job: what it is, its attempts and its ledger entries."""
-    with transaction() as conn:
+    from models.credits.reads import entries_of_job  # noqa: PLC0415 - two modules are called reads; and see cli.later
+
+    with db.transaction() as conn:
         row = reads.jobs_by_id(conn, [job_id]).get(job_id)
         if row is None:
             raise fail(f"no job {job_id}")
         attempts = reads.attempts(conn, job_id)
         entries = entries_of_job(conn, job_id)
     if as_json:
-        print_json({"account": row.account_id, **job_view(row), "provider_attempts": attempts, "entries": entries})
+        print_json(
+            {"account": row.account_id, **jobs_shapes.job_view(row), "provider_attempts": attempts, "entries": entries}
+        )
         return
-    view = {"account": row.account_id, **job_view(row)}
-    show([{"field": name, "value": value} for name, value in view.items()], as_json=False)
+    view = {"account": row.account_id, **jobs_shapes.job_view(row)}
+    outputs = view.pop("outputs")
+    show([{"field": name.replace("_", " "), "value": value} for name, value in view.items()], as_json=False)
+    for output in outputs:
+        console.print(output["url"], soft_wrap=True)
     show(attempts, as_json=False, title="Attempts", empty="no attempt yet")
     show(entries, as_json=False, title="Ledger entries", empty="no ledger entry: the price was 0")
 
 
-@app.command()
-def queues(
+@app.command("queues")
+def show_queues(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh every second until Ctrl-C.")] = False,
     as_json: bool = JsonFlag,
 ) -> None:
     """Depth, in flight, waiting and oldest age per queue, and the workers that serve them."""
     if as_json or not watch:
-        with transaction() as conn:
-            rows, workers = [row._asdict() for row in read_queues(conn)], processes.workers(conn)
-        providers = provider_rows()
+        with db.transaction() as conn:
+            rows, workers = [row._asdict() for row in queues.read_queues(conn)], processes.workers(conn)
+        standing = providers.provider_rows()
         if as_json:
-            print_json({"queues": rows, "workers": workers, "providers": providers})
+            print_json({"queues": rows, "workers": workers, "providers": standing})
             return
         show(rows, as_json=False, title="Queues")
         show(workers, as_json=False, title="Workers", empty="no worker is running: start one with `python -m workers`")
-        show(providers, as_json=False, title="Providers", empty="redis is away: nobody knows how providers stand")
+        show(standing, as_json=False, title="Providers", empty="redis is away: nobody knows how providers stand")
         return
     with Live(console=console, refresh_per_second=4) as live:
         while True:
-            with transaction() as conn:
-                live.update(_queue_table([row._asdict() for row in read_queues(conn)]))
+            with db.transaction() as conn:
+                live.update(_queue_table([row._asdict() for row in queues.read_queues(conn)]))
             time.sleep(1)
 
 
@@ -146,16 +152,16 @@ def _queue_table(rows: list[dict[str, Any]]) -> Table:
 @app.command()
 def retry(job_id: JobId, as_json: bool = JsonFlag) -> None:
     """Order an ended job again, as a new job that names it (`retry_of`), at today's price and without a priority."""
-    with transaction() as conn:
+    with db.transaction() as conn:
         row = reads.jobs_by_id(conn, [job_id]).get(job_id)
         if row is None:
             raise fail(f"no job {job_id}")
         if row.ended is None:
             raise fail(f"job {job_id} has not ended; only an ended job can be ordered again")
-        offer = offers(conn).get(row.model_id)
+        offer = entries.offers(conn).get(row.model_id)
         if offer is None:
             raise fail(f"model {row.model_id} is no longer offered")
-        order = Order(
+        order = admission.Order(
             uuid7(),
             row.account_id,
             offer,
@@ -166,31 +172,31 @@ def retry(job_id: JobId, as_json: bool = JsonFlag) -> None:
             labels=row.labels,
         )
         answer = submit.submit(conn, [order], wait=True)[0]
-        if isinstance(answer, Accepted):
+        if isinstance(answer, admission.Accepted):
             audit_log.record(
                 conn, operator(), "job.retry", str(job_id), job=answer.job_id, reserved=answer.price_credits
             )
-    if not isinstance(answer, Accepted):
+    if not isinstance(answer, admission.Accepted):
         raise fail(f"not ordered: {answer}")
     if answer.dispatched:
-        ring([dispatch.Ring(answer.job_id, answer.queue)])
+        doorbell.ring([dispatch.Ring(answer.job_id, answer.queue)])
     show([{"job": answer.job_id, "retry_of": job_id, "reserved": answer.price_credits}], as_json=as_json)
 
 
 @app.command("cancel")
 def cancel_job(job_id: JobId, as_json: bool = JsonFlag) -> None:
     """Cancel a job: refunded at once if it has not started, else asked to stop."""
-    with transaction() as conn:
-        canceled = cancel(conn, job_id)
+    with db.transaction() as conn:
+        canceled = cancel.cancel(conn, job_id)
         audit_log.record(conn, operator(), "job.cancel", str(job_id), ended=canceled.ended)
-    ring(canceled.rings)
+    doorbell.ring(canceled.rings)
     show([{"job": job_id, "canceled": canceled.ended, "asked_to_stop": not canceled.ended}], as_json=as_json)
 
 
 @app.command("audit")
 def prove_books(as_json: bool = JsonFlag) -> None:
     """Prove the books: every credit is accounted for. Exits with 1 and names the rows where it does not hold."""
-    with transaction() as conn:
+    with db.transaction() as conn:
         findings = audit.audit(conn)
     broken = {finding.rule: finding for finding in findings}
     if as_json:
@@ -198,7 +204,9 @@ def prove_books(as_json: bool = JsonFlag) -> None:
     else:
         for rule in audit.RULES:
             mark = "[red]broken[/]" if rule.name in broken else "[green]holds[/]"
-            console.print(f"{mark:<16} {rule.meaning}")
+            lines = Table.grid(padding=(0, 2))  # a meaning of two lines stands beside its mark
+            lines.add_row(mark, escape(rule.meaning))
+            console.print(lines)
             for row in broken[rule.name].rows if rule.name in broken else []:
                 console.print(f"         {row}", markup=False)
     if findings:

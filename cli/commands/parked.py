@@ -7,11 +7,11 @@ import typer
 
 from cli.commands.identity import operator
 from cli.output import JsonFlag, fail, show
+from models import db
 from models.access import audit_log
-from models.db import transaction
 from models.jobs import reconcile
-from workers.calls.limits import pressure
-from workers.doorbell import ring
+from workers import doorbell
+from workers.calls import limits
 
 app = typer.Typer()
 
@@ -27,14 +27,14 @@ def parked(
         raise fail("either --again or --give-up")
     job_id = again or give_up
     if job_id is None:
-        with transaction() as conn:
+        with db.transaction() as conn:
             found = reconcile.list_parked(conn)
         show([each._asdict() for each in found], as_json=as_json, empty="no parked jobs")
         return
-    with transaction() as conn:
+    with db.transaction() as conn:
         done = reconcile.decide(conn, job_id, again=again is not None)
         audit_log.record(conn, operator(), "job.decide", str(job_id), again=again is not None)
-    ring(done.ended.rings)
+    doorbell.ring(done.ended.rings)
     if done.slot is not None:
-        pressure().release(*done.slot)
+        limits.pressure().release(*done.slot)
     show([{"job": job_id, "now": done.ended.ended}], as_json=as_json)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from cli.output import JsonFlag, console, fail, print_json, show
-from models.credits.margin import MarginRow, margin
-from models.db import snapshot
+from models import db
+from models.credits import margin
 
 app = typer.Typer()
 MAX_PICTURES = 8  # models with a picture of their own; the rest share one
@@ -27,10 +27,10 @@ def show_margin(
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     since, until = today - timedelta(days=days - 1), today + timedelta(days=1)
     groups = [name.strip() for name in by.split(",") if name.strip()]
-    with snapshot() as conn:
-        rows = margin(conn, since=since, until=until, by=groups)
-        total = margin(conn, since=since, until=until, by=())[0]
-        drawn = margin(conn, since=since, until=until, by=("model", "day")) if plot else []
+    with db.snapshot() as conn:
+        rows = margin.margin(conn, since=since, until=until, by=groups)
+        total = margin.margin(conn, since=since, until=until, by=())[0]
+        drawn = margin.margin(conn, since=since, until=until, by=("model", "day")) if plot else []
     if plot:
         _draw(plot, since.date(), days, drawn)
     if as_json:
@@ -45,26 +45,26 @@ def show_margin(
         console.print(f"drawn: {plot}")
 
 
-def _json(row: MarginRow, groups: Sequence[str]) -> dict[str, Any]:
+def _json(row: "margin.MarginRow", groups: Sequence[str]) -> dict[str, Any]:
     fields = row._asdict()
     for name in {"model", "plan", "day"} - set(groups):
         del fields[name]
     return {**fields, "margin_usd_micros": row.margin_usd_micros, "margin_percent": row.margin_percent}
 
 
-def _row(row: MarginRow, groups: Sequence[str]) -> dict[str, Any]:
+def _row(row: "margin.MarginRow", groups: Sequence[str]) -> dict[str, Any]:
     fields = row._asdict()
     percent = row.margin_percent
     return {
         **{name: str(fields[name]) for name in ("model", "plan", "day") if name in groups},
-        "jobs": row.jobs, "succeeded": row.succeeded, "attempts": row.attempts, "credits": row.credits,
         "charged": _dollars(row.revenue_usd_micros), "cost": _dollars(row.cost_usd_micros),
-        "unknown_costs": row.unknown_costs, "margin": _dollars(row.margin_usd_micros),
-        "percent": "–" if percent is None else f"{percent:.1f}",
+        "margin": _dollars(row.margin_usd_micros), "percent": "–" if percent is None else f"{percent:.1f}",
+        "credits": row.credits, "jobs": row.jobs, "succeeded": row.succeeded, "attempts": row.attempts,
+        "unknown_costs": row.unknown_costs,
     }  # fmt: skip
 
 
-def _total(row: MarginRow, groups: Sequence[str]) -> dict[str, Any]:
+def _total(row: "margin.MarginRow", groups: Sequence[str]) -> dict[str, Any]:
     names = [name for name in ("model", "plan", "day") if name in groups]
     fields = _row(row, ())
     return {**{name: "" if at else "all" for at, name in enumerate(names)}, **fields}
@@ -74,7 +74,7 @@ def _dollars(micros: int) -> str:
     return f"{'-' if micros < 0 else ''}${abs(micros) / 1_000_000:,.2f}"
 
 
-def series(rows: Sequence[MarginRow], since: date, days: int) -> dict[str, list[Point]]:
+def series(rows: "Sequence[margin.MarginRow]", since: date, days: int) -> dict[str, list[Point]]:
     """A point for each day of each model, those that brought in most first; further ones are added up as "others"."""
     worth: dict[str, int] = {}
     for row in rows:
@@ -94,7 +94,7 @@ def series(rows: Sequence[MarginRow], since: date, days: int) -> dict[str, list[
     return found
 
 
-def _draw(path: Path, since: date, days: int, rows: Sequence[MarginRow]) -> None:
+def _draw(path: Path, since: date, days: int, rows: "Sequence[margin.MarginRow]") -> None:
     try:
         import matplotlib as mpl  # noqa: PLC0415 - not among what production installs
 

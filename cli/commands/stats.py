@@ -5,27 +5,33 @@ from typing import Annotated
 
 import typer
 
-from api.v1.admin_stats import stats_view
+from api.v1 import admin_stats
 from cli.output import JsonFlag, print_json, show
 from common.money import shown
-from models.db import snapshot
-from models.usage.stats import MAX_DAYS, RevenueFigures, Stats, stats
+from models import db
+from models.usage import stats
 
 app = typer.Typer()
 
 
+def _days(number: int) -> int:
+    if number > stats.MAX_DAYS:
+        raise typer.BadParameter(f"at most {stats.MAX_DAYS}, not {number}")
+    return number
+
+
 @app.command("stats")
 def show_stats(
-    days: Annotated[int, typer.Option(help="So many UTC days, today included.", min=1, max=MAX_DAYS)] = 30,
+    days: Annotated[int, typer.Option(help="So many UTC days, today included.", min=1, callback=_days)] = 30,
     as_json: bool = JsonFlag,
 ) -> None:
     """Users, revenue, payments, credits, jobs and articles of the last days."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     since = today - timedelta(days=days - 1)
-    with snapshot() as conn:
-        found = stats(conn, since=since, until=today + timedelta(days=1))
+    with db.snapshot() as conn:
+        found = stats.stats(conn, since=since, until=today + timedelta(days=1))
     if as_json:
-        print_json(stats_view(found))
+        print_json(admin_stats.stats_view(found))
         return
     show(_figures(found), as_json=False, title=f"Figures, {since:%Y-%m-%d} to {today:%Y-%m-%d}")
     if found.plans:
@@ -36,7 +42,7 @@ def show_stats(
         show([each._asdict() for each in found.content], as_json=False, title="Articles")
 
 
-def _figures(found: Stats) -> list[dict[str, str]]:
+def _figures(found: "stats.Stats") -> list[dict[str, str]]:
     users, payments, credits, jobs, margin = found.users, found.payments, found.credits, found.jobs, found.margin
     lines = {
         "users": f"{users.total:,}, {users.new:,} of them new, {users.active:,} active",
@@ -59,7 +65,7 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
-def _money(row: RevenueFigures) -> dict[str, str]:
+def _money(row: "stats.RevenueFigures") -> dict[str, str]:
     fields = row._asdict()
     amounts = {name: shown(fields[name], fields["currency"]) for name in ("paid", "refunded", "disputed")}
     return {**{name: str(value) for name, value in fields.items()}, **amounts}

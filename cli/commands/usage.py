@@ -9,14 +9,14 @@ from zoneinfo import ZoneInfo
 import typer
 from rich import filesize
 
-from api.v1.usage import Grouping, columns_of, csv_of, grouping_of, json_of
+from api.v1 import usage
 from cli.output import JsonFlag, fail, print_json, show
+from cli.whose import WAYS, account_named
 from common import time_zones
 from common.errors import DomainError
-from models.accounts.accounts import user_of_account
-from models.db import snapshot
+from models import db
+from models.accounts import accounts
 from models.usage import report
-from models.usage.report import Question, UsageRow
 
 app = typer.Typer()
 TIMES = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d", "month": "%Y-%m"}
@@ -32,7 +32,14 @@ WRITTEN: dict[str, Callable[[int], str]] = {
 @app.command("usage")
 def show_usage(
     account_id: Annotated[
-        UUID | None, typer.Option("--account", "-a", help="Of one account; without it, of all.")
+        UUID | None,
+        typer.Option(
+            "--account",
+            "-a",
+            help=f"Of one account: {WAYS}; without it, of all.",
+            parser=account_named,
+            metavar="ACCOUNT",
+        ),
     ] = None,
     by: Annotated[
         str, typer.Option(help="Any of hour, day or month; account; model; label:NAME; with commas.")
@@ -45,19 +52,21 @@ def show_usage(
 ) -> None:
     """Generations, credits, results, tokens, requests and storage, and what providers took."""
     try:
-        grouping, zone = grouping_of(by, accounts=True), ZoneInfo(time_zones.checked(time_zone))
+        grouping, zone = usage.grouping_of(by, accounts=True), ZoneInfo(time_zones.checked(time_zone))
     except (DomainError, ValueError) as error:
         raise fail(str(error)) from None
-    with snapshot() as conn:
+    with db.snapshot() as conn:
         if account_id is not None:
-            user_of_account(conn, account_id)
+            accounts.user_of_account(conn, account_id)
         begin, end = report.span(since and since.date(), until and until.date(), zone, report.today(conn, zone))
-        asked = Question(begin, end, zone, grouping.unit, grouping.model, grouping.label, account_id, grouping.account)
+        asked = report.Question(
+            begin, end, zone, grouping.unit, grouping.model, grouping.label, account_id, grouping.account
+        )
         found = report.report(conn, asked)
     if as_json:
-        print_json(json_of(asked, grouping, found, cost=True))
+        print_json(usage.json_of(asked, grouping, found, cost=True))
     elif as_csv:
-        print(csv_of(grouping, found, cost=True), end="")
+        print(usage.csv_of(grouping, found, cost=True), end="")
     else:
         figures = _named(found.total)
         rows = [_row(each, grouping, figures) for each in found.rows]
@@ -65,9 +74,9 @@ def show_usage(
         show([*rows, _total(found.total, grouping, figures)], as_json=False, title=title)
 
 
-def _row(row: UsageRow, grouping: Grouping, figures: Collection[str]) -> dict[str, str]:
+def _row(row: "report.UsageRow", grouping: "usage.Grouping", figures: Collection[str]) -> dict[str, str]:
     shown = {}
-    for name, word in columns_of(grouping).items():
+    for name, word in usage.columns_of(grouping).items():
         value = getattr(row, name)
         if name == "begins":
             value = f"{value:{TIMES[word]}}"
@@ -75,15 +84,15 @@ def _row(row: UsageRow, grouping: Grouping, figures: Collection[str]) -> dict[st
     return {**shown, **_figures(row, figures)}
 
 
-def _total(row: UsageRow, grouping: Grouping, figures: Collection[str]) -> dict[str, str]:
-    words = [word.removeprefix("label:") for word in columns_of(grouping).values()]
+def _total(row: "report.UsageRow", grouping: "usage.Grouping", figures: Collection[str]) -> dict[str, str]:
+    words = [word.removeprefix("label:") for word in usage.columns_of(grouping).values()]
     return {**{word: "" if at else "all" for at, word in enumerate(words)}, **_figures(row, figures)}
 
 
-def _named(total: UsageRow) -> list[str]:
+def _named(total: "report.UsageRow") -> list[str]:
     """Which figures are shown: what nobody used takes no room."""
     return [name for name in FIGURES if name in ("succeeded", "credits") or getattr(total, name)]
 
 
-def _figures(row: UsageRow, named: Collection[str]) -> dict[str, str]:
+def _figures(row: "report.UsageRow", named: Collection[str]) -> dict[str, str]:
     return {FIGURES[name]: WRITTEN.get(name, "{:,}".format)(getattr(row, name)) for name in named}

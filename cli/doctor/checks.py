@@ -6,6 +6,7 @@ from typing import Any
 
 from cli.doctor.redis_check import check_redis
 from cli.providers import provider_rows
+from cli.troubles import sentence_of
 from common import scratch
 from common.redact import redacted
 from common.settings import settings
@@ -24,7 +25,7 @@ def examine() -> list[dict[str, Any]]:
     is_away = not checks[0]["ok"]
     for name, function in _CHECKS.items():
         if is_away and name not in _WITHOUT_DATABASE:  # each would wait for it anew
-            checks.append({"check": name, "ok": False, "says": "not known while the database is away"})
+            checks.append({"check": name, "ok": False, "says": "not known without the database"})
         else:
             checks.append(_check(name, function))
     return checks
@@ -34,7 +35,7 @@ def _check(name: str, function: Any) -> dict[str, Any]:
     try:
         return {"check": name, "ok": True, "says": function()}
     except Exception as error:  # noqa: BLE001 - whatever is wrong is what this command is for
-        return {"check": name, "ok": False, "says": redacted(f"{error}") or type(error).__name__}
+        return {"check": name, "ok": False, "says": sentence_of(error) or redacted(f"{error}") or type(error).__name__}
 
 
 def check_database() -> str:
@@ -60,12 +61,15 @@ def check_database() -> str:
 
 def check_schema() -> str:
     from models.schema.functions import described  # noqa: PLC0415 - Alembic is loaded only where it is used
-    from models.schema.migrations import differences  # noqa: PLC0415 - Alembic is loaded only where it is used
+    from models.schema.migrations import differences, revisions  # noqa: PLC0415 - Alembic is loaded only where it is used
 
     found = differences()
     if found:
         raise RuntimeError(described(found))
-    return "up to date"
+    revision, newest = revisions()
+    if revision != newest:
+        raise RuntimeError(f"the database is at migration {revision}, this release at {newest}: run `headrace migrate`")
+    return f"up to date, at {revision}"
 
 
 def check_partitions() -> str:

@@ -38,7 +38,7 @@ from uuid_utils.compat import uuid7
 
 from common.errors import InvalidInput, NotFound
 from common.settings import settings
-from models.access.scopes import SCOPES, Caller, Rate, Role, Scope
+from models.access.scopes import DEFAULT_SCOPES, SCOPES, Caller, Rate, Role
 from models.columns import counter, created_at, moment
 from models.locks import lock_account
 
@@ -50,7 +50,6 @@ MAX_KEYS = 100  # per account
 MAX_REVOKED = 1000  # per account, that are kept to be looked at
 MAX_MODELS = 100
 MAX_LISTED = 1100  # as many as are kept, revoked ones included
-DEFAULT_SCOPES: tuple[Scope, ...] = ("generate", "read", "write", "delete")
 
 
 class ApiKey(SQLModel, table=True):

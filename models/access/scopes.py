@@ -9,6 +9,7 @@ from common.errors import Forbidden, NeedsPro
 Scope = Literal["generate", "read", "write", "delete", "edit", "admin", "act"]
 Role = Literal["user", "pro", "editor", "admin"]  # each may what those before it may
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+DEFAULT_SCOPES: tuple[Scope, ...] = ("generate", "read", "write", "delete")  # of a new key
 ROLES: tuple[Role, ...] = get_args(Role)
 # What each scope is for, as the documentation says it.
 MEANING: dict[Scope, str] = {

@@ -5,22 +5,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import orjson
 from jsonschema_rs import Draft202012Validator, ValidationError
 from psycopg import Connection
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Limit
-from pydantic import ValidationError as SchemaError
 from sqlalchemy import Boolean, CheckConstraint, Column, Index, Integer, PrimaryKeyConstraint, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from common.errors import InvalidInput
 from common.features import Feature
+from common.nearest import meant
 from models.catalogue import packs, plans, switches
+from models.catalogue.kinds import KINDS
 from models.catalogue.packs import PackEntry, check_meanings
+from models.catalogue.parsing import MAX_NAME_SHOWN, PROVIDER_OPTIONS, ROUTE_OPTIONS, parsed, unknown_options
 from models.catalogue.plans import Kept, PlanEntry
 from models.catalogue.prices import PriceRule, Terms, misfits
 from models.catalogue.providers import BUILT_IN, ProviderEntry
@@ -29,7 +31,6 @@ from models.columns import created_at, in_list
 
 STANDARD_FILE = Path(__file__).with_name("catalogue.toml")
 SECTIONS = ("models", "providers", "plans", "packs")  # of a catalogue file
-KINDS = ("image", "video", "speech", "text")
 MAX_ERRORS_SHOWN = 20  # of a file, told at once
 FILE_FORMATS = ("image", "audio", "video", "file")  # of a text in an input schema: it names a file, not itself
 MAX_PIXELS = 16_777_216  # per picture, unless the model says less
@@ -175,12 +176,13 @@ def read_file(path: Path) -> CatalogueFile:
     """
     raw = tomllib.loads(path.read_text())
     wrong = [
-        f"{name}: unknown; there are features = […], {', '.join(f'[{each}.…]' for each in SECTIONS)}"
+        f"{name[:MAX_NAME_SHOWN]}: unknown; there are features = […], {', '.join(f'[{each}.…]' for each in SECTIONS)}"
+        + meant(name, [*SECTIONS, "features"])
         for name in sorted(raw.keys() - {*SECTIONS, "features"})
     ]
     features = switches.parse_features(raw, wrong)
-    providers = _parsed(raw, "providers", "name", ProviderEntry, wrong)
-    models = _parsed(raw, "models", "id", Entry, wrong)
+    providers = parsed(raw, "providers", "name", ProviderEntry, wrong)
+    models = parsed(raw, "models", "id", Entry, wrong)
     known = {BUILT_IN, *raw.get("providers", {})}
     wrong += [
         f"models.{entry.id}.routes.{at}.provider: there is no [providers.{route.provider}]"
@@ -188,8 +190,9 @@ def read_file(path: Path) -> CatalogueFile:
         for at, route in enumerate(entry.routes)
         if route.provider not in known
     ]
-    plan_entries = _parsed(raw, "plans", "id", PlanEntry, wrong)
-    pack_entries = _parsed(raw, "packs", "id", PackEntry, wrong)
+    wrong += _unknown_options(models, providers)
+    plan_entries = parsed(raw, "plans", "id", PlanEntry, wrong)
+    pack_entries = parsed(raw, "packs", "id", PackEntry, wrong)
     twice = sorted(set(raw.get("plans", {})) & set(raw.get("packs", {})))
     wrong += [f"packs.{name}: there is a [plans.{name}] too; an id has one meaning" for name in twice]
     wrong += _unpriceable(models, {plan.id: plan for plan in plan_entries})
@@ -198,6 +201,27 @@ def read_file(path: Path) -> CatalogueFile:
     if wrong:
         raise ValueError("\n".join([f"{path}:", *(f"  {each}" for each in wrong[:MAX_ERRORS_SHOWN])]))
     return CatalogueFile(models, providers, plan_entries, pack_entries, features)
+
+
+def _unknown_options(models: Iterable[Entry], providers: Sequence[ProviderEntry]) -> list[str]:
+    """Options that the adapter of a provider, or of a route's provider, does not read. A built-in one is its own adapter."""
+    adapters = {BUILT_IN: BUILT_IN, **{each.name: each.adapter for each in providers}}
+    return [
+        *(
+            line
+            for each in providers
+            for line in unknown_options(f"providers.{each.name}", each.options, PROVIDER_OPTIONS[each.adapter])
+        ),
+        *(
+            line
+            for entry in models
+            for at, route in enumerate(entry.routes)
+            if route.provider in adapters
+            for line in unknown_options(
+                f"models.{entry.id}.routes.{at}", route.options, ROUTE_OPTIONS[adapters[route.provider]]
+            )
+        ),
+    ]
 
 
 def _unpriceable(entries: Iterable[Entry], plans: Mapping[str, Terms]) -> list[str]:
@@ -231,29 +255,6 @@ def _check_prices(conn: Connection[Any], entries: Iterable[Entry], given: Iterab
         wrong += _unpriceable((Entry.model_validate(row[0]) for row in others), changed)
     if wrong:
         raise InvalidInput("\n".join(wrong[:MAX_ERRORS_SHOWN]), param=wrong[0].partition(":")[0])
-
-
-T = TypeVar("T", bound=BaseModel)
-
-
-def _parsed(raw: Mapping[str, Any], section: str, key: str, kind: type[T], wrong: list[str]) -> list[T]:
-    """The entries of a section; what is wrong with them is added to `wrong`, without the values: one may be a secret."""
-    found = []
-    for name, body in raw.get(section, {}).items():
-        try:
-            found.append(kind.model_validate({**body, key: name} if isinstance(body, dict) else body))
-        except SchemaError as error:
-            for each in error.errors(include_url=False, include_context=False, include_input=False):
-                place = ".".join([section, name, *map(str, each["loc"])])
-                missing = each["type"] == "missing"
-                why = _MISSING.get(str(each["loc"][-1]), "is missing") if missing else each["msg"]
-                wrong.append(f"{place}: {why.removeprefix('Value error, ')}")
-        except (ValueError, ValidationError) as error:  # of the input_schema
-            wrong.append(f"{section}.{name}: {str(error).splitlines()[0][:300]}")
-    return found
-
-
-_MISSING = {"price": "is missing: a model without a price cannot be ordered, so it is not loaded"}
 
 
 class Change(NamedTuple):

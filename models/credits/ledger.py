@@ -213,6 +213,10 @@ class Fund(NamedTuple):
         )
 
 
+# Whoever reads it may be a product's customer, its developer or the operator: each of it is true for all of them.
+HOW_TO_GET_MORE = (
+    "buy a pack (GET /v1/packs lists those that are sold), or ask whoever runs this deployment for a grant"
+)
 ANY_USE = GrantTerms()
 ORDER_OF_USE = "priority desc, expires_at, id"
 
@@ -223,11 +227,12 @@ def usable(funds: Iterable[Fund], model: str | None, kind: str | None) -> int:
 
 
 def not_enough(needed: int, available: int, for_others: int) -> NotEnoughCredits:
-    """The refusal with its figures; `for_others`: credits that there are, and that are not for this."""
+    """The refusal with its figures, and how to get more; `for_others`: credits that there are, and that are not for this."""
     others = f"; {for_others} more are for other models" if for_others else ""
     figures: dict[str, Any] = {"needed": needed, "available": available}
     figures |= {"for_other_models": for_others} if for_others else {}
-    return NotEnoughCredits(f"this needs {needed} credits; {available} are available{others}", **figures)
+    said = f"this needs {needed} credits; {available} are available{others}; {HOW_TO_GET_MORE}"
+    return NotEnoughCredits(said, **figures)
 
 
 class Lot(NamedTuple):

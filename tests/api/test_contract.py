@@ -3,6 +3,7 @@ refused by its name, and what is refused for good has a status that no SDK sends
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,3 +174,22 @@ def test_the_document_has_no_other_status() -> None:
     assert {status: where for status, where in told.items() if status not in FOR_GOOD | AGAIN.keys() | {412, 416}} == {}
     assert {status for status in told if status in OTHERS} <= {412, 416}
     assert "/files/{token}" in told[416]
+
+
+# --- what a generated client's functions are called
+
+VERBS = {
+    "accept", "add", "answer", "cancel", "change", "count", "create", "decline", "delete", "download", "end", "extend", "find", "get",
+    "give", "invite", "keep", "leave", "let", "like", "list", "mark", "open", "order", "publish", "put", "read", "record",
+    "redeem", "redeliver", "refund", "release", "remove", "report", "restore", "resume", "retry", "revoke", "rotate", "save",
+    "search", "send", "set", "settle", "start", "subscribe", "suspend", "take", "unlike", "unpublish", "update",
+}  # fmt: skip
+
+
+def test_every_operation_has_a_name_of_its_own_that_says_what_it_does() -> None:
+    names = [each["operationId"] for methods in DOCUMENT["paths"].values() for each in methods.values()]
+    assert len(names) > 150
+    assert [name for name in names if names.count(name) > 1] == []
+    assert [
+        name for name in names if not re.fullmatch("[a-z]+(_[a-z]+)+", name) or name.partition("_")[0] not in VERBS
+    ] == []

@@ -18,6 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
+from common.errors import DomainError
 from models import connecting
 from models.db import with_settings
 from models.schema import functions
@@ -30,6 +31,12 @@ _PARTITION = re.compile(r"^(events|deliveries|usage)_\d{4}_\d{2}")
 def include_object(_object: Any, name: str | None, kind: str, _reflected: bool, _compare_to: Any) -> bool:
     """Leave the children of partitioned tables out of comparisons."""
     return not (kind in {"table", "index"} and name and _PARTITION.match(name))
+
+
+class UnknownRevision(DomainError):
+    """The database is of another release than this one."""
+
+    code = "unknown_revision"
 
 
 @contextmanager
@@ -64,6 +71,7 @@ def upgrade(revision: str = "head", *, before_post: bool = False) -> str | None:
     while True:
         with _connection() as connection:
             config = _config(connection)
+            _check_known(config, connection)
             target = _last_before_post(config, connection) if before_post else revision
             step = _next_step(config, connection, target)
             if step is not None:
@@ -77,6 +85,7 @@ def downgrade(revision: str = "base") -> None:
     """Take the schema back to an older revision, its functions included. Loses data."""
     with _connection() as connection:
         config = _config(connection)
+        _check_known(config, connection)
         command.downgrade(config, revision)
         _put_functions(config, connection)
 
@@ -95,6 +104,25 @@ def differences() -> list[Any]:
             *compare_metadata(context, metadata),
             *functions.differences(connection, wanted, functions.known(scripts)),
         ]
+
+
+def revisions() -> tuple[str | None, str | None]:
+    """The revision that the database has, and the newest."""
+    with _connection() as connection:
+        scripts = ScriptDirectory.from_config(_config(connection))
+        return MigrationContext.configure(connection).get_current_revision(), scripts.get_current_head()
+
+
+def _check_known(config: Config, connection: Connection) -> None:
+    """Raises UnknownRevision for a database that a newer release, or something else, has migrated."""
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is not None and current not in {
+        each.revision for each in ScriptDirectory.from_config(config).walk_revisions()
+    }:
+        raise UnknownRevision(
+            f"the database is at migration {current}, which this release does not know: start the release that wrote it, "
+            "or restore a backup from before"
+        )
 
 
 def _put_functions(config: Config, connection: Connection) -> str | None:

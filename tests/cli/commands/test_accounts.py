@@ -130,3 +130,32 @@ def test_who_canceled_and_ordered_again_is_written_down() -> None:
     run("cancel", str(job))
     run("retry", str(job))
     assert [each[::2] for each in acts_on(job)] == [("job.cancel", True), ("job.retry", True)]
+
+
+def test_an_account_is_named_by_id_by_address_or_by_a_providers_id() -> None:
+    made = run("account", "user_9", "--issuer", "https://id.example", "--email", "nine@example.com")[0]["account"]
+    names = (made, "nine@example.com", "email:nine@example.com", "https://id.example:user_9", "user_9")
+    for at, name in enumerate(names, start=1):
+        assert run("grant", "5", "-a", name, "--reason", "x")[0]["available"] == 10 + 5 * at, name
+        assert run("keys", "-a", name) == []
+        assert run("jobs", "-a", name) == []
+        assert run("suspend", name, "--reason", "x")[0]["account_id"] == made
+        run("resume", name, "--reason", "x")
+    run("account", "user_9")  # the same id at another issuer
+    for name, says in (
+        ("user_9", "several"),
+        ("none@example.com", "no account"),
+        ("local:none", "no account"),
+        ("\0", "no account"),
+    ):
+        assert says in refused("grant", "5", "-a", name, "--reason", "x")
+    assert_books_are_clean()
+
+
+def test_no_second_account_is_opened_for_an_address_unless_that_is_said() -> None:
+    first = run("account", "user_9", "--issuer", "https://id.example", "--email", "nine@example.com")[0]["account"]
+    for again in (("nine@example.com",), ("nine", "--email", "nine@example.com")):
+        assert "another" in refused("account", *again)
+    assert rows("select id::text from accounts") == [(first,)]
+    assert run("account", "user_9", "--issuer", "https://id.example", "--email", "nine@example.com")[0]["new"] is False
+    assert run("account", "nine@example.com", "--another")[0]["new"] is True

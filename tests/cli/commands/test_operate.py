@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -54,6 +55,13 @@ def test_every_command_has_help_and_json() -> None:
         text = table(*path, name, "--help")
         assert "--json" in text, name
         assert (command.callback.__doc__ or "").strip()
+
+
+def test_the_version_is_said_and_the_shell_completes_commands() -> None:
+    assert table("--version") == f"headrace {version('headrace')}\n"
+    done = shell(_HEADRACE_COMPLETE="complete_bash", COMP_WORDS="headrace ca", COMP_CWORD="1")
+    assert done.returncode == 0, done.stderr
+    assert {"cancel", "catalogue"} <= set(done.stdout.split())
 
 
 @pytest.mark.usefixtures("database")
@@ -152,14 +160,9 @@ def test_doctor_finds_what_is_missing_and_passes_on_a_running_system(system: Sys
     done = shell(
         "submit", "sketch-image", "prompt=a mill", "width=64", "height=64", "--watch", "--json", HEADRACE_API_KEY=key
     )
-    job = json.loads(done.stdout[done.stdout.index("{\n") :])
+    job = json.loads(done.stdout)
     assert (job["status"], job["input"]["width"]) == ("succeeded", 64)
-    assert (
-        json.loads(
-            shell("watch", job["id"], "--json", HEADRACE_API_KEY=key).stdout.partition("\n{")[2].join(["{", ""])
-        )["id"]
-        == job["id"]
-    )
+    assert json.loads(shell("watch", job["id"], "--json", HEADRACE_API_KEY=key).stdout)["id"] == job["id"]
     refused = shell("submit", "sketch-image", HEADRACE_API_KEY=key)
     assert (refused.returncode, "input.prompt is required" in refused.stderr) == (1, True)
     assert "API key" in shell("submit", "sketch-image", HEADRACE_API_KEY="").stderr

@@ -68,6 +68,7 @@ def test_a_scope_pays_for_its_models_and_kinds_alone() -> None:
     refused = place(order(who, other))[0]
     assert isinstance(refused, NotEnoughCredits)
     assert refused.extra == {"needed": 3, "available": 2, "for_other_models": 7}
+    assert "2 are available; 7 more are for other models; buy a pack" in refused.detail
     assert isinstance(place(order(who, named))[0], Accepted)
     assert left(who) == {"named": 0, "images": 2, "films": 4}
     give(who, 1, "all")

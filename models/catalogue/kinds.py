@@ -1,0 +1,3 @@
+"""What kinds of models there are, by what they make."""
+
+KINDS = ("image", "video", "speech", "text")
