@@ -9,7 +9,7 @@ from pydantic import ValidationError as SchemaError
 
 from common.nearest import or_nearest
 
-Made = TypeVar("Made", bound=BaseModel)
+_Shape = TypeVar("_Shape", bound=BaseModel)
 MAX_NAME_SHOWN = 60  # characters of what a file calls something
 
 _MISSING = {"price": "is missing: a model without a price cannot be ordered, so it is not loaded"}
@@ -41,7 +41,7 @@ ROUTE_OPTIONS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def parsed(raw: Mapping[str, Any], section: str, key: str, kind: type[Made], wrong: list[str]) -> list[Made]:
+def parsed(raw: Mapping[str, Any], section: str, key: str, kind: type[_Shape], wrong: list[str]) -> list[_Shape]:
     """The entries of a section; what is wrong with them is added to `wrong`, without the values: one may be a secret."""
     found = []
     for name, body in raw.get(section, {}).items():
@@ -57,7 +57,7 @@ def parsed(raw: Mapping[str, Any], section: str, key: str, kind: type[Made], wro
 
 
 def _why(kind: type[BaseModel], type_: str, place: Sequence[int | str], message: str, key: str) -> str:
-    name = str(place[-1])
+    name = str(place[-1]) if place else ""  # of an entry as a whole
     if type_ == "missing":
         return _MISSING.get(name, "is missing")
     if type_ == "extra_forbidden":
