@@ -160,6 +160,8 @@ def _waiting(row: JobRow) -> dict[str, Any] | None:
         return {"position": None, "reason": words.waiting(row.reason), "estimate_seconds": None} if row.reason else None
     if row.dispatched:
         return {"position": 0, "reason": "waiting for a worker", "estimate_seconds": row.typical_seconds}
+    if row.later:
+        return {"position": None, "reason": "its batch has as many jobs under way as it may", "estimate_seconds": None}
     if row.wake_at is not None:
         pause = max(0, round((row.wake_at - datetime.now(UTC)).total_seconds()))
         return {
