@@ -12,6 +12,7 @@ from sqlmodel import Field, SQLModel
 
 from common.errors import NotFound
 from models.columns import counter, created_at, moment
+from models.files.results import SHOWN as ASSET
 
 MAX_LINES = 10_000
 MAX_CUSTOM_ID = 100
@@ -102,18 +103,37 @@ class BatchRow(NamedTuple):
 
 
 class LineRow(NamedTuple):
-    """A line of a batch."""
+    """A line of a batch, with its job as it stands; of one that was refused there is the reason alone."""
 
     line: int
-    job_id: UUID | None
     custom_id: str | None
     error: dict[str, Any] | None
+    job_id: UUID | None
+    model_id: str | None
+    ended: str | None
+    run_status: str | None
+    price_credits: int | None
+    charged_credits: int | None
+    error_code: str | None
+    error_message: str | None
+    assets: list[dict[str, Any]]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will become of it."""
+        return self.job_id is None or self.ended is not None
 
 
 SHOWN = (
     ", ".join(f"b.{name}" for name in BatchRow._fields[:-1])
     + ", extract(epoch from coalesce(b.ended_at, app_now()) - b.created_at)::float"
 )
+
+
+def check(conn: Connection[Any], account_id: UUID, batch_id: UUID) -> None:
+    """Raises NotFound unless it is one of the account's own."""
+    if not conn.execute("select 1 from batches where id = %s and account_id = %s", [batch_id, account_id]).fetchone():
+        raise NotFound(f"no batch {batch_id}", param="id")
 
 
 def find(conn: Connection[Any], account_id: UUID, batch_id: UUID) -> BatchRow:
@@ -154,20 +174,17 @@ def count(conn: Connection[Any], batch_id: UUID) -> tuple[dict[str, int], int]:
     return dict.fromkeys(COUNTED, 0) | {row[0]: row[1] for row in rows}, sum(row[2] for row in rows)
 
 
-def lines_after(
-    conn: Connection[Any], batch_id: UUID, after: int, limit: int, *, ended_only: bool
-) -> tuple[list[LineRow], int | None]:
-    """The next lines after a number, in their order, and where to go on after them; None: these were the last. With
-    `ended_only` those whose jobs live are passed over.
-    """
-    rows = conn.execute(
-        """select l.line, l.job_id, l.custom_id, l.error, j.live_id is not null
-             from batch_lines l left join jobs j on j.id = l.job_id
-            where l.batch_id = %s and l.line > %s order by l.line limit %s""",
-        [batch_id, after, limit],
-    ).fetchall()
-    shown = [LineRow(*row[:-1]) for row in rows if not (ended_only and row[-1])]
-    return shown, rows[-1][0] if len(rows) == limit else None
+_RESULTS = f"""
+select l.line, l.custom_id, l.error, l.job_id, j.model_id, j.ended, r.status, j.price_credits, j.charged_credits, j.error_code, j.error_message,
+       case when j.ended = 'succeeded' then (select jsonb_agg({ASSET} order by s.index) from assets s where s.job_id = j.id) end
+  from batch_lines l left join jobs j on j.id = l.job_id left join job_runs r on r.job_id = j.live_id
+ where l.batch_id = %s and l.line > %s order by l.line limit %s"""
+
+
+def lines_after(conn: Connection[Any], batch_id: UUID, after: int, limit: int) -> list[LineRow]:
+    """The next lines after a number, in their order, with what became of their jobs."""
+    rows = conn.execute(_RESULTS, [batch_id, after, limit]).fetchall()
+    return [LineRow._make((*row[:-1], row[-1] or [])) for row in rows]
 
 
 def living(

@@ -286,6 +286,13 @@ def end(conn: Connection[Any], account_id: UUID, batch_id: UUID) -> bool:
         [Jsonb(counts), charged, batch_id],
     )
     lines, accepted, canceled = row
-    told = {"batch": str(batch_id), "canceled": canceled, "lines": lines, "accepted": accepted, "counts": counts, "credits": charged}
+    told = {
+        "batch": str(batch_id),
+        "canceled": canceled,
+        "lines": lines,
+        "accepted": accepted,
+        "counts": counts,
+        "credits": charged,
+    }
     events.add(conn, account_id, "batch.completed", told)
     return True
