@@ -1,6 +1,7 @@
 """/v1/batches: up to 10,000 jobs ordered in one call, looked at, fetched and canceled together."""
 
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from functools import partial
 from typing import IO, Annotated, Any, Literal, TypeVar
 from uuid import UUID
@@ -56,10 +57,16 @@ MEDIA_TYPE = "application/x-ndjson"
 BODY = {
     "requestBody": {
         "required": True,
-        "content": {MEDIA_TYPE: {"schema": {"type": "string", "description": "One `BatchOrder` a line."}}},
+        "content": {MEDIA_TYPE: {"schema": BatchOrder.model_json_schema()}},  # of each line
     }
 }
 Options = TypeVar("Options", bound=BaseModel)
+
+
+class Lines(StreamingResponse):
+    """JSON Lines, as they are read."""
+
+    media_type = MEDIA_TYPE
 
 
 @fast_router.post("", status_code=201, response_model=OrderedBatchView, summary="Order a batch", openapi_extra=BODY)
@@ -86,9 +93,9 @@ async def create_batch(request: Request) -> Response:
     said = request.headers.get("content-length", "")
     size = int(said) if said.isdecimal() else settings().max_batch_bytes
     async with here.rooms.of_data(who.account_id, size, settings().decode_wait_seconds):
-        with room_on_disk():
-            file = scratch_file()
-        with file as body:
+        with ExitStack() as stack:
+            with room_on_disk():
+                body = stack.enter_context(scratch_file())
             digest = (await _received(request, here, body)).sha256.hex()
             asked_for = asked(request, {**wanted.model_dump(), "sha256": digest})
             made = await _ordered(here, who, wanted, key, asked_for, body)
@@ -195,10 +202,9 @@ def cancel_batch(batch_id: PathId, who: Annotated[Caller, Depends(needs("generat
 @fast_router.get(
     "/{batch_id}/results",
     summary="Fetch a batch's results",
-    response_class=StreamingResponse,
-    responses={
-        200: {"description": "JSON Lines", "content": {MEDIA_TYPE: {"schema": BatchResult.model_json_schema()}}}
-    },
+    response_model=BatchResult,
+    response_class=Lines,
+    response_description="One a line.",
 )
 @fast(
     need="read",
@@ -214,7 +220,7 @@ async def get_results(request: Request) -> Response:
     batch_id = id_of(request.path_params["batch_id"], "batch")
     wanted = _options(request, ResultOptions)
     first = await here.places.ordinary.run(partial(_first_page, who.account_id, batch_id, wanted))
-    return StreamingResponse(_results(here, batch_id, wanted, first), media_type=MEDIA_TYPE)
+    return Lines(_results(here, batch_id, wanted, first))
 
 
 _Page = tuple[bytes, int | None]  # lines as they are sent, and where to go on; None: there are no more
