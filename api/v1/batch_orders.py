@@ -89,7 +89,7 @@ def _checked(desk: Desk, number: int, raw: bytes, named: dict[str, int]) -> Line
         body = _read(raw, desk.line_bytes)
         custom_id = _name_of(body)
         if custom_id is not None and named.setdefault(custom_id, number) != number:
-            raise InvalidInput(  # noqa: TRY301 - it becomes the line's own, like whatever else is wrong with it
+            raise InvalidInput(
                 f"custom_id {custom_id!r} is that of line {named[custom_id]} already", param="custom_id"
             )
         return Line(number, custom_id, _order(desk, body))
