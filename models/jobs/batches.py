@@ -296,3 +296,19 @@ def end(conn: Connection[Any], account_id: UUID, batch_id: UUID) -> bool:
     }
     events.add(conn, account_id, "batch.completed", told)
     return True
+
+
+def forget(conn: Connection[Any], account_id: UUID, limit: int) -> None:
+    """Delete an account's batches, so many lines at once, once none of its jobs lives. Its jobs stay: they are the books."""
+    if conn.execute("select 1 from job_runs where account_id = %s limit 1", [account_id]).fetchone():
+        return
+    conn.execute(
+        """delete from batch_lines l using (
+             select x.batch_id, x.line from batches b join batch_lines x on x.batch_id = b.id where b.account_id = %s limit %s) gone
+            where l.batch_id = gone.batch_id and l.line = gone.line""",
+        [account_id, limit],
+    )
+    conn.execute(
+        "delete from batches b where account_id = %s and not exists (select 1 from batch_lines where batch_id = b.id)",
+        [account_id],
+    )
