@@ -20,7 +20,11 @@ def body(lines: int) -> bytes:
     """As many orders of sketch as there are lines, each with a prompt and a name of its own."""
     return b"".join(
         json.dumps(
-            {"custom_id": f"line-{n}", "model": "bench", "input": {"prompt": f"a harbour at dawn, number {n}", "seed": n}}
+            {
+                "custom_id": f"line-{n}",
+                "model": "bench",
+                "input": {"prompt": f"a harbour at dawn, number {n}", "seed": n},
+            }
         ).encode()
         + b"\n"
         for n in range(lines)
@@ -66,18 +70,9 @@ def _beside(stand: Stand, report: Report, keys: list[str], content: bytes) -> No
         ("POST /v1/jobs", "POST", "/v1/jobs"),
     ):
         alone = _timed(stand, reader, method, path, ALONE_SECONDS)
-        going, stop = threading.Event(), threading.Event()
-
-        def ordering() -> None:
-            for key in orderers * 10:
-                if stop.is_set():
-                    return
-                going.set()
-                order(stand, key, content, "")
-
-        thread = threading.Thread(target=ordering)
+        stop = threading.Event()
+        thread = threading.Thread(target=_order_on, args=(stand, orderers, content, stop))
         thread.start()
-        going.wait()
         beside = _timed(stand, reader, method, path, 2 * ALONE_SECONDS)
         stop.set()
         thread.join()
@@ -87,6 +82,12 @@ def _beside(stand: Stand, report: Report, keys: list[str], content: bytes) -> No
         )  # fmt: skip
 
 
+def _order_on(stand: Stand, keys: list[str], content: bytes, stop: threading.Event) -> None:
+    for key in keys * 10:
+        if stop.is_set():
+            return
+        order(stand, key, content, "")
+
+
 def _timed(stand: Stand, key: str, method: str, path: str, seconds: float) -> dict[str, Any]:
     return stand.load([key], clients=1, seconds=seconds, method=method, path=path)
-

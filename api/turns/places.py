@@ -46,10 +46,10 @@ class Place:
         return running.result()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator["Turn"]:
+    async def turn(self) -> AsyncIterator["PlaceTurn"]:
         """A turn for several pieces of work, one after the other. Raises as `run`; it too lasts until its thread has ended."""
         await self._turn()
-        turn = Turn(self._threads)
+        turn = PlaceTurn(self._threads)
         try:
             yield turn
         finally:
@@ -79,7 +79,7 @@ class Place:
         )
 
 
-class Turn:
+class PlaceTurn:
     """A turn that was had; `running` is the newest piece of its work."""
 
     def __init__(self, threads: CapacityLimiter) -> None:

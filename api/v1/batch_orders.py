@@ -33,7 +33,7 @@ _CustomId = Annotated[
 ]
 
 
-class BatchOrder(JobRequest):
+class BatchedOrder(JobRequest):
     """One line of a batch: an order as `POST /v1/jobs` takes it. Its queue is `batch`, if it names none."""
 
     model_config = ConfigDict(
@@ -89,9 +89,7 @@ def _checked(desk: Desk, number: int, raw: bytes, named: dict[str, int]) -> Line
         body = _read(raw, desk.line_bytes)
         custom_id = _name_of(body)
         if custom_id is not None and named.setdefault(custom_id, number) != number:
-            raise InvalidInput(
-                f"custom_id {custom_id!r} is that of line {named[custom_id]} already", param="custom_id"
-            )
+            raise InvalidInput(f"custom_id {custom_id!r} is that of line {named[custom_id]} already", param="custom_id")
         return Line(number, custom_id, _order(desk, body))
     except DomainError as error:
         return Line(number, custom_id, error)
@@ -120,7 +118,7 @@ def _name_of(body: dict[str, Any]) -> str | None:
 
 def _order(desk: Desk, body: dict[str, Any]) -> Order:
     try:
-        wanted = BatchOrder.model_validate(body)
+        wanted = BatchedOrder.model_validate(body)
     except ValidationError as error:
         place, detail = first_of(error.errors(include_url=False))
         raise InvalidInput(detail, param=place) from None

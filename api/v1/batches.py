@@ -21,7 +21,7 @@ from api.routes.fast_routes import FastRoute, answer, fast
 from api.routes.once import KeyHeader, Made, asked, key_of, made_answer, make_once
 from api.routes.walled import WalledRoute
 from api.services import Services, services
-from api.v1.batch_orders import BatchOrder, Desk, check_lines, with_files
+from api.v1.batch_orders import BatchedOrder, Desk, check_lines, with_files
 from api.v1.batches_shapes import (
     BatchOptions,
     BatchPage,
@@ -57,10 +57,10 @@ MEDIA_TYPE = "application/x-ndjson"
 BODY = {
     "requestBody": {
         "required": True,
-        "content": {MEDIA_TYPE: {"schema": BatchOrder.model_json_schema()}},  # of each line
+        "content": {MEDIA_TYPE: {"schema": BatchedOrder.model_json_schema()}},  # of each line
     }
 }
-Options = TypeVar("Options", bound=BaseModel)
+_Options = TypeVar("_Options", bound=BaseModel)
 
 
 class Lines(StreamingResponse):
@@ -102,7 +102,7 @@ async def create_batch(request: Request) -> Response:
     return made_answer(made.body, status=201, location=LOCATION, replayed=made.replayed)
 
 
-def _options(request: Request, shape: type[Options]) -> Options:
+def _options(request: Request, shape: type[_Options]) -> _Options:
     """What the address says. Raises InvalidParameter."""
     try:
         return shape.model_validate(dict(request.query_params))
@@ -214,7 +214,7 @@ def cancel_batch(batch_id: PathId, who: Annotated[Caller, Depends(needs("generat
 )  # fmt: skip
 async def get_results(request: Request) -> Response:
     """JSON Lines in the order of the batch's own: what has ended, and what was refused. A download that breaks off goes on with `after`,
-    the last `line` that was read. While the batch runs, lines before it may end later.
+    the last `number` that was read. While the batch runs, lines before it may end later.
     """
     who, here = await permitted(request, "read"), services(request.app)
     batch_id = id_of(request.path_params["batch_id"], "batch")
@@ -236,7 +236,7 @@ def _page(batch_id: UUID, after: int, wanted: ResultOptions) -> _Page:
     with transaction() as conn:
         rows = batch_rows.lines_after(conn, batch_id, after, LINES_AT_ONCE)
     shown = [orjson.dumps(result_view(row)) + b"\n" for row in rows if wanted.all or row.is_over]
-    return b"".join(shown), rows[-1].line if len(rows) == LINES_AT_ONCE else None
+    return b"".join(shown), rows[-1].number if len(rows) == LINES_AT_ONCE else None
 
 
 async def _results(here: Services, batch_id: UUID, wanted: ResultOptions, page: _Page) -> AsyncIterator[bytes]:

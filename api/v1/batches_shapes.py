@@ -30,7 +30,7 @@ class ResultOptions(BaseModel):
 class RefusalView(BaseModel):
     """A line that was not ordered, and why."""
 
-    line: int
+    number: Annotated[int, Field(description="Of its line in the body, from 1.")]
     custom_id: str | None
     code: str
     message: str
@@ -52,7 +52,7 @@ class BatchView(BaseModel):
 
     id: UUID
     status: Annotated[BatchStatus, Field(description="`canceled`: it was asked to stop before all had ended.")]
-    lines: int
+    orders: int
     accepted: int
     refused: int
     max_running: int | None
@@ -77,7 +77,7 @@ class BatchPage(ListPage[BatchView]):
 class BatchResult(BaseModel):
     """One line of a batch's results."""
 
-    line: int
+    number: Annotated[int, Field(description="Of its line in the body, from 1.")]
     custom_id: str | None
     job: UUID | None
     status: Literal["queued", "running", "succeeded", "failed", "canceled", "refused"]
@@ -94,9 +94,9 @@ def batch_view(row: BatchRow) -> dict[str, Any]:
     return {
         "id": row.id,
         "status": _status(row),
-        "lines": row.lines,
+        "orders": row.orders,
         "accepted": row.accepted,
-        "refused": row.lines - row.accepted,
+        "refused": row.orders - row.accepted,
         "max_running": row.max_running,
         "counts": row.counts,
         "progress": None if ended is None else 100 * ended // row.accepted,
@@ -122,7 +122,7 @@ def result_view(row: LineRow) -> dict[str, Any]:
     """What became of a line."""
     ordered = row.job_id is not None
     return {
-        "line": row.line,
+        "number": row.number,
         "custom_id": row.custom_id,
         "job": row.job_id,
         "status": seen_status(row.ended, row.run_status) if ordered else "refused",

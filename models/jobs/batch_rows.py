@@ -33,8 +33,8 @@ class Batch(SQLModel, table=True):
 
     __tablename__ = "batches"
     __table_args__ = (
-        CheckConstraint(f"lines between 1 and {MAX_LINES} and accepted between 1 and lines", name="lines"),
-        CheckConstraint("let_go between 0 and lines and ended_up_to between 0 and lines", name="places"),
+        CheckConstraint(f"orders between 1 and {MAX_LINES} and accepted between 1 and orders", name="orders"),
+        CheckConstraint("let_go between 0 and orders and ended_up_to between 0 and orders", name="places"),
         CheckConstraint(f"max_running between 1 and {MAX_RUNNING}", name="max_running"),
         CheckConstraint("(ended_at is null) = (counts is null) and (counts is null) = (charged is null)", name="ended"),
         Index(None, "account_id", text("id desc")),
@@ -42,13 +42,13 @@ class Batch(SQLModel, table=True):
         Index("ix_batches_open_of", "account_id", postgresql_where=text("ended_at is null")),
         Index(
             "ix_batches_limited", "id",
-            postgresql_where=text("ended_at is null and cancel_requested_at is null and let_go < lines"),
+            postgresql_where=text("ended_at is null and cancel_requested_at is null and let_go < orders"),
         ),
     )  # fmt: skip
 
     id: UUID = Field(primary_key=True)
     account_id: UUID = Field(foreign_key="accounts.id", nullable=False)
-    lines: int = Field(sa_type=SmallInteger, nullable=False)
+    orders: int = Field(sa_type=SmallInteger, nullable=False)  # as many as the body had lines
     accepted: int = Field(sa_type=SmallInteger, nullable=False)
     reserved: int = counter()  # credits, for all of it, when it was ordered
     max_running: int | None = Field(default=None, sa_type=SmallInteger, nullable=True)
@@ -64,17 +64,17 @@ class Batch(SQLModel, table=True):
     created_at: datetime = created_at()
 
 
-class BatchLine(SQLModel, table=True):
-    """One line of a batch: its job, or why there is none."""
+class BatchOrder(SQLModel, table=True):
+    """One order of a batch, which was a line of its body: its job, or why there is none."""
 
-    __tablename__ = "batch_lines"
+    __tablename__ = "batch_orders"
     __table_args__ = (
         CheckConstraint("(job_id is null) = (error is not null)", name="job_or_error"),
         CheckConstraint(f"length(custom_id) between 1 and {MAX_CUSTOM_ID}", name="custom_id"),
     )
 
     batch_id: UUID = Field(sa_column=Column(Uuid, ForeignKey("batches.id"), primary_key=True, nullable=False))
-    line: int = Field(primary_key=True, sa_type=SmallInteger)  # from 1, as in the body that was sent
+    number: int = Field(primary_key=True, sa_type=SmallInteger)  # of its line in the body, from 1
     job_id: UUID | None = Field(default=None, foreign_key="jobs.id", nullable=True)
     custom_id: str | None = Field(default=None, sa_type=Text, nullable=True)
     error: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True))
@@ -85,7 +85,7 @@ class BatchRow(NamedTuple):
 
     id: UUID
     account_id: UUID
-    lines: int
+    orders: int
     accepted: int
     reserved: int
     max_running: int | None
@@ -105,7 +105,7 @@ class BatchRow(NamedTuple):
 class LineRow(NamedTuple):
     """A line of a batch, with its job as it stands; of one that was refused there is the reason alone."""
 
-    line: int
+    number: int
     custom_id: str | None
     error: dict[str, Any] | None
     job_id: UUID | None
@@ -164,7 +164,7 @@ def list_batches(
 
 _COUNT = """
 select coalesce(j.ended, case r.status when 'queued' then 'queued' else 'running' end), count(*), coalesce(sum(j.charged_credits), 0)::bigint
-  from batch_lines l join jobs j on j.id = l.job_id left join job_runs r on r.job_id = j.live_id
+  from batch_orders l join jobs j on j.id = l.job_id left join job_runs r on r.job_id = j.live_id
  where l.batch_id = %s group by 1"""
 
 
@@ -175,10 +175,10 @@ def count(conn: Connection[Any], batch_id: UUID) -> tuple[dict[str, int], int]:
 
 
 _RESULTS = f"""
-select l.line, l.custom_id, l.error, l.job_id, j.model_id, j.ended, r.status, j.price_credits, j.charged_credits, j.error_code, j.error_message,
+select l.number, l.custom_id, l.error, l.job_id, j.model_id, j.ended, r.status, j.price_credits, j.charged_credits, j.error_code, j.error_message,
        case when j.ended = 'succeeded' then (select jsonb_agg({ASSET} order by s.index) from assets s where s.job_id = j.id) end
-  from batch_lines l left join jobs j on j.id = l.job_id left join job_runs r on r.job_id = j.live_id
- where l.batch_id = %s and l.line > %s order by l.line limit %s"""
+  from batch_orders l left join jobs j on j.id = l.job_id left join job_runs r on r.job_id = j.live_id
+ where l.batch_id = %s and l.number > %s order by l.number limit %s"""
 
 
 def lines_after(conn: Connection[Any], batch_id: UUID, after: int, limit: int) -> list[LineRow]:
@@ -194,8 +194,8 @@ def living(
     or of the others.
     """
     return conn.execute(
-        """select l.line, l.job_id from batch_lines l join job_runs r on r.job_id = l.job_id
-            where l.batch_id = %s and l.line > %s and r.dispatched = %s and r.cancel_requested_at is null
-            order by l.line limit %s""",
+        """select l.number, l.job_id from batch_orders l join job_runs r on r.job_id = l.job_id
+            where l.batch_id = %s and l.number > %s and r.dispatched = %s and r.cancel_requested_at is null
+            order by l.number limit %s""",
         [batch_id, after, dispatched, limit],
     ).fetchall()

@@ -42,7 +42,7 @@ class Line(NamedTuple):
     order: Order | DomainError
 
 
-class Placed(NamedTuple):
+class OrderedBatch(NamedTuple):
     """A batch that was ordered, what is to be rung, and why lines were refused, by their numbers."""
 
     row: BatchRow
@@ -60,7 +60,7 @@ class Todo(NamedTuple):
 
 def place(
     conn: Connection[Any], account_id: UUID, lines: Sequence[Line], *, all_or_none: bool, max_running: int | None = None
-) -> Placed:
+) -> OrderedBatch:
     """Order what can be ordered of these lines, in their order. Raises BatchRefused where none can, or, with `all_or_none`, where
     one cannot; then the caller rolls back. Raises InvalidInput for too many open batches.
     """
@@ -82,7 +82,7 @@ def place(
         raise _refused(lines, refused)
     first = [line.number for line, _ in wanted[: max_running or len(wanted)]]
     row = conn.execute(
-        f"""insert into batches as b (id, account_id, lines, accepted, reserved, max_running, let_go, running)
+        f"""insert into batches as b (id, account_id, orders, accepted, reserved, max_running, let_go, running)
             values (%s, %s, %s, %s, %s, %s, %s, %s) returning {SHOWN}""",
         [
             uuid7(), account_id, lines[-1].number, len(taken), sum(each.price_credits for each in taken.values()), max_running,
@@ -94,7 +94,7 @@ def place(
     made = BatchRow(*row)
     _write_lines(conn, made.id, lines, taken, refused)
     rings = [Ring(each.job_id, each.queue) for each in taken.values() if each.dispatched]
-    return Placed(made, rings, dict(sorted(refused.items())))
+    return OrderedBatch(made, rings, dict(sorted(refused.items())))
 
 
 def _check_open(conn: Connection[Any], account_id: UUID) -> None:
@@ -126,9 +126,9 @@ def _write_lines(
     refused: Mapping[int, DomainError],
 ) -> None:
     conn.execute(
-        """insert into batch_lines (batch_id, line, job_id, custom_id, error)
-           select %s, x.line, x.job_id, x.custom_id, x.error
-             from unnest(%s::smallint[], %s::uuid[], %s::text[], %s::jsonb[]) as x(line, job_id, custom_id, error)""",
+        """insert into batch_orders (batch_id, number, job_id, custom_id, error)
+           select %s, x.number, x.job_id, x.custom_id, x.error
+             from unnest(%s::smallint[], %s::uuid[], %s::text[], %s::jsonb[]) as x(number, job_id, custom_id, error)""",
         [
             batch_id, [each.number for each in lines],
             [taken[each.number].job_id if each.number in taken else None for each in lines],
@@ -151,16 +151,16 @@ def refusals(lines: Sequence[Line], refused: Mapping[int, DomainError]) -> list[
     """The first of the lines that were refused, as they are told."""
     named = {each.number: each.custom_id for each in lines}
     return [
-        {"line": number, "custom_id": named[number], **refusal_of(refused[number])}
+        {"number": number, "custom_id": named[number], **refusal_of(refused[number])}
         for number in sorted(refused)[:REFUSALS_TOLD]
     ]
 
 
 def _refused(lines: Sequence[Line], refused: Mapping[int, DomainError]) -> BatchRefused:
-    told = refusals(lines, refused)
+    first = refusals(lines, refused)
     return BatchRefused(
-        f"nothing was ordered: of {len(lines)} lines {len(refused)} are refused, the first of them line {told[0]['line']}: {told[0]['message']}",
-        param=f"line {told[0]['line']}", refusals=told,
+        f"nothing was ordered: of {len(lines)} lines {len(refused)} are refused, the first of them line {first[0]['number']}: {first[0]['message']}",
+        param=f"line {first[0]['number']}", refusals=first,
     )  # fmt: skip
 
 
@@ -168,7 +168,7 @@ def ready_to_let_go(conn: Connection[Any], limit: int, *, without: Sequence[UUID
     """Batches of which fewer live than may, and more wait, as (batch, account). Picked without a lock."""
     rows: list[tuple[UUID, UUID]] = conn.execute(
         """select b.id, b.account_id from batches b
-            where b.ended_at is null and b.cancel_requested_at is null and b.let_go < b.lines and not (b.id = any(%s))
+            where b.ended_at is null and b.cancel_requested_at is null and b.let_go < b.orders and not (b.id = any(%s))
               and (select count(*) from unnest(b.running) as u(job_id) join job_runs r using (job_id)) < b.max_running
             order by b.id limit %s""",
         [list(without), limit],
@@ -181,19 +181,19 @@ def let_go(conn: Connection[Any], account_id: UUID, batch_id: UUID) -> tuple[int
     Returns how many, and what is to be rung after the commit.
     """
     row = conn.execute(
-        """select b.lines, b.let_go, b.max_running, array(
+        """select b.orders, b.let_go, b.max_running, array(
                     select u.job_id from unnest(b.running) as u(job_id) join job_runs r using (job_id))
              from batches b where b.id = %s and b.cancel_requested_at is null and b.ended_at is null for update of b""",
         [batch_id],
     ).fetchone()
     if row is None:
         return 0, []
-    lines, let_go_to, max_running, running = row
+    orders, let_go_to, max_running, running = row
     room = max_running - len(running)
-    if room <= 0 or let_go_to >= lines:
+    if room <= 0 or let_go_to >= orders:
         return 0, []
     following = conn.execute(
-        "select line, job_id from batch_lines where batch_id = %s and line > %s and job_id is not null order by line limit %s",
+        "select number, job_id from batch_orders where batch_id = %s and number > %s and job_id is not null order by number limit %s",
         [batch_id, let_go_to, room],
     ).fetchall()
     # Those that were canceled meanwhile are gone; what they leave free is taken at the next look.
@@ -203,7 +203,7 @@ def let_go(conn: Connection[Any], account_id: UUID, batch_id: UUID) -> tuple[int
     ).fetchall()
     conn.execute(
         "update batches set let_go = %s, running = %s where id = %s",
-        [following[-1][0] if len(following) == room else lines, [*running, *(each[0] for each in let)], batch_id],
+        [following[-1][0] if len(following) == room else orders, [*running, *(each[0] for each in let)], batch_id],
     )
     return len(following), dispatch(conn, account_id)
 
@@ -225,7 +225,7 @@ def request_cancel(conn: Connection[Any], account_id: UUID, batch_id: UUID) -> l
     conn.execute("update batches set cancel_requested_at = app_now() where id = %s", [batch_id])
     # Out of the line at once: a slot that becomes free goes to no job that is to be canceled.
     conn.execute(
-        """update job_runs r set wake_at = 'infinity', held_back = false from batch_lines l
+        """update job_runs r set wake_at = 'infinity', held_back = false from batch_orders l
             where l.batch_id = %s and r.job_id = l.job_id and not r.dispatched and r.wake_at is distinct from 'infinity'""",
         [batch_id],
     )
@@ -249,9 +249,9 @@ def look(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -> 
     rows = conn.execute(
         """with looked as materialized (
              select b.id, b.account_id, b.cancel_requested_at is not null as canceled, b.ended_up_to, (
-                      select l.line from batch_lines l where l.batch_id = b.id and l.line > b.ended_up_to
+                      select l.number from batch_orders l where l.batch_id = b.id and l.number > b.ended_up_to
                          and (select r.token from job_runs r where r.job_id = l.job_id) is not null
-                       order by l.line limit 1) as first
+                       order by l.number limit 1) as first
                from batches b where b.ended_at is null
            ), moved as (
              update batches b set ended_up_to = x.first - 1 from looked x
@@ -259,8 +259,8 @@ def look(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -> 
            )
            select x.id, x.account_id, x.first is not null from looked x
             where not (x.id = any(%s)) and (x.first is null or x.canceled and exists (
-                    select 1 from batch_lines l join job_runs r on r.job_id = l.job_id
-                     where l.batch_id = x.id and l.line >= x.first and r.cancel_requested_at is null))
+                    select 1 from batch_orders l join job_runs r on r.job_id = l.job_id
+                     where l.batch_id = x.id and l.number >= x.first and r.cancel_requested_at is null))
             order by x.id limit %s""",
         [MOVED_LINES, list(without), limit],
     ).fetchall()
@@ -272,7 +272,7 @@ def end(conn: Connection[Any], account_id: UUID, batch_id: UUID) -> bool:
     told already, or one lives after all.
     """
     row = conn.execute(
-        "select lines, accepted, cancel_requested_at is not null from batches where id = %s and ended_at is null for update",
+        "select orders, accepted, cancel_requested_at is not null from batches where id = %s and ended_at is null for update",
         [batch_id],
     ).fetchone()
     if row is None:
@@ -281,20 +281,20 @@ def end(conn: Connection[Any], account_id: UUID, batch_id: UUID) -> bool:
     if counts["queued"] or counts["running"]:
         return False
     conn.execute(
-        """update batches set ended_at = app_now(), counts = %s, charged = %s, ended_up_to = lines, let_go = lines, running = '{}'
+        """update batches set ended_at = app_now(), counts = %s, charged = %s, ended_up_to = orders, let_go = orders, running = '{}'
             where id = %s""",
         [Jsonb(counts), charged, batch_id],
     )
-    lines, accepted, canceled = row
-    told = {
+    orders, accepted, canceled = row
+    data = {
         "batch": str(batch_id),
         "canceled": canceled,
-        "lines": lines,
+        "orders": orders,
         "accepted": accepted,
         "counts": counts,
         "credits": charged,
     }
-    events.add(conn, account_id, "batch.completed", told)
+    events.add(conn, account_id, "batch.completed", data)
     return True
 
 
@@ -303,12 +303,12 @@ def forget(conn: Connection[Any], account_id: UUID, limit: int) -> None:
     if conn.execute("select 1 from job_runs where account_id = %s limit 1", [account_id]).fetchone():
         return
     conn.execute(
-        """delete from batch_lines l using (
-             select x.batch_id, x.line from batches b join batch_lines x on x.batch_id = b.id where b.account_id = %s limit %s) gone
-            where l.batch_id = gone.batch_id and l.line = gone.line""",
+        """delete from batch_orders l using (
+             select x.batch_id, x.number from batches b join batch_orders x on x.batch_id = b.id where b.account_id = %s limit %s) gone
+            where l.batch_id = gone.batch_id and l.number = gone.number""",
         [account_id, limit],
     )
     conn.execute(
-        "delete from batches b where account_id = %s and not exists (select 1 from batch_lines where batch_id = b.id)",
+        "delete from batches b where account_id = %s and not exists (select 1 from batch_orders where batch_id = b.id)",
         [account_id],
     )

@@ -56,7 +56,7 @@ def test_an_api_killed_while_it_orders_a_batch_has_ordered_all_of_it_or_nothing(
         third = http.post("/v1/batches", content=content, headers=once)
         assert third.headers["idempotent-replayed"] == "true"
         assert third.json() == again.json()
-    assert one("select count(*), count(distinct job_id) from batch_lines") == (2500, 2500)
+    assert one("select count(*), count(distinct job_id) from batch_orders") == (2500, 2500)
     assert balance(who) == (500, 2500)
     assert_books_are_clean()
 

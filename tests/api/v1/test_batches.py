@@ -81,7 +81,7 @@ def test_a_batch_is_ordered_looked_at_fetched_and_told_of(http: TestClient, who:
     made = answer.json()
     assert answer.headers["location"] == f"/v1/batches/{made['id']}"
     counts = {"queued": 3, "running": 0, "succeeded": 0, "failed": 0, "canceled": 0}
-    assert (made["status"], made["lines"], made["accepted"], made["refused"]) == ("running", 3, 3, 0)
+    assert (made["status"], made["orders"], made["accepted"], made["refused"]) == ("running", 3, 3, 0)
     assert (made["counts"], made["credits"], made["progress"]) == (counts, {"reserved": 6, "charged": 0}, 0)
     assert made["refusals"] == []
     assert [row[0] for row in rows("select queue from jobs order by id")] == ["batch", "interactive", "batch"]
@@ -99,7 +99,7 @@ def test_a_batch_is_ordered_looked_at_fetched_and_told_of(http: TestClient, who:
     results = http.get(f"{address}/results", headers=mine)
     assert results.headers["content-type"] == "application/x-ndjson"
     found = read(results.text)
-    assert [(each["line"], each["custom_id"], each["job"], each["status"]) for each in found] == [
+    assert [(each["number"], each["custom_id"], each["job"], each["status"]) for each in found] == [
         (1, "a", str(first), "succeeded"),
         (2, None, str(second), "failed"),
     ]
@@ -157,7 +157,7 @@ def test_each_bad_line_is_refused_with_its_number_and_the_good_ones_are_ordered(
     assert (refused["code"], refused["param"], len(refused["refusals"])) == ("batch_refused", "line 2", len(BAD_LINES))
     assert balance(who) == (100, 0)
     made = post(http, mine, content, "?accept=valid")
-    assert (made["lines"], made["accepted"], made["refused"]) == (len(BAD_LINES) + 2, 2, len(BAD_LINES))
+    assert (made["orders"], made["accepted"], made["refused"]) == (len(BAD_LINES) + 2, 2, len(BAD_LINES))
     assert made["refusals"] == refused["refusals"]
     wrong = [
         (raw, told)
@@ -165,10 +165,10 @@ def test_each_bad_line_is_refused_with_its_number_and_the_good_ones_are_ordered(
         if told["code"] != code or not told["message"] or not told["param"]
     ]
     assert wrong == []
-    assert [each["line"] for each in made["refusals"]] == list(range(2, len(BAD_LINES) + 2))
+    assert [each["number"] for each in made["refusals"]] == list(range(2, len(BAD_LINES) + 2))
     assert made["refusals"][-1]["message"] == "custom_id 'twice' is that of line 1 already"
     results = read(http.get(f"/v1/batches/{made['id']}/results", headers=mine).text)
-    assert [each["line"] for each in results] == [each["line"] for each in made["refusals"]]
+    assert [each["number"] for each in results] == [each["number"] for each in made["refusals"]]
     assert {each["status"] for each in results} == {"refused"}
     assert {name: results[0]["error"][name] for name in ("code", "message", "param")} == {
         name: made["refusals"][0][name] for name in ("code", "message", "param")
@@ -184,24 +184,30 @@ def test_a_line_has_its_own_limit_and_the_body_another(who: UUID) -> None:
     with environment({"MAX_BODY_BYTES": "2000", "MAX_BATCH_BYTES": "10000"}), TestClient(make_app()) as http:
         made = post(http, mine, body(line(), long), "?accept=valid")
         told = made["refusals"][0]
-        assert (told["line"], told["code"], told["param"]) == (2, "body_too_large", "line")
+        assert (told["number"], told["code"], told["param"]) == (2, "body_too_large", "line")
         assert told["message"] == f"the line has {len(json.dumps(long))} bytes; the limit is 2000"
         for content in (b"x" * 10_001, iter([b"x" * 6_000, b"\n" * 6_000])):
             answer = http.post("/v1/batches", content=content, headers=mine)
-            assert (answer.status_code, answer.json()["code"], answer.json()["limit"]) == (413, "body_too_large", 10_000)
+            assert (answer.status_code, answer.json()["code"], answer.json()["limit"]) == (
+                413,
+                "body_too_large",
+                10_000,
+            )
     assert one("select count(*) from jobs") == (1,)
 
 
-def test_a_batch_has_so_many_lines_and_at_least_one(http: TestClient, who: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_has_so_many_lines_and_at_least_one(
+    http: TestClient, who: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(batch_orders, "MAX_LINES", 3)
     mine = head(who)
     for content in (b"", b"\n", b" \r\n\t\n\n"):
         assert post(http, mine, content, status=400)["detail"].startswith("the body has no line")
     for content in (body(*[line()] * 4), b"\n\n\n" + body(line()), b"\n" * 5 + body(line())):
         assert "more than 3 lines" in post(http, mine, content, status=422)["detail"]
-    assert post(http, mine, body(*[line()] * 3) + b"\n" * 50)["lines"] == 3, "what is empty at the end is no line"
+    assert post(http, mine, body(*[line()] * 3) + b"\n" * 50)["orders"] == 3, "what is empty at the end is no line"
     assert post(http, mine, b"\n" + body(line()), "?accept=valid")["refusals"][0]["message"] == "the line is empty"
-    assert post(http, mine, json.dumps(line()).encode())["lines"] == 1, "the last line needs no end"
+    assert post(http, mine, json.dumps(line()).encode())["orders"] == 1, "the last line needs no end"
 
 
 @pytest.mark.parametrize(
@@ -224,7 +230,11 @@ def test_at_most_so_many_of_a_batch_are_under_way(http: TestClient, who: UUID) -
     jobs = [job for (job,) in rows("select id from jobs order by id")]
     waiting = [http.get(f"/v1/jobs/{job}", headers=mine).json()["waiting"] for job in jobs]
     assert waiting[0]["position"] == 0
-    assert waiting[1] == {"position": None, "reason": "its batch has as many jobs under way as it may", "estimate_seconds": None}
+    assert waiting[1] == {
+        "position": None,
+        "reason": "its batch has as many jobs under way as it may",
+        "estimate_seconds": None,
+    }
     assert len(http.get("/v1/jobs?status=queued", headers=mine).json()["data"]) == 4
 
 
@@ -251,7 +261,9 @@ def test_a_batch_that_was_refused_may_come_again_under_its_key(http: TestClient)
     who = account(amount=1)
     mine = head(who, **{"idempotency-key": "k"})
     assert post(http, mine, body(line()), status=422)["refusals"][0]["code"] == "not_enough_credits"
-    change("update models set entry = jsonb_set(entry, '{price,credits}', '1'), version = version + 1 where id = 'picture'")
+    change(
+        "update models set entry = jsonb_set(entry, '{price,credits}', '1'), version = version + 1 where id = 'picture'"
+    )
     with TestClient(make_app()) as fresh:
         assert post(fresh, mine, body(line()))["accepted"] == 1
 
@@ -291,7 +303,10 @@ def test_a_key_orders_what_it_may_and_for_as_much_as_it_may(http: TestClient, wh
     model("other")
     mine = keyed(who, models=["picture"], monthly_credits=5)
     made = post(http, mine, body(line(), line(model="other"), line(), line()), "?accept=valid")
-    assert [(each["line"], each["code"]) for each in made["refusals"]] == [(2, "forbidden"), (4, "key_budget_exceeded")]
+    assert [(each["number"], each["code"]) for each in made["refusals"]] == [
+        (2, "forbidden"),
+        (4, "key_budget_exceeded"),
+    ]
     assert http.post("/v1/batches", content=body(line()), headers=keyed(who, scopes=("read",))).status_code == 403
     assert http.post("/v1/batches", content=body(line())).status_code == 401
 
@@ -308,7 +323,7 @@ def test_results_are_sent_page_by_page_and_a_download_goes_on_where_it_broke_off
     address = f"/v1/batches/{made['id']}/results"
 
     def numbers(tail: str) -> list[int]:
-        return [each["line"] for each in read(http.get(address + tail, headers=mine).text)]
+        return [each["number"] for each in read(http.get(address + tail, headers=mine).text)]
 
     assert numbers("?all=true") == [1, 2, 3, 4, 5]
     assert numbers("?all=true&after=3") == [4, 5]
@@ -316,12 +331,17 @@ def test_results_are_sent_page_by_page_and_a_download_goes_on_where_it_broke_off
     assert numbers("") == [], "pages of which nothing is shown are passed over"
     for _ in range(2):
         finish(who)
-    (third,) = one("select job_id from batch_lines where line = 4")
+    (third,) = one("select job_id from batch_orders where number = 4")
     change("update job_runs set dispatched = false, wake_at = null where job_id <> %s", third)
     change("update job_runs set dispatched = true, wake_at = app_now() where job_id = %s", third)
     finish(who)
     assert numbers("") == [1, 2, 4]
-    for tail, param in (("?after=-1", "after"), ("?after=x", "after"), ("?after=10001", "after"), ("?all=perhaps", "all")):
+    for tail, param in (
+        ("?after=-1", "after"),
+        ("?after=x", "after"),
+        ("?after=10001", "after"),
+        ("?all=perhaps", "all"),
+    ):
         answer = http.get(address + tail, headers=mine)
         assert (answer.status_code, answer.json()["param"]) == (422, param)
 
@@ -358,7 +378,7 @@ def test_files_are_made_sure_of_once_however_many_lines_name_them(who: UUID, mon
     file = f"file_{uploaded(who, [picture()]).id.hex}"
     looks = list[str]()
     with TestClient(make_app()) as http:
-        inputs = http.app.state.services.inputs  # type: ignore[attr-defined]
+        inputs = http.app.state.services.inputs
         real = type(inputs).accept_one
 
         async def counted(self: Any, account_id: UUID, param: str, wanted: str, given: str) -> str:
@@ -368,9 +388,11 @@ def test_files_are_made_sure_of_once_however_many_lines_name_them(who: UUID, mon
         monkeypatch.setattr(type(inputs), "accept_one", counted)
         good = [{"model": "upscale", "input": {"image": file}}] * 3
         bad: Sequence[str] = ("file_" + "0" * 32, "data:image/png;base64,AAAA", "http://127.0.0.1/x.png", "nowhere")
-        content = body(*good, *({"model": "upscale", "input": {"image": each}} for each in bad), {"model": "upscale", "input": {}})
+        content = body(
+            *good, *({"model": "upscale", "input": {"image": each}} for each in bad), {"model": "upscale", "input": {}}
+        )
         made = post(http, head(who), content, "?accept=valid")
-    codes = [(each["line"], each["code"], each["param"]) for each in made["refusals"]]
+    codes = [(each["number"], each["code"], each["param"]) for each in made["refusals"]]
     assert codes == [
         (4, "not_found", "input.image"), (5, "invalid_input", "input.image"), (6, "refused_address", "input.image"), (7, "invalid_input", "input.image"),
     ]  # fmt: skip

@@ -7,18 +7,18 @@ from uuid import UUID
 
 import pytest
 
-from common.errors import BatchRefused, DomainError, InvalidInput, InvalidRequest, NotFound
+from common.errors import BatchRefused, InvalidInput, InvalidRequest, NotFound
 from models.db import transaction
 from models.identity import erasure
 from models.jobs import batch_rows, batches, clock, queues
 from models.jobs.batch_rows import BatchRow
-from models.jobs.batches import BEHIND, Line, Placed
+from models.jobs.batches import BEHIND, Line, OrderedBatch
 from models.jobs.dispatch import dispatch
 from models.jobs.ending import Ending, end
 from scheduler.duties.batches import end_batches, let_batches_go
 from tests.models.hands import change
-from tests.models.jobs.standing import requeued, run_of
-from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, place, placed, rows
+from tests.models.jobs.standing import requeued
+from tests.support import account, assert_books_are_clean, balance, claimed, model, one, order, placed, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -33,18 +33,25 @@ def lines(who: UUID, count: int, *bad: int, **fields: Any) -> list[Line]:
     """Orders of one credit each; those of these numbers are no orders."""
     offer = model()
     return [
-        Line(number, f"c{number}", BAD if number in bad else order(who, offer, priority=-BEHIND, queue="batch", **fields))
+        Line(
+            number, f"c{number}", BAD if number in bad else order(who, offer, priority=-BEHIND, queue="batch", **fields)
+        )
         for number in range(1, count + 1)
     ]
 
 
-def ordered(who: UUID, wanted: Sequence[Line], *, valid: bool = False, **fields: Any) -> Placed:
+def ordered(who: UUID, wanted: Sequence[Line], *, valid: bool = False, **fields: Any) -> OrderedBatch:
     with transaction() as conn:
         return batches.place(conn, who, wanted, all_or_none=not valid, **fields)
 
 
 def jobs_of(row: BatchRow) -> list[UUID]:
-    return [job for (job,) in rows("select job_id from batch_lines where batch_id = %s and job_id is not null order by line", row.id)]
+    return [
+        job
+        for (job,) in rows(
+            "select job_id from batch_orders where batch_id = %s and job_id is not null order by number", row.id
+        )
+    ]
 
 
 def found(row: BatchRow) -> BatchRow:
@@ -74,7 +81,7 @@ def test_a_batch_is_ordered_in_its_order_and_reserves_what_it_costs() -> None:
     made = ordered(who, lines(who, 5))
     jobs = jobs_of(made.row)
     assert jobs == sorted(jobs), "a job's place in the line is its id"
-    assert (made.row.lines, made.row.accepted, made.row.reserved) == (5, 5, 5)
+    assert (made.row.orders, made.row.accepted, made.row.reserved) == (5, 5, 5)
     assert balance(who) == (4, 5)
     assert [ring.job_id for ring in made.rings] == jobs[:2] == dispatched()
     assert {ring.queue for ring in made.rings} == {"batch"}
@@ -85,9 +92,11 @@ def test_a_batch_is_ordered_in_its_order_and_reserves_what_it_costs() -> None:
 
 def test_one_line_that_is_no_good_refuses_all_and_nothing_is_left() -> None:
     who = account(amount=9)
-    with pytest.raises(BatchRefused, match="of 5 lines 2 are refused, the first of them line 2: the line is not JSON") as refused:
+    with pytest.raises(
+        BatchRefused, match="of 5 lines 2 are refused, the first of them line 2: the line is not JSON"
+    ) as refused:
         ordered(who, lines(who, 5, 2, 4))
-    told = [(each["line"], each["custom_id"], each["code"]) for each in refused.value.extra["refusals"]]
+    told = [(each["number"], each["custom_id"], each["code"]) for each in refused.value.extra["refusals"]]
     assert told == [(2, "c2", "invalid_request"), (4, "c4", "invalid_request")]
     assert one("select (select count(*) from jobs), (select count(*) from batches)") == (0, 0)
     assert balance(who) == (9, 0)
@@ -102,9 +111,15 @@ def test_credits_that_do_not_suffice_refuse_all_or_what_is_beyond_them() -> None
     made = ordered(who, lines(who, 6, 1), valid=True)
     assert [*made.refused] == [1, 5, 6]
     assert made.refused[6].code == "not_enough_credits"
-    assert (made.row.lines, made.row.accepted, made.row.reserved) == (6, 3, 3)
-    kept = rows("select line, custom_id, error->>'code', job_id is null from batch_lines where error is not null order by line")
-    assert kept == [(1, "c1", "invalid_request", True), (5, "c5", "not_enough_credits", True), (6, "c6", "not_enough_credits", True)]
+    assert (made.row.orders, made.row.accepted, made.row.reserved) == (6, 3, 3)
+    kept = rows(
+        "select number, custom_id, error->>'code', job_id is null from batch_orders where error is not null order by number"
+    )
+    assert kept == [
+        (1, "c1", "invalid_request", True),
+        (5, "c5", "not_enough_credits", True),
+        (6, "c6", "not_enough_credits", True),
+    ]
     assert balance(who) == (0, 3)
     assert_books_are_clean()
 
@@ -124,7 +139,11 @@ def test_what_is_refused_after_the_first_statement_takes_that_back_too(monkeypat
     assert balance(who) == (5, 0)
     assert rows("select 1 from jobs") == []
     made = ordered(who, lines(who, 5), max_running=3)
-    assert rows("select wake_at = 'infinity' from job_runs where not dispatched order by job_id") == [(None,), (True,), (True,)]
+    assert rows("select wake_at = 'infinity' from job_runs where not dispatched order by job_id") == [
+        (None,),
+        (True,),
+        (True,),
+    ]
     assert len(made.rings) == 2
     assert_books_are_clean()
 
@@ -284,8 +303,8 @@ def test_the_results_of_a_batch_are_its_lines_in_their_order() -> None:
     finished(who, jobs[1], Ending("failed", error_code="moderated", error_message="no"))
     with transaction() as conn:
         shown = batch_rows.lines_after(conn, made.row.id, 0, 10)
-        assert [row.line for row in batch_rows.lines_after(conn, made.row.id, 2, 1)] == [3]
-    assert [(row.line, row.custom_id, row.job_id, row.ended, row.is_over) for row in shown] == [
+        assert [row.number for row in batch_rows.lines_after(conn, made.row.id, 2, 1)] == [3]
+    assert [(row.number, row.custom_id, row.job_id, row.ended, row.is_over) for row in shown] == [
         (1, "c1", jobs[0], "succeeded", True),
         (2, "c2", None, None, True),
         (3, "c3", jobs[1], "failed", True),
@@ -311,7 +330,7 @@ def test_a_batch_whose_jobs_have_all_ended_is_told_of_once_with_what_became_of_t
     assert end_batches(10) == 0
     counts = {"queued": 0, "running": 0, "succeeded": 2, "failed": 1, "canceled": 0}
     assert told() == [
-        {"batch": str(made.row.id), "canceled": False, "lines": 4, "accepted": 3, "counts": counts, "credits": 2}
+        {"batch": str(made.row.id), "canceled": False, "orders": 4, "accepted": 3, "counts": counts, "credits": 2}
     ]
     row = found(made.row)
     assert (row.counts, row.charged, row.alive) == (counts, 2, 0)
@@ -427,13 +446,16 @@ def test_who_is_deleted_leaves_no_batch(monkeypatch: pytest.MonkeyPatch) -> None
     ordered(who, lines(who, 4), max_running=1)
     ordered(stays, lines(stays, 2))
     monkeypatch.setattr(erasure, "MAX_LINES_OF_BATCHES", 3)
-    change("update users set deleted_at = app_now() - interval '1 day' where id = (select user_id from accounts where id = %s)", who)
+    change(
+        "update users set deleted_at = app_now() - interval '1 day' where id = (select user_id from accounts where id = %s)",
+        who,
+    )
     (user,) = one("select user_id from accounts where id = %s", who)
     for done in (False, True):
         with transaction() as conn:
             erasure.erase_account(conn, who)
             assert erasure.confirm_erased(conn, user, who) is done
     assert rows("select account_id from batches") == [(stays,)]
-    assert one("select count(*) from batch_lines") == (2,)
+    assert one("select count(*) from batch_orders") == (2,)
     assert balance(who) == (9, 0)
     assert_books_are_clean()

@@ -28,7 +28,7 @@ def upgrade() -> None:
         "batches",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("account_id", sa.Uuid(), nullable=False),
-        sa.Column("lines", sa.SmallInteger(), nullable=False),
+        sa.Column("orders", sa.SmallInteger(), nullable=False),
         sa.Column("accepted", sa.SmallInteger(), nullable=False),
         sa.Column("reserved", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("max_running", sa.SmallInteger(), nullable=True),
@@ -40,9 +40,11 @@ def upgrade() -> None:
         sa.Column("counts", postgresql.JSONB(none_as_null=True), nullable=True),
         sa.Column("charged", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("app_now()"), nullable=False),
-        sa.CheckConstraint("lines between 1 and 10000 and accepted between 1 and lines", name=op.f("ck_batches_lines")),
         sa.CheckConstraint(
-            "let_go between 0 and lines and ended_up_to between 0 and lines", name=op.f("ck_batches_places")
+            "orders between 1 and 10000 and accepted between 1 and orders", name=op.f("ck_batches_orders")
+        ),
+        sa.CheckConstraint(
+            "let_go between 0 and orders and ended_up_to between 0 and orders", name=op.f("ck_batches_places")
         ),
         sa.CheckConstraint("max_running between 1 and 1000", name=op.f("ck_batches_max_running")),
         sa.CheckConstraint(
@@ -59,25 +61,25 @@ def upgrade() -> None:
         "ix_batches_limited",
         "batches",
         ["id"],
-        postgresql_where=sa.text(f"{OPEN} and cancel_requested_at is null and let_go < lines"),
+        postgresql_where=sa.text(f"{OPEN} and cancel_requested_at is null and let_go < orders"),
     )
     op.create_table(
-        "batch_lines",
+        "batch_orders",
         sa.Column("batch_id", sa.Uuid(), nullable=False),
-        sa.Column("line", sa.SmallInteger(), nullable=False),
+        sa.Column("number", sa.SmallInteger(), nullable=False),
         sa.Column("job_id", sa.Uuid(), nullable=True),
         sa.Column("custom_id", sa.Text(), nullable=True),
         sa.Column("error", postgresql.JSONB(none_as_null=True), nullable=True),
-        sa.CheckConstraint("(job_id is null) = (error is not null)", name=op.f("ck_batch_lines_job_or_error")),
-        sa.CheckConstraint("length(custom_id) between 1 and 100", name=op.f("ck_batch_lines_custom_id")),
-        sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name=op.f("fk_batch_lines_batch_id")),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_batch_lines_job_id")),
-        sa.PrimaryKeyConstraint("batch_id", "line", name=op.f("pk_batch_lines")),
+        sa.CheckConstraint("(job_id is null) = (error is not null)", name=op.f("ck_batch_orders_job_or_error")),
+        sa.CheckConstraint("length(custom_id) between 1 and 100", name=op.f("ck_batch_orders_custom_id")),
+        sa.ForeignKeyConstraint(["batch_id"], ["batches.id"], name=op.f("fk_batch_orders_batch_id")),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_batch_orders_job_id")),
+        sa.PrimaryKeyConstraint("batch_id", "number", name=op.f("pk_batch_orders")),
     )
 
 
 def downgrade() -> None:
     op.execute("update job_runs set wake_at = null where wake_at = 'infinity'")  # they go on, all at once
-    op.drop_table("batch_lines")
+    op.drop_table("batch_orders")
     op.drop_table("batches")
     _index_line("not dispatched")
