@@ -313,8 +313,9 @@ def _document(app: FastAPI) -> None:
             for operation in methods.values():
                 for response in operation["responses"].values():
                     content = response.get("content", {})
-                    if content.get("application/json", {}).get("schema") == PROBLEM_REF:
-                        content[problems.MEDIA_TYPE] = content.pop("application/json")
+                    # As JSON, or as what the route answers when all is well.
+                    for kind in [kind for kind, what in content.items() if what.get("schema") == PROBLEM_REF]:
+                        content[problems.MEDIA_TYPE] = content.pop(kind)
         for path in token_paths():
             document["paths"][path]["post"]["security"] = [{"web_client": []}]
         for path, method, need in needs_of(app):

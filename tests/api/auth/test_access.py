@@ -80,7 +80,6 @@ def one_of_everything() -> dict[str, Any]:
         hook = endpoints.create(conn, who, "https://owner.example/hook", [])[0].id
         delivery = deliveries.send(conn, who, hook, "test", {}, endpoint_id=hook)
         hold = holds.create(conn, caller(who), NewHold(2, 3600)).id
-        batch = batches.place(conn, who, [Line(1, SECRET_PROMPT, order(who, model()))], all_or_none=True).row.id
         label_limits.set_limit(conn, who, "customer", SECRET_PROMPT, 5)
         session, _ = sessions.create(conn, who, job, SECRET_PROMPT, NewSession())
         note, file = uuid.uuid4(), uuid.uuid4()
@@ -98,8 +97,15 @@ def one_of_everything() -> dict[str, Any]:
     return {
         "account": who, "account_id": who, "job_id": job, "key_id": key_id, "user_id": user[0], "provider": "router",
         "webhook_id": hook, "delivery_id": delivery, "notification_id": note, "file_id": id_text(file),
-        "payment_id": ordered(who, pack()), "hold_id": hold, "batch_id": batch, "session_id": session, **gallery_of(who),
+        "payment_id": ordered(who, pack()), "hold_id": hold, "session_id": session, **gallery_of(who), "batch_id": batch_of(who),
     }  # fmt: skip
+
+
+def batch_of(who: uuid.UUID) -> uuid.UUID:
+    """A batch of one order, with a name of its client's own."""
+    asked = [Line(1, SECRET_PROMPT, order(who, model()))]
+    with transaction() as conn:
+        return batches.place(conn, who, asked, all_or_none=True).row.id
 
 
 def gallery_of(who: uuid.UUID) -> dict[str, Any]:
