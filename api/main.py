@@ -36,6 +36,7 @@ from api.v1 import (
     admin_payments,
     admin_promotions,
     admin_stats,
+    batches,
     collection_sharing,
     collections,
     content,
@@ -78,6 +79,8 @@ ROUTERS = (
     events.token_router,
     jobs.fast_router,
     jobs.router,
+    batches.fast_router,
+    batches.router,
     quotes.fast_router,
     models.router,
     plans.router,
@@ -311,8 +314,9 @@ def _document(app: FastAPI) -> None:
             for operation in methods.values():
                 for response in operation["responses"].values():
                     content = response.get("content", {})
-                    if content.get("application/json", {}).get("schema") == PROBLEM_REF:
-                        content[problems.MEDIA_TYPE] = content.pop("application/json")
+                    # As JSON, or as what the route answers when all is well.
+                    for kind in [kind for kind, what in content.items() if what.get("schema") == PROBLEM_REF]:
+                        content[problems.MEDIA_TYPE] = content.pop(kind)
         for path in token_paths():
             document["paths"][path]["post"]["security"] = [{"web_client": []}]
         for path, method, need in needs_of(app):

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [PART ...]`: all parts, or some of submits, auth, reads, jobs, latency, waiting, events, sweep, files, growth, articles, gallery, fair, pooler."""
+"""`python -m benchmarks [PART ...]`: all parts, or some of submits, batches, auth, reads, jobs, latency, waiting, events, sweep, files, growth, articles, gallery, fair, pooler."""
 
 import sys
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from benchmarks import (
     articles,
     auth,
+    batches,
     events,
     fair,
     gallery,
@@ -32,6 +33,7 @@ def jobs(place: Stand, report: Report) -> None:
 
 PARTS: dict[str, Callable[[Stand, Report], None]] = {
     "submits": submits.measure,
+    "batches": batches.measure,
     "auth": auth.measure,
     "reads": reads.measure,
     "jobs": jobs,

@@ -80,6 +80,7 @@ async def main(task: dict[str, Any]) -> dict[str, Any]:
         "rate": len(latencies) / (time.perf_counter() - begin),
         "p50_ms": 1000 * latencies[len(latencies) // 2],
         "p99_ms": 1000 * latencies[int(len(latencies) * 0.99)],
+        "max_ms": 1000 * latencies[-1],
         "errors": len(errors),
     }
 

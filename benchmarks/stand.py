@@ -138,7 +138,7 @@ class Stand:
 
     def load(self, secrets: list[str], *, clients: int, seconds: float, method: str = "POST", path: str | list[str] = "/v1/jobs",
              body: str = '{"model":"bench","input":{"prompt":"a harbour at dawn","seed":7}}') -> dict[str, float]:  # fmt: skip
-        """Load the API from another process. Returns rate, p50 and p99 in ms, errors."""
+        """Load the API from another process. Returns rate, p50, p99 and longest in ms, errors."""
         task = {
             "port": self.port, "keys": secrets, "clients": clients, "seconds": seconds, "method": method, "path": path,
             "body": body,

@@ -17,7 +17,20 @@ from common.redact import redacted
 from common.settings import WrongSettings
 
 with later():
-    from cli.commands import accounts, catalogue, client, files, identity, local, operate, parked, report, stats, usage
+    from cli.commands import (
+        accounts,
+        batches,
+        catalogue,
+        client,
+        files,
+        identity,
+        local,
+        operate,
+        parked,
+        report,
+        stats,
+        usage,
+    )
     from models import db
     from workers import doorbell
     from workers.calls import limits
@@ -25,6 +38,7 @@ with later():
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 for part in (local, client, accounts, files, identity, operate, parked, report, stats, usage):
     app.registered_commands += part.app.registered_commands
+app.add_typer(batches.app, name="batch")
 app.add_typer(catalogue.app, name="catalogue")
 
 

@@ -270,6 +270,13 @@ class NotCancelable(DomainError):
     status = 400
 
 
+class BatchRefused(DomainError):
+    """The batch has lines that cannot be ordered, and nothing was."""
+
+    code = "batch_refused"
+    status = 422
+
+
 class HoldEnded(DomainError):
     """The hold is over: nothing is held any more."""
 

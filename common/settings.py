@@ -113,6 +113,7 @@ class Settings(SalesSettings, CdnSettings, ContentSettings):
     place_wait_seconds: float = Field(5.0, gt=0, description="How long a request waits for one of these threads.")
     first_byte_seconds: float = Field(5.0, gt=0, description="After so long S3 has not begun to send a file: 503.")
     max_body_bytes: int = Field(1_048_576, ge=1024)
+    max_batch_bytes: int = Field(33_554_432, ge=1024, description="Of a batch, each of whose lines is a body itself.")
     max_upload_bytes: int = Field(52_428_800, ge=1024, description="Largest input file, uploaded or fetched for a job.")
     decoders: int = Field(4, ge=1, le=64, description="Files read at once, per process; half of them for one account.")
     decode_seconds: int = Field(10, ge=1, description="CPU seconds that reading a file may take; large ones more.")

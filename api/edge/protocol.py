@@ -69,7 +69,7 @@ class Protocol(HttpToolsProtocol):
         self._door: Door = cast(Any, self.server_state).door
         self._head_seconds, self._body_seconds = config.header_seconds, config.body_seconds
         self._idle_seconds, self._slow_seconds = config.idle_seconds, config.slow_reader_seconds + GRACE_SECONDS
-        self._most_body = max(config.max_upload_bytes + FORM_BYTES, config.max_body_bytes)
+        self._most_body = max(config.max_upload_bytes + FORM_BYTES, config.max_batch_bytes, config.max_body_bytes)
         self._stage = Stage.RESTING
         self._rest: memoryview[int] = memoryview(b"")  # received, and not yet parsed
         self._head_bytes = self._framing_bytes = self._body_bytes = self._left_bytes = self._chunks = 0

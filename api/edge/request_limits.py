@@ -189,13 +189,21 @@ def _refusal(scope: Scope) -> Any:
 
 
 def _may_be_json(scope: Scope) -> bool:
-    """All bodies but files, which go to disk as they come, and what others call us with, which is kept as it came."""
-    return not _is_file(scope) and not scope["path"].startswith("/hooks/")
+    """All bodies but files and batches, which go to disk as they come, and what others call us with, which is kept as it came.
+    Whoever reads a batch checks it line by line.
+    """
+    return not _is_file(scope) and not _is_batch(scope) and not scope["path"].startswith("/hooks/")
 
 
 def _limit(scope: Scope) -> int:
-    """A form to /v1/files goes to disk as it comes, and may be larger than what is read into memory."""
+    """A form to /v1/files, or a batch, goes to disk as it comes, and may be larger than what is read into memory."""
+    if _is_batch(scope):
+        return settings().max_batch_bytes
     return settings().max_upload_bytes + FORM_BYTES if _is_file(scope) else settings().max_body_bytes
+
+
+def _is_batch(scope: Scope) -> bool:
+    return scope["method"] == "POST" and bool(scope["path"].rstrip("/") == "/v1/batches")
 
 
 def _is_file(scope: Scope) -> bool:

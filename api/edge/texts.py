@@ -34,12 +34,12 @@ def bad_header(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     return next((name.decode("latin-1")[:100] for name, value in headers if b"\0" in value), None)
 
 
-def check_json(raw: bytes) -> None:
-    """Raises InvalidInput for a body that would be read as JSON and could not be stored. What is no JSON at all is left to
+def check_json(raw: bytes, what: str = "body") -> None:
+    """Raises InvalidInput for a body, or a line of one, that would be read as JSON and could not be stored. What is no JSON at all is left to
     whoever reads it, and a backslash before `u0000` that is itself escaped makes a text of six characters.
     """
     if b"\0" in raw:
-        raise InvalidInput("the body has a NUL character, which cannot be stored", param="body")
+        raise InvalidInput(f"the {what} has a NUL character, which cannot be stored", param=what)
     if _is_text(raw) and b"\\u" not in raw and raw.count(b"[") + raw.count(b"{") <= MAX_BRACKETS:
         return  # nearly every body
     try:
@@ -48,15 +48,15 @@ def check_json(raw: bytes) -> None:
     except orjson.JSONDecodeError:
         body = _read_leniently(raw)
     except orjson.JSONEncodeError:
-        raise InvalidInput("the body is nested too deep", param="body") from None
+        raise InvalidInput(f"the {what} is nested too deep", param=what) from None
     try:
         text = "".join(_texts(body))
     except RecursionError:
-        raise InvalidInput("the body is nested too deep", param="body") from None
+        raise InvalidInput(f"the {what} is nested too deep", param=what) from None
     if "\0" in text:
-        raise InvalidInput("the body has a NUL character (\\u0000), which cannot be stored", param="body")
+        raise InvalidInput(f"the {what} has a NUL character (\\u0000), which cannot be stored", param=what)
     if not _is_whole(text):
-        raise InvalidInput("the body has half of a character (a lone surrogate)", param="body")
+        raise InvalidInput(f"the {what} has half of a character (a lone surrogate)", param=what)
 
 
 def check_form(form: FormData) -> None:

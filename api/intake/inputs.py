@@ -35,10 +35,11 @@ class Inputs:
         for field, wanted in offer.file_fields.items():
             given = values.get(field)
             if isinstance(given, str):
-                values[field] = await self._accepted(account_id, f"input.{field}", wanted, given)
+                values[field] = await self.accept_one(account_id, f"input.{field}", wanted, given)
         return values
 
-    async def _accepted(self, account_id: UUID, param: str, wanted: str, given: str) -> str:
+    async def accept_one(self, account_id: UUID, param: str, wanted: str, given: str) -> str:
+        """One file of an input, as the job keeps it. Raises as `accept`."""
         if given[:5].lower() == "data:":
             async with self._rooms.of_data(account_id, len(given), settings().decode_wait_seconds):
                 found = await in_thread(

@@ -5,7 +5,8 @@ A place has so many threads, and so many may wait for one, for a while. Who find
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ _Result = TypeVar("_Result")
 RETRY_SECONDS = 5
 ADMIN_AT_ONCE = 2  # of a pool of connections that everybody shares
 COMPANIES_AT_ONCE = 4  # that companies are asked for, while a payer waits
+BATCHES_AT_ONCE = 2  # that are in memory whole, while they are checked and ordered
 OPEN_AT_ONCE = 2  # what strangers may ask of the database without a key
 
 
@@ -43,6 +45,19 @@ class Place:
             await asyncio.shield(running)
         return running.result()
 
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator["PlaceTurn"]:
+        """A turn for several pieces of work, one after the other. Raises as `run`; it too lasts until its thread has ended."""
+        await self._turn()
+        turn = PlaceTurn(self._threads)
+        try:
+            yield turn
+        finally:
+            if turn.running is None or turn.running.done():
+                self._turns.release()
+            else:
+                turn.running.add_done_callback(lambda _: self._turns.release())
+
     async def _turn(self) -> None:
         if not self._turns.locked():
             await self._turns.acquire()  # at once
@@ -64,6 +79,22 @@ class Place:
         )
 
 
+class PlaceTurn:
+    """A turn that was had; `running` is the newest piece of its work."""
+
+    def __init__(self, threads: CapacityLimiter) -> None:
+        self._threads = threads
+        self.running: asyncio.Future[Any] | None = None
+
+    async def run(self, work: Callable[[], _Result]) -> _Result:
+        """Do this in the turn's thread. One at a time."""
+        running = asyncio.ensure_future(to_thread.run_sync(work, limiter=self._threads))
+        self.running = running
+        with CancelScope(shield=True):
+            await asyncio.shield(running)
+        return running.result()
+
+
 class Places:
     """All places of a process, for one event loop."""
 
@@ -73,6 +104,7 @@ class Places:
         self.files = Place("files", config.files_at_once, waiting=256, seconds=seconds)
         self.uploads = Place("uploads", config.uploads_at_once, waiting=64, seconds=6 * seconds)
         self.admin = Place("admin", ADMIN_AT_ONCE, waiting=32, seconds=seconds)
+        self.batches = Place("batches", BATCHES_AT_ONCE, waiting=32, seconds=6 * seconds)
         self.companies = Place("companies", COMPANIES_AT_ONCE, waiting=64, seconds=6 * seconds)
         self.open = Place("open", OPEN_AT_ONCE, waiting=256, seconds=seconds)
         self.ordinary = Place("ordinary", config.requests_at_once, waiting=1000, seconds=seconds)

@@ -137,7 +137,7 @@ def job_view(row: JobRow) -> dict[str, Any]:
         "waiting": _waiting(row),
         "cancel_requested": row.cancel_requested,
         "attempts": row.attempts,
-        "error": _error(row),
+        "error": error_view(row.error_code, row.error_message),
         "outputs": [output_view(asset) for asset in row.assets],
         "created_at": row.created_at,
         "started_at": row.started_at,
@@ -145,10 +145,11 @@ def job_view(row: JobRow) -> dict[str, Any]:
     }
 
 
-def _error(row: JobRow) -> dict[str, Any] | None:
-    if row.error_code is None:
+def error_view(code: str | None, message: str | None) -> dict[str, Any] | None:
+    """Why a job failed, as its client reads it."""
+    if code is None:
         return None
-    code, message = words.failure(row.error_code, row.error_message)  # rows of before hold what the provider said
+    code, message = words.failure(code, message)  # rows of before hold what the provider said
     return {"code": code, "message": message}
 
 
@@ -160,6 +161,8 @@ def _waiting(row: JobRow) -> dict[str, Any] | None:
         return {"position": None, "reason": words.waiting(row.reason), "estimate_seconds": None} if row.reason else None
     if row.dispatched:
         return {"position": 0, "reason": "waiting for a worker", "estimate_seconds": row.typical_seconds}
+    if row.later:
+        return {"position": None, "reason": "its batch has as many jobs under way as it may", "estimate_seconds": None}
     if row.wake_at is not None:
         pause = max(0, round((row.wake_at - datetime.now(UTC)).total_seconds()))
         return {

@@ -12,7 +12,7 @@ STORED = (
     "hold.created", "hold.settled", "hold.released", "hold.expired",
     "subscription.started", "subscription.extended", "subscription.changed", "subscription.period",
     "subscription.planned", "subscription.canceled", "subscription.resumed", "subscription.overdue",
-    "subscription.expired", "payment.succeeded", "payment.changed", "refill.paused", "course.completed", "announcement", "webhook.disabled",
+    "subscription.expired", "payment.succeeded", "payment.changed", "refill.paused", "batch.completed", "course.completed", "announcement", "webhook.disabled",
 )  # fmt: skip
 # These reach who listens just then, and nobody later.
 JOB_TEXT = "job.text"  # what is new of a text that is being written

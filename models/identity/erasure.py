@@ -11,6 +11,7 @@ from common.settings import settings
 from models.credits import holds
 from models.events.endpoints import refresh_has_webhooks
 from models.identity import inbound
+from models.jobs import batches
 from models.jobs.cancel import cancel
 from models.jobs.dispatch import Ring
 from models.locks import lock_account
@@ -19,6 +20,7 @@ MAX_JOBS = 100  # per transaction: a webhook's sender waits 15 s, and each cance
 MAX_FILES = 5000
 MAX_HOLDS = 100
 MAX_SESSIONS = 500
+MAX_LINES_OF_BATCHES = 5000
 COMPANIES = ("xendit", "stripe", "truelayer")  # whose hooks may name a payer
 GRACE_SECONDS = 60  # an API process may know the user for a few seconds more, and take an order
 
@@ -40,7 +42,7 @@ def shut_out(conn: Connection[Any], account_id: UUID) -> None:
 
 
 def erase_account(conn: Connection[Any], account_id: UUID) -> list[Ring]:
-    """Revoke an account's keys, erase those at providers, switch its webhooks off, cancel its jobs, end its holds, expire its files and delete its sessions as ON_USER_DELETED says; a
+    """Revoke an account's keys, erase those at providers, switch its webhooks off, cancel its jobs, end its holds, expire its files and delete its sessions and batches as ON_USER_DELETED says; a
     bounded number of each.
 
     Returns the jobs to ring after the commit. Run again, it goes on where it stopped.
@@ -80,6 +82,7 @@ def erase_account(conn: Connection[Any], account_id: UUID) -> list[Ring]:
             f"update assets set expires_at = app_now() where id in (select s.id from {_RESULTS} limit %s)",
             [account_id, MAX_FILES],
         )
+        batches.forget(conn, account_id, MAX_LINES_OF_BATCHES)  # with the client's own names in them
         # What was saved of results outlives them; the house's texts, which summaries have, are nobody's own.
         conn.execute(
             f"""with gone as (
@@ -115,7 +118,7 @@ def pending_erasures(
 
 
 def confirm_erased(conn: Connection[Any], user_id: UUID, account_id: UUID) -> bool:
-    """Note that nothing is left of a user: no living job, no open hold, no file or session that should be gone, and no process knows them."""
+    """Note that nothing is left of a user: no living job, no open hold, no file, session or batch that should be gone, and no process knows them."""
     return bool(
         conn.execute(
             f"""update users set erased_at = app_now()
@@ -124,13 +127,15 @@ def confirm_erased(conn: Connection[Any], user_id: UUID, account_id: UUID) -> bo
                   and not exists (select 1 from holds where account_id = %s and ended is null)
                   and (%s or not exists (select 1 from {_RESULTS})
                              and not exists (select 1 from uploads where {_UPLOADS})
-                             and not exists (select 1 from {_SESSIONS}))""",
+                             and not exists (select 1 from {_SESSIONS})
+                             and not exists (select 1 from batches where account_id = %s))""",
             [
                 user_id,
                 GRACE_SECONDS,
                 account_id,
                 account_id,
                 settings().on_user_deleted == "keep",
+                account_id,
                 account_id,
                 account_id,
                 account_id,

@@ -51,6 +51,7 @@ class Order:
     retry_of: UUID | None = None
     webhook: Mapping[str, Any] | None = None  # models.events.endpoints.for_job
     labels: dict[str, str] | None = None
+    later: bool = False  # outside of its account's line until its batch lets it go (models.jobs.batches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +153,10 @@ def decide(
     if refusal:
         return refusal
     model_slot, in_use = (order.account_id, entry.id), counts.models_in_use
-    dispatched = account.slots_in_use < account.slots and (
-        entry.slots is None or in_use.get(model_slot, 0) < entry.slots
+    dispatched = (
+        not order.later
+        and account.slots_in_use < account.slots
+        and (entry.slots is None or in_use.get(model_slot, 0) < entry.slots)
     )
     queue = order.queue or entry.queue
     if dispatched:
@@ -179,6 +182,7 @@ def decide(
             "quantity_milli": quantity_milli, "numerator": rate.numerator, "denominator": rate.denominator,
             "dispatched": dispatched, "expected_bytes": expected, "available": account.available, "reserved": account.reserved,
             "event_number": account.event_number, "webhook": order.webhook, "labels": order.labels or None, "key": order.idempotency_key, "body_hash": order.body_hash.hex(),
+            "later": order.later,
         }
     )  # fmt: skip
     for limit in ledger.limits_crossed(account.available + price, account.available, account.credit_alerts):

@@ -111,11 +111,11 @@ def shifts(
     was written since then is right already, and is known by its time lying where a new one would.
     """
     rows = conn.execute(
-        """select r.job_id, r.wake_at, r.deadline_at,
-                  case when %(by)s < 0 and r.wake_at > n.at + make_interval(secs => %(lease)s + 1)
+        """select r.job_id, nullif(r.wake_at, 'infinity'), r.deadline_at,
+                  nullif(case when %(by)s < 0 and r.wake_at > n.at + make_interval(secs => %(lease)s + 1)
                        then greatest(r.wake_at + make_interval(secs => %(by)s),
                                      n.at + make_interval(secs => case when r.lease_owner is null then 0 else %(lease)s end))
-                       else r.wake_at end,
+                       else r.wake_at end, 'infinity'),
                   case when r.deadline_at between n.at + make_interval(secs => t.seconds - %(gap)s - 1)
                                               and n.at + make_interval(secs => t.seconds + 1)
                        then r.deadline_at else r.deadline_at + make_interval(secs => %(by)s) end
@@ -180,7 +180,7 @@ def mend_wakes(conn: Connection[Any], limit: int) -> int:
     jobs = conn.execute(
         """update job_runs r set wake_at = app_now()
                   + make_interval(secs => case when r.lease_owner is null then 0 else %(lease)s end)
-             from (select job_id from job_runs where wake_at > app_now() + make_interval(secs => %(longest)s)
+             from (select job_id from job_runs where wake_at > app_now() + make_interval(secs => %(longest)s) and wake_at < 'infinity'
                     order by wake_at limit %(limit)s for update skip locked) far where r.job_id = far.job_id""",
         {"lease": settings().lease_seconds, "longest": longest + settings().lease_seconds, "limit": limit},
     ).rowcount

@@ -11,7 +11,7 @@ class QueueRow(NamedTuple):
     queue: str
     depth: int  # dispatched and not claimed
     in_flight: int  # claimed, or at a provider
-    waiting: int  # for a slot
+    waiting: int  # for a slot, or for others of its batch
     delayed: int  # for a retry
     reconciling: int
     oldest_seconds: float  # of the jobs not yet started
@@ -23,8 +23,8 @@ def read_queues(conn: Connection[Any]) -> list[QueueRow]:
         """select q.queue,
                   count(*) filter (where r.status = 'queued' and r.dispatched),
                   count(*) filter (where r.status = 'running'),
-                  count(*) filter (where not r.dispatched and r.wake_at is null),
-                  count(*) filter (where not r.dispatched and r.wake_at is not null),
+                  count(*) filter (where not r.dispatched and coalesce(r.wake_at, 'infinity') = 'infinity'),
+                  count(*) filter (where not r.dispatched and r.wake_at < 'infinity'),
                   count(*) filter (where r.status = 'reconciling'),
                   coalesce(extract(epoch from app_now() - min(r.created_at) filter (where r.started_at is null)), 0)::float
              from unnest(array['interactive', 'batch']) as q(queue) left join job_runs r on r.queue = q.queue

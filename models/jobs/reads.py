@@ -44,13 +44,14 @@ class JobRow(NamedTuple):
     event_number: int  # of the account's newest event in the same snapshot
     labels: dict[str, str] | None
     assets: list[dict[str, Any]]
+    later: bool = False  # outside of the line, until others of its batch have ended
 
 
 _JOB = f"""
 select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_credits, j.charged_credits, j.created_at,
        coalesce(j.started_at, r.started_at), j.ended, j.ended_at, coalesce(j.attempts, r.attempts), j.error_code,
-       j.error_message, r.status, r.dispatched, r.wake_at, r.progress, r.reason, r.cancel_requested_at is not null,
-       case when not r.dispatched then (
+       j.error_message, r.status, r.dispatched, nullif(r.wake_at, 'infinity'), r.progress, r.reason, r.cancel_requested_at is not null,
+       case when not r.dispatched and r.wake_at is distinct from 'infinity' then (
          select count(*) from (
            select 1 from job_runs w where w.account_id = r.account_id and not w.dispatched and w.wake_at is null
               and ((w.requeued, w.priority) > (r.requeued, r.priority)
@@ -58,7 +59,7 @@ select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_cre
        p.slots, a.slots_in_use, (m.entry->>'typical_seconds')::int, a.event_number, j.labels,
        case when j.ended = 'succeeded' then (
          select jsonb_agg({SHOWN}
-           order by s.index) from assets s where s.job_id = j.id) end
+           order by s.index) from assets s where s.job_id = j.id) end, coalesce(r.wake_at = 'infinity', false)
   from jobs j join accounts a on a.id = j.account_id join plans p on p.id = a.plan_id
   join models m on m.id = j.model_id and m.version = j.model_version
   left join job_runs r on r.job_id = j.live_id
@@ -66,7 +67,7 @@ select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_cre
 
 
 def _rows(conn: Connection[Any], tail: str, values: Sequence[Any]) -> list[JobRow]:
-    return [JobRow._make((*row[:-1], row[-1] or [])) for row in conn.execute(_JOB + tail, values).fetchall()]
+    return [JobRow._make((*row[:-2], row[-2] or [], row[-1])) for row in conn.execute(_JOB + tail, values).fetchall()]
 
 
 def jobs_by_id(conn: Connection[Any], ids: Sequence[UUID]) -> dict[UUID, JobRow]:

@@ -181,7 +181,7 @@ new as materialized (
     id uuid, account_id uuid, api_key_id uuid, model_id text, model_version int, input jsonb, queue text,
     priority smallint, retry_of uuid, price bigint, unit text, quantity_milli bigint, numerator bigint,
     denominator bigint, dispatched boolean, expected_bytes bigint, available bigint, reserved bigint, event_number bigint,
-    webhook jsonb, labels jsonb, key text, body_hash text)
+    webhook jsonb, labels jsonb, key text, body_hash text, later boolean)
 ), j as (
   insert into jobs (id, account_id, api_key_id, model_id, model_version, input, queue, retry_of, price_credits, unit,
                     quantity_milli, price_numerator, price_denominator, webhook, labels)
@@ -190,7 +190,7 @@ new as materialized (
 ), r as (
   insert into job_runs (job_id, account_id, model_id, queue, priority, dispatched, expected_bytes, wake_at)
   select id, account_id, model_id, queue, priority, dispatched, expected_bytes,
-         case when dispatched then app_now() + make_interval(secs => (d->>'ring_again_seconds')::float) end
+         case when dispatched then app_now() + make_interval(secs => (d->>'ring_again_seconds')::float) when later then 'infinity' end
     from new, doc
 ), held as (
   insert into reservations (job_id, account_id, amount) select id, account_id, price from new

@@ -125,7 +125,8 @@ class JobRun(SQLModel, table=True):
     """The live part of a job: a row that goes when the job ends.
 
     `wake_at` is the one time at which something is due: the end of the lease while a worker holds it, the next poll,
-    the retry, or the next ring of a dispatched job that nobody has claimed. Null: the job waits for a slot.
+    the retry, or the next ring of a dispatched job that nobody has claimed. Null: the job waits for a slot. Infinite: it waits
+    outside of its account's line until its batch lets it go (`models.jobs.batches`).
     `token` grows with each claim and rescue; whoever changes this row names the token it was given.
     """
 
@@ -143,7 +144,7 @@ class JobRun(SQLModel, table=True):
         Index("ix_job_runs_wake_at", "wake_at", postgresql_where=text("wake_at is not null")),
         Index(
             "ix_job_runs_line", "account_id", text("requeued desc"), text("priority desc"), "job_id",
-            postgresql_where=text("not dispatched"),
+            postgresql_where=text("not dispatched and wake_at is null"),
         ),
         Index("ix_job_runs_account_model", "account_id", "model_id"),
         Index("ix_job_runs_held_back", "account_id", "model_id", postgresql_where=text("held_back")),

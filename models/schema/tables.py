@@ -36,6 +36,7 @@ from models.fleet.processes import DutyRow, WorkerProcess
 from models.gallery.tables import Collection, CollectionItem, CollectionMember, GalleryItem, ItemLike, ShareLink
 from models.identity.inbound import InboundEvent
 from models.jobs.answered import AnsweredRequest
+from models.jobs.batch_rows import Batch, BatchOrder
 from models.jobs.callbacks import ProviderCallback
 from models.jobs.clock import ClockJump
 from models.jobs.tables import Asset, Attempt, IdempotencyKey, Job, JobRun
@@ -73,6 +74,8 @@ __all__ = [
     "ArticleShelf",
     "Asset",
     "Attempt",
+    "Batch",
+    "BatchOrder",
     "CatalogueModel",
     "CdnPurge",
     "ClockJump",

@@ -14,11 +14,23 @@ from tests.support import ADMIN_TOKEN, System, account
 
 # What a schema cannot say: whether a model takes this input, whether a job has ended, whether credits are left.
 CONFIG = f"""
+hooks = "hooks.py"
+
 [generation]
 max-examples = {examples(10)}
 
 [checks]
 positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 402, 403, 404, 409, 410, 422, 429]
+"""
+
+# Of a batch, whose body is JSON Lines: one of them.
+HOOKS = """
+import json
+import schemathesis
+
+@schemathesis.serializer("application/x-ndjson")
+def line(context, value):
+    return value if isinstance(value, bytes) else json.dumps(value).encode()
 """
 
 
@@ -35,6 +47,7 @@ def test_the_document_holds_for_whatever_is_sent(system: System, tmp_path: Path)
 def checked(system: System, tmp_path: Path, secret: str, *paths: str) -> None:
     """Whether all checks hold on these paths, with this key or token."""
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
+    (tmp_path / "hooks.py").write_text(HOOKS)
     done = subprocess.run(
         [
             str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(tmp_path / "schemathesis.toml"), "run",

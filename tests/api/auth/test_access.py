@@ -20,13 +20,15 @@ from models.db import transaction
 from models.events import deliveries, endpoints
 from models.files.uploads import id_text
 from models.gallery import links, members
+from models.jobs import batches
+from models.jobs.batches import Line
 from models.playground import sessions
 from models.playground.sessions import NewSession
 from models.schema.tables import metadata
 from tests.conftest import environment, fresh_database
 from tests.models.gallery.things import collection, result, somebody
 from tests.models.payments.shop import ordered, pack
-from tests.support import account, caller, model, one, placed, rows
+from tests.support import account, caller, model, one, order, placed, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -95,8 +97,15 @@ def one_of_everything() -> dict[str, Any]:
     return {
         "account": who, "account_id": who, "job_id": job, "key_id": key_id, "user_id": user[0], "provider": "router",
         "webhook_id": hook, "delivery_id": delivery, "notification_id": note, "file_id": id_text(file),
-        "payment_id": ordered(who, pack()), "hold_id": hold, "session_id": session, **gallery_of(who),
+        "payment_id": ordered(who, pack()), "hold_id": hold, "session_id": session, **gallery_of(who), "batch_id": batch_of(who),
     }  # fmt: skip
+
+
+def batch_of(who: uuid.UUID) -> uuid.UUID:
+    """A batch of one order, with a name of its client's own."""
+    asked = [Line(1, SECRET_PROMPT, order(who, model()))]
+    with transaction() as conn:
+        return batches.place(conn, who, asked, all_or_none=True).row.id
 
 
 def gallery_of(who: uuid.UUID) -> dict[str, Any]:

@@ -282,7 +282,10 @@ def properties(name: str) -> list[str]:
 
 
 def test_every_route_with_a_body_has_one_here() -> None:
-    assert {name for name in OPERATIONS if "requestBody" in operation(name)[2]} == set(BODIES)
+    # Those of JSON; of a batch each line is checked by itself (tests/api/v1/test_batches.py).
+    assert {name for name in OPERATIONS if "application/json" in str(operation(name)[2].get("requestBody"))} == set(
+        BODIES
+    )
     assert all(properties(name) for name in BODIES)
 
 

@@ -34,6 +34,8 @@ from models.db import CommitUnknown, certain, transaction
 from models.events import endpoints
 from models.files import keeping
 from models.gallery import items, links, members
+from models.jobs import batches
+from models.jobs.batches import Line
 from models.jobs.callbacks import token_of
 from models.jobs.ending import Ending, NewAsset, end
 from models.payments import refills
@@ -58,6 +60,7 @@ from tests.support import (
     claimed,
     model,
     one,
+    order,
     placed,
     rows,
     uploaded,
@@ -169,6 +172,13 @@ CASES = {
     "order again": Case("post", "/v1/jobs/{ended}/retry", counted("select count(*) from jobs where retry_of = %s", "ended")),
     "cancel": Case(
         "post", "/v1/jobs/{job}/cancel", counted("select count(*) from jobs where id = %s and ended = 'canceled'", "job")
+    ),
+    "order a batch": Case(
+        "post", "/v1/batches", counted("select count(*) from jobs where input->>'seed' = '78'"),
+        content='{{"model": "quick", "input": {{"seed": 78}}}}',
+    ),
+    "cancel a batch": Case(
+        "post", "/v1/batches/{batch}/cancel", counted("select count(*) from batches where cancel_requested_at is not null")
     ),
     "upload": Case("post", "/v1/files", counted("select count(*) from uploads"), files={"file": ("a.png", picture())}),
     "delete an upload": Case(
@@ -562,7 +572,7 @@ def _fill_gallery(world: World) -> None:
 
 def prepared(world: World, name: str) -> None:
     """What only some routes need."""
-    world.upload = world.delivery = world.token = world.done = world.session = None
+    world.batch = world.upload = world.delivery = world.token = world.done = world.session = None
     world.place = 0
     if re.search("/v1/(images|videos|sounds|collections|invitations)", CASES[name].path):
         _fill_gallery(world)
@@ -584,6 +594,9 @@ def prepared(world: World, name: str) -> None:
     with transaction() as conn:
         if name in {"revoke a credential", "rotate a credential", "keep a credential"}:
             credentials.save(conn, _new(WebCredentialView.model_validate(RECORD)), b"0" * 32)
+        if name == "cancel a batch":
+            asked = [Line(1, None, order(world.who, model("quick")))]
+            world.batch = batches.place(conn, world.who, asked, all_or_none=True).row.id
         if name == "limit a label no more":
             label_limits.set_limit(conn, world.who, "customer", "old", 5)
         if name == "delete an upload":

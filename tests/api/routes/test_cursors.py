@@ -23,6 +23,7 @@ from api.services import services
 from api.v1.admin import ACTS, ANNOUNCEMENTS, USERS
 from api.v1.admin_payments import ALL_PAYMENTS
 from api.v1.admin_promotions import PROMOTIONS
+from api.v1.batches import BATCHES
 from api.v1.collection_sharing import INVITATIONS, LINKS, MEMBERS
 from api.v1.collections import COLLECTIONS, CONTENTS
 from api.v1.content import ARTICLES, FOUND
@@ -137,6 +138,13 @@ class World:
 def jobs(world: World, count: int) -> None:
     offer = model("one")
     place(*(order(world.who, offer) for _ in range(count)))
+
+
+def batched(world: World, count: int) -> None:
+    world.insert(
+        "insert into batches (account_id, id, orders, accepted, let_go) select %s, id, 1, 1, 1 from unnest(%s::uuid[]) as x(id)",
+        count,
+    )
 
 
 def grants(world: World, count: int) -> None:
@@ -405,6 +413,7 @@ def inviting(world: World, count: int) -> None:
 # path: how to plant rows, and how many rows there are in all.
 PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/jobs": (jobs, "jobs"),
+    "/v1/batches": (batched, "batches"),
     "/v1/holds": (held, "holds"),
     "/v1/labels/limits": (limits, "label_limits"),
     "/v1/playground/sessions": (saved, "playground_sessions"),
@@ -549,7 +558,7 @@ def test_a_walk_over_grants_goes_on_from_those_that_expire_to_those_that_do_not(
 
 # A place in each list, and texts that are no cursors of any.
 PLACES: list[tuple[Listing[Any], Any]] = [
-    (JOBS, uuid7()), (FILES, uuid7()), (NOTIFICATIONS, uuid7()), (WEBHOOKS, uuid7()), (USERS, uuid7()),
+    (JOBS, uuid7()), (BATCHES, uuid7()), (FILES, uuid7()), (NOTIFICATIONS, uuid7()), (WEBHOOKS, uuid7()), (USERS, uuid7()),
     (ANNOUNCEMENTS, uuid7()), (ENTRIES, 7), (ACTS, 7), (EVENTS, 7), (KEYS, (False, uuid7())), (MODELS, "a"),
     (PROVIDER_KEYS, "a"), (PLANS, (0, "free")), (PACKS, (0, "free")), (GRANTS, GrantPlace(0, None, uuid7())), (DELIVERIES, (datetime.now(UTC), uuid7())),
     (PAYMENTS, uuid7()), (ALL_PAYMENTS, uuid7()), (PROMOTIONS, "CODE-1"), (HOLDS, uuid7()), (LABEL_LIMITS, ("customer", "a b:c")),
@@ -618,10 +627,12 @@ def things_of(world: World) -> dict[str, Any]:
     notifications(world, 1)
     own_keys(world, 1)
     deliveries(world, 1)
+    batched(world, 1)
     with transaction() as conn:
         better = api_keys.create(conn, world.who, api_keys.NewKey("boss", scopes=SCOPES))[0]
     return {
         "job_id": one("select id from jobs where account_id = %s", world.who)[0],
+        "batch_id": one("select id from batches where account_id = %s", world.who)[0],
         "file_id": one("select id from uploads where account_id = %s", world.who)[0],
         "notification_id": one("select id from notifications where account_id = %s", world.who)[0],
         "provider": "router-0",
@@ -705,6 +716,8 @@ LIMITED = {
     ("accounts/accounts", "users"): LIST, ("access/audit_log", "list_acts"): LIST, ("events/announcements", "list_announcements"): LIST,
     ("events/deliveries", "list_deliveries"): LIST, ("events/events", "after"): LIST, ("events/events", "of_jobs"): LIST, ("access/api_keys", "list_keys"): LIST,
     ("events/notifications", "list_notifications"): LIST, ("events/endpoints", "list_endpoints"): LIST, ("catalogue/provider_keys", "shown"): LIST, ("credits/reads", "ledger_page"): LIST, ("jobs/reads", "list_jobs"): LIST,
+    ("jobs/batch_rows", "list_batches"): LIST, ("jobs/batch_rows", ""): LIST, ("jobs/batch_rows", "living"): BATCH, ("jobs/batches", "ready_to_let_go"): BATCH, ("jobs/batches", "let_go"): BATCH,
+    ("jobs/batches", "look"): BATCH, ("jobs/batches", "forget"): BATCH,
     ("credits/reads", "open_grants"): LIST, ("credits/hold_rows", "list_holds"): LIST, ("credits/label_limits", "list_limits"): LIST, ("credits/label_limits", ""): ONE, ("credits/hold_rows", "due"): BATCH, ("credits/holds", "_check_count"): ONE, ("credits/holds", "end_some"): BATCH, ("payments/orders", "_waiting_renewal"): ONE, ("files/uploads", "page"): LIST,
     ("access/audit_log", "forget"): BATCH, ("events/announcements", "notify"): BATCH, ("events/announcements", "_notify_missed"): BATCH,
     ("jobs/answered", "forget"): BATCH, ("jobs/callbacks", "forget"): BATCH, ("jobs/clock", "mend_wakes"): BATCH,

@@ -50,10 +50,44 @@ def test_a_client_who_goes_does_not_free_a_thread_that_still_works() -> None:
     asyncio.run(scene())
 
 
+def test_a_turn_for_several_pieces_of_work_lasts_until_the_last_of_them_has_ended() -> None:
+    async def scene() -> None:
+        place = Place("batches", 1, waiting=1, seconds=0.1)
+        go, begun = threading.Event(), threading.Event()
+
+        async def pieces() -> None:
+            async with place.turn() as turn:
+                assert await turn.run(lambda: 1) == 1
+                with pytest.raises(Overloaded):
+                    await place.run(lambda: None)
+                await turn.run(lambda: (begun.set(), go.wait()))
+
+        gone = asyncio.create_task(pieces())
+        await asyncio.to_thread(begun.wait)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        with pytest.raises(Overloaded):
+            await place.run(lambda: None)
+        go.set()
+        while True:
+            try:
+                assert await place.run(lambda: 2) == 2
+                break
+            except Overloaded:
+                continue
+        with pytest.raises(ValueError, match="no"):
+            async with place.turn():
+                raise ValueError("no")
+        assert await place.run(lambda: 3) == 3
+
+    asyncio.run(scene())
+
+
 def test_no_kind_of_work_waits_for_another(database: str) -> None:
     async def scene() -> None:
         places, go = Places(), threading.Event()
-        kinds = [places.files, places.uploads, places.admin, places.open, places.ordinary]
+        kinds = [places.files, places.uploads, places.admin, places.batches, places.open, places.ordinary]
         for full in kinds:
             crowd = [asyncio.create_task(full.run(go.wait)) for _ in range(full.threads + 1)]
             await asyncio.sleep(0)

@@ -24,7 +24,8 @@ from models.events import announcements, deliveries, endpoints, events
 from models.files import keeping
 from models.fleet import processes
 from models.identity import inbound
-from models.jobs import callbacks, ending
+from models.jobs import batches, callbacks, ending
+from models.jobs.batches import Line
 from models.jobs.ending import AttemptEnd, Ending, NewAsset
 from models.payments import orders
 from models.playground import sessions
@@ -37,7 +38,7 @@ from tests.far_side.stripe import StripeServer
 from tests.files import picture
 from tests.models.payments.shop import pack
 from tests.receivers import Receiver, tell
-from tests.support import account, caller, claimed, key_of, model, one, placed, rows, uploaded
+from tests.support import account, caller, claimed, key_of, model, one, order, placed, rows, uploaded
 from workers.doorbell import NAMESPACE
 
 LATE = {"CLOCK_OFFSET_SECONDS": str(30 * 3600)}
@@ -107,6 +108,26 @@ def _a_retry() -> None:
 
 def _a_lease() -> None:
     claimed(placed(account(amount=5), model()))
+
+
+def _a_batch(count: int) -> UUID:
+    """One that may have one job at a time, whose first has ended. Returns whose it is."""
+    who, offer = account(amount=9), model()
+    asked = [Line(number, None, order(who, offer)) for number in range(1, count + 1)]
+    with transaction() as conn:
+        batches.place(conn, who, asked, all_or_none=True, max_running=1)
+    claim = claimed(one("select job_id from job_runs where dispatched")[0])
+    with transaction() as conn:
+        ending.end(conn, who, claim.job_id, Ending("succeeded", cost_credits=1), token=claim.token)
+    return who
+
+
+def _a_batch_whose_first_has_ended() -> None:
+    _a_batch(3)
+
+
+def _a_batch_that_is_over() -> None:
+    _a_batch(1)
 
 
 def _a_plan_that_grew() -> None:
@@ -365,6 +386,8 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "retry_due": _a_retry,
     "rescue": _a_lease,
     "fill_slots": _a_plan_that_grew,
+    "let_batches_go": _a_batch_whose_first_has_ended,
+    "end_batches": _a_batch_that_is_over,
     "mend_wakes": _a_wake_far_ahead,
     "mend_messages": _a_lost_message,
     "add_up_usage": _results,
