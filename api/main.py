@@ -33,6 +33,8 @@ from api.shared import page
 from api.v1 import (
     admin,
     admin_accounts,
+    admin_fleet,
+    admin_jobs,
     admin_payments,
     admin_promotions,
     admin_stats,
@@ -94,6 +96,8 @@ ROUTERS = (
     notifications.router,
     admin.router,
     admin_accounts.router,
+    admin_fleet.router,
+    admin_jobs.router,
     me.router,
     payments.fast_router,
     payments.router,

@@ -7,7 +7,20 @@ from typing import NoReturn
 import typer
 from rich.markup import escape
 
-from cli.commands import accounts, catalogue, client, files, identity, local, operate, parked, report, stats, usage
+from cli.commands import (
+    accounts,
+    catalogue,
+    client,
+    files,
+    identity,
+    local,
+    looking,
+    operate,
+    parked,
+    report,
+    stats,
+    usage,
+)
 from cli.output import errors
 from common import first, logs
 from common.errors import DatabaseAway, DomainError
@@ -22,6 +35,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pret
 for part in (local, client, accounts, files, identity, operate, parked, report, stats, usage):
     app.registered_commands += part.app.registered_commands
 app.add_typer(catalogue.app, name="catalogue")
+app.add_typer(looking.app, name="ops")
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ from models.identity.inbound import InboundEvent
 from models.jobs.answered import AnsweredRequest
 from models.jobs.callbacks import ProviderCallback
 from models.jobs.clock import ClockJump
+from models.jobs.pauses import Pause
 from models.jobs.tables import Asset, Attempt, IdempotencyKey, Job, JobRun
 from models.learning.tables import (
     Course,
@@ -50,6 +51,7 @@ from models.learning.tables import (
     QuizAttempt,
     QuizQuestion,
 )
+from models.operations.bulk_rows import BulkRun
 from models.payments.promotions import Promotion, PromotionUse
 from models.payments.refills import Refill
 from models.payments.tables import Payment, Refund
@@ -73,6 +75,7 @@ __all__ = [
     "ArticleShelf",
     "Asset",
     "Attempt",
+    "BulkRun",
     "CatalogueModel",
     "CdnPurge",
     "ClockJump",
@@ -107,6 +110,7 @@ __all__ = [
     "LessonVisit",
     "Notification",
     "Pack",
+    "Pause",
     "Payment",
     "Plan",
     "PlaygroundSession",
