@@ -14,8 +14,8 @@ from cli.commands import (
     files,
     identity,
     local,
-    looking,
     operate,
+    operations,
     parked,
     report,
     stats,
@@ -35,7 +35,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pret
 for part in (local, client, accounts, files, identity, operate, parked, report, stats, usage):
     app.registered_commands += part.app.registered_commands
 app.add_typer(catalogue.app, name="catalogue")
-app.add_typer(looking.app, name="ops")
+app.add_typer(operations.app, name="ops")
 
 
 def main() -> None:

@@ -15,7 +15,19 @@ from common.settings import settings
 from models import db, starting
 from models.db import transaction
 from models.fleet import processes
-from scheduler.duties import accounts, cdn, gallery, jobs, payments, results, retention, texts, uploads, usage
+from scheduler.duties import (
+    accounts,
+    cdn,
+    gallery,
+    jobs,
+    operations,
+    payments,
+    results,
+    retention,
+    texts,
+    uploads,
+    usage,
+)
 from scheduler.duties.clock import Watch
 from scheduler.turns import Did
 from workers import doorbell
@@ -47,6 +59,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("retry_due", tick, jobs.retry_due, 200, exclusive=False, steady=False),
         Duty("rescue", 1, jobs.rescue, 200, exclusive=False),
         Duty("fill_slots", 30, jobs.fill_slots, 200, steady=False),
+        Duty("release_pauses", 1, operations.release_pauses, 200),
         Duty("mend_wakes", 60, retention.mend_wakes, 500, steady=False),
         Duty("mend_messages", 60, retention.mend_messages, 1, exclusive=False, steady=False),
         Duty("expire_results", 5, results.expire_results, 5000),

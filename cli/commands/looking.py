@@ -15,9 +15,7 @@ from models.operations.finding import JobFilter
 from models.operations.overview import overview
 from models.operations.story import Story, story
 
-app = typer.Typer(
-    no_args_is_help=True, help="What operators see and do: find jobs, look into one, pause, retry, refund, stop."
-)
+app = typer.Typer()
 
 WhereOption = Annotated[
     list[str] | None,

@@ -16,19 +16,22 @@ begin
     end if;
   end if;
   while v_given < p_free loop
-    -- Passed over: models that have all their slots; and new jobs of a model whose provider had no room for an earlier
+    -- Passed over: models that have all their slots, or are paused; and new jobs of a model whose provider had no room for an earlier
     -- one, until that one is due again, so that a long line is not fed into a full provider one by one.
     with full_models as (
       select r.model_id from job_runs r join models m on m.id = r.model_id and m.current
        where r.account_id = p_account and r.dispatched and m.entry->>'slots' is not null
        group by r.model_id, m.entry having count(*) >= (m.entry->>'slots')::int
+      union all
+      select unnest(v_models)
     ), held_models as (
       select r.model_id from job_runs r
        where r.account_id = p_account and r.held_back and not r.dispatched and r.wake_at > app_now()
     ), head as (
       select r.job_id from job_runs r
        where r.account_id = p_account and not r.dispatched and r.wake_at is null
-         and r.queue <> all (v_queues) and r.model_id <> all (v_models)
+         -- Not `<> all`: the planner would take an array for one that leaves nearly nothing, and sort the whole line.
+         and r.queue not in (select q from unnest(v_queues) q)
          and r.model_id not in (select f.model_id from full_models f)
          and (r.requeued or r.model_id not in (select h.model_id from held_models h))
        order by r.requeued desc, r.priority desc, r.job_id limit 1 for update

@@ -51,6 +51,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "post /v1/subscription/change": {"plan": "creator", "interval": "monthly", "when": "now"},
     "post /v1/subscription/trial": {"plan": "reimaji-pro"},
     "patch /v1/admin/users/{user_id}": {"role": "user"},
+    "post /v1/admin/pauses": {"what": "queue", "name": "batch", "seconds": 60, "reason": "x"},
+    "post /v1/admin/pauses/resume": {"what": "queue", "name": "batch", "reason": "x"},
     "post /v1/admin/announcements": {"title": "x", "body": "y"},
     "post /v1/admin/users": {"subject": "x"},
     "post /v1/admin/users/{user_id}/suspend": {"reason": "x"},

@@ -34,6 +34,7 @@ from models.db import CommitUnknown, certain, transaction
 from models.events import endpoints
 from models.files import keeping
 from models.gallery import items, links, members
+from models.jobs import pauses
 from models.jobs.callbacks import token_of
 from models.jobs.ending import Ending, NewAsset, end
 from models.payments import refills
@@ -121,6 +122,7 @@ class World:
                    values (%s, %s, 1, 'announcement', 'a', 'b', '{}')""",
                 [self.notice, self.who],
             )
+            pauses.pause(conn, By("tester"), "model", "quick", "x")
             self.secret = api_keys.create(conn, self.who, api_keys.NewKey("asks", scopes=SCOPES))[1]
         self.code = "CODE-1"
         self.course, self.module, self.lesson, self.question = a_course(), MODULE, LESSON, QUESTION
@@ -249,6 +251,14 @@ CASES = {
     ),
     "change a role": Case(
         "patch", "/v1/admin/users/{user}", counted("select count(*) from users where role = 'pro'"), json={"role": "pro"}
+    ),
+    "pause": Case(
+        "post", "/v1/admin/pauses", counted("select count(*) from pauses where what = 'queue'"),
+        json={"what": "queue", "name": "batch", "reason": "x"},
+    ),
+    "end a pause": Case(
+        "post", "/v1/admin/pauses/resume", counted("select count(*) from pauses where what = 'model' and until <= app_now()"),
+        json={"what": "model", "name": "quick", "reason": "x"},
     ),
     "announce": Case(
         "post", "/v1/admin/announcements", counted("select count(*) from announcements"), json={"title": "a", "body": "b"}

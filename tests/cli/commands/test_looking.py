@@ -4,6 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from common.errors import DomainError
 from models.db import transaction
 from models.fleet import processes
 from tests.cli.commands.test_operate import run, table
@@ -49,3 +50,22 @@ def test_queues_and_workers_are_shown() -> None:
     assert str(who) in table("ops", "queues")
     assert run("ops", "workers")[0]["host"] == "machine"
     assert "machine" in table("ops", "workers")
+
+
+def test_a_model_is_paused_for_a_while_and_resumed_with_a_reason() -> None:
+    model()
+    [made] = run("ops", "pause", "model", "test-model", "--reason", "too slow", "--minutes", "30")
+    assert (made["what"], made["name"], made["reason"]) == ("model", "test-model", "too slow")
+    assert [row["name"] for row in run("ops", "pauses")] == ["test-model"]
+    assert "too slow" in table("ops", "pauses")
+    run("ops", "resume", "model", "test-model", "--reason", "fast again")
+    assert "nothing is paused" in table("ops", "pauses")
+    for wrong in (
+        ["pause", "model", "gone", "-r", "x"],
+        ["resume", "model", "test-model", "-r", "x"],
+        ["pause", "job", "x", "-r", "x"],
+    ):
+        done = CliRunner().invoke(app, ["ops", *wrong])
+        assert done.exit_code == 1
+        assert isinstance(done.exception, DomainError)
+    assert CliRunner().invoke(app, ["ops", "pause", "model", "test-model"]).exit_code == 2, "it needs a reason"

@@ -24,7 +24,7 @@ from models.events import announcements, deliveries, endpoints, events
 from models.files import keeping
 from models.fleet import processes
 from models.identity import inbound
-from models.jobs import callbacks, ending
+from models.jobs import callbacks, ending, pauses
 from models.jobs.ending import AttemptEnd, Ending, NewAsset
 from models.payments import orders
 from models.playground import sessions
@@ -239,6 +239,13 @@ def _a_worker_that_was_killed() -> None:
         processes.report_worker(conn, "host:1:abc", "interactive", 8, 8, 0)
 
 
+def _a_pause_for_an_hour() -> None:
+    who = account(amount=5)
+    placed(who, model())
+    with transaction() as conn:
+        pauses.pause(conn, By("tester"), "account", str(who), "because")
+
+
 def _a_wake_far_ahead() -> None:
     claimed(placed(account(amount=5), model()))
     _change("update job_runs set wake_at = wake_at + interval '2 days'")
@@ -359,6 +366,7 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "retry_due": _a_retry,
     "rescue": _a_lease,
     "fill_slots": _a_plan_that_grew,
+    "release_pauses": _a_pause_for_an_hour,
     "mend_wakes": _a_wake_far_ahead,
     "mend_messages": _a_lost_message,
     "add_up_usage": _results,

@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
         sa.Column("place", sa.Uuid(), nullable=True),
+        sa.Column("passes", sa.SmallInteger(), server_default="0", nullable=False),
         sa.CheckConstraint("what in ('queue', 'model', 'provider', 'account')", name=op.f("ck_pauses_what")),
         sa.PrimaryKeyConstraint("what", "name", name=op.f("pk_pauses")),
     )
