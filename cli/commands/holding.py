@@ -12,15 +12,15 @@ from models.jobs.pauses import MAX_SECONDS
 
 app = typer.Typer()
 
-What = Annotated[str, typer.Argument(help="queue, model, provider or account.")]
-Name = Annotated[str, typer.Argument(help="Its name; an account's id.")]
+KindArgument = Annotated[str, typer.Argument(help="queue, model, provider or account.")]
+PausedArgument = Annotated[str, typer.Argument(help="Its name; an account's id.")]
 ReasonOption = Annotated[str, typer.Option("--reason", "-r", help="Why, for the audit log.")]
 
 
 @app.command()
 def pause(
-    what: What,
-    name: Name,
+    what: KindArgument,
+    name: PausedArgument,
     reason: ReasonOption,
     minutes: Annotated[
         float, typer.Option(help="It ends by itself after so long.", min=0.1, max=MAX_SECONDS / 60)
@@ -34,7 +34,7 @@ def pause(
 
 
 @app.command()
-def resume(what: What, name: Name, reason: ReasonOption, as_json: bool = JsonFlag) -> None:
+def resume(what: KindArgument, name: PausedArgument, reason: ReasonOption, as_json: bool = JsonFlag) -> None:
     """End a pause. What waited is begun within a few seconds."""
     with transaction() as conn:
         row = pauses.resume(conn, operator(), what, name, reason)

@@ -13,7 +13,6 @@ from api.v1.jobs_shapes import job_view, status_of
 from cli import doctor
 from cli.commands.identity import operator
 from cli.output import JsonFlag, console, fail, print_json, show
-from cli.providers import provider_rows
 from common.labels import label_of
 from models.access import audit_log
 from models.catalogue.entries import offers
@@ -27,6 +26,7 @@ from models.jobs.cancel import cancel
 from models.jobs.queues import read_queues
 from models.jobs.states import JobStatus
 from models.schema import migrations, prepare
+from workers.calls.standing import provider_rows
 from workers.doorbell import ring
 
 app = typer.Typer()

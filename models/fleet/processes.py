@@ -72,6 +72,19 @@ def report_worker(
     return row is not None and row[0]
 
 
+def drain(conn: Connection[Any], worker_id: str) -> bool | None:
+    """Ask a worker process to take no more jobs and to end: it hears of it with its next word. Returns whether that is new;
+    None: there is no such process.
+    """
+    row = conn.execute(
+        """with before as (select id, drained_at from worker_processes where id = %s for update)
+           update worker_processes w set drained_at = coalesce(w.drained_at, app_now()) from before b where w.id = b.id
+           returning b.drained_at is null""",
+        [worker_id],
+    ).fetchone()
+    return None if row is None else bool(row[0])
+
+
 def forget_worker(conn: Connection[Any], worker_id: str) -> None:
     """A worker process has ended in good order."""
     conn.execute("delete from worker_processes where id = %s", [worker_id])

@@ -115,6 +115,7 @@ ONE_THING = {
     "/v1/content/desk/articles/{article_id}/revisions/{number}": "the same",
     "/v1/admin/queues": "two queues, and the twenty accounts with the longest lines",
     "/v1/admin/pauses": "a hundred at most, and more are refused",
+    "/v1/admin/providers": "those of the catalogue, which are few",
     "/v1/admin/workers": "processes, a thousand at most",
     "/v1/admin/jobs/{job_id}": "one job's story; of what may be many, the first two hundred",
     "/v1/admin/stats": "figures: a row a plan, a kind of article, and a day, currency and company of at most 400 days",
@@ -730,7 +731,7 @@ LIMITED = {
     ("payments/hints", "begin_renewal"): ONE, ("payments/due", "record_refund_failed"): ONE, ("accounts/subscriptions", "still_renewed"): BATCH, ("payments/orders", "list_payments"): PAGE, ("payments/promotions", "list_promotions"): PAGE,
     ("gallery/items", "list_items"): LIST, ("gallery/items", "_indexed"): EDGE, ("gallery/items", "feed"): LIST, ("gallery/contents", "list_items"): LIST,
     ("gallery/items", "_recent"): EDGE,  # what is older the duty has come by
-    ("jobs/pauses", "waiting_accounts"): BATCH, ("jobs/pauses", "_known"): ONE, ("operations/finding", "find_jobs"): LIST, ("operations/overview", "overview"): EDGE, ("operations/story", "story"): EDGE, ("operations/story", ""): EDGE, ("fleet/processes", "workers"): EDGE,
+    ("jobs/pauses", "waiting_accounts"): BATCH, ("jobs/pauses", "_known"): ONE, ("operations/job_acts", "retry_job"): ONE, ("operations/finding", "find_jobs"): LIST, ("operations/overview", "overview"): EDGE, ("operations/story", "story"): EDGE, ("operations/story", ""): EDGE, ("fleet/processes", "workers"): EDGE,
     ("usage/entries", "add_up"): BATCH, ("gallery/search", "_ranked"): LIST, ("gallery/search", "_meant"): EDGE,  # the newest prompts; the word that is most alike
     ("gallery/collections", "list_collections"): LIST, ("gallery/collections", "create"): ONE, ("gallery/collections", "_with_cover"): EDGE,  # the first places
 

@@ -236,7 +236,7 @@ def test_a_paused_provider_is_passed_over_and_nobody_is_asked_where_all_are() ->
     limiter = Limiter()
 
     def choose(*names: str) -> Any:
-        return routing.take(limiter, routes, lambda _: None, 0, "m", lease_seconds=1, paused=names)  # type: ignore[arg-type]
+        return routing.take(limiter, routes, lambda _: None, 0, "m", lease_seconds=1, paused=names)  # type: ignore[arg-type]  # no limits
 
     assert choose() == routing.Go(0)
     assert choose("one") == routing.Go(1)
