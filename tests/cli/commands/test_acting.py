@@ -33,13 +33,13 @@ def test_every_act_on_a_job_is_done_and_written_down_with_its_reason() -> None:
         parked_job(claimed(placed(who, offer))).job_id,
         placed(who, offer),
     )
-    done = succeeded(who, 3)
+    done = succeeded(who, 2)
     assert ops("retry", str(broken))["credits"] == 2
     assert ops("refund", str(done), "--amount", "1")["credits"] == 1
     assert ops("discard", str(parked))["credits"] == 2
     assert ops("cancel", str(waits))["credits"] == 2
     assert ops("replay", str(broken))["deliveries"] == 0
-    assert balance(who) == (16, 2)
+    assert balance(who) == (17, 2)
     found = rows("select action, details->>'reason', actor like 'command line: %%' from acts order by id")
     assert found == [
         (action, "because", True)
