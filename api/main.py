@@ -33,6 +33,7 @@ from api.shared import page
 from api.v1 import (
     admin,
     admin_accounts,
+    admin_bulk,
     admin_fleet,
     admin_job_acts,
     admin_jobs,
@@ -99,6 +100,7 @@ ROUTERS = (
     admin.router,
     admin_accounts.router,
     admin_fleet.router,
+    admin_bulk.router,
     admin_jobs.router,
     admin_job_acts.router,
     admin_providers.router,

@@ -60,6 +60,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("rescue", 1, jobs.rescue, 200, exclusive=False),
         Duty("fill_slots", 30, jobs.fill_slots, 200, steady=False),
         Duty("release_pauses", 1, operations.release_pauses, 200),
+        Duty("carry_out_bulk", 1, operations.carry_out_bulk, 50, steady=False),
         Duty("mend_wakes", 60, retention.mend_wakes, 500, steady=False),
         Duty("mend_messages", 60, retention.mend_messages, 1, exclusive=False, steady=False),
         Duty("expire_results", 5, results.expire_results, 5000),

@@ -38,6 +38,8 @@ from models.gallery import items, links, members
 from models.jobs import pauses
 from models.jobs.callbacks import token_of
 from models.jobs.ending import Ending, NewAsset, end
+from models.operations import bulk
+from models.operations.finding import JobFilter
 from models.payments import refills
 from models.playground import sessions
 from models.playground.sessions import NewSession
@@ -292,6 +294,16 @@ CASES = {
     "drain a worker": Case(
         "post", "/v1/admin/workers/{worker}/drain", counted("select count(*) from worker_processes where drained_at is not null"),
         json={"reason": "x"},
+    ),
+    "order a bulk run": Case(
+        "post", "/v1/admin/jobs/bulk", counted("select count(*) from bulk_runs where act = 'cancel'"),
+        json={"act": "cancel", "filter": {}, "reason": "x", "dry_run": False},
+    ),
+    "stop a bulk run": Case(
+        "post", "/v1/admin/bulk-runs/{bulk}/stop", counted("select count(*) from bulk_runs where status = 'stopped'"), json={"reason": "x"}
+    ),
+    "resume a bulk run": Case(
+        "post", "/v1/admin/bulk-runs/{bulk}/resume", counted("select count(*) from bulk_runs where status = 'running'"), json={"reason": "x"}
     ),
     "announce": Case(
         "post", "/v1/admin/announcements", counted("select count(*) from announcements"), json={"title": "a", "body": "b"}
@@ -633,6 +645,10 @@ def prepared(world: World, name: str) -> None:
             world.upload = uploaded(world.who, [picture()]).id
         if name == "discard a job":
             world.parked = parked_job(claimed(placed(world.who, model("quick")))).job_id
+        if name.endswith("a bulk run"):
+            world.bulk = bulk.start(conn, By("tester"), "retry", JobFilter(), "x").id
+        if name == "resume a bulk run":
+            bulk.stop(conn, By("tester"), world.bulk, "x")
         processes.report_worker(conn, world.worker, "batch", 1, 1, 0)
         if name in {"delete a result", "delete results", "keep a result", "let a result go", "refund a job"}:
             world.done = _with_a_result(conn, world.who)

@@ -26,6 +26,8 @@ from models.fleet import processes
 from models.identity import inbound
 from models.jobs import callbacks, ending, pauses
 from models.jobs.ending import AttemptEnd, Ending, NewAsset
+from models.operations import bulk
+from models.operations.finding import JobFilter
 from models.payments import orders
 from models.playground import sessions
 from models.playground.sessions import NewSession
@@ -246,6 +248,14 @@ def _a_pause_for_an_hour() -> None:
         pauses.pause(conn, By("tester"), "account", str(who), "because")
 
 
+def _a_bulk_run() -> None:
+    who = account(amount=9)
+    for _ in range(3):
+        placed(who, model())
+    with transaction() as conn:
+        bulk.start(conn, By("tester"), "cancel", JobFilter(account_id=who), "because")
+
+
 def _a_wake_far_ahead() -> None:
     claimed(placed(account(amount=5), model()))
     _change("update job_runs set wake_at = wake_at + interval '2 days'")
@@ -367,6 +377,7 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "rescue": _a_lease,
     "fill_slots": _a_plan_that_grew,
     "release_pauses": _a_pause_for_an_hour,
+    "carry_out_bulk": _a_bulk_run,
     "mend_wakes": _a_wake_far_ahead,
     "mend_messages": _a_lost_message,
     "add_up_usage": _results,
