@@ -38,7 +38,7 @@ FITTING: Mapping[str, tuple[FoundStatus, ...]] = {
 _CREDITS = {"refund": "coalesce(j.charged_credits, 0)"}
 
 
-class Count(NamedTuple):
+class BulkCount(NamedTuple):
     """What a run would find: jobs, and credits that a retry would reserve at the old prices, or that would go back."""
 
     jobs: int
@@ -83,7 +83,7 @@ def fitted(act: BulkAct, wanted: JobFilter) -> JobFilter:
     return wanted
 
 
-def count(conn: Connection[Any], act: BulkAct, wanted: JobFilter, *, newest: UUID | None = None) -> Count:
+def count(conn: Connection[Any], act: BulkAct, wanted: JobFilter, *, newest: UUID | None = None) -> BulkCount:
     """The dry run. Raises InvalidInput where the filter leads to more jobs than can be looked at."""
     chosen = fitted(act, wanted)
     look, (fits, values) = finding.window(chosen, newest), finding.conditions(chosen)
@@ -101,7 +101,7 @@ def count(conn: Connection[Any], act: BulkAct, wanted: JobFilter, *, newest: UUI
             "that few are in",
             param="filter",
         )  # fmt: skip
-    return Count(*row[1:])
+    return BulkCount(*row[1:])
 
 
 def start(conn: Connection[Any], by: By, act: BulkAct, wanted: JobFilter, reason: str) -> BulkRow:
