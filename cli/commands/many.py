@@ -1,4 +1,4 @@
-"""`headrace ops bulk`, `runs`, `stop`, `go-on`: one act on many jobs."""
+"""`headrace ops bulk`, `runs`, `stop`, `continue`: one act on many jobs."""
 
 import time
 from typing import Annotated
@@ -93,7 +93,7 @@ def stop_bulk(run_id: RunArgument, reason: ReasonOption, as_json: bool = JsonFla
     _show([row], as_json=as_json)
 
 
-@app.command("go-on")
+@app.command("continue")
 def resume_bulk(run_id: RunArgument, reason: ReasonOption, as_json: bool = JsonFlag) -> None:
     """Let a stopped bulk run go on from where it was stopped."""
     with transaction() as conn:

@@ -90,7 +90,7 @@ def test_the_command_line_counts_asks_and_shows_how_far_it_is(monkeypatch: pytes
     assert one("select status, done from bulk_runs") == ("done", 5)
     [shown] = run("ops", "runs")
     assert (shown["done"], shown["left"]) == (5, 0)
-    for wrong in (["stop", str(uuid4()), "-r", "x"], ["go-on", shown["id"], "-r", "x"], ["bulk", "delete", "-r", "x"]):
+    for wrong in (["stop", str(uuid4()), "-r", "x"], ["continue", shown["id"], "-r", "x"], ["bulk", "delete", "-r", "x"]):
         assert CliRunner().invoke(app, ["ops", *wrong]).exit_code == 1
 
 
@@ -100,6 +100,6 @@ def test_a_run_is_stopped_and_goes_on_at_the_command_line() -> None:
     operations.carry_out_bulk(1)
     [stopped] = run("ops", "stop", made["id"], "-r", "wait")
     assert (stopped["status"], stopped["done"], stopped["left"]) == ("stopped", 1, 3)
-    assert run("ops", "go-on", made["id"], "-r", "well")[0]["status"] == "running"
+    assert run("ops", "continue", made["id"], "-r", "well")[0]["status"] == "running"
     carried_out()
     assert one("select done from bulk_runs") == (4,)
