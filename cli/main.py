@@ -26,6 +26,7 @@ with later():
         identity,
         local,
         operate,
+        operations,
         parked,
         report,
         stats,
@@ -40,6 +41,7 @@ for part in (local, client, accounts, files, identity, operate, parked, report, 
     app.registered_commands += part.app.registered_commands
 app.add_typer(batches.app, name="batch")
 app.add_typer(catalogue.app, name="catalogue")
+app.add_typer(operations.app, name="ops")
 
 
 def _say_version(wanted: bool) -> None:

@@ -283,6 +283,12 @@ class HoldEnded(DomainError):
     code = "hold_ended"
 
 
+class ActRefused(DomainError):
+    """This cannot be done to a job that stands so."""
+
+    code = "act_refused"
+
+
 class JobNotEnded(DomainError):
     """The job has not ended yet."""
 

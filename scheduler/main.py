@@ -15,7 +15,20 @@ from common.settings import settings
 from models import db, starting
 from models.db import transaction
 from models.fleet import processes
-from scheduler.duties import accounts, batches, cdn, gallery, jobs, payments, results, retention, texts, uploads, usage
+from scheduler.duties import (
+    accounts,
+    batches,
+    cdn,
+    gallery,
+    jobs,
+    operations,
+    payments,
+    results,
+    retention,
+    texts,
+    uploads,
+    usage,
+)
 from scheduler.duties.clock import Watch
 from scheduler.turns import Did
 from workers import doorbell
@@ -49,6 +62,8 @@ def duties() -> tuple[Duty, ...]:
         Duty("fill_slots", 30, jobs.fill_slots, 200, steady=False),
         Duty("let_batches_go", tick, batches.let_batches_go, 200, exclusive=False, steady=False),
         Duty("end_batches", 1, batches.end_batches, 200, steady=False),
+        Duty("release_pauses", 1, operations.release_pauses, 200),
+        Duty("carry_out_bulk", 1, operations.carry_out_bulk, 50, steady=False),
         Duty("mend_wakes", 60, retention.mend_wakes, 500, steady=False),
         Duty("mend_messages", 60, retention.mend_messages, 1, exclusive=False, steady=False),
         Duty("expire_results", 5, results.expire_results, 5000),

@@ -18,6 +18,7 @@ from cli.embedded.servers import Addresses, free_ports, servers
 from common.redis_client import redis_client
 from common.settings import settings
 from models import db
+from models.jobs import pauses
 from models.schema import prepare
 from storage import s3
 from tests.databases import Spare, address, new_database, sessions
@@ -63,6 +64,7 @@ def forget() -> None:
     doorbell.close()
     limits.close()
     s3.close()
+    pauses.forget_seen()
     settings.cache_clear()
 
 

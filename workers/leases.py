@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from uuid import UUID
 
 from common import uptime
@@ -20,6 +21,7 @@ from workers.persist import persist
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5  # how often cancel requests are looked for while a job is held
+_VERSION = version("headrace")
 FRESH_SECONDS = 1.0  # how old the database's word that a job is ours may be in the line before its call
 
 
@@ -92,6 +94,7 @@ class Keeper:
         self._lock = threading.Lock()
         self._ending = threading.Event()
         self.stopping = threading.Event()  # no call is begun any more
+        self.drained = threading.Event()  # an operator wants no more jobs to be taken here
         self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
         self.threads_alive: Callable[[], int] = lambda: threads  # replaced by who runs the threads
 
@@ -172,10 +175,13 @@ class Keeper:
     def _extend(self, holds: list[Hold]) -> None:
         before = uptime.seconds()
         with transaction() as conn:
-            processes.report_worker(
-                conn, self._worker_id, self._queues, self._threads, self.threads_alive(), len(holds)
-            )
+            drained = processes.report_worker(
+                conn, self._worker_id, self._queues, self._threads, self.threads_alive(), len(holds),
+                jobs=[hold.claim.job_id for hold in holds], version=_VERSION,
+            )  # fmt: skip
             held = steps.extend(conn, [(h.claim.job_id, h.claim.token, h.claim.owner) for h in holds])
+        if drained:
+            self.drained.set()
         for hold in holds:
             hold.keep(before, held.get((hold.claim.job_id, hold.claim.token)))
 

@@ -12,6 +12,7 @@ import time
 from uuid import UUID
 
 import dramatiq
+from dramatiq.common import iter_queue
 
 from common import process, scratch
 from common.settings import settings
@@ -62,6 +63,25 @@ def stop(worker: dramatiq.Worker, keeper: Keeper) -> None:
     worker.stop(timeout=1000 * (IDLE_SECONDS + 1))  # a consumer that has just begun to wait is waited for
 
 
+def drain(worker: dramatiq.Worker, stopping: threading.Event) -> None:
+    """Take no more jobs, give back what was fetched and not begun, and let the steps under way end, however long they take;
+    but a signal hurries it.
+    """
+    for consumer in worker.consumers.values():
+        consumer.pause()
+    for thread in worker.workers:
+        thread.stop()
+    for consumer in worker.consumers.values():
+        consumer.paused_event.wait(2 * IDLE_SECONDS)
+    fetched: dict[str, list[dramatiq.MessageProxy]] = {}
+    for item in iter_queue(worker.work_queue):  # type: ignore[no-untyped-call]  # it has no types
+        fetched.setdefault(item.message.queue_name, []).append(item.message)
+    for queue, messages in fetched.items():
+        worker.consumers[queue].requeue_messages(messages)
+    while any(thread.is_alive() for thread in worker.workers) and not stopping.wait(0.1):
+        pass
+
+
 def close(broker: WakeBroker, worker: dramatiq.Worker) -> None:
     """Close what the consumers read from, if none still reads: a Redis that hangs would have each end with an error. The
     process ends either way, and its sockets with it.
@@ -96,7 +116,12 @@ def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
     keeper.start()
     worker.start()
     log.info("worker %s serves %s with %d threads", worker_id, ", ".join(queues), threads)
-    died = until_stopped_or_dead(stopping, lambda: dead_threads(worker) + ([] if keeper.alive else ["lease keeper"]))
+    died = until_stopped_or_dead(
+        stopping, lambda: dead_threads(worker) + ([] if keeper.alive else ["lease keeper"]), keeper.drained
+    )
+    if keeper.drained.is_set() and not stopping.is_set() and not died:
+        log.info("worker %s is drained", worker_id)
+        drain(worker, stopping)
     log.info("worker %s stops", worker_id)
     keeper.stopping.set()  # no call is begun any more
     stop(worker, keeper)

@@ -15,9 +15,11 @@ def dead_threads(worker: dramatiq.Worker) -> list[str]:
     return [name for name, thread in {**fetching, **working}.items() if not thread.is_alive()]
 
 
-def until_stopped_or_dead(stopping: threading.Event, dead: Callable[[], list[str]]) -> str | None:
-    """Wait until `stopping` is set. Returns the name of a thread that has died before that."""
-    while not stopping.wait(LOOK_SECONDS):
+def until_stopped_or_dead(
+    stopping: threading.Event, dead: Callable[[], list[str]], drained: threading.Event | None = None
+) -> str | None:
+    """Wait until `stopping` is set, or `drained`. Returns the name of a thread that has died before that."""
+    while not stopping.wait(LOOK_SECONDS) and not (drained is not None and drained.is_set()):
         names = dead()
         if names:
             return names[0]

@@ -119,7 +119,7 @@ def new_row(order: Order, accepted: Accepted, created_at: datetime) -> JobRow:
         created_at=created_at, started_at=None, ended=None, ended_at=None, attempts=0, error_code=None,
         error_message=None, run_status=RunStatus.QUEUED, dispatched=accepted.dispatched, wake_at=None, progress=None, reason=None,
         cancel_requested=False, ahead=None, slots=accepted.slots, slots_in_use=accepted.slots_in_use,
-        typical_seconds=order.offer.entry.typical_seconds, event_number=0, labels=order.labels, assets=[],
+        typical_seconds=order.offer.entry.typical_seconds, event_number=0, labels=order.labels, assets=[], paused=accepted.paused,
     )  # fmt: skip
 
 

@@ -159,6 +159,9 @@ def _waiting(row: JobRow) -> dict[str, Any] | None:
         return None
     if row.run_status != RunStatus.QUEUED:
         return {"position": None, "reason": words.waiting(row.reason), "estimate_seconds": None} if row.reason else None
+    if row.paused is not None:
+        position = None if row.dispatched or row.ahead is None else row.ahead + (row.wake_at is None)
+        return {"position": position, "reason": words.PAUSED[row.paused], "estimate_seconds": None}
     if row.dispatched:
         return {"position": 0, "reason": "waiting for a worker", "estimate_seconds": row.typical_seconds}
     if row.later:

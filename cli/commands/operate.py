@@ -11,7 +11,7 @@ from rich.table import Table
 from uuid_utils.compat import uuid7
 
 from api.v1 import jobs_shapes
-from cli import doctor, providers
+from cli import doctor
 from cli.commands.identity import operator
 from cli.output import JsonFlag, console, fail, print_json, show
 from cli.whose import WAYS, account_named
@@ -25,6 +25,7 @@ from models.jobs import admission, cancel, dispatch, queues, reads, submit
 from models.jobs.states import JobStatus
 from models.schema import migrations, prepare
 from workers import doorbell
+from workers.calls import standing
 
 app = typer.Typer()
 JobId = Annotated[UUID, typer.Argument(help="A job's id.")]
@@ -125,13 +126,13 @@ def show_queues(
     if as_json or not watch:
         with db.transaction() as conn:
             rows, workers = [row._asdict() for row in queues.read_queues(conn)], processes.workers(conn)
-        standing = providers.provider_rows()
+        how_they_stand = standing.provider_rows()
         if as_json:
-            print_json({"queues": rows, "workers": workers, "providers": standing})
+            print_json({"queues": rows, "workers": workers, "providers": how_they_stand})
             return
         show(rows, as_json=False, title="Queues")
         show(workers, as_json=False, title="Workers", empty="no worker is running: start one with `python -m workers`")
-        show(standing, as_json=False, title="Providers", empty="redis is away: nobody knows how providers stand")
+        show(how_they_stand, as_json=False, title="Providers", empty="redis is away: nobody knows how providers stand")
         return
     with Live(console=console, refresh_per_second=4) as live:
         while True:

@@ -5,7 +5,6 @@ what helps.
 from typing import Any
 
 from cli.doctor.redis_check import check_redis
-from cli.providers import provider_rows
 from cli.troubles import sentence_of
 from common import scratch
 from common.redact import redacted
@@ -17,6 +16,7 @@ from models.db import transaction
 from models.events import events, sending
 from models.fleet import probes, processes
 from storage.s3 import StorageError, storage
+from workers.calls.standing import provider_rows
 
 
 def examine() -> list[dict[str, Any]]:
@@ -104,7 +104,9 @@ def check_workers() -> str:
     alive = [worker for worker in workers if worker["silent_seconds"] < settings().lease_seconds]
     if not alive:
         raise RuntimeError("no worker has been heard of: start `python -m workers`")
-    maimed = [worker["id"] for worker in alive if worker["threads_alive"] < worker["threads"]]
+    maimed = [
+        worker["id"] for worker in alive if worker["threads_alive"] < worker["threads"] and not worker["drained_at"]
+    ]
     if maimed:
         raise RuntimeError(f"worker {maimed[0]} has lost threads: restart it")
     return f"{len(alive)} processes, {sum(worker['threads_alive'] for worker in alive)} threads"

@@ -1,15 +1,19 @@
 """What operators see of the processes: workers' heartbeats and the scheduler's duties."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
 from psycopg import Connection
-from sqlalchemy import Column, Integer, Text
+from sqlalchemy import Column, Integer, Text, Uuid
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
 from models.columns import UTC_TIME, created_at, moment
+
+MAX_WORKERS = 1000
 
 
 class WorkerProcess(SQLModel, table=True):
@@ -22,6 +26,9 @@ class WorkerProcess(SQLModel, table=True):
     threads: int = Field(sa_type=Integer, nullable=False)
     threads_alive: int = Field(sa_type=Integer, nullable=False)
     busy: int = Field(sa_type=Integer, nullable=False)
+    version: str | None = Field(default=None, sa_type=Text, nullable=True)
+    jobs: list[UUID] | None = Field(default=None, sa_column=Column(ARRAY(Uuid), nullable=True))  # that it is at
+    drained_at: datetime | None = moment()  # an operator has asked it to take no more jobs, and to end
     started_at: datetime = created_at()
     seen_at: datetime = Field(sa_column=Column(UTC_TIME, nullable=False))
 
@@ -41,16 +48,41 @@ class DutyRow(SQLModel, table=True):
 
 
 def report_worker(
-    conn: Connection[Any], worker_id: str, queues: str, threads: int, threads_alive: int, busy: int
-) -> None:
-    """Say that a worker process is there, and how many of its threads are."""
-    conn.execute(
-        """insert into worker_processes (id, queues, threads, threads_alive, busy, seen_at)
-           values (%s, %s, %s, %s, %s, app_now())
+    conn: Connection[Any],
+    worker_id: str,
+    queues: str,
+    threads: int,
+    threads_alive: int,
+    busy: int,
+    *,
+    jobs: Sequence[UUID] = (),
+    version: str | None = None,
+) -> bool:
+    """Say that a worker process is there, how many of its threads are, and which jobs it is at. Returns whether an operator
+    wants it drained.
+    """
+    row = conn.execute(
+        """insert into worker_processes (id, queues, threads, threads_alive, busy, jobs, version, seen_at)
+           values (%s, %s, %s, %s, %s, %s, %s, app_now())
            on conflict (id) do update set threads_alive = excluded.threads_alive, busy = excluded.busy,
-                                          seen_at = excluded.seen_at""",
-        [worker_id, queues, threads, threads_alive, busy],
-    )
+                                          jobs = excluded.jobs, seen_at = excluded.seen_at
+           returning drained_at is not null""",
+        [worker_id, queues, threads, threads_alive, busy, list(jobs), version],
+    ).fetchone()
+    return row is not None and row[0]
+
+
+def drain(conn: Connection[Any], worker_id: str) -> bool | None:
+    """Ask a worker process to take no more jobs and to end: it hears of it with its next word. Returns whether that is new;
+    None: there is no such process.
+    """
+    row = conn.execute(
+        """with before as (select id, drained_at from worker_processes where id = %s for update)
+           update worker_processes w set drained_at = coalesce(w.drained_at, app_now()) from before b where w.id = b.id
+           returning b.drained_at is null""",
+        [worker_id],
+    ).fetchone()
+    return None if row is None else bool(row[0])
 
 
 def forget_worker(conn: Connection[Any], worker_id: str) -> None:
@@ -124,13 +156,22 @@ def forget_silent_workers(conn: Connection[Any], after_seconds: float) -> int:
 
 
 def workers(conn: Connection[Any]) -> list[dict[str, Any]]:
-    """The worker processes, newest first, with the seconds since each was heard of."""
-    names = ["id", "queues", "threads", "threads_alive", "busy", "started_at", "silent_seconds"]
+    """The worker processes, newest first, with the seconds since each was heard of; at most MAX_WORKERS."""
+    names = [
+        "id", "queues", "threads", "threads_alive", "busy", "version", "jobs", "drained_at", "started_at", "silent_seconds"
+    ]  # fmt: skip
     rows = conn.execute(
-        """select id, queues, threads, threads_alive, busy, started_at,
-                  extract(epoch from app_now() - seen_at)::float from worker_processes order by started_at desc"""
+        f"""select id, queues, threads, threads_alive, busy, version, coalesce(jobs, '{{}}'), drained_at, started_at,
+                  extract(epoch from app_now() - seen_at)::float from worker_processes
+             order by started_at desc limit {MAX_WORKERS}"""
     ).fetchall()
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    return [_placed(dict(zip(names, row, strict=True))) for row in rows]
+
+
+def _placed(worker: dict[str, Any]) -> dict[str, Any]:
+    """A worker with the machine and the process that its name tells (`common.process.new_name`)."""
+    host, pid = [*worker["id"].split(":"), ""][:2]
+    return {"id": worker.pop("id"), "host": host, "pid": int(pid) if pid.isdigit() else None, **worker}
 
 
 def duties(conn: Connection[Any]) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from models.catalogue.entries import Offer
 from models.credits import ledger
 from models.credits.label_limits import LabelBudgets
 from models.credits.ledger import Fund
+from models.jobs.pauses import NOTHING, Paused
 
 # What a job of each kind is taken to bring until it has ended. A mean of what providers send: what really lands is counted
 # as it lands, and no job is refused for an estimate alone while nothing else of its account's is alive.
@@ -68,6 +69,7 @@ class Accepted:
     created_at: datetime | None = None
     slots: int = 0
     slots_in_use: int = 0
+    paused: str | None = None  # the kind of what an operator has paused, and what it waits for
 
 
 class Locked:
@@ -120,6 +122,7 @@ class Counts:
     budgets: Budgets  # of keys that have one
     texts: dict[UUID, int]  # of accounts with a daily limit, today
     labels: LabelBudgets = field(default_factory=LabelBudgets)  # of accounts with limits
+    paused: Paused = NOTHING  # what is paused gets no slot
 
 
 def body_hash(body: Mapping[str, Any]) -> bytes:
@@ -153,12 +156,14 @@ def decide(
     if refusal:
         return refusal
     model_slot, in_use = (order.account_id, entry.id), counts.models_in_use
+    queue = order.queue or entry.queue
+    paused = counts.paused.holds(order.account_id, queue, entry.id)
     dispatched = (
         not order.later
+        and paused is None
         and account.slots_in_use < account.slots
         and (entry.slots is None or in_use.get(model_slot, 0) < entry.slots)
     )
-    queue = order.queue or entry.queue
     if dispatched:
         account.slots_in_use += 1
         in_use[model_slot] = in_use.get(model_slot, 0) + 1
@@ -191,7 +196,7 @@ def decide(
         writes.low.append({"account_id": order.account_id, "number": account.event_number, "data": data})
     return Accepted(
         order.job_id, replayed=False, dispatched=dispatched, queue=queue, price_credits=price, created_at=account.now,
-        slots=account.slots, slots_in_use=account.slots_in_use,
+        slots=account.slots, slots_in_use=account.slots_in_use, paused=paused,
     )  # fmt: skip
 
 

@@ -10,7 +10,9 @@ from psycopg.types.json import Jsonb
 
 from common.settings import settings
 from models.files.results import SHOWN
-from models.jobs.states import RUNS_SEEN_AS, JobEnd, JobStatus
+from models.jobs import pauses
+from models.jobs.pauses import Paused
+from models.jobs.states import RUNS_SEEN_AS, JobEnd, JobStatus, RunStatus
 
 
 class JobRow(NamedTuple):
@@ -45,6 +47,7 @@ class JobRow(NamedTuple):
     labels: dict[str, str] | None
     assets: list[dict[str, Any]]
     later: bool = False  # outside of the line, until others of its batch have ended
+    paused: str | None = None  # the kind of what an operator has paused, and what the job waits for
 
 
 _JOB = f"""
@@ -67,7 +70,18 @@ select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_cre
 
 
 def _rows(conn: Connection[Any], tail: str, values: Sequence[Any]) -> list[JobRow]:
-    return [JobRow._make((*row[:-2], row[-2] or [], row[-1])) for row in conn.execute(_JOB + tail, values).fetchall()]
+    rows = [
+        JobRow._make((*row[:-2], row[-2] or [], row[-1], None)) for row in conn.execute(_JOB + tail, values).fetchall()
+    ]
+    if not any(row.run_status == RunStatus.QUEUED for row in rows):
+        return rows
+    paused = pauses.seen(conn)
+    return [_with_pause(row, paused) for row in rows] if paused != pauses.NOTHING else rows
+
+
+def _with_pause(row: JobRow, paused: Paused) -> JobRow:
+    held = paused.holds(row.account_id, row.queue, row.model_id) if row.run_status == RunStatus.QUEUED else None
+    return row._replace(paused=held)
 
 
 def jobs_by_id(conn: Connection[Any], ids: Sequence[UUID]) -> dict[UUID, JobRow]:

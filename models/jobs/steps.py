@@ -304,11 +304,12 @@ def accounts_to_dispatch(conn: Connection[Any], limit: int, *, without: Sequence
 
 
 def accounts_with_room(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -> list[UUID]:
-    """Accounts with a free slot and a waiting job, but those: none, unless a plan has grown meanwhile."""
+    """Accounts with a free slot and a waiting job that is not paused, but those: none, unless a plan has grown meanwhile."""
     rows = conn.execute(
-        """select a.id from accounts a join plans p on p.id = a.plan_id
-            where a.slots_in_use < p.slots and not (a.id = any(%s))
-              and exists (select 1 from job_runs r where r.account_id = a.id and not r.dispatched and r.wake_at is null)
+        """select a.id from paused_now_v1() x, accounts a join plans p on p.id = a.plan_id
+            where a.slots_in_use < p.slots and not (a.id = any(%s)) and not (a.id = any(coalesce(x.accounts, '{}')))
+              and exists (select 1 from job_runs r where r.account_id = a.id and not r.dispatched and r.wake_at is null
+                             and r.queue <> all(coalesce(x.queues, '{}')) and r.model_id <> all(coalesce(x.models, '{}')))
             order by a.id limit %s""",
         [list(without), limit],
     ).fetchall()

@@ -20,6 +20,7 @@ from models.credits import label_limits, ledger
 from models.credits.label_limits import OneLabel, labels_of
 from models.credits.ledger import Fund
 from models.events import events
+from models.jobs import pauses
 from models.jobs.admission import AccountState, Answer, Counts, Locked, Order, Writes, decide
 from models.locks import locking
 
@@ -35,6 +36,7 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
         budgets.read(conn, _keys_with_budgets(orders)),
         _texts_today(conn, orders, accounts),
         label_limits.read_limits(conn, _labels_with_limits(orders, accounts)),
+        pauses.seen(conn),
     )
     writes = Writes()
     answers = [decide(order, accounts, known, counts, writes, wait=wait) for order in orders]

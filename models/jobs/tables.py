@@ -68,6 +68,10 @@ class Job(SQLModel, table=True):
         Index(None, "account_id", text("id desc")),
         Index(None, "account_id", "model_id", text("id desc")),
         Index(None, "account_id", "ended", text("id desc")),
+        Index("ix_jobs_failed", text("id desc"), postgresql_where=text("ended = 'failed'")),  # for operators
+        Index("ix_jobs_retry_of", "retry_of", postgresql_where=text("retry_of is not null")),
+        # What has ended lately lies together: so few of its pages are looked at, and an end pays nothing for it.
+        Index("ix_jobs_ended_at", "ended_at", postgresql_using="brin", postgresql_with={"pages_per_range": "16"}),
         Index("ix_jobs_labelled", "account_id", "created_at", postgresql_where=text("labels is not null")),
         Index("ix_jobs_labels", "labels", postgresql_using="gin", postgresql_ops={"labels": "jsonb_path_ops"}, postgresql_where=text("labels is not null")),
     )  # fmt: skip
@@ -147,6 +151,7 @@ class JobRun(SQLModel, table=True):
             postgresql_where=text("not dispatched and wake_at is null"),
         ),
         Index("ix_job_runs_account_model", "account_id", "model_id"),
+        Index("ix_job_runs_reconciling", "job_id", postgresql_where=text("status = 'reconciling'")),
         Index("ix_job_runs_held_back", "account_id", "model_id", postgresql_where=text("held_back")),
         {"postgresql_with": {"fillfactor": "70"}},
     )  # fmt: skip

@@ -65,6 +65,7 @@ WAITS = {
     "probing": "the provider is tried out after faults",
     "full": "the provider has no free slot",
     "rate": "the provider has been asked as often as it may",
+    "paused": "the provider is paused by the operator",
     "its result is not here yet": "its result is there, and is fetched again",
     "its result is not stored yet": "its result is there, and is stored again",
     "its provider could not be asked": "the provider could not be asked, and is asked again",
@@ -73,6 +74,11 @@ WAITS = {
     "the worker stops": "another worker takes it",
     "the job was canceled before the call": "it is being canceled",
     "an operator found that it never began": "it had not begun at the provider",
+}
+PAUSED = {
+    "account": "the account is paused by the operator; the job keeps its place",
+    "queue": "the queue is paused by the operator; the job keeps its place",
+    "model": "the model is paused by the operator; the job keeps its place",
 }
 LOST = "an answer of the provider was lost, or is not known yet; it is asked again"
 

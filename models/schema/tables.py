@@ -39,6 +39,7 @@ from models.jobs.answered import AnsweredRequest
 from models.jobs.batch_rows import Batch, BatchOrder
 from models.jobs.callbacks import ProviderCallback
 from models.jobs.clock import ClockJump
+from models.jobs.pauses import Pause
 from models.jobs.tables import Asset, Attempt, IdempotencyKey, Job, JobRun
 from models.learning.tables import (
     Course,
@@ -51,6 +52,7 @@ from models.learning.tables import (
     QuizAttempt,
     QuizQuestion,
 )
+from models.operations.bulk_rows import BulkRun
 from models.payments.promotions import Promotion, PromotionUse
 from models.payments.refills import Refill
 from models.payments.tables import Payment, Refund
@@ -76,6 +78,7 @@ __all__ = [
     "Attempt",
     "Batch",
     "BatchOrder",
+    "BulkRun",
     "CatalogueModel",
     "CdnPurge",
     "ClockJump",
@@ -110,6 +113,7 @@ __all__ = [
     "LessonVisit",
     "Notification",
     "Pack",
+    "Pause",
     "Payment",
     "Plan",
     "PlaygroundSession",

@@ -11,7 +11,7 @@ from common.settings import settings
 from models.catalogue import provider_keys
 from models.catalogue.providers import BUILT_IN
 from models.db import single
-from models.jobs import callbacks
+from models.jobs import callbacks, pauses
 from models.jobs.rescues import Slot
 from models.jobs.steps import Claim, LiveAttempt
 from workers.calls import inputs, routing
@@ -55,8 +55,8 @@ class Asking:
     def choose(self, hold: Hold) -> Choice:
         """Choose a route, from the one that the claim wrote down on, and take a slot of its provider."""
         claim, live = hold.claim, live_of(hold)
-        routes, member = claim.entry.routes, key_of(claim, live.number)
-        if routes[live.route].provider == BUILT_IN:
+        routes, member, paused = claim.entry.routes, key_of(claim, live.number), pauses.last_seen().providers
+        if routes[live.route].provider == BUILT_IN and BUILT_IN not in paused:
             return Go(live.route)  # is in the house: has no limits, and is not worth two round trips
         with single() as conn:
             own = provider_keys.providers_of(conn, claim.account_id)
@@ -66,7 +66,7 @@ class Asking:
 
         choice = routing.take(
             pressure(), routes, self._roster.limits, live.route, member, pressure_key=credential,
-            lease_seconds=max(0.0, claim.seconds_left) + SLOT_SECONDS, chance=self._chance(),
+            lease_seconds=max(0.0, claim.seconds_left) + SLOT_SECONDS, chance=self._chance(), paused=paused,
         )  # fmt: skip
         if isinstance(choice, Go):
             hold.slot = Slot(credential(routes[choice.route].provider), member)

@@ -94,7 +94,7 @@ class ProviderState:
 _LUA = Path(__file__).with_name("lua")
 _SCRIPTS = {
     name: "".join((_LUA / f"{part}.lua").read_text() for part in ("now", name))
-    for name in ("acquire", "report", "states")
+    for name in ("acquire", "report", "states", "rest")
 }
 
 
@@ -173,6 +173,12 @@ class Pressure:
         if answer is None:
             return None
         return {name: _state(row, limits) for (name, limits), row in zip(providers.items(), answer, strict=True)}
+
+    def rest(self, provider: str, seconds: float) -> bool:
+        """Ask nothing of a provider for so long, then try it with one job; 0: wake it now, whatever it has said. False: Redis is
+        away, and nothing was done.
+        """
+        return self._run("rest", _keys(provider), [_ms(seconds)]) is not None
 
     def close(self) -> None:
         self._client.close()

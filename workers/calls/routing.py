@@ -5,15 +5,17 @@ fault that cost nothing the next route is tried. If no route is possible the job
 attempt.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from models.catalogue.providers import ProviderLimits
+from models.jobs.pauses import WAITS
 from workers.calls.limits import Denied, Granted, ProviderState, Report
 from workers.providers.base import OutcomeUnknown, ProviderError
 
 MIN_WAIT_SECONDS = 0.1  # sooner than that a job need not come back
+PAUSED_SECONDS = 30.0  # how long a job waits whose every other provider has no room; a pause's end wakes it
 SPREAD = 0.25  # waits grow by up to so much, so that those told the same time do not all come at it
 
 
@@ -85,6 +87,7 @@ _WORDS = {
     "probing": "is tried out after faults",
     "full": "has no free slot",
     "rate": "has been asked as often as it may",
+    WAITS: "is paused by an operator",
 }
 
 
@@ -106,14 +109,15 @@ def take(
     lease_seconds: float,
     chance: float = 0.0,
     pressure_key: Callable[[str], str] = str,
+    paused: Collection[str] = (),
 ) -> Choice:
     """Choose a route and take a slot of its provider, for `member` to release. `pressure_key` gives the name under which a
     provider is counted for this job: its own, or that of the customer's own key there.
 
     Asks without looking first, so that the usual case is one round trip; each denial is one more, at most one per
-    provider. `chance` is a number from 0 to 1 that spreads the waits.
+    provider. `chance` is a number from 0 to 1 that spreads the waits. Those that are `paused` are not asked.
     """
-    states: dict[str, ProviderState | Denied] = {}
+    states: dict[str, ProviderState | Denied] = {name: Denied(PAUSED_SECONDS, WAITS) for name in paused}
     while True:
         choice = choose(routes, states, begin)
         if isinstance(choice, Wait):

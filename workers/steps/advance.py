@@ -13,15 +13,15 @@ from uuid import UUID
 from common import uptime
 from common.faultpoints import reached
 from common.settings import settings
-from models.db import single
-from models.jobs import steps
+from models.db import single, transaction
+from models.jobs import pauses, steps
 from models.jobs.clock import ClockPace
 from models.jobs.ending import AttemptEnd, Ending
 from models.jobs.states import UNANSWERED_PHASES, AttemptPhase, JobEnd
 from models.jobs.steps import Claim
 from workers.calls.call import Asking, key_of, live_of
 from workers.calls.routing import Wait
-from workers.doorbell import publish_live
+from workers.doorbell import publish_live, ring
 from workers.leases import Hold, Keeper, LeaseLost, NotCalled
 from workers.persist import is_passing, persist
 from workers.providers.base import Done, Outcome, OutcomeUnknown, Pending, Provider, ProviderError, Request
@@ -80,10 +80,15 @@ class Advance:
         owner = self._keeper.owner()
         try:
             with single() as conn:
-                claim = steps.claim(conn, job_id, owner)
+                paused = pauses.seen(conn) != pauses.NOTHING and pauses.waits(conn, job_id)
+                claim = None if paused else steps.claim(conn, job_id, owner)
         except Exception:
             self._keeper.doubt(job_id, owner)
             raise
+        if paused:
+            with transaction() as conn:
+                rings = pauses.shelve(conn, job_id)
+            ring(rings)
         if claim is None:
             return
         self._pace.hear(claim.now, claim.claimed_at, uptime.seconds())

@@ -51,6 +51,19 @@ BODIES: dict[str, dict[str, Any]] = {
     "post /v1/subscription/change": {"plan": "creator", "interval": "monthly", "when": "now"},
     "post /v1/subscription/trial": {"plan": "reimaji-pro"},
     "patch /v1/admin/users/{user_id}": {"role": "user"},
+    **{
+        f"post /v1/admin/jobs/{{job_id}}/{act}": {"reason": "x"}
+        for act in ("retry", "refund", "discard", "cancel", "replay")
+    },
+    "post /v1/admin/providers/{provider}/rest": {"seconds": 60, "reason": "x"},
+    "post /v1/admin/providers/{provider}/wake": {"reason": "x"},
+    "post /v1/admin/workers/{worker_id}/drain": {"reason": "x"},
+    "post /v1/admin/accounts/{account_id}/replay": {"since": "2020-01-01T00:00:00Z", "reason": "x"},
+    "post /v1/admin/jobs/bulk": {"act": "cancel", "filter": {"text": "x", "model": "words"}, "reason": "x"},
+    "post /v1/admin/bulk-runs/{run_id}/stop": {"reason": "x"},
+    "post /v1/admin/bulk-runs/{run_id}/resume": {"reason": "x"},
+    "post /v1/admin/pauses": {"what": "queue", "name": "batch", "seconds": 60, "reason": "x"},
+    "post /v1/admin/pauses/resume": {"what": "queue", "name": "batch", "reason": "x"},
     "post /v1/admin/announcements": {"title": "x", "body": "y"},
     "post /v1/admin/users": {"subject": "x"},
     "post /v1/admin/users/{user_id}/suspend": {"reason": "x"},

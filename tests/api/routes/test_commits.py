@@ -33,11 +33,14 @@ from models.credits.hold_rows import NewHold
 from models.db import CommitUnknown, certain, transaction
 from models.events import endpoints
 from models.files import keeping
+from models.fleet import processes
 from models.gallery import items, links, members
-from models.jobs import batches
+from models.jobs import batches, pauses
 from models.jobs.batches import Line
 from models.jobs.callbacks import token_of
 from models.jobs.ending import Ending, NewAsset, end
+from models.operations import bulk
+from models.operations.finding import JobFilter
 from models.payments import refills
 from models.playground import sessions
 from models.playground.sessions import NewSession
@@ -49,6 +52,7 @@ from tests.depth import pairs
 from tests.files import picture
 from tests.models.content.desk import shown, written
 from tests.models.gallery.things import collection, result, somebody
+from tests.models.jobs.standing import parked_job
 from tests.models.learning.school import course, question
 from tests.models.payments.shop import ordered, pack, told
 from tests.support import (
@@ -125,6 +129,7 @@ class World:
                    values (%s, %s, 1, 'announcement', 'a', 'b', '{}')""",
                 [self.notice, self.who],
             )
+            pauses.pause(conn, By("tester"), "provider", "router", "x")
             self.secret = api_keys.create(conn, self.who, api_keys.NewKey("asks", scopes=SCOPES))[1]
         self.code = "CODE-1"
         self.course, self.module, self.lesson, self.question = a_course(), MODULE, LESSON, QUESTION
@@ -260,6 +265,55 @@ CASES = {
     ),
     "change a role": Case(
         "patch", "/v1/admin/users/{user}", counted("select count(*) from users where role = 'pro'"), json={"role": "pro"}
+    ),
+    "pause": Case(
+        "post", "/v1/admin/pauses", counted("select count(*) from pauses where what = 'queue'"),
+        json={"what": "queue", "name": "batch", "reason": "x"},
+    ),
+    "end a pause": Case(
+        "post", "/v1/admin/pauses/resume", counted("select count(*) from pauses where what = 'provider' and until <= app_now()"),
+        json={"what": "provider", "name": "router", "reason": "x"},
+    ),
+    "retry a job": Case(
+        "post", "/v1/admin/jobs/{ended}/retry", counted("select count(*) from jobs where retry_of = %s", "ended"), json={"reason": "x"}
+    ),
+    "refund a job": Case(
+        "post", "/v1/admin/jobs/{done}/refund", counted("select count(*) from grants where ref like 'refund:%%'"), json={"reason": "x"}
+    ),
+    "discard a job": Case(
+        "post", "/v1/admin/jobs/{parked}/discard", counted("select count(*) from jobs where id = %s and ended = 'failed'", "parked"),
+        json={"reason": "x"},
+    ),
+    "cancel a job": Case(
+        "post", "/v1/admin/jobs/{job}/cancel", counted("select count(*) from jobs where id = %s and ended = 'canceled'", "job"),
+        json={"reason": "x"},
+    ),
+    "replay a job": Case(
+        "post", "/v1/admin/jobs/{ended}/replay", counted("select count(*) from acts where action = 'job.replay'"), json={"reason": "x"}
+    ),
+    "replay an account": Case(
+        "post", "/v1/admin/accounts/{who}/replay", counted("select count(*) from deliveries where status = 'pending'"),
+        json={"since": "2020-01-01T00:00:00Z", "endpoint_id": "{hook}", "reason": "x"},
+    ),
+    "rest a provider": Case(
+        "post", "/v1/admin/providers/router/rest", counted("select count(*) from acts where action = 'provider.rest'"), json={"reason": "x"}
+    ),
+    "wake a provider": Case(
+        "post", "/v1/admin/providers/router/wake", counted("select count(*) from acts where action = 'provider.wake'"), json={"reason": "x"}
+    ),
+    "drain a worker": Case(
+        "post", "/v1/admin/workers/{worker}/drain", counted("select count(*) from worker_processes where drained_at is not null"),
+        json={"reason": "x"},
+    ),
+    "order a bulk run": Case(
+        "post", "/v1/admin/jobs/bulk", counted("select count(*) from bulk_runs where act = 'cancel'"),
+        json={"act": "cancel", "filter": {}, "reason": "x", "dry_run": False},
+    ),
+    "stop a bulk run": Case(
+        "post", "/v1/admin/bulk-runs/{bulk}/stop", counted("select count(*) from bulk_runs where status = 'stopped'"), json={"reason": "x"}
+    ),
+    "resume a bulk run": Case(
+        "post", "/v1/admin/bulk-runs/{bulk}/resume", counted("select count(*) from bulk_runs where status = 'running'"), json={"reason": "x"}
     ),
     "announce": Case(
         "post", "/v1/admin/announcements", counted("select count(*) from announcements"), json={"title": "a", "body": "b"}
@@ -572,7 +626,8 @@ def _fill_gallery(world: World) -> None:
 
 def prepared(world: World, name: str) -> None:
     """What only some routes need."""
-    world.batch = world.upload = world.delivery = world.token = world.done = world.session = None
+    world.batch = world.upload = world.delivery = world.token = world.done = world.session = world.parked = None
+    world.worker = "host:1:abc"
     world.place = 0
     if re.search("/v1/(images|videos|sounds|collections|invitations)", CASES[name].path):
         _fill_gallery(world)
@@ -601,7 +656,14 @@ def prepared(world: World, name: str) -> None:
             label_limits.set_limit(conn, world.who, "customer", "old", 5)
         if name == "delete an upload":
             world.upload = uploaded(world.who, [picture()]).id
-        if name in {"delete a result", "delete results", "keep a result", "let a result go"}:
+        if name == "discard a job":
+            world.parked = parked_job(claimed(placed(world.who, model("quick")))).job_id
+        if name.endswith("a bulk run"):
+            world.bulk = bulk.start(conn, By("tester"), "retry", JobFilter(), "x").id
+        if name == "resume a bulk run":
+            bulk.stop(conn, By("tester"), world.bulk, "x")
+        processes.report_worker(conn, world.worker, "batch", 1, 1, 0)
+        if name in {"delete a result", "delete results", "keep a result", "let a result go", "refund a job"}:
             world.done = _with_a_result(conn, world.who)
         if name == "let a result go":
             keeping.keep(conn, world.who, world.done, 0)
@@ -609,7 +671,7 @@ def prepared(world: World, name: str) -> None:
             refills.switch_on(conn, world.who, "small", "USD", 5, Decimal(99))
         if "a plan" in name or "subscription" in name:
             _subscribed(conn, world.who, name)
-        if name.startswith("send"):
+        if name.startswith("send") or name == "replay an account":
             row = conn.execute(
                 """insert into deliveries (id, queue_id, account_id, channel, endpoint_id, event_type, event_at, data, status)
                    values (gen_random_uuid(), %s, %s, 'webhook', %s, 'job.queued', app_now(), '{}', 'failed') returning id""",

@@ -21,6 +21,8 @@ from api.main import PUBLIC, make_app, needs_of
 from api.routes.cursors import MAX_LIMIT, SIGNATURE_BYTES, Listing
 from api.services import services
 from api.v1.admin import ACTS, ANNOUNCEMENTS, USERS
+from api.v1.admin_bulk import BULK_RUNS
+from api.v1.admin_jobs import ALL_JOBS
 from api.v1.admin_payments import ALL_PAYMENTS
 from api.v1.admin_promotions import PROMOTIONS
 from api.v1.batches import BATCHES
@@ -113,6 +115,11 @@ ONE_THING = {
     "/v1/content/articles/{slug}": "its citations, at most a hundred",
     "/v1/content/desk/articles/{article_id}": "the same",
     "/v1/content/desk/articles/{article_id}/revisions/{number}": "the same",
+    "/v1/admin/queues": "two queues, and the twenty accounts with the longest lines",
+    "/v1/admin/pauses": "a hundred at most, and more are refused",
+    "/v1/admin/providers": "those of the catalogue, which are few",
+    "/v1/admin/workers": "processes, a thousand at most",
+    "/v1/admin/jobs/{job_id}": "one job's story; of what may be many, the first two hundred",
     "/v1/admin/stats": "figures: a row a plan, a kind of article, and a day, currency and company of at most 400 days",
 }
 LISTS = [path for path in DOCUMENT["paths"] if several(path) and path not in ONE_THING]
@@ -289,6 +296,15 @@ def acted(_world: World, count: int) -> None:
             audit_log.record(conn, By("tester"), "planted", str(number))
 
 
+def bulk_runs(_world: World, count: int) -> None:
+    with transaction() as conn:
+        conn.execute(
+            """insert into bulk_runs (id, act, filter, reason, actor, place, jobs, credits)
+               select id, 'retry', '{}', 'x', 'x', id, 0, 0 from unnest(%s::uuid[]) as x(id)""",
+            [[uuid7() for _ in range(count)]],
+        )
+
+
 def paid(world: World, count: int) -> None:
     world.insert(
         """insert into payments (account_id, id, company, purpose, item, credits, price, currency, expires_at)
@@ -433,6 +449,8 @@ PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/admin/users": (users, "users"),
     "/v1/admin/announcements": (announced, "announcements"),
     "/v1/admin/acts": (acted, "acts"),
+    "/v1/admin/jobs": (jobs, "jobs"),
+    "/v1/admin/bulk-runs": (bulk_runs, "bulk_runs"),
     "/v1/payments": (paid, "payments"),
     "/v1/admin/payments": (paid, "payments"),
     "/v1/admin/promotions": (promoted, "promotions"),
@@ -558,7 +576,7 @@ def test_a_walk_over_grants_goes_on_from_those_that_expire_to_those_that_do_not(
 
 # A place in each list, and texts that are no cursors of any.
 PLACES: list[tuple[Listing[Any], Any]] = [
-    (JOBS, uuid7()), (BATCHES, uuid7()), (FILES, uuid7()), (NOTIFICATIONS, uuid7()), (WEBHOOKS, uuid7()), (USERS, uuid7()),
+    (JOBS, uuid7()), (ALL_JOBS, uuid7()), (BATCHES, uuid7()), (BULK_RUNS, uuid7()), (FILES, uuid7()), (NOTIFICATIONS, uuid7()), (WEBHOOKS, uuid7()), (USERS, uuid7()),
     (ANNOUNCEMENTS, uuid7()), (ENTRIES, 7), (ACTS, 7), (EVENTS, 7), (KEYS, (False, uuid7())), (MODELS, "a"),
     (PROVIDER_KEYS, "a"), (PLANS, (0, "free")), (PACKS, (0, "free")), (GRANTS, GrantPlace(0, None, uuid7())), (DELIVERIES, (datetime.now(UTC), uuid7())),
     (PAYMENTS, uuid7()), (ALL_PAYMENTS, uuid7()), (PROMOTIONS, "CODE-1"), (HOLDS, uuid7()), (LABEL_LIMITS, ("customer", "a b:c")),
@@ -737,6 +755,7 @@ LIMITED = {
     ("payments/hints", "begin_renewal"): ONE, ("payments/due", "record_refund_failed"): ONE, ("accounts/subscriptions", "still_renewed"): BATCH, ("payments/orders", "list_payments"): PAGE, ("payments/promotions", "list_promotions"): PAGE,
     ("gallery/items", "list_items"): LIST, ("gallery/items", "_indexed"): EDGE, ("gallery/items", "feed"): LIST, ("gallery/contents", "list_items"): LIST,
     ("gallery/items", "_recent"): EDGE,  # what is older the duty has come by
+    ("jobs/pauses", "waiting_accounts"): BATCH, ("jobs/pauses", "_known"): ONE, ("operations/job_acts", "retry_job"): ONE, ("operations/finding", "find_jobs"): LIST, ("operations/bulk", "count"): EDGE, ("operations/bulk", "list_runs"): LIST, ("operations/overview", "overview"): EDGE, ("operations/story", "story"): EDGE, ("operations/story", ""): EDGE, ("fleet/processes", "workers"): EDGE,
     ("usage/entries", "add_up"): BATCH, ("gallery/search", "_ranked"): LIST, ("gallery/search", "_meant"): EDGE,  # the newest prompts; the word that is most alike
     ("gallery/collections", "list_collections"): LIST, ("gallery/collections", "create"): ONE, ("gallery/collections", "_with_cover"): EDGE,  # the first places
 
@@ -746,7 +765,7 @@ LIMITED = {
     ("events/deliveries", "redeliver_range"): BATCH,  # the client comes again, until it is less
     ("events/sending", "_let_go"): ONE, ("events/sending", "_head"): ONE, ("credits/reads", "expire_and_read_balance"): ONE, ("jobs/steps", "last_error"): ONE,
     ("usage/report", "report"): EDGE,  # one group is one too many
-    ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("files/cdn_purges", "due"): BATCH, ("files/room", "_largest"): EDGE, ("jobs/end_job_v4", ""): ONE, ("jobs/dispatch_account_v1", ""): ONE,
+    ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("files/cdn_purges", "due"): BATCH, ("files/room", "_largest"): EDGE, ("jobs/end_job_v5", ""): ONE, ("jobs/dispatch_account_v2", ""): ONE,
     ("jobs/reads", ""): COUNT, ("events/notifications", "unread"): COUNT,  # a job's place in its queue; the unread ones
     ("access/api_keys", "create"): EDGE,  # of revoked keys the newest are kept, and the others deleted
     ("credits/audit", "audit"): EDGE, ("credits/audit", "stuck"): EDGE,  # one row is one too many; twenty are shown
@@ -827,6 +846,7 @@ def test_no_check_reads_a_list() -> None:
         ("models/learning/enrolments.py", "look_at_enrolments"),  # what GET shows
         ("api/v1/images.py", "_add_list"),
         ("api/shared/page.py", "_read"),
+        ("models/operations/bulk.py", "next_slice"),  # page by page to the end
     }  # of three kinds; a page without a key
     wrong, right = [], 0
     for module, called, function in callers_of_lists():

@@ -38,6 +38,15 @@ def test_a_worker_is_shown_as_it_last_spoke_of_itself() -> None:
     assert found["silent_seconds"] < 30
 
 
+def test_a_worker_tells_where_it_runs_its_version_and_its_jobs() -> None:
+    job = UUID(int=7)
+    assert act(processes.report_worker, "host:31:abc", "batch", 2, 2, 1, jobs=[job], version="1.2") is False
+    [found] = act(processes.workers)
+    assert (found["host"], found["pid"], found["version"], found["jobs"]) == ("host", 31, "1.2", [job])
+    act(processes.report_worker, "host:31:abc", "batch", 2, 2, 0)
+    assert act(processes.workers)[0]["jobs"] == []
+
+
 def test_workers_are_shown_newest_first_with_how_long_they_are_silent() -> None:
     act(processes.report_worker, "old", "batch", 1, 1, 0)
     with later(1):

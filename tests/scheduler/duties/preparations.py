@@ -24,9 +24,11 @@ from models.events import announcements, deliveries, endpoints, events
 from models.files import keeping
 from models.fleet import processes
 from models.identity import inbound
-from models.jobs import batches, callbacks, ending
+from models.jobs import batches, callbacks, ending, pauses
 from models.jobs.batches import Line
 from models.jobs.ending import AttemptEnd, Ending, NewAsset
+from models.operations import bulk
+from models.operations.finding import JobFilter
 from models.payments import orders
 from models.playground import sessions
 from models.playground.sessions import NewSession
@@ -260,6 +262,21 @@ def _a_worker_that_was_killed() -> None:
         processes.report_worker(conn, "host:1:abc", "interactive", 8, 8, 0)
 
 
+def _a_pause_for_an_hour() -> None:
+    who = account(amount=5)
+    placed(who, model())
+    with transaction() as conn:
+        pauses.pause(conn, By("tester"), "account", str(who), "because")
+
+
+def _a_bulk_run() -> None:
+    who = account(amount=9)
+    for _ in range(3):
+        placed(who, model())
+    with transaction() as conn:
+        bulk.start(conn, By("tester"), "cancel", JobFilter(account_id=who), "because")
+
+
 def _a_wake_far_ahead() -> None:
     claimed(placed(account(amount=5), model()))
     _change("update job_runs set wake_at = wake_at + interval '2 days'")
@@ -388,6 +405,8 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "fill_slots": _a_plan_that_grew,
     "let_batches_go": _a_batch_whose_first_has_ended,
     "end_batches": _a_batch_that_is_over,
+    "release_pauses": _a_pause_for_an_hour,
+    "carry_out_bulk": _a_bulk_run,
     "mend_wakes": _a_wake_far_ahead,
     "mend_messages": _a_lost_message,
     "add_up_usage": _results,

@@ -1,4 +1,4 @@
-"""How the providers stand, as the commands show it."""
+"""How the providers stand, as operators are shown it."""
 
 from typing import Any
 
