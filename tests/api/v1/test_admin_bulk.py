@@ -90,7 +90,11 @@ def test_the_command_line_counts_asks_and_shows_how_far_it_is(monkeypatch: pytes
     assert one("select status, done from bulk_runs") == ("done", 5)
     [shown] = run("ops", "runs")
     assert (shown["done"], shown["left"]) == (5, 0)
-    for wrong in (["stop", str(uuid4()), "-r", "x"], ["continue", shown["id"], "-r", "x"], ["bulk", "delete", "-r", "x"]):
+    for wrong in (
+        ["stop", str(uuid4()), "-r", "x"],
+        ["continue", shown["id"], "-r", "x"],
+        ["bulk", "delete", "-r", "x"],
+    ):
         assert CliRunner().invoke(app, ["ops", *wrong]).exit_code == 1
 
 
