@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,7 +19,7 @@ from models.operations.finding import JobFilter
 from scheduler.duties import operations
 from tests.models.jobs.standing import ADDRESSES, parked_job
 from tests.models.operations.test_finding import failed
-from tests.models.operations.test_job_acts import succeeded
+from tests.models.operations.test_job_acts import patiently, succeeded
 from tests.races.test_races import together
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, placed, rows
 
@@ -44,7 +45,7 @@ def counted(act: Any, **fields: Any) -> tuple[int, int]:
 
 def carried_out(batch: int = 3) -> None:
     for _ in range(200):
-        if not operations.carry_out_bulk(batch).more:
+        if not operations.carry_out_bulk(batch).more and not rows("select 1 from bulk_runs where status = 'running'"):
             return
     raise AssertionError("it has no end")
 
@@ -206,7 +207,7 @@ def test_a_run_beside_its_clients_own_retries_moves_credits_exactly() -> None:
             carried_out(2)
         else:
             for job in jobs:
-                placed(who, offer, retry_of=job)
+                patiently(partial(placed, who, offer, retry_of=job))
 
     together(2, work)
     done = now(made)
