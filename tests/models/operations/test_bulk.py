@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,7 +19,7 @@ from models.operations.finding import JobFilter
 from scheduler.duties import operations
 from tests.models.jobs.standing import ADDRESSES, parked_job
 from tests.models.operations.test_finding import failed
-from tests.models.operations.test_job_acts import succeeded
+from tests.models.operations.test_job_acts import patiently, succeeded
 from tests.races.test_races import together
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, placed, rows
 
@@ -44,7 +45,7 @@ def counted(act: Any, **fields: Any) -> tuple[int, int]:
 
 def carried_out(batch: int = 3) -> None:
     for _ in range(200):
-        if not operations.carry_out_bulk(batch).more:
+        if not operations.carry_out_bulk(batch).more and not rows("select 1 from bulk_runs where status = 'running'"):
             return
     raise AssertionError("it has no end")
 
@@ -206,7 +207,7 @@ def test_a_run_beside_its_clients_own_retries_moves_credits_exactly() -> None:
             carried_out(2)
         else:
             for job in jobs:
-                placed(who, offer, retry_of=job)
+                patiently(partial(placed, who, offer, retry_of=job))
 
     together(2, work)
     done = now(made)
@@ -269,6 +270,24 @@ def test_a_stopped_run_undoes_what_was_being_done_and_a_locked_account_is_tried_
         assert not operations.carry_out_bulk(10).more
     carried_out()
     assert (now(made).done, now(made).skipped) == (1, 0)
+
+
+def test_each_step_of_a_run_is_done_from_the_place_that_it_began_at() -> None:
+    who = account(amount=50, plan="studio")
+    broken(who, 2)
+    made = started("retry")
+    with transaction() as conn:
+        part, known = bulk.next_slice(conn, made.id, 10), offers(conn)
+    assert part is not None
+    with transaction() as conn:
+        bulk.act_on(conn, part, part.place, part.jobs[0], known)
+    with pytest.raises(Overtaken), transaction() as conn:
+        bulk.act_on(conn, part, part.place, part.jobs[1], known)  # another scheduler, which began where this one did
+    with pytest.raises(Overtaken), transaction() as conn:
+        bulk.skip(conn, part.id, part.place, part.jobs[1], "x")
+    with pytest.raises(Overtaken), transaction() as conn:
+        bulk.finish_slice(conn, part, part.place)
+    assert (now(made).done, now(made).skipped, now(made).status) == (1, 0, "running")
 
 
 def test_a_filter_that_leads_to_too_many_jobs_says_what_to_add(monkeypatch: pytest.MonkeyPatch) -> None:
