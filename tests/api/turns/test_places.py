@@ -67,9 +67,11 @@ def test_a_turn_for_several_pieces_of_work_lasts_until_the_last_of_them_has_ende
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone
-        with pytest.raises(Overloaded):
-            await place.run(lambda: None)
-        go.set()
+        try:
+            with pytest.raises(Overloaded):
+                await place.run(lambda: None)
+        finally:
+            go.set()  # or its thread would never end
         while True:
             try:
                 assert await place.run(lambda: 2) == 2
