@@ -107,7 +107,7 @@ def list_bulk_runs(_who: _Operator, wanted: Annotated[WantedPage[UUID], Depends(
 
 
 @router.get("/bulk-runs/{run_id}", response_model=BulkRunView, summary="Look at a bulk run")
-def look_at_bulk_run(run_id: PathId, _who: _Operator) -> Response:
+def get_bulk_run(run_id: PathId, _who: _Operator) -> Response:
     """What was done, what was skipped and why, and what is left."""
     wanted = id_of(run_id, "bulk run")
     with transaction() as conn:

@@ -90,14 +90,14 @@ class Workers(BaseModel):
 
 
 @router.get("/queues", summary="How the queues stand")
-def look_at_queues(_who: Annotated[Caller, Depends(needs("admin"))]) -> Overview:
+def list_queues(_who: Annotated[Caller, Depends(needs("admin"))]) -> Overview:
     """Depth, in flight, waiting, oldest age and throughput per queue, and the twenty accounts with the longest lines."""
     with snapshot() as conn:
         return overview(conn)
 
 
 @router.get("/workers", response_model=Workers, summary="The worker processes")
-def look_at_workers(_who: Annotated[Caller, Depends(needs("admin"))]) -> Response:
+def list_workers(_who: Annotated[Caller, Depends(needs("admin"))]) -> Response:
     """Host, process, version, heartbeat, and the jobs that each is at."""
     with transaction() as conn:
         return answer({"workers": processes.workers(conn)})
@@ -111,7 +111,7 @@ def list_pauses(_who: Annotated[Caller, Depends(needs("admin"))]) -> Response:
 
 
 @router.post("/pauses", status_code=201, response_model=PauseView, summary="Pause a queue, model, provider or account")
-def pause(body: NewPause, request: Request, who: Annotated[Caller, Depends(needs("admin"))]) -> Response:
+def pause_work(body: NewPause, request: Request, who: Annotated[Caller, Depends(needs("admin"))]) -> Response:
     """Within a second nothing of it is begun; what runs goes on. Its jobs stay queued in their places, say why, and lose no
     attempt. A model with another provider goes there. Again, it changes time and reason.
     """
@@ -121,7 +121,7 @@ def pause(body: NewPause, request: Request, who: Annotated[Caller, Depends(needs
 
 
 @router.post("/pauses/resume", response_model=PauseView, summary="End a pause")
-def resume(body: PauseEnd, request: Request, who: Annotated[Caller, Depends(needs("admin"))]) -> Response:
+def resume_work(body: PauseEnd, request: Request, who: Annotated[Caller, Depends(needs("admin"))]) -> Response:
     """What waited is begun within a few seconds, account by account. Time limits that were running get the time back."""
     with certain() as conn:
         row = pauses.resume(conn, by(who, request), body.what, body.name, body.reason)

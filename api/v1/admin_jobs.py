@@ -87,7 +87,7 @@ def find_jobs(
 
 
 @router.get("/{job_id}", response_model=Story, summary="A job's whole story")
-def look_into_job(job_id: PathId, _who: Annotated[Caller, Depends(needs("admin"))]) -> Response:
+def get_job_story(job_id: PathId, _who: Annotated[Caller, Depends(needs("admin"))]) -> Response:
     """What was ordered, where it stands, attempts with the providers' ids and words, ledger entries, events, deliveries, files,
     and what operators did to it.
     """

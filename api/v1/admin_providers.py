@@ -79,7 +79,7 @@ class Drained(BaseModel):
 
 
 @router.get("/providers", response_model=ProviderStandings, summary="How the providers stand")
-def look_at_providers(_who: _Operator) -> Response:
+def list_providers(_who: _Operator) -> Response:
     """Slots, calls of the last minute, faults, and for how long each rests."""
     rows = provider_rows()
     if not rows:

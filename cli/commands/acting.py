@@ -8,11 +8,10 @@ import typer
 from cli.commands.holding import ReasonOption
 from cli.commands.identity import operator
 from cli.output import JsonFlag, fail, show
-from models.db import transaction
+from models import db
 from models.operations import fleet_acts, job_acts
-from models.operations.job_acts import Acted, JobAct, Why
-from workers.calls.limits import pressure
-from workers.doorbell import ring
+from workers import doorbell
+from workers.calls import limits
 
 app = typer.Typer()
 
@@ -20,18 +19,18 @@ JobArgument = Annotated[UUID, typer.Argument(help="A job's id.")]
 ProviderArgument = Annotated[str, typer.Argument(help="A provider of the catalogue.")]
 
 
-def _act(act: JobAct, job_id: UUID, reason: str, *, as_json: bool) -> None:
-    with transaction() as conn:
-        done = act(conn, Why(operator(), reason), job_id)
+def _act(act: "job_acts.JobAct", job_id: UUID, reason: str, *, as_json: bool) -> None:
+    with db.transaction() as conn:
+        done = act(conn, job_acts.Why(operator(), reason), job_id)
     after_act(done)
     show([{"job": done.job_id, "credits": done.credits, "new_job": done.new_job_id}], as_json=as_json)
 
 
-def after_act(done: Acted) -> None:
+def after_act(done: "job_acts.Acted") -> None:
     """What follows a committed act: workers are rung, and a provider's slot is free."""
-    ring(done.rings)
+    doorbell.ring(done.rings)
     if done.slot is not None:
-        pressure().release(*done.slot)
+        limits.pressure().release(*done.slot)
 
 
 @app.command()
@@ -68,7 +67,7 @@ def cancel(job_id: JobArgument, reason: ReasonOption, as_json: bool = JsonFlag) 
 @app.command()
 def replay(job_id: JobArgument, reason: ReasonOption, as_json: bool = JsonFlag) -> None:
     """Send all webhooks of a job's events again."""
-    with transaction() as conn:
+    with db.transaction() as conn:
         count = fleet_acts.replay_job(conn, operator(), job_id, reason)
     show([{"job": job_id, "deliveries": count}], as_json=as_json)
 
@@ -81,7 +80,7 @@ def rest(
     as_json: bool = JsonFlag,
 ) -> None:
     """Ask nothing of a provider for so long; then one job tries it."""
-    with transaction() as conn:
+    with db.transaction() as conn:
         fleet_acts.order_provider_act(conn, operator(), provider, "provider.rest", reason, seconds=seconds)
     _rest(provider, seconds, as_json=as_json)
 
@@ -89,13 +88,13 @@ def rest(
 @app.command()
 def wake(provider: ProviderArgument, reason: ReasonOption, as_json: bool = JsonFlag) -> None:
     """Ask a provider again at once, whatever faults or limits it had."""
-    with transaction() as conn:
+    with db.transaction() as conn:
         fleet_acts.order_provider_act(conn, operator(), provider, "provider.wake", reason)
     _rest(provider, 0, as_json=as_json)
 
 
 def _rest(provider: str, seconds: int, *, as_json: bool) -> None:
-    if not pressure().rest(provider, seconds):
+    if not limits.pressure().rest(provider, seconds):
         raise fail("redis, which knows how providers stand, is away; try again soon")
     show([{"provider": provider, "resting_seconds": seconds}], as_json=as_json)
 
@@ -107,6 +106,6 @@ def drain(
     as_json: bool = JsonFlag,
 ) -> None:
     """Have a worker process take no more jobs, and end once those that it is at have come to theirs."""
-    with transaction() as conn:
+    with db.transaction() as conn:
         fleet_acts.drain_worker(conn, operator(), worker_id, reason)
     show([{"worker": worker_id, "draining": True}], as_json=as_json)

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Annotated, Any
 
-import httpx
 import orjson
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -30,6 +29,8 @@ class Batches(Api):
 
     def order(self, file: IO[bytes], options: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
         """Order what is in the file. Says which lines are refused, and exits, where nothing is ordered."""
+        import httpx  # noqa: PLC0415 - a second import of a module that waits would execute it (cli/later.py)
+
         try:
             answer = self._http.post(
                 "/v1/batches",
@@ -48,6 +49,8 @@ class Batches(Api):
 
     def results(self, batch_id: str, after: int, *, unfinished: bool) -> Iterator[bytes]:
         """The lines of its results. Goes on where a download broke off, and gives up after some tries in a row."""
+        import httpx  # noqa: PLC0415 - a second import of a module that waits would execute it (cli/later.py)
+
         tries = 0
         while True:
             try:

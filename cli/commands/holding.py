@@ -6,9 +6,8 @@ import typer
 
 from cli.commands.identity import operator
 from cli.output import JsonFlag, show
-from models.db import transaction
+from models import db
 from models.jobs import pauses
-from models.jobs.pauses import MAX_SECONDS
 
 app = typer.Typer()
 
@@ -22,13 +21,11 @@ def pause(
     what: KindArgument,
     name: PausedArgument,
     reason: ReasonOption,
-    minutes: Annotated[
-        float, typer.Option(help="It ends by itself after so long.", min=0.1, max=MAX_SECONDS / 60)
-    ] = 60,
+    minutes: Annotated[float, typer.Option(help="It ends by itself after so long.", min=0.1, max=7 * 24 * 60)] = 60,
     as_json: bool = JsonFlag,
 ) -> None:
     """Begin nothing of a queue, model, provider or account for a while. What runs goes on; what waits keeps its place."""
-    with transaction() as conn:
+    with db.transaction() as conn:
         row = pauses.pause(conn, operator(), what, name, reason, seconds=minutes * 60)
     show([row._asdict()], as_json=as_json)
 
@@ -36,7 +33,7 @@ def pause(
 @app.command()
 def resume(what: KindArgument, name: PausedArgument, reason: ReasonOption, as_json: bool = JsonFlag) -> None:
     """End a pause. What waited is begun within a few seconds."""
-    with transaction() as conn:
+    with db.transaction() as conn:
         row = pauses.resume(conn, operator(), what, name, reason)
     show([row._asdict()], as_json=as_json)
 
@@ -44,6 +41,6 @@ def resume(what: KindArgument, name: PausedArgument, reason: ReasonOption, as_js
 @app.command("pauses")
 def list_pauses(as_json: bool = JsonFlag) -> None:
     """What is paused, by whom, why and until when."""
-    with transaction() as conn:
+    with db.transaction() as conn:
         found = pauses.list_pauses(conn)
     show([row._asdict() for row in found], as_json=as_json, empty="nothing is paused")

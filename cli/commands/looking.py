@@ -8,12 +8,9 @@ import typer
 from pydantic import ValidationError
 
 from cli.output import JsonFlag, console, fail, print_json, show
-from models.db import snapshot, transaction
+from models import db
 from models.fleet import processes
-from models.operations import finding
-from models.operations.finding import JobFilter
-from models.operations.overview import overview
-from models.operations.story import Story, story
+from models.operations import finding, overview, story
 
 app = typer.Typer()
 
@@ -26,7 +23,7 @@ WhereOption = Annotated[
 ]  # fmt: skip
 
 
-def chosen(where: Sequence[str] | None) -> JobFilter:
+def chosen(where: Sequence[str] | None) -> "finding.JobFilter":
     """The filter that a command's options make. Exits where one is wrong."""
     fields: dict[str, str] = {}
     for each in where or ():
@@ -37,7 +34,7 @@ def chosen(where: Sequence[str] | None) -> JobFilter:
     if "account" in fields:
         fields["account_id"] = fields.pop("account")
     try:
-        return JobFilter.model_validate(fields)
+        return finding.JobFilter.model_validate(fields)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]).removesuffix("_id")
@@ -47,8 +44,8 @@ def chosen(where: Sequence[str] | None) -> JobFilter:
 @app.command()
 def queues(as_json: bool = JsonFlag) -> None:
     """Depth, in flight, waiting, oldest age and throughput per queue, and the accounts with the longest lines."""
-    with snapshot() as conn:
-        found = overview(conn)
+    with db.snapshot() as conn:
+        found = overview.overview(conn)
     if as_json:
         print_json(found.model_dump())
         return
@@ -65,7 +62,7 @@ def queues(as_json: bool = JsonFlag) -> None:
 @app.command()
 def workers(as_json: bool = JsonFlag) -> None:
     """The worker processes: machine, process, version, heartbeat and what each is at."""
-    with transaction() as conn:
+    with db.transaction() as conn:
         found = processes.workers(conn)
     if as_json:
         print_json(found)
@@ -82,7 +79,7 @@ def find(
 ) -> None:
     """Find jobs of all accounts, newest first. One look reads 10,000 jobs, and says where to go on."""
     wanted = chosen(where)
-    with transaction() as conn:
+    with db.transaction() as conn:
         rows, following = finding.find_jobs(conn, wanted, before=before, limit=limit)
     if as_json:
         print_json({"jobs": [row._asdict() for row in rows], "next": following})
@@ -96,8 +93,8 @@ def find(
 @app.command("story")
 def tell_story(job_id: Annotated[UUID, typer.Argument(help="A job's id.")], as_json: bool = JsonFlag) -> None:
     """All that is stored of one job: attempts, credits, events, deliveries, files, and what operators did."""
-    with snapshot() as conn:
-        found = story(conn, job_id)
+    with db.snapshot() as conn:
+        found = story.story(conn, job_id)
     if as_json:
         print_json(found.model_dump())
         return
@@ -105,7 +102,7 @@ def tell_story(job_id: Annotated[UUID, typer.Argument(help="A job's id.")], as_j
         show(rows, as_json=False, title=title, empty=f"{title}: none")
 
 
-def _parts(found: Story) -> list[tuple[str, list[dict[str, Any]]]]:
+def _parts(found: "story.Story") -> list[tuple[str, list[dict[str, Any]]]]:
     """A story as tables: one thing as its fields, several as rows."""
     parts = []
     for name, value in found.model_dump().items():

@@ -11,10 +11,8 @@ from cli.commands.holding import ReasonOption
 from cli.commands.identity import operator
 from cli.commands.looking import WhereOption, chosen
 from cli.output import JsonFlag, console, fail, print_json, show
-from models.db import transaction
-from models.operations import bulk
-from models.operations.bulk import FITTING, BulkAct, BulkRow
-from models.operations.finding import JobFilter
+from models import db
+from models.operations import bulk, finding
 
 app = typer.Typer()
 
@@ -35,11 +33,11 @@ def start_bulk(
     """Do one act to all jobs that fit: first says how many and how many credits. The scheduler carries it out; Ctrl-C only ends
     the looking.
     """
-    known: BulkAct | None = next((each for each in ("retry", "refund", "discard", "cancel") if each == act), None)
+    known: bulk.BulkAct | None = next((each for each in ("retry", "refund", "discard", "cancel") if each == act), None)
     if known is None:
-        raise fail(f"act is one of {', '.join(FITTING)}")
+        raise fail(f"act is one of {', '.join(bulk.FITTING)}")
     wanted = chosen(where)
-    with transaction() as conn:
+    with db.transaction() as conn:
         found = bulk.count(conn, known, wanted)
     if dry_run:
         show([{"act": act, **found._asdict(), "dry_run": True}], as_json=as_json)
@@ -49,15 +47,15 @@ def start_bulk(
     _carry_out(known, wanted, reason, watch=watch, as_json=as_json)
 
 
-def _carry_out(act: BulkAct, wanted: JobFilter, reason: str, *, watch: bool, as_json: bool) -> None:
-    with transaction() as conn:
+def _carry_out(act: "bulk.BulkAct", wanted: "finding.JobFilter", reason: str, *, watch: bool, as_json: bool) -> None:
+    with db.transaction() as conn:
         row = bulk.start(conn, operator(), act, wanted, reason)
     if watch and not as_json:
         row = _watched(row)
     _show([row], as_json=as_json)
 
 
-def _watched(row: BulkRow) -> BulkRow:
+def _watched(row: "bulk.BulkRow") -> "bulk.BulkRow":
     """Shows a run until it is done or stopped, or until Ctrl-C."""
     console.print(f"Bulk run {row.id}; stop it with: headrace ops stop {row.id} -r WHY", highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -66,7 +64,7 @@ def _watched(row: BulkRow) -> BulkRow:
         try:
             while row.status == "running":
                 time.sleep(LOOK_SECONDS)
-                with transaction() as conn:
+                with db.transaction() as conn:
                     row = bulk.run(conn, row.id)
                 progress.update(task, completed=row.done + row.skipped)
         except KeyboardInterrupt:
@@ -80,7 +78,7 @@ def list_bulk_runs(
     as_json: bool = JsonFlag,
 ) -> None:
     """Bulk runs, newest first, and how far each has come."""
-    with transaction() as conn:
+    with db.transaction() as conn:
         found = bulk.list_runs(conn, limit=limit)
     _show(found, as_json=as_json)
 
@@ -88,7 +86,7 @@ def list_bulk_runs(
 @app.command("stop")
 def stop_bulk(run_id: RunArgument, reason: ReasonOption, as_json: bool = JsonFlag) -> None:
     """Stop a bulk run where it is. What was done stays; it can go on."""
-    with transaction() as conn:
+    with db.transaction() as conn:
         row = bulk.stop(conn, operator(), run_id, reason)
     _show([row], as_json=as_json)
 
@@ -96,12 +94,12 @@ def stop_bulk(run_id: RunArgument, reason: ReasonOption, as_json: bool = JsonFla
 @app.command("continue")
 def resume_bulk(run_id: RunArgument, reason: ReasonOption, as_json: bool = JsonFlag) -> None:
     """Let a stopped bulk run go on from where it was stopped."""
-    with transaction() as conn:
+    with db.transaction() as conn:
         row = bulk.go_on(conn, operator(), run_id, reason)
     _show([row], as_json=as_json)
 
 
-def _show(found: list[BulkRow], *, as_json: bool) -> None:
+def _show(found: "list[bulk.BulkRow]", *, as_json: bool) -> None:
     if as_json:
         print_json([{**row._asdict(), "left": row.left} for row in found])
         return

@@ -179,10 +179,10 @@ def test_the_document_has_no_other_status() -> None:
 # --- what a generated client's functions are called
 
 VERBS = {
-    "accept", "add", "answer", "cancel", "change", "count", "create", "decline", "delete", "download", "end", "extend", "find", "get",
-    "give", "invite", "keep", "leave", "let", "like", "list", "mark", "open", "order", "publish", "put", "read", "record",
-    "redeem", "redeliver", "refund", "release", "remove", "report", "restore", "resume", "retry", "revoke", "rotate", "save",
-    "search", "send", "set", "settle", "start", "subscribe", "suspend", "take", "unlike", "unpublish", "update",
+    "accept", "add", "answer", "cancel", "change", "count", "create", "decline", "delete", "discard", "download", "drain", "end", "extend", "find", "get",
+    "give", "invite", "keep", "leave", "let", "like", "list", "mark", "open", "order", "pause", "publish", "put", "read", "record",
+    "redeem", "redeliver", "refund", "release", "remove", "replay", "report", "rest", "restore", "resume", "retry", "revoke", "rotate", "save",
+    "search", "send", "set", "settle", "start", "stop", "subscribe", "suspend", "take", "unlike", "unpublish", "update", "wake",
 }  # fmt: skip
 
 

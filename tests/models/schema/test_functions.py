@@ -209,7 +209,10 @@ def calls(text: str) -> Iterator[tuple[str, list[str]]]:
         inside = text[found.end() : end - 1]
         while "(" in inside:
             inside, _ = re.subn(r"\([^()]*\)", "", inside)
-        yield found[1], [part.partition("=>")[0].strip() if "=>" in part else "?" for part in inside.split(",")]
+        yield (
+            found[1],
+            [part.partition("=>")[0].strip() if "=>" in part else "?" for part in inside.split(",") if inside.strip()],
+        )
 
 
 def statements() -> Iterator[str]:
