@@ -76,7 +76,7 @@ def remove_sockets(state: Path) -> None:
 
 
 def probe(url: str, access: str, secret: str, bucket: str) -> Any:
-    """Asks whether the bucket can be written."""
+    """Asks whether the bucket can be written. SeaweedFS makes it at its start, and gives that up on a machine that is busy."""
     client = boto3.client(
         "s3", endpoint_url=url, aws_access_key_id=access, aws_secret_access_key=secret, region_name="us-east-1",
         config=Config(
@@ -85,7 +85,11 @@ def probe(url: str, access: str, secret: str, bucket: str) -> Any:
     )  # fmt: skip
 
     def put() -> None:
-        client.put_object(Bucket=bucket, Key=".ready", Body=b"")  # a first put works later than a first list does
+        try:
+            client.put_object(Bucket=bucket, Key=".ready", Body=b"")  # a first put works later than a first list does
+        except client.exceptions.NoSuchBucket:
+            client.create_bucket(Bucket=bucket)
+            raise  # and is asked again
         client.close()
 
     return put
