@@ -12,7 +12,11 @@ _SHUT = "banned or suspended_at is not null"
 _MARK = """update {table} set shut = %(shut)s where id = any(array(
              select id from {table} where id = any(array(
                       select id from {table} where account_id = %(account)s and public and shut = not %(shut)s limit %(limit)s))
-              order by id for no key update))"""
+              order by id for no key update)) and public"""
+# Asked when the batch is done: one of it may have been deleted or made private meanwhile, so its size says nothing of the rest.
+_DONE = """update users set shut_marked = %(shut)s where id = %(user)s
+              and not exists (select 1 from gallery_items where account_id = %(account)s and public and shut = not %(shut)s)
+              and not exists (select 1 from collections where account_id = %(account)s and public and shut = not %(shut)s)"""
 
 
 def mark(conn: Connection[Any], limit: int) -> int:
@@ -27,6 +31,4 @@ def mark(conn: Connection[Any], limit: int) -> int:
     account = conn.execute("select id from accounts where user_id = %s", [row[0]]).fetchone()
     values = {"user": row[0], "account": account and account[0], "shut": row[1], "limit": limit}
     done = [conn.execute(_MARK.format(table=table), values).rowcount for table in ("gallery_items", "collections")]
-    if max(done) < limit:
-        conn.execute("update users set shut_marked = %(shut)s where id = %(user)s", values)
-    return sum(done) + (max(done) < limit)
+    return sum(done) + conn.execute(_DONE, values).rowcount

@@ -1,6 +1,7 @@
 """What accounts that are banned or suspended have made public is marked, so that nobody's list reads past it."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from models.gallery import collections, items, search
 from scheduler.duties.gallery import mark_shut
 from tests.models.gallery.things import collection, indexed, publish, result
 from tests.models.hands import change
-from tests.support import account, one, rows
+from tests.support import account, eventually, one, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -151,6 +152,40 @@ def test_marks_are_made_in_batches_and_a_turn_that_stops_loses_nothing() -> None
     person(who, IN)
     marked()
     assert rows("select shut, count(*) from gallery_items group by 1") == [(False, 6)]
+
+
+@pytest.mark.parametrize("out", [True, False], ids=["shut out", "let in"])
+@pytest.mark.parametrize("change_of_it", [
+    "delete from gallery_items where id = %s", "update gallery_items set public = false, published_at = null, shut = false where id = %s",
+])  # fmt: skip
+def test_a_thing_that_goes_while_its_batch_is_marked_leaves_none_of_the_others_behind(
+    out: bool, change_of_it: str
+) -> None:
+    who = account(amount=50)
+    result(who, count=6)
+    indexed()
+    change("update gallery_items set public = true, published_at = app_now() where account_id = %s", who)
+    if not out:
+        person(who, OUT[0])
+        marked()
+    person(who, OUT[0] if out else IN)
+    going = rows("select id from gallery_items order by id desc limit 2")  # of six, of which five are a batch
+    with ThreadPoolExecutor(1) as pool, transaction() as conn:
+        for each in going:
+            conn.execute(change_of_it, each)
+        turn = pool.submit(mark_shut, 5)
+        eventually(waits_for_a_lock, what="the duty at the row that changes")
+        conn.commit()
+        turn.result()
+    marked()
+    assert rows("select shut, count(*) from gallery_items where public group by 1") == [(out, 4)]
+    assert one("select shut_marked from users where id = (select user_id from accounts where id = %s)", who) == (out,)
+
+
+def waits_for_a_lock() -> bool:
+    return bool(
+        one("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")[0]
+    )
 
 
 def test_what_is_made_private_has_no_mark() -> None:
