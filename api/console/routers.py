@@ -1,10 +1,17 @@
 """The console: what operators see and do, as pages."""
 
-from api.console import jobs, signing
+from api.console import accounts, catalogue, fleet, house, jobs, money, overview, providers, signing
 
 ROUTERS = (
     signing.open_router,
     signing.router,
+    overview.router,
     jobs.router,
+    fleet.router,
+    providers.router,
+    catalogue.router,
+    accounts.router,
+    money.router,
+    house.router,
     signing.last_router,
 )

@@ -34,3 +34,11 @@ def account_names(conn: Connection[Any], account_ids: Sequence[UUID]) -> dict[UU
         [list(account_ids)],
     ).fetchall()
     return dict(rows)
+
+
+def user_names(conn: Connection[Any], user_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """What these users are called."""
+    rows = conn.execute(
+        "select id, coalesce(email, subject) from users where id = any(%s)", [list(user_ids)]
+    ).fetchall()
+    return dict(rows)
