@@ -48,7 +48,7 @@ class Chart(NamedTuple):
 
 
 def draw(
-    id_: str, name: str, times: Sequence[datetime], series: Sequence[Series], *, now: str, unit: str, none: str, digits: int = 0, suffix: str = "",
+    id_: str, name: str, times: Sequence[datetime], series: Sequence[Series], *, now: str, unit: str, none: str, digits: int = 0, suffix: str = "", prefix: str = "",
     day: bool = False,
 ) -> Chart:  # fmt: skip
     """A chart of lines over the same times."""
@@ -56,7 +56,7 @@ def draw(
     lines = [drawn_line(each, top) for each in series]
 
     def text(value: float | None) -> str:
-        return "–" if value is None else f"{value:,.{digits}f}{suffix}"
+        return "–" if value is None else f"{prefix}{value:,.{digits}f}{suffix}"
 
     clock = "%-d %b" if day else "%H:%M"
     points = {

@@ -263,7 +263,7 @@ def charts_of(found: Figures, period: Period) -> list[Chart]:
              now=percent(sum(each.failed for each in found.ended), done).removesuffix(" %"), unit="%" if done else "", none=nothing if not done else "None failed.", digits=1, suffix=" %", day=days),
         draw("credits", "Credits", times, credit_lines, now=number(settled), unit="settled", none="No credits were settled.", digits=1, day=days),
         draw("margin", "Margin", times, [Series("Value per min", "accent", "", of_ended("value_usd_micros", minutes * 1_000_000)), Series("Cost per min", "plain", "dash", of_ended("cost_usd_micros", minutes * 1_000_000))],
-             now=percent(value - cost, value) if value else dollars(-cost), unit=f"of {dollars(value)}", none="Nothing was earned and nothing spent.", digits=4, suffix=" $", day=days),
+             now=percent(value - cost, value) if value else dollars(-cost), unit=f"of {dollars(value)}", none="Nothing was earned and nothing spent.", digits=2, prefix="$", day=days),
     ]  # fmt: skip
 
 
