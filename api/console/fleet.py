@@ -8,18 +8,21 @@ from starlette.responses import Response
 from api.console.forms import REASON, ActForm, FormField, ask_first, carry_out
 from api.console.routing import Acting, Posted, Shown, console_router, shaped
 from api.console.wording import counted_as, lasting_seconds
+from api.v1.admin_accounts import Because
 from api.v1.admin_fleet import NewPause, PauseEnd
 from models.access.audit_log import By
 from models.db import certain, snapshot, transaction
 from models.fleet import processes
 from models.jobs import pauses
 from models.jobs.pauses import KINDS, MAX_SECONDS
+from models.operations import fleet_acts
 from models.operations.overview import Overview, QueueView, overview
 from models.operations.titles import account_names
 
 router = console_router()
 
 SILENT_SECONDS = 30.0
+MAX_WORKER_NAME = 300
 LATE_SECONDS = 120.0
 QUEUE_WORDS = {"interactive": "somebody is looking", "batch": "nobody minds a minute"}
 PAUSE_SPANS = (
@@ -156,6 +159,33 @@ def show_workers(page: Shown) -> Response:
     return page.show(
         "workers.html", workers=found, states=[worker_state(each) for each in found], summary=_summary(found)
     )
+
+
+@router.get("/workers/drain")
+def ask_drain(page: Shown, worker: str) -> Response:
+    """Before a process takes no more jobs."""
+    return ask_first(page, drain_form(worker), {"worker": worker})
+
+
+@router.post("/workers/drain")
+def drain_worker(page: Shown, actor: Acting, fields: Posted) -> Response:
+    """Have it take no more jobs, and end."""
+    worker = fields.get("worker", "")[:MAX_WORKER_NAME]
+
+    def work() -> None:
+        reason = shaped(Because, fields, "reason").reason
+        with certain() as conn:
+            fleet_acts.drain_worker(conn, actor, worker, reason)
+
+    return carry_out(page, drain_form(worker), fields, work, "drained")
+
+
+def drain_form(worker: str) -> ActForm:
+    """The page that asks before a worker is drained."""
+    return ActForm(
+        f"Drain {worker[:80]}", "It takes no more jobs, and ends once those that it is at have come to their end. Whoever supervises it may start another.",
+        "/workers/drain", "/workers", "Drain it", fields=(FormField("worker", "", "hidden", worker), REASON), active="workers",
+    )  # fmt: skip
 
 
 def worker_state(worker: dict[str, Any]) -> str:

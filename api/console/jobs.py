@@ -61,7 +61,7 @@ def show_jobs(page: Shown, request: Request) -> Response:
     kept = {name: value for name, value in given.items() if name in {*FILTERS, "span"}}
     return page.show(
         "jobs.html", 422 if refused else 200, jobs=found, titles=titles, given={**dict.fromkeys((*FILTERS, "span"), ""), **given}, chips=chips_of(kept), states=STATES,
-        spans=SPAN_WORDS, refused=refused, whole=not kept, tabs=_tabs(kept),
+        spans=SPAN_WORDS, refused=refused, whole=not kept, tabs=_tabs(kept), bulk_acts=bulk_acts_of(kept),
         following=link("/jobs", **kept, cursor=ALL_JOBS.cursor_of(following)) if following else None,
         newest=link("/jobs", **kept) if after else None,
     )  # fmt: skip
@@ -97,6 +97,39 @@ def _tabs(kept: Fields) -> list[tuple[str, str, bool]]:
     return every + [(each.capitalize(), link("/jobs", **rest, status=each), chosen == each) for each in STATES]
 
 
+# What can be done to all jobs of a state: the act, its word, and whether it takes something away.
+ACTS_OF_STATE = {
+    "queued": (("cancel", "Cancel", True),), "running": (("cancel", "Cancel", True),),
+    "reconciling": (("retry", "Retry", True), ("discard", "Give up", True)), "succeeded": (("refund", "Refund", False),),
+    "failed": (("retry", "Retry", False),), "canceled": (("retry", "Retry", False), ("refund", "Refund", False)),
+}  # fmt: skip
+# What can be done to a job that stands so: what it is called, its icon, and whether it takes something away.
+DEED_WORDS = {
+    "retry": ("Order again…", "retry", False), "refund": ("Give credits back…", "gift", False), "replay": ("Tell the webhook again…", "webhooks", False),
+    "discard": ("Give it up…", "x", True), "cancel": ("Cancel…", "canceled", True),
+}  # fmt: skip
+
+
+def bulk_acts_of(kept: Fields) -> list[tuple[str, str, bool]]:
+    """What can be done to all jobs of a filter that names a state."""
+    acts = ACTS_OF_STATE.get(kept.get("status", ""), ())
+    return [
+        (word, link("/bulk/new", **kept, act=act), danger)
+        for act, word, danger in acts
+        if (act, kept["status"]) != ("retry", "reconciling")
+    ]
+
+
+def deeds_for(status: str, *, charged: int, delivered: bool) -> list[str]:
+    """What can be done to a job that stands so, what is wanted most first."""
+    found = [act for act, _, _ in ACTS_OF_STATE[status] if act != "refund" or charged]
+    if status == "succeeded":
+        found.append("retry")
+    if status == "reconciling":
+        found.append("cancel")
+    return [*found, "replay"] if delivered else found
+
+
 @router.get("/jobs/{job_id}")
 def show_job(page: Shown, job_id: str) -> Response:
     """One job, with all that happened to it."""
@@ -110,9 +143,11 @@ def show_job(page: Shown, job_id: str) -> Response:
 def story_values(found: Story, now: datetime) -> dict[str, Any]:
     """What stands on a job's page besides its story."""
     cost = story_cost(found)
+    status = found.job.ended or (found.run.status if found.run else "queued")
     return {
+        "deeds": deeds_for(status, charged=found.job.charged_credits or 0, delivered=bool(found.deliveries)), "deed_words": DEED_WORDS,
         "moments": story_moments(found), "phases": story_phases(found, now), "summary": story_summary(found, now), "cost": cost,
-        "status": found.job.ended or (found.run.status if found.run else "queued"),
+        "status": status,
         "files": [(each, token_of(each.id) if each.status == "stored" else None) for each in found.results],
     }  # fmt: skip
 

@@ -4,12 +4,18 @@ from typing import NamedTuple
 
 from starlette.responses import Response
 
-from api.console.routing import Shown, console_router
+from api.console.forms import REASON, ActForm, FormField, ask_first, carry_out
+from api.console.routing import Acting, Posted, Shown, console_router, shaped
 from api.console.wording import counted_as, later
+from api.v1.admin_accounts import Because
+from api.v1.admin_providers import AWAY, RestRequest
+from common.errors import NotFound, Unavailable
+from models.access.audit_log import By
 from models.catalogue.providers import BUILT_IN, ProviderEntry, ProviderLimits, providers
-from models.db import transaction
+from models.db import certain, transaction
 from models.jobs import pauses
 from models.jobs.pauses import PauseRow
+from models.operations import fleet_acts
 from models.operations.asked import ProviderFigures, provider_figures
 from workers.calls.limits import ProviderState, pressure
 
@@ -80,3 +86,62 @@ def providers_summary(cards: list[ProviderCard]) -> str:
     return (
         ", ".join(f"{count} {word}" for count, word in counts if count) + "." if cards else "The catalogue names none."
     )
+
+
+# Rest and wake
+
+
+@router.get("/providers/{provider}/{act}")
+def ask_provider(page: Shown, provider: str, act: str) -> Response:
+    """Before a provider is rested, or woken."""
+    return ask_first(page, provider_form(provider, act))
+
+
+@router.post("/providers/{provider}/{act}")
+def act_on_provider(page: Shown, actor: Acting, fields: Posted, provider: str, act: str) -> Response:
+    """Write it down, then do it."""
+    form = provider_form(provider, act)
+
+    def work() -> None:
+        if act == "rest":
+            wish = shaped(RestRequest, fields, "seconds", "reason")
+            order_rest(provider, wish.seconds, actor, wish.reason)
+        else:
+            order_rest(provider, 0, actor, shaped(Because, fields, "reason").reason)
+
+    return carry_out(page, form, fields, work, "rested" if act == "rest" else "woken")
+
+
+def order_rest(provider: str, seconds: int, actor: By, reason: str) -> None:
+    """Rest a provider for so long; 0 wakes it. Raises Unavailable while Redis is away."""
+    details = {"seconds": seconds} if seconds else {}
+    with certain() as conn:
+        fleet_acts.order_provider_act(
+            conn, actor, provider, "provider.rest" if seconds else "provider.wake", reason, **details
+        )
+    if not pressure().rest(provider, seconds):
+        raise Unavailable(AWAY)
+
+
+def provider_form(provider: str, act: str) -> ActForm:
+    """The page that asks before. Raises NotFound for what is not done to providers."""
+    path, name = f"/providers/{provider}/{act}", provider[:60]
+    if act == "wake":
+        return ActForm(
+            f"Wake {name}",
+            "It is asked again at once, whatever faults or limits it had.",
+            path,
+            "/providers",
+            "Wake it",
+            active="providers",
+        )
+    if act != "rest":
+        raise NotFound(f"nothing called {act[:40]!r} is done to providers")
+    spans = tuple(
+        (str(value), word)
+        for value, word in ((600, "10 minutes"), (3600, "1 hour"), (6 * 3600, "6 hours"), (24 * 3600, "1 day"))
+    )
+    return ActForm(
+        f"Rest {name}", "Jobs go to the next of their route meanwhile, or wait. Then one job tries it, and it works again or rests on.", path, "/providers",
+        "Rest it", fields=(FormField("seconds", "For", "select", "600", options=spans), REASON), active="providers",
+    )  # fmt: skip

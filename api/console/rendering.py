@@ -31,7 +31,7 @@ SAID_AFTER = {
     "resumed": "It goes on.", "canceled": "The job is canceled, or will be as soon as its attempt lets it.",
     "retried": "A new job is ordered.", "refunded": "The credits are given back.", "drained": "The worker ends when its jobs have.",
     "suspended": "Nobody is let in as this user any more.", "let-in": "The user is let in again.",
-    "sent": "It is sent again.", "begun": "It has begun.", "stopped": "It goes no further.", "discarded": "The job is given up.",
+    "sent": "It is sent again.", "begun": "It has begun.", "rested": "The provider rests.", "woken": "The provider is asked again.", "stopped": "It goes no further.", "discarded": "The job is given up.",
 }  # fmt: skip
 
 _templates = Environment(

@@ -11,14 +11,14 @@ from uuid import UUID
 from models.access import audit_log
 from models.access.audit_log import By
 from models.accounts import standing
+from models.catalogue import entries
+from models.catalogue.entries import Entry
+from models.catalogue.providers import ProviderEntry
 from models.db import transaction
 from models.events import endpoints
 from models.fleet import processes
 from models.jobs import pauses, steps
 from models.jobs.ending import AttemptEnd, Ending, end
-from models.catalogue import entries
-from models.catalogue.entries import Entry
-from models.catalogue.providers import ProviderEntry
 from tests.models.payments.shop import ordered, pack
 from tests.support import SCHEMA, account, claimed, one, placed
 
