@@ -19,6 +19,7 @@ from starlette.responses import Response
 from api import docs, results
 from api.auth.keyring import need_of
 from api.certificates import pages
+from api.console import routers as console
 from api.edge import problems
 from api.edge.heads import Heads, with_head
 from api.edge.request_limits import Limits
@@ -143,6 +144,7 @@ ROUTERS = (
     companies.router,
     provisioning.router,
     token_accounts.router,
+    *console.ROUTERS,
 )
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -243,6 +245,8 @@ OPEN_ROUTES = {
     "/certificates/{token}/certificate.png": "the address is the secret",
     "/shared/{token}": "the address is the secret",
     "/shared/static/shared.css": "how shared pages look",
+    "/console/sign-in": "who comes in is found out there",
+    "/console/static/{name}": "how the console looks",
     "/hooks/providers/{token}": "the address is the secret",
     "/hooks/clerk": "the body is signed",
     "/hooks/xendit": "the token is secret",
