@@ -69,7 +69,7 @@ def _act(request: Request, who: Caller, key: str | None, job_id: str, body: Requ
 
 
 @router.post("/{job_id}/retry", status_code=201, response_model=ActedView, summary="Retry a job of any account")
-def retry_job(
+def retry_any_job(
     job_id: PathId, body: Because, request: Request, who: _Operator, idempotency_key: RepeatKey = None
 ) -> Response:
     """An ended one is ordered again for its account, at today's price, as a new job. One that is `reconciling` is tried again
@@ -99,7 +99,7 @@ def discard_job(
 
 
 @router.post("/{job_id}/cancel", response_model=ActedView, summary="Cancel a job of any account")
-def cancel_job(
+def cancel_any_job(
     job_id: PathId, body: Because, request: Request, who: _Operator, idempotency_key: RepeatKey = None
 ) -> Response:
     """As its account would: refunded at once if it has not started, else asked to stop."""
