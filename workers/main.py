@@ -77,7 +77,10 @@ def drain(worker: dramatiq.Worker, stopping: threading.Event) -> None:
     for item in iter_queue(worker.work_queue):  # type: ignore[no-untyped-call]  # it has no types
         fetched.setdefault(item.message.queue_name, []).append(item.message)
     for queue, messages in fetched.items():
-        worker.consumers[queue].requeue_messages(messages)
+        try:
+            worker.consumers[queue].requeue_messages(messages)
+        except Exception:
+            log.warning("%d messages are not given back; the scheduler rings again", len(messages), exc_info=True)
     while any(thread.is_alive() for thread in worker.workers) and not stopping.wait(0.1):
         pass
 

@@ -29,6 +29,7 @@ USUAL_SECONDS = 3600
 MAX_SECONDS = 7 * 24 * 3600
 LOOK_SECONDS = 1.0
 LATE_SECONDS = 5.0  # a submit that waited for its account's lock may take a pause to be on for so long after its end
+LOCK = 727277
 WAITS = "paused"  # the first word of why a job waits whose providers are all paused (workers.calls.routing)
 
 
@@ -110,7 +111,7 @@ def pause(
     if not 1 <= seconds <= MAX_SECONDS:
         raise InvalidInput(f"a pause has 1 to {MAX_SECONDS} seconds, not {seconds:g}", param="seconds")
     name = _known(conn, what, name)
-    conn.execute("select pg_advisory_xact_lock(hashtext('pauses'))")
+    conn.execute("select pg_advisory_xact_lock(%s)", [LOCK])  # or a hundred who pause at once are none too many
     count = conn.execute("select count(*) from pauses where (what, name) <> (%s, %s)", [what, name]).fetchone()
     if count and count[0] >= MAX_PAUSES:
         raise InvalidInput(f"{MAX_PAUSES} things are paused already; resume one first", param="name")

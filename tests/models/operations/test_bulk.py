@@ -271,6 +271,24 @@ def test_a_stopped_run_undoes_what_was_being_done_and_a_locked_account_is_tried_
     assert (now(made).done, now(made).skipped) == (1, 0)
 
 
+def test_each_step_of_a_run_is_done_from_the_place_that_it_began_at() -> None:
+    who = account(amount=50, plan="studio")
+    broken(who, 2)
+    made = started("retry")
+    with transaction() as conn:
+        part, known = bulk.next_slice(conn, made.id, 10), offers(conn)
+    assert part is not None
+    with transaction() as conn:
+        bulk.act_on(conn, part, part.place, part.jobs[0], known)
+    with pytest.raises(Overtaken), transaction() as conn:
+        bulk.act_on(conn, part, part.place, part.jobs[1], known)  # another scheduler, which began where this one did
+    with pytest.raises(Overtaken), transaction() as conn:
+        bulk.skip(conn, part.id, part.place, part.jobs[1], "x")
+    with pytest.raises(Overtaken), transaction() as conn:
+        bulk.finish_slice(conn, part, part.place)
+    assert (now(made).done, now(made).skipped, now(made).status) == (1, 0, "running")
+
+
 def test_a_filter_that_leads_to_too_many_jobs_says_what_to_add(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "MAX_JOBS", 3)
     who = account(amount=50, plan="studio")
