@@ -36,6 +36,11 @@ class ProviderCard(NamedTuple):
     figures: ProviderFigures | None
     pause: PauseRow | None
 
+    @property
+    def may_rest(self) -> bool:
+        """Whether it has limits that operators can set aside."""
+        return self.entry is not None and self.name != BUILT_IN
+
 
 @router.get("/providers")
 def show_providers(page: Shown) -> Response:

@@ -10,9 +10,10 @@ from httpx import Response
 from starlette.testclient import TestClient
 
 from api.main import make_app
+from examples.browser import BrowserFault, Page
 from models.access import api_keys
 from models.db import transaction
-from tests.support import account
+from tests.support import account, eventually
 
 
 def operator(email: str = "mara@example.com") -> tuple[UUID, str]:
@@ -51,3 +52,25 @@ def sign_in(http: TestClient, secret: str, **fields: str) -> Response:
 def send(http: TestClient, path: str, page: str = "/console/jobs", **fields: str) -> Response:
     """Send a form with the token of a page."""
     return http.post(path, data={"form_token": token_in(http.get(page)), **fields})
+
+
+# In a browser
+
+
+def come_in(page: Page, url: str, secret: str) -> None:
+    """Sign in as a person does."""
+    page.go(f"{url}/console/sign-in")
+    page.run(f"document.querySelector('#secret').value = {secret!r}; document.querySelector('form').requestSubmit()")
+    browser_waits(page, "location.pathname === '/console' && document.readyState === 'complete'")
+
+
+def browser_waits(page: Page, expression: str) -> None:
+    """Until this is so; while a page gives way to another there is none to ask."""
+
+    def is_so() -> bool:
+        try:
+            return bool(page.run(expression))
+        except BrowserFault:
+            return False
+
+    eventually(is_so, what=expression)

@@ -4,6 +4,7 @@ into is brought about by the verbs themselves.
 
 import math
 import random
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,9 +19,13 @@ from models.db import transaction
 from models.events import endpoints
 from models.fleet import processes
 from models.jobs import pauses, steps
-from models.jobs.ending import AttemptEnd, Ending, end
+from models.jobs.ending import AttemptEnd, Ending, end, put_back
+from models.operations import bulk
+from models.operations.finding import JobFilter
+from scheduler.duties.jobs import retry_due
+from tests.models.hands import change
 from tests.models.payments.shop import ordered, pack
-from tests.support import SCHEMA, account, claimed, one, placed
+from tests.support import SCHEMA, account, claimed, eventually, one, placed
 
 PROMPTS = (
     "A fishing harbour at dawn, oil on board, thick strokes", "Slow push-in over a harbour at dawn, mist lifting, gulls",
@@ -45,7 +50,7 @@ ERRORS = ("timed_out", "timed_out", "timed_out", "moderated", "moderated", "prov
 
 
 def populate(boss: UUID, *, jobs: int = 900) -> dict[str, Any]:
-    """Fill the database. Returns what pages are looked at: an account, a job that failed, one that waits."""
+    """Fill the database. Returns what pages are looked at: an account, a job with a story, one that failed, one that runs, a webhook."""
     random.seed(7)
     offers = _catalogue()
     who = [account(amount=5000, plan="studio") for _ in OWNERS]
@@ -55,9 +60,11 @@ def populate(boss: UUID, *, jobs: int = 900) -> dict[str, Any]:
                 "update users set email = %s where id = (select user_id from accounts where id = %s)", [address, each]
             )
     _history(who, jobs)
-    failed, waits, running = _live(who, offers)
-    hook = _house(who, boss)
-    return {"account": who[0], "failed": failed, "waits": waits, "running": running, "webhook": hook}
+    _usage()
+    hook = _hook(who)
+    told, failed, running = _live(who, offers)
+    _house(who, boss)
+    return {"account": who[0], "told": told, "failed": failed, "running": running, "webhook": hook}
 
 
 def _catalogue() -> dict[str, Any]:
@@ -139,32 +146,78 @@ def _history(who: list[UUID], count: int) -> None:
             )  # fmt: skip
 
 
+def _usage() -> None:
+    """What the triggers count when a job ends, of those that were written by hand."""
+    with transaction() as conn:
+        conn.execute(
+            """insert into usage (account_id, at, source, model_id, succeeded, failed, canceled, credits, cost_usd_micros)
+               select j.account_id, date_bin('15 min', j.ended_at, 'epoch'), 'job', j.model_id, count(*) filter (where ended = 'succeeded'),
+                      count(*) filter (where ended = 'failed'), count(*) filter (where ended = 'canceled'), sum(charged_credits), sum(t.cost_usd_micros)
+                 from jobs j join attempts t on t.job_id = j.id group by 1, 2, 4"""
+        )
+
+
 def _live(who: list[UUID], offers: dict[str, Any]) -> tuple[UUID, UUID, UUID]:
-    offer = offers["sketch-video"]
-    failed = placed(who[0], offer, {"prompt": PROMPTS[0]}, labels={"campaign": "spring", "shot": "14"})
+    video = offers["sketch-video"]
+    told = placed(
+        who[0], offers["stable-diffusion"], {"prompt": PROMPTS[0]}, labels={"campaign": "spring", "shot": "14"}
+    )
+    time.sleep(1.1)
+    first = claimed(told, "mill-1:3300:a1")
+    time.sleep(0.9)
+    with transaction() as conn:
+        attempt = AttemptEnd(1, "failed", "provider_failed", "503 from queue.fal.run: upstream is busy", charged=False)
+        assert put_back(
+            conn,
+            first.account_id,
+            told,
+            token=first.token,
+            after_seconds=0.6,
+            reason="the next route is tried",
+            attempt=attempt,
+            spends_attempt=True,
+            next_route=1,
+        )
+    eventually(lambda: one("select wake_at <= app_now() from job_runs where job_id = %s", told)[0])
+    retry_due(10)
+    again = claimed(told, "mill-2:3310:a1")
+    change("update attempts set provider_job_id = 'fal-req-7f2e91c40b' where job_id = %s and number = 2", told)
+    time.sleep(1.6)
+    with transaction() as conn:
+        fine = AttemptEnd(2, "done", charged=True, cost_usd_micros=34_200)
+        assert end(conn, again.account_id, told, Ending("succeeded", cost_credits=2, attempt=fine), token=again.token)
+    failed = placed(who[0], video, {"prompt": PROMPTS[5]})
     held = claimed(failed)
     with transaction() as conn:
         attempt = AttemptEnd(
             1, "failed", "timed_out", "504 from queue.fal.run after 60 s: upstream request timeout", charged=False
         )
-        assert end(
-            conn,
-            held.account_id,
-            failed,
-            Ending("failed", error_code="timed_out", error_message="it was not done in its time", attempt=attempt),
-            token=held.token,
-        )
-    running = placed(who[0], offer, {"prompt": PROMPTS[1]})
+        ending = Ending("failed", error_code="timed_out", error_message="it was not done in its time", attempt=attempt)
+        assert end(conn, held.account_id, failed, ending, token=held.token)
+    running = placed(who[0], video, {"prompt": PROMPTS[1]})
     claimed(running, "mill-2:3310:a1")
-    parked = placed(who[1], offer, {"prompt": PROMPTS[4]})
+    parked = placed(who[1], video, {"prompt": PROMPTS[4]})
     lost = claimed(parked, "mill-2:3310:a1")
     with transaction() as conn:
         steps.wait_unknown(conn, lost, 1, after_seconds=600, reason="answer lost, the provider is asked")
-    waits = [placed(who[1], offers["flux-schnell"], {"prompt": each}) for each in PROMPTS * 3][-1]
-    return failed, waits, running
+    for each in PROMPTS[:6]:
+        placed(who[1], offers["flux-schnell"], {"prompt": each})
+    return told, failed, running
 
 
-def _house(who: list[UUID], boss: UUID) -> UUID:
+def _hook(who: list[UUID]) -> UUID:
+    with transaction() as conn:
+        hook = endpoints.create(conn, who[0], "https://api.northlight.example/hooks", ["job.succeeded", "job.failed"])[
+            0
+        ].id
+        endpoints.create(conn, who[1], "https://render.palisade.example/live", [])
+        conn.execute(
+            "update webhook_endpoints set failing_since = app_now() - interval '20 min' where account_id = %s", [who[1]]
+        )
+    return hook
+
+
+def _house(who: list[UUID], boss: UUID) -> None:
     mara = By(str(one("select user_id from accounts where id = %s", boss)[0]), None, "203.0.113.7")
     with transaction() as conn:
         for number, (queues, threads, busy) in enumerate(
@@ -173,7 +226,7 @@ def _house(who: list[UUID], boss: UUID) -> UUID:
             processes.report_worker(
                 conn, f"mill-{number + 1}:33{number}0:a1", queues, threads, threads, busy, version="0.1.0"
             )
-        for name in ("ring_due", "rescue", "expire_results", "expire_grants", "grant_periods", "audit", "prune"):
+        for name in ("ring_due", "rescue", "expire_results", "expire_grants", "grant_periods", "audit", "announce"):
             processes.take_turn(conn, name, 60)
             processes.end_turn(conn, name, random.randrange(40), None)
         pauses.pause(conn, mara, "model", "dall-e-3", "prices being changed", seconds=2700)
@@ -187,17 +240,14 @@ def _house(who: list[UUID], boss: UUID) -> UUID:
             expires_at=datetime.now(UTC) + timedelta(days=28),
         )
         standing.take_credits(conn, mara, who[0], 5, "gift given twice")
-        hook = endpoints.create(conn, who[0], "https://api.northlight.example/hooks", ["job.succeeded", "job.failed"])[
-            0
-        ].id
-        endpoints.create(conn, who[1], "https://render.palisade.example/live", [])
-        conn.execute(
-            "update webhook_endpoints set failing_since = app_now() - interval '20 min' where account_id = %s", [who[1]]
-        )
         audit_log.record(conn, By("command line: deploy"), "catalogue.apply", "catalogue", changed=2)
     placed(who[0], _offer("flux-schnell"), {"prompt": PROMPTS[5]})
     ordered(who[0], pack())
-    return hook
+    with transaction() as conn:
+        bulk.start(conn, mara, "retry", JobFilter(error="timed_out", account_id=who[1]), "fal was away")
+        conn.execute(
+            "update bulk_runs set done = least(jobs, 9), skipped = least(jobs, 1), credits_done = 27, reasons = '{\"retried_already\": 1}'"
+        )
 
 
 def _offer(name: str) -> Any:

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from examples import browser
-from examples.browser import BrowserFault, Page
-from tests.api.console.house import operator
+from tests.api.console.house import browser_waits, come_in, operator
 from tests.api.console.scenery import populate
-from tests.support import System, eventually
+from tests.support import System
 
 FOLDER = os.environ.get("CONSOLE_SHOTS")
 WIDTHS = {1440: 1000, 1024: 1200, 390: 844}
@@ -22,25 +21,6 @@ pytestmark = [
 ]
 
 
-def come_in(page: Page, url: str, secret: str) -> None:
-    """Sign in as a person does."""
-    page.go(f"{url}/console/sign-in")
-    page.run(f"document.querySelector('#secret').value = {secret!r}; document.querySelector('form').requestSubmit()")
-    browser_waits(page, "location.pathname === '/console' && document.readyState === 'complete'")
-
-
-def browser_waits(page: Page, expression: str) -> None:
-    """Until this is so; while a page gives way to another there is none to ask."""
-
-    def is_so() -> bool:
-        try:
-            return bool(page.run(expression))
-        except BrowserFault:
-            return False
-
-    eventually(is_so, what=expression)
-
-
 def test_pictures_are_taken(system: System, tmp_path: Path) -> None:
     assert FOLDER is not None
     boss, secret = operator("mara@headrace.example")
@@ -50,7 +30,7 @@ def test_pictures_are_taken(system: System, tmp_path: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     wanted = os.environ.get("CONSOLE_PAGES", "").split(",")
     pages = {
-        "sign-in": "/sign-in", "overview": "", "jobs": "/jobs", "job": f"/jobs/{there['failed']}", "running": f"/jobs/{there['running']}", "queues": "/queues",
+        "sign-in": "/sign-in", "overview": "", "jobs": "/jobs", "job": f"/jobs/{there['told']}", "running": f"/jobs/{there['running']}", "queues": "/queues", "bulk": "/bulk", "retry-all": "/bulk/new?act=retry&status=failed&error=timed_out", "pause": "/pauses/new?what=model&name=flux-schnell",
         "workers": "/workers", "providers": "/providers", "catalogue": "/catalogue", "model": "/catalogue/flux-schnell", "accounts": "/accounts",
         "account": f"/accounts/{there['account']}", "give": f"/accounts/{there['account']}/grant", "payments": "/payments", "webhooks": "/webhooks",
         "webhook": f"/webhooks/{there['webhook']}", "scheduler": "/scheduler", "audit": "/audit", "activity": "/activity", "nothing": "/nothing",
