@@ -238,6 +238,15 @@ def test_at_most_so_many_of_a_batch_are_under_way(http: TestClient, who: UUID) -
     assert len(http.get("/v1/jobs?status=queued", headers=mine).json()["data"]) == 4
 
 
+def test_a_batch_stands_behind_every_other_job_of_its_account(http: TestClient, who: UUID) -> None:
+    mine = head(who)
+    post(http, mine, body(*[line(priority=100)] * 4))
+    alone = http.post("/v1/jobs", json=line(priority=-100), headers=mine).json()
+    assert http.get(f"/v1/jobs/{alone['id']}", headers=mine).json()["waiting"]["position"] == 1
+    finish(who)
+    assert http.get(f"/v1/jobs/{alone['id']}", headers=mine).json()["waiting"]["position"] == 0
+
+
 # --- once ---
 
 

@@ -419,6 +419,16 @@ def test_a_canceled_batch_is_refunded_but_for_what_runs_and_none_of_it_begins_an
     assert_books_are_clean()
 
 
+def test_a_batch_that_was_canceled_since_it_was_picked_lets_nothing_go() -> None:
+    who = account(amount=20)
+    made = ordered(who, lines(who, 4), max_running=1)
+    finished(who, jobs_of(made.row)[0])
+    change("update batches set cancel_requested_at = app_now()")
+    with transaction() as conn:
+        assert batches.let_go(conn, who, made.row.id) == (0, [])
+    assert dispatched() == []
+
+
 def test_a_job_that_was_put_back_is_canceled_with_its_batch_and_not_let_in_again() -> None:
     who = account(amount=9)
     made = ordered(who, lines(who, 3))
