@@ -53,14 +53,18 @@ def test_somebody_finds_a_job_by_its_error_reads_its_story_and_corrects_credits(
     boss, secret = operator("mara@headrace.example")
     there = populate(boss, jobs=40)
     system.start("api")
-    page.go(f"{system.url}/console/jobs?status=failed")
-    browser_waits(page, "location.pathname === '/console/sign-in'")
+    page.go(f"{system.url}/console/sign-in")
+    page.run("location.href = '/console/jobs?status=failed'")
+    browser_waits(page, "location.search.startsWith('?next=') && document.querySelector('#secret')")
     write(page, "#secret", "hr_nothing")
     press(page, "Sign in")
     browser_waits(page, "document.querySelector('#secret-error')")
     write(page, "#secret", secret)
     press(page, "Sign in")
-    browser_waits(page, "location.pathname === '/console/jobs' && location.search === '?status=failed'")
+    browser_waits(
+        page,
+        "location.pathname === '/console/jobs' && document.querySelector('#find') && location.search === '?status=failed'",
+    )
     write(page, "#find", "error:timed_out")
     page.run("document.querySelector('.find-form').requestSubmit()")
     browser_waits(page, f"document.querySelector('a[href$=\"{there['failed']}\"]')")
