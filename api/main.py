@@ -236,7 +236,7 @@ OPEN_ROUTES = {
     "/hooks/truelayer": "the body is signed",
     **dict.fromkeys(token_paths(), "the web client's own token is compared"),
     "/healthz": "says nothing",
-    "/readyz": "says nothing",
+    "/readyz": "says which server is away, and not where it is",
 }
 PUBLIC = "public"
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
@@ -280,12 +280,18 @@ async def _alive() -> dict[str, str]:
 
 @INCLUDED.get("/readyz", tags=["health"], summary="Can this process serve")
 async def _ready(request: Request) -> Response:
-    """Answers 200 when the database takes writes and the catalogue is loaded; Redis may be away."""
+    """Answers 200 when the database takes writes and the catalogue is loaded, and names each server with what is wrong with
+    it. Redis and storage may be away: orders are accepted, and `status` is `degraded`.
+    """
     here = services(request.app)
-    await here.readiness.check()
+    found = await here.readiness.check()
+    shown = found.shown()
+    if not found.is_ready:
+        why = "; ".join(f"{name}: {each.why}" for name, each in found.servers.items() if each.needed and each.why)
+        raise Unavailable(f"not ready: {why}", dependencies=shown["dependencies"])
     if here.catalogue.is_empty():
-        raise Unavailable("the catalogue is empty: run `headrace migrate`")
-    return answer({"status": "ok"})
+        raise Unavailable("the catalogue is empty: run `headrace migrate`", dependencies=shown["dependencies"])
+    return answer(shown)
 
 
 def _document(app: FastAPI) -> None:

@@ -29,6 +29,7 @@ __all__ = ["Chunks", "Head", "ListedObject", "Part", "Storage", "StorageError", 
 PART_BYTES = 5 * 1024 * 1024
 PARTS_IN_FLIGHT = 2
 PROBE = b"probe"
+NOTHING = ".headrace-nothing"  # a key of no object
 READABLE_SECONDS = 60.0  # for so long it is believed that these credentials read what is there
 PAGE = 1000  # S3's own limit, for lists and deletes
 ONE_ODD_KEY = frozenset({"MalformedXML", "InvalidArgument", "KeyTooLongError"})
@@ -300,6 +301,14 @@ class Storage:
                 raise answered(doing, 404, "NoSuchBucket") from None
             raise
 
+    def look(self) -> None:
+        """Ask for what is not there: who says so lets us in. Raises StorageError, also where the bucket is not there."""
+        try:
+            self.head(NOTHING)
+        except StorageError as error:
+            if not error.missing:
+                raise
+
     def check(self) -> list[str]:
         """Try with a probe what is used. Returns what these credentials may not do, where it can be done without. Raises
         StorageError that says which of the rest does not work, and why.
@@ -367,6 +376,11 @@ def storage() -> Storage:
             if _storage is None:
                 _storage = Storage()
     return _storage
+
+
+def reach() -> None:
+    """Find out whether S3 answers and lets us in. Raises StorageError."""
+    storage().look()
 
 
 def close() -> None:
