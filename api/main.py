@@ -21,6 +21,7 @@ from api.auth.keyring import need_of
 from api.certificates import pages
 from api.edge import problems
 from api.edge.heads import Heads, with_head
+from api.edge.measured import Measured
 from api.edge.request_limits import Limits
 from api.edge.serving import serve
 from api.features import Switch
@@ -197,6 +198,8 @@ def make_app() -> FastAPI:
             expose_headers=["x-request-id", "etag", "location", "idempotent-replayed", "retry-after", "ratelimit-limit",
                             "ratelimit-remaining", "ratelimit-reset"],
         )  # fmt: skip
+    if settings().is_watched():
+        app.add_middleware(Measured)
     app.add_middleware(Heads)
     needs_of(app)  # no route without a word on who may call it
     _document(app)
@@ -339,7 +342,7 @@ def _in_clients_words(document: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
-    starting.run("the API", _serve, waits=False)
+    starting.run("the API", _serve, part="api", waits=False)
 
 
 def _serve() -> None:

@@ -2,7 +2,7 @@
 accepted and the scheduler rings them, without storage they wait for it.
 """
 
-from common.telemetry.health import Dependency, Health, Report
+from common.telemetry.health import Dependency, Health, HealthReport
 from models.fleet import reaching
 from storage.s3 import reach
 
@@ -16,7 +16,7 @@ class Readiness:
             reaching.database(self._look), reaching.redis(needed=False), Dependency("storage", reach, needed=False)
         )
 
-    async def check(self) -> Report:
+    async def check(self) -> HealthReport:
         """How the servers stand, within a few seconds."""
         return await self._health.found()
 

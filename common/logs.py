@@ -2,19 +2,32 @@
 through one filter that takes keys, passwords and signed addresses out (`common.redact`).
 
 It is the formatter that redacts, not a `logging.Filter`: what is formatted is what is written, arguments, exceptions and
-stacks included, whoever logged it.
+stacks included, whoever logged it. A line carries what is known of its work besides: job, account, attempt, request, trace.
 """
 
 import logging
 import sys
 import threading
 import traceback
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
+
+import orjson
 
 from common import redact
 
 FORMAT = "%(levelname)s %(name)s %(message)s"
+SAID = "said"  # a record's attribute: what it says besides its sentence
+# Made here, or names out of the catalogue: in these is no secret.
+OURS = frozenset({"job", "account", "request", "trace", "level", "logger", "time", "model", "queue", "provider"})
+
+Form = Literal["plain", "text", "json"]
+
+about: ContextVar[Mapping[str, Any]] = ContextVar("about", default={})  # noqa: B039 - never changed, only replaced
 
 
 class Formatter(logging.Formatter):
@@ -34,37 +47,135 @@ class LogHandler(logging.StreamHandler[TextIO]):
         )
 
 
-def install(level: int = logging.INFO) -> None:
-    """Log to standard error from now on, and say there what nobody catches."""
+def install(level: int = logging.INFO, form: Form = "plain") -> None:
+    """Log to standard error from now on, and say there what nobody catches. `text` is for terminals, `json` for machines,
+    one object a line; `plain` needs nothing to be loaded.
+    """
     redact.forget()
     handler = LogHandler()
-    handler.setFormatter(Formatter(FORMAT))
+    handler.setFormatter(Formatter(FORMAT) if form == "plain" else _structured(form))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    sys.excepthook = _uncaught
-    sys.unraisablehook = _unraisable
-    threading.excepthook = _of_a_thread
+    say = _write if form != "json" else logging.getLogger("uncaught").critical
+    sys.excepthook = lambda kind, error, trace: _uncaught(kind, error, trace, say)
+    sys.unraisablehook = lambda given: say("%s", _unraisable(given))
+    threading.excepthook = lambda given: _of_a_thread(given, say)
 
 
-def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+@contextmanager
+def bound(**known: Any) -> Iterator[None]:
+    """For the block, lines of this context say this besides."""
+    token = about.set({**about.get(), **known})
+    try:
+        yield
+    finally:
+        about.reset(token)
+
+
+def tell(log: logging.Logger, event: str, **said: Any) -> None:
+    """Write one line about something that happened."""
+    log.info(event, extra={SAID: said})
+
+
+def _structured(form: Form) -> logging.Formatter:
+    import structlog  # noqa: PLC0415 - takes a fifth of a second: the command line does without
+
+    chain: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", key="time", utc=True),
+        _with_what_is_known,
+    ]
+    if form == "json":
+        return _Json(
+            structlog.stdlib.ProcessorFormatter(
+                foreign_pre_chain=[
+                    *chain,
+                    structlog.processors.format_exc_info,
+                    structlog.processors.StackInfoRenderer(),
+                ],
+                processors=[_without_meta, _redacted, structlog.processors.JSONRenderer(_written)],
+            )
+        )
+    terminal = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), pad_event_to=0, pad_level=False, sort_keys=False, timestamp_key="time",
+        exception_formatter=structlog.dev.plain_traceback,
+    )  # fmt: skip
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=chain,
+        processors=[_without_meta, terminal, _redacted_text],
+    )
+
+
+class _Json(logging.Formatter):
+    """Lines about jobs come with every submit, and what they say is known: they are written in a sixth of the time."""
+
+    def __init__(self, other: logging.Formatter) -> None:
+        super().__init__()
+        self._other = other
+
+    def format(self, record: logging.LogRecord) -> str:
+        if not hasattr(record, SAID) or record.args or record.exc_info or record.stack_info:
+            return self._other.format(record)
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        event = {
+            "event": record.msg, "level": record.levelname.lower(), "logger": record.name, "time": at, "_record": record,
+        }  # fmt: skip
+        _with_what_is_known(None, "", event)
+        del event["_record"]
+        sentence = event.pop("event")  # our own
+        return _written({"event": sentence, **_redacted(None, "", event)})
+
+
+def _written(event: Mapping[str, Any], **_: Any) -> str:
+    return orjson.dumps(event, default=str).decode()
+
+
+def _with_what_is_known(_log: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    known = {**about.get(), **getattr(event["_record"], SAID, {})}
+    whose = known.get("job") or known.get("request")
+    event.update({name: value if isinstance(value, int | float) else str(value) for name, value in known.items()})
+    if whose:
+        event["trace"] = str(whose).replace("-", "")
+    return event
+
+
+def _without_meta(_log: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    del event["_record"], event["_from_structlog"]
+    return event
+
+
+def _redacted(_log: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Before it becomes JSON: a secret with a quote in it is spelt otherwise there, and what cut a line short would break it."""
+    for name, value in event.items():
+        if isinstance(value, str) and name not in OURS:
+            event[name] = redact.redacted(value)
+    return event
+
+
+def _redacted_text(_log: Any, _name: str, text: Any) -> str:
+    return redact.redacted(text)
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None, say: Any) -> None:
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
         return
-    _write("".join(traceback.format_exception(kind, error, trace)))
+    say("%s", "".join(traceback.format_exception(kind, error, trace)))
 
 
-def _unraisable(given: Any) -> None:
+def _unraisable(given: Any) -> str:
     said = "".join(traceback.format_exception(given.exc_type, given.exc_value, given.exc_traceback))
-    _write(f"{given.err_msg or 'an exception that could not be raised'}\n{said}")
+    return f"{given.err_msg or 'an exception that could not be raised'}\n{said}"
 
 
-def _of_a_thread(given: threading.ExceptHookArgs) -> None:
+def _of_a_thread(given: threading.ExceptHookArgs, say: Any) -> None:
     if given.exc_type is SystemExit:
         return
     said = "".join(traceback.format_exception(given.exc_type, given.exc_value, given.exc_traceback))
-    _write(f"in thread {given.thread.name if given.thread else '?'}:\n{said}")
+    say("%s", f"in thread {given.thread.name if given.thread else '?'}:\n{said}")
 
 
-def _write(text: str) -> None:
-    sys.stderr.write(redact.redacted(text.rstrip("\n")) + "\n")
+def _write(form: str, text: str) -> None:
+    sys.stderr.write(redact.redacted((form % text).rstrip("\n")) + "\n")
     sys.stderr.flush()

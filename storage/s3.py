@@ -16,6 +16,7 @@ from uuid import uuid4
 import obstore
 
 from common.settings import Settings, settings
+from common.telemetry import figures, traces
 from storage import keys
 from storage.clients import boto_client, own_session, upload_store
 from storage.errors import StorageError, answered, mapped
@@ -70,6 +71,10 @@ class Storage:
         self._put(key, data, media_type)
 
     def _put(self, key: str, file: Path | BinaryIO | bytes, media_type: str) -> None:
+        with traces.span("storage.put", kind="client"), figures.timed(figures.PUTS):
+            self._put_and_look(key, file, media_type)
+
+    def _put_and_look(self, key: str, file: Path | BinaryIO | bytes, media_type: str) -> None:
         """Put, then see for ourselves that it is there and whole: not every S3 checks the SHA-256 that obstore signs.
 
         A put that went wrong is for the caller to repeat. Only an input is taken away again: its key is looked at

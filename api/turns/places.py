@@ -43,6 +43,16 @@ class Place:
             await asyncio.shield(running)
         return running.result()
 
+    @property
+    def busy(self) -> int:
+        """Threads that work."""
+        return int(self._threads.borrowed_tokens)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for one."""
+        return self._waiting
+
     async def _turn(self) -> None:
         if not self._turns.locked():
             await self._turns.acquire()  # at once

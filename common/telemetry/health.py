@@ -19,17 +19,17 @@ FRESH_SECONDS = 1.0
 WHY_CHARACTERS = 200
 
 
-class Standing(NamedTuple):
+class ServerStanding(NamedTuple):
     """How a server stands. `why`: what is wrong with it, without addresses and secrets; None: it is there."""
 
     needed: bool
     why: str | None
 
 
-class Report(NamedTuple):
+class HealthReport(NamedTuple):
     """All servers that a process uses, by name."""
 
-    servers: dict[str, Standing]
+    servers: dict[str, ServerStanding]
 
     @property
     def is_ready(self) -> bool:
@@ -74,12 +74,12 @@ class Dependency:
         """For so long a word is waited for."""
         return NEEDED_SECONDS if self.needed else OTHER_SECONDS
 
-    def standing(self, why: str | None) -> Standing:
-        return Standing(self.needed, why)
+    def standing(self, why: str | None) -> ServerStanding:
+        return ServerStanding(self.needed, why)
 
-    def silent(self) -> Standing:
+    def silent(self) -> ServerStanding:
         """How it stands where it did not say anything in time."""
-        return Standing(self.needed, f"no answer within {self.seconds:g} s")
+        return ServerStanding(self.needed, f"no answer within {self.seconds:g} s")
 
     def forget(self) -> None:
         """Look anew at the next question."""
@@ -111,15 +111,15 @@ class Health:
     def __init__(self, *dependencies: Dependency) -> None:
         self._dependencies = dependencies
 
-    def look(self) -> Report:
+    def look(self) -> HealthReport:
         """How all of them stand, each waited for beside the others."""
         asked = [(each, each.ask(), time.monotonic()) for each in self._dependencies]
-        return Report({each.name: _waited(each, word, begun) for each, word, begun in asked})
+        return HealthReport({each.name: _waited(each, word, begun) for each, word, begun in asked})
 
-    async def found(self) -> Report:
+    async def found(self) -> HealthReport:
         """The same, for an event loop."""
         standings = await asyncio.gather(*(_awaited(each) for each in self._dependencies))
-        return Report({each.name: found for each, found in zip(self._dependencies, standings, strict=True)})
+        return HealthReport({each.name: found for each, found in zip(self._dependencies, standings, strict=True)})
 
     def forget(self) -> None:
         """Look anew at the next question."""
@@ -131,14 +131,14 @@ class Health:
             each.close()
 
 
-def _waited(dependency: Dependency, word: "Future[str | None]", begun: float) -> Standing:
+def _waited(dependency: Dependency, word: "Future[str | None]", begun: float) -> ServerStanding:
     try:
         return dependency.standing(word.result(max(0.0, begun + dependency.seconds - time.monotonic())))
     except NotYet:
         return dependency.silent()
 
 
-async def _awaited(dependency: Dependency) -> Standing:
+async def _awaited(dependency: Dependency) -> ServerStanding:
     word = asyncio.wrap_future(dependency.ask())
     try:
         return dependency.standing(await asyncio.wait_for(asyncio.shield(word), dependency.seconds))

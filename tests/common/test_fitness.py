@@ -194,7 +194,8 @@ def test_a_process_that_would_go_there_does_not_start(monkeypatch: pytest.Monkey
 def test_every_setting_that_leads_somewhere_is_looked_at() -> None:
     values = {field: getattr(Settings(), field) for field in Settings.model_fields}
     addresses = {name for name in values if re.search(r"(url|urls|issuers?|hosts?|endpoint)$", name)}
-    assert addresses == set(hosts_of(values)) | {"api_host", "content_url"}  # where one listens, and where people read
+    # Where one listens, and where people read.
+    assert addresses == set(hosts_of(values)) | {"api_host", "metrics_host", "content_url"}
 
 
 def test_every_setting_that_is_a_secret_is_hidden() -> None:
