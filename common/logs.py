@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
@@ -51,8 +51,10 @@ def install(level: int = logging.INFO, form: Form = "plain") -> None:
     """Log to standard error from now on, and say there what nobody catches. `text` is for terminals, `json` for machines,
     one object a line; `plain` needs nothing to be loaded.
     """
+    global _lines  # noqa: PLW0603 - one way out of a process
     redact.forget()
     handler = LogHandler()
+    _lines = _Lines(handler) if form == "json" else None
     handler.setFormatter(Formatter(FORMAT) if form == "plain" else _structured(form))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
@@ -73,8 +75,13 @@ def bound(**known: Any) -> Iterator[None]:
 
 
 def tell(log: logging.Logger, event: str, **said: Any) -> None:
-    """Write one line about something that happened."""
-    log.info(event, extra={SAID: said})
+    """Write one line about something that happened. As JSON it comes with every submit, so it goes a short way: what it
+    says is made here, or looked through, and no record is made of it.
+    """
+    if _lines is None:
+        log.info(event, extra={SAID: said})
+    elif log.isEnabledFor(logging.INFO):
+        _lines.tell(log.name, event, said)
 
 
 def _structured(form: Form) -> logging.Formatter:
@@ -87,15 +94,9 @@ def _structured(form: Form) -> logging.Formatter:
         _with_what_is_known,
     ]
     if form == "json":
-        return _Json(
-            structlog.stdlib.ProcessorFormatter(
-                foreign_pre_chain=[
-                    *chain,
-                    structlog.processors.format_exc_info,
-                    structlog.processors.StackInfoRenderer(),
-                ],
-                processors=[_without_meta, _redacted, structlog.processors.JSONRenderer(_written)],
-            )
+        return structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*chain, structlog.processors.format_exc_info, structlog.processors.StackInfoRenderer()],
+            processors=[_without_meta, _redacted, structlog.processors.JSONRenderer(_written)],
         )
     terminal = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), pad_event_to=0, pad_level=False, sort_keys=False, timestamp_key="time",
@@ -107,24 +108,25 @@ def _structured(form: Form) -> logging.Formatter:
     )
 
 
-class _Json(logging.Formatter):
-    """Lines about jobs come with every submit, and what they say is known: they are written in a sixth of the time."""
+class _Lines:
+    """Writes lines about jobs, between those of a handler."""
 
-    def __init__(self, other: logging.Formatter) -> None:
-        super().__init__()
-        self._other = other
+    def __init__(self, handler: LogHandler) -> None:
+        self._handler = handler
 
-    def format(self, record: logging.LogRecord) -> str:
-        if not hasattr(record, SAID) or record.args or record.exc_info or record.stack_info:
-            return self._other.format(record)
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        event = {
-            "event": record.msg, "level": record.levelname.lower(), "logger": record.name, "time": at, "_record": record,
-        }  # fmt: skip
-        _with_what_is_known(None, "", event)
-        del event["_record"]
-        sentence = event.pop("event")  # our own
-        return _written({"event": sentence, **_redacted(None, "", event)})
+    def tell(self, logger: str, event: str, said: dict[str, Any]) -> None:
+        time = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        known = {"level": "info", "logger": logger, "time": time, **about.get(), **said}
+        whose = known.get("job") or known.get("request")
+        if whose:
+            known["trace"] = str(whose).replace("-", "")
+        text = _written({"event": event, **_redacted(None, "", known)}) + "\n"
+        with suppress(OSError), self._handler.lock or nullcontext():  # nobody may read any more
+            self._handler.stream.write(text)
+            self._handler.stream.flush()
+
+
+_lines: _Lines | None = None
 
 
 def _written(event: Mapping[str, Any], **_: Any) -> str:

@@ -27,7 +27,7 @@ class ObservingSettings(BaseSettings):
     otel_exporter_otlp_headers: SecretStr | None = Field(
         None, description="name=value pairs by commas, sent with them."
     )
-    trace_share: float = Field(1.0, ge=0, le=1, description="Of jobs and requests, so much is traced.")
+    trace_share: float = Field(0.1, ge=0, le=1, description="Of jobs and requests, so many are traced; 1: all.")
 
     @field_validator("otel_exporter_otlp_endpoint")
     @classmethod

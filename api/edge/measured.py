@@ -35,16 +35,19 @@ class Measured:
             nonlocal status, is_stream, whole
             if message["type"] == "http.response.start":
                 status = message["status"]
-                is_stream = any(name == b"content-type" and STREAM in value for name, value in message["headers"])
+                is_stream = _is_stream(message)
             elif not message.get("more_body"):
                 whole = True
             await send(message)
 
-        request_id = uuid_utils.compat.uuid7()
-        scope["request_id"] = str(request_id)
         begun = time.perf_counter()
         self._under_way += 1
         try:
+            if not traces.is_on():
+                await self._app(scope, receive, noting)
+                return
+            request_id = uuid_utils.compat.uuid7()
+            scope["request_id"] = str(request_id)
             with traces.request(request_id) as mark:
                 await self._app(scope, receive, noting)
                 mark.note(
@@ -62,6 +65,13 @@ class Measured:
             if not is_stream:
                 kind = f"{status // 100}xx" if whole else ABORTED
                 figures.REQUESTS.note(time.perf_counter() - begun, template_of(scope), method_of(scope), kind)
+
+
+def _is_stream(start: Message) -> bool:
+    for name, value in start["headers"]:
+        if name == b"content-type":
+            return STREAM in value
+    return False
 
 
 def template_of(scope: Mapping[str, Any]) -> str:

@@ -165,9 +165,12 @@ class _Gauges:
                 continue
             family = Metric(figure.name.removesuffix("_total"), figure.says, figure.kind)
             try:
+                sums: dict[LabelValues, float] = {}
                 for values, number in figure.reader():
-                    told = {name: _bounded(name, each) for name, each in zip(figure.labels, values, strict=True)}
-                    family.add_sample(figure.name, told, number)
+                    told = tuple(_bounded(name, each) for name, each in zip(figure.labels, values, strict=True))
+                    sums[told] = sums.get(told, 0.0) + number  # of what is `other`
+                for told, number in sums.items():
+                    family.add_sample(figure.name, dict(zip(figure.labels, told, strict=True)), number)
             except Exception:
                 log.exception("%s cannot be read; the others are", figure.name)
             yield family
