@@ -103,7 +103,9 @@ def test_a_block_is_timed_by_how_it_ends(registry: CollectorRegistry) -> None:
 
 def test_every_figure_is_noted_or_read_somewhere() -> None:
     declared = set(
-        re.findall(r"^([A-Z_]+) = (?:Tally|Duration|Gauge)\(", (ROOT / "common/telemetry/figures.py").read_text(), re.MULTILINE)
+        re.findall(
+            r"^([A-Z_]+) = (?:Tally|Duration|Gauge)\(", (ROOT / "common/telemetry/figures.py").read_text(), re.MULTILINE
+        )
     )
     assert len(declared) == len(FIGURES)
     code = "".join(
