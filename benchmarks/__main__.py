@@ -1,4 +1,4 @@
-"""`python -m benchmarks [PART ...]`: all parts, or some of submits, auth, reads, jobs, latency, waiting, events, sweep, files, growth, articles, gallery, pooler."""
+"""`python -m benchmarks [PART ...]`: all parts, or some of submits, auth, reads, jobs, latency, waiting, events, sweep, files, growth, articles, gallery, pooler, watched."""
 
 import sys
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from benchmarks import (
     submits,
     sweep,
     waiting,
+    watched,
 )
 from benchmarks.plot import draw
 from benchmarks.stand import RESULTS, Report, Stand, stand
@@ -43,6 +44,7 @@ PARTS: dict[str, Callable[[Stand, Report], None]] = {
     "articles": articles.measure,
     "gallery": gallery.measure,
     "pooler": pooler.measure,
+    "watched": watched.measure,
 }
 
 

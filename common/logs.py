@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, TextIO
+from uuid import UUID
 
 import orjson
 
@@ -115,12 +116,13 @@ class _Lines:
         self._handler = handler
 
     def tell(self, logger: str, event: str, said: dict[str, Any]) -> None:
-        time = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        known = {"level": "info", "logger": logger, "time": time, **about.get(), **said}
-        whose = known.get("job") or known.get("request")
-        if whose:
-            known["trace"] = str(whose).replace("-", "")
-        text = _written({"event": event, **_redacted(None, "", known)}) + "\n"
+        line = {"event": event, "level": "info", "logger": logger, "time": datetime.now(UTC), **about.get(), **said}
+        for name, value in said.items():
+            if name not in OURS and isinstance(value, str):
+                line[name] = redact.redacted(value)
+        if whose := line.get("job") or line.get("request"):
+            line["trace"] = _trace_of(whose)
+        text = _written(line) + "\n"
         with suppress(OSError), self._handler.lock or nullcontext():  # nobody may read any more
             self._handler.stream.write(text)
             self._handler.stream.flush()
@@ -130,7 +132,12 @@ _lines: _Lines | None = None
 
 
 def _written(event: Mapping[str, Any], **_: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+    return orjson.dumps(event, default=str, option=orjson.OPT_UTC_Z).decode()
+
+
+def _trace_of(whose: Any) -> str:
+    """An id as traces are named: without dashes."""
+    return whose.hex if isinstance(whose, UUID) else str(whose).replace("-", "")
 
 
 def _with_what_is_known(_log: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -138,7 +145,7 @@ def _with_what_is_known(_log: Any, _name: str, event: MutableMapping[str, Any]) 
     whose = known.get("job") or known.get("request")
     event.update({name: value if isinstance(value, int | float) else str(value) for name, value in known.items()})
     if whose:
-        event["trace"] = str(whose).replace("-", "")
+        event["trace"] = _trace_of(whose)
     return event
 
 

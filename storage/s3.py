@@ -71,7 +71,7 @@ class Storage:
         self._put(key, data, media_type)
 
     def _put(self, key: str, file: Path | BinaryIO | bytes, media_type: str) -> None:
-        with traces.span("storage.put", kind="client"), figures.timed(figures.PUTS):
+        with traces.span("put", kind="client"), figures.timed(figures.PUTS):
             self._put_and_look(key, file, media_type)
 
     def _put_and_look(self, key: str, file: Path | BinaryIO | bytes, media_type: str) -> None:

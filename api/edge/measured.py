@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import uuid_utils.compat
+import uuid_utils
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.edge.pace import HEALTH
@@ -46,7 +46,7 @@ class Measured:
             if not traces.is_on():
                 await self._app(scope, receive, noting)
                 return
-            request_id = uuid_utils.compat.uuid7()
+            request_id = uuid_utils.uuid7()
             scope["request_id"] = str(request_id)
             with traces.request(request_id) as mark:
                 await self._app(scope, receive, noting)

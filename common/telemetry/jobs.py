@@ -60,4 +60,4 @@ def ended(
 
 def _tell(event: str, job_id: UUID, account_id: UUID, **more: str | float) -> None:
     if settings().log_jobs and log.isEnabledFor(logging.INFO):
-        logs.tell(log, event, job=str(job_id), account=str(account_id), **more)
+        logs.tell(log, event, job=job_id, account=account_id, **more)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 from uuid import UUID
 
 SpanRole = Literal["internal", "server", "client", "producer", "consumer"]
@@ -138,7 +138,14 @@ def is_on() -> bool:
     return _processor is not None
 
 
-def trace_of(job_id: UUID) -> Trace:
+class _Numbered(Protocol):
+    """An id of whichever library."""
+
+    @property
+    def int(self) -> int: ...
+
+
+def trace_of(job_id: _Numbered) -> Trace:
     """A job's trace: the same in every process. The end of an id of version 7 is random, so it tells whether it is one of
     those that are wanted. (Samplers of the SDK look at all of its lower half, where the variant stands.)
     """
@@ -159,7 +166,7 @@ def span(name: str, job_id: UUID | None = None, *, kind: SpanRole = "internal") 
     return Mark(name, trace, trace.root, kind) if trace.wanted else NOTHING
 
 
-def request(request_id: UUID) -> Mark:
+def request(request_id: _Numbered) -> Mark:
     """The span of a request, which may turn out to order a job."""
     if _processor is None:
         return NOTHING

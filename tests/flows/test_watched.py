@@ -131,7 +131,7 @@ def _traces(watched: Watched, jobs: dict[str, Any], who: UUID) -> None:
         assert names.count(name) == times, names
     assert names.count("step") == names.count("claim") >= 2
     assert names.count("message") >= 2
-    assert "storage.put" in names
+    assert "put" in names
     root = next(each for each in spans if each.name == "job")
     assert root.parent == ""
     assert (root.attributes["headrace.account_id"], root.attributes["headrace.outcome"]) == (str(who), "succeeded")

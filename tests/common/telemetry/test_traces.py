@@ -68,13 +68,13 @@ def test_a_request_that_orders_a_job_is_part_of_its_trace(told: Told) -> None:
 
 def test_a_request_that_orders_nothing_is_a_trace_of_its_own(told: Told) -> None:
     request_id = uuid7()
-    with traces.request(request_id), traces.span("storage.put"):
+    with traces.request(request_id), traces.span("put"):
         pass
     found = told.spans()
     request = found["request"]
     assert request.context is not None
     assert (request.context.trace_id, parent_of(request)) == (request_id.int, None)
-    assert parent_of(found["storage.put"]) == request.context.span_id
+    assert parent_of(found["put"]) == request.context.span_id
 
 
 def test_two_processes_that_never_spoke_hang_their_spans_on_the_same_root() -> None:
@@ -101,7 +101,7 @@ def test_what_raises_has_failed_and_says_no_more_than_its_kind(told: Told) -> No
 def test_what_is_dropped_is_not_told_and_its_children_hang_nowhere_else(told: Told) -> None:
     with traces.span("step", uuid7()) as mark:
         mark.drop()
-    with traces.span("storage.put"):  # in no trace at all
+    with traces.span("put"):  # in no trace at all
         pass
     assert told.spans() == {}
 
