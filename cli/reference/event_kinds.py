@@ -15,6 +15,7 @@ MEANINGS: Mapping[str, str] = {
     "announcement": "The operator has told all accounts something.",
     "assets.deleted": "The account has deleted results.",
     "assets.expired": "Results have passed their time; one event for all that a sweep has found.",
+    "batch.completed": "All jobs of a batch have ended.",
     "course.completed": "A course was completed; there is a certificate.",
     "credits.expired": "Credits have lapsed with their grant.",
     "credits.granted": "Credits came: a plan's month, a purchase, a gift, a correction.",

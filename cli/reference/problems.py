@@ -26,8 +26,10 @@ LOOK = "Look at it again; it has changed meanwhile."
 # By class, since two may have one code. A class without a line here is found by `make check`.
 REMEDIES: Mapping[str, str] = {
     "AccountBlocked": "Pay what is owed: buy credits, which settle the debt first.",
+    "ActRefused": "Look at the job: `why` says how it stands.",
     "BadCursor": "Begin the list anew, without `cursor`.",
     "BadSignature": "Sign with the secret that is set up here, and with a clock that is right.",
+    "BatchRefused": "Correct the lines that `refusals` names, or send it with `accept=valid`.",
     "BodyTooLarge": "Send less: large files are uploaded by `POST /v1/files`.",
     "BudgetExceeded": "Raise the key's budget, or wait for the next month.",
     "Busy": LATER,

@@ -23,9 +23,10 @@ NAMES = {bool: "true or false", int: "whole number", float: "number", str: "text
 
 def page() -> str:
     """The page, a section for each class that settings are written in."""
+    owners: list[type[BaseModel]] = [Settings, *parts()]
     sections = [
         f"## {_title(owner)}\n\n{table(('setting', 'value', 'default', 'meaning'), rows)}"
-        for owner in (Settings, *parts())
+        for owner in owners
         if (rows := list(_rows(owner)))
     ]
     return page_of("Settings", INTRODUCTION, *sections)
