@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from uuid import uuid4
 import pytest
 from typer.testing import CliRunner
 
+from cli.doctor import checks
 from cli.main import app
 from common.settings import settings
 from models import db
@@ -20,7 +23,7 @@ from models.credits import label_limits
 from models.db import transaction
 from models.events import deliveries
 from tests.outages import admin
-from tests.support import System, account, balance, claimed, key_of, model, one, placed, rows
+from tests.support import System, account, balance, claimed, eventually, key_of, model, one, placed, rows
 from workers.calls import limits
 from workers.calls.limits import Report
 
@@ -153,9 +156,11 @@ def test_doctor_finds_what_is_missing_and_passes_on_a_running_system(system: Sys
     who = account(amount=9)
     with system.client(who) as http:
         assert http.get("/readyz").status_code == 200
-    from tests.support import eventually
-
-    eventually(lambda: CliRunner().invoke(app, ["doctor", "--json"]).exit_code == 0, what="a healthy doctor")
+    # What is looked at again and again is what takes its time: the whole of it costs a second of a core.
+    eventually(
+        lambda: all(_is_well(each) for each in (checks.check_workers, checks.check_duties)), what="all processes"
+    )
+    assert [each for each in run("doctor") if not each["ok"]] == []
     key = key_of(who)
     done = shell(
         "submit", "sketch-image", "prompt=a mill", "width=64", "height=64", "--watch", "--json", HEADRACE_API_KEY=key
@@ -166,6 +171,12 @@ def test_doctor_finds_what_is_missing_and_passes_on_a_running_system(system: Sys
     refused = shell("submit", "sketch-image", HEADRACE_API_KEY=key)
     assert (refused.returncode, "input.prompt is required" in refused.stderr) == (1, True)
     assert "API key" in shell("submit", "sketch-image", HEADRACE_API_KEY="").stderr
+
+
+def _is_well(check: Callable[[], str]) -> bool:
+    with suppress(RuntimeError):
+        return bool(check())
+    return False
 
 
 @pytest.mark.usefixtures("database")
