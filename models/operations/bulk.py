@@ -18,7 +18,6 @@ from common.errors import ActRefused, DomainError, InvalidInput, NotFound
 from models.access import audit_log
 from models.access.audit_log import By
 from models.catalogue.entries import Offer
-from models.locks import lock_account
 from models.operations import finding, job_acts
 from models.operations.finding import FoundStatus, JobFilter
 from models.operations.job_acts import Acted, Why
@@ -168,7 +167,6 @@ class Slice(NamedTuple):
 
     id: UUID
     act: str
-    status: str
     why: Why
     place: UUID
     jobs: list[UUID]
@@ -192,8 +190,8 @@ def next_slice(conn: Connection[Any], run_id: UUID, limit: int) -> Slice | None:
     act, stored, reason, actor, key_id, address, place = row
     wanted = JobFilter.model_validate(stored)
     found, following = finding.find_jobs(conn, wanted, before=place, limit=limit)
-    why = Why(By(actor, key_id, address), reason, run_id)
-    return Slice(run_id, act, wanted.status or "", why, place, [job.id for job in found], following)
+    why = Why(By(actor, key_id, address), reason, run_id, wanted.status)
+    return Slice(run_id, act, why, place, [job.id for job in found], following)
 
 
 class Overtaken(Exception):
@@ -204,9 +202,6 @@ def act_on(conn: Connection[Any], part: Slice, place: UUID, job_id: UUID, known:
     """Do a run's act to its next job, and move its place there, in one transaction. Raises Overtaken, and what refuses the act:
     then the caller rolls back, and skips the job.
     """
-    status = _status_locked(conn, job_id)
-    if status != part.status:
-        raise ActRefused(f"it is {status} by now", param="id", why="changed")
     acts: dict[str, Callable[[], Acted]] = {
         "retry": lambda: job_acts.retry_job(conn, part.why, job_id, known),
         "refund": lambda: job_acts.refund_job(conn, part.why, job_id),
@@ -218,18 +213,6 @@ def act_on(conn: Connection[Any], part: Slice, place: UUID, job_id: UUID, known:
         conn, part.id, place, job_id, "done = done + 1, credits_done = credits_done + %(credits)s", credits=done.credits
     )
     return done
-
-
-def _status_locked(conn: Connection[Any], job_id: UUID) -> str | None:
-    """How a job stands, as operators see it, under its account's lock."""
-    owner = conn.execute("select account_id from jobs where id = %s", [job_id]).fetchone()
-    if owner is not None:
-        lock_account(conn, owner[0])
-    row = conn.execute(
-        "select coalesce(j.ended, r.status) from jobs j left join job_runs r on r.job_id = j.id where j.id = %s",
-        [job_id],
-    ).fetchone()
-    return row[0] if row else None
 
 
 def skip(conn: Connection[Any], run_id: UUID, place: UUID, job_id: UUID, why: str) -> None:

@@ -42,11 +42,14 @@ class Acted:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Who does it and why. `bulk`: the bulk run that it is part of, which repeats nothing that somebody has done already."""
+    """Who does it and why. `bulk`: the bulk run that it is part of, which repeats nothing that somebody has done already, and
+    acts only on jobs that stand in the `status` of its filter.
+    """
 
     by: By
     reason: str
     bulk: UUID | None = None
+    status: str | None = None
 
 
 def retry_job(conn: Connection[Any], why: Why, job_id: UUID, known: Mapping[str, Offer] | None = None) -> Acted:
@@ -55,7 +58,7 @@ def retry_job(conn: Connection[Any], why: Why, job_id: UUID, known: Mapping[str,
 
     Raises NotFound, JobNotEnded, UnknownModel, InvalidInput, ActRefused, and whatever refuses the order.
     """
-    row = _locked(conn, job_id)
+    row = _locked(conn, why, job_id)
     if row.run_status == RunStatus.RECONCILING:
         done = reconcile.decide(conn, job_id, again=True)
         _record(conn, why, "job.retry", job_id, again=True)
@@ -85,7 +88,7 @@ def refund_job(conn: Connection[Any], why: Why, job_id: UUID, *, amount: int | N
     """Give back what an ended job was charged, or part of it, once: as a grant that names the job, since what was spent stays
     spent. Raises NotFound, JobNotEnded, ActRefused.
     """
-    row = _locked(conn, job_id)
+    row = _locked(conn, why, job_id)
     if row.ended is None:
         raise JobNotEnded("a job that has not ended is refunded by canceling it", param="id")
     charged = row.charged_credits or 0
@@ -108,7 +111,7 @@ def discard_job(conn: Connection[Any], why: Why, job_id: UUID) -> Acted:
     """Give up a job whose provider's answer was lost: it fails and is refunded. Raises NotFound, ActRefused where it is not
     parked, a worker asks for it just now, or its answer has come.
     """
-    row = _locked(conn, job_id)
+    row = _locked(conn, why, job_id)
     try:
         done = reconcile.decide(conn, job_id, again=False)
     except NotFound as error:
@@ -119,9 +122,7 @@ def discard_job(conn: Connection[Any], why: Why, job_id: UUID) -> Acted:
 
 def cancel_job(conn: Connection[Any], why: Why, job_id: UUID) -> Acted:
     """Cancel a job: refunded at once if it has not started, else asked to stop. Raises NotFound, NotCancelable."""
-    row = _locked(conn, job_id)
-    if why.bulk is not None and row.ended is not None:
-        raise ActRefused("it has ended", param="id", why="ended_already")
+    row = _locked(conn, why, job_id)
     done = cancel(conn, job_id)
     _record(conn, why, "job.cancel", job_id, ended=done.ended)
     return Acted(job_id, row.price_credits if row.ended is None else 0, rings=done.rings)
@@ -130,13 +131,17 @@ def cancel_job(conn: Connection[Any], why: Why, job_id: UUID) -> Acted:
 JobAct = Callable[[Connection[Any], Why, UUID], Acted]
 
 
-def _locked(conn: Connection[Any], job_id: UUID) -> JobRow:
-    """A job as it stands under its account's lock. Raises NotFound."""
+def _locked(conn: Connection[Any], why: Why, job_id: UUID) -> JobRow:
+    """A job as it stands under its account's lock. Raises NotFound, ActRefused."""
     owner = conn.execute("select account_id from jobs where id = %s", [job_id]).fetchone()
     if owner is None:
         raise NotFound(f"no job {job_id}", param="id")
     lock_account(conn, owner[0])
-    return reads.jobs_by_id(conn, [job_id])[job_id]
+    row = reads.jobs_by_id(conn, [job_id])[job_id]
+    status = row.ended or row.run_status
+    if why.status not in (None, status):
+        raise ActRefused(f"it is {status} by now", param="id", why="changed")
+    return row
 
 
 def _record(conn: Connection[Any], why: Why, action: str, job_id: UUID, **details: Any) -> None:

@@ -139,11 +139,12 @@ def test_a_job_that_runs_goes_on_and_its_retry_waits() -> None:
         assert (again.begins, again.seconds_left > 60) == (True, True)
 
 
-def test_a_slot_of_what_is_paused_goes_to_what_is_not() -> None:
+@pytest.mark.parametrize(("what", "name"), [("model", "one"), ("queue", "interactive")])
+def test_a_slot_of_what_is_paused_goes_to_what_is_not(what: str, name: str) -> None:
     who = account(amount=20)
     change("update plans set slots = 1 where id = 'free'")
-    first, second = placed(who, model("one")), placed(who, model("other"))
-    paused("model", "one")
+    first, second = placed(who, model("one"), queue="interactive"), placed(who, model("other"), queue="batch")
+    paused(what, name)
     advance(first)
     assert (run_of(first)["dispatched"], run_of(second)["dispatched"]) == (False, True)
     claimed(second)

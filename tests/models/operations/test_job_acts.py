@@ -134,8 +134,8 @@ def test_a_job_is_canceled_as_its_account_would() -> None:
     assert one("select cancel_requested_at is not null from job_runs where job_id = %s", runs) == (True,)
     with pytest.raises(NotCancelable):
         do(job_acts.cancel_job, failed(placed(who, model())))
-    with pytest.raises(ActRefused):
-        do(job_acts.cancel_job, waits, bulk=uuid4())
+    with pytest.raises(ActRefused, match="canceled by now"), transaction() as conn:
+        job_acts.cancel_job(conn, Why(BY, "because", uuid4(), "queued"), waits)
     assert_books_are_clean()
 
 
