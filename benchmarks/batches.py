@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.stand import Report, Stand
+from benchmarks.stand import Report, Stand, memory_mb
 from models.db import transaction
 
 ROUNDS = 5
@@ -59,6 +59,7 @@ def measure(stand: Stand, report: Report) -> None:
             ratio=LINES / median(took) / 5000, to="5,000 as asked", aim="1.00",
         )  # fmt: skip
     _beside(stand, report, keys, content)
+    report.add("peak memory of the API process that took them", memory_mb(stand.processes.pid("api")), "MB")
     stand.stop()
 
 
