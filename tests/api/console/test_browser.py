@@ -61,7 +61,10 @@ def test_somebody_finds_a_job_by_its_error_reads_its_story_and_corrects_credits(
     browser_waits(page, "document.querySelector('#secret-error')")
     write(page, "#secret", secret)
     press(page, "Sign in")
-    browser_waits(page, "location.pathname === '/console/jobs' && document.querySelector('#find') && location.search === '?status=failed'")
+    browser_waits(
+        page,
+        "location.pathname === '/console/jobs' && document.querySelector('#find') && location.search === '?status=failed'",
+    )
     write(page, "#find", "error:timed_out")
     page.run("document.querySelector('.find-form').requestSubmit()")
     browser_waits(page, f"document.querySelector('a[href$=\"{there['failed']}\"]')")
