@@ -19,7 +19,7 @@ from starlette.responses import Response
 from api import docs, results
 from api.auth.keyring import need_of
 from api.certificates import pages
-from api.console import routers as console
+from api.console.routers import CONSOLE_ROUTERS
 from api.edge import problems
 from api.edge.heads import Heads, with_head
 from api.edge.measured import Measured
@@ -145,7 +145,7 @@ ROUTERS = (
     companies.router,
     provisioning.router,
     token_accounts.router,
-    *console.ROUTERS,
+    *CONSOLE_ROUTERS,
 )
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from api.console.forms import REASON, ActForm, FormField, ask_first, carry_out, done_once
 from api.console.rendering import link
-from api.console.routing import Acting, Posted, Shown, console_router, shaped
+from api.console.routing import Actor, Posted, Viewed, console_router, shaped
 from api.console.wording import number
 from api.routes.cursors import WantedPage, id_of
 from api.v1.admin import USERS
@@ -34,7 +34,7 @@ SPLIT_WIDTH = 1000  # of the drawing of a balance, in its own units
 
 
 @router.get("/accounts")
-def show_accounts(page: Shown, request: Request) -> Response:
+def show_accounts(page: Viewed, request: Request) -> Response:
     """Newest first; found by exactly an address, an id at the identity provider, or a key's beginning."""
     given = {name: request.query_params.get(name, "").strip()[:MAX_WANTED] for name in SEARCHES}
     kept = {name: value for name, value in given.items() if value}
@@ -54,7 +54,7 @@ def show_accounts(page: Shown, request: Request) -> Response:
 
 
 @router.get("/accounts/{account_id}")
-def show_account(page: Shown, account_id: str, request: Request) -> Response:
+def show_account(page: Viewed, account_id: str, request: Request) -> Response:
     """Balance, grants, what is reserved by which job, and a page of the ledger."""
     wanted, cursor = id_of(account_id, "account"), request.query_params.get("cursor")
     before = None if cursor is None else ENTRIES.place_of(cursor)
@@ -88,13 +88,13 @@ def split_of(balance: Balance) -> tuple[int, int] | None:
 
 
 @router.get("/accounts/{account_id}/grant")
-def ask_grant(page: Shown, account_id: str) -> Response:
+def ask_grant(page: Viewed, account_id: str) -> Response:
     """Before credits are given."""
     return ask_first(page, grant_form(*_stood(account_id)))
 
 
 @router.post("/accounts/{account_id}/grant")
-def give_credits(page: Shown, actor: Acting, fields: Posted, account_id: str) -> Response:
+def give_credits(page: Viewed, actor: Actor, fields: Posted, account_id: str) -> Response:
     """Give them; a debt is paid from them first."""
     user, balance = _stood(account_id)
     form = grant_form(user, balance)
@@ -126,13 +126,13 @@ def grant_form(user: UserRow, balance: Balance) -> ActForm:
 
 
 @router.get("/accounts/{account_id}/take-back")
-def ask_take_back(page: Shown, account_id: str) -> Response:
+def ask_take_back(page: Viewed, account_id: str) -> Response:
     """Before credits are taken back."""
     return ask_first(page, take_back_form(*_stood(account_id)))
 
 
 @router.post("/accounts/{account_id}/take-back")
-def take_credits(page: Shown, actor: Acting, fields: Posted, account_id: str) -> Response:
+def take_credits(page: Viewed, actor: Actor, fields: Posted, account_id: str) -> Response:
     """Take them, of what is available."""
     user, balance = _stood(account_id)
     form = take_back_form(user, balance)
@@ -161,13 +161,13 @@ def take_back_form(user: UserRow, balance: Balance) -> ActForm:
 
 
 @router.get("/accounts/{account_id}/suspend")
-def ask_suspend(page: Shown, account_id: str) -> Response:
+def ask_suspend(page: Viewed, account_id: str) -> Response:
     """Before nobody is let in any more."""
     return ask_first(page, suspend_form(_stood(account_id)[0]))
 
 
 @router.post("/accounts/{account_id}/suspend")
-def suspend_account(page: Shown, actor: Acting, fields: Posted, account_id: str) -> Response:
+def suspend_account(page: Viewed, actor: Actor, fields: Posted, account_id: str) -> Response:
     """Let nobody in, or let them in again."""
     user = _stood(account_id)[0]
     form = suspend_form(user)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.console.routing import Shown, console_router
+from api.console.routing import Viewed, console_router
 from common.errors import NotFound
 from models.catalogue.entries import Entry, Version, field_changes, offers, versions
 from models.catalogue.prices import PriceRule
@@ -25,7 +25,7 @@ class FieldDiff(NamedTuple):
 
 
 @router.get("/catalogue")
-def show_catalogue(page: Shown) -> Response:
+def show_catalogue(page: Viewed) -> Response:
     """The current models."""
     with transaction() as conn:
         found = offers(conn)
@@ -34,7 +34,7 @@ def show_catalogue(page: Shown) -> Response:
 
 
 @router.get("/catalogue/{model_id:path}")
-def show_model(page: Shown, model_id: str, request: Request) -> Response:
+def show_model(page: Viewed, model_id: str, request: Request) -> Response:
     """One model, its versions, and what differs between two of them."""
     with transaction() as conn:
         found = versions(conn, model_id)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from starlette.responses import Response
 
 from api.console.forms import REASON, ActForm, FormField, ask_first, carry_out
-from api.console.routing import Acting, Posted, Shown, console_router, shaped
+from api.console.routing import Actor, Posted, Viewed, console_router, shaped
 from api.console.wording import counted_as, lasting_seconds
 from api.v1.admin_accounts import Because
 from api.v1.admin_fleet import NewPause, PauseEnd
@@ -35,7 +35,7 @@ PAUSE_SPANS = (
 
 
 @router.get("/queues")
-def show_queues(page: Shown) -> Response:
+def show_queues(page: Viewed) -> Response:
     """How they stand, who waits, what is paused."""
     with snapshot() as conn:
         found, paused, workers = overview(conn), pauses.list_pauses(conn), processes.workers(conn)
@@ -83,13 +83,13 @@ def _threads(queue: str, workers: list[dict[str, Any]]) -> Threads:
 
 
 @router.get("/pauses/new")
-def ask_pause(page: Shown, what: str = "queue", name: str = "") -> Response:
+def ask_pause(page: Viewed, what: str = "queue", name: str = "") -> Response:
     """What is to be held back."""
     return ask_first(page, pause_form(what, name), {"what": what, "name": name})
 
 
 @router.post("/pauses")
-def pause_something(page: Shown, actor: Acting, fields: Posted) -> Response:
+def pause_something(page: Viewed, actor: Actor, fields: Posted) -> Response:
     """Hold it back for so long; what is paused already gets this time and reason."""
     form = pause_form(fields.get("what", ""), fields.get("name", ""))
     return carry_out(
@@ -123,13 +123,13 @@ def pause_form(what: str, name: str) -> ActForm:
 
 
 @router.get("/pauses/resume")
-def ask_resume(page: Shown, what: str, name: str) -> Response:
+def ask_resume(page: Viewed, what: str, name: str) -> Response:
     """Before it goes on."""
     return ask_first(page, resume_form(what, name), {"what": what, "name": name})
 
 
 @router.post("/pauses/resume")
-def resume_something(page: Shown, actor: Acting, fields: Posted) -> Response:
+def resume_something(page: Viewed, actor: Actor, fields: Posted) -> Response:
     """End a pause now; what waited is dispatched soon."""
     form = resume_form(fields.get("what", ""), fields.get("name", ""))
     return carry_out(
@@ -152,7 +152,7 @@ def resume_form(what: str, name: str) -> ActForm:
 
 
 @router.get("/workers")
-def show_workers(page: Shown) -> Response:
+def show_workers(page: Viewed) -> Response:
     """The processes, by their own word, and what each is at."""
     with transaction() as conn:
         found = processes.workers(conn)
@@ -162,13 +162,13 @@ def show_workers(page: Shown) -> Response:
 
 
 @router.get("/workers/drain")
-def ask_drain(page: Shown, worker: str) -> Response:
+def ask_drain(page: Viewed, worker: str) -> Response:
     """Before a process takes no more jobs."""
     return ask_first(page, drain_form(worker), {"worker": worker})
 
 
 @router.post("/workers/drain")
-def drain_worker(page: Shown, actor: Acting, fields: Posted) -> Response:
+def drain_worker(page: Viewed, actor: Actor, fields: Posted) -> Response:
     """Have it take no more jobs, and end."""
     worker = fields.get("worker", "")[:MAX_WORKER_NAME]
 
@@ -216,7 +216,7 @@ class DutyTurns(NamedTuple):
 
 
 @router.get("/scheduler")
-def show_scheduler(page: Shown) -> Response:
+def show_scheduler(page: Viewed) -> Response:
     """All duties with their last and next turn; what is wrong comes first."""
     with transaction() as conn:
         rows = processes.duty_turns(conn)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from api.console.forms import ActForm, ask_first, carry_out, done_once
 from api.console.rendering import link
-from api.console.routing import Acting, Posted, Shown, console_router, shaped
+from api.console.routing import Actor, Posted, Viewed, console_router, shaped
 from api.routes.cursors import Listing, WantedPage, id_of
 from api.v1.admin import ACTS
 from api.v1.admin_accounts import Because
@@ -35,7 +35,7 @@ AUDIT_DUTY = "audit"
 
 
 @router.get("/webhooks")
-def show_webhooks(page: Shown, request: Request) -> Response:
+def show_webhooks(page: Viewed, request: Request) -> Response:
     """Endpoints of all accounts; those that fail apart."""
     given = request.query_params
     troubled, cursor = given.get("troubled") == "true", given.get("cursor")
@@ -59,7 +59,7 @@ def receiver_state(receiver: Receiver) -> str:
 
 
 @router.get("/webhooks/{webhook_id}")
-def show_webhook(page: Shown, webhook_id: str, request: Request) -> Response:
+def show_webhook(page: Viewed, webhook_id: str, request: Request) -> Response:
     """One endpoint, and what was sent there."""
     wanted, cursor = id_of(webhook_id, "webhook"), request.query_params.get("cursor")
     status = request.query_params.get("status")
@@ -102,7 +102,7 @@ class LastProof(NamedTuple):
 
 
 @router.get("/audit")
-def show_audit(page: Shown) -> Response:
+def show_audit(page: Viewed) -> Response:
     """Every rule with its last proof."""
     with transaction() as conn:
         proof = last_proof(conn)
@@ -129,13 +129,13 @@ def proven_rules(proof: LastProof) -> list[Proven]:
 
 
 @router.get("/audit/prove")
-def ask_proof(page: Shown) -> Response:
+def ask_proof(page: Viewed) -> Response:
     """Before it is proven out of turn."""
     return ask_first(page, PROVE)
 
 
 @router.post("/audit/prove")
-def prove_now(page: Shown, actor: Acting, fields: Posted) -> Response:
+def prove_now(page: Viewed, actor: Actor, fields: Posted) -> Response:
     """Make the audit's turn due."""
 
     def verb(conn: Connection[object]) -> None:
@@ -157,7 +157,7 @@ PROVE = ActForm(
 
 
 @router.get("/activity")
-def show_activity(page: Shown, request: Request) -> Response:
+def show_activity(page: Viewed, request: Request) -> Response:
     """The audit log, newest first; of one subject where one is named."""
     given = request.query_params
     subject, cursor = given.get("subject", "").strip()[:MAX_SUBJECT], given.get("cursor")

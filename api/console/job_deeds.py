@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.console.forms import REASON, ActForm, FormField, ask_first, carry_out, done_once
 from api.console.jobs import FILTERS, chips_of, filter_given
 from api.console.rendering import ConsolePage, link
-from api.console.routing import Acting, Fields, Posted, Shown, console_router, shaped
+from api.console.routing import Actor, Fields, Posted, Viewed, console_router, shaped
 from api.console.wording import number
 from api.routes.cursors import WantedPage, id_of
 from api.v1.admin_accounts import Because
@@ -27,7 +27,7 @@ from models.operations.story import Story, story
 
 router = console_router()
 
-Deed = Literal["retry", "refund", "discard", "cancel", "replay"]
+JobDeed = Literal["retry", "refund", "discard", "cancel", "replay"]
 PAGE_RUNS = 25
 
 
@@ -41,7 +41,7 @@ class DeedWords(NamedTuple):
     danger: bool = False
 
 
-WORDS: dict[Deed, DeedWords] = {
+WORDS: dict[JobDeed, DeedWords] = {
     "retry": DeedWords("Order this job again", "Order again", "As a new job of the same account, with the same input, at today's price.", "retried"),
     "refund": DeedWords("Give back what it was charged", "Give back", "Once, as credits that name the job. What was spent stays spent in the ledger.", "refunded"),
     "discard": DeedWords("Give this job up", "Give up", "Its answer was lost: it fails now and is refunded. If the provider made something, nobody gets it.", "discarded", danger=True),
@@ -56,13 +56,13 @@ BULK_WORDS: dict[BulkAct, tuple[str, str]] = {
 
 
 @router.get("/jobs/{job_id}/{deed}")
-def ask_deed(page: Shown, job_id: str, deed: str) -> Response:
+def ask_deed(page: Viewed, job_id: str, deed: str) -> Response:
     """Before something is done to one job."""
     return ask_first(page, deed_form(_known(deed), _story(job_id)))
 
 
 @router.post("/jobs/{job_id}/{deed}")
-def do_deed(page: Shown, actor: Acting, fields: Posted, job_id: str, deed: str) -> Response:
+def do_deed(page: Viewed, actor: Actor, fields: Posted, job_id: str, deed: str) -> Response:
     """Do it, and ring the workers afterwards."""
     wanted, found = _known(deed), _story(job_id)
     form, done = deed_form(wanted, found), list[Acted]()
@@ -78,7 +78,7 @@ def do_deed(page: Shown, actor: Acting, fields: Posted, job_id: str, deed: str) 
     return answer
 
 
-def _acted(conn: Connection[object], deed: Deed, actor: By, fields: Fields, job_id: UUID) -> list[Acted]:
+def _acted(conn: Connection[object], deed: JobDeed, actor: By, fields: Fields, job_id: UUID) -> list[Acted]:
     why = Why(actor, shaped(Because, fields, "reason").reason)
     if deed == "replay":
         fleet_acts.replay_job(conn, actor, job_id, why.reason)
@@ -92,10 +92,10 @@ def _acted(conn: Connection[object], deed: Deed, actor: By, fields: Fields, job_
     return [acts[deed](conn, why, job_id)]
 
 
-def _known(deed: str) -> Deed:
-    for each in get_args(Deed):
+def _known(deed: str) -> JobDeed:
+    for each in get_args(JobDeed):
         if each == deed:
-            known: Deed = each
+            known: JobDeed = each
             return known
     raise NotFound(f"nothing called {deed[:40]!r} is done to jobs")
 
@@ -106,7 +106,7 @@ def _story(job_id: str) -> Story:
         return story(conn, wanted)
 
 
-def deed_form(deed: Deed, found: Story) -> ActForm:
+def deed_form(deed: JobDeed, found: Story) -> ActForm:
     """The page that asks before something is done to one job."""
     words, job = WORDS[deed], found.job
     path = f"/jobs/{job.id}"
@@ -133,14 +133,14 @@ def deed_form(deed: Deed, found: Story) -> ActForm:
 
 
 @router.get("/bulk/new")
-def ask_bulk(page: Shown, request: Request, act: str = "retry") -> Response:
+def ask_bulk(page: Viewed, request: Request, act: str = "retry") -> Response:
     """The dry run: how many jobs fit, and how many credits that is about."""
     given = {name: value for name, value in request.query_params.items() if value.strip()}
     return ask_first(page, bulk_form(page, _known_act(act), given), given)
 
 
 @router.post("/bulk")
-def begin_bulk(page: Shown, actor: Acting, fields: Posted) -> Response:
+def begin_bulk(page: Viewed, actor: Actor, fields: Posted) -> Response:
     """Order the run; the scheduler carries it out, job by job."""
     act = _known_act(fields.get("act", ""))
     form = bulk_form(page, act, fields)
@@ -189,7 +189,7 @@ def _known_act(act: str) -> BulkAct:
 
 
 @router.get("/bulk")
-def show_runs(page: Shown, request: Request) -> Response:
+def show_runs(page: Viewed, request: Request) -> Response:
     """Runs, newest first."""
     cursor = request.query_params.get("cursor")
     wanted = WantedPage(None if cursor is None else BULK_RUNS.place_of(cursor), PAGE_RUNS)
@@ -203,19 +203,19 @@ def show_runs(page: Shown, request: Request) -> Response:
 
 
 @router.get("/bulk/{run_id}")
-def show_run(page: Shown, run_id: str) -> Response:
+def show_run(page: Viewed, run_id: str) -> Response:
     """How far a run has come."""
     return page.show("run.html", run=_run(run_id), words=BULK_WORDS)
 
 
 @router.get("/bulk/{run_id}/{move}")
-def ask_move(page: Shown, run_id: str, move: str) -> Response:
+def ask_move(page: Viewed, run_id: str, move: str) -> Response:
     """Before a run is stopped, or goes on."""
     return ask_first(page, move_form(_run(run_id), move))
 
 
 @router.post("/bulk/{run_id}/{move}")
-def move_run(page: Shown, actor: Acting, fields: Posted, run_id: str, move: str) -> Response:
+def move_run(page: Viewed, actor: Actor, fields: Posted, run_id: str, move: str) -> Response:
     """Stop it where it is, or let it go on from there."""
     run = _run(run_id)
     form = move_form(run, move)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.console.rendering import link
-from api.console.routing import Fields, Shown, console_router, shaped
+from api.console.routing import Fields, Viewed, console_router, shaped
 from api.console.telling import story_cost, story_moments, story_phases, story_summary
 from api.console.wording import later, local_text
 from api.routes.cursors import id_of
@@ -20,7 +20,7 @@ from models.db import snapshot, transaction
 from models.operations import finding
 from models.operations.finding import FoundJob, JobFilter
 from models.operations.story import Story, story
-from models.operations.titles import JobTitle, job_titles
+from models.operations.titles import JobTitle, account_names, job_titles
 
 router = console_router()
 
@@ -46,7 +46,7 @@ def read_or_refused(work: Callable[[], _Read]) -> tuple[_Read | None, DomainErro
 
 
 @router.get("/jobs")
-def show_jobs(page: Shown, request: Request) -> Response:
+def show_jobs(page: Viewed, request: Request) -> Response:
     """Newest first; filters are a form that is sent by GET."""
     given = {name: value for name, value in request.query_params.items() if value.strip()}
     if (wanted := _as_uuid(given.get("text", ""))) is not None:
@@ -131,7 +131,7 @@ def deeds_for(status: str, *, charged: int, delivered: bool) -> list[str]:
 
 
 @router.get("/jobs/{job_id}")
-def show_job(page: Shown, job_id: str) -> Response:
+def show_job(page: Viewed, job_id: str) -> Response:
     """One job, with all that happened to it."""
     wanted = id_of(job_id, "job")
     with snapshot() as conn:
@@ -153,12 +153,12 @@ def story_values(found: Story, now: datetime) -> dict[str, Any]:
 
 
 @router.get("/find")
-def find_anything(page: Shown, q: str = "") -> Response:
+def find_anything(page: Viewed, q: str = "") -> Response:
     """A job's or an account's id, an e-mail, `error:timed_out`, or words of a prompt: to the page that has it."""
     wanted = " ".join(q.split())[:320]
     if (known := _as_uuid(wanted)) is not None:
         with transaction() as conn:
-            is_account = conn.execute("select 1 from accounts where id = %s", [known]).fetchone() is not None
+            is_account = known in account_names(conn, [known])
         return page.go(f"/accounts/{known}" if is_account else f"/jobs/{known}")
     return page.to(found_at(wanted))
 

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.console.rendering import link
-from api.console.routing import Shown, console_router
+from api.console.routing import Viewed, console_router
 from api.routes.cursors import WantedPage, id_of
 from api.v1.admin_payments import ALL_PAYMENTS
 from models.access import audit_log
@@ -22,7 +22,7 @@ PAYMENT_WORDS = {"waiting": "Waiting", "paid": "Paid"}
 
 
 @router.get("/payments")
-def show_payments(page: Shown, request: Request) -> Response:
+def show_payments(page: Viewed, request: Request) -> Response:
     """Newest first; those that people should look at apart."""
     given = request.query_params
     problems, cursor = given.get("problems") == "true", given.get("cursor")
@@ -43,7 +43,7 @@ def show_payments(page: Shown, request: Request) -> Response:
 
 
 @router.get("/payments/{payment_id}")
-def show_payment(page: Shown, payment_id: str) -> Response:
+def show_payment(page: Viewed, payment_id: str) -> Response:
     """One payment, with what operators did to it."""
     wanted = id_of(payment_id, "payment")
     with transaction() as conn:

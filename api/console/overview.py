@@ -12,8 +12,8 @@ from starlette.responses import Response
 from api.console.drawing import Chart, Series, draw, times_of
 from api.console.fleet import DutyTurns, duty_turns, ended_in_minute, queued_in, worker_state
 from api.console.house import LastProof, last_proof, proven_rules
-from api.console.routing import Shown, console_router
-from api.console.wording import counted_as, dollars, lasting_seconds, number, percent, until
+from api.console.routing import Viewed, console_router
+from api.console.wording import coarsely, counted_as, dollars, number, percent, until
 from models.access import audit_log
 from models.access.audit_log import AuditRow
 from models.db import snapshot
@@ -91,7 +91,7 @@ class FigureCache:
 
 
 @router.get("")
-def show_overview(page: Shown, request: Request, period: str = "1h") -> Response:
+def show_overview(page: Viewed, request: Request, period: str = "1h") -> Response:
     """Trouble first, then figures, then lists."""
     name = period if period in PERIODS else "1h"
     state = request.app.state
@@ -129,7 +129,7 @@ def overview_summary(found: Figures, now: datetime) -> str:
     proven = (
         "The books were never proven."
         if proof.ended_at is None
-        else f"Books proven {lasting_seconds((now - proof.ended_at).total_seconds())} ago."
+        else f"Books proven {coarsely((now - proof.ended_at).total_seconds())} ago."
     )
     return f"{counted_as(answering, 'worker process answers', 'worker processes answer')}. {proven}"
 
@@ -257,8 +257,8 @@ def charts_of(found: Figures, period: Period) -> list[Chart]:
              now=f"{done / (period.span / timedelta(minutes=1)):,.1f}", unit="/ min", none=nothing, digits=1, day=days),
         draw("latency", "From order to result", times, [Series("Median", "accent", "line", of_took("median")), Series("95 of 100", "plain", "dash", of_took("slow"))],
              now=_last(of_took("median")), unit="s median", none=nothing, digits=1, suffix=" s", day=days),
-        draw("waiting", "Wait before the start", times, [Series("Interactive", "accent", "line", of_took("interactive_wait")), Series("Batch", "plain", "dash", of_took("batch_wait"))],
-             now=lasting_seconds(max(oldest.values(), default=0.0)), unit="the oldest now", none="No job was ordered.", digits=1, suffix=" s", day=days),
+        draw("waiting", "Wait", times, [Series("Interactive", "accent", "line", of_took("interactive_wait")), Series("Batch", "plain", "dash", of_took("batch_wait"))],
+             now=coarsely(max(oldest.values(), default=0.0)), unit="the oldest now", none="No job was ordered.", digits=1, suffix=" s", day=days),
         draw("failures", "Failures", times, [Series("Of all ended", "failed", "line", failures)],
              now=percent(sum(each.failed for each in found.ended), done).removesuffix(" %"), unit="%" if done else "", none=nothing if not done else "None failed.", digits=1, suffix=" %", day=days),
         draw("credits", "Credits", times, credit_lines, now=number(settled), unit="settled", none="No credits were settled.", digits=1, day=days),

@@ -1,11 +1,12 @@
 """Providers: who takes jobs, at what limit, how they answered in the last hour."""
 
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
 from api.console.forms import REASON, ActForm, FormField, ask_first, carry_out
-from api.console.routing import Acting, Posted, Shown, console_router, shaped
+from api.console.routing import Actor, Posted, Viewed, console_router, shaped
 from api.console.wording import counted_as, later
 from api.v1.admin_accounts import Because
 from api.v1.admin_providers import AWAY, RestRequest
@@ -37,13 +38,20 @@ class ProviderCard(NamedTuple):
     pause: PauseRow | None
 
     @property
+    def host(self) -> str:
+        """Where it is asked."""
+        if self.entry is None:
+            return "built in"
+        return urlsplit(self.entry.base_url or "").netloc or self.entry.adapter
+
+    @property
     def may_rest(self) -> bool:
         """Whether it has limits that operators can set aside."""
         return self.entry is not None and self.name != BUILT_IN
 
 
 @router.get("/providers")
-def show_providers(page: Shown) -> Response:
+def show_providers(page: Viewed) -> Response:
     """All of the catalogue, and the built-in one where it was asked."""
     with transaction() as conn:
         entries = providers(conn)
@@ -97,13 +105,13 @@ def providers_summary(cards: list[ProviderCard]) -> str:
 
 
 @router.get("/providers/{provider}/{act}")
-def ask_provider(page: Shown, provider: str, act: str) -> Response:
+def ask_provider(page: Viewed, provider: str, act: str) -> Response:
     """Before a provider is rested, or woken."""
     return ask_first(page, provider_form(provider, act))
 
 
 @router.post("/providers/{provider}/{act}")
-def act_on_provider(page: Shown, actor: Acting, fields: Posted, provider: str, act: str) -> Response:
+def act_on_provider(page: Viewed, actor: Actor, fields: Posted, provider: str, act: str) -> Response:
     """Write it down, then do it."""
     form = provider_form(provider, act)
 

@@ -2,7 +2,7 @@
 
 from api.console import accounts, catalogue, fleet, house, job_deeds, jobs, money, overview, providers, signing
 
-ROUTERS = (
+CONSOLE_ROUTERS = (
     signing.open_router,
     signing.router,
     overview.router,

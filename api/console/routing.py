@@ -272,9 +272,9 @@ async def actor_of(request: Request) -> By:
     return by(page.who, request)
 
 
-Shown = Annotated[ConsolePage, Depends(page_of)]
+Viewed = Annotated[ConsolePage, Depends(page_of)]
 Posted = Annotated[Fields, Depends(posted)]
-Acting = Annotated[By, Depends(actor_of)]
+Actor = Annotated[By, Depends(actor_of)]
 
 
 def console_router() -> APIRouter:

@@ -11,7 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from api.auth.keyring import by
 from api.console.rendering import HEADERS, STATIC_TYPES, static_files, written
-from api.console.routing import Acting, Posted, Shown, console_router, fault_page, posted, theme_of
+from api.console.routing import Actor, Posted, Viewed, console_router, fault_page, posted, theme_of
 from api.console.sessions import (
     NUMBER_BYTES,
     SESSION_COOKIE,
@@ -142,7 +142,7 @@ def _within(wanted: str) -> str:
 
 
 @router.post("/sign-out")
-def sign_out(page: Shown, actor: Acting, fields: Posted) -> Response:  # noqa: ARG001 - it is a form like any other
+def sign_out(page: Viewed, actor: Actor, fields: Posted) -> Response:  # noqa: ARG001 - it is a form like any other
     """End the session in this browser."""
     _note(actor, page.who, "console.sign_out")
     answer = RedirectResponse(f"{console_root()}/sign-in", 303, HEADERS)
@@ -151,7 +151,7 @@ def sign_out(page: Shown, actor: Acting, fields: Posted) -> Response:  # noqa: A
 
 
 @router.post("/theme")
-def choose_theme(page: Shown, fields: Posted) -> Response:
+def choose_theme(page: Viewed, fields: Posted) -> Response:
     """Light, dark, or as the system; kept by the browser."""
     answer = page.go("")
     answer.headers["location"] = console_root() + _within(fields.get("here", ""))
@@ -160,7 +160,7 @@ def choose_theme(page: Shown, fields: Posted) -> Response:
 
 
 @last_router.get("/{rest:path}")
-def show_nothing(page: Shown, rest: str) -> Response:
+def show_nothing(page: Viewed, rest: str) -> Response:
     """What is no page."""
     if not rest:
         return page.go("")

@@ -66,6 +66,14 @@ def lasting_seconds(seconds: float | None) -> str:
     return f"{whole // DAY} days"
 
 
+def coarsely(seconds: float) -> str:
+    """A span in its largest unit: 18 s, 3 min, 2 h, 5 days."""
+    for size_of_unit, unit in ((2 * DAY, "days"), (2 * HOUR, "h"), (MINUTE, "min")):
+        if seconds >= size_of_unit:
+            return f"{seconds // {'days': DAY, 'h': HOUR, 'min': MINUTE}[unit]:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
 def span(begins: datetime | None, ends: datetime | None) -> float | None:
     """The seconds between two moments, where both are known."""
     return None if begins is None or ends is None else (ends - begins).total_seconds()
@@ -76,7 +84,7 @@ def ago(moment: datetime | None, now: datetime) -> str:
     if moment is None:
         return NOTHING
     passed = (now - moment).total_seconds()
-    return f"{lasting_seconds(max(0.0, passed))} ago" if passed < 2 * DAY else day(moment)
+    return f"{coarsely(passed)} ago" if passed < 2 * DAY else day(moment)
 
 
 def until(moment: datetime | None, now: datetime) -> str:
@@ -84,7 +92,7 @@ def until(moment: datetime | None, now: datetime) -> str:
     if moment is None:
         return NOTHING
     left = (moment - now).total_seconds()
-    return f"in {lasting_seconds(left)}" if left > 0 else "now"
+    return f"in {coarsely(left)}" if left > 0 else "now"
 
 
 def day(moment: datetime) -> str:
@@ -182,6 +190,6 @@ def later(now: datetime, seconds: float) -> datetime:
 
 
 FILTERS = {
-    "number": number, "lasting": lasting_seconds, "short": short, "dollars": dollars, "size": size, "day": day,
+    "number": number, "lasting": lasting_seconds, "coarse": coarsely, "short": short, "dollars": dollars, "size": size, "day": day,
     "line": in_one_line, "json": written_json, "plainly": plainly, "money": money_shown,
 }  # fmt: skip
