@@ -19,6 +19,7 @@ from uuid import UUID
 SpanRole = Literal["internal", "server", "client", "producer", "consumer"]
 Value = str | int | float | bool
 SEND_SECONDS = 3.0
+SEND_EVERY_SECONDS = 5.0  # more often costs a process that has little to do
 QUEUED = 4096  # spans that wait to be sent; what is more is lost
 SCOPE = "headrace"
 _HALF, _RANDOM = 2**64 - 1, 2**32 - 1
@@ -228,7 +229,7 @@ def begin(part: str, *, endpoint: str, headers: str | None, share: float, export
         )
     _share = share
     _make = maker(Resource.create({"service.name": f"headrace-{part}", "service.namespace": "headrace"}))
-    _processor = BatchSpanProcessor(exporter, max_queue_size=QUEUED, schedule_delay_millis=1000)
+    _processor = BatchSpanProcessor(exporter, max_queue_size=QUEUED, schedule_delay_millis=SEND_EVERY_SECONDS * 1000)
 
 
 def end() -> None:

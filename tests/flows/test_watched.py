@@ -42,7 +42,7 @@ def watched(system: System) -> Iterator[Watched]:
         ports = dict(zip(PARTS, free_ports(4), strict=True))
         settings = {
             "METRICS_TOKEN": TOKEN, "LOG_FORMAT": "json", "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
-            "OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=ours",
+            "OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=ours", "TRACE_SHARE": "1",
         }  # fmt: skip
         extra = {part: {**settings, "METRICS_PORT": str(ports[part] - PARTS.index(part))} for part in PARTS}
         system.start(*PARTS, **extra)
