@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 # Tests that try what comes to mind: a third of it in `make test`, all of it in `make faults` (tests/depth.py).
 DEEP = $(shell grep -rl "tests.depth import" tests --include="test_*.py")
 
-.PHONY: help setup demo up examples test tools lint check openapi hooks audit-deps faults sweep year mutants bench clean
+.PHONY: help setup demo up examples test tools lint check openapi reference docs hooks audit-deps faults sweep year mutants bench clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -51,12 +51,20 @@ lint: $(DEV) ## lint, format, types, layers: the first part of check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-check: lint ## lint, the committed OpenAPI document, and migrations: up, down, up
+check: lint ## lint, the committed OpenAPI document and reference, and migrations: up, down, up
 	@$(BIN)/python -m cli.openapi
+	@$(BIN)/python -m cli.reference
 	@$(BIN)/python -m cli.check_migrations
 
 openapi: $(DEV) ## write docs/openapi.json
 	@$(BIN)/python -m cli.openapi --write
+
+reference: $(DEV) ## write docs/reference/: settings, errors, events, commands, calls
+	@$(BIN)/python -m cli.reference --write
+
+docs: $(DEV) ## the documents as a site, in site/; a link that leads nowhere fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "site/index.html"
 
 hooks: ## let git run `make lint` before each commit of this clone
 	@git config core.hooksPath deploy/hooks
@@ -82,4 +90,4 @@ bench: $(DEV) ## measure, compare with floors and peers, write benchmarks/result
 	@$(BIN)/python -m benchmarks
 
 clean: ## remove the environment and all local data
-	rm -rf $(VENV) .headrace demo-results
+	rm -rf $(VENV) .headrace demo-results site

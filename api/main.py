@@ -19,8 +19,10 @@ from starlette.responses import Response
 from api import docs, results
 from api.auth.keyring import need_of
 from api.certificates import pages
+from api.console.routers import CONSOLE_ROUTERS
 from api.edge import problems
 from api.edge.heads import Heads, with_head
+from api.edge.measured import Measured
 from api.edge.request_limits import Limits
 from api.edge.serving import serve
 from api.features import Switch
@@ -143,6 +145,7 @@ ROUTERS = (
     companies.router,
     provisioning.router,
     token_accounts.router,
+    *CONSOLE_ROUTERS,
 )
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -211,6 +214,8 @@ def make_app() -> FastAPI:
             expose_headers=["x-request-id", "etag", "location", "idempotent-replayed", "retry-after", "ratelimit-limit",
                             "ratelimit-remaining", "ratelimit-reset"],
         )  # fmt: skip
+    if settings().is_watched():
+        app.add_middleware(Measured)
     app.add_middleware(Heads)
     needs_of(app)  # no route without a word on who may call it
     _document(app)
@@ -243,6 +248,8 @@ OPEN_ROUTES = {
     "/certificates/{token}/certificate.png": "the address is the secret",
     "/shared/{token}": "the address is the secret",
     "/shared/static/shared.css": "how shared pages look",
+    "/console/sign-in": "who comes in is found out there",
+    "/console/static/{name}": "how the console looks",
     "/hooks/providers/{token}": "the address is the secret",
     "/hooks/clerk": "the body is signed",
     "/hooks/xendit": "the token is secret",
@@ -250,7 +257,7 @@ OPEN_ROUTES = {
     "/hooks/truelayer": "the body is signed",
     **dict.fromkeys(token_paths(), "the web client's own token is compared"),
     "/healthz": "says nothing",
-    "/readyz": "says nothing",
+    "/readyz": "says which server is away, and not where it is",
 }
 PUBLIC = "public"
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
@@ -294,12 +301,18 @@ async def get_health() -> dict[str, str]:
 
 @INCLUDED.get("/readyz", tags=["health"], summary="Can this process serve")
 async def get_readiness(request: Request) -> Response:
-    """Answers 200 when the database takes writes and the catalogue is loaded; Redis may be away."""
+    """Answers 200 when the database takes writes and the catalogue is loaded, and names each server with what is wrong with
+    it. Redis and storage may be away: orders are accepted, and `status` is `degraded`.
+    """
     here = services(request.app)
-    await here.readiness.check()
+    found = await here.readiness.check()
+    shown = found.shown()
+    if not found.is_ready:
+        why = "; ".join(f"{name}: {each.why}" for name, each in found.servers.items() if each.needed and each.why)
+        raise Unavailable(f"not ready: {why}", dependencies=shown["dependencies"])
     if here.catalogue.is_empty():
-        raise Unavailable("the catalogue is empty: run `headrace migrate`")
-    return answer({"status": "ok"})
+        raise Unavailable("the catalogue is empty: run `headrace migrate`", dependencies=shown["dependencies"])
+    return answer(shown)
 
 
 def _document(app: FastAPI) -> None:
@@ -348,7 +361,7 @@ def _in_clients_words(document: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
-    starting.run("the API", _serve, waits=False)
+    starting.run("the API", _serve, part="api", waits=False)
 
 
 def _serve() -> None:

@@ -21,6 +21,7 @@ from api.reading import Balances, Jobs, balances_together, jobs_together
 from api.tasks import end, keep
 from api.turns.places import Places
 from api.turns.walls import Wall
+from common.telemetry import figures
 from models.catalogue.entries import Offer
 from models.content.reading import add_views
 from models.gallery.links import record_views
@@ -52,6 +53,15 @@ def services(app: Starlette) -> Services:
     return found
 
 
+def places_now(places: Places) -> figures.Readings:
+    """How each place stands."""
+    return [
+        reading
+        for each in vars(places).values()
+        for reading in (((each.name, "busy"), float(each.busy)), ((each.name, "waiting"), float(each.waiting)))
+    ]
+
+
 @asynccontextmanager
 async def running(app: Starlette, write: Callable[[Offer], bytes]) -> AsyncIterator[Services]:
     """Make the services of an app for as long as it runs. `write`: as a model is listed."""
@@ -63,6 +73,8 @@ async def running(app: Starlette, write: Callable[[Offer], bytes]) -> AsyncItera
         readiness=Readiness(), reads=Views("articles", add_views), views=Views("shared pages", record_views),
     )  # fmt: skip
     app.state.services = made
+    figures.STREAMS.read_by(lambda: [((), float(len(made.live)))])
+    figures.PLACES.read_by(lambda: places_now(places))
     made.keys.start()
     made.reads.start()
     made.views.start()

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [PART ...]`: all parts, or some of submits, batches, auth, reads, jobs, latency, waiting, events, sweep, files, growth, articles, gallery, fair, pooler."""
+"""`python -m benchmarks [PART ...]`: all parts, or some of submits, batches, auth, reads, jobs, latency, waiting, events, sweep, files, growth, articles, gallery, fair, pooler, watched."""
 
 import sys
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from benchmarks import (
     submits,
     sweep,
     waiting,
+    watched,
 )
 from benchmarks.plot import draw
 from benchmarks.stand import RESULTS, Report, Stand, stand
@@ -47,6 +48,7 @@ PARTS: dict[str, Callable[[Stand, Report], None]] = {
     "gallery": gallery.measure,
     "fair": fair.measure,
     "pooler": pooler.measure,
+    "watched": watched.measure,
 }
 
 

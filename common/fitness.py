@@ -40,7 +40,13 @@ def faults(values: Mapping[str, Any]) -> list[str]:
     production = values["environment"] == "production"
     found = list(_of_the_secret_key(values, production=production))
     if production:
-        found += [*_of_other_secrets(values), *_of_servers(values), *_of_ways(values), *_of_places(values)]
+        found += [
+            *_of_other_secrets(values),
+            *_of_watchers(values),
+            *_of_servers(values),
+            *_of_ways(values),
+            *_of_places(values),
+        ]
     return found
 
 
@@ -108,6 +114,15 @@ def _of_other_secrets(values: Mapping[str, Any]) -> Iterator[str]:
         yield "SMTP_URL must have a password for its user"
 
 
+def _of_watchers(values: Mapping[str, Any]) -> Iterator[str]:
+    tokens = [each for part in _text(values["metrics_token"]).split(",") if (each := part.strip())]
+    for token in tokens:
+        if weak := weakness(token):
+            yield f"METRICS_TOKEN must be at least {MIN_SECRET} characters of your own ({MAKE_ONE}): {weak}"
+    if values["metrics_port"] and not tokens and not is_loopback(values["metrics_host"]):
+        yield "METRICS_TOKEN must be set where METRICS_HOST lets other machines in"
+
+
 def _of_servers(values: Mapping[str, Any]) -> Iterator[str]:
     if "*" in values["cors_origins"]:
         yield "CORS_ORIGINS must name the origins of your pages, not *"
@@ -162,6 +177,7 @@ def hosts_of(values: Mapping[str, Any]) -> dict[str, list[str]]:
         "cdn_purge_url",
         "smtp_url",
         "clerk_issuer",
+        "otel_exporter_otlp_endpoint",
         *OF_COMPANIES,
     ):
         found[name] = [urlsplit(_text(values[name])).hostname or ""]

@@ -15,24 +15,24 @@ class SalesSettings(BaseSettings):
 
     preferred_language: str = Field("en", description="Of users who chose none; also `id`, `pt-BR`.")
     preferred_notifications: bool = Field(True, description="Whether users who did not choose are notified.")
-    preferred_theme: Literal["light", "dark", "system"] = "system"
+    preferred_theme: Literal["light", "dark", "system"] = Field("system", description="Of users who chose none.")
     preferred_time_zone: TimeZone = Field("UTC", description="In which days of usage begin, for users who chose none.")
 
     xendit_key: SecretStr | None = Field(None, description="xnd_…; payments by Xendit are off without it.")
     xendit_callback_token: SecretStr | None = Field(
         None, description="Of Xendit's webhooks; two by a comma while it changes."
     )
-    xendit_url: str = "https://api.xendit.co"
+    xendit_url: str = Field("https://api.xendit.co", description="Where Xendit is asked.")
     stripe_key: SecretStr | None = Field(None, description="sk_… or rk_…; payments by Stripe are off without it.")
     stripe_webhook_secret: SecretStr | None = Field(None, description="whsec_…; two by a comma while it changes.")
-    stripe_url: str = "https://api.stripe.com"
+    stripe_url: str = Field("https://api.stripe.com", description="Where Stripe is asked.")
     truelayer_client_id: str | None = Field(None, description="Payments by TrueLayer are off without it.")
-    truelayer_client_secret: SecretStr | None = None
+    truelayer_client_secret: SecretStr | None = Field(None, description="Goes with TRUELAYER_CLIENT_ID.")
     truelayer_key_id: str | None = Field(None, description="Of the key that signs our requests.")
     truelayer_private_key: SecretStr | None = Field(None, description="That key, PEM; line breaks may be written \\n.")
-    truelayer_merchant_account_id: str | None = None
-    truelayer_url: str = "https://api.truelayer.com"
-    truelayer_auth_url: str = "https://auth.truelayer.com"
+    truelayer_merchant_account_id: str | None = Field(None, description="The account at TrueLayer that is paid to.")
+    truelayer_url: str = Field("https://api.truelayer.com", description="Where TrueLayer is asked.")
+    truelayer_auth_url: str = Field("https://auth.truelayer.com", description="Where its tokens come from.")
     truelayer_jwks_url: str = Field(
         "https://webhooks.truelayer.com/.well-known/jwks",
         description="Where the keys of its webhooks are; nowhere else.",

@@ -18,6 +18,7 @@ from common.cdn_settings import CdnSettings
 from common.content_settings import ContentSettings
 from common.env_files import ENV_FILES
 from common.fitness import DEVELOPMENT_SECRET, faults
+from common.observing_settings import ObservingSettings
 from common.sales_settings import SalesSettings
 from common.whsec import key_of
 
@@ -48,7 +49,7 @@ class _AsRead(PydanticBaseSettingsSource):
         return {name: value for name, value in self._read.items() if name in names and value is not None}
 
 
-class Settings(SalesSettings, CdnSettings, ContentSettings):
+class Settings(SalesSettings, CdnSettings, ContentSettings, ObservingSettings):
     """One deployment's configuration. Each field is an environment variable of the same name in capitals."""
 
     # An empty variable is one that is not set. What is refused is not quoted: it may be a password.
@@ -67,7 +68,7 @@ class Settings(SalesSettings, CdnSettings, ContentSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, _AsRead(env_settings), _AsRead(dotenv_settings)
 
-    environment: Literal["development", "test", "production"] = "development"
+    environment: Literal["development", "test", "production"] = Field("development", description="How strict it is.")
     secret_key: SecretStr = Field(
         SecretStr(DEVELOPMENT_SECRET), description="Signs the permanent addresses of results."
     )
@@ -80,20 +81,20 @@ class Settings(SalesSettings, CdnSettings, ContentSettings):
         description="Whether a pooler such as PgBouncer stands before the database; auto: look at each connection.",
     )
     database_pool_size: int = Field(8, ge=2, le=200, description="Connections per process.")
-    redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False)
+    redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False, description="Redis or Valkey, with noeviction.")
 
     s3_endpoint_url: str | None = Field(None, description="Empty for AWS itself.")
-    s3_region: str = "us-east-1"
-    s3_bucket: str = "headrace"
+    s3_region: str = Field("us-east-1", description="The bucket's; `auto` for some that are not AWS.")
+    s3_bucket: str = Field("headrace", description="Where results and uploads are.")
     s3_access_key_id: str | None = Field(None, description="Empty: the machine's own role.")
-    s3_secret_access_key: SecretStr | None = None
+    s3_secret_access_key: SecretStr | None = Field(None, description="Goes with S3_ACCESS_KEY_ID.")
     s3_anonymous: bool = Field(False, description="The endpoint takes requests without a signature.")
     s3_path_style: bool = Field(True, description="False for AWS and R2 with virtual hosts.")
     s3_seconds: float = Field(15.0, gt=0, description="After so long without a word S3 is taken for silent.")
 
     public_url: str = Field("http://127.0.0.1:8000", description="Where clients reach the API; no slash at the end.")
-    api_host: str = "127.0.0.1"
-    api_port: int = Field(8000, ge=0, le=65535)
+    api_host: str = Field("127.0.0.1", description="The address that the API listens on.")
+    api_port: int = Field(8000, ge=0, le=65535, description="And its port; 0: any that is free.")
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Addresses or networks of your proxies, by commas: only their X-Forwarded-* is believed."
     )
@@ -112,7 +113,7 @@ class Settings(SalesSettings, CdnSettings, ContentSettings):
     uploads_at_once: int = Field(32, ge=1, le=64, description="Files that are examined and stored at once.")
     place_wait_seconds: float = Field(5.0, gt=0, description="How long a request waits for one of these threads.")
     first_byte_seconds: float = Field(5.0, gt=0, description="After so long S3 has not begun to send a file: 503.")
-    max_body_bytes: int = Field(1_048_576, ge=1024)
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="Largest body of a request that is no upload.")
     max_batch_bytes: int = Field(33_554_432, ge=1024, description="Of a batch, each of whose lines is a body itself.")
     max_upload_bytes: int = Field(52_428_800, ge=1024, description="Largest input file, uploaded or fetched for a job.")
     decoders: int = Field(4, ge=1, le=64, description="Files read at once, per process; half of them for one account.")
@@ -125,7 +126,7 @@ class Settings(SalesSettings, CdnSettings, ContentSettings):
     spool_megabytes: int = Field(
         2048, ge=1, description="Room that uploads under way may take on disk, per API process."
     )
-    page_size_max: int = Field(100, ge=1, le=1000)
+    page_size_max: int = Field(100, ge=1, le=1000, description="Largest `limit` of a list.")
     catalogue_refresh_seconds: float = Field(5.0, gt=0, description="How soon an API process sees a new catalogue.")
     key_cache_seconds: float = Field(3.0, ge=0, le=5, description="How long a revoked key may still pass in a process.")
 
@@ -135,7 +136,7 @@ class Settings(SalesSettings, CdnSettings, ContentSettings):
     key_rotation_hours: int = Field(24, ge=0, description="How long a rotated key still works.")
     cors_origins: str = Field("", description="Origins of web pages that may call the API, separated by commas.")
 
-    idempotency_key_hours: int = Field(24, ge=1, le=MAX_HOURS)
+    idempotency_key_hours: int = Field(24, ge=1, le=MAX_HOURS, description="How long a key means the same order.")
     result_hours: Annotated[int, AfterValidator(hours_kept)] = Field(
         24, ge=0, le=MAX_HOURS, description="How long results are kept unless model or plan say otherwise; 0: for ever."
     )
@@ -151,7 +152,7 @@ class Settings(SalesSettings, CdnSettings, ContentSettings):
     grant_grace_hours: int = Field(
         24, ge=0, le=MAX_HOURS, description="Life of credits returned to a grant that has expired."
     )
-    default_plan: str = "free"
+    default_plan: str = Field("free", description="The plan of a new account, and of one whose subscription ended.")
     products: str = Field("", description="Products whose plans and packs are shown and sold, by commas; empty: all.")
     rollover_max_credits: int = Field(
         0, ge=0, le=10**15, description="Of what remains of a subscription's month, so many credits go on for another."
@@ -180,9 +181,9 @@ class Settings(SalesSettings, CdnSettings, ContentSettings):
     clerk_webhook_secret: SecretStr | None = Field(None, description="whsec_…, from the endpoint's page at Clerk.")
     on_user_deleted: Literal["expire", "keep"] = Field("expire", description="What becomes of a deleted user's files.")
 
-    worker_threads: int = Field(8, ge=1, le=64)
+    worker_threads: int = Field(8, ge=1, le=64, description="Steps of jobs at once, per worker process.")
     lease_seconds: float = Field(60.0, ge=1, description="A step's right lapses after this long without a heartbeat.")
-    max_rescues: int = Field(5, ge=1)
+    max_rescues: int = Field(5, ge=1, description="After so many lapsed leases a job fails, and is refunded.")
     reconcile_seconds: float = Field(3600.0, ge=1, description="How long an unknown outcome is waited for.")
     ask_again_seconds: float = Field(
         600.0, ge=0, description="After its time limit, how long a job is asked about again if the question is lost."
@@ -195,10 +196,10 @@ class Settings(SalesSettings, CdnSettings, ContentSettings):
     worker_stop_seconds: float = Field(
         600.0, ge=1, description="How long a stopping worker waits for answers that cannot be asked for again."
     )
-    retry_base_seconds: float = Field(2.0, gt=0)
-    retry_max_seconds: float = Field(300.0, gt=0)
+    retry_base_seconds: float = Field(2.0, gt=0, description="Pause before a second attempt; then it doubles.")
+    retry_max_seconds: float = Field(300.0, gt=0, description="The longest of these pauses.")
     ring_again_seconds: float = Field(15.0, ge=0.1, description="First pause before a job's message is sent again.")
-    scheduler_tick_seconds: float = Field(0.2, ge=0.01)
+    scheduler_tick_seconds: float = Field(0.2, ge=0.01, description="How often it is looked for jobs that are due.")
     stray_seconds: float = Field(86_400, ge=0, description="Age at which an object that is nobody's result is deleted.")
     max_result_bytes: int = Field(2_147_483_648, ge=1024, description="Largest single result taken from a provider.")
 

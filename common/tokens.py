@@ -23,6 +23,10 @@ CALLBACK = Purpose(b"callback:", 18, 16)  # where a provider calls back: the job
 CERTIFICATE = Purpose(b"certificate:", 16, 16)  # that a course was completed: the enrolment's id
 SHARED = Purpose(b"shared page:", 24, 32)  # who has given a share link's password: the link's id, until when
 STREAM = Purpose(b"headrace stream token\n", 41, 32)  # who may listen: account, key, role, until when
+CONSOLE = Purpose(
+    b"console session:", 64, 32
+)  # who is signed in there: user, key, a number of its own, since when, until when
+CONSOLE_FORM = Purpose(b"console form:", 16, 32)  # that a form was ours: the number of the session that it was shown to
 
 
 def make_token(purpose: Purpose, body: bytes) -> str:

@@ -111,6 +111,11 @@ def pool() -> ConnectionPool[Linked]:
     return _pool
 
 
+def pool_stats() -> dict[str, int]:
+    """What the pool says of itself; nothing before its first use."""
+    return {} if _pool is None else _pool.get_stats()
+
+
 def close() -> None:
     """Close this process's connections (end of a process, or of a test)."""
     global _pool, _engine  # noqa: PLW0603 - one pool per process

@@ -12,9 +12,12 @@ from typing import NamedTuple
 from common import scratch
 from common.faultpoints import reached
 from common.settings import settings
+from common.telemetry import figures
+from common.telemetry.health import Dependency, Health
 from models import db, starting
 from models.db import transaction
-from models.fleet import processes
+from models.fleet import processes, reaching
+from models.usage.business import Business
 from scheduler.duties import (
     accounts,
     batches,
@@ -31,6 +34,8 @@ from scheduler.duties import (
 )
 from scheduler.duties.clock import Watch
 from scheduler.turns import Did
+from scheduler.watching import watch
+from storage.s3 import reach
 from workers import doorbell
 
 log = logging.getLogger("scheduler")
@@ -114,6 +119,7 @@ def run_turn(duty: Duty, watch: Watch | None = None) -> Did:
         with transaction() as conn:
             if not processes.take_turn(conn, duty.name, duty.every_seconds):
                 return Did(0)
+    begun = time.perf_counter()
     reached(f"{duty.name}:begun")
     done, errors, more = 0, list[str](), False
     try:
@@ -129,6 +135,9 @@ def run_turn(duty: Duty, watch: Watch | None = None) -> Did:
         log.exception("duty %s failed; its next turn tries again", duty.name)
         errors.append(f"{type(problem).__name__}: {problem}")
         more = False
+    if done or errors or duty.exclusive:  # most turns of those that look several times a second find nothing
+        figures.TURNS.note(time.perf_counter() - begun, duty.name, "failed" if errors else "ok")
+        figures.DONE.add(duty.name, amount=done)
     if duty.exclusive:
         with transaction() as conn:
             processes.end_turn(conn, duty.name, done, error_to_note(errors), again=more)
@@ -166,9 +175,10 @@ def run(stopping: threading.Event) -> None:
     then, and whoever supervises it starts it again.
     """
     scratch.tidy()
-    watch = Watch()
+    watch(Business())
+    clock = Watch()
     threads = [
-        threading.Thread(target=_serve, args=(duty, stopping, watch), name=duty.name, daemon=True) for duty in duties()
+        threading.Thread(target=_serve, args=(duty, stopping, clock), name=duty.name, daemon=True) for duty in duties()
     ]
     for thread in threads:
         thread.start()
@@ -185,9 +195,18 @@ def run(stopping: threading.Event) -> None:
         raise RuntimeError(f"the thread of duty {dead[0]} has died; the process ends, to be started again")
 
 
+def health() -> Health:
+    """What a scheduler needs and uses."""
+    return Health(
+        reaching.database(reaching.DatabaseLook()),
+        reaching.redis(needed=False),
+        Dependency("storage", reach, needed=False),
+    )
+
+
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    starting.run("the scheduler", lambda: run(stopping))
+    starting.run("the scheduler", lambda: run(stopping), part="scheduler", health=health)

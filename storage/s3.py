@@ -16,6 +16,7 @@ from uuid import uuid4
 import obstore
 
 from common.settings import Settings, settings
+from common.telemetry import figures, traces
 from storage import keys
 from storage.clients import boto_client, own_session, upload_store
 from storage.errors import StorageError, answered, mapped
@@ -29,6 +30,7 @@ __all__ = ["Chunks", "Head", "ListedObject", "Part", "Storage", "StorageError", 
 PART_BYTES = 5 * 1024 * 1024
 PARTS_IN_FLIGHT = 2
 PROBE = b"probe"
+NOTHING = ".headrace-nothing"  # a key of no object
 READABLE_SECONDS = 60.0  # for so long it is believed that these credentials read what is there
 PAGE = 1000  # S3's own limit, for lists and deletes
 ONE_ODD_KEY = frozenset({"MalformedXML", "InvalidArgument", "KeyTooLongError"})
@@ -69,6 +71,10 @@ class Storage:
         self._put(key, data, media_type)
 
     def _put(self, key: str, file: Path | BinaryIO | bytes, media_type: str) -> None:
+        with traces.span("put", kind="client"), figures.timed(figures.PUTS):
+            self._put_and_look(key, file, media_type)
+
+    def _put_and_look(self, key: str, file: Path | BinaryIO | bytes, media_type: str) -> None:
         """Put, then see for ourselves that it is there and whole: not every S3 checks the SHA-256 that obstore signs.
 
         A put that went wrong is for the caller to repeat. Only an input is taken away again: its key is looked at
@@ -300,6 +306,14 @@ class Storage:
                 raise answered(doing, 404, "NoSuchBucket") from None
             raise
 
+    def look(self) -> None:
+        """Ask for what is not there: who says so lets us in. Raises StorageError, also where the bucket is not there."""
+        try:
+            self.head(NOTHING)
+        except StorageError as error:
+            if not error.missing:
+                raise
+
     def check(self) -> list[str]:
         """Try with a probe what is used. Returns what these credentials may not do, where it can be done without. Raises
         StorageError that says which of the rest does not work, and why.
@@ -367,6 +381,11 @@ def storage() -> Storage:
             if _storage is None:
                 _storage = Storage()
     return _storage
+
+
+def reach() -> None:
+    """Find out whether S3 answers and lets us in. Raises StorageError."""
+    storage().look()
 
 
 def close() -> None:

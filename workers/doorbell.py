@@ -6,6 +6,7 @@ and its loss delays a job by the scheduler's next look, nothing more.
 
 import logging
 import threading
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from queue import Full, Queue
 from typing import Any
@@ -18,6 +19,7 @@ from dramatiq import Message
 from common.redis_client import redis_client
 from common.rest import Rest
 from common.settings import settings
+from common.telemetry import figures, traces
 from models import db
 from models.jobs.dispatch import Ring
 from models.jobs.ringing import Due
@@ -58,9 +60,12 @@ class Doorbell:
         False: Redis is away; the scheduler will ring, and listeners look for themselves.
         """
         by_queue: Messages = {}
+        rung: list[UUID] = []
+        begun_ns = time.time_ns()
         for ring in rings:
             message_id = str(uuid4())
             by_queue.setdefault(ring.queue, {})[message_id] = _message(ring, message_id)
+            rung.append(ring.job_id)
         news = [*live, *((account_id,) for account_id in wake_listeners_of)]
         if not by_queue and not news:
             return True
@@ -72,6 +77,8 @@ class Doorbell:
         except redis.RedisError as error:
             self._lose(by_queue, error)
             return False
+        if traces.is_on():
+            traces.note_each("message", rung, begun_ns)
         return True
 
     def ring_due(self, due: Sequence[Due]) -> bool:
@@ -84,6 +91,7 @@ class Doorbell:
             by_queue.setdefault(each.queue, {})[message_id] = _message(Ring(each.job_id, each.queue), message_id)
         if self.resting:
             return False
+        begun_ns = time.time_ns()
         try:
             with self._client.pipeline(transaction=False) as pipe:
                 asked = [(queue, each) for queue, messages in by_queue.items() for each in messages]
@@ -96,6 +104,8 @@ class Doorbell:
         except redis.RedisError as error:
             self._lose(by_queue, error)
             return False
+        if traces.is_on():
+            traces.note_each("message again", [each.job_id for each in due if each.again], begun_ns)
         return True
 
     @property
@@ -193,6 +203,11 @@ def resting() -> bool:
     return _doorbell().resting
 
 
+def lost() -> int:
+    """Messages that this process could not send: the scheduler did."""
+    return sum(each.lost for each in list(_doorbells.values()))
+
+
 def forget_lost(queue: str, before: Collection[bytes]) -> set[bytes]:
     """See `Doorbell.forget_lost`."""
     return _doorbell().forget_lost(queue, before)
@@ -204,6 +219,7 @@ def _doorbell() -> Doorbell:
     if sender is None:
         with _lock:
             sender = _doorbells.setdefault(url, Doorbell(url))
+        figures.UNRUNG.read_by(lambda: [((), float(lost()))])
     return sender
 
 

@@ -118,6 +118,10 @@ class Keeper:
         except Exception:
             log.warning("what is held is not given back; it is rescued when its lease has lapsed", exc_info=True)
 
+    def busy(self) -> int:
+        """How many claims are being worked on."""
+        return len(self._current())
+
     def waits_alone(self) -> bool:
         """Whether a thread holds, or waits for, an answer that nobody could ask for again."""
         return any(hold.alone for hold in self._current())

@@ -16,11 +16,16 @@ from dramatiq.common import iter_queue
 
 from common import process, scratch
 from common.settings import settings
+from common.telemetry import figures
+from common.telemetry.health import Dependency, Health
 from models import db, starting
+from models.fleet import reaching
 from models.jobs.tables import QUEUES
+from storage.s3 import reach
 from workers import doorbell
 from workers.broker import IDLE_SECONDS, WakeBroker, make_broker
 from workers.calls import limits
+from workers.calls.resting import RestingProviders
 from workers.leases import Keeper
 from workers.steps.advance import Advance
 from workers.watch import dead_threads, until_stopped_or_dead
@@ -32,7 +37,16 @@ STOP_SECONDS = 20  # for steps under way that can be done again; what is left th
 
 def main(argv: list[str] | None = None) -> None:
     """Run until SIGTERM or SIGINT."""
-    starting.run("the worker", lambda: _serve(argv))
+    starting.run("the worker", lambda: _serve(argv), part="worker", health=health)
+
+
+def health() -> Health:
+    """What a worker needs: without Redis it hears of no job. What cannot be stored is tried for a day."""
+    return Health(
+        reaching.database(reaching.DatabaseLook()),
+        reaching.redis(needed=True),
+        Dependency("storage", reach, needed=False),
+    )
 
 
 def _serve(argv: list[str] | None) -> None:
@@ -116,6 +130,14 @@ def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
     worker = dramatiq.Worker(broker, queues=set(queues), worker_threads=threads)
     worker.queue_prefetch = threads  # what one process holds back is what it is working on
     keeper.threads_alive = lambda: sum(thread.is_alive() for thread in worker.workers)
+    figures.THREADS.read_by(
+        lambda: [
+            (("alive",), float(keeper.threads_alive())),
+            (("busy",), float(keeper.busy())),
+            (("wanted",), float(threads)),
+        ]
+    )
+    figures.RESTING.read_by(RestingProviders())
     keeper.start()
     worker.start()
     log.info("worker %s serves %s with %d threads", worker_id, ", ".join(queues), threads)

@@ -58,14 +58,16 @@ class KeyRing:
 
     async def caller(self, request: Request) -> Caller:
         """The caller of a request. Raises NotAuthenticated, and RateLimited where too many were of this address."""
-        header = request.headers.get("authorization", "")
-        scheme, _, secret = header.partition(" ")
-        secret = secret.strip()
-        if scheme.lower() == "bearer" and secret.count(".") == 2:
+        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+        return await self.caller_with(request, secret.strip() if scheme.lower() == "bearer" else "")
+
+    async def caller_with(self, request: Request, secret: str) -> Caller:
+        """Whose key or token this is. Raises as `caller`."""
+        if secret.count(".") == 2:
             person = await self._tokens.person(secret)
             scopes = scopes_of(person.role)
             return Caller(person.account_id, person.user_id, None, scopes, person.role)
-        if scheme.lower() != "bearer" or not secret or len(secret) > 200:
+        if not secret or len(secret) > 200:
             raise NotAuthenticated("send an API key or a token: Authorization: Bearer hr_…")
         if not api_keys.looks_like_a_key(secret):
             raise NotAuthenticated(NO_KEY)
@@ -85,10 +87,17 @@ class KeyRing:
         if known is not None and known[1] == scope:
             asked_before: Caller = known[0]
             return asked_before  # of the same request, which counts once
-        who = await self.caller(request)
+        return await self._let_in(request, await self.caller(request), scope, acts=True)
+
+    async def let_in(self, request: Request, who: Caller, scope: Scope) -> Caller:
+        """Somebody who has shown by a session who they are, for as long as this request. Raises Forbidden, RateLimited."""
+        return await self._let_in(request, who, scope, acts=False)
+
+    async def _let_in(self, request: Request, who: Caller, scope: Scope, *, acts: bool) -> Caller:
         know(request.scope)
         await self._rates.count_request(request, who)  # before anything is refused: a refusal counts as well
-        who = await self._acting.acting_for(request, who)
+        if acts:
+            who = await self._acting.acting_for(request, who)
         self._requests[who.account_id] += 1
         check(who, scope)
         request.scope["headrace.caller"] = (who, scope)

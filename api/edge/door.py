@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from api.edge.pace import Pace
 from common.peers import peer_of
+from common.telemetry import figures
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +152,7 @@ class Door:
     def count_refusal(self, why: str) -> str:
         """Count a refusal, of which the log tells now and then: one line for each would be an attack of its own."""
         self._refused[why] += 1
+        figures.TURNED_AWAY.add(why)
         return why
 
     def sweep(self, now: float) -> None:

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.errors import BadSignature, DomainError, Forbidden, NotAuthenticated, RateLimited, Unavailable
+from common.telemetry import figures
 from models import failures
 from storage.errors import StorageError
 
@@ -56,6 +57,7 @@ def problem(
     extra: dict[str, Any] | None = None,
 ) -> Response:
     """The response that tells a problem."""
+    figures.REFUSED.add(code)
     body = {
         "type": f"urn:headrace:problem:{code}",
         "title": title or HTTPStatus(status).phrase,

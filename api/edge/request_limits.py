@@ -13,8 +13,10 @@ from api.edge import texts
 from api.edge.door import CROWDED, DOOR, Door
 from api.edge.pace import KNOWN, PACE, Pace
 from api.edge.problems import MEDIA_TYPE, of_domain, problem
+from common import logs
 from common.errors import BodyTooLarge
 from common.settings import settings
+from common.telemetry import figures
 
 MAX_URL_BYTES = 8192
 MAX_HEADER_BYTES = 32_768  # of all headers together
@@ -53,6 +55,7 @@ def security_headers(path: str, *, https: bool) -> Headers:
 def written_refusal(status: int, code: str, detail: str, *, retry_after: int | None = None) -> bytes:
     """An answer as bytes, for what never becomes a request. The same shape as every other problem, and the last on its
     connection."""
+    figures.REFUSED.add(code)
     phrase = HTTPStatus(status).phrase
     body = orjson.dumps(
         {
@@ -83,8 +86,9 @@ class Limits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = str(uuid_utils.uuid7())
+        request_id = scope.setdefault("request_id", "") or str(uuid_utils.uuid7())
         scope["request_id"] = request_id
+        logs.about.set({"request": request_id})  # each request is served in a context of its own
         id_header = (b"x-request-id", request_id.encode())
 
         fixed = (id_header, *security_headers(scope["path"], https=self._https))

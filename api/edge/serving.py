@@ -13,6 +13,7 @@ from api.edge.door import RESERVED, Door, raise_descriptor_limit, room_of
 from api.edge.pace import Pace
 from api.edge.protocol import Protocol
 from common.settings import settings
+from common.telemetry import figures
 
 log = logging.getLogger(__name__)
 
@@ -60,4 +61,6 @@ def serve(app: FastAPI, *, ending: Callable[[], object]) -> None:
         access_log=False, server_header=False, date_header=False, timeout_graceful_shutdown=10, log_level="info",
         log_config=None,  # its lines go through our own filter
     )  # fmt: skip
-    Server(config, Door(room, Pace(chosen.strangers_per_second), chosen.trusted_proxies), ending).run()
+    door = Door(room, Pace(chosen.strangers_per_second), chosen.trusted_proxies)
+    figures.CONNECTIONS.read_by(lambda: [((), float(len(door)))])
+    Server(config, door, ending).run()

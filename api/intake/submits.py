@@ -10,6 +10,7 @@ from api.edge.grouping import Grouper
 from api.turns.walls import share_of_waiters
 from common.errors import Busy, Overloaded, Unavailable
 from common.faultpoints import reached
+from common.telemetry import jobs, traces
 from models.db import CommitUnknown, certain
 from models.jobs import submit
 from models.jobs.admission import Accepted, Answer, Locked, Order
@@ -37,10 +38,19 @@ class Intake:
 
     async def submit(self, order: Order) -> Accepted:
         """The job that answers an order. Raises the DomainError that refuses it."""
-        answer: Answer | Exception = await self._first.ask(order)
-        if isinstance(answer, Locked):
-            answer = await self._wait_for_account(order)
+        with traces.span("submit", order.job_id) as mark:
+            answer: Answer | Exception = await self._first.ask(order)
+            if isinstance(answer, Locked):
+                answer = await self._wait_for_account(order)
+            if not isinstance(answer, Accepted) or answer.replayed:
+                mark.drop()  # there is no such job
         if isinstance(answer, Accepted):
+            traces.belong(answer.job_id)
+            if not answer.replayed:
+                jobs.ordered(
+                    order.job_id, order.account_id, order.offer.entry.id, queue=answer.queue,
+                    price_credits=answer.price_credits,
+                )  # fmt: skip
             return answer
         assert isinstance(answer, Exception)  # noqa: S101 - the waiting lane never says Locked
         raise answer

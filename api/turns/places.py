@@ -58,6 +58,16 @@ class Place:
             else:
                 turn.running.add_done_callback(lambda _: self._turns.release())
 
+    @property
+    def busy(self) -> int:
+        """Threads that work."""
+        return int(self._threads.borrowed_tokens)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for one."""
+        return self._waiting
+
     async def _turn(self) -> None:
         if not self._turns.locked():
             await self._turns.acquire()  # at once

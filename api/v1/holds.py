@@ -18,6 +18,7 @@ from api.routes.once import RepeatKey, asked, once
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from common.labels import Labels
+from common.telemetry import figures
 from models.access import scopes
 from models.access.scopes import Caller
 from models.credits import hold_rows, holds
@@ -159,7 +160,10 @@ def settle_hold(
     def work(conn: Connection[Any]) -> dict[str, Any]:
         return hold_view(holds.settle(conn, who.account_id, wanted, body.amount, release_rest=body.release_rest))
 
-    return once(who, idempotency_key, asked(request, body), work)
+    answered = once(who, idempotency_key, asked(request, body), work)
+    if "idempotent-replayed" not in answered.headers:
+        figures.SPENT.add("hold", amount=body.amount)
+    return answered
 
 
 @router.post("/{hold_id}/release", response_model=HoldView, summary="Give a hold back")

@@ -21,6 +21,7 @@ from api.routes.walled import WalledRoute
 from api.services import services
 from api.v1.jobs_shapes import JobPage, JobRequest, JobView, Status, job_view
 from common.errors import DomainError, InvalidInput, JobNotEnded, NotFound
+from common.telemetry.jobs import ended
 from models.access import scopes
 from models.access.scopes import Caller
 from models.db import certain, transaction
@@ -166,6 +167,8 @@ def cancel_job(job_id: PathId, who: Annotated[Caller, Depends(needs("generate"))
         canceled = cancel.cancel(conn, wanted, account_id=who.account_id)
         row = reads.jobs_by_id(conn, [wanted])[wanted]  # here, since nothing may fail after the commit
     ring(canceled.rings)
+    if canceled.ended and not canceled.before:
+        ended(wanted, who.account_id, "canceled", model=row.model_id)
     return answer(job_view(row))
 
 

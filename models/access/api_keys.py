@@ -97,6 +97,14 @@ LIVE = """(k.revoked_at is null and coalesce(least(k.expires_at, k.retires_at) >
 _NEEDED = f"""(exists (select 1 from key_spending s where s.key_id = any{LINES})
      or exists (select 1 from api_keys o where o.account_id = k.account_id and o.id <> k.id
                    and (o.root_id = k.id or k.id = any(o.lineage))))"""
+_CALLERS = f"""select k.hash, k.account_id, u.id, k.id, k.scopes, u.role, k.models, l.rates,
+       least(k.monthly_credits, l.monthly_credits), u.suspended_at is not null
+  from api_keys k join accounts a on a.id = k.account_id join users u on u.id = a.user_id
+  cross join lateral (
+    select min(l.monthly_credits) as monthly_credits,
+           array_agg(l.id::text || ' ' || l.per_minute) filter (where l.per_minute is not null) as rates
+      from api_keys l where l.id = any{LINES}) l
+ where {LIVE} and u.deleted_at is null and not u.banned"""
 MONTH = "date_trunc('month', app_now() at time zone 'UTC')::date"
 
 
@@ -249,19 +257,15 @@ def _check(wanted: NewKey) -> None:
 
 def callers(conn: Connection[Any], hashes: list[bytes]) -> list[Caller | None]:
     """Whom each hash speaks for, in order; None for unknown, revoked and expired keys, and those of banned users."""
-    rows = conn.execute(
-        f"""select k.hash, k.account_id, u.id, k.id, k.scopes, u.role, k.models, l.rates,
-                   least(k.monthly_credits, l.monthly_credits), u.suspended_at is not null
-              from api_keys k join accounts a on a.id = k.account_id join users u on u.id = a.user_id
-              cross join lateral (
-                select min(l.monthly_credits) as monthly_credits,
-                       array_agg(l.id::text || ' ' || l.per_minute) filter (where l.per_minute is not null) as rates
-                  from api_keys l where l.id = any{LINES}) l
-             where k.hash = any(%s) and {LIVE} and u.deleted_at is null and not u.banned""",
-        [hashes],
-    ).fetchall()
+    rows = conn.execute(f"{_CALLERS} and k.hash = any(%s)", [hashes]).fetchall()
     found = {bytes(row[0]): _caller(*row[1:]) for row in rows}
     return [found.get(each) for each in hashes]
+
+
+def caller_by_id(conn: Connection[Any], key_id: UUID) -> Caller | None:
+    """Whom a key speaks for that was shown before; None as above."""
+    row = conn.execute(f"{_CALLERS} and k.id = %s", [key_id]).fetchone()
+    return None if row is None else _caller(*row[1:])
 
 
 def _caller(

@@ -6,7 +6,8 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.errors import NotAuthenticated
-from models.access.scopes import Role
+from models.access import api_keys
+from models.access.scopes import Caller, Role, scopes_of
 from models.locks import lock_account
 
 
@@ -25,3 +26,22 @@ def find_current_role(conn: Connection[Any], account_id: UUID) -> Role:
         raise NotAuthenticated(f"this user is {'gone' if row is None else row[1]}")
     role: Role = row[0]
     return role
+
+
+def find_holder(conn: Connection[Any], user_id: UUID, key_id: UUID | None) -> Caller:
+    """Who a session is of, as they stand now: by the key that it began with, or as the person who signed in. Raises
+    NotAuthenticated where the key has ended, or the user may not act any more.
+    """
+    if key_id is not None:
+        found = api_keys.caller_by_id(conn, key_id)
+        if found is None or found.suspended or found.user_id != user_id:
+            raise NotAuthenticated("the key of this session has ended")
+        return found
+    row = conn.execute(
+        """select a.id, u.role from users u join accounts a on a.user_id = u.id
+            where u.id = %s and u.deleted_at is null and not u.banned and u.suspended_at is null""",
+        [user_id],
+    ).fetchone()
+    if row is None:
+        raise NotAuthenticated("the user of this session may not act any more")
+    return Caller(row[0], user_id, None, scopes_of(row[1]), row[1])

@@ -182,3 +182,15 @@ def duties(conn: Connection[Any]) -> list[dict[str, Any]]:
                   greatest(0, extract(epoch from app_now() - next_at))::float from duties order by name"""
     ).fetchall()
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def duty_turns(conn: Connection[Any]) -> list[dict[str, Any]]:
+    """The duties with the times of their last and their next turn."""
+    names = ["name", "next_at", "started_at", "finished_at", "done", "error"]
+    rows = conn.execute(f"select {', '.join(names)} from duties order by name").fetchall()
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def hasten(conn: Connection[Any], name: str) -> bool:
+    """Make a duty due now, for whichever scheduler looks next. False: there is no such duty, or it has never had a turn."""
+    return conn.execute("update duties set next_at = app_now() where name = %s", [name]).rowcount == 1

@@ -19,6 +19,7 @@ class Canceled:
 
     ended: bool
     rings: list[Ring]
+    before: bool = False  # it had been canceled already
 
 
 def cancel(conn: Connection[Any], job_id: UUID, *, account_id: UUID | None = None) -> Canceled:
@@ -35,7 +36,7 @@ def cancel(conn: Connection[Any], job_id: UUID, *, account_id: UUID | None = Non
     if run is None:
         ended = conn.execute("select ended from jobs where id = %s", [job_id]).fetchone()
         if ended and ended[0] == JobEnd.CANCELED:
-            return Canceled(ended=True, rings=[])
+            return Canceled(ended=True, rings=[], before=True)
         raise NotCancelable(f"the job has {ended[0] if ended else 'ended'} already", param="id")
     lease_owner = run[0]
     # A statement of its own: in the one that waited for the run's lock, an attempt written meanwhile is not seen.

@@ -25,6 +25,7 @@ class GivenUp(NamedTuple):
 
     ended: Ended
     slot: Slot | None
+    code: str = ""  # what the job failed with
 
 
 def slot_of(account_id: UUID, job_id: UUID, number: int, provider: str, *, own: bool) -> Slot | None:
@@ -68,4 +69,4 @@ def give_up(conn: Connection[Any], account_id: UUID, job_id: UUID, token: int) -
     ended = end(conn, account_id, job_id, ending, token=token)
     if ended is None:
         return None
-    return GivenUp(ended, slot)
+    return GivenUp(ended, slot, code)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from common.settings import settings
+from common.telemetry import jobs
 from models.db import transaction
 from models.jobs import rescues, ringing, steps
 from models.jobs.dispatch import Ring, dispatch
@@ -82,5 +83,6 @@ def _give_up(account_id: UUID, job_id: UUID, token: int) -> None:
     if given_up is None:
         return
     ring(given_up.ended.rings)
+    jobs.ended(job_id, account_id, "failed", code=given_up.code)
     if given_up.slot is not None:
         pressure().release(*given_up.slot)

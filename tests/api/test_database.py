@@ -161,7 +161,7 @@ def test_ready_does_not_wait_behind_slow_work(http: TestClient) -> None:
 
 
 def test_ready_is_bounded_where_the_database_says_nothing(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.readiness.PROBE_SECONDS", 0.5)
+    monkeypatch.setattr("common.telemetry.health.NEEDED_SECONDS", 0.5)
     silent = socket.create_server(("127.0.0.1", 0))
     try:
         with environment({"DATABASE_URL": f"postgresql://app@127.0.0.1:{silent.getsockname()[1]}/none"}):

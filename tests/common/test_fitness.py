@@ -194,7 +194,8 @@ def test_a_process_that_would_go_there_does_not_start(monkeypatch: pytest.Monkey
 def test_every_setting_that_leads_somewhere_is_looked_at() -> None:
     values = {field: getattr(Settings(), field) for field in Settings.model_fields}
     addresses = {name for name in values if re.search(r"(url|urls|issuers?|hosts?|endpoint)$", name)}
-    assert addresses == set(hosts_of(values)) | {"api_host", "content_url"}  # where one listens, and where people read
+    # Where one listens, and where people read.
+    assert addresses == set(hosts_of(values)) | {"api_host", "metrics_host", "content_url"}
 
 
 def test_every_setting_that_is_a_secret_is_hidden() -> None:
@@ -223,3 +224,13 @@ def test_no_provider_is_where_a_cloud_keeps_its_secrets(host: str) -> None:
     ProviderEntry(name="own", adapter="openai", base_url="http://10.0.0.5:8000/v1")
     with pytest.raises(ValueError, match="a cloud keeps"):
         ProviderEntry(name="own", adapter="openai", base_url=f"http://{host}/v1")
+
+
+def test_whoever_looks_from_another_machine_shows_who_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"METRICS_PORT": "9100", "METRICS_HOST": "0.0.0.0"}
+    assert "METRICS_TOKEN must be set" in refusal(monkeypatch, **there)
+    assert "METRICS_TOKEN must be at least 32" in refusal(monkeypatch, **there, METRICS_TOKEN="short")
+    assert "METRICS_TOKEN must be at least 32" in refusal(monkeypatch, **there, METRICS_TOKEN=f"{OWN_SECRET}, short")
+    assert refusal(monkeypatch, **there, METRICS_TOKEN=OWN_SECRET) == ""
+    monkeypatch.delenv("METRICS_TOKEN")
+    assert refusal(monkeypatch, METRICS_PORT="9100", METRICS_HOST="127.0.0.1") == ""

@@ -8,10 +8,12 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from uuid_utils.compat import uuid7
 
 from common.errors import Unavailable
 from common.settings import settings
+from common.telemetry import figures
 from models.access.audit_log import By
 from models.accounts import paid_periods
 from models.credits import ledger
@@ -23,6 +25,7 @@ from scheduler.duties import jobs, results, uploads
 from scheduler.duties.accounts import announce
 from scheduler.main import Duty, run_turn
 from scheduler.turns import Aside, Did, each
+from tests.collectors import samples, total
 from tests.conftest import environment
 from tests.scheduler.duties.preparations import LATE, stored
 from tests.storage.scripted import Reply, scripted_s3
@@ -339,11 +342,19 @@ def test_a_job_that_cannot_be_given_up_keeps_no_other_from_its_rescue() -> None:
             [settings().max_rescues, hopeless],
         )
         conn.execute("update job_runs set wake_at = app_now() - interval '1 minute' where job_id = %s", [saved])
-    with broken(stuck):
-        did = run_turn(duty("rescue", 1))
-    assert "broken" in did.errors[0]
-    assert one("select lease_owner from job_runs where job_id = %s", saved) == (None,)
-    eventually(lambda: jobs.rescue(10) == 1, what="the end of the other")
+    registry = CollectorRegistry(auto_describe=False)
+    figures.begin(registry)
+    try:
+        with broken(stuck):
+            did = run_turn(duty("rescue", 1))
+        assert "broken" in did.errors[0]
+        assert one("select lease_owner from job_runs where job_id = %s", saved) == (None,)
+        eventually(lambda: jobs.rescue(10) == 1, what="the end of the other")
+    finally:
+        figures.end()
+    found = samples(generate_latest(registry).decode())
+    assert total(found, "headrace_duty_turn_seconds_count", duty="rescue", outcome="failed") == 1
+    assert total(found, "headrace_jobs_ended_total", outcome="failed", code="worker_lost") == 1
     assert_books_are_clean()
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pydantic import SecretStr
 
 from common.settings import settings
+from common.telemetry import figures, traces
 from models.catalogue import provider_keys
 from models.catalogue.providers import BUILT_IN
 from models.db import single
@@ -16,6 +17,7 @@ from models.jobs.rescues import Slot
 from models.jobs.steps import Claim, LiveAttempt
 from workers.calls import inputs, routing
 from workers.calls.limits import Report, pressure
+from workers.calls.measured import MeasuredProvider
 from workers.calls.roster import Roster
 from workers.calls.routing import Choice, Go
 from workers.leases import Hold, LeaseLost
@@ -128,7 +130,8 @@ class Asking:
 
     def provider(self, live: LiveAttempt) -> Provider:
         """Who was asked. Raises ProviderError where it is not on the roster any more."""
-        return self._roster.find(live.provider).provider
+        found = self._roster.find(live.provider).provider
+        return MeasuredProvider(found) if figures.is_on() or traces.is_on() else found
 
     def request(self, hold: Hold, *, begins: bool) -> Request:
         """What is asked. Raises ProviderError where we have no key, or a file that the input names cannot be had.

@@ -21,10 +21,13 @@ from common import process, scratch, uptime
 from common.errors import Busy, Unavailable
 from common.faultpoints import reached
 from common.settings import settings
+from common.telemetry import figures
+from common.telemetry.health import Health
 from models import db, starting
 from models.db import CommitUnknown, transaction
 from models.events import sending
 from models.events.sending import HeldQueue, Parcel, SendResult
+from models.fleet import reaching
 from workers.deliver import post
 
 log = logging.getLogger("deliver")
@@ -150,9 +153,20 @@ def send(held: Held, parcel: Parcel, failures: int) -> SendResult | None:
     if not held.sure():
         return None
     reached("deliver:before")
+    begun = time.perf_counter()
     outcome = post.deliver(parcel, failures)
+    figures.DELIVERIES.note(time.perf_counter() - begun, parcel.channel, outcome_of(outcome))
+    if not parcel.attempts:
+        figures.DELIVERY_LAG.note(max(0.0, time.time() - parcel.created_at.timestamp()), parcel.channel)
     reached("deliver:sent")
     return outcome
+
+
+def outcome_of(result: SendResult) -> str:
+    """What an attempt is called among figures: `arrived`, `again` (another follows), `given_up` or `gone`."""
+    if result.delivered:
+        return "arrived"
+    return "gone" if result.gone else "given_up" if result.again_after is None else "again"
 
 
 def _first(held: Held) -> tuple[Parcel | None, int]:
@@ -195,7 +209,12 @@ def _record(queue: HeldQueue, parcel: Parcel, outcome: SendResult, *, over: bool
 
 def main(argv: list[str] | None = None) -> None:
     """Run until SIGTERM or SIGINT."""
-    starting.run("the sender", lambda: _serve(argv))
+    starting.run("the sender", lambda: _serve(argv), part="deliver", health=health)
+
+
+def health() -> Health:
+    """What a sender needs."""
+    return Health(reaching.database(reaching.DatabaseLook()))
 
 
 def _serve(argv: list[str] | None) -> None:

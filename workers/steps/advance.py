@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
-from common import uptime
+from common import logs, uptime
 from common.faultpoints import reached
 from common.settings import settings
+from common.telemetry import jobs, traces
 from models.db import single, transaction
 from models.jobs import pauses, steps
 from models.jobs.clock import ClockPace
@@ -47,17 +48,8 @@ log = logging.getLogger(__name__)
 
 # Where the fault tests kill a worker: between every two steps of a job's life.
 FAULT_POINTS = (
-    "claimed",
-    "intended",
-    "started",
-    "accepted",
-    "polled",
-    "delivered",
-    "uploaded",
-    "settled",
-    "failed",
-    "put_back",
-)
+    "claimed", "intended", "started", "accepted", "polled", "delivered", "uploaded", "settled", "failed", "put_back",
+)  # fmt: skip
 
 
 class CannotBeAsked(OutcomeUnknown):
@@ -77,29 +69,39 @@ class Advance:
 
     def __call__(self, job_id: UUID) -> None:
         """Do the job's next step, if one is due."""
+        with traces.span("step", job_id, kind="consumer") as mark, logs.bound(job=job_id):
+            claim = self._claim(job_id)
+            if claim is None:
+                mark.drop()
+                return
+            mark.note({"headrace.attempt": claim.attempts, "headrace.queue": claim.queue})
+            with logs.bound(account=claim.account_id, attempt=claim.attempts):
+                self._work(claim)
+
+    def _claim(self, job_id: UUID) -> Claim | None:
         owner = self._keeper.owner()
         try:
-            with single() as conn:
-                paused = pauses.seen(conn) != pauses.NOTHING and pauses.waits(conn, job_id)
-                claim = None if paused else steps.claim(conn, job_id, owner)
+            with traces.span("claim"), single() as conn:
+                if pauses.seen(conn) == pauses.NOTHING or not pauses.waits(conn, job_id):
+                    return steps.claim(conn, job_id, owner)
         except Exception:
             self._keeper.doubt(job_id, owner)
             raise
-        if paused:
-            with transaction() as conn:
-                rings = pauses.shelve(conn, job_id)
-            ring(rings)
-        if claim is None:
-            return
+        with transaction() as conn:
+            rings = pauses.shelve(conn, job_id)
+        ring(rings)
+        return None
+
+    def _work(self, claim: Claim) -> None:
         self._pace.hear(claim.now, claim.claimed_at, uptime.seconds())
         reached("claimed")
         with self._keeper.hold(claim) as hold:
             try:
                 self._step(hold)
             except LeaseLost:
-                log.info("job %s was taken over by another worker", job_id)
+                log.info("job %s was taken over by another worker", claim.job_id)
             except Exception:
-                log.exception("job %s: a step failed unexpectedly; it is let go", job_id)
+                log.exception("job %s: a step failed unexpectedly; it is let go", claim.job_id)
                 seconds = self._records.back_off(3)
                 persist(lambda conn: steps.wait(conn, claim, after_seconds=seconds, reason="a step failed"))
 
@@ -135,6 +137,7 @@ class Advance:
             live = live_of(hold)
             provider, request = self._asking.provider(live), self._asking.request(hold, begins=True)
             publish_live(claim.account_id, "job.running", claim.job_id, {"attempt": claim.attempts})
+            jobs.started(claim.job_id, claim.account_id, claim.entry.id, attempt=live.number, provider=live.provider)
             reached("intended")
             hold.alone = True
             outcome = self._asking.start(hold, provider, request)

@@ -14,6 +14,7 @@ from psycopg import Connection
 
 from common.faultpoints import reached
 from common.settings import settings
+from common.telemetry import jobs, traces
 from models.db import single, transaction
 from models.jobs import ending, facts, steps, words
 from models.jobs.ending import AttemptEnd, Ended, Ending, NeedsTransaction, Unread
@@ -134,7 +135,8 @@ class Records:
         """
         claim = hold.claim
         try:
-            ended = self._ended(claim, ending_, blind=blind)
+            with traces.span("settle"):
+                ended = self._ended(claim, ending_, blind=blind)
         except Exception as error:
             log.warning("job %s: its end is decided again later", claim.job_id, exc_info=not is_passing(error))
             self._undecided(hold, fact, error)
@@ -151,6 +153,10 @@ class Records:
         hold.alone = False
         self._asking.release_slot(hold)
         _tell(claim, ended)
+        jobs.ended(
+            claim.job_id, claim.account_id, ending_.ended, model=claim.entry.id, attempt=claim.attempts,
+            code=ending_.error_code, credits=min(ending_.cost_credits, claim.price_credits),
+        )  # fmt: skip
         return ended
 
     def _ended(self, claim: Claim, ending_: Ending, *, blind: bool) -> Ended | Unread | None:
@@ -190,7 +196,7 @@ class Records:
             return self.fail_late(hold, attempt, next_route, spends_attempt=spends_attempt)
 
         try:
-            with transaction(wake=False) as conn:  # `_tell` does
+            with traces.span("put back"), transaction(wake=False) as conn:  # `_tell` does
                 done = ending.put_back(
                     conn,
                     claim.account_id,
@@ -220,13 +226,13 @@ class Records:
         hold.alone = False
         self._asking.release_slot(hold)
         _tell(claim, done)
-        if done.ended == JobStatus.QUEUED:
-            publish_live(
-                claim.account_id,
-                "job.waiting",
-                claim.job_id,
-                {"reason": words.waiting(reason), "seconds": round(pause, 1)},
-            )
+        if done.ended != JobStatus.QUEUED:  # a cancel came first
+            jobs.ended(claim.job_id, claim.account_id, done.ended, model=claim.entry.id, attempt=claim.attempts)
+            return
+        if attempt is not None:
+            jobs.retried(attempt.error_code or "")
+        waits = {"reason": words.waiting(reason), "seconds": round(pause, 1)}
+        publish_live(claim.account_id, "job.waiting", claim.job_id, waits)
 
     def fail(self, hold: Hold, error: ProviderError, usage: dict[str, int] | None = None) -> None:
         """The attempt has failed: another follows, or the job has failed."""

@@ -5,18 +5,22 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from common import uptime
 from common.sealing import seal
 from common.settings import settings
+from common.telemetry import figures
 from models.db import transaction
 from models.events import endpoints
 from models.events.sending import LOST, HeldQueue, Parcel, SendResult, claim, extend, record, release, take
+from tests.collectors import samples, total
 from tests.receivers import Receiver, receivers, sending, tell
 from tests.support import account, eventually, one, rows
-from workers.deliver.main import Held, send, serve
+from workers.deliver.main import Held, outcome_of, send, serve
 from workers.deliver.post import SCHEDULE
 
+OUTCOMES = ("arrived", "again", "given_up", "gone")
 pytestmark = pytest.mark.usefixtures("database")
 
 
@@ -65,6 +69,29 @@ def test_whatever_is_wrong_with_a_delivery_its_attempts_are_counted_and_end() ->
     assert len(log) == len(SCHEDULE) + 1
     assert log[0]["error"].startswith("internal_error: ")
     assert there.got == []
+
+
+def test_attempts_are_counted_by_what_came_of_them_and_the_first_by_how_long_it_waited() -> None:
+    registry = CollectorRegistry(auto_describe=False)
+    figures.begin(registry)
+    try:
+        with receivers(1, WEBHOOK_RETRY_SCALE="0.0000001") as [there]:
+            there.behave = lambda _: 200 if len(there.got) == 3 else 500
+            who = account()
+            endpoint(who, there)
+            tell(who)
+            with sending():
+                eventually(lambda: one("select status from deliveries") == ("delivered",), what="the delivery")
+    finally:
+        figures.end()
+    found = samples(generate_latest(registry).decode())
+    counts = {
+        each: total(found, "headrace_delivery_seconds_count", channel="webhook", outcome=each) for each in OUTCOMES
+    }
+    assert counts == {"arrived": 1, "again": 2, "given_up": 0, "gone": 0}
+    assert total(found, "headrace_delivery_lag_seconds_count", channel="webhook") == 1
+    assert outcome_of(SendResult(False, None, 0.0, {})) == "given_up"
+    assert outcome_of(SendResult(False, 1.0, 0.0, {}, gone=True)) == "gone"
 
 
 @pytest.mark.parametrize("asked", [

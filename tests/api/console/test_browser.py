@@ -1,0 +1,157 @@
+"""The console in a real browser: somebody signs in, finds a job by its error, reads its story, corrects credits and signs out; axe-core
+finds nothing serious on any page, in both themes, on a desk and on a phone.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples import browser
+from examples.browser import Page
+from models.db import transaction
+from models.jobs.cancel import cancel
+from tests.api.console.house import browser_waits, come_in, operator
+from tests.api.console.scenery import populate
+from tests.support import System, balance, eventually, rows
+
+AXE = Path(__file__).resolve().parents[3] / ".headrace" / "tools" / "axe.min.js"
+
+pytestmark = [
+    pytest.mark.skipif(browser.PROGRAM is None, reason="no Chromium on this machine: make tools"),
+    pytest.mark.timeout(600),
+]
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    with browser.browser(tmp_path) as found:
+        found.resize(1280, 900)
+        yield found
+
+
+def press(page: Page, text: str) -> None:
+    """Follow the link, or press the button, that says this."""
+    assert page.run(f"""(() => {{ const found = [...document.querySelectorAll('main a, main button, nav button')].find((each) => each.innerText.trim() === {json.dumps(text)});
+        if (found) found.click(); return Boolean(found); }})()"""), f"nothing says {text}: {page.run('document.body.innerText')}"  # fmt: skip
+
+
+def write(page: Page, field: str, text: str) -> None:
+    """Type into a field."""
+    page.run(f"document.querySelector('{field}').value = {json.dumps(text)}")
+
+
+def words(page: Page) -> str:
+    found: str = page.run("document.body.innerText")
+    return found
+
+
+def test_somebody_finds_a_job_by_its_error_reads_its_story_and_corrects_credits(system: System, page: Page) -> None:
+    boss, secret = operator("mara@headrace.example")
+    there = populate(boss, jobs=40)
+    system.start("api")
+    page.go(f"{system.url}/console/sign-in")
+    page.run("location.href = '/console/jobs?status=failed'")
+    browser_waits(page, "location.search.startsWith('?next=') && document.querySelector('#secret')")
+    write(page, "#secret", "hr_nothing")
+    press(page, "Sign in")
+    browser_waits(page, "document.querySelector('#secret-error')")
+    write(page, "#secret", secret)
+    press(page, "Sign in")
+    browser_waits(
+        page,
+        "location.pathname === '/console/jobs' && document.querySelector('#find') && location.search === '?status=failed'",
+    )
+    write(page, "#find", "error:timed_out")
+    page.run("document.querySelector('.find-form').requestSubmit()")
+    browser_waits(page, f"document.querySelector('a[href$=\"{there['failed']}\"]')")
+    page.run(f"document.querySelector('a[href$=\"{there['failed']}\"]').click()")
+    browser_waits(page, f"location.pathname.endsWith('{there['failed']}') && document.querySelector('.tl')")
+    for word in ("Ordered", "Attempt 1 at sketch failed", "504 from queue.fal.run after 60 s", "12 credits refunded"):
+        assert word in words(page), word
+    page.run("document.querySelector('.kv a[href*=accounts]').click()")
+    browser_waits(page, f"location.pathname.endsWith('/accounts/{there['account']}')")
+    before = balance(there["account"])[0]
+    press(page, "Give credits…")
+    browser_waits(page, "document.querySelector('#f-amount')")
+    write(page, "#f-amount", "25")
+    write(page, "#f-reason", "the film failed at their provider")
+    press(page, "Give credits")
+    browser_waits(page, "location.search === '?done=given' && document.querySelector('[role=status]')")
+    assert "The credits are given." in words(page)
+    assert balance(there["account"])[0] == before + 25
+    assert rows("select details->>'reason' from acts where action = 'credits.grant' order by id desc limit 1") == [
+        ("the film failed at their provider",)
+    ]
+    press(page, "Sign out")
+    browser_waits(page, "location.pathname === '/console/sign-in'")
+    page.go(f"{system.url}/console/sign-in")
+    assert "mara" not in words(page)
+
+
+def test_pages_are_refreshed_by_themselves_charts_are_read_by_key_and_copies_are_taken(
+    system: System, page: Page
+) -> None:
+    boss, secret = operator()
+    there = populate(boss, jobs=40)
+    system.start("api")
+    come_in(page, system.url, secret)
+    assert page.run("document.querySelectorAll('.plot svg .ln').length") >= 6
+    page.run("document.querySelector('.plot').focus()")
+    page.run(
+        "document.querySelector('.plot').dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowLeft', bubbles: true }))"
+    )
+    assert "succeeded" in page.run("document.querySelector('.chart .read').innerText")
+    page.go(f"{system.url}/console/jobs/{there['running']}")
+    assert "Running now" in words(page)
+    page.run("window.stays = true")
+    with transaction() as conn:
+        cancel(conn, there["running"])
+    eventually(lambda: "Asked to cancel" in words(page), what="the page to tell it")
+    assert page.run("window.stays") is True
+    page.run("document.querySelector('[data-live]').click()")
+    assert page.run("document.querySelector('[data-live]').getAttribute('aria-pressed')") == "false"
+    page.run("document.body.dispatchEvent(new KeyboardEvent('keydown', { key: '/', bubbles: true, cancelable: true }))")
+    assert page.run("document.activeElement.id") == "find"
+    assert page.run("performance.getEntriesByType('resource').every((each) => each.name.startsWith(location.origin))")
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="no axe-core on this machine: make tools")
+def test_axe_finds_nothing_serious(system: System, page: Page) -> None:
+    boss, secret = operator()
+    there = populate(boss, jobs=60)
+    system.start("api")
+    paths = ["", "/jobs", f"/jobs/{there['told']}", f"/jobs/{there['running']}", "/queues", "/workers", "/providers", "/catalogue", "/catalogue/flux-schnell",
+             "/accounts", f"/accounts/{there['account']}", f"/accounts/{there['account']}/grant", "/payments", "/webhooks", f"/webhooks/{there['webhook']}",
+             "/scheduler", "/audit", "/activity", "/bulk", "/bulk/new?act=retry&status=failed", "/pauses/new", "/nothing"]  # fmt: skip
+    page.go(f"{system.url}/console/sign-in")
+    found = serious(page, "/sign-in")
+    come_in(page, system.url, secret)
+    for theme, width in (("light", 1440), ("dark", 390)):
+        page.resize(width, 900)
+        page.go(f"{system.url}/console/scheduler")
+        page.run(f"document.querySelector('button[name=theme][value={theme}]').click()")
+        browser_waits(page, f"document.documentElement.dataset.theme === '{theme}'")
+        for path in paths:
+            page.go(f"{system.url}/console{path}")
+            found += serious(page, f"{path} {theme} {width}")
+    assert found == []
+
+
+def serious(page: Page, where: str) -> list[Any]:
+    """What axe-core holds against a page. Its script comes in by the debugger: the page's own policy would refuse it."""
+    page.run(AXE.read_text() + "; true")
+    end = time.monotonic() + 60
+    page.run(
+        "window.found = null; axe.run(document, { resultTypes: ['violations'] }).then((each) => { window.found = each.violations; }, (error) => { window.found = String(error); }); true"
+    )
+    while (found := page.run("window.found && JSON.stringify(window.found)")) is None:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return [
+        (where, each["id"], each["impact"], [node["html"][:200] for node in each["nodes"][:3]], each["nodes"][0].get("failureSummary", "")[:300])
+        for each in json.loads(found) if each["impact"] in {"serious", "critical"}
+    ]  # fmt: skip

@@ -1,0 +1,131 @@
+"""Lines for machines are JSON, one a line whatever happens; lines for people are read as they are; neither holds a secret."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common import logs, redact
+from common.logs import Form
+from common.settings import Settings
+from models.starting import form_of
+from tests.common.test_redact import logging_as_ours  # noqa: F401 - a fixture
+from tests.support import OWN_SECRET
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "postgresql://app:marked@db/x"
+pytestmark = pytest.mark.usefixtures("logging_as_ours")
+log = logging.getLogger("tests")
+
+
+def written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_lines_for_machines_are_json_with_what_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.install(form="json")
+    with logs.bound(job="01a2-7b", account="me"), logs.bound(attempt=2):
+        log.warning("attempt %d failed", 2)
+        logs.tell(log, "job started", provider="painter")
+    log.info("alone")
+    first, second, third = written(capsys)
+    assert (first["event"], first["level"], first["logger"]) == ("attempt 2 failed", "warning", "tests")
+    for line in (first, second):
+        assert {"job": "01a2-7b", "account": "me", "attempt": 2, "trace": "01a27b"}.items() <= line.items()
+    assert (second["event"], second["provider"], second["level"]) == ("job started", "painter", "info")
+    assert set(third) == {"event", "level", "logger", "time"}
+    assert third["time"].endswith("Z")
+
+
+def test_a_traceback_is_one_line_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.install(form="json")
+    try:
+        raise RuntimeError(PASSWORD)  # noqa: TRY301 - the traceback is what is tested
+    except RuntimeError:
+        log.exception("it failed:\n%s", PASSWORD)
+    log.info("with its stack", stack_info=True)
+    failed, stack = written(capsys)
+    assert failed["event"].startswith("it failed:\npostgresql://app:***@db/x")
+    assert "RuntimeError: postgresql://app:***" in failed["exception"]
+    assert "test_logs.py" in stack["stack"]
+    assert "marked" not in failed["event"]
+
+
+def test_a_secret_that_json_spells_otherwise_is_taken_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAINTER_API_KEY", 'odd"\\ö key')
+    logs.install(form="json")
+    log.warning("it said: %s", 'odd"\\ö key')
+    logs.tell(log, "job failed", code='odd"\\ö key', model="quick")
+    told = written(capsys)
+    assert told[0]["event"] == f"it said: {redact.MARK}"
+    assert (told[1]["code"], told[1]["model"]) == (redact.MARK, "quick")
+    redact.forget()
+
+
+def test_what_nobody_catches_is_json_as_well() -> None:
+    """The main thread, another one, and an exception that nobody could raise."""
+    program = f"""
+import threading
+from common import logs
+logs.install(form="json")
+class Odd:
+    def __del__(self):
+        raise RuntimeError("unraisable {PASSWORD}")
+def fails():
+    raise RuntimeError("in a thread {PASSWORD}")
+thread = threading.Thread(target=fails)
+thread.start()
+thread.join()
+odd = Odd()
+del odd
+raise RuntimeError("at last\\n{PASSWORD}")
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    told = [json.loads(line) for line in done.stderr.splitlines()]
+    assert done.returncode == 1
+    assert [each["level"] for each in told] == ["critical"] * 3
+    assert [
+        word in each["event"] for word, each in zip(("in a thread", "unraisable", "at last"), told, strict=True)
+    ] == [True] * 3
+    assert all("app:***@db" in each["event"] for each in told)
+
+
+@pytest.mark.parametrize("form", ["plain", "text"])
+def test_lines_for_people_are_sentences_without_secrets(capsys: pytest.CaptureFixture[str], form: Form) -> None:
+    logs.install(form=form)
+    with logs.bound(job="01a2-7b"):
+        log.warning("cannot reach %s", PASSWORD)
+        try:
+            raise RuntimeError(PASSWORD)  # noqa: TRY301 - the traceback is what is tested
+        except RuntimeError:
+            log.exception("it failed")
+    told = capsys.readouterr().err
+    assert "cannot reach postgresql://app:***@db/x" in told
+    assert "RuntimeError: postgresql://app:***@db/x" in told
+    assert ("job=01a2-7b" in told) == (form == "text")
+    assert "\x1b" not in told, "no colours where nobody sees them"
+
+
+def test_machines_read_the_lines_of_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", OWN_SECRET)
+
+    def form(**settings: str) -> str:
+        with monkeypatch.context() as changed:
+            for name, value in settings.items():
+                changed.setenv(name, value)
+            return form_of(Settings(_env_file=None))
+
+    assert form(ENVIRONMENT="production") == "json"
+    assert form(ENVIRONMENT="development") == "text"
+    assert form(ENVIRONMENT="production", LOG_FORMAT="text") == "text"
+    assert form(ENVIRONMENT="test", LOG_FORMAT="json") == "json"
