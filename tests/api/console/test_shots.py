@@ -1,24 +1,32 @@
-"""Pictures of the console, for docs/console: CONSOLE_SHOTS=folder says where they are written."""
+"""Pictures of the console, for docs/console: HEADRACE_PICTURES says where they are written; CONSOLE_PAGES, of which pages."""
 
 import os
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from examples import browser
 from tests.api.console.house import browser_waits, come_in, operator
 from tests.api.console.scenery import populate
 from tests.support import System
 
-FOLDER = os.environ.get("CONSOLE_SHOTS")
+FOLDER = os.environ.get("HEADRACE_PICTURES")
 WIDTHS = {1440: 1000, 1024: 1200, 390: 844}
 
 pytestmark = [
     pytest.mark.skipif(
-        FOLDER is None or browser.PROGRAM is None, reason="CONSOLE_SHOTS names no folder, or there is no Chromium"
+        FOLDER is None or browser.PROGRAM is None, reason="HEADRACE_PICTURES names no folder, or there is no Chromium"
     ),
     pytest.mark.timeout(900),
 ]
+
+
+def write_small(path: Path, picture: bytes) -> None:
+    """As a PNG of few colours, a tenth as large."""
+    with Image.open(BytesIO(picture)) as found:
+        found.convert("RGB").quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def test_pictures_are_taken(system: System, tmp_path: Path) -> None:
@@ -50,5 +58,5 @@ def test_pictures_are_taken(system: System, tmp_path: Path) -> None:
                     wide = page.run("document.documentElement.scrollWidth")
                     assert wide <= width, f"{name} at {width}: {wide}"
                     page.resize(width, min(2400, max(height, page.run("document.documentElement.scrollHeight"))))
-                    (folder / f"{name}-{width}-{theme}.png").write_bytes(page.picture())
+                    write_small(folder / f"{name}-{width}-{theme}.png", page.picture())
                     page.resize(width, height)
