@@ -3,12 +3,15 @@
 import re
 from collections.abc import Iterator
 from html import unescape
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from httpx import Response
 from starlette.testclient import TestClient
 
+from api.console import forms
+from common.errors import Unavailable
 from models.db import transaction
 from models.events import endpoints
 from models.fleet import processes
@@ -111,6 +114,38 @@ def test_what_cannot_be_done_is_said_at_its_field_and_kept(
     assert acts() == []
     if fields["amount"] == "5" and field != "reason":
         assert WHY in answer.text
+
+
+def test_what_may_have_been_done_is_not_called_undone_and_is_done_once(
+    http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit went through, and its answer was lost."""
+    who = account()
+    page = http.get(f"/console/accounts/{who}/grant").text
+    once = page.split('name="once" value="')[1].split('"')[0]
+    fields = {
+        "form_token": token_in(http.get("/console/jobs")),
+        "once": once,
+        "amount": "7",
+        "reason": WHY,
+        "kind": "gift",
+    }
+    really = forms.make_once
+
+    def lost(*values: Any) -> None:
+        really(*values)
+        raise Unavailable("the database's answer to the commit was lost")
+
+    monkeypatch.setattr(forms, "make_once", lost)
+    answer = http.post(f"/console/accounts/{who}/grant", data=fields)
+    assert (answer.status_code, "Nothing was changed" in answer.text, "send the same form again" in answer.text) == (
+        503,
+        False,
+        True,
+    )
+    monkeypatch.setattr(forms, "make_once", really)
+    assert http.post(f"/console/accounts/{who}/grant", data=fields).status_code == 303
+    assert balance(who) == (7, 0)
 
 
 def test_more_than_there_is_cannot_be_taken_back(http: TestClient) -> None:
