@@ -17,8 +17,6 @@ from models.payments import orders
 router = console_router()
 
 PAGE_PAYMENTS = 25
-# The looks of what became of a payment; what is not here goes by its own name.
-PAYMENT_WORDS = {"waiting": "Waiting", "paid": "Paid"}
 
 
 @router.get("/payments")

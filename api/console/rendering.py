@@ -44,7 +44,7 @@ _templates = Environment(
 _templates.filters.update(wording.FILTERS)
 _templates.globals.update(
     state_look=wording.state_look, entry_look=wording.entry_look, percent=wording.percent, counted=wording.counted_as,
-    span=wording.span, share=wording.share, offset=wording.offset, title_of=wording.title_of,
+    span=wording.span, offset=wording.offset, title_of=wording.title_of,
 )  # fmt: skip
 
 

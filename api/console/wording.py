@@ -174,11 +174,6 @@ def plainly(name: str) -> str:
     return name.replace("_", " ").replace(".", " ")
 
 
-def share(part: float, whole: float) -> float:
-    """How much of a whole, from 0 to 1."""
-    return min(1.0, max(0.0, part / whole)) if whole else 0.0
-
-
 def local_text(moment: datetime) -> str:
     """A moment as a field of a form takes it: UTC, to the minute."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M")

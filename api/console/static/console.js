@@ -48,25 +48,12 @@ document.addEventListener("keydown", (event) => {
 });
 
 /* What is shown of a timeline */
-for (const group of $$("[data-kinds]")) group.hidden = false;
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-kind-toggle]");
   if (!button) return;
   const on = button.getAttribute("aria-pressed") !== "true";
   button.setAttribute("aria-pressed", String(on));
   for (const item of $$(`[data-kind="${button.dataset.kindToggle}"]`)) item.hidden = !on;
-});
-
-/* Picked rows: how many there are stands at their button */
-function countPicked() {
-  const bar = $("[data-bulk]");
-  if (!bar) return;
-  const picked = $$("[data-pick]:checked").length;
-  $("[data-n]", bar).textContent = picked === 1 ? "1 job" : `${picked} jobs`;
-}
-document.addEventListener("change", (event) => {
-  if (event.target.matches("[data-pick-all]")) for (const box of $$("[data-pick]")) box.checked = event.target.checked;
-  countPicked();
 });
 
 /* Charts: the pointer or arrow keys read a moment */
@@ -100,7 +87,16 @@ function readable(plot) {
     if (step) { event.preventDefault(); show(at + step); }
   });
 }
-$$(".plot[data-points]").forEach(readable);
+/* A part of the page gets what works with this file only; `old`: the part whose place it takes, with what was chosen in it. */
+function dress(part, old) {
+  $$(".plot[data-points]", part).forEach(readable);
+  for (const group of $$("[data-kinds]", part)) group.hidden = false;
+  for (const off of old ? $$('[data-kind-toggle][aria-pressed="false"]', old) : []) {
+    $(`[data-kind-toggle="${off.dataset.kindToggle}"]`, part)?.setAttribute("aria-pressed", "false");
+    for (const item of $$(`[data-kind="${off.dataset.kindToggle}"]`, part)) item.hidden = true;
+  }
+}
+dress(document);
 
 /* Live: the page is asked for again every few seconds, and its parts ([data-part], by id) take the place of the old ones;
    none while the focus or the pointer is in it, and none in a page that nobody sees. */
@@ -129,7 +125,7 @@ if (live) {
         if (!old || old.contains(document.activeElement) || old.matches(":hover")) continue;
         if (old.outerHTML === fresh.outerHTML) continue;
         old.replaceWith(document.adoptNode(fresh));
-        $$(".plot[data-points]", fresh).forEach(readable);
+        dress(fresh, old);
       }
       heard = Date.now();
       since = new Date().toTimeString().slice(0, 5);
