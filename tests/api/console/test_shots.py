@@ -26,7 +26,7 @@ pytestmark = [
 def write_small(path: Path, picture: bytes) -> None:
     """As a PNG of few colours, a tenth as large."""
     with Image.open(BytesIO(picture)) as found:
-        found.convert("RGB").quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)
+        found.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def test_pictures_are_taken(system: System, tmp_path: Path) -> None:
