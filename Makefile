@@ -42,7 +42,7 @@ examples: $(RUN) ## what four products do, against a system that is started for 
 test: $(DEV) ## the tests, on real servers
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests --ignore=tests/faults -q -p tests.progress -n 5 --dist loadfile --no-loadscope-reorder
 
-tools: ## Chromium, nginx, Caddy, PgBouncer: tests that need one are left out without it (needs root)
+tools: ## Chromium, nginx, Caddy, PgBouncer, axe-core: tests that need one are left out without it (needs root)
 	@bash deploy/install_tools.sh
 
 lint: $(DEV) ## lint, format, types, layers: the first part of check

@@ -1,7 +1,16 @@
 #!/usr/bin/env bash
 # What some tests need besides Python, from Debian's packages: Chromium for pages, nginx and Caddy for the examples of
 # deploy/, PgBouncer for the flow behind it. Nothing is done where all are there; tests whose tool is missing say so.
+# axe-core, which looks at the console's pages, comes by npm where that is there.
 set -euo pipefail
+axe=.headrace/tools/axe.min.js
+if [ ! -e "$axe" ] && command -v npm > /dev/null; then
+  mkdir -p "${axe%/*}"
+  package=$(npm pack --silent --pack-destination "${axe%/*}" axe-core@4.14.1)
+  tar -xzOf "${axe%/*}/$package" package/axe.min.js > "$axe.new"
+  mv "$axe.new" "$axe"
+  rm "${axe%/*}/$package"
+fi
 missing=()
 command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null \
   || missing+=(chromium)
