@@ -174,8 +174,12 @@ class Asking:
 
     def repeat_start(self, hold: Hold, provider: Provider) -> Outcome:
         """Begin it again under the same key, which is the same generation. What turns us away before the call (a file that
-        cannot be had, an option that is wrong by now) says nothing about it.
+        cannot be had, an option that is wrong by now) says nothing about it. What lived in a backup is not begun again: a
+        provider remembers a key for some hours only, and the backup may be older.
         """
+        with single() as conn:
+            if restored.is_restored(conn, hold.claim.job_id):
+                raise OutcomeUnknown(restored.REASON)
         try:
             return self.start(hold, provider, self.request(hold, begins=True))
         except ProviderError as error:
