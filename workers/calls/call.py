@@ -11,7 +11,7 @@ from common.settings import settings
 from models.catalogue import provider_keys
 from models.catalogue.providers import BUILT_IN
 from models.db import single
-from models.jobs import callbacks, pauses
+from models.jobs import callbacks, pauses, restored
 from models.jobs.rescues import Slot
 from models.jobs.steps import Claim, LiveAttempt
 from workers.calls import inputs, routing
