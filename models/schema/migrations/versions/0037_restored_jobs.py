@@ -1,4 +1,4 @@
-"""restored jobs: those that lived in a backup, of which no attempt begins by itself
+"""restored jobs: those that lived in a backup, of which no attempt begins by itself; months that are made by functions
 
 Revision: 0037, after 0035. Lock and statement time-outs are set by models.schema.migrations. Processes of before know nothing of
 it; it is empty unless a backup was restored by a release that has it.
@@ -12,6 +12,7 @@ down_revision = "0035"
 branch_labels = None
 depends_on = None
 deploy = "pre"
+functions = ("make_month_v1", "drop_month_v1")
 
 
 def upgrade() -> None:
