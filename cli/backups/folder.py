@@ -108,11 +108,13 @@ def read_manifest(folder: Path) -> Manifest:
         raise NotABackup(f"{path} is no manifest: it has {path.stat().st_size} bytes")
     try:
         given = orjson.loads(path.read_bytes())
-        if given.pop("format") != FORMAT:
-            raise NotABackup(f"{path} is of another format than {FORMAT}: restore it with the release that made it")
-        return Manifest(**{**given, "taken_at": datetime.fromisoformat(given["taken_at"])})
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        wanted = given.pop("format") == FORMAT
+        found = Manifest(**{**given, "taken_at": datetime.fromisoformat(given["taken_at"])}) if wanted else None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotABackup(f"{path} cannot be read: {type(error).__name__}") from error
+    if found is None:
+        raise NotABackup(f"{path} is of another format than {FORMAT}: restore it with the release that made it")
+    return found
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:

@@ -8,7 +8,7 @@ begin
   select n.nspname into v_schema from pg_inherits i join pg_class c on c.oid = i.inhrelid join pg_class p on p.oid = i.inhparent
     join pg_namespace n on n.oid = c.relnamespace
    where c.relname = p_name and p.relname in ('events', 'deliveries') and c.relname ~ '^(events|deliveries)_[0-9]{4}_[0-9]{2}$'
-     and n.oid = any (current_schemas(false)::regnamespace[])
+     and n.nspname = any (current_schemas(false))
      and to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month'
          < (app_now() at time zone 'UTC') - make_interval(days => greatest(p_days, 7));
   if v_schema is null then

@@ -10,7 +10,7 @@ begin
     raise exception 'no months of % are made % ahead', p_table, p_ahead using errcode = 'insufficient_privilege';
   end if;
   select n.nspname into strict v_schema from pg_class c join pg_namespace n on n.oid = c.relnamespace
-   where c.relname = p_table and c.relkind = 'p' and n.oid = any (current_schemas(false)::regnamespace[]);
+   where c.relname = p_table and c.relkind = 'p' and n.nspname = any (current_schemas(false));
   if exists (select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relname = v_name and n.nspname = v_schema) then
     return false;
   end if;

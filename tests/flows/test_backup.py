@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cli.embedded.servers import servers
 from models.access.audit_log import By
 from models.db import transaction
@@ -47,6 +49,7 @@ def modes(folder: Path) -> set[int]:
     return {stat.S_IMODE(each.stat().st_mode) for each in folder.rglob("*") if each.is_file()}
 
 
+@pytest.mark.timeout(500)  # two systems, one after the other
 def test_a_system_that_was_restored_begins_nothing_that_the_old_one_may_have_begun(
     system: System, tmp_path: Path
 ) -> None:

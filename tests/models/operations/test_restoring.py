@@ -8,6 +8,7 @@ import pytest
 from models.access.audit_log import By
 from models.db import transaction
 from models.jobs import cancel, reconcile, steps
+from models.jobs.ending import AttemptEnd, put_back
 from models.jobs.states import AttemptPhase
 from models.operations import restoring
 from models.operations.restoring import Restored
@@ -95,8 +96,6 @@ def test_an_accepted_attempt_is_asked_about_and_no_other_follows_it() -> None:
 
 
 def _put_back(held: steps.Claim) -> None:
-    from models.jobs.ending import AttemptEnd, put_back  # noqa: PLC0415 - of this test alone
-
     attempt = AttemptEnd(1, AttemptPhase.FAILED, "broke", "it broke", charged=False)
     with transaction() as conn:
         conn.execute("delete from pauses")
