@@ -10,9 +10,10 @@ While it is made it is called FOLDER.partial; the last step gives it its name.
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal, NamedTuple
 
@@ -136,3 +137,10 @@ def read_objects(path: Path) -> Iterator[BackedObject]:
 
 def write_object(file: IO[bytes], one: BackedObject) -> None:
     file.write(orjson.dumps(one._asdict(), option=orjson.OPT_APPEND_NEWLINE))
+
+
+def windows(objects: Iterable[BackedObject], size: int) -> Iterator[list[BackedObject]]:
+    """Some at a time, so that a long list is never in memory."""
+    rest = iter(objects)
+    while some := list(islice(rest, size)):
+        yield some

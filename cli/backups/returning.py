@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import batched
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +50,7 @@ def restore(source: Path, by: By, programs: Path | None, tell: Callable[[int], T
 
 def _check_place(manifest: Manifest, program: Path) -> None:
     """Whether this release and this database can take it: an empty one, that nobody is at."""
-    with db.transaction() as conn:
+    with db.apart() as conn:  # the pool has more than one connection of ours, and is not open yet
         newest = migrations.newest()
         if manifest.revision != newest:
             raise NotABackup(
@@ -95,7 +94,7 @@ def bring_objects(source: Path, tell: Tell) -> tuple[int, int, int]:
     """Put the objects that the bucket lacks. Returns how many were put, were there, and are nowhere."""
     counts = {"put": 0, "there": 0, "lost": 0}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for some in batched(places.read_objects(source / places.LIST), WINDOW, strict=False):
+        for some in places.windows(places.read_objects(source / places.LIST), WINDOW):
             for became in pool.map(lambda one: _bring(source, one), some):
                 counts[became] += 1
                 tell(1)

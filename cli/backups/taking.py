@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import version
-from itertools import batched
 from pathlib import Path
 from typing import NamedTuple
 
@@ -133,7 +132,7 @@ def _keep_objects(working: Path, named: Path, kept: ObjectsKept, tell: Tell) -> 
     """Copy what the list names, or only list it. Returns the bytes that were kept, and how many objects were missing."""
     size = missing = 0
     with places.open_private(working / places.LIST) as file, ThreadPoolExecutor(AT_ONCE) as pool:
-        for some in batched(places.read_objects(named), WINDOW, strict=False):
+        for some in places.windows(places.read_objects(named), WINDOW):
             done = pool.map(lambda one: copy_one(working, one), some) if kept == "copy" else iter(some)
             for one in done:
                 places.write_object(file, one)
