@@ -9,10 +9,9 @@ from cli.backups import folder as places
 from cli.backups import tools
 from cli.backups.folder import BackedObject, Manifest, NotABackup
 from cli.backups.taking import AT_ONCE, WINDOW, Tell
-from models import db
+from models import db, restoring
 from models.access.audit_log import By
-from models.operations import restoring
-from models.operations.restoring import Restored
+from models.restoring import Restored
 from models.schema import migrations, prepare
 from storage.errors import StorageError
 from storage.s3 import storage

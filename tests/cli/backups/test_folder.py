@@ -14,7 +14,9 @@ def whole(tmp_path: Path) -> tuple[Path, Manifest]:
     for name in (places.DUMP, places.LIST):
         (tmp_path / name).write_bytes(b"")
     sums = [places.digest_of(tmp_path / name) for name in (places.DUMP, places.LIST)]
-    manifest = Manifest("0.1.0", "0037", "18.6", datetime(2026, 1, 2, tzinfo=UTC), 0, *sums, "copy", 0, 0, 0, {"jobs": 1})
+    manifest = Manifest(
+        "0.1.0", "0037", "18.6", datetime(2026, 1, 2, tzinfo=UTC), 0, *sums, "copy", 0, 0, 0, {"jobs": 1}
+    )
     places.write_manifest(tmp_path, manifest)
     return tmp_path, manifest
 
@@ -35,7 +37,9 @@ def test_a_file_that_was_changed_or_is_missing_is_found(whole: tuple[Path, Manif
         places.check_files(*whole)
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"{}", b'{"format": 1}', b'{"format": 2}', b'{"format": 1, "taken_at": 5}'])
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[]", b"null", b"{}", b'{"format": 1}', b'{"format": 2}', b'{"format": 1, "taken_at": 5}']
+)
 def test_nonsense_is_no_manifest(whole: tuple[Path, Manifest], text: bytes) -> None:
     (whole[0] / places.MANIFEST).write_bytes(text)
     with pytest.raises(NotABackup):

@@ -52,7 +52,9 @@ def test_months_are_made_and_dropped_and_no_other_table(
     ).fetchone()
     assert newest is not None
     owner.execute(f"drop table {newest[0]}")
-    owner.execute("create table events_2020_01 partition of events for values from ('2020-01-01+00') to ('2020-02-01+00')")
+    owner.execute(
+        "create table events_2020_01 partition of events for values from ('2020-01-01+00') to ('2020-02-01+00')"
+    )
     with environment({"DATABASE_URL": as_role(database)}):
         assert retention.make_partitions(1) == 1
         assert retention.drop_partitions(100) == 1

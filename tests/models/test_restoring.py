@@ -5,13 +5,13 @@ from uuid import UUID
 
 import pytest
 
+from models import restoring
 from models.access.audit_log import By
 from models.db import transaction
 from models.jobs import cancel, reconcile, steps
 from models.jobs.ending import AttemptEnd, put_back
 from models.jobs.states import AttemptPhase
-from models.operations import restoring
-from models.operations.restoring import Restored
+from models.restoring import Restored
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, placed, rows
 
 BY = By("test")
