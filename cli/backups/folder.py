@@ -85,6 +85,13 @@ def place_of(folder: Path, key: str) -> Path:
     return folder / OBJECTS / Path(*parts)
 
 
+def make_folders(folder: Path, wanted: Path) -> None:
+    """A folder within a backup, and those it lies in, each open to its owner alone (`parents=True` leaves those to the umask)."""
+    for each in reversed([wanted, *wanted.parents]):
+        if each.is_relative_to(folder):
+            each.mkdir(mode=0o700, exist_ok=True)
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """The last file of a backup, on the disk before the folder gets its name."""
     with open_private(folder / MANIFEST) as file:

@@ -153,7 +153,7 @@ def copy_one(working: Path, one: BackedObject) -> BackedObject:
         digest = places.digest_of(place)
         if one.sha256 in {None, digest}:
             return one._replace(size=place.stat().st_size, sha256=digest)
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    places.make_folders(working, place.parent)
     partial = place.with_name(f"{place.name}.partial")
     try:
         part = storage().get_range(one.key)
