@@ -110,7 +110,7 @@ def _dump(working: Path, named: Path, programs: Path | None) -> _Dumped:
     with _snapshot() as conn:
         tools.check_version(program, conn.info.server_version)
         row = conn.execute(
-            "select pg_export_snapshot(), now(), current_setting('server_version'), (select version_num from alembic_version)"
+            "select pg_export_snapshot(), app_now(), current_setting('server_version'), (select version_num from alembic_version)"
         ).fetchone()
         assert row is not None  # noqa: S101 - always one
         snapshot, taken_at, server, revision = row
