@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
 from types import ModuleType
 
-PARTS = ("api", "cli.doctor", "cli.embedded", "cli.providers", "httpx", "models", "storage", "workers")
+PARTS = ("api", "cli.backups", "cli.doctor", "cli.embedded", "cli.providers", "httpx", "models", "storage", "workers")
 
 
 class _Later(MetaPathFinder):

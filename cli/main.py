@@ -19,6 +19,7 @@ from common.settings import WrongSettings
 with later():
     from cli.commands import (
         accounts,
+        backup,
         batches,
         catalogue,
         client,
@@ -29,6 +30,7 @@ with later():
         operations,
         parked,
         report,
+        roles,
         stats,
         usage,
     )
@@ -37,7 +39,7 @@ with later():
     from workers.calls import limits
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
-for part in (local, client, accounts, files, identity, operate, parked, report, stats, usage):
+for part in (local, client, backup, accounts, files, identity, operate, parked, report, roles, stats, usage):
     app.registered_commands += part.app.registered_commands
 app.add_typer(batches.app, name="batch")
 app.add_typer(catalogue.app, name="catalogue")

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import orjson
 from psycopg import Connection
-from psycopg.sql import SQL, Identifier
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, PrimaryKeyConstraint, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
@@ -177,17 +176,8 @@ def make_partitions(conn: Connection[Any], ahead: int = 3) -> int:
 
 
 def _make_partition(conn: Connection[Any], table: str, month: int) -> bool:
-    name, start, end = conn.execute(
-        """select %s || to_char(m, '_YYYY_MM'), m::text, (m + interval '1 month')::text
-             from (select date_trunc('month', app_now() at time zone 'UTC') + make_interval(months => %s) as m) x""",
-        [table, month],
-    ).fetchone() or ("", "", "")
-    if conn.execute("select to_regclass(%s)", [name]).fetchone() != (None,):
-        return False
-    conn.execute(
-        f"create table if not exists {name} partition of {table} for values from ('{start}+00') to ('{end}+00')"
-    )
-    return True
+    row = conn.execute("select make_month_v1(%s, %s)", [table, month]).fetchone()
+    return row == (True,)
 
 
 def drop_partitions(conn: Connection[Any], days: int) -> list[str]:
@@ -206,15 +196,8 @@ def drop_partitions(conn: Connection[Any], days: int) -> list[str]:
     ).fetchall()
     dropped = []
     for (name,) in rows:
-        table = Identifier(name)
-        if name.startswith("deliveries"):
-            waits = conn.execute(
-                SQL("select exists (select 1 from {} where status = 'pending')").format(table)
-            ).fetchone()
-            if waits == (True,):
-                continue
-        conn.execute(SQL("drop table {}").format(table))
-        dropped.append(name)
+        if conn.execute("select drop_month_v1(%s, %s)", [name, days]).fetchone() == (True,):
+            dropped.append(name)
     return dropped
 
 

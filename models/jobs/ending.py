@@ -230,7 +230,7 @@ def put_back(
     A provider's limit spends no attempt. Without `attempt` the claim's own was never called: it is taken off the record,
     and if there was none before it the time limit has not begun. `held_back`: the provider has no room, so that the
     account's other jobs of this model need not be tried before this one. A job that is to be canceled is not put back: it
-    ends here, refunded. No pause goes past the time limit.
+    ends here, refunded. No pause goes past the time limit. One that lived in a backup is begun no more (`models.jobs.restored`).
     """
     locked = read_locked(conn, account_id, "a.event_number")
     run = conn.execute(
@@ -260,10 +260,11 @@ def put_back(
     conn.execute(
         """update job_runs set status = 'queued', lease_owner = null, dispatched = false, requeued = true, rings = 0,
                   token = token + 1,
-                  progress = null, reason = %s, attempts_spent = attempts_spent - %s, next_route = %s, held_back = %s,
+                  progress = null, reason = %s, attempts_spent = attempts_spent - %s, held_back = %s,
+                  next_route = case when exists (select 1 from restored_jobs x where x.job_id = job_runs.job_id) then -1 else %s end,
                   wake_at = greatest(app_now(), least(app_now() + make_interval(secs => %s), deadline_at))
             where job_id = %s""",
-        [reason, 0 if spends_attempt or attempt is None else 1, next_route, held_back, after_seconds, job_id],
+        [reason, 0 if spends_attempt or attempt is None else 1, held_back, next_route, after_seconds, job_id],
     )
     conn.execute("update accounts set slots_in_use = slots_in_use - 1 where id = %s", [account_id])
     return Ended(JobStatus.QUEUED, dispatch(conn, account_id), locked[0])

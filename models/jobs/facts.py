@@ -71,7 +71,8 @@ _FAILED = _sql(
     "phase = 'failed', ended_at = app_now(), delivered = null, own_key = null, error_code = %(code)s,"
     " error_message = %(message)s, charged = %(charged)s, cost_usd_micros = %(cost)s",
     "a.phase = any(%(phases)s)",
-    more=", next_route = %(route)s, attempts_spent = r.attempts_spent - %(unspent)s, progress = null",
+    more=", next_route = case when exists (select 1 from restored_jobs x where x.job_id = r.job_id) then -1 else %(route)s end"
+    ", attempts_spent = r.attempts_spent - %(unspent)s, progress = null",
 )
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.errors import NotFound
+from models.jobs import restored
 from models.jobs.ending import AttemptEnd, Ending, end, put_back
 from models.jobs.rescues import GivenUp, slot_of
 from models.jobs.states import AttemptPhase, JobEnd
@@ -61,6 +62,7 @@ def decide(conn: Connection[Any], job_id: UUID, *, again: bool) -> GivenUp:
     why = "an operator gave it up" if not again else "an operator found that it never began"
     attempt = AttemptEnd(number, AttemptPhase.ABANDONED, "outcome_unknown", why)
     if again:
+        restored.let_begin(conn, job_id)
         done = put_back(
             conn, owner[0], job_id, token=token, after_seconds=0.0, reason=why, attempt=attempt, spends_attempt=False
         )

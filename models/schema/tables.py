@@ -40,6 +40,7 @@ from models.jobs.batch_rows import Batch, BatchOrder
 from models.jobs.callbacks import ProviderCallback
 from models.jobs.clock import ClockJump
 from models.jobs.pauses import Pause
+from models.jobs.restored import RestoredJob
 from models.jobs.tables import Asset, Attempt, IdempotencyKey, Job, JobRun
 from models.learning.tables import (
     Course,
@@ -129,6 +130,7 @@ __all__ = [
     "Refund",
     "Reservation",
     "ReservationGrant",
+    "RestoredJob",
     "ShareLink",
     "SlugCount",
     "StoredKind",

@@ -12,7 +12,7 @@ from common.telemetry import figures, traces
 from models.catalogue import provider_keys
 from models.catalogue.providers import BUILT_IN
 from models.db import single
-from models.jobs import callbacks, pauses
+from models.jobs import callbacks, pauses, restored
 from models.jobs.rescues import Slot
 from models.jobs.steps import Claim, LiveAttempt
 from workers.calls import inputs, routing
@@ -177,8 +177,12 @@ class Asking:
 
     def repeat_start(self, hold: Hold, provider: Provider) -> Outcome:
         """Begin it again under the same key, which is the same generation. What turns us away before the call (a file that
-        cannot be had, an option that is wrong by now) says nothing about it.
+        cannot be had, an option that is wrong by now) says nothing about it. What lived in a backup is not begun again: a
+        provider remembers a key for some hours only, and the backup may be older.
         """
+        with single() as conn:
+            if restored.is_restored(conn, hold.claim.job_id):
+                raise OutcomeUnknown(restored.REASON)
         try:
             return self.start(hold, provider, self.request(hold, begins=True))
         except ProviderError as error:

@@ -113,6 +113,14 @@ def revisions() -> tuple[str | None, str | None]:
         return MigrationContext.configure(connection).get_current_revision(), scripts.get_current_head()
 
 
+def newest() -> str | None:
+    """The newest revision of this release; no database is asked."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
+    return ScriptDirectory.from_config(config).get_current_head()
+
+
 def _check_known(config: Config, connection: Connection) -> None:
     """Raises UnknownRevision for a database that a newer release, or something else, has migrated."""
     current = MigrationContext.configure(connection).get_current_revision()
