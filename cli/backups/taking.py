@@ -150,9 +150,9 @@ def copy_one(working: Path, one: BackedObject) -> BackedObject:
     """
     place = places.place_of(working, one.key)
     if place.is_file() and one.size in {None, place.stat().st_size}:
-        digest = places.digest_of(place)
-        if one.sha256 in {None, digest}:
-            return one._replace(size=place.stat().st_size, sha256=digest)
+        found = places.digest_of(place)
+        if one.sha256 in {None, found}:
+            return one._replace(size=place.stat().st_size, sha256=found)
     places.make_folders(working, place.parent)
     partial = place.with_name(f"{place.name}.partial")
     try:
