@@ -23,14 +23,26 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("is beyond the calendar in UTC") from None
 
 
-def _as_written(value: Any) -> Any:
-    if isinstance(value, str) and not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+def _day_as_written(value: Any) -> Any:
+    if not isinstance(value, date) and not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", str(value)):
         raise ValueError("a day is written as 2026-11-28")
     return value
 
 
-Day = Annotated[date, BeforeValidator(_as_written)]  # and no count of seconds, which is a date to pydantic
-Moment = Annotated[datetime, AfterValidator(_in_utc), Field(description="Without an offset: UTC.")]
+def _moment_as_written(value: Any) -> Any:
+    if not isinstance(value, date) and not re.match("[0-9]{4}-[0-9]{2}-[0-9]{2}", str(value)):
+        raise ValueError("a moment is written as 2026-11-28T14:00:00Z")
+    return value
+
+
+# A count of seconds is a moment and a day to pydantic, and to nobody who reads the document.
+Day = Annotated[date, BeforeValidator(_day_as_written)]
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_moment_as_written),
+    AfterValidator(_in_utc),
+    Field(description="Without an offset: UTC."),
+]
 Reason = Annotated[
     str, Field(min_length=1, max_length=MAX_REASON, pattern=r"\S", description="Why, for the audit log.")
 ]

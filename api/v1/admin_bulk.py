@@ -1,4 +1,4 @@
-"""/v1/admin/jobs/bulk and /v1/admin/bulk-runs: one act on many jobs. Each needs a reason, and is in the audit log with it."""
+"""/v1/admin/bulk-runs: one act on many jobs. Each needs a reason, and is in the audit log with it."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -79,7 +79,7 @@ def bulk_view(row: BulkRow) -> dict[str, Any]:
 
 
 @router.post(
-    "/jobs/bulk", status_code=202, response_model=BulkAnswer, summary="Do something to many jobs",
+    "/bulk-runs", status_code=202, response_model=BulkAnswer, summary="Do something to many jobs",
     responses={200: {"model": BulkAnswer, "description": "It was a dry run: nothing was done."}},
 )  # fmt: skip
 def order_bulk(body: BulkOrder, request: Request, who: _Operator, idempotency_key: RepeatKey = None) -> Response:

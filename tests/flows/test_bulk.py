@@ -16,10 +16,10 @@ def test_a_run_whose_scheduler_is_killed_does_each_job_once(system: System, act:
     system.start("api", "scheduler")
     body = {"act": act, "filter": {"model": "test-model"}, "reason": "the provider was down"}
     with httpx.Client(base_url=system.url, headers=admin(), timeout=30) as http:
-        dry = http.post("/v1/admin/jobs/bulk", json=body).json()
+        dry = http.post("/v1/admin/bulk-runs", json=body).json()
         assert dry == {"jobs": 200, "credits": 200, "run": None}
-        made = http.post("/v1/admin/jobs/bulk", json={**body, "dry_run": False}, headers={"idempotency-key": "k"})
-        again = http.post("/v1/admin/jobs/bulk", json={**body, "dry_run": False}, headers={"idempotency-key": "k"})
+        made = http.post("/v1/admin/bulk-runs", json={**body, "dry_run": False}, headers={"idempotency-key": "k"})
+        again = http.post("/v1/admin/bulk-runs", json={**body, "dry_run": False}, headers={"idempotency-key": "k"})
         assert (made.status_code, again.json()["run"]["id"]) == (202, made.json()["run"]["id"])
         address = f"/v1/admin/bulk-runs/{made.json()['run']['id']}"
         for kill in range(4):

@@ -59,7 +59,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "post /v1/admin/providers/{provider}/wake": {"reason": "x"},
     "post /v1/admin/workers/{worker_id}/drain": {"reason": "x"},
     "post /v1/admin/accounts/{account_id}/replay": {"since": "2020-01-01T00:00:00Z", "reason": "x"},
-    "post /v1/admin/jobs/bulk": {"act": "cancel", "filter": {"text": "x", "model": "words"}, "reason": "x"},
+    "post /v1/admin/bulk-runs": {"act": "cancel", "filter": {"text": "x", "model": "words"}, "reason": "x"},
     "post /v1/admin/bulk-runs/{run_id}/stop": {"reason": "x"},
     "post /v1/admin/bulk-runs/{run_id}/resume": {"reason": "x"},
     "post /v1/admin/pauses": {"what": "queue", "name": "batch", "seconds": 60, "reason": "x"},

@@ -306,7 +306,7 @@ CASES = {
         json={"reason": "x"},
     ),
     "order a bulk run": Case(
-        "post", "/v1/admin/jobs/bulk", counted("select count(*) from bulk_runs where act = 'cancel'"),
+        "post", "/v1/admin/bulk-runs", counted("select count(*) from bulk_runs where act = 'cancel'"),
         json={"act": "cancel", "filter": {}, "reason": "x", "dry_run": False},
     ),
     "stop a bulk run": Case(

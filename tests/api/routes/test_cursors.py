@@ -843,7 +843,9 @@ def callers_of_lists() -> Iterator[tuple[str, str, ast.FunctionDef | ast.AsyncFu
 def test_no_check_reads_a_list() -> None:
     """What a check is about it reads by id; only what shows a list may call one: GET routes, and streams page by page."""
     shown = {("api/live/hub.py", "_read_group"), ("api/live/hub.py", "_read_past")}
-    shown |= {("api/provisioning/provisioning.py", name) for name in ("list_credentials", "list_usage")}  # POST alone
+    shown |= {
+        ("api/provisioning/provisioning.py", name) for name in ("list_credentials", "list_provider_usage")
+    }  # POST
     shown |= {
         ("models/learning/enrolments.py", "look_at_enrolments"),  # what GET shows
         ("api/v1/images.py", "_add_list"),

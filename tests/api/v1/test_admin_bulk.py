@@ -29,7 +29,7 @@ def http() -> Iterator[TestClient]:
 def ordered(http: TestClient, key: str | None = None, **body: Any) -> Any:
     headers = {**admin(), **({"idempotency-key": key} if key else {})}
     whole = {"act": "retry", "filter": {}, "reason": "they were down", **body}
-    return http.post("/v1/admin/jobs/bulk", json=whole, headers=headers)
+    return http.post("/v1/admin/bulk-runs", json=whole, headers=headers)
 
 
 def test_a_dry_run_comes_first_and_the_real_one_tells_how_far_it_is(http: TestClient) -> None:
