@@ -1,4 +1,4 @@
-"""`headrace role`: a database role for the processes, without TRUNCATE and DDL."""
+"""`headrace database-role`: a database role for the processes, without TRUNCATE and DDL."""
 
 from typing import Annotated
 
@@ -19,8 +19,8 @@ def _name(text: str) -> str:
     return text
 
 
-@app.command()
-def role(
+@app.command("database-role")
+def database_role(
     name: Annotated[str, typer.Argument(help="A role, new or not.", callback=_name)], as_json: bool = JsonFlag
 ) -> None:
     """Let a database role read and write rows, and nothing else; run it as the tables' owner. Give the processes its address.
