@@ -1,4 +1,4 @@
-"""`python -m benchmarks [PART ...]`: all parts, or some of submits, batches, auth, reads, jobs, latency, waiting, events, sweep, files, growth, articles, gallery, fair, pooler, watched."""
+"""`python -m benchmarks [PART ...]`: all parts, or some of submits, batches, auth, reads, jobs, latency, waiting, events, sweep, files, growth, articles, gallery, fair, pooler, watched, night."""
 
 import sys
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from benchmarks import (
     gallery,
     growth,
     hostile_files,
+    night,
     pooler,
     queues,
     reads,
@@ -49,6 +50,7 @@ PARTS: dict[str, Callable[[Stand, Report], None]] = {
     "fair": fair.measure,
     "pooler": pooler.measure,
     "watched": watched.measure,
+    "night": night.measure,
 }
 
 

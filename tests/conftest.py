@@ -165,6 +165,7 @@ def database(stack: Addresses, spare: Spare) -> Iterator[str]:
     """A database as it was prepared, with schema, plans and catalogue, and an empty Redis."""
     with redis_client(stack.redis_url, timeout_seconds=15) as client:
         client.flushall()
+    db.close()  # a test without a database of its own may have read the prepared one, which cannot be copied then
     with spare.lend() as name, _used(stack, name) as url:
         yield url
 

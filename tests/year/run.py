@@ -111,5 +111,5 @@ def _figures(world: World) -> dict[str, int]:
     return {
         **{name: one(statement)[0] for name, statement in counts.items()}, "hooks": world.way.sent, "hooks lost": world.way.lost,
         "hooks doubled": world.way.doubled, "hooks late": world.way.late, "passes of schedulers": world.schedulers.started,
-        "killed": world.schedulers.killed, **{f"refused {code}": count for code, count in sorted(world.refused.items())},
+        "killed": world.schedulers.killed, "cut": world.cut, **{f"refused {code}": count for code, count in sorted(world.refused.items())},
     }  # fmt: skip

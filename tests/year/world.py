@@ -76,6 +76,7 @@ class World:
     server_key: str
     admin_key: str
     refused: dict[str, int] = field(default_factory=dict)
+    cut: int = 0  # requests whose connection ended before their answer
     outages: dict[str, float] = field(default_factory=dict)  # company → until when it is away
     plans: list[tuple[float, Later]] = field(default_factory=list)  # what will happen at a company, and when
 
@@ -93,7 +94,13 @@ class World:
         return self._asked(method, path, body, {"authorization": f"Bearer {self.admin_key}"})
 
     def _asked(self, method: str, path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
-        answer = self.http.request(method, path, json=body, headers=headers)
+        try:
+            answer = self.http.request(method, path, json=body, headers=headers)
+        except httpx.RemoteProtocolError:  # as anywhere, a connection can end under a request; who only looks asks again
+            if method != "GET":
+                raise
+            self.cut += 1
+            answer = self.http.request(method, path, headers=headers)
         assert answer.status_code < 500 or answer.json()["code"] == "company_away", f"{method} {path}: {answer.text}"
         if answer.is_error:
             code = answer.json()["code"]

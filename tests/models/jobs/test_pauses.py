@@ -70,7 +70,7 @@ def name_of(what: str, who: UUID) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _no_ring(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _books(database: str) -> Iterator[None]:
     yield
     assert_books_are_clean()
 

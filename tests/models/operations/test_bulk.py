@@ -28,7 +28,7 @@ BY = By("tester", None, "10.0.0.1")
 
 
 @pytest.fixture(autouse=True)
-def _books() -> Iterator[None]:
+def _books(database: str) -> Iterator[None]:
     yield
     assert_books_are_clean()
 
