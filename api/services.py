@@ -19,12 +19,15 @@ from api.live.redis_wakes import follow
 from api.readiness import Readiness
 from api.reading import Balances, Jobs, balances_together, jobs_together
 from api.tasks import end, keep
+from api.turns.kept import Kept
 from api.turns.places import Places
 from api.turns.walls import Wall
 from common.telemetry import figures
 from models.catalogue.entries import Offer
 from models.content.reading import add_views
 from models.gallery.links import record_views
+
+KEPT_SECONDS = 4.0  # that an overview of the console is shown again
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Services:
     views: Views  # how often shared pages are seen
     readiness: Readiness  # whether this process can serve
     reads: Views  # how often articles are read
+    figures: Kept  # of the console's overview
 
 
 def services(app: Starlette) -> Services:
@@ -71,6 +75,7 @@ async def running(app: Starlette, write: Callable[[Offer], bytes]) -> AsyncItera
         rates=rates, keys=KeyRing(rates), wall=wall, places=places, rooms=rooms, inputs=Inputs(wall, places, rooms),
         intake=Intake(), jobs=jobs_together(), balances=balances_together(), live=Live(), catalogue=Catalogue(write),
         readiness=Readiness(), reads=Views("articles", add_views), views=Views("shared pages", record_views),
+        figures=Kept(KEPT_SECONDS),
     )  # fmt: skip
     app.state.services = made
     figures.STREAMS.read_by(lambda: [((), float(len(made.live)))])

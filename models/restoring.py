@@ -30,9 +30,12 @@ class Restored(NamedTuple):
     bulk_runs_stopped: int
 
 
-def make_safe(conn: Connection[Any], by: By, taken_at: datetime, *, went_on: bool) -> Restored:
-    """Take over a backup of that time. `went_on`: the old system may have gone on after it, for how long nobody knows."""
+def make_safe(conn: Connection[Any], by: By, revision: str, taken_at: datetime, *, went_on: bool) -> Restored:
+    """Take over a backup of that migration and time. `went_on`: the old system may have gone on after it, for how long nobody knows."""
+    conn.execute("set local statement_timeout = 0")
     conn.execute("set local enable_seqscan = on")
+    conn.execute("delete from alembic_version")
+    conn.execute("insert into alembic_version (version_num) values (%s)", [revision])
     events.make_partitions(conn)
     jobs = restored.make_safe(conn, taken_at, went_on=went_on)
     conn.execute("delete from worker_processes")

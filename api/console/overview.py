@@ -1,8 +1,6 @@
 """The first page: whether anything needs somebody, whether work flows, whether the books are proven."""
 
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
@@ -14,6 +12,7 @@ from api.console.fleet import DutyTurns, duty_turns, ended_in_minute, queued_in,
 from api.console.house import LastProof, last_proof, proven_rules
 from api.console.routing import Viewed, console_router
 from api.console.wording import coarsely, counted_as, dollars, number, percent, until
+from api.services import services
 from models.access import audit_log
 from models.access.audit_log import AuditRow
 from models.db import snapshot
@@ -28,7 +27,6 @@ router = console_router()
 
 _Piece = TypeVar("_Piece", EndedPiece, TookPiece)
 
-KEPT_SECONDS = 4.0  # figures are read at most so often, however many look
 SHOWN_ACTS = 5
 SHOWN_DUTIES = 6
 
@@ -74,31 +72,11 @@ class Trouble(NamedTuple):
     path: str
 
 
-class FigureCache:
-    """What was read a few seconds ago, by period: one reads, and the others wait for it."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._lock = clock, threading.Lock()
-        self._kept: dict[str, tuple[float, Figures]] = {}
-
-    def get(self, name: str, read: Callable[[], Figures]) -> Figures:
-        """The figures of a period."""
-        with self._lock:
-            kept = self._kept.get(name)
-            if kept is None or self._clock() - kept[0] >= KEPT_SECONDS:
-                kept = self._kept[name] = (self._clock(), read())
-            return kept[1]
-
-
 @router.get("")
 def show_overview(page: Viewed, request: Request, period: str = "1h") -> Response:
     """Trouble first, then figures, then lists."""
     name = period if period in PERIODS else "1h"
-    state = request.app.state
-    if not hasattr(state, "console_figures"):
-        state.console_figures = FigureCache()
-    cache: FigureCache = state.console_figures
-    found = cache.get(name, lambda: read_figures(PERIODS[name], page.now))
+    found = services(request.app).figures.get(name, lambda: read_figures(PERIODS[name], page.now))
     rules = proven_rules(found.proof)
     return page.show(
         "overview.html", found=found, charts=charts_of(found, PERIODS[name]), periods=[(key, each.word, key == name) for key, each in PERIODS.items()],

@@ -225,13 +225,6 @@ async def fault_page(request: Request, error: Exception) -> Response:
     return answer
 
 
-class _Unexpected(DomainError):
-    """Something is wrong here."""
-
-    code = "internal_error"
-    status = 500
-
-
 def _named(request: Request, error: Exception) -> DomainError:
     if isinstance(error, DomainError):
         return error
@@ -251,7 +244,9 @@ def _named(request: Request, error: Exception) -> DomainError:
         log.warning("request %s: %s", request.scope.get("request_id"), error)
         return named
     log.error("request %s failed unexpectedly", request.scope.get("request_id"), exc_info=error)
-    return _Unexpected("A fault of ours, which was logged under the id below.")
+    unexpected = DomainError("A fault of ours, which was logged under the id below.")
+    unexpected.code, unexpected.status = "internal_error", 500  # type: ignore[misc]  # no kind of refusal that anybody raises
+    return unexpected
 
 
 # What routes are given

@@ -5,11 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from cli.backups import folder as places
-from cli.backups import tools
-from cli.backups.folder import BackedObject, Manifest, NotABackup
+from cli.backups import archive, tools
+from cli.backups.archive import BackedObject, Manifest, NotABackup
 from cli.backups.taking import AT_ONCE, WINDOW, Tell
-from models import db, restoring
+from models import db, restoring, snapshots
 from models.access.audit_log import By
 from models.restoring import Restored
 from models.schema import migrations, prepare
@@ -33,15 +32,13 @@ class Returned(NamedTuple):
 
 def restore(source: Path, by: By, programs: Path | None, tell: Callable[[int], Tell], *, went_on: bool) -> Returned:
     """Restore a backup. Raises NotABackup, ToolFailed, StorageError, OSError."""
-    manifest = places.read_manifest(source)
+    manifest = archive.read_manifest(source)
     program = tools.find("pg_restore", programs)
     _check_place(manifest, program)
-    places.check_files(source, manifest)
+    archive.check_files(source, manifest)
     _fill(source, program)
     with db.transaction() as conn:
-        conn.execute("set local statement_timeout = 0")
-        conn.execute("insert into alembic_version (version_num) values (%s)", [manifest.revision])
-        safe = restoring.make_safe(conn, by, manifest.taken_at, went_on=went_on)
+        safe = restoring.make_safe(conn, by, manifest.revision, manifest.taken_at, went_on=went_on)
     prepare.prepare()
     put, there, lost = bring_objects(source, tell(manifest.objects))
     return Returned(manifest, safe, put, there, lost)
@@ -57,28 +54,18 @@ def _check_place(manifest: Manifest, program: Path) -> None:
                 f"{manifest.release}, then migrate"
             )
         tools.check_version(program, conn.info.server_version)
-        rows = conn.execute(
-            """select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-                where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-                  and not exists (select from pg_depend d where d.objid = c.oid and d.deptype = 'e')
-                order by 1 limit 3"""
-        ).fetchall()
-        if rows:
+        if found := snapshots.some_tables(conn):
             raise NotABackup(
-                f"the database is not empty: it has {', '.join(row[0] for row in rows)} and perhaps more; a restore needs an empty one"
+                f"the database is not empty: it has {', '.join(found)} and perhaps more; a restore needs an empty one"
             )
-        others = conn.execute(
-            """select count(*) from pg_stat_activity
-                where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
-                  and application_name = 'headrace'"""
-        ).fetchone()
-    if others is not None and others[0]:
-        raise NotABackup(f"{others[0]} connections of running processes are open to this database: stop them first")
+        others = snapshots.count_others(conn)
+    if others:
+        raise NotABackup(f"{others} connections of running processes are open to this database: stop them first")
 
 
 def _fill(source: Path, program: Path) -> None:
     """The database as it was, in one transaction, but for the one row."""
-    dump = source / places.DUMP
+    dump = source / archive.DUMP
     contents = tools.run(program, ["--list", dump], connects=False)
     kept = [line for line in contents.splitlines() if _HELD_BACK not in line]
     if len(kept) == len(contents.splitlines()):
@@ -93,7 +80,7 @@ def bring_objects(source: Path, tell: Tell) -> tuple[int, int, int]:
     """Put the objects that the bucket lacks. Returns how many were put, were there, and are nowhere."""
     counts = {"put": 0, "there": 0, "lost": 0}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for some in places.windows(places.read_objects(source / places.LIST), WINDOW):
+        for some in archive.windows(archive.read_objects(source / archive.LIST), WINDOW):
             for became in pool.map(lambda one: _bring(source, one), some):
                 counts[became] += 1
                 tell(1)
@@ -107,10 +94,10 @@ def _bring(source: Path, one: BackedObject) -> str:
     except StorageError as error:
         if not error.missing:
             raise
-    place = places.place_of(source, one.key)
+    place = archive.place_of(source, one.key)
     if not place.is_file():
         return "lost"
-    if one.sha256 is not None and places.digest_of(place) != one.sha256:
+    if one.sha256 is not None and archive.sum_of(place) != one.sha256:
         raise NotABackup(f"{place} has other bytes than were backed up")
     storage().put_file(one.key, place, one.media_type or OCTETS)
     return "put"

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cli.backups import folder as places
-from cli.backups import returning, taking, tools
+from cli.backups import archive, returning, taking, tools
 from cli.commands.identity import operator
 from cli.output import JsonFlag, aside, errors, fail, print_json, show
 
@@ -38,14 +37,14 @@ def backup(
     with _failing(), _bar() as tell:
         manifest = taking.take(folder.absolute(), objects, programs, tell)
     if as_json:
-        print_json(places.shown(manifest))
+        print_json(archive.shown(manifest))
         return
     show([_summary(manifest)], as_json=False, title=str(folder))
     if manifest.missing:
         errors.print(f"{manifest.missing} objects were gone from the bucket before they could be copied")
 
 
-def _summary(manifest: "places.Manifest") -> dict[str, Any]:
+def _summary(manifest: "archive.Manifest") -> dict[str, Any]:
     return {
         "taken_at": manifest.taken_at, "migration": manifest.revision, "database_bytes": manifest.dump_bytes,
         "objects": manifest.objects, "object_bytes": manifest.object_bytes, "jobs_alive": manifest.counts.get("living_jobs"),
@@ -82,7 +81,7 @@ def restore(
 def _failing() -> Iterator[None]:
     try:
         yield
-    except (places.NotABackup, tools.ToolFailed) as error:
+    except (archive.NotABackup, tools.ToolFailed) as error:
         raise fail(str(error)) from None
 
 

@@ -15,7 +15,7 @@ to repeat a call that has it. Refusals are in [errors.md](errors.md), events in 
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
-class Call(NamedTuple):
+class ApiCall(NamedTuple):
     """One operation of the document."""
 
     method: str
@@ -26,26 +26,26 @@ class Call(NamedTuple):
 def page() -> str:
     """The page, a section for each tag: a table to find a call, then each with what it takes."""
     document = json.loads(openapi.COMMITTED.read_text())
-    by_tag: dict[str, list[Call]] = {}
+    by_tag: dict[str, list[ApiCall]] = {}
     for each in _calls(document):
         by_tag.setdefault(each.told.get("tags", ["other"])[0], []).append(each)
     sections = [_section(tag, by_tag[tag], document) for tag in sorted(by_tag)]
     return page_of("API", INTRODUCTION, *sections)
 
 
-def _calls(document: Mapping[str, Any]) -> Iterator[Call]:
+def _calls(document: Mapping[str, Any]) -> Iterator[ApiCall]:
     for path, verbs in document["paths"].items():
         for method in METHODS:
             if method in verbs:
-                yield Call(method.upper(), path, verbs[method])
+                yield ApiCall(method.upper(), path, verbs[method])
 
 
-def _section(tag: str, calls: list[Call], document: Mapping[str, Any]) -> str:
+def _section(tag: str, calls: list[ApiCall], document: Mapping[str, Any]) -> str:
     title = tag[:1].upper() + tag[1:]
     return "\n\n".join([f"## {title}", *(_told(each, document) for each in calls)])
 
 
-def _told(call: Call, document: Mapping[str, Any]) -> str:
+def _told(call: ApiCall, document: Mapping[str, Any]) -> str:
     told = call.told
     text = " ".join(plain(told.get("description", "")).split())
     summary = plain(told["summary"])

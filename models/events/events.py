@@ -176,7 +176,7 @@ def make_partitions(conn: Connection[Any], ahead: int = 3) -> int:
 
 
 def _make_partition(conn: Connection[Any], table: str, month: int) -> bool:
-    row = conn.execute("select make_month_v1(%s, %s)", [table, month]).fetchone()
+    row = conn.execute("select make_month_v1(p_table => %s, p_ahead => %s)", [table, month]).fetchone()
     return row == (True,)
 
 
@@ -196,7 +196,7 @@ def drop_partitions(conn: Connection[Any], days: int) -> list[str]:
     ).fetchall()
     dropped = []
     for (name,) in rows:
-        if conn.execute("select drop_month_v1(%s, %s)", [name, days]).fetchone() == (True,):
+        if conn.execute("select drop_month_v1(p_name => %s, p_days => %s)", [name, days]).fetchone() == (True,):
             dropped.append(name)
     return dropped
 

@@ -8,10 +8,11 @@ import pytest
 from models import restoring
 from models.access.audit_log import By
 from models.db import transaction
-from models.jobs import cancel, reconcile, steps
+from models.jobs import cancel, pauses, reconcile, steps
 from models.jobs.ending import AttemptEnd, put_back
 from models.jobs.states import AttemptPhase
 from models.restoring import Restored
+from models.schema import migrations
 from tests.support import account, assert_books_are_clean, balance, claimed, model, one, placed, rows
 
 BY = By("test")
@@ -20,7 +21,9 @@ pytestmark = pytest.mark.usefixtures("database")
 
 def made_safe(*, went_on: bool, ago: float = 7200) -> Restored:
     with transaction() as conn:
-        return restoring.make_safe(conn, BY, datetime.now(UTC) - timedelta(seconds=ago), went_on=went_on)
+        return restoring.make_safe(
+            conn, BY, migrations.newest(), datetime.now(UTC) - timedelta(seconds=ago), went_on=went_on
+        )
 
 
 def claim(job_id: UUID) -> steps.Claim | None:
@@ -69,6 +72,7 @@ def test_a_job_that_an_operator_lets_begin_does_so_as_any_other() -> None:
     made_safe(went_on=True)
     with transaction() as conn:
         conn.execute("delete from pauses")
+        pauses.forget_seen()
         done = reconcile.decide(conn, job_id, again=True)
     assert [ring.job_id for ring in done.ended.rings] == [job_id]
     assert rows("select 1 from restored_jobs") == []
@@ -99,6 +103,7 @@ def _put_back(held: steps.Claim) -> None:
     attempt = AttemptEnd(1, AttemptPhase.FAILED, "broke", "it broke", charged=False)
     with transaction() as conn:
         conn.execute("delete from pauses")
+        pauses.forget_seen()
         put_back(
             conn, held.account_id, held.job_id, token=held.token, after_seconds=0, reason="it broke", attempt=attempt,
             spends_attempt=True, next_route=0,

@@ -96,7 +96,9 @@ class World:
     def _asked(self, method: str, path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
         try:
             answer = self.http.request(method, path, json=body, headers=headers)
-        except httpx.RemoteProtocolError:  # as anywhere, a connection can end under a request; who only looks asks again
+        except (
+            httpx.RemoteProtocolError
+        ):  # as anywhere, a connection can end under a request; who only looks asks again
             if method != "GET":
                 raise
             self.cut += 1

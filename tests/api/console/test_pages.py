@@ -12,11 +12,11 @@ import psycopg
 import pytest
 from starlette.testclient import TestClient
 
-from api.console import drawing, fleet, house, overview, providers
+from api.console import drawing, fleet, house, providers
 from api.console.catalogue import price_words
 from api.console.drawing import Series
 from api.console.house import LastProof
-from api.console.overview import PERIODS, FigureCache, read_figures
+from api.console.overview import PERIODS, read_figures
 from models.access import audit_log
 from models.access.audit_log import By
 from models.catalogue import entries
@@ -269,19 +269,6 @@ def test_a_line_breaks_where_nothing_is_known_and_stays_within_its_drawing() -> 
     assert drawing.scale([0.0]) == 1.0
     for most in (0.003, 1, 7, 95, 1234567):
         assert most <= drawing.scale([most]) <= most * 2.2
-
-
-def test_figures_are_read_once_in_a_while_however_many_look() -> None:
-    clock, reads = [0.0], list[int]()
-    cache = FigureCache(lambda: clock[0])
-
-    def read() -> Any:
-        reads.append(1)
-        return len(reads)
-
-    assert [cache.get("1h", read), cache.get("1h", read), cache.get("24h", read)] == [1, 1, 2]
-    clock[0] = overview.KEPT_SECONDS
-    assert cache.get("1h", read) == 3
 
 
 @pytest.mark.parametrize(("state", "word"), [

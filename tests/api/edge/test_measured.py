@@ -72,7 +72,7 @@ def test_places_streams_and_the_pool_are_read_when_somebody_looks(
     http.get("/v1/jobs")
     found = scraped(registry)
     places = {dict(labels)["place"] for name, labels in found if name == "headrace_place_threads"}
-    assert places == {"files", "uploads", "admin", "companies", "open", "ordinary"}
+    assert places == {"files", "uploads", "admin", "batches", "companies", "open", "ordinary"}
     assert total(found, "headrace_streams") == 0
     assert total(found, "headrace_messages_not_sent_total") == 0
 

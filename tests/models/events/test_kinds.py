@@ -23,7 +23,7 @@ ACT = re.compile(
     r"""record\(\s*conn,\s*[\w.]+(?:\(\))?,\s*"[a-z_.]+"|action = '[a-z_.]+'|ForeignKey\("[a-z_.]+"\)"""
 )  # nor is an act of the audit log, or a column
 FIRST = "|".join(sorted({kind.partition(".")[0] for kind in ALL}))
-NAMED = re.compile(rf"""['"]((?:{FIRST})\.[a-z_]+)['"]""")
+NAMED = re.compile(rf"""['"]((?:{FIRST})\.(?!html)[a-z_]+)['"]""")  # a page of the console is none
 # Statements that write events of their own; each goes on to `events.follow_up`, or is called by what does.
 WRITERS = {"models/events/events.py", "models/jobs/submit.py", "models/jobs/write_end_v3.sql"}
 

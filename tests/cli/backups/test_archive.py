@@ -5,63 +5,63 @@ from pathlib import Path
 
 import pytest
 
-from cli.backups import folder as places
-from cli.backups.folder import BackedObject, Manifest, NotABackup
+from cli.backups import archive
+from cli.backups.archive import BackedObject, Manifest, NotABackup
 
 
 @pytest.fixture
 def whole(tmp_path: Path) -> tuple[Path, Manifest]:
-    for name in (places.DUMP, places.LIST):
+    for name in (archive.DUMP, archive.LIST):
         (tmp_path / name).write_bytes(b"")
-    sums = [places.digest_of(tmp_path / name) for name in (places.DUMP, places.LIST)]
+    sums = [archive.sum_of(tmp_path / name) for name in (archive.DUMP, archive.LIST)]
     manifest = Manifest(
         "0.1.0", "0037", "18.6", datetime(2026, 1, 2, tzinfo=UTC), 0, *sums, "copy", 0, 0, 0, {"jobs": 1}
     )
-    places.write_manifest(tmp_path, manifest)
+    archive.write_manifest(tmp_path, manifest)
     return tmp_path, manifest
 
 
 def test_a_manifest_says_again_what_was_written(whole: tuple[Path, Manifest]) -> None:
-    found = places.read_manifest(whole[0])
+    found = archive.read_manifest(whole[0])
     assert found == whole[1]
-    places.check_files(whole[0], found)
+    archive.check_files(whole[0], found)
 
 
-@pytest.mark.parametrize("name", [places.DUMP, places.LIST])
+@pytest.mark.parametrize("name", [archive.DUMP, archive.LIST])
 def test_a_file_that_was_changed_or_is_missing_is_found(whole: tuple[Path, Manifest], name: str) -> None:
     (whole[0] / name).write_bytes(b"x")
     with pytest.raises(NotABackup, match="SHA-256"):
-        places.check_files(*whole)
+        archive.check_files(*whole)
     (whole[0] / name).unlink()
     with pytest.raises(NotABackup, match="missing"):
-        places.check_files(*whole)
+        archive.check_files(*whole)
 
 
 @pytest.mark.parametrize(
     "text", [b"", b"{", b"[]", b"null", b"{}", b'{"format": 1}', b'{"format": 2}', b'{"format": 1, "taken_at": 5}']
 )
 def test_nonsense_is_no_manifest(whole: tuple[Path, Manifest], text: bytes) -> None:
-    (whole[0] / places.MANIFEST).write_bytes(text)
+    (whole[0] / archive.MANIFEST).write_bytes(text)
     with pytest.raises(NotABackup):
-        places.read_manifest(whole[0])
+        archive.read_manifest(whole[0])
 
 
 def test_what_was_not_finished_is_no_backup(tmp_path: Path) -> None:
     with pytest.raises(NotABackup, match="not finished"):
-        places.read_manifest(places.partial_of(tmp_path / "kept"))
+        archive.read_manifest(archive.partial_of(tmp_path / "kept"))
     with pytest.raises(NotABackup, match="no backup"):
-        places.read_manifest(tmp_path)
+        archive.read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize("key", ["", "/etc/passwd", "../x", "results/../../x", "a//b", "a/./b", "a/", "a\0b"])
 def test_a_key_never_leads_out_of_the_folder(tmp_path: Path, key: str) -> None:
     with pytest.raises(NotABackup):
-        places.place_of(tmp_path, key)
+        archive.place_of(tmp_path, key)
 
 
 def test_a_list_is_read_as_it_was_written(tmp_path: Path) -> None:
     objects = [BackedObject(f"results/{n}", "image/png", n, None, missing=bool(n % 2)) for n in range(5)]
-    with places.open_private(tmp_path / "list") as file:
+    with archive.open_private(tmp_path / "list") as file:
         for one in objects:
-            places.write_object(file, one)
-    assert list(places.read_objects(tmp_path / "list")) == objects
+            archive.write_object(file, one)
+    assert list(archive.read_objects(tmp_path / "list")) == objects

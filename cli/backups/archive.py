@@ -68,13 +68,13 @@ def open_private(path: Path) -> IO[bytes]:
     return open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb")
 
 
-def digest_of(path: Path) -> str:
+def sum_of(path: Path) -> str:
     """The SHA-256 of a file, read in pieces."""
-    digest = hashlib.sha256()
+    summed = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(READ_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+            summed.update(chunk)
+    return summed.hexdigest()
 
 
 def place_of(folder: Path, key: str) -> Path:
@@ -131,7 +131,7 @@ def check_files(folder: Path, manifest: Manifest) -> None:
         path = folder / name
         if not path.is_file():
             raise NotABackup(f"{path} is missing")
-        if digest_of(path) != wanted:
+        if sum_of(path) != wanted:
             raise NotABackup(f"{path} is not the file that the manifest names: its SHA-256 is another")
 
 
