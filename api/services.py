@@ -19,7 +19,7 @@ from api.live.redis_wakes import follow
 from api.readiness import Readiness
 from api.reading import Balances, Jobs, balances_together, jobs_together
 from api.tasks import end, keep
-from api.turns.kept import Kept
+from api.turns.lately import Lately
 from api.turns.places import Places
 from api.turns.walls import Wall
 from common.telemetry import figures
@@ -48,7 +48,7 @@ class Services:
     views: Views  # how often shared pages are seen
     readiness: Readiness  # whether this process can serve
     reads: Views  # how often articles are read
-    figures: Kept  # of the console's overview
+    figures: Lately  # of the console's overview
 
 
 def services(app: Starlette) -> Services:
@@ -75,7 +75,7 @@ async def running(app: Starlette, write: Callable[[Offer], bytes]) -> AsyncItera
         rates=rates, keys=KeyRing(rates), wall=wall, places=places, rooms=rooms, inputs=Inputs(wall, places, rooms),
         intake=Intake(), jobs=jobs_together(), balances=balances_together(), live=Live(), catalogue=Catalogue(write),
         readiness=Readiness(), reads=Views("articles", add_views), views=Views("shared pages", record_views),
-        figures=Kept(KEPT_SECONDS),
+        figures=Lately(KEPT_SECONDS),
     )  # fmt: skip
     app.state.services = made
     figures.STREAMS.read_by(lambda: [((), float(len(made.live)))])

@@ -69,7 +69,7 @@ def browser_waits(page: Page, expression: str) -> None:
 
     def is_so() -> bool:
         try:
-            return bool(page.run(expression))
+            return bool(page.run(f"Boolean({expression})"))  # a part of the page would come as an empty object
         except BrowserFault:
             return False
 

@@ -67,7 +67,10 @@ def test_somebody_finds_a_job_by_its_error_reads_its_story_and_corrects_credits(
     )
     write(page, "#find", "error:timed_out")
     page.run("document.querySelector('.find-form').requestSubmit()")
-    browser_waits(page, f"document.querySelector('a[href$=\"{there['failed']}\"]')")
+    browser_waits(
+        page,
+        f"location.search.includes('error=timed_out') && document.querySelector('a[href$=\"{there['failed']}\"]')",
+    )
     page.run(f"document.querySelector('a[href$=\"{there['failed']}\"]').click()")
     browser_waits(page, f"location.pathname.endsWith('{there['failed']}') && document.querySelector('.tl')")
     for word in ("Ordered", "Attempt 1 at sketch failed", "504 from queue.fal.run after 60 s", "12 credits refunded"):

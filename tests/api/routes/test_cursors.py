@@ -758,7 +758,7 @@ LIMITED = {
     ("operations/asked", "provider_figures"): EDGE, ("operations/holders", "held_by"): EDGE, ("operations/receivers", "list_receivers"): LIST,
     ("usage/charts", "took"): EDGE, ("usage/charts", "errors_lately"): EDGE, ("usage/charts", "busiest"): EDGE,  # samples, and the first of many
     ("jobs/pauses", "waiting_accounts"): BATCH, ("jobs/pauses", "_known"): ONE, ("operations/job_acts", "retry_job"): ONE, ("operations/finding", "find_jobs"): LIST, ("operations/bulk", "count"): EDGE, ("operations/bulk", "list_runs"): LIST, ("operations/overview", "overview"): EDGE, ("operations/story", "story"): EDGE, ("operations/story", ""): EDGE, ("fleet/processes", "workers"): EDGE,
-    ("usage/business", "active_accounts"): EDGE,  # plans: of more, the first hundred
+    ("usage/business", "active_accounts"): EDGE, ("snapshots", "some_tables"): EDGE,  # plans: of more, the first hundred
     ("usage/entries", "add_up"): BATCH, ("gallery/search", "_ranked"): LIST, ("gallery/search", "_meant"): EDGE,  # the newest prompts; the word that is most alike
     ("gallery/collections", "list_collections"): LIST, ("gallery/collections", "create"): ONE, ("gallery/collections", "_with_cover"): EDGE,  # the first places
 

@@ -4,12 +4,12 @@ import threading
 
 import pytest
 
-from api.turns.kept import Kept
+from api.turns.lately import Lately
 
 
 def test_figures_are_read_once_in_a_while_however_many_look() -> None:
     clock, reads = [0.0], list[int]()
-    kept = Kept(4.0, lambda: clock[0])
+    kept = Lately(4.0, lambda: clock[0])
 
     def read() -> int:
         reads.append(1)
@@ -21,7 +21,7 @@ def test_figures_are_read_once_in_a_while_however_many_look() -> None:
 
 
 def test_those_who_come_while_it_is_read_wait_for_that() -> None:
-    kept, begun, go_on = Kept(60), threading.Event(), threading.Event()
+    kept, begun, go_on = Lately(60), threading.Event(), threading.Event()
     reads, found = list[int](), list[str]()
 
     def read() -> str:
@@ -41,7 +41,7 @@ def test_those_who_come_while_it_is_read_wait_for_that() -> None:
 
 
 def test_what_cannot_be_read_is_tried_again() -> None:
-    kept = Kept(60)
+    kept = Lately(60)
     with pytest.raises(ZeroDivisionError):
         kept.get("1h", lambda: 1 / 0)
     assert kept.get("1h", lambda: 2.0) == 2.0

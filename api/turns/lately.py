@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 _Read = TypeVar("_Read")
 
 
-class Kept:
+class Lately:
     """What was read lately, by name: one reads, and the others wait for it."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
