@@ -31,7 +31,7 @@ REASON = "three in the morning"
 TROUBLES: dict[str, dict[str, Any]] = {
     "night-broken": {"fail": "permanent"},
     "night-lost": {"forget": True, "recovery": "none"},
-    "night-slow": {"delay_seconds": 600},
+    "night-slow": {"pending": True, "ready_seconds": 600},
     "night-well": {},
 }
 
@@ -104,6 +104,9 @@ class Scene:
     """A system in trouble, and an operator."""
 
     def __init__(self, stand: Stand) -> None:
+        stand.environment["SKETCH_BOOK"] = str(
+            stand.folder / "sketch.db"
+        )  # it remembers what it began and did not answer
         secrets = stand.fresh()
         self.stand = stand
         with transaction() as conn:
@@ -123,10 +126,10 @@ class Scene:
         self.failed = self.order("night-broken", FAILED_JOBS)
         self.lost, self.well = self.order("night-lost", 4), self.order("night-well", 4)
         self.slow = self.order("night-slow", 4)
-        wait_for(lambda: self.count(status="failed") == FAILED_JOBS, "the failed jobs")
-        wait_for(lambda: self.count(status="reconciling") == len(self.lost), "the parked jobs")
-        wait_for(lambda: self.count(status="succeeded") == len(self.well), "the jobs that are well")
-        wait_for(lambda: self.count(status="running") >= 1, "the jobs that run")
+        wait_for(lambda: self.count(status="failed", model="night-broken") == FAILED_JOBS, "the failed jobs")
+        wait_for(lambda: self.count(status="reconciling", model="night-lost") == len(self.lost), "the parked jobs")
+        wait_for(lambda: self.count(status="succeeded", model="night-well") == len(self.well), "the jobs that are well")
+        wait_for(lambda: self.count(status="running", model="night-slow") >= 1, "the jobs that run")
         self.console = Console(f"http://127.0.0.1:{stand.port}", self.secret)
 
     def order(self, model: str, count: int) -> list[str]:
