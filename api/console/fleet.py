@@ -26,6 +26,7 @@ MAX_WORKER_NAME = 300
 LATE_SECONDS = 120.0
 QUEUE_WORDS = {"interactive": "somebody is looking", "batch": "nobody minds a minute"}
 PAUSE_SPANS = (
+    (60, "1 minute"),
     (900, "15 minutes"),
     (3600, "1 hour"),
     (4 * 3600, "4 hours"),

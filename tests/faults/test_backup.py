@@ -49,7 +49,7 @@ def load(system: System, people: list[UUID]) -> Iterator[list[str]]:
     def order(who: UUID) -> None:
         with system.client(who) as http:
             while not over.wait(0.02):
-                body = {"model": "slow" if len(found) % 3 else "quick", "input": {}}
+                body: dict[str, Any] = {"model": "slow" if len(found) % 3 else "quick", "input": {}}
                 found.append(http.post("/v1/jobs", json=body).raise_for_status().json()["id"])
 
     threads = [threading.Thread(target=order, args=[who]) for who in people]

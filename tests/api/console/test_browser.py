@@ -16,7 +16,18 @@ from models.db import transaction
 from models.jobs.cancel import cancel
 from tests.api.console.house import browser_waits, come_in, operator
 from tests.api.console.scenery import populate
-from tests.support import System, balance, eventually, rows
+from tests.models.operations.test_finding import failed
+from tests.support import (
+    System,
+    account,
+    assert_books_are_clean,
+    balance,
+    eventually,
+    model,
+    one,
+    placed,
+    rows,
+)
 
 AXE = Path(__file__).resolve().parents[3] / ".headrace" / "tools" / "axe.min.js"
 
@@ -93,6 +104,40 @@ def test_somebody_finds_a_job_by_its_error_reads_its_story_and_corrects_credits(
     browser_waits(page, "location.pathname === '/console/sign-in'")
     page.go(f"{system.url}/console/sign-in")
     assert "mara" not in words(page)
+
+
+def test_a_queue_is_paused_for_a_minute_and_fifty_failed_jobs_are_tried_again(system: System, page: Page) -> None:
+    _, secret = operator()
+    who, offer = account(amount=200, plan="studio"), model(price={"credits": 2})
+    broken = [failed(placed(who, offer), "timed_out", "no answer") for _ in range(50)]
+    system.start("api", "worker", "scheduler")
+    come_in(page, system.url, secret)
+    page.go(f"{system.url}/console/queues")
+    page.run("document.querySelector('[aria-label=\"Pause interactive\"]').click()")
+    browser_waits(page, "document.querySelector('#f-seconds')")
+    write(page, "#f-seconds", "60")
+    write(page, "#f-reason", "the provider is slow")
+    press(page, "Pause it")
+    browser_waits(page, "location.search === '?done=paused'")
+    assert "Queue interactive is paused until" in words(page)
+    page.go(f"{system.url}/console/jobs?status=failed&error=timed_out")
+    press(page, "Retry…")
+    browser_waits(page, "document.querySelector('.dry')")
+    assert "50" in page.run("document.querySelector('.dry .figures').innerText")
+    write(page, "#f-reason", "they were down")
+    press(page, "Retry 50 jobs")
+    browser_waits(page, "document.querySelector('progress.bar[value=\"50\"]')")  # the page refreshes itself
+    waits = "select count(*) from job_runs where status = 'queued' and not dispatched"
+    assert one(waits) == (50,), "they wait for their queue"
+    page.go(f"{system.url}/console/queues")
+    press(page, "Resume…")
+    browser_waits(page, "document.querySelector('#f-reason')")
+    write(page, "#f-reason", "fast again")
+    press(page, "Resume it")
+    browser_waits(page, "location.search === '?done=resumed'")
+    again = "select count(*) from jobs where ended = 'succeeded' and retry_of = any(%s)"
+    eventually(lambda: one(again, broken) == (50,), what="the end of all that was tried again", seconds=60)
+    assert_books_are_clean()
 
 
 def test_pages_are_refreshed_by_themselves_charts_are_read_by_key_and_copies_are_taken(
