@@ -1,4 +1,4 @@
-"""How figures, times and names are written on the console's pages. Pure. Times are UTC."""
+"""How figures, times and names are written on pages. Pure. Times are UTC."""
 
 import json
 from collections.abc import Mapping
