@@ -10,7 +10,7 @@ from api.console.site import CONSOLE_SITE, Viewed, console_router
 from api.routes.cursors import WantedPage, id_of
 from api.sites.forms import REASON, ActForm, FormField, ask_first, carry_out, done_once
 from api.sites.routing import Actor, Posted, shaped
-from api.sites.wording import number
+from api.sites.wording import number, split_of
 from api.v1.admin import USERS
 from api.v1.admin_accounts import Because, NewGrant, TakeBack
 from api.v1.credits import ENTRIES
@@ -30,7 +30,6 @@ PAGE_ENTRIES = 25
 SHOWN_GRANTS = 20
 SEARCHES = ("email", "subject", "key_prefix")
 MAX_WANTED = 320
-SPLIT_WIDTH = 1000  # of the drawing of a balance, in its own units
 
 
 @router.get("/accounts")
@@ -73,15 +72,6 @@ def show_account(page: Viewed, account_id: str, request: Request) -> Response:
         following=CONSOLE_SITE.link(f"/accounts/{wanted}", cursor=ENTRIES.cursor_of(entries[PAGE_ENTRIES - 1]["id"])) if more else None,
         newest=CONSOLE_SITE.link(f"/accounts/{wanted}") if cursor else None,
     )  # fmt: skip
-
-
-def split_of(balance: Balance) -> tuple[int, int] | None:
-    """How wide what is available and what is reserved are drawn. None: there is nothing to draw."""
-    whole = balance.available + balance.reserved
-    if not whole:
-        return None
-    held = max(8, round(SPLIT_WIDTH * balance.reserved / whole)) if balance.reserved else 0
-    return SPLIT_WIDTH - held, held
 
 
 # Corrections

@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from api.sites import wording
 from api.sites.sessions import Site, SiteSession, form_token
 from common.settings import settings
+from companies.registry import configured
 from models.access.scopes import Caller
 
 FOLDER = Path(__file__).parent
@@ -100,7 +101,7 @@ def written(site: Site, template: str, status: int, /, **values: Any) -> Respons
     """A page as an answer."""
     common = {
         "root": site.root, "mark": static_mark(), "environment": settings().environment, "version": our_version(),
-        "public_root": site.root.removesuffix(f"/{site.name}"), "link": site.link, "site": site,
+        "public_root": site.root.removesuffix(f"/{site.name}"), "link": site.link, "site": site, "pays": bool(configured()),
     }  # fmt: skip
     text = _templates(site.folder).get_template(template).render(**common, **values)
     return Response(text, status, HEADERS, "text/html; charset=utf-8")

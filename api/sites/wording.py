@@ -4,12 +4,15 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from common.money import shown as money_shown
+from models.credits.reads import Balance
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 NOTHING = "–"
+SPLIT_WIDTH = 1000  # of the drawing of a balance, in its own units
 MINUS = "\N{MINUS SIGN}"
 # The states that are shown by an icon and a colour, and what stands beside them.
 STATE_LOOKS: dict[str, tuple[str, str]] = {
@@ -184,7 +187,22 @@ def later(now: datetime, seconds: float) -> datetime:
     return now + timedelta(seconds=seconds)
 
 
+def local(address: str) -> str:
+    """An address of ours as its path: a page may load nothing from elsewhere, and is opened under whatever name it has."""
+    parts = urlsplit(address)
+    return parts.path + (f"?{parts.query}" if parts.query else "")
+
+
+def split_of(balance: Balance) -> tuple[int, int] | None:
+    """How wide what is available and what is reserved are drawn. None: there is nothing to draw."""
+    whole = balance.available + balance.reserved
+    if not whole:
+        return None
+    held = max(8, round(SPLIT_WIDTH * balance.reserved / whole)) if balance.reserved else 0
+    return SPLIT_WIDTH - held, held
+
+
 FILTERS = {
     "number": number, "lasting": lasting_seconds, "coarse": coarsely, "short": short, "dollars": dollars, "size": size, "day": day,
-    "line": in_one_line, "json": written_json, "plainly": plainly, "money": money_shown,
+    "line": in_one_line, "json": written_json, "plainly": plainly, "money": money_shown, "local": local,
 }  # fmt: skip
