@@ -1,30 +1,34 @@
 """An account's jobs: found, looked at with what they made, and canceled."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.account.site import ACCOUNT_SITE, Ordering, Reading, account_router
+from api.results import Lost, open_file
 from api.routes.cursors import WantedPage, id_of
 from api.routes.labels import label_wanted
 from api.sites.forms import ActForm, ask_first, carry_out
 from api.sites.routing import Posted
 from api.v1.jobs import JOBS, cancel_own
 from api.v1.jobs_shapes import job_view
-from common.errors import InvalidParameter, NotFound
+from common.errors import InvalidParameter, NotFound, ResultGone
 from models.credits.reads import entries_of_job
 from models.db import transaction
+from models.files.results import find_result
 from models.jobs import reads
 from models.jobs.reads import JobRow
 from models.jobs.states import JobStatus
+from storage.errors import StorageError
 
 router = account_router()
 
 PAGE_JOBS = 25
 STATES = tuple(str(each) for each in JobStatus)
 MAX_SOUGHT = 160
+MAX_TEXTS, TEXT_BYTES = 4, 65_536  # of results that are shown as text
 
 
 class JobSearch(NamedTuple):
@@ -83,13 +87,38 @@ def own_job(account_id: UUID, job_id: UUID) -> JobRow:
     return row
 
 
+def texts_of(view: dict[str, Any]) -> dict[UUID, str]:
+    """The texts that a job has made, where they are small: a page shows them. One that storage does not give is left out."""
+    found = dict[UUID, str]()
+    for each in view["outputs"][:MAX_TEXTS]:
+        if each["status"] == "stored" and each["media_type"].startswith("text/") and each["size_bytes"] <= TEXT_BYTES:
+            text = _text_of(each["id"])
+            if text is not None:
+                found[each["id"]] = text
+    return found
+
+
+def _text_of(asset_id: UUID) -> str | None:
+    try:
+        with transaction() as conn:
+            result = find_result(conn, asset_id)
+        opened = open_file(result.key, result.size_bytes, None)
+        try:
+            return b"".join([opened.first, *opened.chunks]).decode(errors="replace").replace("\0", "")
+        finally:
+            opened.chunks.close()
+    except (StorageError, Lost, ResultGone, NotFound):
+        return None
+
+
 @router.get("/jobs/{job_id}")
 def show_own_job(page: Reading, job_id: str) -> Response:
     """One job: how it stands, what it made, what it cost, and why it failed."""
     row = own_job(page.who.account_id, id_of(job_id, "job"))
     with transaction() as conn:
         entries = entries_of_job(conn, row.id)
-    return page.show("job.html", job=job_view(row), entries=entries, ends=row.ended is not None)
+    view = job_view(row)
+    return page.show("job.html", job=view, texts=texts_of(view), entries=entries, ends=row.ended is not None)
 
 
 @router.get("/jobs/{job_id}/cancel")

@@ -1,6 +1,6 @@
 """An account's own pages: what its people see and do."""
 
-from api.account import balance, own_jobs, own_keys, own_payments, own_webhooks
+from api.account import balance, own_jobs, own_keys, own_payments, own_webhooks, trying
 from api.account.site import ACCOUNT_DOORS
 
 ACCOUNT_ROUTERS = (
@@ -11,5 +11,7 @@ ACCOUNT_ROUTERS = (
     own_jobs.router,
     own_webhooks.router,
     own_payments.router,
+    trying.router,
+    trying.upload_router,
     ACCOUNT_DOORS.last,
 )

@@ -5,18 +5,22 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
+from api.routes.walled import WalledRoute
 from api.sites.rendering import SitePage
 from api.sites.routing import PageRoute, page_for
 from api.sites.sessions import Site
 from api.sites.signing import make_doors, site_router
 from common.tokens import ACCOUNT, ACCOUNT_FORM
 
+INPUT_BYTES = 262_144  # of a form with the input of a job
 SAID = {
     "revoked": "The key is revoked.", "canceled": "The job is canceled, or will be as soon as its attempt lets it.",
     "tested": "A test event is on its way: look for it below.", "sent": "It is sent again.", "removed": "The webhook is removed.",
     "on": "The webhook is on again.",
 }  # fmt: skip
-ACCOUNT_SITE = Site("account", "Account", "read", ACCOUNT, ACCOUNT_FORM, Path(__file__).parent / "pages", SAID)
+ACCOUNT_SITE = Site(
+    "account", "Account", "read", ACCOUNT, ACCOUNT_FORM, Path(__file__).parent / "pages", INPUT_BYTES, SAID
+)
 
 Reading = Annotated[SitePage, Depends(page_for("read"))]
 Writing = Annotated[SitePage, Depends(page_for("write"))]
@@ -24,7 +28,7 @@ Ordering = Annotated[SitePage, Depends(page_for("generate"))]
 Deleting = Annotated[SitePage, Depends(page_for("delete"))]
 
 
-class AccountRoute(PageRoute):
+class AccountRoute(PageRoute, WalledRoute):
     """A page of an account or an act, behind the wall between tenants."""
 
     site = ACCOUNT_SITE

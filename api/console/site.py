@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 
 from api.routes.walled import AdminRoute
 from api.sites.rendering import SitePage
-from api.sites.routing import PageRoute, page_for
+from api.sites.routing import FORM_BYTES, PageRoute, page_for
 from api.sites.sessions import Site
 from api.sites.signing import make_doors, site_router
 from common.tokens import CONSOLE, CONSOLE_FORM
@@ -19,7 +19,9 @@ SAID_AFTER = {
     "suspended": "Nobody is let in as this user any more.", "let-in": "The user is let in again.",
     "sent": "It is sent again.", "begun": "It has begun.", "rested": "The provider rests.", "woken": "The provider is asked again.", "stopped": "It goes no further.", "discarded": "The job is given up.",
 }  # fmt: skip
-CONSOLE_SITE = Site("console", "Console", "admin", CONSOLE, CONSOLE_FORM, Path(__file__).parent / "pages", SAID_AFTER)
+CONSOLE_SITE = Site(
+    "console", "Console", "admin", CONSOLE, CONSOLE_FORM, Path(__file__).parent / "pages", FORM_BYTES, SAID_AFTER
+)
 Viewed = Annotated[SitePage, Depends(page_for("admin"))]
 
 

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -11,6 +12,7 @@ from urllib.parse import urlencode
 import psycopg
 from fastapi import Depends
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -19,7 +21,6 @@ from starlette.responses import RedirectResponse, Response
 from api.auth.keyring import by, need_of
 from api.edge.problems import FOR_WHO_ASKS, first_of
 from api.edge.texts import check_form
-from api.routes.walled import WalledRoute
 from api.services import services
 from api.sites.rendering import HEADERS, THEMES, SitePage, written
 from api.sites.sessions import (
@@ -55,6 +56,7 @@ log = logging.getLogger(__name__)
 FORM_BYTES = 32_768
 MAX_FIELDS = 200
 LIVE_HEADER = "headrace-live"  # the page asks again by itself: that is nobody who is there
+FORM = "headrace.form"
 _ENTERED = "headrace.page"
 _Shape = TypeVar("_Shape", bound=BaseModel)
 Fields = dict[str, str]
@@ -67,10 +69,17 @@ FAULTS = {
 }  # fmt: skip
 
 
-class PageRoute(WalledRoute):
+class PageRoute(APIRoute):
     """A page of a site or an act: with a session, and whatever fails is a page as well. Each site has a class of its own."""
 
     site: ClassVar[Site]
+
+    @asynccontextmanager
+    async def received(self, request: Request) -> AsyncIterator[None]:
+        """For the time in which a form is there."""
+        if request.method == "POST":
+            await read_form(request, self.site.form_bytes)
+        yield
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler, site = super().get_route_handler(), self.site
@@ -81,9 +90,10 @@ class PageRoute(WalledRoute):
                 session = await _enter(site, request, need)
                 if session is None:
                     return sign_in_first(site, request)
-                if request.method == "POST":
-                    _check_form_token(site, session, await posted(request))
-                answer = await handler(request)
+                async with self.received(request):
+                    if request.method == "POST":
+                        _check_form_token(site, session, await posted(request))
+                    answer = await handler(request)
             except (DomainError, HTTPException, RequestValidationError, psycopg.Error, OSError, StorageError) as error:
                 return await fault_page(site, request, error)
             except ClientDisconnect:
@@ -156,21 +166,22 @@ def _path_of(site: Site, request: Request) -> str:
 
 
 async def posted(request: Request) -> Fields:
-    """The fields of a form; of a name that comes more than once, the last. Raises InvalidRequest, InvalidInput, BodyTooLarge."""
-    known: Fields | None = request.scope.get("headrace.form")
-    if known is not None:
-        return known
+    """The fields of a form; of a name that comes more than once, the last. Raises as `read_form`."""
+    known: Fields | None = request.scope.get(FORM)
+    return await read_form(request, FORM_BYTES) if known is None else known
+
+
+async def read_form(request: Request, most: int) -> Fields:
+    """Read a form of at most so many bytes. Raises InvalidRequest, InvalidInput, BodyTooLarge."""
     if not request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
         raise InvalidRequest("this is not a form of these pages", param="body")
     size = len(await request.body())
-    if size > FORM_BYTES:
-        raise BodyTooLarge(
-            f"the form has {size} bytes; the limit is {FORM_BYTES}", param="body", limit=FORM_BYTES, size=size
-        )
+    if size > most:
+        raise BodyTooLarge(f"the form has {size} bytes; the limit is {most}", param="body", limit=most, size=size)
     async with request.form(max_files=0, max_fields=MAX_FIELDS) as form:
         check_form(form)
         fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
-    request.scope["headrace.form"] = fields
+    request.scope[FORM] = fields
     return fields
 
 
@@ -268,6 +279,12 @@ def page_for(need: Scope) -> Callable[[Request], Coroutine[Any, Any, SitePage]]:
 
     page.need = need  # type: ignore[attr-defined]  # as `needs` says it of a scope
     return page
+
+
+def page_in(request: Request) -> SitePage:
+    """The request, by somebody who has come in."""
+    found: SitePage = request.scope[_ENTERED]
+    return found
 
 
 async def actor_of(request: Request) -> By:

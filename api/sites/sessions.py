@@ -35,6 +35,7 @@ class Site(NamedTuple):
     session: Purpose
     form: Purpose
     folder: Path  # of its templates
+    form_bytes: int  # of the largest form
     said_after: dict[str, str]  # what is said after an act, by the word in the address that the act leads to
 
     @property

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from common.money import shown as money_shown
@@ -188,9 +187,8 @@ def later(now: datetime, seconds: float) -> datetime:
 
 
 def local(address: str) -> str:
-    """An address of ours as its path: a page may load nothing from elsewhere, and is opened under whatever name it has."""
-    parts = urlsplit(address)
-    return parts.path + (f"?{parts.query}" if parts.query else "")
+    """Where a file lies on this very server, of its address: a page may load nothing from elsewhere."""
+    return "/files/" + address.rpartition("/files/")[2]
 
 
 def split_of(balance: Balance) -> tuple[int, int] | None:
