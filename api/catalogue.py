@@ -52,6 +52,13 @@ class Catalogue:
         end = begin + limit
         return written[begin:end], ids[end - 1] if end < len(ids) else None
 
+    def offers(self, after: str | None, limit: int) -> tuple[list[Offer], str | None]:
+        """Models in the order of their ids; and the last one's id, if there are more."""
+        ids, _ = self._listed
+        begin = 0 if after is None else bisect_right(ids, after)
+        end = begin + limit
+        return [self._offers[each] for each in ids[begin:end]], ids[end - 1] if end < len(ids) else None
+
     def load(self) -> None:
         """Read the models from the database; those that have not changed keep their compiled schemas."""
         with transaction() as conn:

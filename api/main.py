@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import docs, results
+from api.account.routers import ACCOUNT_ROUTERS
 from api.auth.keyring import need_of
 from api.certificates import pages
 from api.console.routers import CONSOLE_ROUTERS
@@ -146,6 +147,7 @@ ROUTERS = (
     provisioning.router,
     token_accounts.router,
     *CONSOLE_ROUTERS,
+    *ACCOUNT_ROUTERS,
 )
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -250,6 +252,8 @@ OPEN_ROUTES = {
     "/shared/static/shared.css": "how shared pages look",
     "/console/sign-in": "who comes in is found out there",
     "/console/static/{name}": "how the console looks",
+    "/account/sign-in": "who comes in is found out there",
+    "/account/static/{name}": "how an account's pages look",
     "/hooks/providers/{token}": "the address is the secret",
     "/hooks/clerk": "the body is signed",
     "/hooks/xendit": "the token is secret",

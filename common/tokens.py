@@ -27,6 +27,8 @@ CONSOLE = Purpose(
     b"console session:", 64, 32
 )  # who is signed in there: user, key, a number of its own, since when, until when
 CONSOLE_FORM = Purpose(b"console form:", 16, 32)  # that a form was ours: the number of the session that it was shown to
+ACCOUNT = Purpose(b"account session:", 64, 32)  # the same of an account's own pages
+ACCOUNT_FORM = Purpose(b"account form:", 16, 32)
 
 
 def make_token(purpose: Purpose, body: bytes) -> str:

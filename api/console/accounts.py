@@ -6,11 +6,11 @@ from psycopg import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.console.forms import REASON, ActForm, FormField, ask_first, carry_out, done_once
-from api.console.rendering import link
-from api.console.routing import Actor, Posted, Viewed, console_router, shaped
-from api.console.wording import number
+from api.console.site import CONSOLE_SITE, Viewed, console_router
 from api.routes.cursors import WantedPage, id_of
+from api.sites.forms import REASON, ActForm, FormField, ask_first, carry_out, done_once
+from api.sites.routing import Actor, Posted, shaped
+from api.sites.wording import number, split_of
 from api.v1.admin import USERS
 from api.v1.admin_accounts import Because, NewGrant, TakeBack
 from api.v1.credits import ENTRIES
@@ -30,7 +30,6 @@ PAGE_ENTRIES = 25
 SHOWN_GRANTS = 20
 SEARCHES = ("email", "subject", "key_prefix")
 MAX_WANTED = 320
-SPLIT_WIDTH = 1000  # of the drawing of a balance, in its own units
 
 
 @router.get("/accounts")
@@ -48,8 +47,8 @@ def show_accounts(page: Viewed, request: Request) -> Response:
     more = len(rows) > wanted.limit
     return page.show(
         "accounts.html", rows=shown, credits=credits, given=given, kept=kept,
-        following=link("/accounts", **kept, cursor=USERS.cursor_of(shown[-1].id)) if more else None,
-        newest=link("/accounts", **kept) if cursor else None,
+        following=CONSOLE_SITE.link("/accounts", **kept, cursor=USERS.cursor_of(shown[-1].id)) if more else None,
+        newest=CONSOLE_SITE.link("/accounts", **kept) if cursor else None,
     )  # fmt: skip
 
 
@@ -70,18 +69,9 @@ def show_account(page: Viewed, account_id: str, request: Request) -> Response:
     return page.show(
         "account.html", user=user, balance=balance, grants=grants, held=held, entries=entries[:PAGE_ENTRIES], month=month,
         payments=payments, acts=acts, split=split_of(balance),
-        following=link(f"/accounts/{wanted}", cursor=ENTRIES.cursor_of(entries[PAGE_ENTRIES - 1]["id"])) if more else None,
-        newest=link(f"/accounts/{wanted}") if cursor else None,
+        following=CONSOLE_SITE.link(f"/accounts/{wanted}", cursor=ENTRIES.cursor_of(entries[PAGE_ENTRIES - 1]["id"])) if more else None,
+        newest=CONSOLE_SITE.link(f"/accounts/{wanted}") if cursor else None,
     )  # fmt: skip
-
-
-def split_of(balance: Balance) -> tuple[int, int] | None:
-    """How wide what is available and what is reserved are drawn. None: there is nothing to draw."""
-    whole = balance.available + balance.reserved
-    if not whole:
-        return None
-    held = max(8, round(SPLIT_WIDTH * balance.reserved / whole)) if balance.reserved else 0
-    return SPLIT_WIDTH - held, held
 
 
 # Corrections

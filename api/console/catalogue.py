@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.console.routing import Viewed, console_router
+from api.console.site import Viewed, console_router
 from common.errors import NotFound
 from models.catalogue.entries import Entry, Version, field_changes, offers, versions
 from models.catalogue.prices import PriceRule

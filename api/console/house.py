@@ -9,10 +9,10 @@ from psycopg import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.console.forms import ActForm, ask_first, carry_out, done_once
-from api.console.rendering import link
-from api.console.routing import Actor, Posted, Viewed, console_router, shaped
+from api.console.site import CONSOLE_SITE, Viewed, console_router
 from api.routes.cursors import Listing, WantedPage, id_of
+from api.sites.forms import ActForm, ask_first, carry_out, done_once
+from api.sites.routing import Actor, Posted, shaped
 from api.v1.admin import ACTS
 from api.v1.admin_accounts import Because
 from api.v1.webhooks import DELIVERIES
@@ -46,8 +46,8 @@ def show_webhooks(page: Viewed, request: Request) -> Response:
     kept = {"troubled": "true" if troubled else None, "account_id": str(account_id) if account_id else None}
     return page.show(
         "webhooks.html", rows=rows, states=[receiver_state(each) for each in rows], troubled=troubled, account_id=account_id,
-        following=link("/webhooks", **kept, cursor=RECEIVERS.cursor_of(following)) if following else None,
-        newest=link("/webhooks", **kept) if cursor else None,
+        following=CONSOLE_SITE.link("/webhooks", **kept, cursor=RECEIVERS.cursor_of(following)) if following else None,
+        newest=CONSOLE_SITE.link("/webhooks", **kept) if cursor else None,
     )  # fmt: skip
 
 
@@ -76,8 +76,8 @@ def show_webhook(page: Viewed, webhook_id: str, request: Request) -> Response:
     more = len(rows) > place.limit
     return page.show(
         "webhook.html", receiver=receiver, state_name=receiver_state(receiver), rows=shown, status=status, statuses=STATUSES,
-        following=link(path, status=status, cursor=DELIVERIES.cursor_of((shown[-1].created_at, shown[-1].id))) if more else None,
-        newest=link(path, status=status) if cursor else None,
+        following=CONSOLE_SITE.link(path, status=status, cursor=DELIVERIES.cursor_of((shown[-1].created_at, shown[-1].id))) if more else None,
+        newest=CONSOLE_SITE.link(path, status=status) if cursor else None,
     )  # fmt: skip
 
 
@@ -170,8 +170,8 @@ def show_activity(page: Viewed, request: Request) -> Response:
     more = len(rows) > wanted.limit
     return page.show(
         "activity.html", rows=shown, subject=subject, names={str(key): value for key, value in names.items()},
-        following=link("/activity", subject=subject, cursor=ACTS.cursor_of(shown[-1].id)) if more else None,
-        newest=link("/activity", subject=subject) if cursor else None,
+        following=CONSOLE_SITE.link("/activity", subject=subject, cursor=ACTS.cursor_of(shown[-1].id)) if more else None,
+        newest=CONSOLE_SITE.link("/activity", subject=subject) if cursor else None,
     )  # fmt: skip
 
 

@@ -8,12 +8,13 @@ from psycopg import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.console.forms import REASON, ActForm, FormField, ask_first, carry_out, done_once
 from api.console.jobs import FILTERS, chips_of, filter_given
-from api.console.rendering import ConsolePage, link
-from api.console.routing import Actor, Fields, Posted, Viewed, console_router, shaped
-from api.console.wording import number
+from api.console.site import CONSOLE_SITE, Viewed, console_router
 from api.routes.cursors import WantedPage, id_of
+from api.sites.forms import REASON, ActForm, FormField, ask_first, carry_out, done_once
+from api.sites.rendering import SitePage
+from api.sites.routing import Actor, Fields, Posted, shaped
+from api.sites.wording import number
 from api.v1.admin_accounts import Because
 from api.v1.admin_bulk import BULK_RUNS
 from api.v1.admin_job_acts import JobRefund, after_act
@@ -154,7 +155,7 @@ def begin_bulk(page: Viewed, actor: Actor, fields: Posted) -> Response:
     return page.go(f"/bulk/{made[0]}", done="begun") if made else answer
 
 
-def bulk_form(page: ConsolePage, act: BulkAct, given: Fields) -> ActForm:
+def bulk_form(page: SitePage, act: BulkAct, given: Fields) -> ActForm:
     """The page of a dry run. Raises InvalidParameter, InvalidInput for a filter that leads nowhere."""
     kept = {name: given[name] for name in FILTERS if given.get(name, "").strip()}
     try:
@@ -170,7 +171,7 @@ def bulk_form(page: ConsolePage, act: BulkAct, given: Fields) -> ActForm:
     hidden = tuple(FormField(name, "", "hidden", value) for name, value in {**kept, **_span(given), "act": act}.items())
     jobs = "1 job" if counted.jobs == 1 else f"{counted.jobs:,} jobs"
     return ActForm(
-        f"{word} {jobs}", says, "/bulk", link("/jobs", **kept, **_span(given)).partition("/console")[2], f"{word} {jobs}",
+        f"{word} {jobs}", says, "/bulk", CONSOLE_SITE.link("/jobs", **kept, **_span(given)).partition("/console")[2], f"{word} {jobs}",
         fields=(*hidden, REASON), figures=((number(counted.jobs), "jobs fit now"), (number(counted.credits), f"credits, {about}")),
         left_out=("What has changed by its turn is passed over, and counted with the reason.",), danger=act != "retry", active="jobs",
     )  # fmt: skip
@@ -197,8 +198,8 @@ def show_runs(page: Viewed, request: Request) -> Response:
         rows = bulk.list_runs(conn, before=wanted.after, limit=wanted.reads)
     shown, more = rows[: wanted.limit], len(rows) > wanted.limit
     return page.show(
-        "runs.html", rows=shown, words=BULK_WORDS, newest=link("/bulk") if cursor else None,
-        following=link("/bulk", cursor=BULK_RUNS.cursor_of(shown[-1].id)) if more else None,
+        "runs.html", rows=shown, words=BULK_WORDS, newest=CONSOLE_SITE.link("/bulk") if cursor else None,
+        following=CONSOLE_SITE.link("/bulk", cursor=BULK_RUNS.cursor_of(shown[-1].id)) if more else None,
     )  # fmt: skip
 
 

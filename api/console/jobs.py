@@ -8,11 +8,11 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.console.rendering import link
-from api.console.routing import Fields, Viewed, console_router, shaped
+from api.console.site import CONSOLE_SITE, Viewed, console_router
 from api.console.telling import story_cost, story_moments, story_phases, story_summary
-from api.console.wording import later, local_text
 from api.routes.cursors import id_of
+from api.sites.routing import Fields, shaped
+from api.sites.wording import later, local_text
 from api.v1.admin_jobs import ALL_JOBS
 from common.errors import DomainError, InvalidParameter
 from common.links import token_of
@@ -62,8 +62,8 @@ def show_jobs(page: Viewed, request: Request) -> Response:
     return page.show(
         "jobs.html", 422 if refused else 200, jobs=found, titles=titles, given={**dict.fromkeys((*FILTERS, "span"), ""), **given}, chips=chips_of(kept), states=STATES,
         spans=SPAN_WORDS, refused=refused, whole=not kept, tabs=_tabs(kept), bulk_acts=bulk_acts_of(kept),
-        following=link("/jobs", **kept, cursor=ALL_JOBS.cursor_of(following)) if following else None,
-        newest=link("/jobs", **kept) if after else None,
+        following=CONSOLE_SITE.link("/jobs", **kept, cursor=ALL_JOBS.cursor_of(following)) if following else None,
+        newest=CONSOLE_SITE.link("/jobs", **kept) if after else None,
     )  # fmt: skip
 
 
@@ -85,7 +85,11 @@ def chips_of(kept: Fields) -> list[tuple[str, str, str]]:
         if name != "status":
             rest = {other: each for other, each in kept.items() if other != name}
             found.append(
-                (CHIP_WORDS[name], SPAN_WORDS.get(value, value) if name == "span" else value, link("/jobs", **rest))
+                (
+                    CHIP_WORDS[name],
+                    SPAN_WORDS.get(value, value) if name == "span" else value,
+                    CONSOLE_SITE.link("/jobs", **rest),
+                )
             )
     return found
 
@@ -93,8 +97,10 @@ def chips_of(kept: Fields) -> list[tuple[str, str, str]]:
 def _tabs(kept: Fields) -> list[tuple[str, str, bool]]:
     rest = {name: value for name, value in kept.items() if name != "status"}
     chosen = kept.get("status", "")
-    every = [("All", link("/jobs", **rest), not chosen)]
-    return every + [(each.capitalize(), link("/jobs", **rest, status=each), chosen == each) for each in STATES]
+    every = [("All", CONSOLE_SITE.link("/jobs", **rest), not chosen)]
+    return every + [
+        (each.capitalize(), CONSOLE_SITE.link("/jobs", **rest, status=each), chosen == each) for each in STATES
+    ]
 
 
 # What can be done to all jobs of a state: the act, its word, and whether it takes something away.
@@ -114,7 +120,7 @@ def bulk_acts_of(kept: Fields) -> list[tuple[str, str, bool]]:
     """What can be done to all jobs of a filter that names a state."""
     acts = ACTS_OF_STATE.get(kept.get("status", ""), ())
     return [
-        (word, link("/bulk/new", **kept, act=act), danger)
+        (word, CONSOLE_SITE.link("/bulk/new", **kept, act=act), danger)
         for act, word, danger in acts
         if (act, kept["status"]) != ("retry", "reconciling")
     ]
@@ -167,10 +173,10 @@ def found_at(wanted: str) -> str:
     """The page that has what somebody looks for, by how it is written."""
     name, colon, value = wanted.partition(":")
     if colon and name in SHORTHANDS and value.strip():
-        return link("/jobs", **{"account_id" if name == "account" else name: value.strip()})
+        return CONSOLE_SITE.link("/jobs", **{"account_id" if name == "account" else name: value.strip()})
     if "@" in wanted and " " not in wanted:
-        return link("/accounts", email=wanted)
-    return link("/jobs", text=wanted[: finding.MAX_TEXT]) if wanted else link("/jobs")
+        return CONSOLE_SITE.link("/accounts", email=wanted)
+    return CONSOLE_SITE.link("/jobs", text=wanted[: finding.MAX_TEXT]) if wanted else CONSOLE_SITE.link("/jobs")
 
 
 def _as_uuid(text: str) -> UUID | None:

@@ -5,8 +5,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.console.rendering import link
-from api.console.routing import Viewed, console_router
+from api.console.site import CONSOLE_SITE, Viewed, console_router
 from api.routes.cursors import WantedPage, id_of
 from api.v1.admin_payments import ALL_PAYMENTS
 from models.access import audit_log
@@ -35,8 +34,8 @@ def show_payments(page: Viewed, request: Request) -> Response:
     kept = {"problems": "true" if problems else None, "account_id": str(account_id) if account_id else None}
     return page.show(
         "payments.html", rows=shown, names=names, problems=problems, account_id=account_id,
-        following=link("/payments", **kept, cursor=ALL_PAYMENTS.cursor_of(shown[-1].id)) if more else None,
-        newest=link("/payments", **kept) if cursor else None,
+        following=CONSOLE_SITE.link("/payments", **kept, cursor=ALL_PAYMENTS.cursor_of(shown[-1].id)) if more else None,
+        newest=CONSOLE_SITE.link("/payments", **kept) if cursor else None,
     )  # fmt: skip
 
 

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from api.console.drawing import Chart, Series, draw, times_of
 from api.console.fleet import DutyTurns, duty_turns, ended_in_minute, queued_in, worker_state
 from api.console.house import LastProof, last_proof, proven_rules
-from api.console.routing import Viewed, console_router
-from api.console.wording import coarsely, counted_as, dollars, number, percent, until
+from api.console.site import Viewed, console_router
 from api.services import services
+from api.sites.wording import coarsely, counted_as, dollars, number, percent, until
 from models.access import audit_log
 from models.access.audit_log import AuditRow
 from models.db import snapshot

@@ -5,9 +5,10 @@ from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
-from api.console.forms import REASON, ActForm, FormField, ask_first, carry_out
-from api.console.routing import Actor, Posted, Viewed, console_router, shaped
-from api.console.wording import counted_as, later
+from api.console.site import Viewed, console_router
+from api.sites.forms import REASON, ActForm, FormField, ask_first, carry_out
+from api.sites.routing import Actor, Posted, shaped
+from api.sites.wording import counted_as, later
 from api.v1.admin_accounts import Because
 from api.v1.admin_providers import AWAY, RestRequest
 from common.errors import NotFound, Unavailable

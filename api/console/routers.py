@@ -1,10 +1,11 @@
 """The console: what operators see and do, as pages."""
 
-from api.console import accounts, catalogue, fleet, house, job_deeds, jobs, money, overview, providers, signing
+from api.console import accounts, catalogue, fleet, house, job_deeds, jobs, money, overview, providers
+from api.console.site import CONSOLE_DOORS
 
 CONSOLE_ROUTERS = (
-    signing.open_router,
-    signing.router,
+    CONSOLE_DOORS.outer,
+    CONSOLE_DOORS.inner,
     overview.router,
     jobs.router,
     job_deeds.router,
@@ -14,5 +15,5 @@ CONSOLE_ROUTERS = (
     accounts.router,
     money.router,
     house.router,
-    signing.last_router,
+    CONSOLE_DOORS.last,
 )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from api.console.wording import counted_as, dollars, entry_look, lasting_seconds, number, plainly, size
+from api.sites.wording import counted_as, dollars, entry_look, lasting_seconds, number, plainly, size
 from models.operations.story import Story, StoryAct, StoryAttempt, StoryDelivery
 
 PHASE_WIDTH = 437  # of the drawing, in its own units

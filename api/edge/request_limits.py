@@ -200,10 +200,13 @@ def _may_be_json(scope: Scope) -> bool:
 
 
 def _limit(scope: Scope) -> int:
-    """A form to /v1/files, or a batch, goes to disk as it comes, and may be larger than what is read into memory."""
+    """A form with files, or a batch, goes to disk as it comes, and may be larger than what is read into memory."""
     if _is_batch(scope):
         return settings().max_batch_bytes
     return settings().max_upload_bytes + FORM_BYTES if _is_file(scope) else settings().max_body_bytes
+
+
+FILE_PATHS = ("/v1/files", "/account/try/upload")
 
 
 def _is_batch(scope: Scope) -> bool:
@@ -211,7 +214,7 @@ def _is_batch(scope: Scope) -> bool:
 
 
 def _is_file(scope: Scope) -> bool:
-    if scope["path"].rstrip("/") != "/v1/files" or scope["method"] != "POST":
+    if scope["path"].rstrip("/") not in FILE_PATHS or scope["method"] != "POST":
         return False
     kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
     return bool(kind[:19].lower() == b"multipart/form-data")

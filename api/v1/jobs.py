@@ -162,14 +162,18 @@ def cancel_job(job_id: PathId, who: Annotated[Caller, Depends(needs("generate"))
     """A job that has not started is canceled and refunded at once. A running one is asked to stop: `cancel_requested`
     is true until it has, and its model decides whether it is refunded.
     """
-    wanted = id_of(job_id, "job")
+    return answer(job_view(cancel_own(id_of(job_id, "job"), who.account_id)))
+
+
+def cancel_own(job_id: UUID, account_id: UUID) -> JobRow:
+    """Cancel a job of an account, and tell whoever waits. Returns it as it stands then. Raises NotFound, NotCancelable."""
     with certain() as conn:
-        canceled = cancel.cancel(conn, wanted, account_id=who.account_id)
-        row = reads.jobs_by_id(conn, [wanted])[wanted]  # here, since nothing may fail after the commit
+        canceled = cancel.cancel(conn, job_id, account_id=account_id)
+        row = reads.jobs_by_id(conn, [job_id])[job_id]  # here, since nothing may fail after the commit
     ring(canceled.rings)
     if canceled.ended and not canceled.before:
-        ended(wanted, who.account_id, "canceled", model=row.model_id)
-    return answer(job_view(row))
+        ended(job_id, account_id, "canceled", model=row.model_id)
+    return row
 
 
 def _webhook_again(account_id: UUID, job_id: UUID) -> dict[str, Any] | None:

@@ -50,10 +50,11 @@ async def create_quote(request: Request) -> Response:
     wanted, _ = await read_body(request, QuoteRequest)
     offer = here.catalogue.named(wanted.model)
     values = offer.checked(wanted.input)
-    return answer(await here.places.ordinary.run(partial(_price, who, offer, values)))
+    return answer(await here.places.ordinary.run(partial(quoted, who, offer, values)))
 
 
-def _price(who: Caller, offer: Offer, values: dict[str, object]) -> dict[str, object]:
+def quoted(who: Caller, offer: Offer, values: dict[str, object]) -> dict[str, object]:
+    """What a checked input would cost on the caller's plan, and whether there is enough for it."""
     rule = offer.entry.price
     with certain() as conn:
         balance = expire_and_read_balance(conn, who.account_id)

@@ -10,7 +10,7 @@ import pytest
 from httpx import Response
 from starlette.testclient import TestClient
 
-from api.console import forms
+from api.sites import forms
 from common.errors import Unavailable
 from models.db import transaction
 from models.events import endpoints

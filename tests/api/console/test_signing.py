@@ -6,9 +6,10 @@ from uuid import UUID
 import pytest
 from starlette.testclient import TestClient
 
-from api.console import sessions
-from api.console.rendering import POLICY
+from api.console.site import CONSOLE_SITE
 from api.main import PUBLIC, make_app, needs_of
+from api.sites import sessions
+from api.sites.rendering import POLICY
 from models.access import api_keys
 from models.access.audit_log import By
 from models.access.scopes import Role
@@ -76,7 +77,7 @@ def test_a_form_without_its_sessions_token_changes_nothing(http: TestClient, pat
     with console() as other:
         sign_in(other, operator()[1])
         foreign = token_in(other.get("/console/jobs"))
-    mine = sessions.form_token(b"x" * 16)
+    mine = sessions.form_token(CONSOLE_SITE, b"x" * 16)
     for token in ("", "x", foreign, mine, token_in(http.get("/console/jobs"))[:-1], "\u00e9" * 60):
         answer = http.request(method, filled(path), data={"form_token": token, "amount": "5", "reason": "why"})
         assert (answer.status_code, "You may not do this" in answer.text) == (403, True), answer.text
@@ -183,8 +184,8 @@ def test_a_sign_in_from_elsewhere_is_refused_and_nobody_is_led_away(http: TestCl
 
 def test_a_session_lasts_an_hour_after_its_last_page_and_twelve_in_all() -> None:
     begun = sessions.begin_session(UUID(int=7), None, 1000.4)
-    assert sessions.read_session(sessions.session_token(begun), 1000 + 3599) == begun
-    assert sessions.read_session(sessions.session_token(begun), 1000 + 3600) is None
+    assert sessions.read_session(CONSOLE_SITE, sessions.session_token(CONSOLE_SITE, begun), 1000 + 3599) == begun
+    assert sessions.read_session(CONSOLE_SITE, sessions.session_token(CONSOLE_SITE, begun), 1000 + 3600) is None
     assert sessions.renewed(begun, 1000 + 299) is None
     later = sessions.renewed(begun, 1000 + 300)
     assert later is not None
@@ -193,8 +194,15 @@ def test_a_session_lasts_an_hour_after_its_last_page_and_twelve_in_all() -> None
     kept = sessions.renewed(last, 1000 + 42_990)
     assert kept is None or kept.ends_at <= 1000 + 43_200
     assert sessions.renewed(begun._replace(ends_at=1000 + 43_200), 1000 + 43_100) is None
-    for made_up in ("", "x", sessions.session_token(begun)[:-1], sessions.form_token(b"x" * 16), "é", "A" * 128):
-        assert sessions.read_session(made_up, 1000) is None
+    for made_up in (
+        "",
+        "x",
+        sessions.session_token(CONSOLE_SITE, begun)[:-1],
+        sessions.form_token(CONSOLE_SITE, b"x" * 16),
+        "é",
+        "A" * 128,
+    ):
+        assert sessions.read_session(CONSOLE_SITE, made_up, 1000) is None
 
 
 def test_the_theme_is_a_choice_that_stays(http: TestClient) -> None:

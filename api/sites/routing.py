@@ -1,27 +1,31 @@
-"""The console's routes: who comes in is found out by their session, a form must be ours, and what fails is a page."""
+"""Routes of pages: who comes in is found out by their session, a form must be ours, and what fails is a page."""
 
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 
 import psycopg
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
-from api.auth.keyring import by
-from api.console.rendering import HEADERS, SAID_AFTER, THEMES, ConsolePage, written
-from api.console.sessions import (
-    SESSION_COOKIE,
-    THEME_COOKIE,
-    ConsoleSession,
-    console_root,
+from api.auth.keyring import by, need_of
+from api.edge.problems import FOR_WHO_ASKS, first_of
+from api.edge.texts import check_form
+from api.services import services
+from api.sites.rendering import HEADERS, THEMES, SitePage, written
+from api.sites.sessions import (
+    Site,
+    SiteSession,
     is_form_of,
     read_session,
     renewed,
@@ -29,10 +33,6 @@ from api.console.sessions import (
     set_cookie,
     take_cookie,
 )
-from api.edge.problems import FOR_WHO_ASKS, first_of
-from api.edge.texts import check_form
-from api.routes.walled import AdminRoute
-from api.services import services
 from common.errors import (
     BodyTooLarge,
     DomainError,
@@ -46,7 +46,7 @@ from common.errors import (
 from models import failures
 from models.access.audit_log import By
 from models.access.holders import find_holder
-from models.access.scopes import Caller, check
+from models.access.scopes import DEFAULT_SCOPES, Caller, Scope, check
 from models.accounts import accounts
 from models.db import transaction
 from storage.errors import StorageError
@@ -56,7 +56,8 @@ log = logging.getLogger(__name__)
 FORM_BYTES = 32_768
 MAX_FIELDS = 200
 LIVE_HEADER = "headrace-live"  # the page asks again by itself: that is nobody who is there
-_ENTERED = "headrace.console"
+FORM = "headrace.form"
+_ENTERED = "headrace.page"
 _Shape = TypeVar("_Shape", bound=BaseModel)
 Fields = dict[str, str]
 
@@ -68,113 +69,125 @@ FAULTS = {
 }  # fmt: skip
 
 
-class ConsoleRoute(AdminRoute):
-    """A page of the console or an act, in the operators' place: with a session, and whatever fails is a page as well."""
+class PageRoute(APIRoute):
+    """A page of a site or an act: with a session, and whatever fails is a page as well. Each site has a class of its own."""
+
+    site: ClassVar[Site]
+
+    @asynccontextmanager
+    async def received(self, request: Request) -> AsyncIterator[None]:
+        """For the time in which a form is there."""
+        if request.method == "POST":
+            await read_form(request, self.site.form_bytes)
+        yield
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler = super().get_route_handler()
+        handler, site = super().get_route_handler(), self.site
+        need = need_of(each.call for each in self.dependant.dependencies) or site.need
 
         async def entered(request: Request) -> Response:
             try:
-                session = await _enter(request)
+                session = await _enter(site, request, need)
                 if session is None:
-                    return sign_in_first(request)
-                if request.method == "POST":
-                    _check_form_token(session, await posted(request))
-                answer = await handler(request)
+                    return sign_in_first(site, request)
+                async with self.received(request):
+                    if request.method == "POST":
+                        _check_form_token(site, session, await posted(request))
+                    answer = await handler(request)
             except (DomainError, HTTPException, RequestValidationError, psycopg.Error, OSError, StorageError) as error:
-                return await fault_page(request, error)
+                return await fault_page(site, request, error)
             except ClientDisconnect:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it is logged, and a person gets a page
-                return await fault_page(request, error)
-            _renew(request, session, answer)
+                return await fault_page(site, request, error)
+            _renew(site, request, session, answer)
             return answer
 
         return entered
 
 
-async def _enter(request: Request) -> ConsoleSession | None:
+async def _enter(site: Site, request: Request, need: Scope) -> SiteSession | None:
     """Whose session it is, who may still come in. None: nobody's. Raises Forbidden, RateLimited."""
-    session = read_session(request.cookies.get(SESSION_COOKIE, ""), time.time())
+    session = read_session(site, request.cookies.get(site.session_cookie, ""), time.time())
     if session is None:
         return None
     here = services(request.app)
+    place = here.places.admin if site.for_operators else here.places.ordinary
     try:
-        who, name = await here.places.admin.run(partial(_holder, session))
+        who, name = await place.run(partial(_holder, site, session))
     except (NotAuthenticated, Forbidden):  # the key has ended, or the role is lost: whoever it is may sign in again
         return None
-    await here.keys.let_in(request, who, "admin")
-    request.scope[_ENTERED] = ConsolePage(session, who, name, theme_of(request), _path_of(request), _said(request))
+    request.scope[_ENTERED] = SitePage(
+        site, session, who, name, theme_of(site, request), _path_of(site, request),
+        site.said_after.get(request.query_params.get("done", "")),
+    )  # fmt: skip
+    await here.keys.let_in(request, who, need)
     return session
 
 
-def _holder(session: ConsoleSession) -> tuple[Caller, str]:
+def _holder(site: Site, session: SiteSession) -> tuple[Caller, str]:
     with transaction() as conn:
         who = find_holder(conn, session.user_id, session.key_id)
-        check(who, "admin")
+        check(who, site.need)
         user = accounts.user(conn, who.user_id)
+    if not site.for_operators:  # whoever it is, they are here as a customer
+        who = replace(who, scopes=who.scopes & frozenset(DEFAULT_SCOPES))
     return who, user.email or user.subject
 
 
-def sign_in_first(request: Request) -> Response:
+def sign_in_first(site: Site, request: Request) -> Response:
     """To the sign-in, and from there back to the page that was asked for."""
-    wanted = {"next": _path_of(request)} if request.method == "GET" else {}
-    answer = RedirectResponse(f"{console_root()}/sign-in?{urlencode(wanted)}".rstrip("?"), 303, HEADERS)
-    if SESSION_COOKIE in request.cookies:
-        take_cookie(answer, SESSION_COOKIE)
+    wanted = {"next": _path_of(site, request)} if request.method == "GET" else {}
+    answer = RedirectResponse(f"{site.root}/sign-in?{urlencode(wanted)}".rstrip("?"), 303, HEADERS)
+    if site.session_cookie in request.cookies:
+        take_cookie(site, answer, site.session_cookie)
     return answer
 
 
-def _renew(request: Request, session: ConsoleSession, answer: Response) -> None:
+def _renew(site: Site, request: Request, session: SiteSession, answer: Response) -> None:
     fresh = renewed(session, time.time())
-    leaves = any(SESSION_COOKIE.encode() in value for name, value in answer.raw_headers if name == b"set-cookie")
+    leaves = any(site.session_cookie.encode() in value for name, value in answer.raw_headers if name == b"set-cookie")
     if fresh is not None and not leaves and LIVE_HEADER not in request.headers:
-        set_cookie(answer, SESSION_COOKIE, session_token(fresh))
+        set_cookie(site, answer, site.session_cookie, session_token(site, fresh))
 
 
-def theme_of(request: Request) -> str:
+def theme_of(site: Site, request: Request) -> str:
     """Light, dark, or as the system."""
-    chosen = request.cookies.get(THEME_COOKIE, "system")
+    chosen = request.cookies.get(site.theme_cookie, "system")
     return chosen if chosen in THEMES else "system"
 
 
-def _path_of(request: Request) -> str:
+def _path_of(site: Site, request: Request) -> str:
     query = request.url.query
-    return request.url.path.partition("/console")[2] + (f"?{query}" if query else "")
-
-
-def _said(request: Request) -> str | None:
-    return SAID_AFTER.get(request.query_params.get("done", ""))
+    return request.url.path.partition(f"/{site.name}")[2] + (f"?{query}" if query else "")
 
 
 # Forms
 
 
 async def posted(request: Request) -> Fields:
-    """The fields of a form; of a name that comes more than once, the last. Raises InvalidRequest, InvalidInput, BodyTooLarge."""
-    known: Fields | None = request.scope.get("headrace.form")
-    if known is not None:
-        return known
+    """The fields of a form; of a name that comes more than once, the last. Raises as `read_form`."""
+    known: Fields | None = request.scope.get(FORM)
+    return await read_form(request, FORM_BYTES) if known is None else known
+
+
+async def read_form(request: Request, most: int) -> Fields:
+    """Read a form of at most so many bytes. Raises InvalidRequest, InvalidInput, BodyTooLarge."""
     if not request.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
-        raise InvalidRequest("this is not a form of the console", param="body")
+        raise InvalidRequest("this is not a form of these pages", param="body")
     size = len(await request.body())
-    if size > FORM_BYTES:
-        raise BodyTooLarge(
-            f"the form has {size} bytes; the limit is {FORM_BYTES}", param="body", limit=FORM_BYTES, size=size
-        )
+    if size > most:
+        raise BodyTooLarge(f"the form has {size} bytes; the limit is {most}", param="body", limit=most, size=size)
     async with request.form(max_files=0, max_fields=MAX_FIELDS) as form:
         check_form(form)
         fields = {name: value for name, value in form.multi_items() if isinstance(value, str)}
-    request.scope["headrace.form"] = fields
+    request.scope[FORM] = fields
     return fields
 
 
-def _check_form_token(session: ConsoleSession, fields: Fields) -> None:
-    if not is_form_of(session.number, fields.get("form_token", "")):
-        raise Forbidden(
-            "this form is not one that the console showed to this session; open the page again", param="form_token"
-        )
+def _check_form_token(site: Site, session: SiteSession, fields: Fields) -> None:
+    if not is_form_of(site, session.number, fields.get("form_token", "")):
+        raise Forbidden("this form is not one that was shown to this session; open the page again", param="form_token")
 
 
 def shaped(shape: type[_Shape], fields: Fields, *names: str) -> _Shape:
@@ -201,7 +214,7 @@ def refusal_of(work: Callable[[], object]) -> DomainError | None:
 # Pages in place of pages
 
 
-async def fault_page(request: Request, error: Exception) -> Response:
+async def fault_page(site: Site, request: Request, error: Exception) -> Response:
     """What failed, whether anything was changed, and what can be done; under the id that the log has as well."""
     problem = _named(request, error)
     if isinstance(problem, FOR_WHO_ASKS):
@@ -211,7 +224,7 @@ async def fault_page(request: Request, error: Exception) -> Response:
             problem = too_many
     status = problem.status
     title, detail = FAULTS.get(status, FAULTS[400 if status < 500 else 503]), problem.detail
-    page: ConsolePage | None = request.scope.get(_ENTERED)
+    page: SitePage | None = request.scope.get(_ENTERED)
     values = {
         "title": title, "detail": detail, "status": status, "changed": request.method != "GET",
         "request_id": request.scope.get("request_id"), "param": problem.param,
@@ -219,7 +232,7 @@ async def fault_page(request: Request, error: Exception) -> Response:
     if page is not None:
         answer = page.show("fault.html", status, **values)
     else:
-        answer = written("outside.html", status, theme=theme_of(request), **values)
+        answer = written(site, "outside.html", status, theme=theme_of(site, request), **values)
     if "retry_after" in problem.extra:
         answer.headers["retry-after"] = str(problem.extra["retry_after"])
     return answer
@@ -252,26 +265,28 @@ def _named(request: Request, error: Exception) -> DomainError:
 # What routes are given
 
 
-async def page_of(request: Request) -> ConsolePage:
-    """A dependency: the request, by somebody who may see the page."""
-    found: ConsolePage = request.scope[_ENTERED]
+def page_for(need: Scope) -> Callable[[Request], Coroutine[Any, Any, SitePage]]:
+    """A dependency: the request, by somebody who may see the page. Its routes need this scope."""
+
+    async def page(request: Request) -> SitePage:
+        found: SitePage = request.scope[_ENTERED]
+        return found
+
+    page.need = need  # type: ignore[attr-defined]  # as `needs` says it of a scope
+    return page
+
+
+def page_in(request: Request) -> SitePage:
+    """The request, by somebody who has come in."""
+    found: SitePage = request.scope[_ENTERED]
     return found
-
-
-page_of.need = "admin"  # type: ignore[attr-defined]  # as `needs` says it of a scope
 
 
 async def actor_of(request: Request) -> By:
     """A dependency: who acts, for the audit log."""
-    page: ConsolePage = request.scope[_ENTERED]
+    page: SitePage = request.scope[_ENTERED]
     return by(page.who, request)
 
 
-Viewed = Annotated[ConsolePage, Depends(page_of)]
 Posted = Annotated[Fields, Depends(posted)]
 Actor = Annotated[By, Depends(actor_of)]
-
-
-def console_router() -> APIRouter:
-    """For one part of the console."""
-    return APIRouter(prefix="/console", route_class=ConsoleRoute, include_in_schema=False)

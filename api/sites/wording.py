@@ -1,4 +1,4 @@
-"""How figures, times and names are written on the console's pages. Pure. Times are UTC."""
+"""How figures, times and names are written on pages. Pure. Times are UTC."""
 
 import json
 from collections.abc import Mapping
@@ -7,9 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from common.money import shown as money_shown
+from models.credits.reads import Balance
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 NOTHING = "–"
+SPLIT_WIDTH = 1000  # of the drawing of a balance, in its own units
 MINUS = "\N{MINUS SIGN}"
 # The states that are shown by an icon and a colour, and what stands beside them.
 STATE_LOOKS: dict[str, tuple[str, str]] = {
@@ -184,7 +186,21 @@ def later(now: datetime, seconds: float) -> datetime:
     return now + timedelta(seconds=seconds)
 
 
+def local(address: str) -> str:
+    """Where a file lies on this very server, of its address: a page may load nothing from elsewhere."""
+    return "/files/" + address.rpartition("/files/")[2]
+
+
+def split_of(balance: Balance) -> tuple[int, int] | None:
+    """How wide what is available and what is reserved are drawn. None: there is nothing to draw."""
+    whole = balance.available + balance.reserved
+    if not whole:
+        return None
+    held = max(8, round(SPLIT_WIDTH * balance.reserved / whole)) if balance.reserved else 0
+    return SPLIT_WIDTH - held, held
+
+
 FILTERS = {
     "number": number, "lasting": lasting_seconds, "coarse": coarsely, "short": short, "dollars": dollars, "size": size, "day": day,
-    "line": in_one_line, "json": written_json, "plainly": plainly, "money": money_shown,
+    "line": in_one_line, "json": written_json, "plainly": plainly, "money": money_shown, "local": local,
 }  # fmt: skip

@@ -7,9 +7,9 @@ from uuid import uuid4
 from psycopg import Connection
 from starlette.responses import Response
 
-from api.console.rendering import ConsolePage
-from api.console.routing import Fields, refusal_of
 from api.routes.once import make_once
+from api.sites.rendering import SitePage
+from api.sites.routing import Fields, refusal_of
 from models.access.audit_log import MAX_REASON
 from models.jobs.admission import body_hash
 
@@ -55,13 +55,13 @@ class ActForm(NamedTuple):
         return self._replace(fields=fields, once=given.get("once", self.once))
 
 
-def ask_first(page: ConsolePage, form: ActForm, given: Mapping[str, str] | None = None) -> Response:
+def ask_first(page: SitePage, form: ActForm, given: Mapping[str, str] | None = None) -> Response:
     """The page of an act."""
     fresh = form._replace(once=uuid4().hex)
     return page.show("act.html", form=fresh.filled(given or {}), refused=None)
 
 
-def carry_out(page: ConsolePage, form: ActForm, fields: Fields, work: Callable[[], object], done: str) -> Response:
+def carry_out(page: SitePage, form: ActForm, fields: Fields, work: Callable[[], object], done: str) -> Response:
     """Do it, and go back to where it came from; or say at the form why it was not done."""
     refused = refusal_of(work)
     if refused is not None:
@@ -69,7 +69,7 @@ def carry_out(page: ConsolePage, form: ActForm, fields: Fields, work: Callable[[
     return page.go(form.back, done=done)
 
 
-def done_once(page: ConsolePage, form: ActForm, fields: Fields, verb: Callable[[Connection[Any]], object]) -> None:
+def done_once(page: SitePage, form: ActForm, fields: Fields, verb: Callable[[Connection[Any]], object]) -> None:
     """Do it in one transaction, once for each time that its page was shown."""
     said = {name: value for name, value in fields.items() if name != "form_token"}
 
@@ -78,4 +78,4 @@ def done_once(page: ConsolePage, form: ActForm, fields: Fields, verb: Callable[[
         return {"done": True}
 
     key = fields.get("once", "")[:MAX_ONCE]
-    make_once(page.who, f"console {key}" if key else None, body_hash({"act": form.path, "said": said}), work)
+    make_once(page.who, f"{page.site.name} {key}" if key else None, body_hash({"act": form.path, "said": said}), work)

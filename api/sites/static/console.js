@@ -134,5 +134,5 @@ if (live) {
       if (Date.now() - heard > STALE) say(`Not live since ${since}`, true);
     }
   };
-  setInterval(ask, EVERY);
+  setInterval(ask, Number(live.dataset.live) || EVERY);
 }
