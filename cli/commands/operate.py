@@ -166,7 +166,7 @@ def retry(job_id: JobId, as_json: bool = JsonFlag) -> None:
             uuid7(),
             row.account_id,
             offer,
-            offer.checked(row.input),
+            offer.checked(row.given()),
             queue=row.queue,
             retry_of=job_id,
             webhook=reads.webhook(conn, job_id),

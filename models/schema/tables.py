@@ -54,6 +54,7 @@ from models.learning.tables import (
     QuizQuestion,
 )
 from models.operations.bulk_rows import BulkRun
+from models.operations.walks import PassedOver
 from models.payments.promotions import Promotion, PromotionUse
 from models.payments.refills import Refill
 from models.payments.tables import Payment, Refund
@@ -114,6 +115,7 @@ __all__ = [
     "LessonVisit",
     "Notification",
     "Pack",
+    "PassedOver",
     "Pause",
     "Payment",
     "Plan",
