@@ -89,6 +89,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("order_refills", 5, payments.order_refills, 200),
         Duty("end_renewals", 600, payments.end_renewals, 50),
         Duty("clear_deleted", 10, accounts.clear_deleted, 50),
+        Duty("erase_persons", 10, accounts.erase_persons, 20),
         Duty("announce", 2, accounts.announce, 100, steady=False),
         Duty("add_up_usage", 1, usage.add_up_usage, 2000, steady=False),
         Duty("index_results", 1, gallery.index_results, 500, steady=False),

@@ -9,7 +9,8 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.errors import JobNotEnded, NotFound, StorageQuotaExceeded
-from common.settings import MAX_HOURS, settings
+from common.retention_settings import MAX_HOURS
+from common.settings import settings
 from models.events import events
 from models.files import cdn_purges, results, room
 from models.locks import lock_account, read_locked

@@ -34,6 +34,7 @@ from models.files.uploads import Upload
 from models.fleet.probes import Probe
 from models.fleet.processes import DutyRow, WorkerProcess
 from models.gallery.tables import Collection, CollectionItem, CollectionMember, GalleryItem, ItemLike, ShareLink
+from models.identity.erasures import Erasure
 from models.identity.inbound import InboundEvent
 from models.jobs.answered import AnsweredRequest
 from models.jobs.batch_rows import Batch, BatchOrder
@@ -95,6 +96,7 @@ __all__ = [
     "DeliveryQueue",
     "DutyRow",
     "Enrolment",
+    "Erasure",
     "Event",
     "FeatureList",
     "GalleryItem",

@@ -29,7 +29,7 @@ from models.jobs import batches, callbacks, ending, pauses
 from models.jobs.admission import Accepted, Order
 from models.jobs.batches import Line
 from models.jobs.ending import AttemptEnd, Ending, NewAsset
-from models.operations import bulk
+from models.operations import bulk, erasing
 from models.operations.finding import JobFilter, id_at
 from models.payments import orders
 from models.playground import sessions
@@ -404,6 +404,13 @@ def _a_text_that_nobody_has_read() -> None:
         sessions.create(conn, who, one("select id from jobs")[0], "a prompt", NewSession())
 
 
+def _a_person_to_erase() -> None:
+    who = account(amount=5)
+    with transaction() as conn:
+        erasing.begin(conn, By("tester"), who, "because")
+    _change("update users set erased_at = app_now() where deleted_at is not null")
+
+
 def _placed(wanted: Order) -> UUID:
     (answer,) = place(wanted)
     assert isinstance(answer, Accepted), answer
@@ -472,6 +479,7 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "forget_api_keys": _an_old_key,
     "forget_uploads": _a_purged_upload,
     "erase_prompts": _a_job_of_long_ago,
+    "erase_persons": _a_person_to_erase,
     "forget_jobs": _a_job_of_long_ago,
     "forget_acts": _an_old_act,
     "audit": _books_that_are_wrong,

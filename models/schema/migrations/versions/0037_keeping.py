@@ -1,4 +1,4 @@
-"""keeping: prompts and ended jobs that are forgotten
+"""keeping: prompts and ended jobs that are forgotten, persons who are erased
 
 Revision: 0037, after 0036. Lock and statement time-outs are set by models.schema.migrations. Processes of before go on: nothing is
 forgotten until PROMPT_DAYS or JOB_DAYS says so, which they do not know.
@@ -34,6 +34,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("walk", "job_id", name=op.f("pk_passed_over")),
     )
     op.create_index("ix_passed_over_due", "passed_over", ["walk", "look_again_at"])
+    op.create_table(
+        "erasures",
+        sa.Column("account_id", sa.Uuid(), nullable=False),
+        sa.Column("place", sa.Uuid(), nullable=True),
+        sa.Column("created_at", MOMENT, server_default=NOW, nullable=False),
+        sa.Column("finished_at", MOMENT, nullable=True),
+        sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_erasures_account_id_accounts")),
+        sa.PrimaryKeyConstraint("account_id", name=op.f("pk_erasures")),
+    )
+    op.create_index("ix_erasures_open", "erasures", ["account_id"], postgresql_where=sa.text("finished_at is null"))
     for column in (
         sa.Column("input_erased_at", MOMENT, nullable=True),
         sa.Column("past_account_id", sa.Uuid(), nullable=True),
@@ -68,4 +78,5 @@ def downgrade() -> None:
     op.alter_column("jobs", "account_id", nullable=False)
     for column in ("remains", "past_account_id", "input_erased_at"):
         op.drop_column("jobs", column)
+    op.drop_table("erasures")
     op.drop_table("passed_over")
