@@ -15,7 +15,7 @@ from models.operations import exporting
 from models.operations.exporting import START, ExportPlace, Subject
 
 
-class ExportLine(BaseModel):
+class ExportedThing(BaseModel):
     """One line: what kind of thing it is, and what is stored of it. The last is of the kind `end`, with the number of `lines` before
     it: without it the export broke off.
     """

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.auth.keyring import by
-from api.exports import ExportLine, ExportLines, export
+from api.exports import ExportedThing, ExportLines, export
 from api.routes.callers import needs, permitted
 from api.routes.cursors import PathId, id_of
 from api.routes.fast_routes import FastRoute, answer, fast
@@ -49,7 +49,7 @@ class ErasureView(BaseModel):
 @my_router.get(
     "/export",
     summary="Export your account",
-    response_model=ExportLine,
+    response_model=ExportedThing,
     response_class=ExportLines,
     response_description="One a line.",
 )
@@ -63,7 +63,7 @@ async def export_mine(request: Request) -> Response:
 
 
 @admin_router.get(
-    "/accounts/{account_id}/export", summary="Export an account", response_model=ExportLine, response_class=ExportLines,
+    "/accounts/{account_id}/export", summary="Export an account", response_model=ExportedThing, response_class=ExportLines,
     response_description="One a line.",
 )  # fmt: skip
 @fast(need="admin", account_id=PathId)

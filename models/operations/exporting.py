@@ -19,7 +19,7 @@ _JOBS = "j.account_id = %(account)s"
 _MINE = "t.account_id = %(account)s"
 
 
-class Section(NamedTuple):
+class ExportSection(NamedTuple):
     """One kind of rows: `source` has them as `t`, `keys` order them and are columns of an index. What is hidden opens doors, here or
     elsewhere, or is none of theirs.
     """
@@ -37,7 +37,7 @@ class Subject(NamedTuple):
     account: UUID
     user: UUID
     subject: str
-    sections: tuple[Section, ...]
+    sections: tuple[ExportSection, ...]
 
 
 class ExportPage(NamedTuple):
@@ -51,60 +51,60 @@ ExportPlace = tuple[int, tuple[Any, ...] | None]  # the section, and the keys of
 START: ExportPlace = (0, None)
 
 SECTIONS = (
-    Section("profile", "users t", "t.id = %(user)s", hidden=("shut_marked",)),
-    Section("account", "accounts t", "t.id = %(account)s"),
-    Section("keys", "api_keys t", hidden=("hash",)),
-    Section("key_spending", "api_keys k join key_spending t on t.key_id = k.id", "k.account_id = %(account)s", ("t.key_id", "t.month")),
-    Section("label_limits", "label_limits t", keys=("t.name", "t.value")),
-    Section("label_spending", "label_spending t", keys=("t.name", "t.value", "t.month")),
-    Section("provider_keys", "provider_keys t", keys=("t.provider",), hidden=("secret",)),
-    Section("idempotency_keys", "idempotency_keys t", keys=("t.key",), hidden=("body_hash",)),
-    Section("subscriptions", "subscriptions t"),
-    Section("subscription_payments", "subscriptions s join subscription_payments t on t.subscription_id = s.id", "s.account_id = %(account)s", ("t.payment_ref",)),
-    Section("payments", "payments t", hidden=("token",)),
-    Section("refunds", "payments p join refunds t on t.payment_id = p.id", "p.account_id = %(account)s"),
-    Section("refill", "refills t", keys=("t.account_id",)),
-    Section("promotions", "promotion_uses t", keys=("t.code",)),
-    Section("grants", "grants t"),
-    Section("holds", "holds t"),
-    Section("hold_grants", "holds h join hold_grants t on t.hold_id = h.id", "h.account_id = %(account)s", ("h.id", "t.grant_id")),
-    Section("ledger", "ledger_entries t"),
-    Section("jobs", "jobs t", hidden=("live_id",)),
-    Section("reservations", _OF_JOBS.format("reservations"), _JOBS, ("j.id",)),
-    Section("reservation_grants", _OF_JOBS.format("reservation_grants"), _JOBS, ("j.id", "t.grant_id")),
-    Section("attempts", _OF_JOBS.format("attempts"), _JOBS, ("j.id", "t.number"), ("own_key", "delivered", "token")),
-    Section("results", _OF_JOBS.format("assets"), _JOBS, ("j.id", "t.index")),
-    Section("batches", "batches t", hidden=("running", "let_go", "ended_up_to")),
-    Section("batch_orders", "batches b join batch_orders t on t.batch_id = b.id", "b.account_id = %(account)s", ("b.id", "t.number")),
-    Section("uploads", "uploads t"),
-    Section("stored_kinds", "stored_kinds t", keys=("t.kind",)),
-    Section("usage", "usage t", keys=("t.at", "t.source", "t.model_id", "t.labels_key")),
-    Section("events", "events t", keys=("t.number", "t.created_at")),
-    Section("webhooks", "webhook_endpoints t", hidden=("secret", "previous_secret", "previous_until")),
-    Section("deliveries", "deliveries t", keys=("t.created_at", "t.id"), hidden=("queue_id",)),
-    Section("notifications", "notifications t"),
-    Section("gallery", "jobs j join assets s on s.job_id = j.id join gallery_items t on t.id = s.id", _JOBS, ("j.id", "s.index"), ("words", "language", "shut")),
-    Section("likes", "item_likes t", keys=("t.item_id",)),
-    Section("collections", "collections t", hidden=("shut",)),
-    Section("collection_items", "collections c join collection_items t on t.collection_id = c.id", "c.account_id = %(account)s", ("c.id", "t.item_id")),
-    Section("share_links", "collections c join share_links t on t.collection_id = c.id", "c.account_id = %(account)s", ("c.id", "t.id"), ("hash", "password_salt", "password_hash")),
-    Section("collaborators", "collections c join collection_members t on t.collection_id = c.id", "c.account_id = %(account)s", ("c.id", "t.id")),
-    Section("collaborations", "collection_members t"),
-    Section("article_likes", "article_likes t", keys=("t.article_id",)),
-    Section("enrolments", "enrolments t"),
-    Section("lesson_progress", "lesson_progress t", keys=("t.lesson_id",)),
-    Section("lesson_visits", "lesson_visits t", keys=("t.lesson_id", "t.visit")),
-    Section("quiz_attempts", "quiz_attempts t"),
-    Section("playground_sessions", "playground_sessions t"),
-    Section("kept_texts", "playground_sessions s join kept_texts t on t.job_id = s.job_id", "s.account_id = %(account)s", ("s.id",)),
-    Section("web_account", "web_accounts t", "t.user_id = %(subject)s", ("t.user_id",)),
-    Section("web_months", "web_months t", "t.user_id = %(subject)s", ("t.month", "t.provider")),
-    Section("web_usage", "web_usage t", "t.user_id = %(subject)s", ("t.recorded_at", "t.row_id")),
-    Section("web_credentials", "web_credentials t", "t.user_id = %(subject)s", ("t.row_id",), ("token_hash", "salt", "provider_reference")),
-    Section("told_by_others", "inbound_events t", "t.source = any(%(companies)s) and t.subject in (%(subject)s, %(account_text)s)"),
+    ExportSection("profile", "users t", "t.id = %(user)s", hidden=("shut_marked",)),
+    ExportSection("account", "accounts t", "t.id = %(account)s"),
+    ExportSection("keys", "api_keys t", hidden=("hash",)),
+    ExportSection("key_spending", "api_keys k join key_spending t on t.key_id = k.id", "k.account_id = %(account)s", ("t.key_id", "t.month")),
+    ExportSection("label_limits", "label_limits t", keys=("t.name", "t.value")),
+    ExportSection("label_spending", "label_spending t", keys=("t.name", "t.value", "t.month")),
+    ExportSection("provider_keys", "provider_keys t", keys=("t.provider",), hidden=("secret",)),
+    ExportSection("idempotency_keys", "idempotency_keys t", keys=("t.key",), hidden=("body_hash",)),
+    ExportSection("subscriptions", "subscriptions t"),
+    ExportSection("subscription_payments", "subscriptions s join subscription_payments t on t.subscription_id = s.id", "s.account_id = %(account)s", ("t.payment_ref",)),
+    ExportSection("payments", "payments t", hidden=("token",)),
+    ExportSection("refunds", "payments p join refunds t on t.payment_id = p.id", "p.account_id = %(account)s"),
+    ExportSection("refill", "refills t", keys=("t.account_id",)),
+    ExportSection("promotions", "promotion_uses t", keys=("t.code",)),
+    ExportSection("grants", "grants t"),
+    ExportSection("holds", "holds t"),
+    ExportSection("hold_grants", "holds h join hold_grants t on t.hold_id = h.id", "h.account_id = %(account)s", ("h.id", "t.grant_id")),
+    ExportSection("ledger", "ledger_entries t"),
+    ExportSection("jobs", "jobs t", hidden=("live_id",)),
+    ExportSection("reservations", _OF_JOBS.format("reservations"), _JOBS, ("j.id",)),
+    ExportSection("reservation_grants", _OF_JOBS.format("reservation_grants"), _JOBS, ("j.id", "t.grant_id")),
+    ExportSection("attempts", _OF_JOBS.format("attempts"), _JOBS, ("j.id", "t.number"), ("own_key", "delivered", "token")),
+    ExportSection("results", _OF_JOBS.format("assets"), _JOBS, ("j.id", "t.index")),
+    ExportSection("batches", "batches t", hidden=("running", "let_go", "ended_up_to")),
+    ExportSection("batch_orders", "batches b join batch_orders t on t.batch_id = b.id", "b.account_id = %(account)s", ("b.id", "t.number")),
+    ExportSection("uploads", "uploads t"),
+    ExportSection("stored_kinds", "stored_kinds t", keys=("t.kind",)),
+    ExportSection("usage", "usage t", keys=("t.at", "t.source", "t.model_id", "t.labels_key")),
+    ExportSection("events", "events t", keys=("t.number", "t.created_at")),
+    ExportSection("webhooks", "webhook_endpoints t", hidden=("secret", "previous_secret", "previous_until")),
+    ExportSection("deliveries", "deliveries t", keys=("t.created_at", "t.id"), hidden=("queue_id",)),
+    ExportSection("notifications", "notifications t"),
+    ExportSection("gallery", "jobs j join assets s on s.job_id = j.id join gallery_items t on t.id = s.id", _JOBS, ("j.id", "s.index"), ("words", "language", "shut")),
+    ExportSection("likes", "item_likes t", keys=("t.item_id",)),
+    ExportSection("collections", "collections t", hidden=("shut",)),
+    ExportSection("collection_items", "collections c join collection_items t on t.collection_id = c.id", "c.account_id = %(account)s", ("c.id", "t.item_id")),
+    ExportSection("share_links", "collections c join share_links t on t.collection_id = c.id", "c.account_id = %(account)s", ("c.id", "t.id"), ("hash", "password_salt", "password_hash")),
+    ExportSection("collaborators", "collections c join collection_members t on t.collection_id = c.id", "c.account_id = %(account)s", ("c.id", "t.id")),
+    ExportSection("collaborations", "collection_members t"),
+    ExportSection("article_likes", "article_likes t", keys=("t.article_id",)),
+    ExportSection("enrolments", "enrolments t"),
+    ExportSection("lesson_progress", "lesson_progress t", keys=("t.lesson_id",)),
+    ExportSection("lesson_visits", "lesson_visits t", keys=("t.lesson_id", "t.visit")),
+    ExportSection("quiz_attempts", "quiz_attempts t"),
+    ExportSection("playground_sessions", "playground_sessions t"),
+    ExportSection("kept_texts", "playground_sessions s join kept_texts t on t.job_id = s.job_id", "s.account_id = %(account)s", ("s.id",)),
+    ExportSection("web_account", "web_accounts t", "t.user_id = %(subject)s", ("t.user_id",)),
+    ExportSection("web_months", "web_months t", "t.user_id = %(subject)s", ("t.month", "t.provider")),
+    ExportSection("web_usage", "web_usage t", "t.user_id = %(subject)s", ("t.recorded_at", "t.row_id")),
+    ExportSection("web_credentials", "web_credentials t", "t.user_id = %(subject)s", ("t.row_id",), ("token_hash", "salt", "provider_reference")),
+    ExportSection("told_by_others", "inbound_events t", "t.source = any(%(companies)s) and t.subject in (%(subject)s, %(account_text)s)"),
     # What operators did to them, their account and their jobs; who it was, and from where, is the operators'.
-    Section("acts", "acts t", "t.subject in (%(account_text)s, %(user_text)s)", hidden=("actor", "key_id", "address")),
-    Section("acts_on_jobs", "jobs j join acts t on t.subject = j.id::text", _JOBS, ("j.id", "t.id"), ("actor", "key_id", "address")),
+    ExportSection("acts", "acts t", "t.subject in (%(account_text)s, %(user_text)s)", hidden=("actor", "key_id", "address")),
+    ExportSection("acts_on_jobs", "jobs j join acts t on t.subject = j.id::text", _JOBS, ("j.id", "t.id"), ("actor", "key_id", "address")),
 )  # fmt: skip
 
 # Tables that name an account or a user and are in no section, and why.
@@ -133,7 +133,7 @@ def find(conn: Connection[Any], account_id: UUID) -> Subject:
     return Subject(row[0], row[1], row[2], tuple(_apart(SECTIONS, [each[0] for each in endpoints])))
 
 
-def _apart(sections: Sequence[Section], endpoints: Sequence[UUID | None]) -> Iterator[Section]:
+def _apart(sections: Sequence[ExportSection], endpoints: Sequence[UUID | None]) -> Iterator[ExportSection]:
     for section in sections:
         if section.name != "deliveries":
             yield section
@@ -143,7 +143,7 @@ def _apart(sections: Sequence[Section], endpoints: Sequence[UUID | None]) -> Ite
             yield section._replace(whose=f"{section.whose} and t.endpoint_id {which}")
 
 
-def page(conn: Connection[Any], who: Subject, section: Section, after: tuple[Any, ...] | None) -> ExportPage:
+def page(conn: Connection[Any], who: Subject, section: ExportSection, after: tuple[Any, ...] | None) -> ExportPage:
     """The next rows of a section, in the order of its keys."""
     keys, places = ", ".join(section.keys), [f"k{number}" for number in range(len(section.keys))]
     # The first key by itself as well: a page of joined tables begins in its index where the one before has ended.

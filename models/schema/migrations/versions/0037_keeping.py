@@ -59,10 +59,6 @@ def upgrade() -> None:
         """alter table jobs add constraint ck_jobs_past check
            (past_account_id is null or (ended is not null and input_erased_at is not null and remains is not null)) not valid"""
     )
-    # Only the rows that a duty makes are in it: no submit and no end pays for it.
-    op.create_index(
-        "ix_jobs_past", "jobs", ["past_account_id"], postgresql_where=sa.text("past_account_id is not null")
-    )  # fmt: skip
     op.execute(REFUSE)
     op.execute("drop trigger ended_jobs_never_change on jobs")
     op.execute(ENDED.format("refuse_rewriting"))
@@ -72,7 +68,6 @@ def downgrade() -> None:
     op.execute("drop trigger ended_jobs_never_change on jobs")
     op.execute("update jobs set account_id = past_account_id, past_account_id = null where account_id is null")
     op.execute(ENDED.format("refuse_change"))
-    op.drop_index("ix_jobs_past", table_name="jobs")
     op.drop_constraint("ck_jobs_past", "jobs")
     op.drop_constraint("ck_jobs_owner", "jobs")
     op.alter_column("jobs", "account_id", nullable=False)
