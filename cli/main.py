@@ -29,6 +29,7 @@ with later():
         operate,
         operations,
         parked,
+        persons,
         report,
         roles,
         stats,
@@ -39,7 +40,7 @@ with later():
     from workers.calls import limits
 
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
-for part in (local, client, backup, accounts, files, identity, operate, parked, report, roles, stats, usage):
+for part in (local, client, backup, accounts, files, identity, operate, parked, persons, report, roles, stats, usage):
     app.registered_commands += part.app.registered_commands
 app.add_typer(batches.app, name="batch")
 app.add_typer(catalogue.app, name="catalogue")

@@ -256,6 +256,13 @@ class ResultGone(DomainError):
     status = 410
 
 
+class InputErased(DomainError):
+    """What this job was asked with is not kept any more."""
+
+    code = "input_erased"
+    status = 410
+
+
 class LinkGone(DomainError):
     """What was shared here is not shared any more."""
 

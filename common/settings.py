@@ -19,11 +19,11 @@ from common.content_settings import ContentSettings
 from common.env_files import ENV_FILES
 from common.fitness import DEVELOPMENT_SECRET, faults
 from common.observing_settings import ObservingSettings
+from common.retention_settings import MAX_HOURS, RetentionSettings
 from common.sales_settings import SalesSettings
 from common.whsec import key_of
 
 CLERK_KEY_BYTES = 16  # at least
-MAX_HOURS = 876_000  # a hundred years: what is kept so long is kept for ever, and a date can hold it
 
 
 def hours_kept(hours: int) -> int:
@@ -49,7 +49,7 @@ class _AsRead(PydanticBaseSettingsSource):
         return {name: value for name, value in self._read.items() if name in names and value is not None}
 
 
-class Settings(SalesSettings, CdnSettings, ContentSettings, ObservingSettings):
+class Settings(RetentionSettings, SalesSettings, CdnSettings, ContentSettings, ObservingSettings):
     """One deployment's configuration. Each field is an environment variable of the same name in capitals."""
 
     # An empty variable is one that is not set. What is refused is not quoted: it may be a password.
@@ -136,7 +136,6 @@ class Settings(SalesSettings, CdnSettings, ContentSettings, ObservingSettings):
     key_rotation_hours: int = Field(24, ge=0, description="How long a rotated key still works.")
     cors_origins: str = Field("", description="Origins of web pages that may call the API, separated by commas.")
 
-    idempotency_key_hours: int = Field(24, ge=1, le=MAX_HOURS, description="How long a key means the same order.")
     result_hours: Annotated[int, AfterValidator(hours_kept)] = Field(
         24, ge=0, le=MAX_HOURS, description="How long results are kept unless model or plan say otherwise; 0: for ever."
     )
@@ -217,15 +216,6 @@ class Settings(SalesSettings, CdnSettings, ContentSettings, ObservingSettings):
         None, description="smtp://, smtp+starttls:// or smtps://user:password@host:port. Without it no mail is sent."
     )
     mail_from: str = Field("Headrace <no-reply@localhost>", description="Sender of mail.")
-    event_days: int = Field(90, ge=7, description="How long events and deliveries are kept; whole months go at once.")
-    inbound_days: int = Field(90, ge=7, description="How long what other services sent us is kept.")
-    delivery_queue_days: int = Field(
-        30, ge=1, description="How long a receiver's line is kept after the last delivery on it."
-    )
-    key_days: int = Field(90, ge=1, description="How long revoked and expired API keys are kept.")
-    upload_row_days: int = Field(30, ge=1, description="How long it is known of an upload that it is gone.")
-    act_days: int = Field(730, ge=365, description="How long the audit log of acts is kept.")
-    notification_days: int = Field(90, ge=1, description="How long in-app notifications are kept.")
 
     callback_url: str | None = Field(
         None, description="Where providers reach the API; they are polled without it. No slash at the end."

@@ -89,6 +89,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("order_refills", 5, payments.order_refills, 200),
         Duty("end_renewals", 600, payments.end_renewals, 50),
         Duty("clear_deleted", 10, accounts.clear_deleted, 50),
+        Duty("erase_persons", 10, accounts.erase_persons, 20),
         Duty("announce", 2, accounts.announce, 100, steady=False),
         Duty("add_up_usage", 1, usage.add_up_usage, 2000, steady=False),
         Duty("index_results", 1, gallery.index_results, 500, steady=False),
@@ -104,6 +105,8 @@ def duties() -> tuple[Duty, ...]:
         Duty("forget_delivery_queues", 3600, retention.forget_delivery_queues, 1000),
         Duty("forget_api_keys", 3600, retention.forget_api_keys, 1000),
         Duty("forget_uploads", 3600, retention.forget_uploads, 1000),
+        Duty("erase_prompts", 300, retention.erase_prompts, 500),
+        Duty("forget_jobs", 300, retention.forget_jobs, 500),
         Duty("forget_acts", 3600, retention.forget_acts, 1000),
         Duty("audit", 3600, retention.prove_books, 1, steady=False),
     )

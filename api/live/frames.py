@@ -17,7 +17,7 @@ def event_view(event: StoredEvent) -> dict[str, Any]:
     if "error" in data:  # of a job that failed before this was said in our own words
         code, message = words.failure(data["error"]["code"], data["error"]["message"])
         data = {**data, "error": {"code": code, "message": message}}
-    if event.type == "job.output":
+    if event.type == "job.output" and data:  # nothing is left of what a forgotten job brought
         # Only what is the same for all time is stored with an event; addresses are made here.
         output = dict(data["output"])
         asset_id = UUID(output["id"])

@@ -200,7 +200,7 @@ async def retry_job(request: Request) -> Response:
             raise JobNotEnded("only a job that has ended can be ordered again", param="id")
         scopes.check_model(who, row.model_id)
         offer = here.catalogue.named(row.model_id)
-        values = await here.inputs.accept(who.account_id, offer, offer.checked(row.input))
+        values = await here.inputs.accept(who.account_id, offer, offer.checked(row.given()))
         return Order(
             uuid7(), who.account_id, offer, values, queue=row.queue, api_key_id=who.key_id,
             key_budget=who.monthly_credits, idempotency_key=key, body_hash=asked, retry_of=job_id,
@@ -216,7 +216,7 @@ def examples() -> dict[str, Any]:
     return {
         "id": job_id, "status": "succeeded", "model": "sketch-image",
         "input": {"prompt": "a harbour at dawn", "width": 768, "height": 768, "seed": 7, "count": 1, "format": "png"},
-        "queue": "interactive", "retry_of": None, "labels": {"customer": "acme"}, "credits": {"reserved": 1, "charged": 1}, "progress": 100,
+        "input_erased_at": None, "queue": "interactive", "retry_of": None, "labels": {"customer": "acme"}, "credits": {"reserved": 1, "charged": 1}, "progress": 100,
         "waiting": None, "cancel_requested": False, "attempts": 1, "error": None,
         "outputs": [
             {

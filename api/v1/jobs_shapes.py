@@ -91,6 +91,10 @@ class JobView(BaseModel):
     status: Status
     model: str
     input: dict[str, Any]
+    input_erased_at: Annotated[
+        datetime | None,
+        Field(description="Since when the input is not kept: it is empty, and the job cannot be retried."),
+    ]
     queue: Literal["interactive", "batch"]
     retry_of: UUID | None
     labels: dict[str, str]
@@ -129,6 +133,7 @@ def job_view(row: JobRow) -> dict[str, Any]:
         "status": status_of(row),
         "model": row.model_id,
         "input": row.input,
+        "input_erased_at": row.input_erased_at,
         "queue": row.queue,
         "retry_of": row.retry_of,
         "labels": row.labels or {},

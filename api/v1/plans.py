@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api.routes.cursors import MAX_LIMIT, Listing, ListPage, WantedPage, name_of, number_of
 from api.routes.fast_routes import answer
 from api.routes.walled import WalledRoute
-from common.settings import MAX_HOURS
+from common.retention_settings import MAX_HOURS
 from models.catalogue import packs, plans
 from models.catalogue.packs import Pack
 from models.catalogue.plans import Plan

@@ -23,7 +23,7 @@ from models.credits import audit
 from models.fleet import processes
 from models.jobs import admission, cancel, dispatch, queues, reads, submit
 from models.jobs.states import JobStatus
-from models.schema import migrations, prepare
+from models.schema import migrations, planning, prepare
 from workers import doorbell
 from workers.calls import standing
 
@@ -47,14 +47,34 @@ def migrate(
         bool,
         typer.Option("--pre", help="Only what processes of the release before can live with: run it before a deploy."),
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what is pending, and which tables it locks against whom.")
+    ] = False,
     as_json: bool = JsonFlag,
 ) -> None:
     """Bring the schema up to date; load the plans, and the standard catalogue into an empty one."""
+    if plan:
+        show(_planned(), as_json=as_json, empty="up to date")
+        return
     if pre:
         show([{"schema": migrations.upgrade(before_post=True) or "empty"}], as_json=as_json)
         return
     changes = prepare.prepare()
     show([{"model": name, "change": change} for name, change in changes.items()], as_json=as_json, empty="up to date")
+
+
+def _planned() -> list[dict[str, Any]]:
+    """A row for each table that a pending migration touches, and one for each that touches none that is in use."""
+    pending = migrations.pending()
+    sizes = migrations.sizes({step.table for each in pending for step in each.steps if step.table is not None})
+    unfelt = [planning.Step("", None, planning.Effect.NOTHING)]
+    return [
+        {
+            "revision": each.revision, "deploy": each.deploy, "about": each.about, "table": step.table,
+            "bytes": sizes.get(step.table or ""), "does": step.does, "others": step.effect.value,
+        }
+        for each in pending for step in each.steps or unfelt
+    ]  # fmt: skip
 
 
 @app.command()
@@ -166,7 +186,7 @@ def retry(job_id: JobId, as_json: bool = JsonFlag) -> None:
             uuid7(),
             row.account_id,
             offer,
-            offer.checked(row.input),
+            offer.checked(row.given()),
             queue=row.queue,
             retry_of=job_id,
             webhook=reads.webhook(conn, job_id),

@@ -13,7 +13,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from common.errors import NotFound
-from common.settings import MAX_HOURS, hours_kept, settings
+from common.retention_settings import MAX_HOURS
+from common.settings import hours_kept, settings
 from models.columns import MAX_INTEGER, in_list
 
 UNNAMED = "headrace"  # the product of what names none

@@ -156,7 +156,7 @@ RULES = (
              from label_spending s full join (
                select x.account_id, l.name, l.value, date_trunc('month', x.created_at at time zone 'UTC')::date as month,
                       sum(x.credits)::bigint as credits
-                 from (select j.account_id, j.labels, j.created_at, v.amount - coalesce(v.refunded, 0) as credits
+                 from (select coalesce(j.account_id, j.past_account_id) as account_id, j.labels, j.created_at, v.amount - coalesce(v.refunded, 0) as credits
                          from jobs j join reservations v on v.job_id = j.id where j.labels is not null
                        union all select account_id, labels, created_at, amount - released from holds where labels is not null) x
                 cross join lateral jsonb_each_text(x.labels) as l(name, value) group by 1, 2, 3, 4

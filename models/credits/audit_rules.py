@@ -49,12 +49,14 @@ SUMS_AND_EVENTS = (
              select account_id, at, model_id, labels_key, succeeded, failed, canceled, credits, results, cost_usd_micros, tokens_in, tokens_out
                from usage where source = 'job') u
              full join (
-               select j.account_id, date_bin('15 min', j.ended_at, 'epoch') as at, j.model_id,
+               select coalesce(j.account_id, j.past_account_id) as account_id, date_bin('15 min', j.ended_at, 'epoch') as at, j.model_id,
                       md5(coalesce(j.labels::text, ''))::uuid as labels_key,
                       count(*) filter (where j.ended = 'succeeded') as succeeded, count(*) filter (where j.ended = 'failed') as failed,
                       count(*) filter (where j.ended = 'canceled') as canceled, coalesce(sum(j.charged_credits), 0)::bigint as credits,
-                      coalesce(sum(s.results), 0)::bigint as results, coalesce(sum(a.cost), 0)::bigint as cost_usd_micros,
-                      coalesce(sum(a.tokens_in), 0)::bigint as tokens_in, coalesce(sum(a.tokens_out), 0)::bigint as tokens_out
+                      coalesce(sum(coalesce((j.remains->>'results')::bigint, s.results)), 0)::bigint as results,
+                      coalesce(sum(least(coalesce((j.remains->>'cost_usd_micros')::numeric, a.cost), 1e12)), 0)::bigint as cost_usd_micros,
+                      coalesce(sum(least(coalesce((j.remains->>'tokens_in')::numeric, a.tokens_in), 1e12)), 0)::bigint as tokens_in,
+                      coalesce(sum(least(coalesce((j.remains->>'tokens_out')::numeric, a.tokens_out), 1e12)), 0)::bigint as tokens_out
                  from jobs j
                  left join (select job_id, least(coalesce(sum(cost_usd_micros), 0), 1e12) as cost,
                                    least(coalesce(sum((usage->>'tokens_in')::numeric), 0), 1e12) as tokens_in,
@@ -66,6 +68,15 @@ SUMS_AND_EVENTS = (
             where (u.succeeded, u.failed, u.canceled, u.credits, u.results, u.cost_usd_micros, u.tokens_in, u.tokens_out)
                   is distinct from
                   (j.succeeded, j.failed, j.canceled, j.credits, j.results, j.cost_usd_micros, j.tokens_in, j.tokens_out)""",
+    ),
+    Rule(
+        "forgotten_jobs_are_narrow",
+        "of a job that is forgotten there is no attempt, no result, no event and no run, and its account is the one that paid for it",
+        """select j.id as job_id, j.past_account_id, v.account_id from jobs j left join reservations v on v.job_id = j.id
+            where j.past_account_id is not null
+              and (v.account_id is distinct from j.past_account_id
+                   or exists (select 1 from attempts x where x.job_id = j.id) or exists (select 1 from assets x where x.job_id = j.id)
+                   or exists (select 1 from events x where x.job_id = j.id) or exists (select 1 from job_runs x where x.job_id = j.id))""",
     ),
     Rule(
         "usage_has_entries_of_ended_jobs",

@@ -68,11 +68,12 @@ def margin(
     conn.execute("set local statement_timeout = '60s'")  # a report may take longer than a request
     rows = conn.execute(
         f"""select {columns}, count(*), count(*) filter (where j.ended = 'succeeded'),
-                   coalesce(sum(a.attempts), 0)::bigint, coalesce(sum(j.charged_credits), 0)::bigint,
+                   coalesce(sum(coalesce((j.remains->>'attempts')::bigint, a.attempts)), 0)::bigint, coalesce(sum(j.charged_credits), 0)::bigint,
                    coalesce(sum(j.overrun_credits), 0)::bigint,
                    coalesce(sum(j.charged_credits * p.credit_price_usd_micros), 0)::bigint,
-                   coalesce(sum(a.cost), 0)::bigint, coalesce(sum(a.unknown), 0)::bigint
-              from jobs j join accounts c on c.id = j.account_id join plans p on p.id = c.plan_id
+                   coalesce(sum(coalesce((j.remains->>'cost_usd_micros')::numeric, a.cost)), 0)::bigint,
+                   coalesce(sum(coalesce((j.remains->>'unknown_costs')::bigint, a.unknown)), 0)::bigint
+              from jobs j join accounts c on c.id = coalesce(j.account_id, j.past_account_id) join plans p on p.id = c.plan_id
               left join (
                 select job_id, count(*) as attempts, sum(cost_usd_micros) as cost,
                        count(*) filter (where cost_usd_micros is null

@@ -30,7 +30,7 @@ def revoke(conn: Connection[Any], grant_id: UUID) -> int:
         """select g.remaining,
                   (select coalesce(sum(l.settled), 0)::bigint
                      from jobs j join reservation_grants l on l.job_id = j.id
-                    where j.account_id = g.account_id and l.grant_id = g.id)
+                    where (j.account_id = g.account_id or j.past_account_id = g.account_id) and l.grant_id = g.id)
                   + (select coalesce(sum(h.settled), 0)::bigint from hold_grants h where h.grant_id = g.id),
                   (select coalesce(sum(e.amount), 0)::bigint from ledger_entries e
                     where e.account_id = g.account_id and e.grant_id = g.id and e.kind = 'revoke'), g.revoked_at
@@ -71,7 +71,7 @@ def take_back(conn: Connection[Any], grant_id: UUID, amount: int, *, by_hand: bo
         """select g.remaining, g.amount - g.taken_back, g.taken_owed, g.taken_back - g.taken_owed - g.taken_gone, g.revoked_at,
                   (select coalesce(sum(coalesce(l.settled, l.amount)), 0)::bigint
                      from jobs j join reservation_grants l on l.job_id = j.id
-                    where j.account_id = g.account_id and l.grant_id = g.id)
+                    where (j.account_id = g.account_id or j.past_account_id = g.account_id) and l.grant_id = g.id)
                   + (select coalesce(sum(h.amount - h.released), 0)::bigint from hold_grants h where h.grant_id = g.id),
                   (select coalesce(sum(e.amount), 0)::bigint from ledger_entries e
                     where e.account_id = g.account_id and e.grant_id = g.id and e.kind = 'revoke')

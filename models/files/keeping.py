@@ -9,7 +9,8 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.errors import JobNotEnded, NotFound, StorageQuotaExceeded
-from common.settings import MAX_HOURS, settings
+from common.retention_settings import MAX_HOURS
+from common.settings import settings
 from models.events import events
 from models.files import cdn_purges, results, room
 from models.locks import lock_account, read_locked
@@ -79,7 +80,7 @@ def let_go(conn: Connection[Any], account_id: UUID, job_id: UUID, index: int) ->
 def owner(conn: Connection[Any], job_id: UUID) -> UUID:
     """Whose results those of a job are. Raises NotFound."""
     row = conn.execute("select account_id from jobs where id = %s", [job_id]).fetchone()
-    if row is None:
+    if row is None or row[0] is None:
         raise NotFound(f"no job {job_id}", param="id")
     found: UUID = row[0]
     return found

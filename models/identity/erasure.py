@@ -72,7 +72,7 @@ def erase_account(conn: Connection[Any], account_id: UUID) -> list[Ring]:
     ).fetchall()
     rings = [ring for (job_id,) in jobs for ring in cancel(conn, job_id).rings]
     holds.end_some(conn, account_id, MAX_HOLDS)
-    if settings().on_user_deleted == "expire":
+    if settings().on_user_deleted == "expire" or is_asked_for(conn, account_id):
         conn.execute(
             f"update uploads set expires_at = app_now() where id in (select id from uploads where {_UPLOADS} limit %s)",
             [account_id, MAX_FILES],
@@ -92,6 +92,11 @@ def erase_account(conn: Connection[Any], account_id: UUID) -> list[Ring]:
             [account_id, MAX_SESSIONS],
         )
     return rings
+
+
+def is_asked_for(conn: Connection[Any], account_id: UUID) -> bool:
+    """Whether all of a person is to go, whatever ON_USER_DELETED says."""
+    return conn.execute("select 1 from erasures where account_id = %s", [account_id]).fetchone() is not None
 
 
 class PendingErasure(NamedTuple):
@@ -134,7 +139,7 @@ def confirm_erased(conn: Connection[Any], user_id: UUID, account_id: UUID) -> bo
                 GRACE_SECONDS,
                 account_id,
                 account_id,
-                settings().on_user_deleted == "keep",
+                settings().on_user_deleted == "keep" and not is_asked_for(conn, account_id),
                 account_id,
                 account_id,
                 account_id,

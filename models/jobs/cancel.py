@@ -28,7 +28,7 @@ def cancel(conn: Connection[Any], job_id: UUID, *, account_id: UUID | None = Non
     Raises NotFound, and NotCancelable where the job has succeeded or failed.
     """
     found = conn.execute("select account_id from jobs where id = %s", [job_id]).fetchone()
-    if found is None or (account_id is not None and found[0] != account_id):
+    if found is None or found[0] is None or (account_id is not None and found[0] != account_id):
         raise NotFound(f"no job {job_id}", param="id")
     owner: UUID = found[0]
     lock_account(conn, owner)

@@ -8,6 +8,7 @@ from uuid import UUID
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
+from common.errors import InputErased
 from common.settings import settings
 from models.files.results import SHOWN
 from models.jobs import pauses
@@ -48,6 +49,13 @@ class JobRow(NamedTuple):
     assets: list[dict[str, Any]]
     later: bool = False  # outside of the line, until others of its batch have ended
     paused: str | None = None  # the kind of what an operator has paused, and what the job waits for
+    input_erased_at: datetime | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The input, to order it again. Raises InputErased."""
+        if self.input_erased_at is not None:
+            raise InputErased("what this job was asked with is not kept any more; order it as a new job", param="id")
+        return self.input
 
 
 _JOB = f"""
@@ -62,7 +70,7 @@ select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_cre
        p.slots, a.slots_in_use, (m.entry->>'typical_seconds')::int, a.event_number, j.labels,
        case when j.ended = 'succeeded' then (
          select jsonb_agg({SHOWN}
-           order by s.index) from assets s where s.job_id = j.id) end, coalesce(r.wake_at = 'infinity', false)
+           order by s.index) from assets s where s.job_id = j.id) end, coalesce(r.wake_at = 'infinity', false), j.input_erased_at
   from jobs j join accounts a on a.id = j.account_id join plans p on p.id = a.plan_id
   join models m on m.id = j.model_id and m.version = j.model_version
   left join job_runs r on r.job_id = j.live_id
@@ -71,7 +79,8 @@ select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_cre
 
 def _rows(conn: Connection[Any], tail: str, values: Sequence[Any]) -> list[JobRow]:
     rows = [
-        JobRow._make((*row[:-2], row[-2] or [], row[-1], None)) for row in conn.execute(_JOB + tail, values).fetchall()
+        JobRow._make((*row[:-3], row[-3] or [], row[-2], None, row[-1]))
+        for row in conn.execute(_JOB + tail, values).fetchall()
     ]
     if not any(row.run_status == RunStatus.QUEUED for row in rows):
         return rows

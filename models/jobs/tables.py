@@ -34,7 +34,9 @@ QUEUES = ("interactive", "batch")
 
 
 class Job(SQLModel, table=True):
-    """One order. Written at submit, updated once, at its end; a trigger refuses any change after that.
+    """One order. Written at submit, updated once, at its end; a trigger refuses any change after that, but for what is
+    forgotten: what people wrote (`input_erased_at`), and later all but what the books need: `account_id` is null then, so that
+    nobody finds the job among theirs, `past_account_id` says whose it was, and `remains` what its attempts and results came to.
 
     `live_id` is the id while the job is alive and null after: `job_runs` and this column refer to each other, both
     deferred, so a job without its run, or a run without its living job, cannot be committed. `resolution` and the
@@ -65,6 +67,11 @@ class Job(SQLModel, table=True):
         CheckConstraint("(ended = 'failed') = (error_code is not null) or ended is null", name="error"),
         CheckConstraint("price_credits >= 0 and coalesce(charged_credits, 0) between 0 and price_credits", name="price"),
         CheckConstraint("price_denominator > 0 and price_numerator >= 0 and quantity_milli >= 0", name="rate"),
+        CheckConstraint("num_nonnulls(account_id, past_account_id) = 1", name="owner"),
+        CheckConstraint(
+            "past_account_id is null or (ended is not null and input_erased_at is not null and remains is not null)",
+            name="past",
+        ),
         Index(None, "account_id", text("id desc")),
         Index(None, "account_id", "model_id", text("id desc")),
         Index(None, "account_id", "ended", text("id desc")),
@@ -72,12 +79,13 @@ class Job(SQLModel, table=True):
         Index("ix_jobs_retry_of", "retry_of", postgresql_where=text("retry_of is not null")),
         # What has ended lately lies together: so few of its pages are looked at, and an end pays nothing for it.
         Index("ix_jobs_ended_at", "ended_at", postgresql_using="brin", postgresql_with={"pages_per_range": "16"}),
+        Index("ix_jobs_past", "past_account_id", postgresql_where=text("past_account_id is not null")),
         Index("ix_jobs_labelled", "account_id", "created_at", postgresql_where=text("labels is not null")),
         Index("ix_jobs_labels", "labels", postgresql_using="gin", postgresql_ops={"labels": "jsonb_path_ops"}, postgresql_where=text("labels is not null")),
     )  # fmt: skip
 
     id: UUID = Field(primary_key=True)
-    account_id: UUID = Field(foreign_key="accounts.id", nullable=False)
+    account_id: UUID | None = Field(default=None, foreign_key="accounts.id", nullable=True)
     api_key_id: UUID | None = Field(default=None, sa_type=Uuid, nullable=True)
     model_id: str = Field(sa_type=Text, nullable=False)
     model_version: int = Field(sa_type=Integer, nullable=False)
@@ -110,6 +118,12 @@ class Job(SQLModel, table=True):
     attempts: int | None = Field(default=None, sa_type=SmallInteger, nullable=True)
     error_code: str | None = Field(default=None, sa_type=Text, nullable=True)
     error_message: str | None = Field(default=None, sa_type=Text, nullable=True)
+
+    input_erased_at: datetime | None = moment()
+    past_account_id: UUID | None = Field(default=None, sa_type=Uuid, nullable=True)
+    remains: dict[str, int] | None = Field(  # models.operations.forgetting
+        default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True)
+    )
 
 
 class IdempotencyKey(SQLModel, table=True):

@@ -131,7 +131,7 @@ def window(wanted: JobFilter, before: UUID | None) -> Window:
 
 def conditions(wanted: JobFilter) -> tuple[str, list[Any]]:
     """What is asked of each job that is looked at. Pure."""
-    where, values = list[str](), list[Any]()
+    where, values = ["j.account_id is not null"], list[Any]()  # but those that are forgotten
 
     def ask(text: str, *of: Any) -> None:
         where.append(text)
@@ -161,7 +161,7 @@ def conditions(wanted: JobFilter) -> tuple[str, list[Any]]:
                 and (x.error_message ilike %s or x.provider_job_id = %s)))""",
             like, like, like, wanted.text,
         )  # fmt: skip
-    return " and ".join(where) or "true", values
+    return " and ".join(where), values
 
 
 def find_jobs(

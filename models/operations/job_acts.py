@@ -56,7 +56,7 @@ def retry_job(conn: Connection[Any], why: Why, job_id: UUID, known: Mapping[str,
     """Order an ended job again, as a new job at today's price; or try a parked one again, whose provider began nothing, as
     its operator has found out. `known`: the catalogue, where the caller has read it.
 
-    Raises NotFound, JobNotEnded, UnknownModel, InvalidInput, ActRefused, and whatever refuses the order.
+    Raises NotFound, JobNotEnded, UnknownModel, InputErased, InvalidInput, ActRefused, and whatever refuses the order.
     """
     row = _locked(conn, why, job_id)
     if row.run_status == RunStatus.RECONCILING:
@@ -72,7 +72,7 @@ def retry_job(conn: Connection[Any], why: Why, job_id: UUID, known: Mapping[str,
         raise UnknownModel(f"model {row.model_id} is no longer offered", param="id")
     kept = reads.webhook(conn, job_id)
     order = Order(
-        uuid7(), row.account_id, offer, offer.checked(row.input), queue=row.queue, retry_of=job_id, labels=row.labels,
+        uuid7(), row.account_id, offer, offer.checked(row.given()), queue=row.queue, retry_of=job_id, labels=row.labels,
         webhook=endpoints.for_job(row.account_id, kept["url"], kept["events"]) if kept else None,
     )  # fmt: skip
     answer = submit.submit(conn, [order], wait=True)[0]
@@ -134,7 +134,7 @@ JobAct = Callable[[Connection[Any], Why, UUID], Acted]
 def _locked(conn: Connection[Any], why: Why, job_id: UUID) -> JobRow:
     """A job as it stands under its account's lock. Raises NotFound, ActRefused."""
     owner = conn.execute("select account_id from jobs where id = %s", [job_id]).fetchone()
-    if owner is None:
+    if owner is None or owner[0] is None:
         raise NotFound(f"no job {job_id}", param="id")
     lock_account(conn, owner[0])
     row = reads.jobs_by_id(conn, [job_id])[job_id]

@@ -34,6 +34,7 @@ from models.files.uploads import Upload
 from models.fleet.probes import Probe
 from models.fleet.processes import DutyRow, WorkerProcess
 from models.gallery.tables import Collection, CollectionItem, CollectionMember, GalleryItem, ItemLike, ShareLink
+from models.identity.erasures import Erasure
 from models.identity.inbound import InboundEvent
 from models.jobs.answered import AnsweredRequest
 from models.jobs.batch_rows import Batch, BatchOrder
@@ -54,6 +55,7 @@ from models.learning.tables import (
     QuizQuestion,
 )
 from models.operations.bulk_rows import BulkRun
+from models.operations.walks import PassedOver
 from models.payments.promotions import Promotion, PromotionUse
 from models.payments.refills import Refill
 from models.payments.tables import Payment, Refund
@@ -94,6 +96,7 @@ __all__ = [
     "DeliveryQueue",
     "DutyRow",
     "Enrolment",
+    "Erasure",
     "Event",
     "FeatureList",
     "GalleryItem",
@@ -114,6 +117,7 @@ __all__ = [
     "LessonVisit",
     "Notification",
     "Pack",
+    "PassedOver",
     "Pause",
     "Payment",
     "Plan",

@@ -178,13 +178,13 @@ def _first_id(moment: datetime) -> UUID:
 _USERS = """
 select (select count(*) from users where deleted_at is null and id < %(high)s),
        (select count(*) from users where deleted_at is null and id >= %(low)s and id < %(high)s),
-       (select count(distinct account_id) from jobs where id >= %(low)s and id < %(high)s)
+       (select count(distinct coalesce(account_id, past_account_id)) from jobs where id >= %(low)s and id < %(high)s)
 """
 _PLANS = """
 select p.id, count(u.id), count(u.id) filter (where j.account_id is not null)
   from plans p left join accounts a on a.plan_id = p.id
   left join users u on u.id = a.user_id and u.deleted_at is null
-  left join (select distinct account_id from jobs where id >= %(low)s and id < %(high)s) j on j.account_id = a.id
+  left join (select distinct coalesce(account_id, past_account_id) as account_id from jobs where id >= %(low)s and id < %(high)s) j on j.account_id = a.id
  group by p.id, p.position having count(u.id) > 0 order by p.position, p.id
 """
 _REVENUE = """

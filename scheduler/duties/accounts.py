@@ -16,11 +16,12 @@ from models.fleet import processes
 from models.gallery import clearing
 from models.identity import erasure
 from models.identity.erasure import PendingErasure
+from models.operations import erasing
 from scheduler.turns import Aside, Did, Patience, each
 from workers.doorbell import ring
 
 MAX_LIKES = 10_000  # of a user who is deleted
-_holds, _lapsed, _periods, _run_out, _erasures = Aside(), Aside(), Aside(), Aside(), Aside()
+_holds, _lapsed, _periods, _run_out, _erasures, _persons = Aside(), Aside(), Aside(), Aside(), Aside(), Aside()
 
 
 def expire_holds(batch: int) -> Did:
@@ -95,6 +96,18 @@ def clear_deleted(batch: int) -> Did:
             conn, "clear_deleted", (pending_erasures[-1].deleted_at, pending_erasures[-1].user_id) if full else None
         )
     return Did(len(left), more=full, errors=did.errors)
+
+
+def erase_persons(batch: int) -> Did:
+    """Erase the next bits of persons of whom all is to go, each under their account's lock."""
+
+    def act(account_id: UUID, patience: Patience) -> int:
+        with patience.locked(account_id) as conn:
+            return int(erasing.go_on(conn, account_id))
+
+    with transaction() as conn:
+        picked = erasing.pending(conn, batch, without=_persons.ids())
+    return each(_persons, picked, act, of=lambda account_id: account_id)
 
 
 def _each(aside: Aside, picked: Sequence[tuple[UUID, UUID]], act: Callable[[Connection[Any], UUID], bool]) -> Did:

@@ -13,6 +13,7 @@ from models.fleet import processes
 from models.identity import inbound
 from models.jobs import callbacks, clock, tables
 from models.jobs.tables import QUEUES
+from models.operations import forgetting
 from workers import doorbell
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,24 @@ def forget_acts(batch: int) -> int:
     """Delete acts that are older than they are kept."""
     with transaction() as conn:
         return audit_log.forget(conn, batch)
+
+
+def erase_prompts(batch: int) -> int:
+    """Erase what people wrote of jobs that ended longer ago than it is kept."""
+    days = settings().prompt_days
+    if days is None:
+        return 0
+    with transaction() as conn:
+        return forgetting.erase_prompts(conn, days, batch)
+
+
+def forget_jobs(batch: int) -> int:
+    """Forget jobs that ended longer ago than they are kept, but for what the books need."""
+    days = settings().job_days
+    if days is None:
+        return 0
+    with transaction() as conn:
+        return forgetting.forget_jobs(conn, days, batch)
 
 
 def prove_books(_batch: int) -> int:

@@ -5,7 +5,7 @@ once none of them does.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from sqlalchemy.pool import NullPool
 from common.errors import DomainError
 from models import connecting
 from models.db import with_settings
-from models.schema import functions
+from models.schema import functions, planning
+from models.schema.planning import PlannedMigration
 from models.schema.tables import metadata
 
 # A month of a partitioned table is made by the scheduler, not by a migration.
@@ -111,6 +112,31 @@ def revisions() -> tuple[str | None, str | None]:
     with _connection() as connection:
         scripts = ScriptDirectory.from_config(_config(connection))
         return MigrationContext.configure(connection).get_current_revision(), scripts.get_current_head()
+
+
+def pending() -> list[PlannedMigration]:
+    """What `upgrade` would do to this database, in its order; nothing is changed."""
+    with _connection() as connection:
+        config = _config(connection)
+        _check_known(config, connection)
+        scripts = ScriptDirectory.from_config(config)
+        current = MigrationContext.configure(connection).get_current_revision()
+        way = reversed(list(scripts.iterate_revisions("head", current or "base")))
+        return [planning.plan_of(script) for script in way]
+
+
+def sizes(tables: Collection[str]) -> dict[str, int]:
+    """Bytes of each of these tables that there is, with its indices and its parts."""
+    with _connection() as connection:
+        rows = connection.execute(
+            text(
+                """select c.relname, pg_total_relation_size(c.oid) + coalesce((
+                            select sum(pg_total_relation_size(i.inhrelid)) from pg_inherits i where i.inhparent = c.oid), 0)::bigint
+                     from pg_class c where c.relname = any(:names) and c.relnamespace = current_schema()::regnamespace"""
+            ),
+            {"names": list(tables)},
+        ).fetchall()
+    return {row[0]: row[1] for row in rows}
 
 
 def newest() -> str | None:

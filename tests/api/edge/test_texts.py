@@ -71,6 +71,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "post /v1/admin/accounts/{account_id}/grants": {"amount": 1, "reason": "x"},
     "post /v1/admin/accounts/{account_id}/subscribe": {"plan": "creator", "reason": "x"},
     "post /v1/admin/accounts/{account_id}/change-plan": {"plan": "starter", "reason": "x"},
+    "post /v1/admin/accounts/{account_id}/erase": {"reason": "x"},
     "post /v1/admin/accounts/{account_id}/take-back": {"amount": 1, "reason": "x"},
     "post /v1/admin/payments/{payment_id}/paid": {"reason": "x"},
     "post /v1/admin/payments/{payment_id}/refund": {"reason": "x"},

@@ -131,6 +131,7 @@ class World:
             )
             pauses.pause(conn, By("tester"), "provider", "router", "x")
             self.secret = api_keys.create(conn, self.who, api_keys.NewKey("asks", scopes=SCOPES))[1]
+        self.leaver = account()
         self.code = "CODE-1"
         self.course, self.module, self.lesson, self.question = a_course(), MODULE, LESSON, QUESTION
         with transaction() as conn:
@@ -332,6 +333,9 @@ CASES = {
     "give credits": Case(
         "post", "/v1/admin/accounts/{who}/grants", counted("select count(*) from grants where amount = 77"),
         json={"amount": 77, "reason": "x"},
+    ),
+    "erase a person": Case(
+        "post", "/v1/admin/accounts/{leaver}/erase", counted("select count(*) from erasures"), json={"reason": "x"}
     ),
     "take credits": Case(
         "post", "/v1/admin/accounts/{who}/take-back", counted("select coalesce(sum(taken_back), 0)::int from grants"),

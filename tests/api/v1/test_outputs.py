@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from uuid_utils.compat import uuid7
 
 from api.main import make_app
-from common.settings import MAX_HOURS
+from common.retention_settings import MAX_HOURS
 from models.access import api_keys
 from models.db import transaction
 from models.jobs.ending import Ending, NewAsset, end

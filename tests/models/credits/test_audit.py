@@ -39,6 +39,8 @@ BREAKS = {
     "what_comes_is_counted": "update accounts set expected_bytes = expected_bytes + 1",
     "storage_is_counted": "update accounts set storage_bytes = storage_bytes + 1",
     "usage_is_what_jobs_did": "update usage set credits = credits + 1 where source = 'job'",
+    "forgotten_jobs_are_narrow": """update jobs set account_id = null, past_account_id = account_id, remains = '{}', input_erased_at = app_now()
+        where ended = 'succeeded'""",
     "usage_has_entries_of_ended_jobs": "insert into usage_entries (account_id, job_id) select account_id, id from jobs where ended is null",
     "usage_is_what_holds_spent": "delete from usage where source = 'hold'",
     "usage_is_what_is_stored": "insert into usage (account_id, at, source, bytes_removed) select id, app_now(), 'storage', 1 from accounts",

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from common.errors import JobNotEnded, NotFound, ResultGone, StorageQuotaExceeded
-from common.settings import MAX_HOURS
+from common.retention_settings import MAX_HOURS
 from models.catalogue.plans import PlanEntry
 from models.db import transaction
 from models.events import endpoints

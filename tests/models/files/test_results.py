@@ -8,7 +8,8 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from common.errors import NotFound, ResultGone
-from common.settings import MAX_HOURS, settings
+from common.retention_settings import MAX_HOURS
+from common.settings import settings
 from models.db import transaction
 from models.events import endpoints
 from models.files import results, uploads

@@ -157,7 +157,7 @@ def test_a_filter_says_what_is_wrong_with_it() -> None:
         with pytest.raises(ValidationError):
             JobFilter(**wrong)
     assert id_at(datetime(1, 1, 1, tzinfo=UTC)).int >> 80 == 0
-    assert conditions(JobFilter()) == ("true", [])
+    assert conditions(JobFilter()) == ("j.account_id is not null", [])
 
 
 def test_a_deep_history_is_paged_without_a_gap() -> None:

@@ -7,6 +7,7 @@ lapsed by then without more ado.
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -20,18 +21,20 @@ from models.accounts import paid_periods
 from models.credits import holds, ledger
 from models.credits.hold_rows import NewHold
 from models.db import transaction
-from models.events import announcements, deliveries, endpoints, events
+from models.events import announcements, deliveries, endpoints
 from models.files import keeping
 from models.fleet import processes
 from models.identity import inbound
 from models.jobs import batches, callbacks, ending, pauses
+from models.jobs.admission import Accepted, Order
 from models.jobs.batches import Line
 from models.jobs.ending import AttemptEnd, Ending, NewAsset
-from models.operations import bulk
-from models.operations.finding import JobFilter
+from models.operations import bulk, erasing
+from models.operations.finding import JobFilter, id_at
 from models.payments import orders
 from models.playground import sessions
 from models.playground.sessions import NewSession
+from models.usage import entries
 from scheduler.duties import gallery, results, retention, uploads
 from storage import keys
 from storage.s3 import storage
@@ -40,7 +43,7 @@ from tests.far_side.stripe import StripeServer
 from tests.files import picture
 from tests.models.payments.shop import pack
 from tests.receivers import Receiver, tell
-from tests.support import account, caller, claimed, key_of, model, one, order, placed, rows, uploaded
+from tests.support import account, caller, claimed, key_of, model, one, order, place, placed, rows, uploaded
 from workers.doorbell import NAMESPACE
 
 LATE = {"CLOCK_OFFSET_SECONDS": str(30 * 3600)}
@@ -63,16 +66,19 @@ def stored(who: UUID, count: int = 1, media: str = "text/plain") -> None:
 
 
 def past_month(table: str, months: int) -> str:
-    """A partition of so many months ago. Returns its name."""
+    """A partition of so many months ago, which no function of ours makes. Returns its name."""
     with transaction() as conn:
-        events._make_partition(conn, table, -months)
-    return str(
-        one(
-            "select %s || to_char(app_now() at time zone 'UTC' - make_interval(months => %s), '_YYYY_MM')",
-            table,
-            months,
-        )[0]
-    )
+        row = conn.execute(
+            """select %s || to_char(m, '_YYYY_MM'), m::text || '+00', (m + interval '1 month')::text || '+00'
+                 from (select date_trunc('month', app_now() at time zone 'UTC') - make_interval(months => %s) as m) x""",
+            [table, months],
+        ).fetchone()
+        assert row is not None
+        name, first, after = row
+        conn.execute(
+            f"create table if not exists {name} partition of {table} for values from ('{first}') to ('{after}')"
+        )
+    return str(name)
 
 
 def announced(
@@ -398,6 +404,36 @@ def _a_text_that_nobody_has_read() -> None:
         sessions.create(conn, who, one("select id from jobs")[0], "a prompt", NewSession())
 
 
+def _a_person_to_erase() -> None:
+    who = account(amount=5)
+    with transaction() as conn:
+        erasing.begin(conn, By("tester"), who, "because")
+    _change("update users set erased_at = app_now() where deleted_at is not null")
+
+
+def _placed(wanted: Order) -> UUID:
+    (answer,) = place(wanted)
+    assert isinstance(answer, Accepted), answer
+    return answer.job_id
+
+
+def _a_job_of_long_ago() -> None:
+    os.environ |= {"PROMPT_DAYS": "1", "JOB_DAYS": "31"}
+    settings.cache_clear()
+    who, old = account(amount=9), id_at(datetime.now(UTC) - timedelta(days=60))
+    claim = claimed(_placed(replace(order(who, model()), job_id=old)))
+    with transaction() as conn:
+        ending.end(conn, who, old, Ending("succeeded", cost_credits=1), token=claim.token)
+    for months in (1, 2, 3):
+        past_month("usage", months)
+    with transaction() as conn:
+        # It ended long ago as well, which the database lets nobody say.
+        conn.execute("alter table jobs disable trigger ended_jobs_never_change")
+        conn.execute("update jobs set ended_at = ended_at - interval '60 days'")
+        conn.execute("alter table jobs enable trigger ended_jobs_never_change")
+        entries.add_up(conn, 10)
+
+
 PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "ring_due": _a_job,
     "retry_due": _a_retry,
@@ -442,6 +478,9 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "forget_delivery_queues": _an_old_line,
     "forget_api_keys": _an_old_key,
     "forget_uploads": _a_purged_upload,
+    "erase_prompts": _a_job_of_long_ago,
+    "erase_persons": _a_person_to_erase,
+    "forget_jobs": _a_job_of_long_ago,
     "forget_acts": _an_old_act,
     "audit": _books_that_are_wrong,
 }
