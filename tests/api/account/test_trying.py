@@ -61,7 +61,7 @@ def start(http: TestClient, amount: int = 50) -> tuple[Any, Response]:
 def test_models_are_listed_with_their_prices(http: TestClient) -> None:
     come(http, key_of(account()))
     page = http.get("/account/try").text
-    assert "3 credits a image" in page.replace("<small>", "")
+    assert "3 credits per image" in page.replace("<small>", "")
     assert "/account/try?model=picture" in page
     assert http.get("/account/try?model=none").status_code in {404, 422}
 
