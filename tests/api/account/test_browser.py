@@ -18,7 +18,7 @@ from tests.api.account.test_input_forms import HARD
 from tests.api.console.house import AXE, browser_waits, come_in, operator, press, serious, words, write
 from tests.api.console.scenery import populate
 from tests.api.console.test_shots import WIDTHS, write_small
-from tests.support import System, account, balance, key_of, one, rows
+from tests.support import System, account, balance, eventually, key_of, one, rows
 
 FOLDER = os.environ.get("HEADRACE_PICTURES")
 
@@ -42,21 +42,34 @@ def test_somebody_tries_a_model_copies_the_request_and_makes_a_key(system: Syste
     come_in(page, system.url, secret, "account")
     assert "20" in words(page)
     press(page, "Try a model")
-    browser_waits(page, "location.pathname === '/account/try' && document.querySelectorAll('a[href$=\"model=sketch-image\"]').length === 1")
+    browser_waits(
+        page,
+        "location.pathname === '/account/try' && document.querySelectorAll('a[href$=\"model=sketch-image\"]').length === 1",
+    )
     page.run("document.querySelector('a[href$=\"model=sketch-image\"]').click()")
     browser_waits(page, "document.querySelectorAll('textarea[name=\"in.prompt\"]').length === 1")
-    write(page, "textarea[name=\"in.prompt\"]", str(HARD["prompt"]).replace("\n", " "))
+    write(page, 'textarea[name="in.prompt"]', str(HARD["prompt"]).replace("\n", " "))
     press(page, "See the price")
     browser_waits(page, "document.body.innerText.includes('Order for 1 credit')")
     assert balance(who) == (20, 0)
     press(page, "Order for 1 credit")
     browser_waits(page, "location.search.startsWith('?job=')")
-    browser_waits(page, "document.querySelector('.shot img') && document.querySelector('.shot img').naturalWidth === 768")
+    eventually(lambda: rows("select ended from jobs") == [("succeeded",)], seconds=90, what="the picture")
+    browser_waits(
+        page, "document.querySelector('.shot img') && document.querySelector('.shot img').naturalWidth === 768"
+    )
     assert "Succeeded" in words(page)
     assert "1 credit charged" in words(page)
     code = page.run("document.querySelector('#code-curl').textContent")
     assert "$HEADRACE_API_KEY" in code
-    ran = subprocess.run(["bash", "-c", code], env={**os.environ, "HEADRACE_API_KEY": secret}, capture_output=True, text=True, timeout=60, check=True)  # noqa: S603,S607 - what our own page wrote
+    ran = subprocess.run(
+        ["bash", "-c", code],
+        env={**os.environ, "HEADRACE_API_KEY": secret},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     assert '"model":"sketch-image"' in ran.stdout
     assert one("select count(*), count(distinct input) from jobs") == (2, 1)
     page.go(f"{system.url}/account/keys/new")
@@ -68,7 +81,9 @@ def test_somebody_tries_a_model_copies_the_request_and_makes_a_key(system: Syste
     press(page, "I have kept it")
     browser_waits(page, "location.pathname === '/account/keys' && document.querySelector('tbody')")
     assert made not in page.run("document.documentElement.outerHTML")
-    page.run("[...document.querySelectorAll('tbody tr')].find((each) => each.innerText.includes('render farm')).querySelector('a.danger').click()")
+    page.run(
+        "[...document.querySelectorAll('tbody tr')].find((each) => each.innerText.includes('render farm')).querySelector('a.danger').click()"
+    )
     browser_waits(page, "location.pathname.endsWith('/revoke') && document.readyState === 'complete'")
     press(page, "Revoke the key")
     browser_waits(page, "location.search === '?done=revoked' && document.querySelector('[role=status]')")

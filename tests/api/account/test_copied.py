@@ -22,7 +22,7 @@ def test_the_copied_requests_run(system: System) -> None:
     who = account(amount=20)
     secret = key_of(who)
     system.start("api", "worker")
-    prompt = "it's \"a\" $HOME `id` \\ harbour é"
+    prompt = 'it\'s "a" $HOME `id` \\ harbour é'
     with httpx.Client(base_url=system.url, follow_redirects=False) as http:
         form = http.get("/account/sign-in")
         http.headers["cookie"] = _cookie(form)
@@ -32,11 +32,17 @@ def test_the_copied_requests_run(system: System) -> None:
         page = http.get("/account/try?model=sketch-image")
         priced = http.post("/account/try/price", data=typed(page, prompt=prompt))
         assert priced.status_code == 200, priced.text
-    code = {name: unescape(text) for name, text in re.findall(r'<pre id="code-([a-z]+)"[^>]*>([^<]*)</pre>', priced.text)}
+    code = {
+        name: unescape(text) for name, text in re.findall(r'<pre id="code-([a-z]+)"[^>]*>([^<]*)</pre>', priced.text)
+    }
     env = {**os.environ, "HEADRACE_API_KEY": secret}
-    curl = subprocess.run(["bash", "-c", code["curl"] + " -sS"], env=env, capture_output=True, text=True, timeout=60, check=True)  # noqa: S603,S607 - what we wrote ourselves
+    curl = subprocess.run(
+        ["bash", "-c", code["curl"] + " -sS"], env=env, capture_output=True, text=True, timeout=60, check=True
+    )
     assert '"status":"' in curl.stdout, curl.stdout
-    python = subprocess.run([sys.executable, "-c", code["python"]], env=env, capture_output=True, text=True, timeout=90, check=False)  # noqa: S603 - as above
+    python = subprocess.run(
+        [sys.executable, "-c", code["python"]], env=env, capture_output=True, text=True, timeout=90, check=False
+    )
     assert python.returncode == 0, python.stderr
     assert "succeeded" in python.stdout, python.stdout
     assert rows("select input->>'prompt' from jobs") == [(prompt,)]  # one: both carry the same Idempotency-Key

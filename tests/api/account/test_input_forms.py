@@ -73,7 +73,14 @@ def test_what_is_typed_is_what_the_schema_means(rule: Any, required: bool, text:
 
 
 def test_what_is_left_empty_is_left_out() -> None:
-    for rule in ({"type": "string"}, {"type": "integer"}, {"type": "boolean"}, {"enum": ["a"]}, {"type": "object"}, {"type": "array", "items": {"type": "string"}}):
+    for rule in (
+        {"type": "string"},
+        {"type": "integer"},
+        {"type": "boolean"},
+        {"enum": ["a"]},
+        {"type": "object"},
+        {"type": "array", "items": {"type": "string"}},
+    ):
         assert input_of([field(rule)], {X: " "}) == {}
         assert input_of([field(rule)], {}) == {}
 
@@ -97,10 +104,14 @@ def test_every_model_that_we_sell_has_a_form_that_means_its_defaults() -> None:
         made = fields_of(entry.input_schema)
         assert {each.name for each in made} == set(entry.input_schema["properties"])
         assert not [each for each in made if each.kind == "json"], entry.id
-        said = {f"in.{each.name}": "on" if each.value == "true" and each.kind == "check" else each.value for each in made}
+        said = {
+            f"in.{each.name}": "on" if each.value == "true" and each.kind == "check" else each.value for each in made
+        }
         said = {name: value for name, value in said.items() if value != "false"}
         found = input_of(made, said)
-        defaults = {name: rule["default"] for name, rule in entry.input_schema["properties"].items() if "default" in rule}
+        defaults = {
+            name: rule["default"] for name, rule in entry.input_schema["properties"].items() if "default" in rule
+        }
         assert {name: found[name] for name in defaults} == defaults
         again = filled(fields_of(entry.input_schema), said)
         assert input_of(again, said) == found
@@ -118,7 +129,13 @@ def test_an_input_fills_the_form_as_it_was() -> None:
     assert written_value(made[0], None) == ""
 
 
-HARD = {"prompt": "it's a \"harbour\" $HOME `id` \\ \n é\u2028</script>", "seed": 7, "on": True, "none": None, "list": [1.5, "x"]}
+HARD = {
+    "prompt": 'it\'s a "harbour" $HOME `id` \\ \n é\u2028</script>',
+    "seed": 7,
+    "on": True,
+    "none": None,
+    "list": [1.5, "x"],
+}
 
 
 def test_requests_by_program_say_exactly_the_order() -> None:
@@ -128,7 +145,9 @@ def test_requests_by_program_say_exactly_the_order() -> None:
     assert json.loads(words[words.index("-d") + 1]) == {"model": "a/model", "input": HARD}
     assert "Authorization: Bearer $HEADRACE_API_KEY" in words
     tree = ast.parse(python.text)
-    call = next(node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "httpx.post")
+    call = next(
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "httpx.post"
+    )
     body = next(each.value for each in call.keywords if each.arg == "json")
     assert ast.literal_eval(body) == {"model": "a/model", "input": HARD}
     said = javascript.text.split("JSON.stringify(")[1].rsplit("),\n});", 1)[0]

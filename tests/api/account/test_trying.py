@@ -32,7 +32,12 @@ HOSTILE = "<script>alert(1)</script>\"'><img src=x>"
 
 @pytest.fixture
 def http() -> Iterator[TestClient]:
-    model("picture", price={"unit": "image", "credits": 3, "quantity_field": "count"}, input_schema=SCHEMA, description="Pictures.")
+    model(
+        "picture",
+        price={"unit": "image", "credits": 3, "quantity_field": "count"},
+        input_schema=SCHEMA,
+        description="Pictures.",
+    )
     with console() as client:
         services(client.app).catalogue.load()  # type: ignore[arg-type]  # it is a FastAPI
         yield client
@@ -42,12 +47,18 @@ def typed(page: Response, **said: str) -> dict[str, str]:
     """What a browser sends of a page's form, with what somebody has typed."""
     body = page.text.split('<form class="card"')[1].split("</form>")[0]
     found = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', body))
-    found |= {name: text for name, text in re.findall(r'<textarea[^>]* name="([^"]+)"[^>]*>\n([^<]*)</textarea>', body)}
-    found |= {name: text for name, text in re.findall(r'<input class="in[^"]*" id="[^"]+" name="([^"]+)" type="(?:text|number)" value="([^"]*)"', body)}
+    found |= dict(re.findall(r'<textarea[^>]* name="([^"]+)"[^>]*>\n([^<]*)</textarea>', body))
+    found |= dict(
+        re.findall(r'<input class="in[^"]*" id="[^"]+" name="([^"]+)" type="(?:text|number)" value="([^"]*)"', body)
+    )
     for name, options in re.findall(r'<select class="in" id="[^"]+" name="([^"]+)"[^>]*>(.*?)</select>', body):
-        found |= {name: value for value in re.findall(r'<option value="([^"]*)" selected', options)}
-    found |= {name: "on" for name in re.findall(r'<input type="checkbox" id="[^"]+" name="([^"]+)" value="on" checked', body)}
-    return {name: unescape(value) for name, value in found.items()} | {f"in.{name}": value for name, value in said.items()}
+        found[name] = next(iter(re.findall(r'<option value="([^"]*)" selected', options)), "")
+    found |= dict.fromkeys(
+        re.findall(r'<input type="checkbox" id="[^"]+" name="([^"]+)" value="on" checked', body), "on"
+    )
+    return {name: unescape(value) for name, value in found.items()} | {
+        f"in.{name}": value for name, value in said.items()
+    }
 
 
 def start(http: TestClient, amount: int = 50) -> tuple[Any, Response]:
@@ -75,7 +86,12 @@ def test_the_price_comes_first_and_then_the_order(http: TestClient) -> None:
     assert "Available after: 44" in priced.text
     assert balance(who) == (50, 0)
     sent = typed(priced)
-    assert (sent["in.prompt"], sent["in.count"], sent["in.style"], sent["in.sharp"]) == ("A harbour", "2", '"oil"', "on")
+    assert (sent["in.prompt"], sent["in.count"], sent["in.style"], sent["in.sharp"]) == (
+        "A harbour",
+        "2",
+        '"oil"',
+        "on",
+    )
     answers = [http.post("/account/try", data=sent) for _ in range(3)]
     assert {each.status_code for each in answers} == {303}
     assert len({each.headers["location"] for each in answers}) == 1
@@ -91,7 +107,9 @@ def test_the_price_comes_first_and_then_the_order(http: TestClient) -> None:
 
 
 @pytest.mark.parametrize("change", [{"count": "4"}, {"prompt": "Another"}, {"sharp": ""}])
-def test_what_was_changed_after_the_price_is_not_ordered_before_its_price_is_seen(http: TestClient, change: dict[str, str]) -> None:
+def test_what_was_changed_after_the_price_is_not_ordered_before_its_price_is_seen(
+    http: TestClient, change: dict[str, str]
+) -> None:
     who, page = start(http)
     priced = http.post("/account/try/price", data=typed(page, prompt="A harbour"))
     shown = http.post("/account/try", data=typed(priced, **change))
@@ -117,7 +135,9 @@ def test_a_price_that_has_changed_meanwhile_is_shown_before_it_is_paid(http: Tes
     ({"prompt": "a", "count": "x"}, "count", "must be a whole number"), ({"prompt": "a", "style": '"chalk"'}, "style", "none of its choices"),
     ({"prompt": "a", "more": "{"}, "more", "must be JSON"), ({"prompt": "a", "more": "[1]"}, "more", "object"),
 ])  # fmt: skip
-def test_what_is_wrong_is_said_at_its_field_and_the_rest_is_kept(http: TestClient, said: dict[str, str], name: str, words: str) -> None:
+def test_what_is_wrong_is_said_at_its_field_and_the_rest_is_kept(
+    http: TestClient, said: dict[str, str], name: str, words: str
+) -> None:
     _, page = start(http)
     for path in ("/account/try/price", "/account/try"):
         answer = http.post(path, data=typed(page, **said))
@@ -154,8 +174,26 @@ def test_strangers_words_are_text(http: TestClient) -> None:
     _, page = start(http)
     priced = http.post("/account/try/price", data=typed(page, prompt=HOSTILE[:40]))
     with transaction() as conn:
-        conn.execute("update models set entry = jsonb_set(jsonb_set(entry, '{name}', to_jsonb(%s::text)), '{description}', to_jsonb(%s::text))", [HOSTILE, HOSTILE])
-    model("odd", input_schema={"type": "object", "additionalProperties": False, "properties": {HOSTILE: {"type": "string", "title": HOSTILE, "description": HOSTILE, "enum": [HOSTILE], "default": HOSTILE}}})
+        conn.execute(
+            "update models set entry = jsonb_set(jsonb_set(entry, '{name}', to_jsonb(%s::text)), '{description}', to_jsonb(%s::text))",
+            [HOSTILE, HOSTILE],
+        )
+    model(
+        "odd",
+        input_schema={
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                HOSTILE: {
+                    "type": "string",
+                    "title": HOSTILE,
+                    "description": HOSTILE,
+                    "enum": [HOSTILE],
+                    "default": HOSTILE,
+                }
+            },
+        },
+    )
     services(http.app).catalogue.load()  # type: ignore[arg-type]  # it is a FastAPI
     for text in (priced.text, http.get("/account/try").text, http.get("/account/try?model=odd").text):
         assert "<script>alert" not in text
@@ -168,7 +206,9 @@ def test_a_file_is_sent_along_and_becomes_the_fields_id(http: TestClient) -> Non
     out = BytesIO()
     Image.new("RGB", (64, 64), "teal").save(out, "PNG")
     picture = out.getvalue()
-    sent = http.post("/account/try/upload", data=typed(page, prompt="kept"), files={"up.image": ("a.png", picture, "image/png")})
+    sent = http.post(
+        "/account/try/upload", data=typed(page, prompt="kept"), files={"up.image": ("a.png", picture, "image/png")}
+    )
     assert sent.status_code == 200, sent.text
     fields = typed(sent)
     assert fields["in.image"].startswith("file_")
@@ -176,7 +216,9 @@ def test_a_file_is_sent_along_and_becomes_the_fields_id(http: TestClient) -> Non
     priced = http.post("/account/try/price", data=fields)
     assert http.post("/account/try", data=typed(priced)).status_code == 303
     assert one("select input->>'image' from jobs") == (fields["in.image"],)
-    wrong = http.post("/account/try/upload", data=typed(page), files={"up.image": ("a.png", b"no picture", "image/png")})
+    wrong = http.post(
+        "/account/try/upload", data=typed(page), files={"up.image": ("a.png", b"no picture", "image/png")}
+    )
     assert (wrong.status_code, 'aria-invalid="true"' in wrong.text) == (422, True)
     plain = http.post("/account/try/upload", data=typed(page))
     assert plain.status_code == 422

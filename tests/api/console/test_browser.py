@@ -15,7 +15,6 @@ from tests.api.console.house import AXE, browser_waits, come_in, operator, press
 from tests.api.console.scenery import populate
 from tests.support import System, balance, eventually, rows
 
-
 pytestmark = [
     pytest.mark.skipif(browser.PROGRAM is None, reason="no Chromium on this machine: make tools"),
     pytest.mark.timeout(600),
