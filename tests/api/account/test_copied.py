@@ -10,7 +10,7 @@ import httpx
 
 from tests.api.account.test_trying import typed
 from tests.api.console.house import token_in
-from tests.support import System, account, key_of, rows
+from tests.support import System, account, ended, key_of, rows
 
 
 def _cookie(answer: httpx.Response) -> str:
@@ -46,3 +46,34 @@ def test_the_copied_requests_run(system: System) -> None:
     assert python.returncode == 0, python.stderr
     assert "succeeded" in python.stdout, python.stdout
     assert rows("select input->>'prompt' from jobs") == [(prompt,)]  # one: both carry the same Idempotency-Key
+
+
+def test_what_was_made_is_shown_on_its_pages(system: System) -> None:
+    who = account(amount=2000)
+    secret = key_of(who)
+    system.start("api", "worker")
+    with system.client(who) as api, httpx.Client(base_url=system.url) as http:
+        form = http.get("/account/sign-in")
+        http.headers["cookie"] = _cookie(form)
+        came = http.post("/account/sign-in", data={"form_token": token_in(form), "secret": secret})
+        http.headers["cookie"] = _cookie(came)
+        inputs = {
+            "sketch-image": {"prompt": "a harbour"},
+            "sketch-speech": {"text": "Hello there."},
+            "sketch-text": {"prompt": "The <b>harbour</b> is grey. The sea is near."},
+        }
+        for model_id, values in inputs.items():
+            job = ended(api, api.post("/v1/jobs", json={"model": model_id, "input": values}).json()["id"], seconds=90)
+            assert job["status"] == "succeeded", job
+            path = "/files/" + job["outputs"][0]["url"].rpartition("/files/")[2]
+            for place in (f"/account/jobs/{job['id']}", f"/account/try?job={job['id']}"):
+                page = http.get(place)
+                assert page.status_code == 200, page.text
+                assert "Succeeded" in page.text
+                tag = {"sketch-image": "<img ", "sketch-speech": "<audio ", "sketch-text": '<pre class="player'}[
+                    model_id
+                ]
+                assert tag in page.text
+                assert f'{path}"' in page.text
+                assert http.get(path).status_code == 200
+                assert "<b>harbour" not in page.text
