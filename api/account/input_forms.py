@@ -51,7 +51,7 @@ class InputField(NamedTuple):
 
 
 def fields_of(schema: Mapping[str, Any], given: Mapping[str, Any] | None = None) -> list[InputField]:
-    """The fields of a model's form, what is required first; filled with an input, or else with the defaults."""
+    """The fields of a model's form, what is required first, and then long texts; filled with an input, or else with the defaults."""
     properties = schema.get("properties") or {}
     required = set(schema.get("required") or ())
     made = []
@@ -62,7 +62,7 @@ def fields_of(schema: Mapping[str, Any], given: Mapping[str, Any] | None = None)
         elif given is None and isinstance(rule, dict) and "default" in rule:
             field = field._replace(value=written_value(field, rule["default"]))
         made.append(field)
-    return sorted(made, key=lambda each: not each.required)
+    return sorted(made, key=lambda each: (not each.required, each.kind != "area"))  # the database keeps no order
 
 
 def _field(name: str, rule: Any, *, required: bool) -> InputField:

@@ -1,5 +1,6 @@
 """An account's jobs: found, looked at with what they made, and canceled."""
 
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -87,6 +88,15 @@ def own_job(account_id: UUID, job_id: UUID) -> JobRow:
     return row
 
 
+def shown_job(row: JobRow) -> dict[str, Any]:
+    """A job as GET /v1/jobs/{id} answers, with the times of its results as times: pages write them for people."""
+    view = job_view(row)
+    for each in view["outputs"]:
+        if isinstance(each["expires_at"], str):
+            each["expires_at"] = datetime.fromisoformat(each["expires_at"])
+    return view
+
+
 def texts_of(view: dict[str, Any]) -> dict[UUID, str]:
     """The texts that a job has made, where they are small: a page shows them. One that storage does not give is left out."""
     found = dict[UUID, str]()
@@ -117,7 +127,7 @@ def show_own_job(page: Reading, job_id: str) -> Response:
     row = own_job(page.who.account_id, id_of(job_id, "job"))
     with transaction() as conn:
         entries = entries_of_job(conn, row.id)
-    view = job_view(row)
+    view = shown_job(row)
     return page.show("job.html", job=view, texts=texts_of(view), entries=entries, ends=row.ended is not None)
 
 

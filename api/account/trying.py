@@ -13,7 +13,7 @@ from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
 from api.account.input_forms import PREFIX, UPLOAD, InputField, fields_of, filled, input_of
-from api.account.own_jobs import own_job, texts_of
+from api.account.own_jobs import own_job, shown_job, texts_of
 from api.account.site import ACCOUNT_SITE, Ordering, Reading
 from api.account.snippets import Snippet, snippets_of
 from api.edge.texts import check_form
@@ -24,7 +24,6 @@ from api.sites.forms import MAX_ONCE
 from api.sites.rendering import SitePage
 from api.sites.routing import FORM, MAX_FIELDS, Fields, PageRoute, Posted, page_in
 from api.sites.signing import site_router
-from api.v1.jobs_shapes import job_view
 from api.v1.models import MODELS, model_view
 from api.v1.quotes import quoted
 from common.errors import DomainError, InvalidInput, RateLimited
@@ -234,13 +233,13 @@ async def _show(page: SitePage, request: Request, bench: Bench, *, status: int =
         snippets = snippets_of(settings().public_url.rstrip("/"), bench.offer.entry.id, bench.values, f"order-{once}")
     texts = {}
     if bench.job is not None:
-        texts = await _off(here, page, partial(texts_of, job_view(bench.job)))
+        texts = await _off(here, page, partial(texts_of, shown_job(bench.job)))
     wrong = (bench.refused.param or "") if bench.refused else ""
     names = [each.name for each in bench.fields]
     at = next((each for each in names if wrong == f"input.{each}" or wrong.startswith(f"input.{each}.")), None)
     return page.show(
         "try.html", status, bench=bench, model=model_view(bench.offer), fields=bench.fields, price=bench.price,
         refused=bench.refused, wrong_at=at, once=once, seen=sign_of(bench) if bench.price else "", snippets=snippets,
-        job=job_view(bench.job) if bench.job else None, texts=texts, in_=PREFIX, up=UPLOAD,
+        job=shown_job(bench.job) if bench.job else None, texts=texts, in_=PREFIX, up=UPLOAD,
         may_order="generate" in page.who.scopes,
     )  # fmt: skip

@@ -33,8 +33,8 @@ from tests.support import account, caller, model, one, order, placed, rows
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 NEEDS = [(path, method, need) for path, method, need in needs_of(make_app())]
-# The console asks for a session, and leads who has none to its sign-in: tests/api/console/test_signing.py.
-GUARDED = [each for each in NEEDS if each[2] != PUBLIC and not each[0].startswith("/console")]
+# Pages ask for a session, and lead who has none to their sign-in: tests/api/console/test_signing.py, tests/api/account/test_coming_in.py.
+GUARDED = [each for each in NEEDS if each[2] != PUBLIC and not each[0].startswith(("/console", "/account"))]
 # What tells a stranger that somebody else's thing is there: any of these words in an answer would.
 SECRET_PROMPT = "a secret picture of a lighthouse"
 

@@ -1,9 +1,13 @@
 """Somebody who is signed in at the console, for its tests."""
 
+import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import unescape
+from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from httpx import Response
@@ -14,6 +18,8 @@ from examples.browser import BrowserFault, Page
 from models.access import api_keys
 from models.db import transaction
 from tests.support import account, eventually
+
+AXE = Path(__file__).resolve().parents[3] / ".headrace" / "tools" / "axe.min.js"
 
 
 def operator(email: str = "mara@example.com") -> tuple[UUID, str]:
@@ -43,10 +49,10 @@ def token_in(page: Response) -> str:
     return unescape(found[1])
 
 
-def sign_in(http: TestClient, secret: str, **fields: str) -> Response:
+def sign_in(http: TestClient, secret: str, site: str = "console", **fields: str) -> Response:
     """Open the form, fill it in, send it."""
-    form = http.get("/console/sign-in")
-    return http.post("/console/sign-in", data={"form_token": token_in(form), "secret": secret, **fields})
+    form = http.get(f"/{site}/sign-in")
+    return http.post(f"/{site}/sign-in", data={"form_token": token_in(form), "secret": secret, **fields})
 
 
 def send(http: TestClient, path: str, page: str = "/console/jobs", **fields: str) -> Response:
@@ -57,11 +63,11 @@ def send(http: TestClient, path: str, page: str = "/console/jobs", **fields: str
 # In a browser
 
 
-def come_in(page: Page, url: str, secret: str) -> None:
+def come_in(page: Page, url: str, secret: str, site: str = "console") -> None:
     """Sign in as a person does."""
-    page.go(f"{url}/console/sign-in")
+    page.go(f"{url}/{site}/sign-in")
     page.run(f"document.querySelector('#secret').value = {secret!r}; document.querySelector('form').requestSubmit()")
-    browser_waits(page, "location.pathname === '/console' && document.readyState === 'complete'")
+    browser_waits(page, f"location.pathname === '/{site}' && document.readyState === 'complete'")
 
 
 def browser_waits(page: Page, expression: str) -> None:
@@ -74,3 +80,35 @@ def browser_waits(page: Page, expression: str) -> None:
             return False
 
     eventually(is_so, what=expression)
+
+
+def press(page: Page, text: str) -> None:
+    """Follow the link, or press the button, that says this."""
+    assert page.run(f"""(() => {{ const found = [...document.querySelectorAll('main a, main button, nav button')].find((each) => each.innerText.trim() === {json.dumps(text)});
+        if (found) found.click(); return Boolean(found); }})()"""), f"nothing says {text}: {page.run('document.body.innerText')}"  # fmt: skip
+
+
+def write(page: Page, field: str, text: str) -> None:
+    """Type into a field."""
+    page.run(f"document.querySelector('{field}').value = {json.dumps(text)}")
+
+
+def words(page: Page) -> str:
+    found: str = page.run("document.body.innerText")
+    return found
+
+
+def serious(page: Page, where: str) -> list[Any]:
+    """What axe-core holds against a page. Its script comes in by the debugger: the page's own policy would refuse it."""
+    page.run(AXE.read_text() + "; true")
+    end = time.monotonic() + 60
+    page.run(
+        "window.found = null; axe.run(document, { resultTypes: ['violations'] }).then((each) => { window.found = each.violations; }, (error) => { window.found = String(error); }); true"
+    )
+    while (found := page.run("window.found && JSON.stringify(window.found)")) is None:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return [
+        (where, each["id"], each["impact"], [node["html"][:200] for node in each["nodes"][:3]], each["nodes"][0].get("failureSummary", "")[:300])
+        for each in json.loads(found) if each["impact"] in {"serious", "critical"}
+    ]  # fmt: skip

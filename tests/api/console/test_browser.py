@@ -2,11 +2,8 @@
 finds nothing serious on any page, in both themes, on a desk and on a phone.
 """
 
-import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,7 +11,7 @@ from examples import browser
 from examples.browser import Page
 from models.db import transaction
 from models.jobs.cancel import cancel
-from tests.api.console.house import browser_waits, come_in, operator
+from tests.api.console.house import AXE, browser_waits, come_in, operator, press, serious, words, write
 from tests.api.console.scenery import populate
 from tests.models.operations.test_finding import failed
 from tests.support import (
@@ -29,8 +26,6 @@ from tests.support import (
     rows,
 )
 
-AXE = Path(__file__).resolve().parents[3] / ".headrace" / "tools" / "axe.min.js"
-
 pytestmark = [
     pytest.mark.skipif(browser.PROGRAM is None, reason="no Chromium on this machine: make tools"),
     pytest.mark.timeout(600),
@@ -42,22 +37,6 @@ def page(tmp_path: Path) -> Iterator[Page]:
     with browser.browser(tmp_path) as found:
         found.resize(1280, 900)
         yield found
-
-
-def press(page: Page, text: str) -> None:
-    """Follow the link, or press the button, that says this."""
-    assert page.run(f"""(() => {{ const found = [...document.querySelectorAll('main a, main button, nav button')].find((each) => each.innerText.trim() === {json.dumps(text)});
-        if (found) found.click(); return Boolean(found); }})()"""), f"nothing says {text}: {page.run('document.body.innerText')}"  # fmt: skip
-
-
-def write(page: Page, field: str, text: str) -> None:
-    """Type into a field."""
-    page.run(f"document.querySelector('{field}').value = {json.dumps(text)}")
-
-
-def words(page: Page) -> str:
-    found: str = page.run("document.body.innerText")
-    return found
 
 
 def test_somebody_finds_a_job_by_its_error_reads_its_story_and_corrects_credits(system: System, page: Page) -> None:
@@ -187,19 +166,3 @@ def test_axe_finds_nothing_serious(system: System, page: Page) -> None:
             page.go(f"{system.url}/console{path}")
             found += serious(page, f"{path} {theme} {width}")
     assert found == []
-
-
-def serious(page: Page, where: str) -> list[Any]:
-    """What axe-core holds against a page. Its script comes in by the debugger: the page's own policy would refuse it."""
-    page.run(AXE.read_text() + "; true")
-    end = time.monotonic() + 60
-    page.run(
-        "window.found = null; axe.run(document, { resultTypes: ['violations'] }).then((each) => { window.found = each.violations; }, (error) => { window.found = String(error); }); true"
-    )
-    while (found := page.run("window.found && JSON.stringify(window.found)")) is None:
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return [
-        (where, each["id"], each["impact"], [node["html"][:200] for node in each["nodes"][:3]], each["nodes"][0].get("failureSummary", "")[:300])
-        for each in json.loads(found) if each["impact"] in {"serious", "critical"}
-    ]  # fmt: skip
