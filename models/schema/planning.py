@@ -57,7 +57,7 @@ _MADE = re.compile(rf"create table (?:if not exists )?{_NAME}")
 _REFERENCES = re.compile(r"references \"?(\w+)\"?")
 _UNFELT = re.compile(r"(create|drop|alter|comment|grant|revoke|set|select set_config)\b.*", re.DOTALL)
 # What an added column's default is computed anew for in each row, so that all are written.
-_OF_EACH_ROW = re.compile(r"\bgenerated\b|serial\b|random|clock_timestamp|nextval")
+_OF_EACH_ROW = re.compile(r"\bgenerated\b|serial\b|random|clock.timestamp|nextval")
 
 
 def plan_of(script: Script) -> PlannedMigration:

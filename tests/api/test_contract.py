@@ -179,7 +179,7 @@ def test_the_document_has_no_other_status() -> None:
 # --- what a generated client's functions are called
 
 VERBS = {
-    "accept", "add", "answer", "cancel", "change", "count", "create", "decline", "delete", "discard", "download", "drain", "end", "extend", "find", "get",
+    "accept", "add", "answer", "cancel", "change", "count", "create", "decline", "delete", "discard", "download", "drain", "end", "erase", "export", "extend", "find", "get",
     "give", "invite", "keep", "leave", "let", "like", "list", "mark", "open", "order", "pause", "publish", "put", "read", "record",
     "redeem", "redeliver", "refund", "release", "remove", "replay", "report", "rest", "restore", "resume", "retry", "revoke", "rotate", "save",
     "search", "send", "set", "settle", "start", "stop", "subscribe", "suspend", "take", "unlike", "unpublish", "update", "wake",

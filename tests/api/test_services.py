@@ -47,7 +47,7 @@ def test_a_fast_routes_endpoint_is_the_code_that_runs(route: FastRoute) -> None:
 
 def test_every_fast_route_says_what_it_needs() -> None:
     needs = {(path, method): need for path, method, need in needs_of(make_app())}
-    assert len(FAST) == 14
+    assert len(FAST) == 16
     for route in FAST:
         for method in route.methods:
             assert needs[(route.path, method.lower())] == route.endpoint.need

@@ -758,7 +758,9 @@ LIMITED = {
     ("operations/asked", "provider_figures"): EDGE, ("operations/holders", "held_by"): EDGE, ("operations/receivers", "list_receivers"): LIST,
     ("usage/charts", "took"): EDGE, ("usage/charts", "errors_lately"): EDGE, ("usage/charts", "busiest"): EDGE,  # samples, and the first of many
     ("jobs/pauses", "waiting_accounts"): BATCH, ("jobs/pauses", "_known"): ONE, ("operations/job_acts", "retry_job"): ONE, ("operations/finding", "find_jobs"): LIST, ("operations/bulk", "count"): EDGE, ("operations/bulk", "list_runs"): LIST, ("operations/overview", "overview"): EDGE, ("operations/story", "story"): EDGE, ("operations/story", ""): EDGE, ("fleet/processes", "workers"): EDGE,
-    ("usage/business", "active_accounts"): EDGE, ("snapshots", "some_tables"): EDGE,  # plans: of more, the first hundred
+    ("usage/business", "active_accounts"): EDGE, ("snapshots", "some_tables"): EDGE,
+    ("operations/erasing", "preview"): EDGE, ("operations/erasing", ""): BATCH, ("operations/erasing", "pending"): BATCH, ("operations/erasing", "go_on"): BATCH,  # counts of so many and no more
+    ("operations/exporting", "page"): LIST, ("operations/walks", "next_jobs"): BATCH,  # plans: of more, the first hundred
     ("usage/entries", "add_up"): BATCH, ("gallery/search", "_ranked"): LIST, ("gallery/search", "_meant"): EDGE,  # the newest prompts; the word that is most alike
     ("gallery/collections", "list_collections"): LIST, ("gallery/collections", "create"): ONE, ("gallery/collections", "_with_cover"): EDGE,  # the first places
 
@@ -851,7 +853,8 @@ def test_no_check_reads_a_list() -> None:
         ("models/learning/enrolments.py", "look_at_enrolments"),  # what GET shows
         ("api/v1/images.py", "_add_list"),
         ("api/shared/page.py", "_read"),
-        ("models/operations/bulk.py", "next_slice"),  # page by page to the end
+        ("models/operations/bulk.py", "next_slice"),
+        ("models/operations/exporting.py", "next_lines"),  # page by page to the end
         ("api/console/overview.py", "read_figures"),
     }  # of three kinds; a page without a key
     wrong, right = [], 0
