@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.account.site import ACCOUNT_SITE, Reading, account_router
+from api.account.site import ACCOUNT_SITE, Looking, account_router
 from api.sites.wording import split_of
 from api.v1.credits import ENTRIES
 from models.credits.reads import expire_and_read_balance, ledger_page, open_grants
@@ -25,7 +25,7 @@ USED_DAYS = 30
 
 
 @router.get("")
-def show_balance(page: Reading, request: Request) -> Response:
+def show_balance(page: Looking, request: Request) -> Response:
     """Balance, grants, what is reserved by which job, and a page of the ledger."""
     own, cursor = page.who.account_id, request.query_params.get("cursor")
     before = None if cursor is None else ENTRIES.place_of(cursor)
@@ -50,7 +50,7 @@ class UsedBar(NamedTuple):
 
 
 @router.get("/use")
-def show_use(page: Reading) -> Response:
+def show_use(page: Looking) -> Response:
     """The last thirty days, by day and by model, in the account's time zone."""
     own = page.who.account_id
     with snapshot() as conn:

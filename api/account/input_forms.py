@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from common.errors import InvalidInput
 from models.catalogue.entries import FILE_FORMATS
 
-Kind = Literal["text", "area", "number", "select", "choices", "check", "file", "list", "json"]
+FieldKind = Literal["text", "area", "number", "select", "choices", "check", "file", "list", "json"]
 
 PREFIX = "in."  # of a field's name in the form
 UPLOAD = "up."  # of the field that has a file's bytes
@@ -30,7 +30,7 @@ class InputField(NamedTuple):
     """One field. `value` is as the form has it; of choices and switches it is JSON."""
 
     name: str  # of the property
-    kind: Kind
+    kind: FieldKind
     label: str
     hint: str = ""
     required: bool = False

@@ -7,7 +7,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.account.site import ACCOUNT_SITE, Ordering, Reading, account_router
+from api.account.site import ACCOUNT_SITE, Looking, Ordering, account_router
 from api.results import Lost, open_file
 from api.routes.cursors import WantedPage, id_of
 from api.routes.labels import label_wanted
@@ -52,7 +52,7 @@ def search_of(text: str) -> JobSearch:
 
 
 @router.get("/jobs")
-def show_own_jobs(page: Reading, request: Request) -> Response:
+def show_own_jobs(page: Looking, request: Request) -> Response:
     """Newest first; by state, label or model. A whole id leads to the job."""
     given = request.query_params
     text, cursor = given.get("q", "")[:MAX_SOUGHT], given.get("cursor")
@@ -122,7 +122,7 @@ def _text_of(asset_id: UUID) -> str | None:
 
 
 @router.get("/jobs/{job_id}")
-def show_own_job(page: Reading, job_id: str) -> Response:
+def show_own_job(page: Looking, job_id: str) -> Response:
     """One job: how it stands, what it made, what it cost, and why it failed."""
     row = own_job(page.who.account_id, id_of(job_id, "job"))
     with transaction() as conn:

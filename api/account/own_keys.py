@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.account.site import ACCOUNT_SITE, Deleting, Reading, Writing, account_router
+from api.account.site import ACCOUNT_SITE, Deleting, Looking, Writing, account_router
 from api.edge.problems import first_of
 from api.routes.cursors import WantedPage, id_of
 from api.routes.once import make_once
@@ -27,7 +27,7 @@ PAGE_KEYS = 25
 
 
 @router.get("/keys")
-def show_keys(page: Reading, request: Request) -> Response:
+def show_keys(page: Looking, request: Request) -> Response:
     """Those that work before those that do not, newest first."""
     cursor = request.query_params.get("cursor")
     wanted = WantedPage(None if cursor is None else KEYS.place_of(cursor), PAGE_KEYS)

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.account.site import ACCOUNT_SITE, Reading, account_router
+from api.account.site import ACCOUNT_SITE, Looking, account_router
 from api.routes.cursors import WantedPage
 from api.v1.payments import PAYMENTS, payment_view
 from models.db import transaction
@@ -15,7 +15,7 @@ PAGE_OWN_PAYMENTS = 25
 
 
 @router.get("/payments")
-def show_own_payments(page: Reading, request: Request) -> Response:
+def show_own_payments(page: Looking, request: Request) -> Response:
     """Newest first."""
     cursor = request.query_params.get("cursor")
     wanted = WantedPage(None if cursor is None else PAYMENTS.place_of(cursor), PAGE_OWN_PAYMENTS)

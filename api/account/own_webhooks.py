@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.account.site import ACCOUNT_SITE, Deleting, Reading, Writing, account_router
+from api.account.site import ACCOUNT_SITE, Deleting, Looking, Writing, account_router
 from api.edge.problems import first_of
 from api.routes.cursors import WantedPage, id_of
 from api.routes.once import make_once
@@ -28,7 +28,7 @@ PAGE_DELIVERIES = 25
 
 
 @router.get("/webhooks")
-def show_own_webhooks(page: Reading) -> Response:
+def show_own_webhooks(page: Looking) -> Response:
     """All of them, oldest first: there are never more than a page takes."""
     with transaction() as conn:
         rows = endpoints.list_endpoints(conn, page.who.account_id)
@@ -97,7 +97,7 @@ def new_webhook_of(fields: Fields) -> NewWebhook:
 
 
 @router.get("/webhooks/{webhook_id}")
-def show_own_webhook(page: Reading, webhook_id: str, request: Request) -> Response:
+def show_own_webhook(page: Looking, webhook_id: str, request: Request) -> Response:
     """One of them, and what was sent there."""
     cursor, status = request.query_params.get("cursor"), request.query_params.get("status")
     status = status if status in STATUSES else None

@@ -22,7 +22,7 @@ ACCOUNT_SITE = Site(
     "account", "Account", "read", ACCOUNT, ACCOUNT_FORM, Path(__file__).parent / "pages", INPUT_BYTES, SAID
 )
 
-Reading = Annotated[SitePage, Depends(page_for("read"))]
+Looking = Annotated[SitePage, Depends(page_for("read"))]
 Writing = Annotated[SitePage, Depends(page_for("write"))]
 Ordering = Annotated[SitePage, Depends(page_for("generate"))]
 Deleting = Annotated[SitePage, Depends(page_for("delete"))]

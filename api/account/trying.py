@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 
 from api.account.input_forms import PREFIX, UPLOAD, InputField, fields_of, filled, input_of
 from api.account.own_jobs import own_job, shown_job, texts_of
-from api.account.site import ACCOUNT_SITE, Ordering, Reading
+from api.account.site import ACCOUNT_SITE, Looking, Ordering
 from api.account.snippets import Snippet, snippets_of
 from api.edge.texts import check_form
 from api.intake.receiving import create_upload, in_thread, room_on_disk, same_as
@@ -91,7 +91,7 @@ class Bench(NamedTuple):
 
 
 @router.get("/try")
-async def show_models_to_try(page: Reading, request: Request) -> Response:
+async def show_models_to_try(page: Looking, request: Request) -> Response:
     """The models; with `model`, its form; with `job`, the form of that job's input, and what became of it."""
     here, given = services(request.app), request.query_params
     if given.get("job"):
@@ -118,7 +118,7 @@ def _models(here: Services, after: str | None) -> tuple[list[dict[str, Any]], st
 
 
 @router.post("/try/price")
-async def show_price(page: Reading, request: Request, fields: Posted) -> Response:
+async def show_price(page: Looking, request: Request, fields: Posted) -> Response:
     """The form again, with what it would cost. Nothing is ordered."""
     bench = await _judged(page, request, fields)
     return await _show(page, request, bench, status=bench.refused.status if bench.refused else 200)
