@@ -68,6 +68,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("let_batches_go", tick, batches.let_batches_go, 200, exclusive=False, steady=False),
         Duty("end_batches", 1, batches.end_batches, 200, steady=False),
         Duty("release_pauses", 1, operations.release_pauses, 200),
+        Duty("watch_spending", 10, operations.watch_spending, 1, steady=False),
         Duty("carry_out_bulk", 1, operations.carry_out_bulk, 50, steady=False),
         Duty("mend_wakes", 60, retention.mend_wakes, 500, steady=False),
         Duty("mend_messages", 60, retention.mend_messages, 1, exclusive=False, steady=False),

@@ -69,6 +69,7 @@ class ProviderEntry(BaseModel):
     options: dict[str, Any] = {}
     concurrency: int | None = Limit(None, ge=1, le=10_000)
     per_minute: int | None = Limit(None, ge=1, le=10_000)
+    daily_usd_micros: int | None = Limit(None, ge=1, le=10**15, description="A day of UTC may cost so much.")
     faults: int = Limit(5, ge=1, le=1000)
     window_seconds: float = Limit(60, gt=0, le=3600)
     rest_seconds: float = Limit(30, gt=0, le=3600)

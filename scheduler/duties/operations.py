@@ -9,7 +9,7 @@ from models.db import CommitUnknown, transaction
 from models.jobs import pauses
 from models.jobs.dispatch import Ring
 from models.jobs.pauses import EndedPause
-from models.operations import bulk
+from models.operations import bulk, spending
 from models.operations.bulk import Overtaken, Slice
 from scheduler.turns import Aside, Did, Patience, each, log
 from workers.calls.limits import pressure
@@ -46,6 +46,22 @@ def _release(ended: EndedPause, account_id: UUID, patience: Patience) -> int:
         rings = pauses.release(conn, ended, account_id)
     ring(rings)
     return 1
+
+
+def watch_spending(_batch: int) -> Did:
+    """Pause each provider that has cost as much today as it may."""
+    with transaction() as conn:
+        spent = spending.spent_today(conn)
+    paused = 0
+    for each_one in filter(spending.is_reached, spent):
+        with transaction() as conn:
+            if spending.pause_until_midnight(conn, each_one):
+                paused += 1
+                log.warning(
+                    "provider %s has cost %d of %d USD micros today: it is paused until midnight in UTC",
+                    each_one.provider, each_one.usd_micros, each_one.limit_usd_micros,
+                )  # fmt: skip
+    return Did(paused)
 
 
 def carry_out_bulk(batch: int) -> Did:

@@ -18,6 +18,8 @@ from uuid_utils.compat import uuid7
 from common.settings import settings
 from models.access.audit_log import By
 from models.accounts import paid_periods
+from models.catalogue import providers
+from models.catalogue.providers import ProviderEntry
 from models.credits import holds, ledger
 from models.credits.hold_rows import NewHold
 from models.db import transaction
@@ -29,6 +31,7 @@ from models.jobs import batches, callbacks, ending, pauses
 from models.jobs.admission import Accepted, Order
 from models.jobs.batches import Line
 from models.jobs.ending import AttemptEnd, Ending, NewAsset
+from models.jobs.states import AttemptPhase
 from models.operations import bulk, erasing
 from models.operations.finding import JobFilter, id_at
 from models.payments import orders
@@ -275,6 +278,20 @@ def _a_pause_for_an_hour() -> None:
         pauses.pause(conn, By("tester"), "account", str(who), "because")
 
 
+def _a_provider_that_has_cost_enough() -> None:
+    who = account(amount=5)
+    limited = ProviderEntry(name="dear", adapter="sketch", daily_usd_micros=1)
+    with transaction() as conn:
+        providers.apply(conn, [limited])
+    job_id = placed(who, model(routes=[{"provider": "dear", "model": "image", "options": {"instant": True}}]))
+    claim = claimed(job_id)
+    attempt = AttemptEnd(1, AttemptPhase.DONE, charged=True, cost_usd_micros=5)
+    with transaction() as conn:
+        ending.end(
+            conn, claim.account_id, job_id, Ending("succeeded", cost_credits=1, attempt=attempt), token=claim.token
+        )
+
+
 def _a_bulk_run() -> None:
     who = account(amount=9)
     for _ in range(3):
@@ -442,6 +459,7 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "let_batches_go": _a_batch_whose_first_has_ended,
     "end_batches": _a_batch_that_is_over,
     "release_pauses": _a_pause_for_an_hour,
+    "watch_spending": _a_provider_that_has_cost_enough,
     "carry_out_bulk": _a_bulk_run,
     "mend_wakes": _a_wake_far_ahead,
     "mend_messages": _a_lost_message,
