@@ -54,9 +54,9 @@ SUMS_AND_EVENTS = (
                       count(*) filter (where j.ended = 'succeeded') as succeeded, count(*) filter (where j.ended = 'failed') as failed,
                       count(*) filter (where j.ended = 'canceled') as canceled, coalesce(sum(j.charged_credits), 0)::bigint as credits,
                       coalesce(sum(coalesce((j.remains->>'results')::bigint, s.results)), 0)::bigint as results,
-                      coalesce(sum(least(coalesce((j.remains->>'cost_usd_micros')::numeric, a.cost), 1e12)), 0)::bigint as cost_usd_micros,
-                      coalesce(sum(least(coalesce((j.remains->>'tokens_in')::numeric, a.tokens_in), 1e12)), 0)::bigint as tokens_in,
-                      coalesce(sum(least(coalesce((j.remains->>'tokens_out')::numeric, a.tokens_out), 1e12)), 0)::bigint as tokens_out
+                      coalesce(sum(case when j.remains is null then a.cost else least((j.remains->>'cost_usd_micros')::numeric, 1e12) end), 0)::bigint as cost_usd_micros,
+                      coalesce(sum(case when j.remains is null then a.tokens_in else least((j.remains->>'tokens_in')::numeric, 1e12) end), 0)::bigint as tokens_in,
+                      coalesce(sum(case when j.remains is null then a.tokens_out else least((j.remains->>'tokens_out')::numeric, 1e12) end), 0)::bigint as tokens_out
                  from jobs j
                  left join (select job_id, least(coalesce(sum(cost_usd_micros), 0), 1e12) as cost,
                                    least(coalesce(sum((usage->>'tokens_in')::numeric), 0), 1e12) as tokens_in,
