@@ -55,6 +55,7 @@ from models.learning.tables import (
     QuizQuestion,
 )
 from models.operations.bulk_rows import BulkRun
+from models.operations.spending import ProviderDay
 from models.operations.walks import PassedOver
 from models.payments.promotions import Promotion, PromotionUse
 from models.payments.refills import Refill
@@ -126,6 +127,7 @@ __all__ = [
     "Promotion",
     "PromotionUse",
     "ProviderCallback",
+    "ProviderDay",
     "ProviderKey",
     "ProviderRow",
     "QuizAttempt",

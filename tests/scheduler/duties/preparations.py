@@ -283,13 +283,13 @@ def _a_provider_that_has_cost_enough() -> None:
     limited = ProviderEntry(name="dear", adapter="sketch", daily_usd_micros=1)
     with transaction() as conn:
         providers.apply(conn, [limited])
-    job_id = placed(who, model(routes=[{"provider": "dear", "model": "image", "options": {"instant": True}}]))
-    claim = claimed(job_id)
     attempt = AttemptEnd(1, AttemptPhase.DONE, charged=True, cost_usd_micros=5)
-    with transaction() as conn:
-        ending.end(
-            conn, claim.account_id, job_id, Ending("succeeded", cost_credits=1, attempt=attempt), token=claim.token
-        )
+    done = Ending("succeeded", cost_credits=1, attempt=attempt)
+    with environment(LATE):  # it counts what has ended on the day of its turn
+        job_id = placed(who, model(routes=[{"provider": "dear", "model": "image", "options": {"instant": True}}]))
+        claim = claimed(job_id)
+        with transaction() as conn:
+            ending.end(conn, claim.account_id, job_id, done, token=claim.token)
 
 
 def _a_bulk_run() -> None:
@@ -508,7 +508,7 @@ def contents() -> dict[str, str]:
     """A fingerprint of each table's rows, but for the duties' own."""
     tables = rows(
         """select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')
-              and not relispartition and relname <> 'duties'"""
+              and not relispartition and relname not in ('duties', 'provider_days')"""
     )
     return {
         name: str(one(f"select md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from {name} t")[0])
