@@ -79,7 +79,7 @@ def local_system(state: Path, given: Mapping[str, str], own: Mapping[str, str]) 
         settings.cache_clear()
 
 
-def wait_for_api(url: str, children: "processes.Processes", seconds: float = 30) -> None:
+def wait_for_api(url: str, children: "processes.Processes", seconds: float = 120) -> None:
     """Return once the API answers. Raises typer.Exit, and says where its log is, if it does not."""
     end = time.monotonic() + seconds
     with Api(url, None) as api:  # one for all tries: to make one takes 30 ms of a core
