@@ -226,7 +226,7 @@ class Scene:
             says,
         )
         yield Task("Who did what tonight?", ["acts", "--limit", "50"], "/activity")
-        yield Task("Are the books right?", ["audit"], "/audit/prove", {})
+        yield Task("Are the books right?", ["audit"], "/audit/prove", says)
 
 
 def wait_for(check: Callable[[], bool], what: str, seconds: float = 120) -> None:
