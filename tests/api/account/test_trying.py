@@ -130,6 +130,26 @@ def test_a_price_that_has_changed_meanwhile_is_shown_before_it_is_paid(http: Tes
     assert balance(who) == (50, 0)
 
 
+def test_a_price_that_a_plan_has_changed_is_shown_before_it_is_paid(http: TestClient) -> None:
+    """The model is the same one, of the same version."""
+    model("picture", price={"unit": "job", "cost_usd_micros": 40_000}, input_schema=SCHEMA)
+    services(http.app).catalogue.load()  # type: ignore[arg-type]  # it is a FastAPI
+    who, page = start(http, amount=5000)
+    priced = http.post("/account/try/price", data=typed(page, prompt="A harbour"))
+    before = re.search(r"Order for (\d+) credit", priced.text)
+    assert before is not None, priced.text
+    with transaction() as conn:
+        conn.execute(
+            "update plans set markup_bp = markup_bp + 100000 where id = (select plan_id from accounts where id = %s)",
+            [who],
+        )
+    shown = http.post("/account/try", data=typed(priced))
+    after = re.search(r"Order for (\d+) credit", shown.text)
+    assert after is not None, shown.text
+    assert int(after[1]) > int(before[1])
+    assert balance(who) == (5000, 0)
+
+
 @pytest.mark.parametrize(("said", "name", "words"), [
     ({"prompt": ""}, "prompt", "is required"), ({"prompt": "x" * 41}, "prompt", "41 characters; the limit is 40"), ({"prompt": "a", "count": "5"}, "count", "is 5; the limit is 4"),
     ({"prompt": "a", "count": "x"}, "count", "must be a whole number"), ({"prompt": "a", "style": '"chalk"'}, "style", "none of its choices"),
