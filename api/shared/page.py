@@ -34,6 +34,7 @@ from models.gallery.links import MAX_PASSWORD, OpenLink
 router = APIRouter(tags=["shared"])
 
 PAGES = Path(__file__).with_name("pages")
+TOKENS = Path(__file__).parents[1] / "sites" / "static" / "tokens.css"  # colours and sizes of every page of ours
 PAGE_ITEMS = 48
 COOKIE = "headrace_shared"
 COOKIE_SECONDS = 3600
@@ -100,7 +101,7 @@ async def style() -> Response:
 
 @lru_cache(maxsize=1)
 def _style() -> bytes:
-    return (PAGES / "shared.css").read_bytes()
+    return TOKENS.read_bytes() + (PAGES / "shared.css").read_bytes()
 
 
 async def _opened(token: str, request: Request) -> OpenLink:

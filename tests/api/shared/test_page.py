@@ -79,6 +79,8 @@ def test_a_page_shows_what_is_shared_in_its_order_with_all_that_its_link_needs(h
     style = http.get("/shared/static/shared.css")
     assert (style.status_code, style.headers["content-type"]) == (200, "text/css; charset=utf-8")
     assert "max-age=3600" in style.headers["cache-control"]
+    assert "--accent:" in style.text, "the values that its parts are drawn with"
+    assert ".pub-top" in style.text
 
 
 def test_what_was_made_private_since_has_expired_or_was_removed_is_not_on_it(http: TestClient) -> None:
