@@ -15,6 +15,8 @@ from models.db import transaction
 
 log = logging.getLogger(__name__)
 
+OWNER = "headrace"  # of models whose ids name nobody, where a dialect's names have two parts
+
 
 class Catalogue:
     """The current models. `write` makes of each what is listed, once for all who ask."""
@@ -22,6 +24,7 @@ class Catalogue:
     def __init__(self, write: Callable[[Offer], bytes]) -> None:
         self._write = write
         self._offers: dict[str, Offer] = {}
+        self._aliases: dict[str, Offer] = {}
         self._features: frozenset[Feature] = frozenset(FEATURES)
         self._listed: tuple[list[str], list[bytes]] = ([], [])  # ids in order, and each model as it is written
         self._task: asyncio.Task[None] | None = None
@@ -32,6 +35,13 @@ class Catalogue:
         if offer is None:
             raise UnknownModel(f"there is no model {model_id!r}; see GET /v1/models", param="model")
         return offer
+
+    def called(self, name: str) -> Offer:
+        """The model that a program of another product calls so: by its id, by one of its aliases, or by its id under `headrace/`.
+        Raises UnknownModel.
+        """
+        offer = self._offers.get(name) or self._aliases.get(name) or self._offers.get(name.removeprefix(f"{OWNER}/"))
+        return offer if offer is not None else self.named(name)
 
     def has(self, feature: Feature) -> bool:
         """Whether a part of the product is on."""
@@ -69,6 +79,10 @@ class Catalogue:
             for model_id, offer in fresh.items()
         }
         ids = sorted(self._offers)
+        # Of two models with one alias, which only two files can bring about, the first has it.
+        self._aliases = {
+            name: self._offers[each] for each in reversed(ids) for name in self._offers[each].entry.aliases
+        }
         self._listed = ids, [self._write(self._offers[model_id]) for model_id in ids]
 
     def start(self) -> None:

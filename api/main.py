@@ -21,6 +21,7 @@ from api.account.routers import ACCOUNT_ROUTERS
 from api.auth.keyring import need_of
 from api.certificates import pages
 from api.console.routers import CONSOLE_ROUTERS
+from api.dialects.routers import DIALECT_ROUTERS
 from api.edge import problems
 from api.edge.heads import Heads, with_head
 from api.edge.measured import Measured
@@ -150,6 +151,7 @@ ROUTERS = (
     companies.router,
     provisioning.router,
     token_accounts.router,
+    *DIALECT_ROUTERS,
     *CONSOLE_ROUTERS,
     *ACCOUNT_ROUTERS,
 )

@@ -12,6 +12,7 @@ from api.catalogue import Catalogue
 from api.counting import Views
 from api.edge.rate_limits import Rates
 from api.intake.inputs import Inputs
+from api.intake.repeats import Repeats
 from api.intake.rooms import Rooms
 from api.intake.submits import Intake
 from api.live.hub import Live
@@ -41,6 +42,7 @@ class Services:
     rooms: Rooms  # uploads under way
     inputs: Inputs  # files in what is ordered
     intake: Intake  # orders
+    repeats: Repeats  # orders that libraries send again
     jobs: Jobs  # looks at jobs
     balances: Balances  # looks at balances
     live: Live  # streams of events
@@ -73,7 +75,7 @@ async def running(app: Starlette, write: Callable[[Offer], bytes]) -> AsyncItera
     rooms = Rooms(places.ordinary.run)
     made = Services(
         rates=rates, keys=KeyRing(rates), wall=wall, places=places, rooms=rooms, inputs=Inputs(wall, places, rooms),
-        intake=Intake(), jobs=jobs_together(), balances=balances_together(), live=Live(), catalogue=Catalogue(write),
+        intake=Intake(), repeats=Repeats(places), jobs=jobs_together(), balances=balances_together(), live=Live(), catalogue=Catalogue(write),
         readiness=Readiness(), reads=Views("articles", add_views), views=Views("shared pages", record_views),
         figures=Lately(KEPT_SECONDS),
     )  # fmt: skip
@@ -93,7 +95,7 @@ async def running(app: Starlette, write: Callable[[Offer], bytes]) -> AsyncItera
     made.live.stop()
     await end(following)
     await made.catalogue.stop()
-    for each in (made.intake, made.jobs, made.balances, made.live, made.readiness):
+    for each in (made.intake, made.repeats, made.jobs, made.balances, made.live, made.readiness):
         each.close()
     await made.reads.close()
     await made.views.close()

@@ -8,13 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.account.site import ACCOUNT_SITE, Looking, Ordering, account_router
+from api.orders.placing import cancel_own
+from api.orders.told import job_view
 from api.results import Lost, open_file
 from api.routes.cursors import WantedPage, id_of
 from api.routes.labels import label_wanted
 from api.sites.forms import ActForm, ask_first, carry_out
 from api.sites.routing import Posted
-from api.v1.jobs import JOBS, cancel_own
-from api.v1.jobs_shapes import job_view
+from api.v1.jobs import JOBS
 from common.errors import InvalidParameter, NotFound, ResultGone
 from models.credits.reads import entries_of_job
 from models.db import transaction

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 MAX_CACHED = 10_000
 COUNT_SECONDS = 10.0
+SCHEMES = ("bearer", "key", "token")  # the second is fal's, the third an older one of Replicate's
 NO_KEY = "this API key is not valid, has expired, or was revoked"
 
 
@@ -58,8 +59,7 @@ class KeyRing:
 
     async def caller(self, request: Request) -> Caller:
         """The caller of a request. Raises NotAuthenticated, and RateLimited where too many were of this address."""
-        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-        return await self.caller_with(request, secret.strip() if scheme.lower() == "bearer" else "")
+        return await self.caller_with(request, secret_of(request.headers.get("authorization", "")))
 
     async def caller_with(self, request: Request, secret: str) -> Caller:
         """Whose key or token this is. Raises as `caller`."""
@@ -170,6 +170,16 @@ def _wrote_counts(uses: Counter[UUID], requests: Counter[UUID]) -> bool:
 def _look_up(hashes: Sequence[bytes]) -> list[Caller | None]:
     with transaction() as conn:
         return api_keys.callers(conn, list(hashes))
+
+
+def secret_of(header: str) -> str:
+    """What an Authorization header has to show. Libraries of others call the scheme by names of their own, and one writes a key
+    of two parts, of which ours is the second.
+    """
+    scheme, _, secret = header.partition(" ")
+    if scheme.lower() == "key":
+        secret = secret.rpartition(":")[2]
+    return secret.strip() if scheme.lower() in SCHEMES else ""
 
 
 def need_of(calls: Iterable[Any]) -> Scope | None:

@@ -7,7 +7,8 @@ from starlette.responses import Response
 
 from api.console.site import Viewed, console_router
 from common.errors import NotFound
-from models.catalogue.entries import Entry, Version, field_changes, offers, versions
+from models.catalogue.entries import Entry, offers
+from models.catalogue.history import Version, field_changes, versions
 from models.catalogue.prices import PriceRule
 from models.db import transaction
 

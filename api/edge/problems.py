@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.edge.voices import Refusal, voice_of
 from common.errors import BadSignature, DomainError, Forbidden, NotAuthenticated, RateLimited, Unavailable
 from common.telemetry import figures
 from models import failures
@@ -58,15 +59,20 @@ def problem(
 ) -> Response:
     """The response that tells a problem."""
     figures.REFUSED.add(code)
+    title = title or HTTPStatus(status).phrase
+    request_id = request.scope.get("request_id")
+    if (voice := voice_of(request.scope["path"])) is not None:
+        spoken = voice(Refusal(status, code, detail, title, param, retryable, request_id, extra or {}))
+        return Response(_written(spoken.body), spoken.status or status, dict(spoken.headers), "application/json")
     body = {
         "type": f"urn:headrace:problem:{code}",
-        "title": title or HTTPStatus(status).phrase,
+        "title": title,
         "status": status,
         "detail": detail,
         "code": code,
         "param": param,
         "retryable": retryable,
-        "request_id": request.scope.get("request_id"),
+        "request_id": request_id,
         **(extra or {}),
     }
     headers = {"retry-after": str((extra or {}).get("retry_after", 1))} if retryable else {}

@@ -35,16 +35,21 @@ async def wait_for_end(request: Request, row: JobRow, live: Live, jobs: Jobs) ->
     seconds = preferred_wait(request)
     if not seconds:
         return row, {}
-    headers = {"preference-applied": f"wait={seconds:g}"}
+    found = await wait_at_most(request, row, seconds, live, jobs)
+    return (row, {}) if found is None else (found, {"preference-applied": f"wait={seconds:g}"})
+
+
+async def wait_at_most(request: Request, row: JobRow, seconds: float, live: Live, jobs: Jobs) -> JobRow | None:
+    """The job once it has ended, or as it stands after so long. None: something hinders the waiting."""
     if row.ended:
-        return row, headers
+        return row
     try:
-        return await _ended(request, row, live, jobs, seconds), headers
+        return await _ended(request, row, live, jobs, seconds)
     except DomainError as error:
         log.info("job %s is not waited for: %s", row.id, error.detail)
     except Exception:
         log.exception("job %s is not waited for", row.id)
-    return row, {}
+    return None
 
 
 async def _ended(request: Request, row: JobRow, live: Live, jobs: Jobs, seconds: float) -> JobRow:

@@ -6,9 +6,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from api.orders.told import error_view, output_view
 from api.routes.cursors import ListPage
-from api.v1.jobs_shapes import JobCredits, JobError, OutputView, error_view, output_view, seen_status
+from api.v1.jobs_shapes import JobCredits, JobError, OutputView
 from models.jobs.batch_rows import COUNTED, MAX_LINES, MAX_RUNNING, BatchRow, LineRow
+from models.jobs.states import seen_status
 
 BatchStatus = Literal["running", "canceling", "completed", "canceled"]
 

@@ -17,11 +17,11 @@ from api.edge.problems import Problem
 from api.live.frames import event_view, reset_frame, reset_view, state_frame
 from api.live.hub import ENDS, PAGE, Live
 from api.live.sse import EventStream, wants_stream
+from api.orders.told import job_view
 from api.routes.callers import needs, permitted
 from api.routes.cursors import MAX_LIMIT, MAX_NUMBER, Cursor, Listing, ListPage, PageLimit, PathId, id_of, number_of
 from api.routes.fast_routes import FastRoute, answer, fast
 from api.services import services
-from api.v1.jobs_shapes import job_view
 from common import tokens
 from common.errors import InvalidRequest, NotAuthenticated, NotFound
 from common.settings import settings

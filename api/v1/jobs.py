@@ -1,7 +1,6 @@
 """/v1/jobs: order, look at, list, cancel, order again."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,6 +11,8 @@ from starlette.responses import Response
 from uuid_utils.compat import uuid7
 
 from api.live.prefer_wait import wait_for_end
+from api.orders.placing import cancel_own, place_order, see_job
+from api.orders.told import job_view
 from api.routes.callers import needs, permitted
 from api.routes.cursors import Listing, PathId, WantedPage, id_of
 from api.routes.fast_routes import FastRoute, answer, fast, read_body
@@ -19,18 +20,14 @@ from api.routes.labels import WantedLabel, label_wanted
 from api.routes.once import KeyHeader, key_of
 from api.routes.walled import WalledRoute
 from api.services import services
-from api.v1.jobs_shapes import JobPage, JobRequest, JobView, Status, job_view
-from common.errors import DomainError, InvalidInput, JobNotEnded, NotFound
-from common.telemetry.jobs import ended
+from api.v1.jobs_shapes import JobPage, JobRequest, JobView, Status
+from common.errors import InvalidInput, JobNotEnded
 from models.access import scopes
 from models.access.scopes import Caller
-from models.db import certain, transaction
+from models.db import transaction
 from models.events import endpoints
-from models.jobs import cancel, reads
-from models.jobs.admission import Accepted, Order, body_hash
-from models.jobs.reads import JobRow
-from models.jobs.states import RunStatus
-from workers.doorbell import ring
+from models.jobs import reads
+from models.jobs.admission import Order, body_hash
 
 fast_router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=FastRoute)
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=WalledRoute)
@@ -74,54 +71,10 @@ def webhook_of(who: Caller, order: JobRequest) -> dict[str, Any] | None:
 async def _ordered(
     request: Request, who: Caller, key: str | None, asked: bytes, wanted: Callable[[], Awaitable[Order]]
 ) -> Response:
-    """Submit, and answer with the job: a new one from what is known already, a repeated one as it stands now.
-
-    After the commit nothing may turn the answer into an error. Nor may a repeated request fail because what it once named
-    (a model, a file) is gone: its job was accepted.
-    """
-    here = services(request.app)
-    try:
-        order = await wanted()
-    except DomainError:
-        earlier = await here.places.ordinary.run(partial(_earlier, who.account_id, key, asked)) if key else None
-        if earlier is None:
-            raise
-        return await _answered(request, await _seen(request, earlier, who), replayed=True)
-    accepted = await here.intake.submit(order)
-    if accepted.created_at is None:
-        return await _answered(request, await _seen(request, accepted.job_id, who), replayed=True)
-    return await _answered(request, new_row(order, accepted, accepted.created_at), replayed=False)
-
-
-async def _seen(request: Request, job_id: UUID, who: Caller) -> JobRow:
-    """The caller's job as it stands. Raises NotFound."""
-    row = await services(request.app).jobs.ask(job_id)
-    if row is None or row.account_id != who.account_id:
-        raise NotFound(f"no job {job_id}", param="id")
-    return row
-
-
-async def _answered(request: Request, row: JobRow, *, replayed: bool) -> Response:
+    row, replayed = await place_order(request, who, key, asked, wanted)
     headers = {"location": f"/v1/jobs/{row.id}"} | ({"idempotent-replayed": "true"} if replayed else {})
     row, applied = await wait_for_end(request, row, services(request.app).live, services(request.app).jobs)
     return answer(job_view(row), 201, headers | applied)
-
-
-def _earlier(account_id: UUID, key: str, asked: bytes) -> UUID | None:
-    with transaction() as conn:
-        return reads.job_of_key(conn, account_id, key, asked)
-
-
-def new_row(order: Order, accepted: Accepted, created_at: datetime) -> JobRow:
-    """A job as it is at its commit, without reading it back. Its place in a line is not known here."""
-    return JobRow(
-        id=order.job_id, account_id=order.account_id, model_id=order.offer.entry.id, input=dict(order.input),
-        queue=accepted.queue, retry_of=order.retry_of, price_credits=accepted.price_credits, charged_credits=None,
-        created_at=created_at, started_at=None, ended=None, ended_at=None, attempts=0, error_code=None,
-        error_message=None, run_status=RunStatus.QUEUED, dispatched=accepted.dispatched, wake_at=None, progress=None, reason=None,
-        cancel_requested=False, ahead=None, slots=accepted.slots, slots_in_use=accepted.slots_in_use,
-        typical_seconds=order.offer.entry.typical_seconds, event_number=0, labels=order.labels, assets=[], paused=accepted.paused,
-    )  # fmt: skip
 
 
 @fast_router.get("/{job_id}", response_model=JobView, summary="Look at a job")
@@ -130,7 +83,7 @@ async def get_job(request: Request) -> Response:
     """The job's status, where it stands while it waits, and its results once it has succeeded."""
     who = await permitted(request, "read")
     job_id = id_of(request.path_params["job_id"], "job")
-    row = await _seen(request, job_id, who)
+    row = await see_job(request, job_id, who)
     row, headers = await wait_for_end(request, row, services(request.app).live, services(request.app).jobs)
     return answer(job_view(row), headers=headers)
 
@@ -165,17 +118,6 @@ def cancel_job(job_id: PathId, who: Annotated[Caller, Depends(needs("generate"))
     return answer(job_view(cancel_own(id_of(job_id, "job"), who.account_id)))
 
 
-def cancel_own(job_id: UUID, account_id: UUID) -> JobRow:
-    """Cancel a job of an account, and tell whoever waits. Returns it as it stands then. Raises NotFound, NotCancelable."""
-    with certain() as conn:
-        canceled = cancel.cancel(conn, job_id, account_id=account_id)
-        row = reads.jobs_by_id(conn, [job_id])[job_id]  # here, since nothing may fail after the commit
-    ring(canceled.rings)
-    if canceled.ended and not canceled.before:
-        ended(job_id, account_id, "canceled", model=row.model_id)
-    return row
-
-
 def _webhook_again(account_id: UUID, job_id: UUID) -> dict[str, Any] | None:
     """The address that a job brought, looked at anew: what an ended job keeps is in the words, and by the rules, of its time."""
     with transaction() as conn:
@@ -195,7 +137,7 @@ async def retry_job(request: Request) -> Response:
     asked = body_hash({"retry_of": str(job_id)}) if key else b""
 
     async def wanted() -> Order:
-        row = await _seen(request, job_id, who)
+        row = await see_job(request, job_id, who)
         if row.ended is None:
             raise JobNotEnded("only a job that has ended can be ordered again", param="id")
         scopes.check_model(who, row.model_id)

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from api.orders.told import output_view
 from api.routes.callers import needs
 from api.routes.cursors import PathId, id_of, whole_of
 from api.routes.fast_routes import answer
 from api.routes.walled import WalledRoute
-from api.v1.jobs_shapes import OutputView, output_view
+from api.v1.jobs_shapes import OutputView
 from common.links import url_of
 from common.settings import settings
 from models.access.scopes import Caller

@@ -23,7 +23,7 @@ from api.routes.once import KeyHeader, key_of, made_answer
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from api.services import Services, services
-from api.v1.jobs_shapes import JobError, Status, seen_status
+from api.v1.jobs_shapes import JobError, Status
 from common.errors import DomainError, InvalidInput, NotFound
 from models.access import scopes
 from models.access.scopes import Caller
@@ -31,6 +31,7 @@ from models.db import certain, transaction
 from models.jobs import reads, submit, words
 from models.jobs.admission import Accepted, Order, body_hash
 from models.jobs.dispatch import Ring
+from models.jobs.states import seen_status
 from models.playground import sessions
 from models.playground.sessions import EXPLANATION_CHARACTERS, TITLE_CHARACTERS, NewSession, SessionRow
 from workers.doorbell import ring

@@ -25,7 +25,6 @@ from api.routes.once import KeyHeader, key_of, made_answer
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from api.services import Services, services
-from api.v1.jobs_shapes import seen_status
 from api.v1.playground import TokensUsed, tokens_view
 from common.errors import BodyTooLarge, DomainError, NotConfigured
 from common.settings import settings
@@ -36,7 +35,7 @@ from models.db import certain, transaction
 from models.jobs import reads, words
 from models.jobs.admission import Order, body_hash
 from models.jobs.dispatch import Ring
-from models.jobs.states import JobStatus
+from models.jobs.states import JobStatus, seen_status
 from models.locks import lock_account
 from models.playground import summaries
 from models.playground.summaries import ASKED, TEXT_CHARACTERS, TITLE_CHARACTERS, NewSummary, PartRow, SummaryRow

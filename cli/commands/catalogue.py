@@ -13,7 +13,7 @@ from rich.table import Table
 from cli.output import JsonFlag, console, fail, print_json, show
 from common.features import FEATURES
 from models import db
-from models.catalogue import entries, prices, providers, switches
+from models.catalogue import entries, history, prices, providers, switches
 
 app = typer.Typer(no_args_is_help=True, help="What can be ordered: show it, compare it with a file, apply the file.")
 LONGEST_VALUE = 200  # of a field, in the table of changes
@@ -101,7 +101,7 @@ def versions(
 ) -> None:
     """List a model's versions, oldest first, and what each changed of the one before."""
     with db.transaction() as conn:
-        found = entries.versions(conn, model)
+        found = history.versions(conn, model)
     if not found:
         raise fail(f"there was never a model {model}")
     if as_json:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from uuid_utils.compat import uuid7
 
-from api.v1 import jobs_shapes
+from api.orders import told
 from cli import doctor
 from cli.commands.identity import operator
 from cli.output import JsonFlag, console, fail, print_json, show
@@ -95,12 +95,12 @@ def jobs(
     with db.transaction() as conn:
         rows = reads.list_jobs(conn, account_id, status=status, model_id=model, label=wanted, limit=limit)
     if as_json:
-        print_json([{"account": row.account_id, **jobs_shapes.job_view(row)} for row in rows])
+        print_json([{"account": row.account_id, **told.job_view(row)} for row in rows])
         return
     show(
         [
             {
-                "job": row.id, "account": row.account_id, "status": jobs_shapes.status_of(row), "model": row.model_id,
+                "job": row.id, "account": row.account_id, "status": told.status_of(row), "model": row.model_id,
                 "labels": ", ".join(f"{name}:{value}" for name, value in (row.labels or {}).items()) or None,
                 "charged": row.charged_credits, "error": row.error_code, "created": row.created_at,
                 "reserved": row.price_credits, "queue": row.queue, "attempts": row.attempts,
@@ -124,11 +124,9 @@ def job(job_id: JobId, as_json: bool = JsonFlag) -> None:
         attempts = reads.attempts(conn, job_id)
         entries = entries_of_job(conn, job_id)
     if as_json:
-        print_json(
-            {"account": row.account_id, **jobs_shapes.job_view(row), "provider_attempts": attempts, "entries": entries}
-        )
+        print_json({"account": row.account_id, **told.job_view(row), "provider_attempts": attempts, "entries": entries})
         return
-    view = {"account": row.account_id, **jobs_shapes.job_view(row)}
+    view = {"account": row.account_id, **told.job_view(row)}
     outputs = view.pop("outputs")
     show([{"field": name.replace("_", " "), "value": value} for name, value in view.items()], as_json=False)
     for output in outputs:

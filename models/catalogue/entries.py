@@ -1,9 +1,9 @@
 """The catalogue: what clients can order, loaded from TOML, kept in versions that jobs refer to."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -20,6 +20,7 @@ from common.errors import InvalidInput
 from common.features import Feature
 from common.nearest import meant
 from models.catalogue import packs, plans, switches
+from models.catalogue.history import field_changes
 from models.catalogue.kinds import KINDS
 from models.catalogue.packs import PackEntry, check_meanings
 from models.catalogue.parsing import MAX_NAME_SHOWN, PROVIDER_OPTIONS, ROUTE_OPTIONS, parsed, unknown_options
@@ -33,6 +34,8 @@ STANDARD_FILE = Path(__file__).with_name("catalogue.toml")
 SECTIONS = ("models", "providers", "plans", "packs")  # of a catalogue file
 MAX_ERRORS_SHOWN = 20  # of a file, told at once
 FILE_FORMATS = ("image", "audio", "video", "file")  # of a text in an input schema: it names a file, not itself
+ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,199}")
+LATER_FIELDS = ("aliases", "fields")  # left out where they are empty: processes of the release before know none of them
 MAX_PIXELS = 16_777_216  # per picture, unless the model says less
 
 
@@ -90,10 +93,24 @@ class Entry(BaseModel):
         description="A result that comes too late for a cancel: dropped and refunded, dropped and charged, or kept.",
     )
     max_pixels: int = Limit(MAX_PIXELS, ge=1)
+    aliases: list[str] = Limit(
+        [], max_length=50, description="What else programs call it, such as black-forest-labs/flux-schnell."
+    )
+    fields: dict[str, str] = Limit(
+        {}, description="By what OpenAI calls it, how a field of the input is called, such as n = 'count'."
+    )
 
     def model_post_init(self, _context: Any, /) -> None:
         if self.input_schema.get("type") != "object" or self.input_schema.get("additionalProperties") is not False:
             raise ValueError("input_schema must be an object with additionalProperties = false")
+        odd = [name for name in self.aliases if not ALIAS.fullmatch(name)]
+        if odd:
+            raise ValueError(
+                f"aliases: {odd[0][:MAX_NAME_SHOWN]!r} must be of letters, digits and . _ / : -, at most 200"
+            )
+        unknown = sorted(set(self.fields.values()) - set(self.input_schema.get("properties", {})))
+        if unknown:
+            raise ValueError(f"fields: input_schema has no {unknown[0][:MAX_NAME_SHOWN]!r}")
         Draft202012Validator(self.input_schema)  # refuses a schema that is none
 
     def file_fields(self) -> dict[str, str]:
@@ -104,6 +121,12 @@ class Entry(BaseModel):
             for name, rule in properties.items()
             if rule.get("type") == "string" and rule.get("format") in FILE_FORMATS
         }
+
+
+def body_of(entry: Entry) -> dict[str, Any]:
+    """A model as it is stored."""
+    empty = {name for name in LATER_FIELDS if not getattr(entry, name)}
+    return entry.model_dump(mode="json", exclude=empty)
 
 
 class Offer:
@@ -195,12 +218,24 @@ def read_file(path: Path) -> CatalogueFile:
     pack_entries = parsed(raw, "packs", "id", PackEntry, wrong)
     twice = sorted(set(raw.get("plans", {})) & set(raw.get("packs", {})))
     wrong += [f"packs.{name}: there is a [plans.{name}] too; an id has one meaning" for name in twice]
+    wrong += _twice_named(models)
     wrong += _unpriceable(models, {plan.id: plan for plan in plan_entries})
     if not raw.get("models"):
         wrong.append("no [models.…] in it")
     if wrong:
         raise ValueError("\n".join([f"{path}:", *(f"  {each}" for each in wrong[:MAX_ERRORS_SHOWN])]))
     return CatalogueFile(models, providers, plan_entries, pack_entries, features)
+
+
+def _twice_named(models: Sequence[Entry]) -> list[str]:
+    """Names that two models of a file have: who orders by one would get either."""
+    owners: dict[str, str] = {each.id: each.id for each in models}
+    return [
+        f"models.{each.id}.aliases: {name} is {owner} already"
+        for each in models
+        for name in each.aliases
+        if (owner := owners.setdefault(name, each.id)) != each.id
+    ]
 
 
 def _unknown_options(models: Iterable[Entry], providers: Sequence[ProviderEntry]) -> list[str]:
@@ -269,22 +304,6 @@ class Change(NamedTuple):
     fields: list[tuple[str, Any, Any]]
 
 
-def field_changes(before: Any, after: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    """The leaves in which two JSON values differ, by their path; None: not there."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        names = [*before, *(name for name in after if name not in before)]
-        steps: Iterable[tuple[Any, Any, Any]] = ((name, before.get(name), after.get(name)) for name in names)
-    elif isinstance(before, list) and isinstance(after, list) and before and after:
-        steps = ((at, *pair) for at, pair in enumerate(zip_longest(before, after)))
-    else:
-        return [] if before == after else [(path, before, after)]
-    return [
-        change
-        for name, old, new in steps
-        for change in field_changes(old, new, f"{path}.{name}" if path else str(name))
-    ]
-
-
 def compare(conn: Connection[Any], file: CatalogueFile, *, retire_missing: bool = False) -> list[Change]:
     """What `apply` would change, field by field. Raises InvalidInput as `apply` does."""
     check_meanings(conn, file.plans, file.packs)
@@ -297,7 +316,7 @@ def compare(conn: Connection[Any], file: CatalogueFile, *, retire_missing: bool 
     }
     given: dict[str, dict[str, Any]] = {
         "providers": {each.name: each.model_dump(mode="json", exclude={"name"}) for each in file.providers},
-        "models": {each.id: each.model_dump(mode="json") for each in file.models},
+        "models": {each.id: body_of(each) for each in file.models},
         "plans": {each.id: plans.body_of(each) for each in file.plans},
         "packs": {each.id: packs.body_of(each) for each in file.packs},
     }
@@ -342,7 +361,7 @@ def apply(
         row[0]: row[1] for row in conn.execute("select id, entry from models where current for update").fetchall()
     }
     for entry in entries:
-        body = entry.model_dump(mode="json")
+        body = body_of(entry)
         if entry.id in current and current[entry.id] == body:
             continue
         changes[entry.id] = "changed" if entry.id in current else "new"
@@ -357,27 +376,6 @@ def apply(
             conn.execute("update models set current = false where id = %s and current", [model_id])
             changes[model_id] = "retired"
     return changes
-
-
-class Version(NamedTuple):
-    """One version of a model, and what it changed of the one before."""
-
-    version: int
-    current: bool
-    created_at: datetime
-    entry: dict[str, Any]
-    fields: list[tuple[str, Any, Any]]
-
-
-def versions(conn: Connection[Any], model_id: str) -> list[Version]:
-    """All versions of a model, oldest first."""
-    rows = conn.execute(
-        "select version, current, created_at, entry from models where id = %s order by version", [model_id]
-    ).fetchall()
-    before = [None, *(row[3] for row in rows)]
-    return [
-        Version._make((*row, field_changes(old, row[3]) if old else [])) for old, row in zip(before, rows, strict=False)
-    ]
 
 
 def offers(conn: Connection[Any]) -> dict[str, Offer]:

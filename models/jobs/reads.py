@@ -50,6 +50,8 @@ class JobRow(NamedTuple):
     later: bool = False  # outside of the line, until others of its batch have ended
     paused: str | None = None  # the kind of what an operator has paused, and what the job waits for
     input_erased_at: datetime | None = None
+    kind: str = ""  # what its model makes
+    model_version: int = 0
 
     def given(self) -> dict[str, Any]:
         """The input, to order it again. Raises InputErased."""
@@ -70,7 +72,8 @@ select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_cre
        p.slots, a.slots_in_use, (m.entry->>'typical_seconds')::int, a.event_number, j.labels,
        case when j.ended = 'succeeded' then (
          select jsonb_agg({SHOWN}
-           order by s.index) from assets s where s.job_id = j.id) end, coalesce(r.wake_at = 'infinity', false), j.input_erased_at
+           order by s.index) from assets s where s.job_id = j.id) end, coalesce(r.wake_at = 'infinity', false), j.input_erased_at,
+       m.kind, j.model_version
   from jobs j join accounts a on a.id = j.account_id join plans p on p.id = a.plan_id
   join models m on m.id = j.model_id and m.version = j.model_version
   left join job_runs r on r.job_id = j.live_id
@@ -79,7 +82,7 @@ select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_cre
 
 def _rows(conn: Connection[Any], tail: str, values: Sequence[Any]) -> list[JobRow]:
     rows = [
-        JobRow._make((*row[:-3], row[-3] or [], row[-2], None, row[-1]))
+        JobRow._make((*row[:-5], row[-5] or [], row[-4], None, *row[-3:]))
         for row in conn.execute(_JOB + tail, values).fetchall()
     ]
     if not any(row.run_status == RunStatus.QUEUED for row in rows):

@@ -37,6 +37,13 @@ class RunStatus(StrEnum):
     RECONCILING = "reconciling"  # an answer was lost; a fact moves it on, a worker at the limit, or an operator
 
 
+def seen_status(ended: str | None, run_status: str | None) -> JobStatus:
+    """A job's status as clients know it, of what the tables have; `reconciling` is running, with the reason."""
+    if ended:
+        return JobStatus(ended)
+    return JobStatus.QUEUED if run_status == RunStatus.QUEUED else JobStatus.RUNNING
+
+
 class AttemptPhase(StrEnum):
     """What is known of one try at a job (`attempts.phase`)."""
 

@@ -127,16 +127,24 @@ class Job(SQLModel, table=True):
 
 
 class IdempotencyKey(SQLModel, table=True):
-    """A client's own name for one submit. Only accepted submits are kept, for IDEMPOTENCY_KEY_HOURS."""
+    """A client's own name for one submit, or ours where it gave none (`models.jobs.repeats`). Only accepted submits are kept, for
+    IDEMPOTENCY_KEY_HOURS.
+    """
 
     __tablename__ = "idempotency_keys"
-    __table_args__ = (Index(None, "created_at"),)
+    __table_args__ = (
+        Index(None, "created_at"),
+        Index(
+            "ix_idempotency_keys_sent", "account_id", "body_hash", "created_at", postgresql_where=text("key like '~%'")
+        ),
+    )
 
     account_id: UUID = Field(primary_key=True, foreign_key="accounts.id")
     key: str = Field(primary_key=True, sa_type=Text)
     body_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     job_id: UUID = Field(foreign_key="jobs.id", nullable=False)
     created_at: datetime = created_at()
+    lost_at: datetime | None = moment()  # since when it is known that the answer did not reach who ordered
 
 
 class JobRun(SQLModel, table=True):

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from api.v1.jobs_shapes import job_view
+from api.orders.told import job_view
 from common.errors import InvalidInput, NotFound
 from models.access.audit_log import By
 from models.catalogue import providers

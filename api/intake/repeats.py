@@ -1,0 +1,157 @@
+"""Orders that libraries send again by themselves and without a name: recognised, so that they are one job and one answer.
+
+An order is the same as another if the same account sent the same words to the same route. It is the other, sent again, if its
+sender says so (`x-stainless-retry-count`), or if the connection of the other was closed before its answer was written. Two equal
+orders whose connections are both open are two. Since the second order may be here before the loss of the first is seen, an
+identical order in flight gets a moment. What this process cannot see (an answer that was lost behind it, a process that was
+killed) is not known: only a client's own Idempotency-Key helps there.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from api.edge.grouping import Grouper
+from api.tasks import end
+from api.turns.places import Places
+from common.errors import DomainError
+from models.db import certain, transaction
+from models.jobs import repeats
+from models.jobs.repeats import SentOrder
+
+log = logging.getLogger(__name__)
+
+MOMENT_SECONDS = 0.25  # in which the loss of an equal order's connection may still be seen
+COUNT_HEADER = "x-stainless-retry-count"
+
+_Name = tuple[UUID, bytes]  # whose order, and what it says
+
+
+class Flight:
+    """An order on its way: from when it is understood until its answer is written, or its connection is lost."""
+
+    def __init__(self, name: _Name, request: Request) -> None:
+        self.name = name
+        self.job: asyncio.Future[UUID | None] = asyncio.get_running_loop().create_future()  # None: it was refused
+        self.lost = asyncio.Event()
+        self.taken = False  # by the same order, sent again
+        self._watch = asyncio.create_task(_watch(request, self.lost))
+
+    async def stop_watching(self) -> None:
+        """Whatever becomes of the connection from here on says nothing of this order."""
+        await end([self._watch])
+
+
+async def _watch(request: Request, lost: asyncio.Event) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    lost.set()
+
+
+def is_retried(request: Request) -> bool:
+    """Whether its sender says that it has sent this before."""
+    count = request.headers.get(COUNT_HEADER, "")
+    return count.isascii() and count.isdigit() and int(count[:9]) > 0
+
+
+class Repeats:
+    """For one event loop."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._flights: dict[_Name, list[Flight]] = {}
+        self._earlier: Grouper[SentOrder, UUID | None] = Grouper(_earlier, name="repeats")
+
+    def begin(self, request: Request, account_id: UUID, asked: bytes) -> Flight:
+        """An order whose whole body has been read begins. It must `land`."""
+        flight = Flight((account_id, asked), request)
+        self._flights.setdefault(flight.name, []).append(flight)
+        return flight
+
+    async def earlier(self, request: Request, flight: Flight) -> UUID | None:
+        """The job that this order was before; None: it is new."""
+        retried = is_retried(request)
+        others = [each for each in self._flights.get(flight.name, ()) if each is not flight and not each.taken]
+        found = await _sent_before(others, retried=retried)
+        if found is not None:
+            found.taken = not retried
+            job_id = await asyncio.shield(found.job)
+            if job_id is not None:
+                return job_id
+        return await self._earlier.ask(SentOrder(*flight.name, retried))
+
+    async def land(self, flight: Flight, *, lost: bool) -> None:
+        """The order's answer was written, or could not be. A loss is written down, for whoever sends it again later or elsewhere."""
+        try:
+            if not flight.job.done():
+                flight.job.set_result(None)
+            await flight.stop_watching()
+            job_id = flight.job.result()
+            if lost and job_id is not None and not flight.taken:
+                with suppress(DomainError):
+                    await self._places.ordinary.run(partial(_mark_lost, flight, job_id))
+        finally:
+            flights = self._flights[flight.name]
+            flights.remove(flight)
+            if not flights:
+                del self._flights[flight.name]
+
+    def close(self) -> None:
+        self._earlier.close()
+
+
+async def _sent_before(others: Sequence[Flight], *, retried: bool) -> Flight | None:
+    """The one of these orders that is the same as another which comes now."""
+    if not others or retried:
+        return others[0] if others else None
+    looks = [asyncio.create_task(_lost(each)) for each in others]
+    await asyncio.wait(looks, timeout=MOMENT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    await end(looks)
+    return next((each for each in others if each.lost.is_set() and not each.taken), None)
+
+
+async def _lost(flight: Flight) -> None:
+    await flight.lost.wait()
+
+
+def _earlier(orders: Sequence[SentOrder]) -> list[UUID | None]:
+    with transaction() as conn:
+        return repeats.earlier(conn, orders)
+
+
+def _mark_lost(flight: Flight, job_id: UUID) -> None:
+    if flight.taken:
+        return
+    with certain() as conn:
+        repeats.mark_lost(conn, flight.name[0], job_id)
+
+
+class Landing(Response):
+    """An answer with which an order's flight ends."""
+
+    def __init__(self, inner: Response, flights: Repeats, flight: Flight) -> None:
+        self.background = None
+        self.status_code = inner.status_code
+        self.raw_headers = inner.raw_headers
+        self._inner, self._flights, self._flight = inner, flights, flight
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lost = True  # until its last bytes are sent while its client is there
+
+        async def sending(message: Message) -> None:
+            nonlocal lost
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                lost = self._flight.lost.is_set()
+            await send(message)
+
+        try:
+            await self._inner(scope, receive, sending)
+        finally:
+            await self._flights.land(self._flight, lost=lost)

@@ -1,0 +1,79 @@
+"""From an order to its job, and what its client is answered with: the same for every way in which jobs are ordered."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+from starlette.requests import Request
+
+from api.services import services
+from common.errors import DomainError, NotFound
+from common.telemetry.jobs import ended
+from models.access.scopes import Caller
+from models.db import certain, transaction
+from models.jobs import cancel, reads
+from models.jobs.admission import Accepted, Order
+from models.jobs.reads import JobRow
+from models.jobs.states import RunStatus
+from workers.doorbell import ring
+
+
+async def see_job(request: Request, job_id: UUID, who: Caller) -> JobRow:
+    """The caller's job as it stands. Raises NotFound."""
+    row = await services(request.app).jobs.ask(job_id)
+    if row is None or row.account_id != who.account_id:
+        raise NotFound(f"no job {job_id}", param="id")
+    return row
+
+
+async def place_order(
+    request: Request, who: Caller, key: str | None, asked: bytes, wanted: Callable[[], Awaitable[Order]]
+) -> tuple[JobRow, bool]:
+    """Submit. Returns the job, and whether it was ordered before: a new one from what is known already, a repeated one as it
+    stands now. Raises the DomainError that refuses it.
+
+    After the commit nothing may turn the answer into an error. Nor may a repeated request fail because what it once named
+    (a model, a file) is gone: its job was accepted.
+    """
+    here = services(request.app)
+    try:
+        order = await wanted()
+    except DomainError:
+        earlier = await here.places.ordinary.run(partial(_earlier, who.account_id, key, asked)) if key else None
+        if earlier is None:
+            raise
+        return await see_job(request, earlier, who), True
+    accepted = await here.intake.submit(order)
+    if accepted.created_at is None:
+        return await see_job(request, accepted.job_id, who), True
+    return new_row(order, accepted, accepted.created_at), False
+
+
+def _earlier(account_id: UUID, key: str, asked: bytes) -> UUID | None:
+    with transaction() as conn:
+        return reads.job_of_key(conn, account_id, key, asked)
+
+
+def new_row(order: Order, accepted: Accepted, created_at: datetime) -> JobRow:
+    """A job as it is at its commit, without reading it back. Its place in a line is not known here."""
+    return JobRow(
+        id=order.job_id, account_id=order.account_id, model_id=order.offer.entry.id, input=dict(order.input),
+        queue=accepted.queue, retry_of=order.retry_of, price_credits=accepted.price_credits, charged_credits=None,
+        created_at=created_at, started_at=None, ended=None, ended_at=None, attempts=0, error_code=None,
+        error_message=None, run_status=RunStatus.QUEUED, dispatched=accepted.dispatched, wake_at=None, progress=None, reason=None,
+        cancel_requested=False, ahead=None, slots=accepted.slots, slots_in_use=accepted.slots_in_use,
+        typical_seconds=order.offer.entry.typical_seconds, event_number=0, labels=order.labels, assets=[], paused=accepted.paused,
+        kind=order.offer.entry.kind, model_version=order.offer.version,
+    )  # fmt: skip
+
+
+def cancel_own(job_id: UUID, account_id: UUID) -> JobRow:
+    """Cancel a job of an account, and tell whoever waits. Returns it as it stands then. Raises NotFound, NotCancelable."""
+    with certain() as conn:
+        canceled = cancel.cancel(conn, job_id, account_id=account_id)
+        row = reads.jobs_by_id(conn, [job_id])[job_id]  # here, since nothing may fail after the commit
+    ring(canceled.rings)
+    if canceled.ended and not canceled.before:
+        ended(job_id, account_id, "canceled", model=row.model_id)
+    return row

@@ -1,0 +1,93 @@
+"""Orders of libraries that may send them again without a name: one job, and one answer that waits for it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.intake.repeats import Flight, Landing
+from api.live.prefer_wait import wait_at_most
+from api.orders.placing import place_order, see_job
+from api.routes.once import key_of
+from api.services import services
+from models.access.scopes import Caller
+from models.jobs.admission import Order, body_hash
+from models.jobs.reads import JobRow
+from models.jobs.repeats import sent_key
+
+
+class Placed(NamedTuple):
+    """The job that answers an order; `replayed`: it was ordered before. It must be answered with `answer_placed`."""
+
+    row: JobRow
+    replayed: bool
+    flight: Flight | None
+
+
+async def place_repeatable(
+    request: Request, who: Caller, said: dict[str, Any], wanted: Callable[[], Awaitable[Order]]
+) -> Placed:
+    """Submit, once for one order however often it comes. `said`: what makes two orders to one route the same.
+    Raises the DomainError that refuses it.
+    """
+    key = key_of(request)
+    whole = {"path": request.url.path, "by": str(who.key_id or who.user_id), "body": said}
+    asked = body_hash(whole)
+    if key is not None:
+        return Placed(*await place_order(request, who, key, asked, wanted), None)
+    repeats = services(request.app).repeats
+    flight = repeats.begin(request, who.account_id, asked)
+    try:
+        earlier = await repeats.earlier(request, flight)
+        if earlier is not None:
+            row, replayed = await see_job(request, earlier, who), True
+        else:
+            row, replayed = await place_order(request, who, None, b"", lambda: _named(wanted, asked))
+        flight.job.set_result(row.id)
+    except BaseException:
+        await repeats.land(flight, lost=False)
+        raise
+    return Placed(row, replayed, flight)
+
+
+async def _named(wanted: Callable[[], Awaitable[Order]], asked: bytes) -> Order:
+    order = await wanted()
+    return replace(order, idempotency_key=sent_key(order.job_id), body_hash=asked)
+
+
+async def answer_placed(
+    request: Request, placed: Placed, seconds: float, written: Callable[[JobRow], Awaitable[Response]]
+) -> Response:
+    """The answer to a placed order, `written` of the job once it has ended, or as it stands when so long has passed or nobody
+    waits any more.
+    """
+    repeats = services(request.app).repeats
+    try:
+        response = await written(await _waited(request, placed, seconds))
+    except BaseException:
+        if placed.flight is not None:
+            await repeats.land(placed.flight, lost=True)  # the job is there, and its client does not know of it
+        raise
+    if placed.replayed:
+        response.headers["idempotent-replayed"] = "true"
+    return response if placed.flight is None else Landing(response, repeats, placed.flight)
+
+
+async def _waited(request: Request, placed: Placed, seconds: float) -> JobRow:
+    here = services(request.app)
+    if seconds <= 0 or placed.row.ended:
+        return placed.row
+    waiting = asyncio.ensure_future(wait_at_most(request, placed.row, seconds, here.live, here.jobs))
+    if placed.flight is None:
+        return await waiting or placed.row
+    gone = asyncio.ensure_future(placed.flight.lost.wait())
+    try:
+        await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return (waiting.result() if waiting.done() else None) or placed.row
+    finally:
+        for each in (waiting, gone):
+            each.cancel()
+        await asyncio.gather(waiting, gone, return_exceptions=True)
