@@ -37,7 +37,7 @@ async def place_repeatable(
     whole = {"path": request.url.path, "by": str(who.key_id or who.user_id), "body": said}
     asked = body_hash(whole)
     if key is not None:
-        return Placed(*await place_order(request, who, key, asked, wanted), None)
+        return Placed(*await place_order(request, who, key, asked, lambda: _named(wanted, key, asked)), None)
     repeats = services(request.app).repeats
     flight = repeats.begin(request, who.account_id, asked)
     try:
@@ -45,7 +45,7 @@ async def place_repeatable(
         if earlier is not None:
             row, replayed = await see_job(request, earlier, who), True
         else:
-            row, replayed = await place_order(request, who, None, b"", lambda: _named(wanted, asked))
+            row, replayed = await place_order(request, who, None, b"", lambda: _named(wanted, None, asked))
         flight.job.set_result(row.id)
     except BaseException:
         await repeats.land(flight, lost=False)
@@ -53,9 +53,9 @@ async def place_repeatable(
     return Placed(row, replayed, flight)
 
 
-async def _named(wanted: Callable[[], Awaitable[Order]], asked: bytes) -> Order:
+async def _named(wanted: Callable[[], Awaitable[Order]], key: str | None, asked: bytes) -> Order:
     order = await wanted()
-    return replace(order, idempotency_key=sent_key(order.job_id), body_hash=asked)
+    return replace(order, idempotency_key=key or sent_key(order.job_id), body_hash=asked)
 
 
 async def answer_placed(

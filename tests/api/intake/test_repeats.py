@@ -1,0 +1,175 @@
+"""Orders that are sent again without a name: one job for each order, however often it comes, over real connections."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import pytest
+
+from models.db import transaction
+from models.jobs import repeats
+from models.jobs.repeats import SentOrder
+from tests.support import System, account, assert_books_are_clean, eventually, key_of, model, one, order, place, rows
+
+PATH = "/compat/replicate/v1/models/headrace/test-model/predictions"
+
+
+class Caller:
+    """A program without manners: raw requests of one key, on connections of their own."""
+
+    def __init__(self, system: System, account_id: UUID) -> None:
+        self.account_id, self._key = account_id, key_of(account_id)
+        self._host, self._port = urlsplit(system.url).hostname, urlsplit(system.url).port
+
+    def send(self, body: object = None, **headers: str) -> socket.socket:
+        """Send an order, and leave its connection open."""
+        raw = json.dumps({"input": {"prompt": "a harbour"}} if body is None else body).encode()
+        lines = {
+            "host": "test", "authorization": f"Bearer {self._key}", "content-type": "application/json",
+            "content-length": str(len(raw)), **{name.replace("_", "-"): value for name, value in headers.items()},
+        }  # fmt: skip
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        connection = socket.create_connection((self._host, self._port), timeout=30)
+        connection.sendall(f"POST {PATH} HTTP/1.1\r\n{head}\r\n".encode() + raw)
+        return connection
+
+    def jobs(self) -> int:
+        return int(one("select count(*) from jobs where account_id = %s", self.account_id)[0])
+
+
+def read(connection: socket.socket) -> tuple[int, dict[str, str], dict[str, object]]:
+    """The answer on a connection."""
+    raw = b""
+    while b"\r\n\r\n" not in raw:
+        part = connection.recv(65536)
+        assert part, raw
+        raw += part
+    head, _, body = raw.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    while len(body) < int(headers["content-length"]):
+        body += connection.recv(65536)
+    return int(first.split()[1]), headers, json.loads(body)
+
+
+@pytest.fixture
+def sender(system: System) -> Iterator[Caller]:
+    """An account's program, of an API without workers: what is ordered stays queued."""
+    model()
+    system.start("api")
+    made = Caller(system, account(amount=20))
+    yield made
+    assert_books_are_clean()
+
+
+def test_an_order_that_says_it_was_sent_before_is_the_first_ones_job(sender: Caller) -> None:
+    with closing(sender.send(prefer="wait=60", x_stainless_retry_count="0")):
+        eventually(lambda: sender.jobs() == 1)
+    with closing(sender.send(prefer="wait=60", x_stainless_retry_count="1")):
+        time.sleep(0.3)  # as long as its client has patience
+    with closing(sender.send(x_stainless_retry_count="2")) as third:
+        status, headers, said = read(third)
+    assert (status, headers["idempotent-replayed"]) == (201, "true")
+    assert [(UUID(str(said["id"])),)] == rows("select id from jobs")
+    assert rows("select amount from reservations") == [(1,)]
+
+
+def test_an_order_whose_connection_was_closed_before_its_answer_is_the_same_sent_again(sender: Caller) -> None:
+    with closing(sender.send(prefer="wait=60")):
+        eventually(lambda: sender.jobs() == 1)
+    for _ in range(5):  # as Replicate's library for JavaScript does, within 30 ms
+        sender.send(prefer="wait=60").close()
+    with closing(sender.send()) as last:
+        status, headers, said = read(last)
+    assert (status, headers["idempotent-replayed"], sender.jobs()) == (201, "true", 1), said
+
+
+def test_a_burst_of_cut_orders_is_one_job_whatever_of_it_was_read(sender: Caller) -> None:
+    for pause in (0.0, 0.001, 0.003, 0.01, 0.03):
+        connection = sender.send(prefer="wait=60")
+        time.sleep(pause)
+        connection.close()
+    with closing(sender.send()) as last:
+        assert read(last)[0] == 201
+    assert sender.jobs() == 1
+
+
+def test_one_whose_loss_is_known_is_found_later_and_given_once(sender: Caller) -> None:
+    with closing(sender.send(prefer="wait=60")):
+        eventually(lambda: sender.jobs() == 1)
+    eventually(lambda: rows("select 1 from idempotency_keys where lost_at is not null") != [])
+    with closing(sender.send()) as second:
+        assert read(second)[1]["idempotent-replayed"] == "true"
+    with closing(sender.send()) as third:  # the answer had reached its client: this is a new order
+        assert "idempotent-replayed" not in read(third)[1]
+    assert sender.jobs() == 2
+
+
+def test_equal_orders_whose_connections_are_open_are_as_many_jobs(sender: Caller) -> None:
+    with closing(sender.send(prefer="wait=4")) as first, closing(sender.send(prefer="wait=4")) as second:
+        found = {str(read(each)[2]["id"]) for each in (first, second)}
+    assert len(found) == sender.jobs() == 2
+
+
+def test_answered_orders_and_others_words_are_new_ones(sender: Caller) -> None:
+    for body in ({"input": {"seed": 1}}, {"input": {"seed": 1}}, {"input": {"seed": 2}}):
+        with closing(sender.send(body)) as connection:
+            assert "idempotent-replayed" not in read(connection)[1]
+    assert sender.jobs() == 3
+
+
+def test_a_name_of_the_clients_own_is_honoured(sender: Caller) -> None:
+    found = []
+    for _ in range(2):
+        with closing(sender.send(idempotency_key="mine")) as connection:
+            found.append(read(connection)[2]["id"])
+    assert found[0] == found[1]
+    assert sender.jobs() == 1
+
+
+def test_a_refused_order_that_was_lost_is_tried_again(sender: Caller) -> None:
+    with transaction() as conn:
+        conn.execute("update accounts set slots_in_use = slots_in_use where id = %s", [sender.account_id])
+    for _ in range(3):
+        sender.send({"input": {"nonsense": 1}}).close()
+    with closing(sender.send({"input": {"nonsense": 1}})) as connection:
+        status, _, said = read(connection)
+    assert (status, said["status"], sender.jobs()) == (422, 422, 0)
+
+
+def test_twenty_orders_at_once_that_are_cut_are_found_by_as_many_that_follow(sender: Caller) -> None:
+    """Each of those that follow is one of the first or a new one: nobody gets a job that is somebody else's too."""
+
+    def lose(number: int) -> None:
+        with closing(sender.send({"input": {"seed": number}}, prefer="wait=60")):
+            time.sleep(0.05)
+
+    def again(number: int) -> str:
+        with closing(sender.send({"input": {"seed": number}})) as connection:
+            return str(read(connection)[2]["id"])
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lose, range(10)))
+        found = list(pool.map(again, range(10)))
+    assert len(set(found)) == sender.jobs() == 10
+
+
+@pytest.mark.usefixtures("database")
+def test_of_one_account_nothing_is_found_by_another_nor_by_other_words() -> None:
+    offer, asked = model(), b"\x01" * 32
+    mine, other = account(amount=5), account(amount=5)
+    made = order(mine, offer)
+    place(order(mine, offer, idempotency_key="~not-lost", body_hash=b"\x02" * 32))
+    place(type(made)(made.job_id, mine, offer, made.input, idempotency_key=repeats.sent_key(made.job_id), body_hash=asked))
+    with transaction() as conn:
+        looks = [
+            SentOrder(mine, asked, True), SentOrder(other, asked, True), SentOrder(mine, b"\x03" * 32, True), SentOrder(mine, asked, False),
+        ]  # fmt: skip
+        assert repeats.earlier(conn, looks) == [made.job_id, None, None, None]
+        repeats.mark_lost(conn, mine, made.job_id)
+        assert repeats.earlier(conn, [SentOrder(mine, asked, False)] * 2) == [made.job_id, None]
