@@ -165,7 +165,9 @@ def test_of_one_account_nothing_is_found_by_another_nor_by_other_words() -> None
     mine, other = account(amount=5), account(amount=5)
     made = order(mine, offer)
     place(order(mine, offer, idempotency_key="~not-lost", body_hash=b"\x02" * 32))
-    place(type(made)(made.job_id, mine, offer, made.input, idempotency_key=repeats.sent_key(made.job_id), body_hash=asked))
+    place(
+        type(made)(made.job_id, mine, offer, made.input, idempotency_key=repeats.sent_key(made.job_id), body_hash=asked)
+    )
     with transaction() as conn:
         looks = [
             SentOrder(mine, asked, True), SentOrder(other, asked, True), SentOrder(mine, b"\x03" * 32, True), SentOrder(mine, asked, False),

@@ -1,0 +1,81 @@
+"""A running system for libraries of others: API, workers and scheduler behind TLS, under the address that its answers name; and
+npm packages, run by node. Nothing of a library is changed: it gets an address, a key and an authority to trust.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.conftest import environment
+from tests.support import System, account, key_of, model
+from tests.tls import papers, tls
+
+NODE = shutil.which("node")
+PACKAGES = Path(os.environ.get("HEADRACE_NODE_PACKAGES", Path(__file__).parents[2] / ".headrace" / "tools" / "sdks"))
+needs_node = pytest.mark.skipif(
+    NODE is None or not (PACKAGES / "node_modules").is_dir(), reason="no npm packages: make tools"
+)
+
+TEXT_SCHEMA = {
+    "type": "object", "additionalProperties": False, "required": ["prompt"],
+    "properties": {"prompt": {"type": "string", "minLength": 1, "maxLength": 5000}},
+}  # fmt: skip
+
+
+class SdkHouse:
+    """An address, keys, and the models that tests order: `picture` (also `black-forest-labs/flux-schnell` and `fal-ai/flux/dev`),
+    `slow` (five seconds), `broken` (fails), and those of the standard catalogue.
+    """
+
+    def __init__(self, system: System, url: str, authority: Path) -> None:
+        self.system, self.url, self.authority = system, url, authority
+
+    @property
+    def host(self) -> str:
+        """With its port."""
+        return self.url.removeprefix("https://")
+
+    def key(self, *, credits: int = 1000) -> tuple[UUID, str]:
+        """A new account with so many credits, and its key."""
+        account_id = account(amount=credits)
+        return account_id, key_of(account_id)
+
+    def run_node(self, script: str, *, seconds: float = 60, **given: str) -> Any:
+        """What a module prints last, as JSON. It may `import` the npm packages; `given` are variables of its environment."""
+        path = PACKAGES / f"test-{os.getpid()}.mjs"
+        path.write_text(script)
+        try:
+            done = subprocess.run(
+                [str(NODE), str(path)], capture_output=True, text=True, timeout=seconds, check=False, cwd=PACKAGES,
+                env={**os.environ, "NODE_EXTRA_CA_CERTS": str(self.authority), "URL": self.url, **given},
+            )  # fmt: skip
+        finally:
+            path.unlink()
+        assert done.returncode == 0, done.stderr[-3000:]
+        return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+@contextmanager
+def sdk_house(system: System, folder: Path) -> Iterator[SdkHouse]:
+    """The whole of it for the time of a block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = papers(folder)
+    model("picture", aliases=["black-forest-labs/flux-schnell", "fal-ai/flux/dev"])
+    model("slow", options={"instant": False, "delay_seconds": 5.0})
+    model("broken", options={"fail": "permanent"})
+    model("text", kind="text", input_schema=TEXT_SCHEMA, routes=[{"provider": "sketch", "model": "text"}])
+    port = int(system.url.rpartition(":")[2])
+    with tls(port, made.chain) as front:
+        url = f"https://localhost:{front}"
+        settings = {"PUBLIC_URL": url}
+        with environment({**settings, "SSL_CERT_FILE": str(made.authority)}):
+            system.start("api", "worker", "scheduler", api=settings, worker=settings, scheduler=settings)
+            yield SdkHouse(system, url, made.authority)
