@@ -18,6 +18,8 @@ metadata: MetaData = SQLModel.metadata
 
 UTC_TIME = DateTime(timezone=True)
 NOW = text("app_now()")
+# When what waits for somebody is due by itself: a moment that Python and the release before can read, which infinity is not.
+NEVER = "timestamptz '9999-01-01 00:00:00+00'"
 
 
 def created_at() -> Any:

@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from uuid_utils.compat import uuid7
 
 from common.errors import BatchRefused, DomainError, InvalidInput, NotFound
+from models.columns import NEVER
 from models.events import events
 from models.jobs import submit
 from models.jobs.admission import Accepted, Order
@@ -198,7 +199,7 @@ def let_go(conn: Connection[Any], account_id: UUID, batch_id: UUID) -> tuple[int
     ).fetchall()
     # Those that were canceled meanwhile are gone; what they leave free is taken at the next look.
     let = conn.execute(
-        "update job_runs set wake_at = null where job_id = any(%s) and wake_at = 'infinity' returning job_id",
+        f"update job_runs set wake_at = null where job_id = any(%s) and wake_at = {NEVER} returning job_id",
         [[job_id for _, job_id in following]],
     ).fetchall()
     conn.execute(
@@ -225,8 +226,8 @@ def request_cancel(conn: Connection[Any], account_id: UUID, batch_id: UUID) -> l
     conn.execute("update batches set cancel_requested_at = app_now() where id = %s", [batch_id])
     # Out of the line at once: a slot that becomes free goes to no job that is to be canceled.
     conn.execute(
-        """update job_runs r set wake_at = 'infinity', held_back = false from batch_orders l
-            where l.batch_id = %s and r.job_id = l.job_id and not r.dispatched and r.wake_at is distinct from 'infinity'""",
+        f"""update job_runs r set wake_at = {NEVER}, held_back = false from batch_orders l
+            where l.batch_id = %s and r.job_id = l.job_id and not r.dispatched and r.wake_at is distinct from {NEVER}""",
         [batch_id],
     )
     return cancel_some(conn, batch_id)[1]

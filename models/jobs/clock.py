@@ -18,7 +18,7 @@ from sqlmodel import Field, SQLModel
 
 from common import uptime
 from common.settings import settings
-from models.columns import UTC_TIME, created_at
+from models.columns import NEVER, UTC_TIME, created_at
 from models.events import sending
 
 KEPT = 1000  # jumps that are remembered
@@ -111,11 +111,11 @@ def shifts(
     was written since then is right already, and is known by its time lying where a new one would.
     """
     rows = conn.execute(
-        """select r.job_id, nullif(r.wake_at, 'infinity'), r.deadline_at,
+        f"""select r.job_id, nullif(r.wake_at, {NEVER}), r.deadline_at,
                   nullif(case when %(by)s < 0 and r.wake_at > n.at + make_interval(secs => %(lease)s + 1)
                        then greatest(r.wake_at + make_interval(secs => %(by)s),
                                      n.at + make_interval(secs => case when r.lease_owner is null then 0 else %(lease)s end))
-                       else r.wake_at end, 'infinity'),
+                       else r.wake_at end, {NEVER}),
                   case when r.deadline_at between n.at + make_interval(secs => t.seconds - %(gap)s - 1)
                                               and n.at + make_interval(secs => t.seconds + 1)
                        then r.deadline_at else r.deadline_at + make_interval(secs => %(by)s) end
@@ -178,9 +178,9 @@ def mend_wakes(conn: Connection[Any], limit: int) -> int:
     """Wake what lies further ahead than any pause is long: the clock was set back while nobody looked. Returns how many."""
     longest = max(LONGEST_WAKE_SECONDS, settings().retry_max_seconds * 2, settings().ring_again_seconds * 8)
     jobs = conn.execute(
-        """update job_runs r set wake_at = app_now()
+        f"""update job_runs r set wake_at = app_now()
                   + make_interval(secs => case when r.lease_owner is null then 0 else %(lease)s end)
-             from (select job_id from job_runs where wake_at > app_now() + make_interval(secs => %(longest)s) and wake_at < 'infinity'
+             from (select job_id from job_runs where wake_at > app_now() + make_interval(secs => %(longest)s) and wake_at < {NEVER}
                     order by wake_at limit %(limit)s for update skip locked) far where r.job_id = far.job_id""",
         {"lease": settings().lease_seconds, "longest": longest + settings().lease_seconds, "limit": limit},
     ).rowcount

@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection
 
+from models.columns import NEVER
+
 
 class QueueRow(NamedTuple):
     """One queue as an operator sees it."""
@@ -20,11 +22,11 @@ class QueueRow(NamedTuple):
 def read_queues(conn: Connection[Any]) -> list[QueueRow]:
     """Depth, in flight, waiting and oldest age per queue, from the living jobs."""
     rows = conn.execute(
-        """select q.queue,
+        f"""select q.queue,
                   count(*) filter (where r.status = 'queued' and r.dispatched),
                   count(*) filter (where r.status = 'running'),
-                  count(*) filter (where not r.dispatched and coalesce(r.wake_at, 'infinity') = 'infinity'),
-                  count(*) filter (where not r.dispatched and r.wake_at < 'infinity'),
+                  count(*) filter (where not r.dispatched and coalesce(r.wake_at, {NEVER}) = {NEVER}),
+                  count(*) filter (where not r.dispatched and r.wake_at < {NEVER}),
                   count(*) filter (where r.status = 'reconciling'),
                   coalesce(extract(epoch from app_now() - min(r.created_at) filter (where r.started_at is null)), 0)::float
              from unnest(array['interactive', 'batch']) as q(queue) left join job_runs r on r.queue = q.queue

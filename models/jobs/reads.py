@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from common.errors import InputErased
 from common.settings import settings
+from models.columns import NEVER
 from models.files.results import SHOWN
 from models.jobs import pauses
 from models.jobs.pauses import Paused
@@ -63,8 +64,8 @@ class JobRow(NamedTuple):
 _JOB = f"""
 select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_credits, j.charged_credits, j.created_at,
        coalesce(j.started_at, r.started_at), j.ended, j.ended_at, coalesce(j.attempts, r.attempts), j.error_code,
-       j.error_message, r.status, r.dispatched, nullif(r.wake_at, 'infinity'), r.progress, r.reason, r.cancel_requested_at is not null,
-       case when not r.dispatched and r.wake_at is distinct from 'infinity' then (
+       j.error_message, r.status, r.dispatched, nullif(r.wake_at, {NEVER}), r.progress, r.reason, r.cancel_requested_at is not null,
+       case when not r.dispatched and r.wake_at is distinct from {NEVER} then (
          select count(*) from (
            select 1 from job_runs w where w.account_id = r.account_id and not w.dispatched and w.wake_at is null
               and ((w.requeued, w.priority) > (r.requeued, r.priority)
@@ -72,7 +73,7 @@ select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_cre
        p.slots, a.slots_in_use, (m.entry->>'typical_seconds')::int, a.event_number, j.labels,
        case when j.ended = 'succeeded' then (
          select jsonb_agg({SHOWN}
-           order by s.index) from assets s where s.job_id = j.id) end, coalesce(r.wake_at = 'infinity', false), j.input_erased_at,
+           order by s.index) from assets s where s.job_id = j.id) end, coalesce(r.wake_at = {NEVER}, false), j.input_erased_at,
        m.kind, j.model_version
   from jobs j join accounts a on a.id = j.account_id join plans p on p.id = a.plan_id
   join models m on m.id = j.model_id and m.version = j.model_version

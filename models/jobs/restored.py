@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg import Connection
 from sqlmodel import Field, SQLModel
 
-from models.columns import created_at, in_list
+from models.columns import NEVER, created_at, in_list
 from models.jobs.states import UNANSWERED_PHASES
 
 REASON = "a backup was restored: whether its provider was called since is not known"
@@ -52,8 +52,8 @@ def make_safe(conn: Connection[Any], taken_at: datetime, *, went_on: bool) -> Ma
         # All that a batch holds back is parked one by one now: it lets nothing more into the line.
         conn.execute("update batches set let_go = orders, running = '{}' where ended_at is null")
     row = conn.execute(
-        """select count(*) filter (where status = 'reconciling' and wake_at = 'infinity'),
-                  count(*) filter (where status <> 'queued' and wake_at < 'infinity'), count(*) filter (where status = 'queued')
+        f"""select count(*) filter (where status = 'reconciling' and wake_at = {NEVER}),
+                  count(*) filter (where status <> 'queued' and wake_at < {NEVER}), count(*) filter (where status = 'queued')
              from job_runs"""
     ).fetchone()
     assert row is not None  # noqa: S101 - always one
@@ -83,7 +83,7 @@ def _park_begun(conn: Connection[Any]) -> None:
               update attempts a set phase = 'unknown'
                where a.ended_at is null and {in_list("a.phase", *UNANSWERED_PHASES)} returning a.job_id)
             update job_runs r set status = 'reconciling', reason = %s, deadline_at = null,
-                   wake_at = case when r.called_back or r.cancel_requested_at is not null then app_now() else 'infinity' end
+                   wake_at = case when r.called_back or r.cancel_requested_at is not null then app_now() else {NEVER} end
               from parked where r.job_id = parked.job_id""",
         [REASON],
     )
@@ -104,7 +104,7 @@ def _park_waiting(conn: Connection[Any]) -> None:
               select w.job_id, w.number, r.token, w.entry->'routes'->w.route->>'provider', w.route, 'unknown'
                 from waiting w join job_runs r using (job_id)
             ), parked as (
-              update job_runs r set status = 'reconciling', dispatched = true, wake_at = 'infinity', reason = %s, requeued = false,
+              update job_runs r set status = 'reconciling', dispatched = true, wake_at = {NEVER}, reason = %s, requeued = false,
                      held_back = false, started_at = coalesce(r.started_at, app_now()), deadline_at = null,
                      attempts = r.attempts + 1, attempts_spent = r.attempts_spent + 1
                 from waiting w where r.job_id = w.job_id

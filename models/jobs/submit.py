@@ -16,6 +16,7 @@ from psycopg import Connection
 
 from common.settings import settings
 from models.access import budgets
+from models.columns import NEVER
 from models.credits import label_limits, ledger
 from models.credits.label_limits import OneLabel, labels_of
 from models.credits.ledger import Fund
@@ -176,7 +177,7 @@ def _document(accounts: Mapping[UUID, AccountState], writes: Writes) -> bytes:
     )  # fmt: skip
 
 
-_WRITE = """
+_WRITE = f"""
 with doc as materialized (select %s::jsonb as d),
 new as materialized (
   select x.* from doc, jsonb_to_recordset(d->'jobs') as x(
@@ -192,7 +193,7 @@ new as materialized (
 ), r as (
   insert into job_runs (job_id, account_id, model_id, queue, priority, dispatched, expected_bytes, wake_at)
   select id, account_id, model_id, queue, priority, dispatched, expected_bytes,
-         case when dispatched then app_now() + make_interval(secs => (d->>'ring_again_seconds')::float) when later then 'infinity' end
+         case when dispatched then app_now() + make_interval(secs => (d->>'ring_again_seconds')::float) when later then {NEVER} end
     from new, doc
 ), held as (
   insert into reservations (job_id, account_id, amount) select id, account_id, price from new
@@ -211,7 +212,7 @@ new as materialized (
   insert into events (account_id, number, type, job_id, data)
   select account_id, event_number, 'job.queued', id,
          jsonb_build_object('model', model_id, 'credits', price, 'available', available, 'reserved', reserved)
-         || case when labels is null or labels = 'null' then '{}' else jsonb_build_object('labels', labels) end from new
+         || case when labels is null or labels = 'null' then '{{}}' else jsonb_build_object('labels', labels) end from new
   union all
   select account_id, number, 'credits.low', null, data
     from doc, jsonb_to_recordset(d->'low') as x(account_id uuid, number bigint, data jsonb)

@@ -151,7 +151,7 @@ class JobRun(SQLModel, table=True):
     """The live part of a job: a row that goes when the job ends.
 
     `wake_at` is the one time at which something is due: the end of the lease while a worker holds it, the next poll,
-    the retry, or the next ring of a dispatched job that nobody has claimed. Null: the job waits for a slot. Infinite: it waits
+    the retry, or the next ring of a dispatched job that nobody has claimed. Null: the job waits for a slot. NEVER: it waits
     outside of its account's line until its batch lets it go (`models.jobs.batches`).
     `token` grows with each claim and rescue; whoever changes this row names the token it was given.
     """

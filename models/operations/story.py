@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 from pydantic import BaseModel
 
 from common.errors import NotFound
+from models.columns import NEVER
 
 MOST = 200  # of each kind: events, deliveries, acts
 _FILE = re.compile(r"file_([0-9a-f]{32})")
@@ -183,8 +184,8 @@ select j.id, j.account_id, u.id as user_id, u.email, a.plan_id as plan, j.api_ke
        j.error_code, j.error_message
   from jobs j join accounts a on a.id = j.account_id left join users u on u.id = a.user_id
   left join job_runs r on r.job_id = j.id where j.id = %(job)s"""
-_RUN = """
-select status, dispatched, lease_owner, nullif(wake_at, 'infinity') as wake_at, deadline_at, attempts_spent, rescues, late_tries, rings, token, progress, reason,
+_RUN = f"""
+select status, dispatched, lease_owner, nullif(wake_at, {NEVER}) as wake_at, deadline_at, attempts_spent, rescues, late_tries, rings, token, progress, reason,
        cancel_requested_at from job_runs where job_id = %(job)s"""
 _ATTEMPTS = """
 select number, provider, route, phase, provider_job_id, own_key is not null as own_key, started_at, ended_at, error_code, error_message,

@@ -7,6 +7,7 @@ import pytest
 
 from models import restoring
 from models.access.audit_log import By
+from models.columns import NEVER
 from models.db import transaction
 from models.jobs import cancel, pauses, reconcile, steps
 from models.jobs.ending import AttemptEnd, put_back
@@ -34,7 +35,7 @@ def claim(job_id: UUID) -> steps.Claim | None:
 
 def run_of(job_id: UUID) -> tuple[object, ...]:
     return one(
-        "select status, dispatched, wake_at = 'infinity', lease_owner, attempts from job_runs where job_id = %s", job_id
+        f"select status, dispatched, wake_at = {NEVER}, lease_owner, attempts from job_runs where job_id = %s", job_id
     )
 
 

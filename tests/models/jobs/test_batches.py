@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from common.errors import BatchRefused, InvalidInput, InvalidRequest, NotFound
+from models.columns import NEVER
 from models.db import transaction
 from models.identity import erasure
 from models.jobs import batch_rows, batches, clock, queues
@@ -139,7 +140,7 @@ def test_what_is_refused_after_the_first_statement_takes_that_back_too(monkeypat
     assert balance(who) == (5, 0)
     assert rows("select 1 from jobs") == []
     made = ordered(who, lines(who, 5), max_running=3)
-    assert rows("select wake_at = 'infinity' from job_runs where not dispatched order by job_id") == [
+    assert rows(f"select wake_at = {NEVER} from job_runs where not dispatched order by job_id") == [
         (None,),
         (True,),
         (True,),
@@ -244,7 +245,7 @@ def test_a_limit_that_is_more_than_there_are_lines_holds_nothing_up() -> None:
     slots(9)
     ordered(who, lines(who, 3), max_running=1000)
     assert len(dispatched()) == 3
-    assert rows("select 1 from job_runs where wake_at = 'infinity'") == []
+    assert rows(f"select 1 from job_runs where wake_at = {NEVER}") == []
     assert let_batches_go(10) == 0
 
 
@@ -256,7 +257,7 @@ def test_what_waits_for_its_batch_is_not_mended_moved_by_a_clock_or_counted_as_a
         shifts = clock.shifts(conn, -7200, clock.now(conn), 1, None, 10)
         clock.apply(conn, shifts)
         standing = {row.queue: row for row in queues.read_queues(conn)}["batch"]
-    assert one("select count(*) from job_runs where wake_at = 'infinity'") == (2,)
+    assert one(f"select count(*) from job_runs where wake_at = {NEVER}") == (2,)
     assert (standing.depth, standing.waiting, standing.delayed) == (1, 2, 0)
 
 
