@@ -18,6 +18,7 @@ from api.account.site import ACCOUNT_SITE, Looking, Ordering
 from api.account.snippets import Snippet, snippets_of
 from api.edge.texts import check_form
 from api.intake.receiving import create_upload, in_thread, room_on_disk, same_as
+from api.orders.quoting import quoted
 from api.routes.cursors import id_of
 from api.services import Services, services
 from api.sites.forms import MAX_ONCE
@@ -25,7 +26,6 @@ from api.sites.rendering import SitePage
 from api.sites.routing import FORM, MAX_FIELDS, Fields, PageRoute, Posted, page_in
 from api.sites.signing import site_router
 from api.v1.models import MODELS, model_view
-from api.v1.quotes import quoted
 from common.errors import DomainError, InvalidInput, RateLimited
 from common.settings import settings
 from models.access import scopes

@@ -59,6 +59,16 @@ def find_result(conn: Connection[Any], asset_id: UUID) -> Result:
     return Result(row[0], row[1], row[2], row[3], row[4], row[5], bytes(row[6]), row[10])
 
 
+def find_own_result(conn: Connection[Any], account_id: UUID, asset_id: UUID) -> Result:
+    """A result of an account. Raises NotFound, also for one of somebody else's, and ResultGone."""
+    if (
+        conn.execute("select 1 from assets where id = %s and account_id = %s", [asset_id, account_id]).fetchone()
+        is None
+    ):
+        raise NotFound("there is no such result", param="id")
+    return find_result(conn, asset_id)
+
+
 def check_there(status: str, expires_at: datetime, past: bool) -> None:
     """Raises ResultGone for a file that was deleted, or whose time has passed, whether swept or not."""
     if status == AssetStatus.DELETED:

@@ -1,0 +1,35 @@
+"""`/mcp`: who may come in. The server behind it is loaded with the first agent: it takes a second that nobody else should wait."""
+
+from importlib import import_module
+
+from anyio import to_thread
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from api.dialects.routes import DialectRoute
+from api.routes.callers import permitted
+from api.routes.fast_routes import fast
+
+router = APIRouter(route_class=DialectRoute)
+
+
+class _AgentAnswer(Response):
+    """What the server of agents has to say."""
+
+    def __init__(self) -> None:
+        self.background = None
+        self.status_code = 200
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        server = await to_thread.run_sync(import_module, "api.dialects.mcp.server")
+        await server.serve_agent(scope, receive, send)
+
+
+@router.api_route("/mcp", methods=["GET", "POST", "DELETE"])
+@fast(need="read")
+async def serve_agents(request: Request) -> Response:
+    """Tools for agents, in the Model Context Protocol. What a tool needs more than `read`, it asks for itself."""
+    await permitted(request, "read")
+    return _AgentAnswer()
