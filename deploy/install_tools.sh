@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What some tests need besides Python, from Debian's packages: Chromium for pages, nginx and Caddy for the examples of
 # deploy/, PgBouncer for the flow behind it. Nothing is done where all are there; tests whose tool is missing say so.
-# axe-core, which looks at the console's pages, comes by npm where that is there.
+# axe-core, which looks at the console's pages, and the libraries that programs order with (tests/sdks), come by npm where that is there.
 set -euo pipefail
 axe=.headrace/tools/axe.min.js
 if [ ! -e "$axe" ] && command -v npm > /dev/null; then
@@ -10,6 +10,12 @@ if [ ! -e "$axe" ] && command -v npm > /dev/null; then
   tar -xzOf "${axe%/*}/$package" package/axe.min.js > "$axe.new"
   mv "$axe.new" "$axe"
   rm "${axe%/*}/$package"
+fi
+sdks=.headrace/tools/sdks
+if ! cmp -s tests/sdks/package-lock.json "$sdks/package-lock.json" && command -v npm > /dev/null; then
+  mkdir -p "$sdks"
+  cp tests/sdks/package.json tests/sdks/package-lock.json "$sdks"
+  (cd "$sdks" && npm ci --silent --ignore-scripts --no-audit --no-fund || { rm package-lock.json; exit 1; })
 fi
 missing=()
 command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null \
