@@ -1,4 +1,4 @@
-"""`python -m benchmarks [PART ...]`: all parts, or some of submits, batches, auth, reads, jobs, latency, waiting, events, sweep, files, growth, articles, gallery, fair, pooler, watched, night."""
+"""`python -m benchmarks [PART ...]`: all parts, or some of submits, batches, auth, reads, jobs, latency, waiting, events, sweep, files, growth, articles, gallery, fair, pooler, watched, night, dialects."""
 
 import sys
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from benchmarks import (
     articles,
     auth,
     batches,
+    dialects,
     events,
     fair,
     gallery,
@@ -51,6 +52,7 @@ PARTS: dict[str, Callable[[Stand, Report], None]] = {
     "pooler": pooler.measure,
     "watched": watched.measure,
     "night": night.measure,
+    "dialects": dialects.measure,
 }
 
 

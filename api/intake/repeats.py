@@ -41,7 +41,7 @@ class Flight:
         self.name = name
         self.job: asyncio.Future[UUID | None] = asyncio.get_running_loop().create_future()  # None: it was refused
         self.lost = asyncio.Event()
-        self.taken = False  # by the same order, sent again
+        self.taken = False  # by the same order, sent again, or it has its answer
         self._watch = asyncio.create_task(_watch(request, self.lost))
 
     async def stop_watching(self) -> None:
@@ -149,6 +149,7 @@ class Landing(Response):
             nonlocal lost
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 lost = self._flight.lost.is_set()
+                self._flight.taken = self._flight.taken or not lost  # the same words from here on are another order
             await send(message)
 
         try:
