@@ -14,12 +14,14 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.main import make_app
+from cli.embedded.servers import Addresses
 from common.errors import DomainError
+from common.redis_client import redis_client
 from models.access import api_keys
 from models.access.scopes import SCOPES
 from models.db import transaction
 from tests.api.edge.test_texts import BODIES, DOCUMENT, OPERATIONS, operation, send
-from tests.conftest import environment
+from tests.conftest import environment, fresh_database
 from tests.files import picture
 from tests.support import account
 
@@ -33,16 +35,19 @@ NO_IDS = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def http(database: str) -> Iterator[TestClient]:
-    who = account(amount=9)
-    with transaction() as conn:
-        conn.execute("update users set role = 'admin'")
-        secret = api_keys.create(conn, who, api_keys.NewKey("walks", scopes=SCOPES))[1]
-    values = {"FAILED_AUTH_PER_MINUTE": "100000"}
-    with environment(values), TestClient(make_app(), raise_server_exceptions=False) as client:
-        client.headers["authorization"] = f"Bearer {secret}"
-        yield client
+@pytest.fixture(scope="module")
+def http(stack: Addresses) -> Iterator[TestClient]:
+    """One system for all: what is refused changes nothing."""
+    with redis_client(stack.redis_url, timeout_seconds=15) as client:
+        client.flushall()
+    with fresh_database(stack), environment({"FAILED_AUTH_PER_MINUTE": "100000"}):
+        who = account(amount=9)
+        with transaction() as conn:
+            conn.execute("update users set role = 'admin'")
+            secret = api_keys.create(conn, who, api_keys.NewKey("walks", scopes=SCOPES))[1]
+        with TestClient(make_app(), raise_server_exceptions=False) as client:
+            client.headers["authorization"] = f"Bearer {secret}"
+            yield client
 
 
 BY_ID = [name for name in OPERATIONS if "{" in name]
