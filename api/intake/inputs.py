@@ -3,6 +3,7 @@
 An address is looked at but not resolved or fetched: that takes time, and its answer may be another one later.
 """
 
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -12,13 +13,25 @@ from api.intake.rooms import Rooms
 from api.turns.places import Places
 from api.turns.walls import Wall
 from common import guard
-from common.errors import InvalidInput, NotFound, RefusedAddress, UnusableFile
+from common.errors import InvalidInput, NotFound, RefusedAddress, ResultGone, UnusableFile
+from common.links import named_at
 from common.settings import settings
 from models.catalogue.entries import Offer
 from models.db import transaction
-from models.files import uploads
+from models.files import results, uploads
 from models.files.uploads import NewUpload
 from storage import incoming
+
+# Where dialects show an upload: the path of an address of ours, before its id. Their programs name it so in an input.
+UPLOAD_PATHS = ("/compat/replicate/v1/files/",)
+
+
+def shown_upload(address: str) -> UUID | None:
+    """The upload that a dialect shows at this address; None: it is no such address."""
+    for path in UPLOAD_PATHS:
+        if address.startswith(settings().public_url + path):
+            return uploads.id_of(address.removeprefix(settings().public_url + path))
+    return None
 
 
 class Inputs:
@@ -51,13 +64,13 @@ class Inputs:
                     account_id, partial(self._places.ordinary.run, partial(create_upload, found))
                 )
             return uploads.id_text(found.id)
-        if (upload_id := uploads.id_of(given)) is not None:
-            await self._wall.run(
-                account_id,
-                partial(self._places.ordinary.run, partial(_use, account_id, upload_id, param, wanted)),
-                locks=False,
-            )
-            return uploads.id_text(upload_id)
+        if (upload_id := uploads.id_of(given) or shown_upload(given)) is not None:
+            return await self._used(account_id, upload_id, param, wanted)
+        if (file_id := named_at(given)) is not None:
+            with suppress(NotFound):  # a result, or what somebody else has sent: whoever has its address may read it
+                return await self._used(account_id, file_id, param, wanted)
+            await self._places.ordinary.run(partial(_look_at, file_id, param, wanted))
+            return given
         if not given.lower().startswith(("http://", "https://")):
             raise InvalidInput(
                 f"{param} must be an http(s) address, a data: URI or the id of an uploaded file", param=param
@@ -67,6 +80,12 @@ class Inputs:
         except guard.AddressRefused as error:
             raise RefusedAddress(f"{param}: {error.message}", param=param) from error
         return given
+
+    async def _used(self, account_id: UUID, upload_id: UUID, param: str, wanted: str) -> str:
+        """An upload of the account's own, as the job keeps it. Raises NotFound, UnusableFile."""
+        use = partial(_use, account_id, upload_id, param, wanted)
+        await self._wall.run(account_id, partial(self._places.ordinary.run, use), locks=False)
+        return uploads.id_text(upload_id)
 
 
 def _use(account_id: UUID, upload_id: UUID, param: str, wanted: str) -> None:
@@ -80,3 +99,15 @@ def _use(account_id: UUID, upload_id: UUID, param: str, wanted: str) -> None:
             f"{param} takes a file of kind {wanted}; {uploads.id_text(upload_id)} is {found.media_type}",
             param=param, reason="unwanted_file",
         )  # fmt: skip
+
+
+def _look_at(file_id: UUID, param: str, wanted: str) -> None:
+    try:
+        with transaction() as conn:
+            found = results.find_result(conn, file_id)
+    except (NotFound, ResultGone) as error:
+        raise NotFound(f"{param}: {error.detail}", param=param) from None
+    if not incoming.fits(wanted, found.media_type):
+        raise UnusableFile(
+            f"{param} takes a file of kind {wanted}; this is {found.media_type}", param=param, reason="unwanted_file"
+        )
