@@ -1,8 +1,14 @@
 """All routes in the words of others, and how what they refuse is said."""
 
+from api.dialects.fal import proxy, queue, running, storing
+from api.dialects.fal.refusals import speak_fal
 from api.dialects.replicate import files, models, predictions, refusals, streams
 from api.edge.voices import give_voice
+from common.dialects.fal import FAL
 
 give_voice(refusals.PREFIX, refusals.refuse)
+give_voice(FAL, speak_fal)
 
-DIALECT_ROUTERS = (predictions.router, streams.router, files.router, models.router)
+DIALECT_ROUTERS = (
+    predictions.router, streams.router, files.router, models.router, queue.router, running.router, storing.router, proxy.router,
+)  # fmt: skip
