@@ -189,7 +189,9 @@ def test_the_async_client_does_the_same(house: SdkHouse, fal: ModuleType) -> Non
     assert balance(account_id)[1] == 0
 
 
-def test_a_request_that_does_not_begin_in_time_is_called_off_and_not_sent_again(house: SdkHouse, fal: ModuleType) -> None:
+def test_a_request_that_does_not_begin_in_time_is_called_off_and_not_sent_again(
+    house: SdkHouse, fal: ModuleType
+) -> None:
     house.system.processes.stop("worker")
     program = Program(house, fal)
     begun = time.monotonic()
@@ -200,7 +202,9 @@ def test_a_request_that_does_not_begin_in_time_is_called_off_and_not_sent_again(
         assert refused.value.error_type == "request_timeout"
     assert time.monotonic() - begun < 20
     assert balance(program.account_id) == (100, 0)
-    assert {each for (each,) in rows("select ended from jobs where account_id = %s", program.account_id)} == {"canceled"}
+    assert {each for (each,) in rows("select ended from jobs where account_id = %s", program.account_id)} == {
+        "canceled"
+    }
 
 
 def test_an_id_of_somebody_else_is_not_found(house: SdkHouse, fal: ModuleType, program: Program) -> None:
