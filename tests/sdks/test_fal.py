@@ -1,10 +1,13 @@
 """fal's library for Python, unmodified, against a running system: it gets two hosts, a key and an authority."""
 
 import asyncio
+import gc
 import importlib
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 from uuid import UUID
@@ -12,8 +15,16 @@ from uuid import UUID
 import pytest
 
 from tests.conftest import environment
+from tests.proxies import Mode, proxy
 from tests.sdks.house import SdkHouse
 from tests.support import balance, eventually, model, one, rows
+from tests.tls import papers, tls
+
+# The library leaves its connections open; they are closed when their clients are collected, in the test that made them.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
 
 
 @pytest.fixture
@@ -22,7 +33,7 @@ def fal(house: SdkHouse) -> Iterator[ModuleType]:
     hosts = {"FAL_RUN_HOST": f"{house.host}/compat/fal/run", "FAL_QUEUE_RUN_HOST": f"{house.host}/compat/fal/queue"}
     with environment(hosts):
         yield fresh()
-    fresh()
+    gc.collect()
 
 
 def fresh() -> ModuleType:
@@ -205,6 +216,31 @@ def test_a_request_that_does_not_begin_in_time_is_called_off_and_not_sent_again(
     assert {each for (each,) in rows("select ended from jobs where account_id = %s", program.account_id)} == {
         "canceled"
     }
+
+
+def test_orders_that_are_cut_or_run_out_of_time_are_sent_again_and_stay_one_job(
+    house: SdkHouse, tmp_path: Path
+) -> None:
+    made = papers(tmp_path / "cut")
+    with proxy(house.system.url) as between, tls(between.port, made.chain) as front:
+        hosts = {"FAL_RUN_HOST": f"localhost:{front}/compat/fal/run", "SSL_CERT_FILE": str(made.authority)}
+        with environment(hosts):
+            fal = fresh()
+            program = Program(house, fal)
+            with ThreadPoolExecutor(1) as pool:
+                running = pool.submit(program.client.run, "headrace/slow", {"seed": 1})
+                for _ in range(3):
+                    eventually(lambda: program.jobs() == 1)
+                    between.set(Mode.CUT)
+                    time.sleep(0.3)
+                    between.set(Mode.PASS)
+                assert len(running.result(60)["images"]) == 1
+            assert program.jobs() == 1
+            impatient = fal.SyncClient(key=program.key).run("headrace/slow", {"seed": 2}, timeout=1.5)
+            assert len(impatient["images"]) == 1
+            assert program.jobs() == 2
+        gc.collect()
+    assert balance(program.account_id) == (98, 0)
 
 
 def test_an_id_of_somebody_else_is_not_found(house: SdkHouse, fal: ModuleType, program: Program) -> None:
