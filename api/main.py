@@ -218,9 +218,10 @@ def make_app() -> FastAPI:
     if origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=origins, allow_methods=["*"], max_age=600,
-            allow_headers=["authorization", "content-type", "idempotency-key", "if-match", "prefer", "last-event-id"],
+            allow_headers=["authorization", "content-type", "idempotency-key", "if-match", "prefer", "last-event-id",
+                           "x-fal-target-url", "x-fal-queue-priority", "x-fal-request-timeout", "x-fal-runner-hint"],
             expose_headers=["x-request-id", "etag", "location", "idempotent-replayed", "retry-after", "ratelimit-limit",
-                            "ratelimit-remaining", "ratelimit-reset"],
+                            "ratelimit-remaining", "ratelimit-reset", "x-fal-request-id", "x-fal-request-timeout-type"],
         )  # fmt: skip
     if settings().is_watched():
         app.add_middleware(Measured)
@@ -267,6 +268,8 @@ OPEN_ROUTES = {
     "/hooks/stripe": "the body is signed",
     "/hooks/truelayer": "the body is signed",
     **dict.fromkeys(token_paths(), "the web client's own token is compared"),
+    "/compat/fal/cdn/uploads/{token}": "the address is the secret",
+    "/compat/fal/rest/.well-known/jwks.json": "what is published",
     "/healthz": "says nothing",
     "/readyz": "says which server is away, and not where it is",
 }

@@ -14,11 +14,12 @@ from api.edge.rate_limits import Rates
 from api.intake.inputs import Inputs
 from api.intake.repeats import Repeats
 from api.intake.rooms import Rooms
+from api.intake.starts import StartTimes
 from api.intake.submits import Intake
 from api.live.hub import Live
 from api.live.redis_wakes import follow
 from api.readiness import Readiness
-from api.reading import Balances, Jobs, balances_together, jobs_together
+from api.reading import Balances, JobPolls, Jobs, balances_together, jobs_together
 from api.tasks import end, keep
 from api.turns.lately import Lately
 from api.turns.places import Places
@@ -44,6 +45,8 @@ class Services:
     intake: Intake  # orders
     repeats: Repeats  # orders that libraries send again
     jobs: Jobs  # looks at jobs
+    polls: JobPolls  # the same, by who asks again and again
+    starts: StartTimes  # jobs that must begin by a time
     balances: Balances  # looks at balances
     live: Live  # streams of events
     catalogue: Catalogue  # what can be ordered
@@ -72,10 +75,10 @@ def places_now(places: Places) -> figures.Readings:
 async def running(app: Starlette, write: Callable[[Offer], bytes]) -> AsyncIterator[Services]:
     """Make the services of an app for as long as it runs. `write`: as a model is listed."""
     rates, wall, places = Rates(), Wall(), Places()
-    rooms = Rooms(places.ordinary.run)
+    rooms, jobs = Rooms(places.ordinary.run), jobs_together()
     made = Services(
         rates=rates, keys=KeyRing(rates), wall=wall, places=places, rooms=rooms, inputs=Inputs(wall, places, rooms),
-        intake=Intake(), repeats=Repeats(places), jobs=jobs_together(), balances=balances_together(), live=Live(), catalogue=Catalogue(write),
+        intake=Intake(), repeats=Repeats(places), jobs=jobs, polls=JobPolls(jobs), starts=StartTimes(wall, places), balances=balances_together(), live=Live(), catalogue=Catalogue(write),
         readiness=Readiness(), reads=Views("articles", add_views), views=Views("shared pages", record_views),
         figures=Lately(KEPT_SECONDS),
     )  # fmt: skip
@@ -95,6 +98,7 @@ async def running(app: Starlette, write: Callable[[Offer], bytes]) -> AsyncItera
     made.live.stop()
     await end(following)
     await made.catalogue.stop()
+    await made.starts.close()
     for each in (made.intake, made.repeats, made.jobs, made.balances, made.live, made.readiness):
         each.close()
     await made.reads.close()

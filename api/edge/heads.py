@@ -8,7 +8,9 @@ from collections.abc import Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_STREAMS = re.compile(r"/v1/jobs/[^/]+/events/?|/compat/replicate/v1/streams/[^/]+/?")
+_STREAMS = re.compile(
+    r"/v1/jobs/[^/]+/events/?|/compat/replicate/v1/streams/[^/]+/?|/compat/fal/(queue|run)/.+/status/stream/?"
+)
 _MAY_STREAM = re.compile(r"/v1/events/?")
 _OWN = re.compile(r"/files/")  # looks at the object instead of reading it
 

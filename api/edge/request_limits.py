@@ -213,11 +213,16 @@ FILE_PATHS = (
 )  # fmt: skip
 
 
+RAW_FILES = "/compat/fal/cdn/"  # under which a body is a file
+
+
 def _is_batch(scope: Scope) -> bool:
     return scope["method"] == "POST" and bool(scope["path"].rstrip("/") == "/v1/batches")
 
 
 def _is_file(scope: Scope) -> bool:
+    if scope["path"].startswith(RAW_FILES) and scope["method"] in ("POST", "PUT"):
+        return True
     if scope["path"].rstrip("/") not in FILE_PATHS or scope["method"] != "POST":
         return False
     kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")

@@ -14,6 +14,13 @@ async def permitted(request: Request, scope: Scope) -> Caller:
     return await services(request.app).keys.permitted(request, scope)
 
 
+async def polling(request: Request, scope: Scope) -> Caller:
+    """The caller, who has this scope, of a request that does not spend what their key may ask: libraries of others look at a job
+    ten times in a second. Raises NotAuthenticated, Forbidden.
+    """
+    return await services(request.app).keys.permitted(request, scope, counted=False)
+
+
 async def perhaps(request: Request) -> Caller | None:
     """A FastAPI dependency of routes that anybody may call: the caller, if they say who they are. A key that is no good is
     refused, since its answer would not be what its owner expects. Raises as `permitted`.

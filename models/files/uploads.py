@@ -148,6 +148,18 @@ def find(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> UploadRow:
     return found[0]
 
 
+def find_made(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> UploadRow | None:
+    """An upload whose id was given out before it was there. None: it is not there yet. Raises NotFound where it is not any more."""
+    made = conn.execute("select account_id from uploads where id = %s", [upload_id]).fetchone()
+    return None if made is None else find(conn, account_id, upload_id)
+
+
+def create_once(conn: Connection[Any], new: NewUpload) -> UploadRow:
+    """The same as `create`, for an id that was given out before: what is there already stays. Raises NotFound besides."""
+    lock_account(conn, new.account_id)
+    return find_made(conn, new.account_id, new.id) or create(conn, new)
+
+
 def find_same(conn: Connection[Any], account_id: UUID, sha256: bytes) -> UploadRow | None:
     """The account's living upload of these very bytes, renewed: an input that is sent again is not stored again."""
     found = _rows(

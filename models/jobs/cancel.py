@@ -52,3 +52,16 @@ def cancel(conn: Connection[Any], job_id: UUID, *, account_id: UUID | None = Non
         [job_id],
     ).fetchone()
     return Canceled(ended=False, rings=[Ring(job_id, row[0])] if row and lease_owner is None else [])
+
+
+def cancel_unbegun(conn: Connection[Any], job_id: UUID, account_id: UUID) -> Canceled | None:
+    """Cancel a job that no worker has ever claimed, and refund it. None: it has begun, or has ended."""
+    lock_account(conn, account_id)
+    waits = conn.execute(
+        "select 1 from job_runs where job_id = %s and account_id = %s and started_at is null for update",
+        [job_id, account_id],
+    ).fetchone()
+    if waits is None:
+        return None
+    done = end(conn, account_id, job_id, Ending(JobEnd.CANCELED), token=None)
+    return Canceled(ended=True, rings=done.rings if done else [])

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import orjson
 
-from common.dialects import replicate
+from common.dialects import fal, fal_signing, replicate
 from common.dialects.told import ToldJob
 from common.errors import DomainError
 from models.db import transaction
@@ -39,7 +39,14 @@ class Wording(NamedTuple):
     )
 
 
-WORDINGS = {"replicate": Wording(replicate.prediction_at)}
+def _signed_as_fal(parcel: Parcel, body: bytes, timestamp: int) -> Mapping[str, str]:
+    return fal_signing.signed_headers(str(parcel.job_id), str(parcel.account_id), timestamp, body)
+
+
+WORDINGS = {
+    "replicate": Wording(replicate.prediction_at),
+    "fal": Wording(fal.webhook_body, _signed_as_fal),
+}
 
 
 def writer_of(parcel: Parcel) -> LetterWriter:

@@ -1,0 +1,70 @@
+"""`run` and `stream`: requests that are answered with what they bring.
+
+Whoever runs waits as long as a proxy lets them (PREFER_WAIT_SECONDS). A job that takes longer goes on, and its order is answered
+429, which both libraries take for a reason to send it again: the same order then waits on for the same job.
+"""
+
+import asyncio
+import time
+from functools import partial
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.dialects.fal.answers import FalRoute, answer_for, answer_result, place_request
+from api.dialects.fal.asking import STREAM, AskedApp, find_app, read_order
+from api.dialects.fal.queue import submit_request
+from api.dialects.fal.streams import ResultStream
+from api.orders.repeatable import Placed, answer_placed
+from api.routes.callers import permitted
+from api.routes.fast_routes import fast
+from api.services import services
+from common.dialects.fal import FAL, FalFailure, failure_body, request_addresses
+from common.settings import settings
+from models.jobs.outward import told_job
+from models.jobs.reads import JobRow
+
+router = APIRouter(prefix=FAL, route_class=FalRoute)
+
+LOOK_SECONDS = 0.5  # between looks at a job that cannot be listened to
+QUEUE_HOST = "queue."
+
+
+@router.post("/run/{app:path}")
+@fast(need="generate")
+async def run_fal_app(request: Request) -> Response:
+    """Order a job of an app, and wait for what it brings; under `…/stream`, as events."""
+    who = await permitted(request, "generate")
+    if request.headers.get("host", "").lower().startswith(QUEUE_HOST):
+        return await submit_request(request, who)
+    app = find_app(services(request.app).catalogue, request.path_params["app"])
+    order = await read_order(request, queued=False)
+    until = time.monotonic() + settings().prefer_wait_seconds
+    placed = await place_request(request, who, app, order)
+    if app.path.rpartition("/")[2] == STREAM:
+        return await answer_placed(request, placed, 0, partial(ResultStream.opened, request))
+    return await answer_placed(
+        request, placed, settings().prefer_wait_seconds, partial(_ran, request, app, placed, until)
+    )
+
+
+async def _ran(request: Request, app: AskedApp, placed: Placed, until: float, row: JobRow) -> Response:
+    row = await _looked(request, placed, until, row)
+    if row.ended:
+        return await answer_result(request, row, app.name)
+    if placed.flight is not None:
+        placed.flight.lost.set()  # its client knows nothing of the job yet: the same order, sent again, is this one
+    detail = "the request is still in progress; send it again to wait on for the same one, or look at its response_url"
+    failed = FalFailure(429, detail, "request_in_progress")
+    body = {**failure_body(failed, str(row.id)), **request_addresses(told_job(row), app.name)}
+    return answer_for(row.id, body, failed.status, {"retry-after": "1", "x-fal-error-type": failed.error_type})
+
+
+async def _looked(request: Request, placed: Placed, until: float, row: JobRow) -> JobRow:
+    """The job once it has ended, where it was not waited for as it should be (the account listens to too much), or when the time is over."""
+    polls = services(request.app).polls
+    while not row.ended and time.monotonic() < until and not (placed.flight and placed.flight.lost.is_set()):
+        await asyncio.sleep(LOOK_SECONDS)
+        row = await polls.look(row.id) or row
+    return row
