@@ -1,0 +1,5 @@
+"""All routes of this dialect."""
+
+from api.dialects.openai import images, models
+
+OPENAI_ROUTERS = (models.router, images.router)
