@@ -126,16 +126,23 @@ def list_jobs(
     status: str | None = None,
     model_id: str | None = None,
     label: dict[str, str] | None = None,
+    kind: str | None = None,
+    oldest_first: bool = False,
     limit: int = 20,
 ) -> list[JobRow]:
-    """An account's jobs (None: everybody's), newest first, from the job before `before`."""
+    """An account's jobs (None: everybody's), newest first, from the job before `before`; `oldest_first`: from the one after it.
+    `kind`: only those of models that make this.
+    """
     where, values = ["true"], list[Any]()
     if account_id is not None:
         where.append("j.account_id = %s")
         values.append(account_id)
     if before is not None:
-        where.append("j.id < %s")
+        where.append("j.id > %s" if oldest_first else "j.id < %s")
         values.append(before)
+    if kind is not None:
+        where.append("m.kind = %s")
+        values.append(kind)
     if model_id is not None:
         where.append("j.model_id = %s")
         values.append(model_id)
@@ -152,7 +159,8 @@ def list_jobs(
             where[-1] += " and account_id = %s"
             values.append(account_id)
         where[-1] += ")"
-    return _rows(conn, f" where {' and '.join(where)} order by j.id desc limit %s", [*values, limit])
+    order = "asc" if oldest_first else "desc"
+    return _rows(conn, f" where {' and '.join(where)} order by j.id {order} limit %s", [*values, limit])
 
 
 def attempts(conn: Connection[Any], job_id: UUID) -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ async def edit_images(request: Request) -> Response:
     async with form_of(request, who) as form:
         refuse_files(form, "image", "mask")
         body = fields_of(form)
-        said: dict[str, Any] = {"fields": body}
+        said: dict[str, Any] = {"fields": dict(body)}
         offer_of(request, body, "image", UNSAID_MODEL)  # before anything is stored
         for name in ("image", "mask"):
             uploads = [await keep_upload(request, who, each, name) for each in files_of(form, name)]
@@ -130,17 +130,17 @@ async def _stream(request: Request, wanted: Wanted, row: JobRow) -> Response:
 
 async def _frames(request: Request, wanted: Wanted, row: JobRow) -> AsyncIterator[bytes]:
     yield PING
-    async for row in watch_until_ended(request, row):  # noqa: B020, PLW2901 - the job as it stands from now on
-        if not row.ended:
+    last = row
+    async for last in watch_until_ended(request, row):
+        if not last.ended:
             yield PING
-    if row.ended != JobEnd.SUCCEEDED:
-        yield failure_event(row)
+    if last.ended != JobEnd.SUCCEEDED:
+        yield failure_event(last)
         return
-    job = told_job(row)
-    for shown, file in zip(await _shown(request, wanted, row), job.files, strict=False):
+    for shown, file in zip(await _shown(request, wanted, last), told_job(last).files, strict=False):
         yield event_of(
             {
-                "type": f"{wanted.event}.completed", **shown, "created_at": seconds_of(row.ended_at), "quality": "auto",
+                "type": f"{wanted.event}.completed", **shown, "created_at": seconds_of(last.ended_at), "quality": "auto",
                 "background": "auto", "size": f"{file.width}x{file.height}", "output_format": _format_of(file.media_type),
             }
         )  # fmt: skip
