@@ -108,6 +108,14 @@ def webhook(conn: Connection[Any], job_id: UUID) -> dict[str, Any] | None:
     return row[0] if row else None
 
 
+def usage(conn: Connection[Any], job_id: UUID) -> dict[str, Any] | None:
+    """What the provider counted of a job, as it said at last; None: it did not say."""
+    row = conn.execute(
+        "select usage from attempts where job_id = %s and usage is not null order by number desc limit 1", [job_id]
+    ).fetchone()
+    return row[0] if row else None
+
+
 def job_of_key(conn: Connection[Any], account_id: UUID, key: str, body_hash: bytes) -> UUID | None:
     """The job that this very request was accepted as before, under its idempotency key."""
     row = conn.execute(

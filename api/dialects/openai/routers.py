@@ -1,5 +1,5 @@
 """All routes of this dialect."""
 
-from api.dialects.openai import images, models, speech, videos
+from api.dialects.openai import chat, images, models, responses, speech, videos
 
-OPENAI_ROUTERS = (models.router, images.router, videos.router, speech.router)
+OPENAI_ROUTERS = (models.router, images.router, videos.router, speech.router, chat.router, responses.router)
