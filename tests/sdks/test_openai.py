@@ -10,8 +10,8 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 
 from tests.files import picture
-from tests.sdks.house import SdkHouse
-from tests.support import model, one, rows
+from tests.sdks.house import TEXT_SCHEMA, SdkHouse
+from tests.support import eventually, model, one, rows
 
 PNG = b"\x89PNG"
 WAV = b"RIFF"
@@ -226,3 +226,76 @@ def test_the_asynchronous_library_does_the_same(house: SdkHouse) -> None:
             return [(each.data or [])[0].url for each in made]
 
     assert len(set(asyncio.run(ask()))) == 3  # equal orders whose connections are open are as many jobs
+
+
+def test_a_conversation_is_answered_whole_or_as_it_is_written(client: OpenAI) -> None:
+    talk = [
+        {"role": "system", "content": "Be short"},
+        {"role": "user", "content": [{"type": "text", "text": "Why is the sea salt?"}]},
+    ]
+    whole = client.chat.completions.create(model="sketch-text", messages=talk, max_completion_tokens=50, seed=3)  # type: ignore[arg-type]  # plain dicts
+    said = whole.choices[0].message.content
+    assert (bool(said), whole.choices[0].finish_reason, whole.id[:9]) == (True, "stop", "chatcmpl-")
+    assert whole.usage
+    assert whole.usage.total_tokens == whole.usage.prompt_tokens + whole.usage.completion_tokens > 0
+    assert one("select input->>'system', input->>'prompt', input->>'max_tokens' from jobs") == (
+        "Be short",
+        "Why is the sea salt?",
+        "50",
+    )
+    chunks = list(
+        client.chat.completions.create(
+            model="sketch-text", messages=talk, max_tokens=50, seed=3, stream=True, stream_options={"include_usage": True}  # type: ignore[arg-type]  # plain dicts
+        )
+    )  # fmt: skip
+    assert "".join(each.choices[0].delta.content or "" for each in chunks if each.choices) == said
+    assert len({each.id for each in chunks}) == 1
+    assert [each.choices[0].finish_reason for each in chunks if each.choices][-1] == "stop"
+    assert chunks[-1].usage == whole.usage
+    assert len(chunks) > 5  # word by word, and not the whole of it at its end
+    for given, param in (
+        ({"messages": []}, "messages"), ({"n": 2}, "n"), ({"tools": [{"type": "function"}]}, "tools"),
+        ({"response_format": {"type": "json_object"}}, "response_format"), ({"max_tokens": 99999}, "max_tokens"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages"), ({"model": "picture"}, "model"),
+    ):  # fmt: skip
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.chat.completions.create(**{"model": "sketch-text", "messages": talk, **given})  # type: ignore[call-overload]  # wrong on purpose
+        assert refused.value.param == param
+
+
+def test_responses_come_whole_streamed_and_in_the_background(client: OpenAI) -> None:
+    whole = client.responses.create(model="sketch-text", input="Why is the sea salt?", instructions="Be short")
+    assert whole.output_text
+    assert whole.usage
+    with client.responses.stream(model="sketch-text", input="Why is the sea salt?", instructions="Be short") as stream:
+        deltas = [each.delta for each in stream if each.type == "response.output_text.delta"]
+        final = stream.get_final_response()
+    assert "".join(deltas) == final.output_text == whole.output_text
+    kept = client.responses.create(
+        model="sketch-text", input=[{"role": "user", "content": "And the lake?"}], background=True
+    )
+    assert kept.status in ("queued", "in_progress", "completed")
+    eventually(lambda: client.responses.retrieve(kept.id).status == "completed")
+    assert client.responses.retrieve(kept.id).output_text
+    client.responses.delete(kept.id)
+    with pytest.raises(openai.BadRequestError):
+        client.responses.create(model="sketch-text", input="x", previous_response_id=kept.id)
+
+
+def test_texts_that_fail_say_so_in_each_way(client: OpenAI) -> None:
+    model(
+        "mute",
+        kind="text",
+        input_schema=TEXT_SCHEMA,
+        routes=[{"provider": "sketch", "model": "text", "options": {"fail": "permanent"}}],
+    )
+    talk = [{"role": "user", "content": "Hello"}]
+    with pytest.raises(openai.InternalServerError):
+        client.chat.completions.create(model="mute", messages=talk)  # type: ignore[arg-type]  # plain dicts
+    with pytest.raises(openai.APIError) as failed:
+        list(client.chat.completions.create(model="mute", messages=talk, stream=True))  # type: ignore[arg-type]  # plain dicts
+    assert failed.value.code == "sketch_permanent"
+    last = list(client.responses.create(model="mute", input="Hello", stream=True))[-1]
+    assert last.type == "response.failed"
+    assert last.response.status == "failed"
+    assert jobs() == 3
