@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import json
 from collections.abc import Iterator
 
 import openai
@@ -43,18 +44,16 @@ def test_pictures_come_as_bytes_or_as_addresses(client: OpenAI, house: SdkHouse)
     assert one("select input->>'seed' from jobs order by id desc limit 1") == ("7",)
 
 
-@pytest.mark.parametrize(
-    ("given", "param"),
-    [
+def test_what_cannot_be_made_is_refused_by_its_name(client: OpenAI) -> None:
+    given: dict[str, object]
+    for given, param in (
         ({"n": 99}, "n"), ({"size": "1x1"}, "size"), ({"size": "huge"}, "size"), ({"output_format": "svg"}, "output_format"),
         ({"response_format": "jpeg"}, "response_format"), ({"prompt": ""}, "prompt"), ({"model": "sketch-video"}, "model"),
         ({"background": "transparent"}, "background"), ({"extra_body": {"seed": -1}}, "seed"), ({"model": None}, "model"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_made_is_refused_by_its_name(client: OpenAI, given: dict[str, object], param: str) -> None:
-    with pytest.raises(openai.BadRequestError) as refused:
-        client.images.generate(**{"model": "sketch-image", "prompt": "a harbour", **given})  # type: ignore[call-overload]  # wrong on purpose
-    assert (refused.value.param, refused.value.type, jobs()) == (param, "invalid_request_error", 0)
+    ):  # fmt: skip
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.images.generate(**{"model": "sketch-image", "prompt": "a harbour", **given})  # type: ignore[call-overload]  # wrong on purpose
+        assert (refused.value.param, refused.value.type, jobs()) == (param, "invalid_request_error", 0)
 
 
 def test_refusals_are_the_errors_that_programs_know(client: OpenAI, house: SdkHouse) -> None:
@@ -299,3 +298,84 @@ def test_texts_that_fail_say_so_in_each_way(client: OpenAI) -> None:
     assert last.type == "response.failed"
     assert last.response.status == "failed"
     assert jobs() == 3
+
+
+def lines(*bodies: dict[str, object], url: str = "/v1/images/generations") -> bytes:
+    """A batch's file."""
+    return b"\n".join(
+        json.dumps({"custom_id": f"c{at}", "method": "POST", "url": url, "body": body}).encode()
+        for at, body in enumerate(bodies, 1)
+    )
+
+
+def test_a_batch_from_its_file_to_its_results(client: OpenAI) -> None:
+    sent = client.files.create(
+        file=("in.jsonl", lines({"model": "picture", "prompt": "one"}, {"model": "picture", "n": 99}, {"model": "broken", "prompt": "three"})),
+        purpose="batch",
+    )  # fmt: skip
+    assert (sent.filename, sent.purpose, sent.status) == ("in.jsonl", "batch", "processed")
+    made = client.batches.create(
+        input_file_id=sent.id, endpoint="/v1/images/generations", completion_window="24h", metadata={"of": "a test"}
+    )
+    assert (made.status, made.request_counts.total if made.request_counts else 0) == ("in_progress", 3)
+    eventually(lambda: client.batches.retrieve(made.id).status == "completed")
+    done = client.batches.retrieve(made.id)
+    assert (done.endpoint, done.input_file_id, done.metadata) == ("/v1/images/generations", sent.id, {"of": "a test"})
+    assert done.request_counts
+    assert (done.request_counts.completed, done.request_counts.failed) == (1, 2)
+    assert rows("select distinct queue from jobs") == [("batch",)]
+    (brought,) = map(json.loads, client.files.content(done.output_file_id or "").text.splitlines())
+    assert (brought["custom_id"], brought["response"]["status_code"]) == ("c1", 200)
+    assert brought["response"]["body"]["data"][0]["url"].startswith("https://")
+    wrong = [json.loads(each) for each in client.files.content(done.error_file_id or "").text.splitlines()]
+    assert [(each["custom_id"], each["response"]["status_code"]) for each in wrong] == [("c2", 400), ("c3", 502)]
+    assert wrong[0]["response"]["body"]["error"]["param"] == "n"
+    assert [each.id for each in client.batches.list()] == [made.id]
+    assert client.files.retrieve(done.output_file_id or "").purpose == "batch_output"
+
+
+def test_a_batch_of_texts_and_one_that_is_called_off(client: OpenAI) -> None:
+    talk = {"model": "sketch-text", "messages": [{"role": "user", "content": "Why is the sea salt?"}]}
+    sent = client.files.create(file=("in.jsonl", lines(talk, talk, url="/v1/chat/completions")), purpose="batch")
+    made = client.batches.create(input_file_id=sent.id, endpoint="/v1/chat/completions", completion_window="24h")
+    eventually(lambda: client.batches.retrieve(made.id).status == "completed")
+    text = client.files.content(client.batches.retrieve(made.id).output_file_id or "").text
+    assert all(json.loads(each)["response"]["body"]["choices"][0]["message"]["content"] for each in text.splitlines())
+    slow = client.files.create(
+        file=("in.jsonl", lines(*[{"model": "slow", "prompt": str(at)} for at in range(6)])), purpose="batch"
+    )
+    other = client.batches.create(input_file_id=slow.id, endpoint="/v1/images/generations", completion_window="24h")
+    assert client.batches.cancel(other.id).status in ("cancelling", "cancelled")
+    eventually(lambda: client.batches.retrieve(other.id).status == "cancelled")
+    assert [each.id for each in client.batches.list(limit=1)] == [other.id, made.id]
+
+
+def test_a_batch_that_is_none_orders_nothing(client: OpenAI) -> None:
+    twice = lines({"model": "picture", "prompt": "one"}).replace(b"}}", b"}}\n", 1) * 2
+    for content, endpoint, param in (
+        (twice, "/v1/images/generations", "custom_id"), (b"no json", "/v1/images/generations", "line 1"),
+        (lines({"model": "picture"}), "/v1/chat/completions", "line 1"), (lines({"model": "picture", "n": 99}), "/v1/images/generations", "line 1"),
+        (lines({}), "/v1/embeddings", "endpoint"),
+    ):  # fmt: skip
+        sent = client.files.create(file=("in.jsonl", content), purpose="batch")
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.batches.create(input_file_id=sent.id, endpoint=endpoint, completion_window="24h")  # type: ignore[arg-type]  # wrong on purpose
+        assert (refused.value.param, jobs()) == (param, 0)
+
+
+def test_files_are_sent_listed_read_and_deleted(client: OpenAI) -> None:
+    model("editor", input_schema=EDITED)
+    content = picture()
+    sent = [client.files.create(file=(f"{at}.png", content), purpose="vision") for at in range(3)]
+    assert (sent[0].filename, sent[0].purpose, sent[0].bytes) == ("0.png", "vision", len(content))
+    assert [each.id for each in client.files.list(limit=2)] == [each.id for each in reversed(sent)]
+    assert [each.id for each in client.files.list(order="asc", purpose="vision")] == [each.id for each in sent]
+    assert list(client.files.list(purpose="batch")) == []
+    assert client.files.content(sent[0].id).read() == content
+    assert client.files.delete(sent[0].id).deleted
+    with pytest.raises(openai.NotFoundError):
+        client.files.retrieve(sent[0].id)
+    for given, param in (({"file": b"no picture"}, "file"), ({"purpose": "fine-tune"}, "purpose")):
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.files.create(**{"file": content, "purpose": "vision", **given})  # type: ignore[arg-type]  # wrong on purpose
+        assert refused.value.param == param

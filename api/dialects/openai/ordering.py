@@ -10,6 +10,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.catalogue import Catalogue
 from api.dialects.openai.fields import Translated, named_as_said
 from api.dialects.routes import order_job
 from api.edge.problems import problem
@@ -52,13 +53,17 @@ async def read_json(request: Request) -> dict[str, Any]:
 
 
 def offer_of(request: Request, body: Mapping[str, Any], kind: Kind, unsaid: str | None = None) -> Offer:
+    """`offer_called` of this process's catalogue."""
+    return offer_called(services(request.app).catalogue, body, kind, unsaid)
+
+
+def offer_called(catalogue: Catalogue, body: Mapping[str, Any], kind: Kind, unsaid: str | None) -> Offer:
     """The model that an order names. `unsaid`: what is meant where it names none, if there is such a one. Raises InvalidRequest,
     UnknownModel, and InvalidInput for one that makes something else.
     """
     name = body.get("model")
     if name is not None and not isinstance(name, str):
         raise InvalidRequest("model must be a text", param="model")
-    catalogue = services(request.app).catalogue
     try:
         offer = catalogue.called(name or unsaid or "")
     except UnknownModel:
