@@ -15,13 +15,14 @@ from starlette.responses import Response, StreamingResponse
 
 from api.edge.problems import first_of
 from api.intake.receiving import room_on_disk
+from api.orders.batched import with_files
 from api.routes.callers import needs, permitted
 from api.routes.cursors import Listing, PathId, WantedPage, id_of
 from api.routes.fast_routes import FastRoute, answer, fast
 from api.routes.once import KeyHeader, Made, asked, key_of, made_answer, make_once
 from api.routes.walled import WalledRoute
 from api.services import Services, services
-from api.v1.batch_orders import BatchedOrder, Desk, check_lines, with_files
+from api.v1.batch_orders import BatchedOrder, Desk, check_lines
 from api.v1.batches_shapes import (
     BatchOptions,
     BatchPage,

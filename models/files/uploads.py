@@ -199,13 +199,24 @@ def find_for_job(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> Up
     return found[0] if found else None
 
 
-def page(conn: Connection[Any], account_id: UUID, *, before: UUID | None, limit: int) -> list[UploadRow]:
-    """An account's living uploads, newest first."""
+def page(
+    conn: Connection[Any],
+    account_id: UUID,
+    *,
+    before: UUID | None,
+    limit: int,
+    media_types: str = "%",
+    oldest_first: bool = False,
+) -> list[UploadRow]:
+    """An account's living uploads, newest first, from the one before `before`; `oldest_first`: from the one after it.
+    `media_types`: only those like this.
+    """
+    beyond, order = (">", "asc") if oldest_first else ("<", "desc")
     return _rows(
         conn,
-        f"""select {_COLUMNS} from uploads where account_id = %s and (%s::uuid is null or id < %s) and {_ALIVE}
-             order by id desc limit %s""",
-        [account_id, before, before, limit],
+        f"""select {_COLUMNS} from uploads where account_id = %s and (%s::uuid is null or id {beyond} %s) and {_ALIVE}
+               and media_type like %s order by id {order} limit %s""",
+        [account_id, before, before, media_types, limit],
     )
 
 

@@ -61,6 +61,8 @@ class Batch(SQLModel, table=True):
     ended_at: datetime | None = moment()  # when it was seen that all have ended
     counts: dict[str, int] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True))
     charged: int | None = Field(default=None, sa_type=BigInteger, nullable=True)
+    # What a dialect was told of it, in its words, to tell it again; bounded where it is read.
+    said: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True))
     created_at: datetime = created_at()
 
 
@@ -94,6 +96,7 @@ class BatchRow(NamedTuple):
     counts: dict[str, int] | None
     charged: int | None
     created_at: datetime
+    said: dict[str, Any] | None
     age_seconds: float
 
     @property
@@ -151,13 +154,15 @@ def find(conn: Connection[Any], account_id: UUID, batch_id: UUID) -> BatchRow:
 
 
 def list_batches(
-    conn: Connection[Any], account_id: UUID, *, before: UUID | None = None, limit: int = 20
+    conn: Connection[Any], account_id: UUID, *, before: UUID | None = None, said: bool = False, limit: int = 20
 ) -> list[BatchRow]:
-    """An account's, newest first, from the one before `before`; jobs of those that are under way are not counted."""
+    """An account's, newest first, from the one before `before`; jobs of those that are under way are not counted. `said`: only those
+    that were ordered in the words of a dialect.
+    """
     rows = conn.execute(
         f"""select {SHOWN} from batches b where b.account_id = %s and (%s::uuid is null or b.id < %s)
-             order by b.id desc limit %s""",
-        [account_id, before, before, limit],
+               and (not %s or b.said is not null) order by b.id desc limit %s""",
+        [account_id, before, before, said, limit],
     ).fetchall()
     return [BatchRow(*row) for row in rows]
 

@@ -60,9 +60,15 @@ class Todo(NamedTuple):
 
 
 def place(
-    conn: Connection[Any], account_id: UUID, lines: Sequence[Line], *, all_or_none: bool, max_running: int | None = None
+    conn: Connection[Any],
+    account_id: UUID,
+    lines: Sequence[Line],
+    *,
+    all_or_none: bool,
+    max_running: int | None = None,
+    said: dict[str, Any] | None = None,
 ) -> OrderedBatch:
-    """Order what can be ordered of these lines, in their order. Raises BatchRefused where none can, or, with `all_or_none`, where
+    """Order what can be ordered of these lines, in their order. `said`: what a dialect was told of them. Raises BatchRefused where none can, or, with `all_or_none`, where
     one cannot; then the caller rolls back. Raises InvalidInput for too many open batches.
     """
     lock_account(conn, account_id)
@@ -83,12 +89,13 @@ def place(
         raise _refused(lines, refused)
     first = [line.number for line, _ in wanted[: max_running or len(wanted)]]
     row = conn.execute(
-        f"""insert into batches as b (id, account_id, orders, accepted, reserved, max_running, let_go, running)
-            values (%s, %s, %s, %s, %s, %s, %s, %s) returning {SHOWN}""",
+        f"""insert into batches as b (id, account_id, orders, accepted, reserved, max_running, let_go, running, said)
+            values (%s, %s, %s, %s, %s, %s, %s, %s, %s) returning {SHOWN}""",
         [
             uuid7(), account_id, lines[-1].number, len(taken), sum(each.price_credits for each in taken.values()), max_running,
             first[-1] if len(first) < len(wanted) else lines[-1].number,
             [taken[each].job_id for each in first if each in taken] if max_running else [],
+            None if said is None else Jsonb(said),
         ],
     ).fetchone()  # fmt: skip
     assert row is not None  # noqa: S101 - inserted

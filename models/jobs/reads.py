@@ -108,6 +108,14 @@ def webhook(conn: Connection[Any], job_id: UUID) -> dict[str, Any] | None:
     return row[0] if row else None
 
 
+def usage(conn: Connection[Any], job_id: UUID) -> dict[str, Any] | None:
+    """What the provider counted of a job, as it said at last; None: it did not say."""
+    row = conn.execute(
+        "select usage from attempts where job_id = %s and usage is not null order by number desc limit 1", [job_id]
+    ).fetchone()
+    return row[0] if row else None
+
+
 def job_of_key(conn: Connection[Any], account_id: UUID, key: str, body_hash: bytes) -> UUID | None:
     """The job that this very request was accepted as before, under its idempotency key."""
     row = conn.execute(
@@ -126,16 +134,23 @@ def list_jobs(
     status: str | None = None,
     model_id: str | None = None,
     label: dict[str, str] | None = None,
+    kind: str | None = None,
+    oldest_first: bool = False,
     limit: int = 20,
 ) -> list[JobRow]:
-    """An account's jobs (None: everybody's), newest first, from the job before `before`."""
+    """An account's jobs (None: everybody's), newest first, from the job before `before`; `oldest_first`: from the one after it.
+    `kind`: only those of models that make this.
+    """
     where, values = ["true"], list[Any]()
     if account_id is not None:
         where.append("j.account_id = %s")
         values.append(account_id)
     if before is not None:
-        where.append("j.id < %s")
+        where.append("j.id > %s" if oldest_first else "j.id < %s")
         values.append(before)
+    if kind is not None:
+        where.append("m.kind = %s")
+        values.append(kind)
     if model_id is not None:
         where.append("j.model_id = %s")
         values.append(model_id)
@@ -152,7 +167,8 @@ def list_jobs(
             where[-1] += " and account_id = %s"
             values.append(account_id)
         where[-1] += ")"
-    return _rows(conn, f" where {' and '.join(where)} order by j.id desc limit %s", [*values, limit])
+    order = "asc" if oldest_first else "desc"
+    return _rows(conn, f" where {' and '.join(where)} order by j.id {order} limit %s", [*values, limit])
 
 
 def attempts(conn: Connection[Any], job_id: UUID) -> list[dict[str, Any]]:

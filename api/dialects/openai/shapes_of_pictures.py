@@ -1,0 +1,73 @@
+"""OpenAI's `size`, which is a width and a height, as other houses say it: as a shape, by a name, as an object. Pure."""
+
+import re
+from collections.abc import Mapping
+from math import gcd
+from typing import Any
+
+NEAR_ENOUGH = 0.02  # 1792x1024 is taken for 16:9
+MOST_PIXELS = 100_000  # of a side that is a number at all
+# How fal calls its shapes.
+NAMED_SHAPES = {
+    "square_hd": (1, 1),
+    "square": (1, 1),
+    "portrait_4_3": (3, 4),
+    "portrait_16_9": (9, 16),
+    "landscape_4_3": (4, 3),
+    "landscape_16_9": (16, 9),
+}
+
+
+def image_size(value: Any) -> tuple[int, int] | None:
+    """Width and height of a text such as `1024x1536`; None for anything else."""
+    found = re.fullmatch(r"([0-9]{1,6})\s*[xX*]\s*([0-9]{1,6})", value, re.ASCII) if isinstance(value, str) else None
+    if found is None:
+        return None
+    width, height = int(found[1]), int(found[2])
+    return (width, height) if 0 < width <= MOST_PIXELS and 0 < height <= MOST_PIXELS else None
+
+
+def fitted_size(value: Any, pixels: tuple[int, int] | None, rule: Mapping[str, Any]) -> Any:
+    """What a field of one value is to hold for a size. None: it has no such size."""
+    offered = rule.get("enum")
+    if rule.get("type") == "object" or (pixels and "anyOf" in rule):
+        return None if pixels is None else {"width": pixels[0], "height": pixels[1]}
+    if not isinstance(offered, list):
+        return _as_ratio(pixels) if pixels and _is_shape(rule) else value
+    if value in offered:
+        return value
+    if pixels is None:
+        return None
+    written = (f"{pixels[0]}{sign}{pixels[1]}" for sign in ("x", "*", "X"))
+    exact = next((each for each in written if each in offered), None)
+    return exact if exact is not None else nearest_shape(*pixels, [each for each in offered if isinstance(each, str)])
+
+
+def _is_shape(rule: Mapping[str, Any]) -> bool:
+    """Whether a text without a list of what it may be is a shape, by what it is when nothing is said."""
+    return _sides(str(rule.get("default", ""))) is not None
+
+
+def _as_ratio(pixels: tuple[int, int]) -> str:
+    part = gcd(*pixels)
+    return f"{pixels[0] // part}:{pixels[1] // part}"
+
+
+def nearest_shape(width: int, height: int, offered: list[str]) -> str | None:
+    """That of some shapes, such as `16:9` or `landscape_16_9`, which a picture of this size has, exactly or nearly."""
+    best, found = NEAR_ENOUGH, None
+    for each in offered:
+        sides = _sides(each)
+        if sides is None:
+            continue
+        off = abs(width * sides[1] / (height * sides[0]) - 1)
+        if off < best or (off == best and found is None):
+            best, found = off, each
+    return found
+
+
+def _sides(shape: str) -> tuple[int, int] | None:
+    if shape in NAMED_SHAPES:
+        return NAMED_SHAPES[shape]
+    found = re.fullmatch(r"([1-9][0-9]{0,3}):([1-9][0-9]{0,3})", shape, re.ASCII)
+    return (int(found[1]), int(found[2])) if found else None
