@@ -10,7 +10,7 @@ from starlette.requests import Request
 from uuid_utils.compat import uuid7
 
 from api.orders.placing import see_job
-from api.orders.repeatable import Placed, place_repeatable
+from api.orders.repeatable import PlacedOrder, place_repeatable
 from api.orders.texts import text_of
 from api.routes.callers import permitted
 from api.routes.cursors import id_of
@@ -46,7 +46,7 @@ async def order_job(
     webhook: dict[str, Any] | None = None,
     queue: str | None = None,
     priority: int = 0,
-) -> Placed:
+) -> PlacedOrder:
     """Order a job of a dialect: its input checked, its files made sure of, once however often it is sent. `said`: what makes two
     requests to this route the same order. The answer must be made with `answer_placed`. Raises the DomainError that refuses it.
     """

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.edge.voices import Refusal, voice_of
+from api.edge.voices import PlainRefusal, voice_of
 from common.errors import BadSignature, DomainError, Forbidden, NotAuthenticated, RateLimited, Unavailable
 from common.telemetry import figures
 from models import failures
@@ -62,7 +62,7 @@ def problem(
     title = title or HTTPStatus(status).phrase
     request_id = request.scope.get("request_id")
     if (voice := voice_of(request.scope["path"])) is not None:
-        spoken = voice(Refusal(status, code, detail, title, param, retryable, request_id, extra or {}))
+        spoken = voice(PlainRefusal(status, code, detail, title, param, retryable, request_id, extra or {}))
         return Response(_written(spoken.body), spoken.status or status, dict(spoken.headers), "application/json")
     body = {
         "type": f"urn:headrace:problem:{code}",

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
-class Refusal(NamedTuple):
+class PlainRefusal(NamedTuple):
     """What is refused and why, before it has a shape."""
 
     status: int
@@ -31,7 +31,7 @@ class Spoken(NamedTuple):
     status: int | None = None  # None: ours
 
 
-Voice = Callable[[Refusal], Spoken]
+Voice = Callable[[PlainRefusal], Spoken]
 _VOICES: dict[str, Voice] = {}
 
 

@@ -19,7 +19,7 @@ from models.jobs.reads import JobRow
 from models.jobs.repeats import sent_key
 
 
-class Placed(NamedTuple):
+class PlacedOrder(NamedTuple):
     """The job that answers an order; `replayed`: it was ordered before. It must be answered with `answer_placed`."""
 
     row: JobRow
@@ -29,7 +29,7 @@ class Placed(NamedTuple):
 
 async def place_repeatable(
     request: Request, who: Caller, said: dict[str, Any], wanted: Callable[[], Awaitable[Order]]
-) -> Placed:
+) -> PlacedOrder:
     """Submit, once for one order however often it comes. `said`: what makes two orders to one route the same.
     Raises the DomainError that refuses it.
     """
@@ -37,7 +37,7 @@ async def place_repeatable(
     whole = {"path": request.url.path, "by": str(who.key_id or who.user_id), "body": said}
     asked = body_hash(whole)
     if key is not None:
-        return Placed(*await place_order(request, who, key, asked, lambda: _named(wanted, key, asked)), None)
+        return PlacedOrder(*await place_order(request, who, key, asked, lambda: _named(wanted, key, asked)), None)
     repeats = services(request.app).repeats
     flight = repeats.begin(request, who.account_id, asked)
     try:
@@ -50,7 +50,7 @@ async def place_repeatable(
     except BaseException:
         await repeats.land(flight, lost=False)
         raise
-    return Placed(row, replayed, flight)
+    return PlacedOrder(row, replayed, flight)
 
 
 async def _named(wanted: Callable[[], Awaitable[Order]], key: str | None, asked: bytes) -> Order:
@@ -59,7 +59,7 @@ async def _named(wanted: Callable[[], Awaitable[Order]], key: str | None, asked:
 
 
 async def answer_placed(
-    request: Request, placed: Placed, seconds: float, written: Callable[[JobRow], Awaitable[Response]]
+    request: Request, placed: PlacedOrder, seconds: float, written: Callable[[JobRow], Awaitable[Response]]
 ) -> Response:
     """The answer to a placed order, `written` of the job once it has ended, or as it stands when so long has passed or nobody
     waits any more.
@@ -76,7 +76,7 @@ async def answer_placed(
     return response if placed.flight is None else Landing(response, repeats, placed.flight)
 
 
-async def _waited(request: Request, placed: Placed, seconds: float) -> JobRow:
+async def _waited(request: Request, placed: PlacedOrder, seconds: float) -> JobRow:
     here = services(request.app)
     if seconds <= 0 or placed.row.ended:
         return placed.row

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-Kind = Literal["image", "video", "speech", "text"]
+ToldKind = Literal["image", "video", "speech", "text"]
 ToldStatus = Literal["queued", "running", "succeeded", "failed", "canceled"]
 
 

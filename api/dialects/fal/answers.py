@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.dialects.fal.asking import AskedApp, AskedOrder
 from api.dialects.routes import DialectRoute, order_job, tell
-from api.orders.repeatable import Placed
+from api.orders.repeatable import PlacedOrder
 from api.routes.fast_routes import Handler, answer
 from api.services import services
 from common.dialects.fal import LATE_TYPE, FalFailure, failure_body, failure_of, request_addresses, request_result
@@ -46,7 +46,7 @@ def answer_for(job_id: UUID, body: Any, status: int = 200, headers: dict[str, st
     return answer(body, status, {ID_HEADER: str(job_id), **(headers or {})})
 
 
-async def place_request(request: Request, who: Caller, app: AskedApp, order: AskedOrder) -> Placed:
+async def place_request(request: Request, who: Caller, app: AskedApp, order: AskedOrder) -> PlacedOrder:
     """Order the job that is asked for. The answer must be made with `answer_placed`. Raises the DomainError that refuses it."""
     starts = services(request.app).starts
     if order.start_seconds is not None:

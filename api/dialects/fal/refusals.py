@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from api.edge.voices import Refusal, Spoken
+from api.edge.voices import PlainRefusal, Spoken
 
 TRIED_AGAIN = frozenset({408, 409, 429})  # statuses that its library sends the same request again for, ten times
 PERMANENT = {408: 400, 409: 422, 429: 403}  # what they are where that would be of no use
 ENDED = "job_already_ended"
 
 
-def speak_fal(refusal: Refusal) -> Spoken:
+def speak_fal(refusal: PlainRefusal) -> Spoken:
     """A refusal in this dialect."""
     status = refusal.status
     if status in TRIED_AGAIN and not refusal.retryable:
@@ -34,7 +34,7 @@ def speak_fal(refusal: Refusal) -> Spoken:
     return Spoken(body, headers, status)
 
 
-def _detail(refusal: Refusal) -> list[dict[str, Any]]:
+def _detail(refusal: PlainRefusal) -> list[dict[str, Any]]:
     """As the framework of its applications says it: where, what, and a word for programs."""
     place = [each for each in (refusal.param or "").split(".") if each and each != "body"]
     if place[:1] == ["input"]:

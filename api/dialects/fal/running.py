@@ -16,7 +16,7 @@ from api.dialects.fal.answers import FalRoute, answer_for, answer_result, place_
 from api.dialects.fal.asking import STREAM, AskedApp, find_app, read_order
 from api.dialects.fal.queue import submit_request
 from api.dialects.fal.streams import ResultStream
-from api.orders.repeatable import Placed, answer_placed
+from api.orders.repeatable import PlacedOrder, answer_placed
 from api.routes.callers import permitted
 from api.routes.fast_routes import fast
 from api.services import services
@@ -49,7 +49,7 @@ async def run_fal_app(request: Request) -> Response:
     )
 
 
-async def _ran(request: Request, app: AskedApp, placed: Placed, until: float, row: JobRow) -> Response:
+async def _ran(request: Request, app: AskedApp, placed: PlacedOrder, until: float, row: JobRow) -> Response:
     row = await _looked(request, placed, until, row)
     if row.ended:
         return await answer_result(request, row, app.name)
@@ -61,7 +61,7 @@ async def _ran(request: Request, app: AskedApp, placed: Placed, until: float, ro
     return answer_for(row.id, body, failed.status, {"retry-after": "1", "x-fal-error-type": failed.error_type})
 
 
-async def _looked(request: Request, placed: Placed, until: float, row: JobRow) -> JobRow:
+async def _looked(request: Request, placed: PlacedOrder, until: float, row: JobRow) -> JobRow:
     """The job once it has ended, where it was not waited for as it should be (the account listens to too much), or when the time is over."""
     polls = services(request.app).polls
     while not row.ended and time.monotonic() < until and not (placed.flight and placed.flight.lost.is_set()):

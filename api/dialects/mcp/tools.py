@@ -22,7 +22,7 @@ from api.orders.placing import cancel_own, place_order, see_job
 from api.orders.quoting import quoted
 from api.routes.cursors import id_of
 from api.services import services
-from common.dialects.told import Kind, ToldJob
+from common.dialects.told import ToldJob, ToldKind
 from common.errors import InvalidInput
 from models.access import scopes
 from models.access.scopes import Caller, check
@@ -52,7 +52,7 @@ class FindModels(_Asked):
     """What is looked for."""
 
     query: str = Field("", max_length=200, description="Words of a name, an id or a description; empty: all.")
-    kind: Kind | None = Field(None, description="What it makes.")
+    kind: ToldKind | None = Field(None, description="What it makes.")
 
 
 class AskPrice(_Asked):

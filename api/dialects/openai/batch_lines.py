@@ -12,7 +12,7 @@ from api.dialects.openai.messages import chat_input, response_input
 from api.dialects.openai.ordering import in_their_words, offer_called
 from api.dialects.openai.pictures import picture_fields, picture_named, pictures_named
 from api.orders.batched import lines_of, read_line
-from common.dialects.told import Kind
+from common.dialects.told import ToldKind
 from common.errors import BodyTooLarge, DomainError, InvalidInput, InvalidRequest
 from models.access import scopes
 from models.access.scopes import Caller
@@ -25,7 +25,7 @@ from models.jobs.batches import BEHIND, Line
 class Endpoint(NamedTuple):
     """What the lines of a batch are sent to: what its models make, which of them is meant unsaid, how a body becomes an input."""
 
-    kind: Kind
+    kind: ToldKind
     unsaid: str | None
     reads: Callable[[Offer, dict[str, Any]], Translated]
 

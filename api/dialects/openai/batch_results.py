@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from api.dialects.openai.refusals import refuse_openai
-from api.edge.voices import Refusal
+from api.edge.voices import PlainRefusal
 from api.orders.texts import text_of
 from api.services import services
 from common.dialects.openai import (
@@ -146,7 +146,7 @@ def line_shape(endpoint: str, line: LineRow, job: ToldJob | None, usage: Usage) 
 
 
 def _refused(code: str, message: str, param: str | None, status: int) -> dict[str, Any]:
-    return refuse_openai(Refusal(status, code, message, "", param, False, None, {})).body
+    return refuse_openai(PlainRefusal(status, code, message, "", param, False, None, {})).body
 
 
 def success_shape(endpoint: str, job: ToldJob, usage: Usage) -> dict[str, Any]:

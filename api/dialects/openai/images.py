@@ -16,7 +16,7 @@ from api.dialects.openai.pictures import picture_fields, pictures_named
 from api.dialects.openai.stored import read_results
 from api.dialects.openai.streams import DONE, PING, OpenAIStream, event_of, failure_event, watch_until_ended
 from api.dialects.routes import DialectRoute
-from api.orders.repeatable import Placed, answer_placed
+from api.orders.repeatable import PlacedOrder, answer_placed
 from api.routes.callers import permitted
 from api.routes.fast_routes import answer, fast
 from common.dialects.openai import BASE, seconds_of, size_text
@@ -96,7 +96,7 @@ class Wanted:
         self.event = event
 
 
-async def _answer(request: Request, placed: Placed, wanted: Wanted) -> Response:
+async def _answer(request: Request, placed: PlacedOrder, wanted: Wanted) -> Response:
     if wanted.streamed:
         return await answer_placed(request, placed, 0, partial(_stream, request, wanted))
     return await answer_ended(request, placed, partial(_pictures, request, wanted))

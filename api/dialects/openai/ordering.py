@@ -15,11 +15,11 @@ from api.dialects.openai.fields import Translated, named_as_said
 from api.dialects.routes import order_job
 from api.edge.problems import problem
 from api.orders.placing import see_job
-from api.orders.repeatable import Placed, answer_placed
+from api.orders.repeatable import PlacedOrder, answer_placed
 from api.routes.callers import permitted
 from api.services import services
 from common.dialects.openai import failure_status, why_failed
-from common.dialects.told import Kind
+from common.dialects.told import ToldKind
 from common.errors import DomainError, InvalidInput, InvalidRequest, NotFound, UnknownModel
 from common.settings import settings
 from models.access.scopes import Caller
@@ -52,12 +52,12 @@ async def read_json(request: Request) -> dict[str, Any]:
     return body
 
 
-def offer_of(request: Request, body: Mapping[str, Any], kind: Kind, unsaid: str | None = None) -> Offer:
+def offer_of(request: Request, body: Mapping[str, Any], kind: ToldKind, unsaid: str | None = None) -> Offer:
     """`offer_called` of this process's catalogue."""
     return offer_called(services(request.app).catalogue, body, kind, unsaid)
 
 
-def offer_called(catalogue: Catalogue, body: Mapping[str, Any], kind: Kind, unsaid: str | None) -> Offer:
+def offer_called(catalogue: Catalogue, body: Mapping[str, Any], kind: ToldKind, unsaid: str | None) -> Offer:
     """The model that an order names. `unsaid`: what is meant where it names none, if there is such a one. Raises InvalidRequest,
     UnknownModel, and InvalidInput for one that makes something else.
     """
@@ -79,7 +79,7 @@ def offer_called(catalogue: Catalogue, body: Mapping[str, Any], kind: Kind, unsa
 
 async def order_translated(
     request: Request, who: Caller, offer: Offer, made: Translated, *, said: dict[str, Any], queue: str | None = None
-) -> Placed:
+) -> PlacedOrder:
     """`order_job` of an input that was translated: what is wrong with it is said in the words of the order."""
     try:
         return await order_job(request, who, offer, made.values, said=said, queue=queue)
@@ -103,7 +103,9 @@ def patience_of(request: Request) -> float:
     return min(most, float(said) - MARGIN)
 
 
-async def answer_ended(request: Request, placed: Placed, written: Callable[[JobRow], Awaitable[Response]]) -> Response:
+async def answer_ended(
+    request: Request, placed: PlacedOrder, written: Callable[[JobRow], Awaitable[Response]]
+) -> Response:
     """The answer to an order that is waited for: `written` of a job that has succeeded; else why it has not."""
     return await answer_placed(request, placed, patience_of(request), partial(_ended, request, written))
 
@@ -142,7 +144,7 @@ def _nothing(name: str, what: str) -> UUID:
     raise NotFound(f"no {what} {name[:60]!r}", param="id")
 
 
-async def own_job_of_kind(request: Request, kind: Kind, what: str) -> JobRow:
+async def own_job_of_kind(request: Request, kind: ToldKind, what: str) -> JobRow:
     """The caller's job that the path's `name` names. Raises NotFound, for one of another kind as well."""
     who = await permitted(request, "read")
     name = request.path_params["name"]

@@ -4,7 +4,7 @@ nothing of any other body.
 
 from http import HTTPStatus
 
-from api.edge.voices import Refusal, Spoken
+from api.edge.voices import PlainRefusal, Spoken
 from common.dialects.openai import BASE
 
 PREFIX = BASE.removesuffix("/v1")
@@ -17,7 +17,7 @@ CODES = {
 }
 
 
-def refuse_openai(refusal: Refusal) -> Spoken:
+def refuse_openai(refusal: PlainRefusal) -> Spoken:
     """A refusal in this dialect. What is for good says so, since a library sends again whatever it is not told to leave."""
     status = 400 if refusal.status == HTTPStatus.UNPROCESSABLE_ENTITY else refusal.status
     unpaid = status == HTTPStatus.PAYMENT_REQUIRED

@@ -1,12 +1,12 @@
 """Refusals as Replicate has them: `{type?, title, detail, status}`, a text in each."""
 
-from api.edge.voices import Refusal, Spoken
+from api.edge.voices import PlainRefusal, Spoken
 from common.dialects.replicate import BASE
 
 LONGEST_RETRY = 5  # seconds: its library sleeps as long as it is told, whatever that is
 
 
-def refuse(refusal: Refusal) -> Spoken:
+def refuse(refusal: PlainRefusal) -> Spoken:
     """A refusal in this dialect."""
     body = {
         "title": refusal.title, "detail": refusal.detail, "status": refusal.status, "type": f"urn:headrace:problem:{refusal.code}",

@@ -18,12 +18,12 @@ from common.dialects.replicate import (
     streamed_by,
     version_id,
 )
-from common.dialects.told import Kind, ToldFile, ToldJob, ToldStatus
+from common.dialects.told import ToldFile, ToldJob, ToldKind, ToldStatus
 from common.tokens import FILE, make_token
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 ID = UUID("01a1fd03-f4e4-7365-bf9d-4827335166ca")
-KINDS: tuple[Kind, ...] = ("image", "video", "speech", "text")
+KINDS: tuple[ToldKind, ...] = ("image", "video", "speech", "text")
 LIVING: tuple[ToldStatus, ...] = ("queued", "running")
 OVER: tuple[ToldStatus, ...] = ("succeeded", "failed", "canceled")
 
@@ -32,7 +32,7 @@ def stored(number: int = 1) -> ToldFile:
     return ToldFile(f"https://x.test/files/{number}", None, "image/png", 10, None, None, None, None)
 
 
-def job(status: ToldStatus = "succeeded", kind: Kind = "image", **changes: object) -> ToldJob:
+def job(status: ToldStatus = "succeeded", kind: ToldKind = "image", **changes: object) -> ToldJob:
     made = ToldJob(
         id=ID, model="m", version=1, kind=kind, status=status, input={"prompt": "x"}, files=[], text=None, error_code=None,
         error_message=None, created_at=NOW, started_at=None, ended_at=NOW if status in OVER else None, progress=None,
@@ -43,7 +43,7 @@ def job(status: ToldStatus = "succeeded", kind: Kind = "image", **changes: objec
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("status", [*LIVING, *OVER])
-def test_every_state_parses_whatever_is_not_known(status: ToldStatus, kind: Kind) -> None:
+def test_every_state_parses_whatever_is_not_known(status: ToldStatus, kind: ToldKind) -> None:
     choices = {
         "files": ([], [stored()], [stored(1), stored(2)]), "text": (None, "", "a text"), "error_code": (None, "timeout"),
         "error_message": (None, "too slow"), "started_at": (None, NOW - timedelta(seconds=2)), "progress": (None, 0, 37, 100),

@@ -17,7 +17,7 @@ from api.dialects.fal.asking import start_seconds, wants_logs
 from api.dialects.fal.proxy import HOSTS, target_of
 from api.dialects.fal.refusals import speak_fal
 from api.dialects.fal.streams import data_event
-from api.edge.voices import Refusal
+from api.edge.voices import PlainRefusal
 from common.dialects.fal import PROXY, app_of, failure_of, request_result, request_status, webhook_body
 from common.dialects.fal_signing import signed_headers, webhook_keys
 from common.dialects.told import ToldFile, ToldJob
@@ -119,9 +119,9 @@ def test_what_has_a_result_has_not_failed() -> None:
     assert (told["status"], told["request_id"], len(told["payload"]["images"])) == ("OK", str(UUID(int=7)), 1)
 
 
-def refused(status: int, code: str = "some_code", **more: Any) -> Refusal:
+def refused(status: int, code: str = "some_code", **more: Any) -> PlainRefusal:
     given: dict[str, Any] = {"param": None, "retryable": False, "extra": {}, **more}
-    return Refusal(
+    return PlainRefusal(
         status, code, "what is wrong", "A title", given["param"], given["retryable"], "the-id", given["extra"]
     )
 
