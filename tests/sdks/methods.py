@@ -8,6 +8,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,9 +50,9 @@ def rules() -> dict[str, list[Rule]]:
 def methods() -> dict[str, list[str]]:
     """What the libraries have, by library; an asynchronous twin is not listed beside its brother."""
     return {
-        f"replicate {replicate.__version__}": sorted(_replicate()),
-        f"openai {openai.__version__}": sorted(_openai(openai.OpenAI(api_key="none"), "")),
-        "fal-client": sorted(_fal()),
+        f"replicate {version('replicate')}": sorted(_replicate()),
+        f"openai {version('openai')}": sorted(_openai(openai.OpenAI(api_key="none"), "")),
+        f"fal-client {version('fal-client')}": sorted(_fal()),
     }
 
 
@@ -114,7 +115,11 @@ def page() -> str:
             if rule is None or (not rule.works and rule.pattern in told):
                 continue
             told.add(rule.pattern)
-            shown = name if rule.works else rule.pattern
+            shown = (
+                (name if rule.works else rule.pattern)
+                if name[0].isupper()
+                else f"client.{name if rule.works else rule.pattern}"
+            )
             lines.append(
                 f"| `{shown}` | {'works' if rule.works else 'refused'}{rule.how and f': {rule.how}'} | `{rule.test}` |"
             )
