@@ -93,8 +93,9 @@ async def get_fal_status(request: Request) -> Response:
 
 
 def _status(request: Request, row: JobRow) -> dict[str, object]:
-    # A text is not read for its status: that it is there is known by its file.
-    job = told_job(row, "" if row.assets else None)
+    job = told_job(row)
+    if job.files and job.kind == "text":  # which is not read for its status: that it is there is known by its file
+        job = job._replace(text="")
     found = request_status(job, request.path_params["app"], with_logs=wants_logs(request))
     return {**found, "error_type": LATE_TYPE} if is_late(request, row) else found
 

@@ -7,6 +7,7 @@ Whoever runs waits as long as a proxy lets them (PREFER_WAIT_SECONDS). A job tha
 import asyncio
 import time
 from functools import partial
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -28,7 +29,7 @@ from models.jobs.reads import JobRow
 router = APIRouter(prefix=FAL, route_class=FalRoute)
 
 LOOK_SECONDS = 0.5  # between looks at a job that cannot be listened to
-QUEUE_HOST = "queue."
+QUEUE_HOST = "queue."  # before ours: where a library asks that knows no other address for the queue
 
 
 @router.post("/run/{app:path}")
@@ -36,7 +37,7 @@ QUEUE_HOST = "queue."
 async def run_fal_app(request: Request) -> Response:
     """Order a job of an app, and wait for what it brings; under `…/stream`, as events."""
     who = await permitted(request, "generate")
-    if request.headers.get("host", "").lower().startswith(QUEUE_HOST):
+    if request.headers.get("host", "").lower() == QUEUE_HOST + urlsplit(settings().public_url).netloc:
         return await submit_request(request, who)
     app = find_app(services(request.app).catalogue, request.path_params["app"])
     order = await read_order(request, queued=False)

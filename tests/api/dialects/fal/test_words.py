@@ -55,9 +55,8 @@ def test_addresses_have_the_owner_and_the_alias_of_a_model_alone(name: str, app:
 def test_each_status_has_the_keys_without_which_the_library_breaks(
     status: str, progress: int | None, started: datetime | None, with_logs: bool
 ) -> None:
-    found = json.loads(
-        orjson.dumps(request_status(job(status, started_at=started, progress=progress), with_logs=with_logs))
-    )
+    told = job(status, started_at=started, progress=progress, files=[FILE])
+    found = json.loads(orjson.dumps(request_status(told, with_logs=with_logs)))
     assert found["status"] in ("IN_QUEUE", "IN_PROGRESS", "COMPLETED")
     if found["status"] == "IN_QUEUE":
         assert found["queue_position"] == 0
@@ -67,7 +66,7 @@ def test_each_status_has_the_keys_without_which_the_library_breaks(
         assert len(found["logs"]) == (0 if progress is None else 1)
     if found["status"] == "COMPLETED":
         assert found["metrics"] == ({} if started is None else {"inference_time": 3.0})
-        assert ("error" in found) is (status != "succeeded" or "error_type" in found)
+        assert ("error" in found) is ("error_type" in found) is (status != "succeeded")
 
 
 def test_a_result_is_of_its_kind() -> None:
