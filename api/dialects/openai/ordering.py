@@ -13,7 +13,7 @@ from starlette.responses import Response
 from api.catalogue import Catalogue
 from api.dialects.openai.fields import Translated, named_as_said
 from api.dialects.routes import order_job
-from api.edge.problems import problem
+from api.edge.problems import of_domain, problem
 from api.orders.placing import see_job
 from api.orders.repeatable import Placed, answer_placed
 from api.routes.callers import permitted
@@ -109,7 +109,14 @@ async def answer_ended(request: Request, placed: Placed, written: Callable[[JobR
 
 
 async def _ended(request: Request, written: Callable[[JobRow], Awaitable[Response]], row: JobRow) -> Response:
-    return await written(row) if row.ended == JobEnd.SUCCEEDED else tell_failure(request, row)
+    if row.ended != JobEnd.SUCCEEDED:
+        return tell_failure(request, row)
+    try:
+        return await written(row)
+    except DomainError as error:
+        if error.retryable:
+            raise
+        return of_domain(request, error)  # an answer like any other: the order was heard, and is not to be found again
 
 
 def tell_failure(request: Request, row: JobRow) -> Response:
