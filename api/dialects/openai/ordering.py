@@ -22,7 +22,7 @@ from common.dialects.openai import failure_status, why_failed
 from common.dialects.told import Kind
 from common.errors import DomainError, InvalidInput, InvalidRequest, NotFound, UnknownModel
 from common.settings import settings
-from models.access.scopes import Caller
+from models.access.scopes import Caller, Scope
 from models.catalogue.entries import Offer
 from models.jobs.outward import told_job
 from models.jobs.reads import JobRow
@@ -149,9 +149,9 @@ def _nothing(name: str, what: str) -> UUID:
     raise NotFound(f"no {what} {name[:60]!r}", param="id")
 
 
-async def own_job_of_kind(request: Request, kind: Kind, what: str) -> JobRow:
-    """The caller's job that the path's `name` names. Raises NotFound, for one of another kind as well."""
-    who = await permitted(request, "read")
+async def own_job_of_kind(request: Request, kind: Kind, what: str, need: Scope = "read") -> JobRow:
+    """The caller's job that the path's `name` names. Raises NotFound, for one of another kind as well, and as `permitted`."""
+    who = await permitted(request, need)
     name = request.path_params["name"]
     row = await see_job(request, job_of_name(name, what), who)
     if row.kind != kind:
