@@ -166,5 +166,5 @@ def response(job: ToldJob, usage: Usage, *, background: bool = False) -> dict[st
 def _response_usage(asked: int, said: int) -> dict[str, Any]:
     return {
         "input_tokens": asked, "output_tokens": said, "total_tokens": asked + said,
-        "input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0},
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0},
     }  # fmt: skip

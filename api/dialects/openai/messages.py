@@ -63,7 +63,7 @@ def _refuse_others(body: Mapping[str, Any]) -> None:
         kind = asked.get("format", asked) if isinstance(asked, dict) else {}
         if isinstance(kind, dict) and kind.get("type", "text") != "text":
             raise InvalidInput("models here answer with plain text", param=name)
-    if any(each != "text" for each in body.get("modalities") or ()):
+    if body.get("modalities") not in (None, [], ["text"]):
         raise InvalidInput("models here answer with plain text", param="modalities")
 
 
@@ -113,7 +113,7 @@ def _read(message: Any, param: str) -> tuple[str, str, list[str]]:
     role = message.get("role")
     if role in INSTRUCTING:
         role = "system"
-    elif role not in SPEAKERS:
+    if not isinstance(role, str) or (role != "system" and role not in SPEAKERS):
         raise InvalidInput(
             f"{param}: {role!r:.40} is no role here; there are system, developer, user, assistant", param=param
         )

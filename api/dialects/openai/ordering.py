@@ -13,7 +13,7 @@ from starlette.responses import Response
 from api.catalogue import Catalogue
 from api.dialects.openai.fields import Translated, named_as_said
 from api.dialects.routes import order_job
-from api.edge.problems import problem
+from api.edge.problems import of_domain, problem
 from api.orders.placing import see_job
 from api.orders.repeatable import PlacedOrder, answer_placed
 from api.routes.callers import permitted
@@ -22,7 +22,7 @@ from common.dialects.openai import failure_status, why_failed
 from common.dialects.told import ToldKind
 from common.errors import DomainError, InvalidInput, InvalidRequest, NotFound, UnknownModel
 from common.settings import settings
-from models.access.scopes import Caller
+from models.access.scopes import Caller, Scope
 from models.catalogue.entries import Offer
 from models.jobs.outward import told_job
 from models.jobs.reads import JobRow
@@ -111,7 +111,14 @@ async def answer_ended(
 
 
 async def _ended(request: Request, written: Callable[[JobRow], Awaitable[Response]], row: JobRow) -> Response:
-    return await written(row) if row.ended == JobEnd.SUCCEEDED else tell_failure(request, row)
+    if row.ended != JobEnd.SUCCEEDED:
+        return tell_failure(request, row)
+    try:
+        return await written(row)
+    except DomainError as error:
+        if error.retryable:
+            raise
+        return of_domain(request, error)  # an answer like any other: the order was heard, and is not to be found again
 
 
 def tell_failure(request: Request, row: JobRow) -> Response:
@@ -144,9 +151,9 @@ def _nothing(name: str, what: str) -> UUID:
     raise NotFound(f"no {what} {name[:60]!r}", param="id")
 
 
-async def own_job_of_kind(request: Request, kind: ToldKind, what: str) -> JobRow:
-    """The caller's job that the path's `name` names. Raises NotFound, for one of another kind as well."""
-    who = await permitted(request, "read")
+async def own_job_of_kind(request: Request, kind: ToldKind, what: str, need: Scope = "read") -> JobRow:
+    """The caller's job that the path's `name` names. Raises NotFound, for one of another kind as well, and as `permitted`."""
+    who = await permitted(request, need)
     name = request.path_params["name"]
     row = await see_job(request, job_of_name(name, what), who)
     if row.kind != kind:

@@ -14,7 +14,6 @@ from api.dialects.openai.chat import is_streamed
 from api.dialects.openai.messages import response_input
 from api.dialects.openai.ordering import (
     answer_ended,
-    job_of_name,
     offer_of,
     order_translated,
     own_job_of_kind,
@@ -79,22 +78,18 @@ async def get_response(request: Request) -> Response:
 @fast(need="generate")
 async def cancel_response(request: Request) -> Response:
     """Call a response off that is not done yet."""
-    who = await permitted(request, "generate")
-    job_id, here = job_of_name(request.path_params["name"], "response"), services(request.app)
-    row = await here.wall.run(
-        who.account_id, partial(here.places.ordinary.run, partial(cancel_own, job_id, who.account_id))
-    )
-    return await _shown(request, True, row)
+    row, here = await own_job_of_kind(request, "text", "response", "generate"), services(request.app)
+    work = partial(cancel_own, row.id, row.account_id)
+    return await _shown(request, True, await here.wall.run(row.account_id, partial(here.places.ordinary.run, work)))
 
 
 @router.delete("/responses/{name}")
 @fast(need="delete")
 async def delete_response(request: Request) -> Response:
     """Delete what a response has brought."""
-    who = await permitted(request, "delete")
-    job_id, here = job_of_name(request.path_params["name"], "response"), services(request.app)
-    await here.wall.run(who.account_id, partial(here.places.ordinary.run, partial(_delete, job_id, who.account_id)))
-    return answer({"id": name_of_job("resp", job_id), "object": "response", "deleted": True})
+    row, here = await own_job_of_kind(request, "text", "response", "delete"), services(request.app)
+    await here.wall.run(row.account_id, partial(here.places.ordinary.run, partial(_delete, row.id, row.account_id)))
+    return answer({"id": name_of_job("resp", row.id), "object": "response", "deleted": True})
 
 
 def _delete(job_id: UUID, account_id: UUID) -> None:

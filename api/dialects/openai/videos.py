@@ -15,14 +15,14 @@ from api.dialects.openai.ordering import job_of_name, offer_of, order_translated
 from api.dialects.openai.pages import after_id_of, page_of, wanted_page
 from api.dialects.openai.pictures import picture_fields, picture_named
 from api.dialects.routes import DialectRoute
-from api.orders.placing import cancel_own, see_job
+from api.orders.placing import cancel_own
 from api.orders.repeatable import answer_placed
 from api.routes.callers import permitted
 from api.routes.fast_routes import answer, fast
 from api.services import services
 from common.dialects.openai import BASE, name_of_job, video
 from common.errors import InvalidParameter, InvalidRequest, NotCancelable, NotFound, ResultGone
-from models.access.scopes import Caller
+from models.access.scopes import Caller, Scope
 from models.db import certain, transaction
 from models.files import keeping
 from models.files.states import AssetStatus
@@ -90,9 +90,9 @@ async def _shown(row: JobRow) -> Response:
     return answer(video(told_job(row)), headers={POLL_HEADER: str(max(SOONEST, min(LATEST, typical)))})
 
 
-async def _own(request: Request) -> JobRow:
-    """The caller's video. Raises NotFound, for one that was deleted as well."""
-    row = await own_job_of_kind(request, "video", "video")
+async def _own(request: Request, need: Scope = "read") -> JobRow:
+    """The caller's video. Raises NotFound, for one that was deleted as well, and as `permitted`."""
+    row = await own_job_of_kind(request, "video", "video", need)
     if _is_deleted(row):
         raise NotFound(f"no video {request.path_params['name'][:60]!r}: it was deleted", param="id")
     return row
@@ -159,15 +159,9 @@ def _read(account_id: UUID, after: UUID | None, most: int, oldest_first: bool) -
 @fast(need="delete")
 async def delete_video(request: Request) -> Response:
     """Delete a video; one that is not done yet is called off."""
-    who = await permitted(request, "delete")
-    name, here = request.path_params["name"], services(request.app)
-    row = await see_job(request, job_of_name(name, "video"), who)
-    if row.kind != "video" or _is_deleted(row):
-        raise NotFound(f"no video {name[:60]!r}", param="id")
-    await here.wall.run(
-        who.account_id,
-        partial(here.places.ordinary.run, partial(_delete, row.id, who.account_id, over=bool(row.ended))),
-    )
+    row, here = await _own(request, "delete"), services(request.app)
+    work = partial(_delete, row.id, row.account_id, over=bool(row.ended))
+    await here.wall.run(row.account_id, partial(here.places.ordinary.run, work))
     return answer({"id": name_of_job("video", row.id), "object": "video.deleted", "deleted": True})
 
 
