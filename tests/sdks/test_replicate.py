@@ -245,7 +245,7 @@ def test_what_stands_beside_the_models(house: SdkHouse, client: replicate.Client
     found = client.models.get("black-forest-labs/flux-schnell")
     assert (found.owner, found.name, found.visibility) == ("black-forest-labs", "flux-schnell", "public")
     versions = list(found.versions.list())
-    assert [each.id for each in versions] == [found.latest_version.id]  # type: ignore[union-attr]
+    assert [each.id for each in versions] == [found.latest_version.id]  # type: ignore[union-attr]  # the model of the house has a version
     schemas = found.versions.get(versions[0].id).openapi_schema["components"]["schemas"]
     assert schemas["Input"]["properties"]["prompt"]["type"] == "string"
     assert schemas["Output"]["items"] == {"type": "string", "format": "uri"}

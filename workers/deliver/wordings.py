@@ -67,8 +67,8 @@ def _up_to(row: JobRow, parcel: Parcel) -> JobRow:
     """Without the outputs that came after the one which is told of."""
     if parcel.event_type != "job.output":
         return row
-    told = parcel.data.get("output", {}).get("id")
-    place = next((at for at, asset in enumerate(row.assets) if asset["id"] == told), len(row.assets))
+    output_id = parcel.data.get("output", {}).get("id")
+    place = next((at for at, asset in enumerate(row.assets) if asset["id"] == output_id), len(row.assets))
     return row._replace(assets=row.assets[: place + 1])
 
 

@@ -161,5 +161,5 @@ def openapi_schema(offer: Offer) -> dict[str, Any]:
 def fits(offer: Offer, query: str) -> bool:
     """Whether a model is what somebody looks for: each word is in its name, its other names, or what is said of it."""
     entry = offer.entry
-    told = " ".join([entry.id, entry.name, entry.description, entry.kind, *entry.aliases]).lower()
-    return all(word in told for word in query.lower().split())
+    text = " ".join([entry.id, entry.name, entry.description, entry.kind, *entry.aliases]).lower()
+    return all(word in text for word in query.lower().split())
