@@ -22,7 +22,7 @@ from models.jobs.batch_rows import MAX_CUSTOM_ID
 from models.jobs.batches import BEHIND, Line
 
 
-class Endpoint(NamedTuple):
+class BatchEndpoint(NamedTuple):
     """What the lines of a batch are sent to: what its models make, which of them is meant unsaid, how a body becomes an input."""
 
     kind: Kind
@@ -69,12 +69,12 @@ def _filmed(offer: Offer, body: dict[str, Any]) -> Translated:
     return made
 
 
-ENDPOINTS: Mapping[str, Endpoint] = {
-    "/v1/images/generations": Endpoint("image", "gpt-image-1", _generated),
-    "/v1/images/edits": Endpoint("image", "gpt-image-1", _edited),
-    "/v1/videos": Endpoint("video", "sora-2", _filmed),
-    "/v1/chat/completions": Endpoint("text", None, chat_input),
-    "/v1/responses": Endpoint("text", None, response_input),
+ENDPOINTS: Mapping[str, BatchEndpoint] = {
+    "/v1/images/generations": BatchEndpoint("image", "gpt-image-1", _generated),
+    "/v1/images/edits": BatchEndpoint("image", "gpt-image-1", _edited),
+    "/v1/videos": BatchEndpoint("video", "sora-2", _filmed),
+    "/v1/chat/completions": BatchEndpoint("text", None, chat_input),
+    "/v1/responses": BatchEndpoint("text", None, response_input),
 }
 
 
