@@ -78,4 +78,6 @@ def _copy(source: socket, target: socket) -> None:
             target.sendall(data)
     for each in (source, target):
         with suppress(OSError):
+            each.shutdown(2)  # a socket that another thread reads stays open however often it is closed
+        with suppress(OSError):
             each.close()

@@ -18,7 +18,7 @@ VIDEO_STATUSES = {
 RESPONSE_STATUSES = {**VIDEO_STATUSES, "canceled": "cancelled"}
 OURS_OF_INPUT = frozenset({"invalid_input", "moderated", "invalid_image", "unknown_voice", "input_erased"})
 
-TextUsage = Mapping[str, Any] | None  # what a text's provider counted
+CountedUsage = Mapping[str, Any] | None  # what a text's provider counted
 
 
 def name_of_job(kind: str, job_id: UUID) -> str:
@@ -92,13 +92,13 @@ def _seconds_text(job: ToldJob) -> str:
     return "" if lasts is None else f"{lasts:g}"
 
 
-def tokens(usage: TextUsage) -> tuple[int, int] | None:
+def tokens(usage: CountedUsage) -> tuple[int, int] | None:
     """Tokens of the question and of the answer; None unless both were counted: half of it breaks those who read it strictly."""
     asked, said = (usage or {}).get("tokens_in"), (usage or {}).get("tokens_out")
     return (int(asked), int(said)) if isinstance(asked, int | float) and isinstance(said, int | float) else None
 
 
-def chat_usage(usage: TextUsage) -> dict[str, Any]:
+def chat_usage(usage: CountedUsage) -> dict[str, Any]:
     """`usage` of a chat completion, or nothing."""
     if (counted := tokens(usage)) is None:
         return {}
@@ -111,7 +111,7 @@ def completion_name(job_id: UUID) -> str:
     return f"chatcmpl-{job_id.hex}"
 
 
-def completion(job: ToldJob, usage: TextUsage) -> dict[str, Any]:
+def completion(job: ToldJob, usage: CountedUsage) -> dict[str, Any]:
     """A text as a chat completion."""
     return {
         "id": completion_name(job.id), "object": "chat.completion", "created": seconds_of(job.created_at), "model": job.model,
@@ -146,7 +146,7 @@ def text_part(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def response(job: ToldJob, usage: TextUsage, *, background: bool = False) -> dict[str, Any]:
+def response(job: ToldJob, usage: CountedUsage, *, background: bool = False) -> dict[str, Any]:
     """A text as a response."""
     counted = tokens(usage)
     failed = why_failed(job) if job.status == "failed" else None

@@ -22,7 +22,7 @@ from models.jobs.batch_rows import MAX_CUSTOM_ID
 from models.jobs.batches import BEHIND, Line
 
 
-class LineEndpoint(NamedTuple):
+class BatchEndpoint(NamedTuple):
     """What the lines of a batch are sent to: what its models make, which of them is meant unsaid, how a body becomes an input."""
 
     kind: ToldKind
@@ -69,12 +69,12 @@ def _filmed(offer: Offer, body: dict[str, Any]) -> Translated:
     return made
 
 
-ENDPOINTS: Mapping[str, LineEndpoint] = {
-    "/v1/images/generations": LineEndpoint("image", "gpt-image-1", _generated),
-    "/v1/images/edits": LineEndpoint("image", "gpt-image-1", _edited),
-    "/v1/videos": LineEndpoint("video", "sora-2", _filmed),
-    "/v1/chat/completions": LineEndpoint("text", None, chat_input),
-    "/v1/responses": LineEndpoint("text", None, response_input),
+ENDPOINTS: Mapping[str, BatchEndpoint] = {
+    "/v1/images/generations": BatchEndpoint("image", "gpt-image-1", _generated),
+    "/v1/images/edits": BatchEndpoint("image", "gpt-image-1", _edited),
+    "/v1/videos": BatchEndpoint("video", "sora-2", _filmed),
+    "/v1/chat/completions": BatchEndpoint("text", None, chat_input),
+    "/v1/responses": BatchEndpoint("text", None, response_input),
 }
 
 

@@ -15,7 +15,7 @@ from api.edge.voices import PlainRefusal
 from api.orders.texts import text_of
 from api.services import services
 from common.dialects.openai import (
-    TextUsage,
+    CountedUsage,
     completion,
     failure_status,
     name_of_job,
@@ -39,7 +39,7 @@ LINES_AT_ONCE = 100  # read and sent
 _OUTPUT = re.compile(r"file[_-](out|err)_([0-9a-f]{32})")
 
 
-class LineOutput(NamedTuple):
+class BatchOutput(NamedTuple):
     """One of the two files of a batch."""
 
     batch_id: UUID
@@ -50,10 +50,10 @@ class LineOutput(NamedTuple):
         return f"file_{'err' if self.errors else 'out'}_{self.batch_id.hex}"
 
 
-def output_named(name: str) -> LineOutput | None:
+def output_named(name: str) -> BatchOutput | None:
     """The file of a batch that an id names; None: it is no such id."""
     found = _OUTPUT.fullmatch(name)
-    return LineOutput(UUID(found[2]), found[1] == "err") if found else None
+    return BatchOutput(UUID(found[2]), found[1] == "err") if found else None
 
 
 def find_batch(account_id: UUID, batch_id: UUID) -> BatchRow:
@@ -65,14 +65,14 @@ def find_batch(account_id: UUID, batch_id: UUID) -> BatchRow:
     return row
 
 
-async def _batch_of(request: Request, who: Caller, output: LineOutput) -> BatchRow:
+async def _batch_of(request: Request, who: Caller, output: BatchOutput) -> BatchRow:
     row = await services(request.app).places.ordinary.run(partial(find_batch, who.account_id, output.batch_id))
     if row.ended_at is None:
         raise NotFound(f"no file {output.name}: its batch is under way", param="id")
     return row
 
 
-async def output_shape(request: Request, who: Caller, output: LineOutput) -> dict[str, Any]:
+async def output_shape(request: Request, who: Caller, output: BatchOutput) -> dict[str, Any]:
     """What one of these files is. How long it is, nobody knows before it is read."""
     row = await _batch_of(request, who, output)
     return {
@@ -81,7 +81,7 @@ async def output_shape(request: Request, who: Caller, output: LineOutput) -> dic
     }  # fmt: skip
 
 
-async def stream_output(request: Request, who: Caller, output: LineOutput) -> Response:
+async def stream_output(request: Request, who: Caller, output: BatchOutput) -> Response:
     """One of these files. Between two of its pages neither a thread nor a connection is held."""
     row = await _batch_of(request, who, output)
     return StreamingResponse(_lines(request, row, output), media_type=LINES_TYPE)
@@ -90,10 +90,10 @@ async def stream_output(request: Request, who: Caller, output: LineOutput) -> Re
 class _Page(NamedTuple):
     lines: list[LineRow]
     jobs: dict[UUID, JobRow]
-    usages: dict[UUID, TextUsage]
+    usages: dict[UUID, CountedUsage]
 
 
-async def _lines(request: Request, batch: BatchRow, output: LineOutput) -> AsyncIterator[bytes]:
+async def _lines(request: Request, batch: BatchRow, output: BatchOutput) -> AsyncIterator[bytes]:
     after, place = 0, services(request.app).places.ordinary
     while True:
         page = await place.run(partial(_read, batch.id, after, output.errors))
@@ -121,7 +121,7 @@ def _read(batch_id: UUID, after: int, errors: bool) -> _Page:
         return _Page(lines, jobs, {each: reads.usage(conn, each) for each in texts})
 
 
-def line_shape(endpoint: str, line: LineRow, job: ToldJob | None, usage: TextUsage) -> dict[str, Any]:
+def line_shape(endpoint: str, line: LineRow, job: ToldJob | None, usage: CountedUsage) -> dict[str, Any]:
     """What became of a line. Pure."""
     shown: dict[str, Any] = {
         "id": f"batch_req_{line.number}",
@@ -149,7 +149,7 @@ def _refused(code: str, message: str, param: str | None, status: int) -> dict[st
     return refuse_openai(PlainRefusal(status, code, message, "", param, False, None, {})).body
 
 
-def success_shape(endpoint: str, job: ToldJob, usage: TextUsage) -> dict[str, Any]:
+def success_shape(endpoint: str, job: ToldJob, usage: CountedUsage) -> dict[str, Any]:
     """What a line's request would have been answered with. Pictures are addresses: a file of ten thousand would be too large else."""
     if endpoint == "/v1/videos":
         return video(job)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dialects.openai.batch_lines import ENDPOINTS, BatchDesk, check_requests
-from api.dialects.openai.batch_results import LINES_TYPE, LineOutput, find_batch
+from api.dialects.openai.batch_results import LINES_TYPE, BatchOutput, find_batch
 from api.dialects.openai.ordering import job_of_name, read_json
 from api.dialects.openai.pages import after_id_of, page_of, wanted_page
 from api.dialects.routes import DialectRoute
@@ -51,8 +51,8 @@ def batch_shape(row: BatchRow) -> dict[str, Any]:
     return {
         "id": name_of_job("batch", row.id), "object": "batch", "endpoint": said.get("endpoint"), "errors": None,
         "input_file_id": said.get("input_file_id"), "completion_window": WINDOW, "status": status,
-        "output_file_id": LineOutput(row.id, errors=False).name if ended and counts["succeeded"] else None,
-        "error_file_id": LineOutput(row.id, errors=True).name if ended and failed else None,
+        "output_file_id": BatchOutput(row.id, errors=False).name if ended and counts["succeeded"] else None,
+        "error_file_id": BatchOutput(row.id, errors=True).name if ended and failed else None,
         "created_at": created, "in_progress_at": created, "expires_at": created + DAY,
         "finalizing_at": seconds_of(ended), "completed_at": None if canceled else seconds_of(ended), "failed_at": None,
         "expired_at": None, "cancelling_at": seconds_of(canceled), "cancelled_at": seconds_of(ended) if canceled else None,

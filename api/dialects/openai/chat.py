@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.dialects.openai.messages import chat_input
 from api.dialects.openai.ordering import answer_ended, offer_of, order_translated, read_json
 from api.dialects.openai.streams import DONE, PING, OpenAIStream, event_of, failure_event
-from api.dialects.openai.writing import TextWriting, usage_of
+from api.dialects.openai.writing import WrittenText, usage_of
 from api.dialects.routes import DialectRoute, tell
 from api.orders.repeatable import answer_placed
 from api.routes.callers import permitted
@@ -61,7 +61,7 @@ async def _stream(request: Request, counts: bool, row: JobRow) -> Response:
 
 
 async def _frames(request: Request, counts: bool, row: JobRow) -> AsyncIterator[bytes]:
-    job, writing = told_job(row), TextWriting(request, row)
+    job, writing = told_job(row), WrittenText(request, row)
     yield event_of(completion_chunk(job, {"role": "assistant", "content": ""}), named=False)
     async for part in writing.parts():
         yield event_of(completion_chunk(job, {"content": part}), named=False) if part else PING

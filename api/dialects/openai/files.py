@@ -38,7 +38,7 @@ router = APIRouter(prefix=BASE, route_class=DialectRoute)
 
 PURPOSES = {"batch": LINES_TYPE, "vision": "image/%", "user_data": "%", "assistants": "%"}
 MAX_LISTED, MAX_NAME_CHARACTERS = 10_000, 255  # the first is what its library asks for; a page has at most a hundred
-FoundFile = TypeVar("FoundFile")
+Looked = TypeVar("Looked")
 
 
 def openai_file(row: UploadRow) -> dict[str, Any]:
@@ -164,7 +164,7 @@ async def _own(request: Request, need: Scope) -> tuple[Caller, UploadRow]:
     return who, await _asked(request, who, find)
 
 
-async def _asked(request: Request, who: Caller, ask: Callable[[], FoundFile]) -> FoundFile:
+async def _asked(request: Request, who: Caller, ask: Callable[[], Looked]) -> Looked:
     here = services(request.app)
     return await here.wall.run(who.account_id, partial(here.places.ordinary.run, ask), locks=False)
 

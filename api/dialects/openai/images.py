@@ -40,7 +40,7 @@ async def generate_images(request: Request) -> Response:
     who = await permitted(request, "generate")
     body = await read_json(request)
     offer = offer_of(request, body, "image", UNSAID_MODEL)
-    wanted = WantedImages(body, "image_generation")
+    wanted = WantedPictures(body, "image_generation")
     made = translated(offer.entry, {name: value for name, value in body.items() if name not in OF_ANSWER})
     placed = await order_translated(request, who, offer, made, said=body)
     return await _answer(request, placed, wanted)
@@ -74,7 +74,7 @@ async def _edited(
     offer = offer_of(request, body, "image", UNSAID_MODEL)
     if not images:
         raise InvalidRequest("an edit needs a picture: image", param="image")
-    wanted = WantedImages(body, "image_edit")
+    wanted = WantedPictures(body, "image_edit")
     plain = {name: value for name, value in body.items() if name not in (*OF_ANSWER, "image", "images", "mask")}
     made = translated(offer.entry, plain)
     picture_fields(offer, made, "image", images)
@@ -84,7 +84,7 @@ async def _edited(
     return await _answer(request, placed, wanted)
 
 
-class WantedImages:
+class WantedPictures:
     """How an order for pictures is answered. Raises InvalidInput."""
 
     def __init__(self, body: dict[str, Any], event: str) -> None:
@@ -96,13 +96,13 @@ class WantedImages:
         self.event = event
 
 
-async def _answer(request: Request, placed: PlacedOrder, wanted: WantedImages) -> Response:
+async def _answer(request: Request, placed: PlacedOrder, wanted: WantedPictures) -> Response:
     if wanted.streamed:
         return await answer_placed(request, placed, 0, partial(_stream, request, wanted))
     return await answer_ended(request, placed, partial(_pictures, request, wanted))
 
 
-async def _pictures(request: Request, wanted: WantedImages, row: JobRow) -> Response:
+async def _pictures(request: Request, wanted: WantedPictures, row: JobRow) -> Response:
     job = told_job(row)
     body = {
         "created": seconds_of(row.created_at),
@@ -114,7 +114,7 @@ async def _pictures(request: Request, wanted: WantedImages, row: JobRow) -> Resp
     return answer({name: value for name, value in body.items() if value})
 
 
-async def _shown(request: Request, wanted: WantedImages, row: JobRow) -> list[dict[str, Any]]:
+async def _shown(request: Request, wanted: WantedPictures, row: JobRow) -> list[dict[str, Any]]:
     if wanted.urls:
         return [{"url": each.url} for each in told_job(row).files]
     return [{"b64_json": base64.b64encode(each.data).decode()} for each in await read_results(request, row)]
@@ -124,11 +124,11 @@ def _format_of(media_type: str) -> str:
     return media_type.rpartition("/")[2].partition("+")[0]
 
 
-async def _stream(request: Request, wanted: WantedImages, row: JobRow) -> Response:
+async def _stream(request: Request, wanted: WantedPictures, row: JobRow) -> Response:
     return OpenAIStream(_frames(request, wanted, row))
 
 
-async def _frames(request: Request, wanted: WantedImages, row: JobRow) -> AsyncIterator[bytes]:
+async def _frames(request: Request, wanted: WantedPictures, row: JobRow) -> AsyncIterator[bytes]:
     yield PING
     last = row
     async for last in watch_until_ended(request, row):

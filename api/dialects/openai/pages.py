@@ -9,7 +9,7 @@ from starlette.requests import Request
 from common.errors import InvalidParameter, NotFound
 
 MOST, USUAL = 100, 20
-PagedRow = TypeVar("PagedRow")
+PageRow = TypeVar("PageRow")
 
 
 class AskedPage(NamedTuple):
@@ -40,7 +40,7 @@ def after_id_of(wanted: AskedPage, read: Callable[[str], UUID]) -> UUID | None:
         raise InvalidParameter(error.detail, param="after") from None
 
 
-def page_of(rows: Sequence[PagedRow], limit: int, view: Callable[[PagedRow], dict[str, Any]]) -> dict[str, Any]:
+def page_of(rows: Sequence[PageRow], limit: int, view: Callable[[PageRow], dict[str, Any]]) -> dict[str, Any]:
     """What is answered of a list of which one row more was read than is shown."""
     data = [view(each) for each in rows[:limit]]
     return {

@@ -20,7 +20,7 @@ from api.dialects.openai.ordering import (
     read_json,
 )
 from api.dialects.openai.streams import PING, OpenAIStream, event_of
-from api.dialects.openai.writing import TextWriting, usage_of
+from api.dialects.openai.writing import WrittenText, usage_of
 from api.dialects.routes import DialectRoute, tell
 from api.orders.placing import cancel_own
 from api.orders.repeatable import answer_placed
@@ -103,7 +103,7 @@ async def _stream(request: Request, row: JobRow) -> Response:
 
 
 async def _frames(request: Request, row: JobRow) -> AsyncIterator[bytes]:
-    numbers, writing = count(), TextWriting(request, row)
+    numbers, writing = count(), WrittenText(request, row)
     begun = told_job(row)._replace(status="running")
     place = {"item_id": name_of_job("msg", row.id), "output_index": 0, "content_index": 0}
     for frame in _beginning(begun, place, numbers):

@@ -12,7 +12,7 @@ from api.auth.keyring import visitor_of
 from api.dialects.openai.streams import watch_until_ended
 from api.orders.texts import text_of
 from api.services import services
-from common.dialects.openai import TextUsage
+from common.dialects.openai import CountedUsage
 from common.errors import DomainError
 from models.db import transaction
 from models.events.kinds import JOB_TEXT
@@ -53,7 +53,7 @@ class SentText:
         return new
 
 
-class TextWriting:
+class WrittenText:
     """The text of one job on its way. `row` is the job as it was last seen."""
 
     def __init__(self, request: Request, row: JobRow) -> None:
@@ -106,11 +106,11 @@ def pieces_of(frames: bytes) -> list[tuple[int, str]]:
     return found
 
 
-async def usage_of(request: Request, row: JobRow) -> TextUsage:
+async def usage_of(request: Request, row: JobRow) -> CountedUsage:
     """What a text's provider counted."""
     return await services(request.app).places.ordinary.run(partial(_usage, row.id))
 
 
-def _usage(job_id: UUID) -> TextUsage:
+def _usage(job_id: UUID) -> CountedUsage:
     with transaction() as conn:
         return reads.usage(conn, job_id)

@@ -14,7 +14,7 @@ from api.dialects.openai.batch_results import line_shape, output_named
 from api.dialects.openai.ordering import job_of_name
 from api.dialects.openai.refusals import refuse_openai
 from api.dialects.openai.streams import event_of
-from api.edge.voices import Refusal
+from api.edge.voices import PlainRefusal
 from common.dialects.openai import completion, failure_status, response, tokens, video
 from common.dialects.told import ToldFile, ToldJob
 from common.errors import NotFound
@@ -60,8 +60,8 @@ def test_texts_parse_strictly_with_their_usage_whole_or_absent(status: str, usag
     assert ("usage" in response(text, usage)) == ("usage" in completion(text, usage)) == (tokens(usage) is not None)
 
 
-def refusal(status: int, code: str, *, retryable: bool = False, **extra: Any) -> Refusal:
-    return Refusal(status, code, "so", "So", "n", retryable, "r", extra)
+def refusal(status: int, code: str, *, retryable: bool = False, **extra: Any) -> PlainRefusal:
+    return PlainRefusal(status, code, "so", "So", "n", retryable, "r", extra)
 
 
 def test_refusals_are_one_object_and_say_whether_to_send_again() -> None:
