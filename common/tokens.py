@@ -20,6 +20,7 @@ class Purpose(NamedTuple):
 
 FILE = Purpose(b"file:", 16, 16)  # a result's permanent address: its id
 CALLBACK = Purpose(b"callback:", 18, 16)  # where a provider calls back: the job's id, the attempt's number
+PREDICTION_STREAM = Purpose(b"prediction stream:", 16, 16)  # where a text is read as it is written: its job's id
 CERTIFICATE = Purpose(b"certificate:", 16, 16)  # that a course was completed: the enrolment's id
 SHARED = Purpose(b"shared page:", 24, 32)  # who has given a share link's password: the link's id, until when
 STREAM = Purpose(b"headrace stream token\n", 41, 32)  # who may listen: account, key, role, until when

@@ -119,10 +119,10 @@ def cancel_job(job_id: PathId, who: Annotated[Caller, Depends(needs("generate"))
 
 
 def _webhook_again(account_id: UUID, job_id: UUID) -> dict[str, Any] | None:
-    """The address that a job brought, looked at anew: what an ended job keeps is in the words, and by the rules, of its time."""
+    """The address that a job brought, for the job that is ordered in its place."""
     with transaction() as conn:
         kept = reads.webhook(conn, job_id)
-    return endpoints.for_job(account_id, kept["url"], kept["events"]) if kept else None
+    return endpoints.for_job_again(account_id, kept)
 
 
 @fast_router.post("/{job_id}/retry", status_code=201, response_model=JobView, summary="Order an ended job again")

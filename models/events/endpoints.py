@@ -104,14 +104,24 @@ def checked_url(url: str, param: str = "url") -> str:
     return url
 
 
-def for_job(account_id: UUID, url: str, events: Sequence[str] | None) -> dict[str, Any]:
-    """What a job keeps of the address it brings. Raises InvalidInput.
+def for_job(
+    account_id: UUID, url: str, events: Sequence[str] | None, *, dialect: str | None = None
+) -> dict[str, Any]:
+    """What a job keeps of the address it brings. Raises InvalidInput. `dialect`: in whose words it is told there, None: ours.
 
     Deliveries of one queue go one after the other. A queue is chosen by the address's origin, out of so many per account.
     """
     origin = urlsplit(checked_url(url, "webhook")).netloc.rpartition("@")[2].lower()
     queue = job_queues(account_id)[uuid5(NAMESPACE_URL, origin).int % QUEUES_OF_JOBS]
-    return {"url": url, "events": list(dict.fromkeys(events or kinds.JOB_ENDS)), "queue": str(queue)}
+    kept = {"url": url, "events": list(dict.fromkeys(events or kinds.JOB_ENDS)), "queue": str(queue)}
+    return kept if dialect is None else {**kept, "dialect": dialect}
+
+
+def for_job_again(account_id: UUID, kept: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The same address for a job that is ordered again, looked at anew: what an ended job keeps is in the words, and by the rules,
+    of its time. Raises InvalidInput.
+    """
+    return kept and for_job(account_id, kept["url"], kept["events"], dialect=kept.get("dialect"))
 
 
 def job_queues(account_id: UUID) -> list[UUID]:

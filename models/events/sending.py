@@ -38,7 +38,9 @@ class HeldQueue(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """One delivery to send now. `address`: a URL, or where mail goes; None: there is none."""
+    """One delivery to send now. `address`: a URL, or where mail goes; None: there is none. `dialect`: in whose words its job wants to
+    be told of, at the address that it brought; None: in ours.
+    """
 
     id: UUID
     created_at: datetime
@@ -53,6 +55,7 @@ class Parcel:
     attempts: int
     address: str | None
     secrets: list[str] = field(default_factory=list)
+    dialect: str | None = None
 
 
 _TAKEN = (
@@ -131,7 +134,7 @@ def take(conn: Connection[Any], queue: HeldQueue) -> Parcel | None:
         row = _head(conn, queue)
         if row is None:
             break
-        values, (address, enabled, secret, previous, begun) = row[: len(_TAKEN)], row[len(_TAKEN) :]
+        values, (address, enabled, secret, previous, begun, dialect) = row[: len(_TAKEN)], row[len(_TAKEN) :]
         fields = dict(zip(_TAKEN, values, strict=True))
         if fields["endpoint_id"] is not None and not enabled:  # switched off, or removed
             _give_up(conn, queue)
@@ -143,7 +146,7 @@ def take(conn: Connection[Any], queue: HeldQueue) -> Parcel | None:
             address = endpoints.mail_address(conn, fields["account_id"])
         elif fields["endpoint_id"] is None:
             secrets = endpoints.default_secrets(conn, fields["account_id"])
-        parcel = Parcel(**fields, address=address, secrets=secrets)
+        parcel = Parcel(**fields, address=address, secrets=secrets, dialect=dialect)
         _begin(conn, queue, parcel)
         _add_results(conn, parcel)
         return parcel
@@ -155,7 +158,8 @@ def _head(conn: Connection[Any], queue: HeldQueue) -> tuple[Any, ...] | None:
     row: tuple[Any, ...] | None = conn.execute(
         """select d.id, d.created_at, d.account_id, d.channel, d.endpoint_id, d.event_type, d.event_at, d.event_number,
                   d.job_id, d.data, d.attempts, coalesce(e.url, d.url), e.enabled, e.secret,
-                  case when e.previous_until > app_now() then e.previous_secret end, d.begun
+                  case when e.previous_until > app_now() then e.previous_secret end, d.begun,
+                  case when d.url is not null then (select j.webhook->>'dialect' from jobs j where j.id = d.job_id) end
              from delivery_queues l
              cross join lateral (
                select * from deliveries where queue_id = l.id and status = 'pending' and next_at <= app_now()

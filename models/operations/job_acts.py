@@ -73,7 +73,7 @@ def retry_job(conn: Connection[Any], why: Why, job_id: UUID, known: Mapping[str,
     kept = reads.webhook(conn, job_id)
     order = Order(
         uuid7(), row.account_id, offer, offer.checked(row.given()), queue=row.queue, retry_of=job_id, labels=row.labels,
-        webhook=endpoints.for_job(row.account_id, kept["url"], kept["events"]) if kept else None,
+        webhook=endpoints.for_job_again(row.account_id, kept),
     )  # fmt: skip
     answer = submit.submit(conn, [order], wait=True)[0]
     if isinstance(answer, Accepted):

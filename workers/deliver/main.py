@@ -28,7 +28,7 @@ from models.db import CommitUnknown, transaction
 from models.events import sending
 from models.events.sending import HeldQueue, Parcel, SendResult
 from models.fleet import reaching
-from workers.deliver import post
+from workers.deliver import post, wordings
 
 log = logging.getLogger("deliver")
 
@@ -154,7 +154,7 @@ def send(held: Held, parcel: Parcel, failures: int) -> SendResult | None:
         return None
     reached("deliver:before")
     begun = time.perf_counter()
-    outcome = post.deliver(parcel, failures)
+    outcome = post.deliver(parcel, failures, wordings.writer_of(parcel))
     figures.DELIVERIES.note(time.perf_counter() - begun, parcel.channel, outcome_of(outcome))
     if not parcel.attempts:
         figures.DELIVERY_LAG.note(max(0.0, time.time() - parcel.created_at.timestamp()), parcel.channel)

@@ -9,9 +9,9 @@ import hmac
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -34,14 +34,29 @@ ANSWER_BYTES = 64 * 1024  # read of an answer
 EXCERPT_CHARACTERS = 1024  # kept of it
 
 
-def deliver(parcel: Parcel, failures: int) -> SendResult:
+class Letter(NamedTuple):
+    """What is posted, and headers besides those that every delivery has."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+LetterWriter = Callable[[Parcel, int], Letter]  # of a delivery and the attempt's time
+
+
+def own_letter(parcel: Parcel, _timestamp: int) -> Letter:
+    """A delivery in our own words."""
+    return Letter(body_of(parcel), {})
+
+
+def deliver(parcel: Parcel, failures: int, write: LetterWriter = own_letter) -> SendResult:
     """Send one delivery and say what became of it. `failures`: attempts on its queue that failed since one arrived.
 
     Never raises: whatever goes wrong, ours or theirs, is an attempt that failed, with the pause that follows.
     """
     began = time.monotonic()
     try:
-        return _by_mail(parcel, failures) if parcel.channel == "email" else _by_post(parcel, failures)
+        return _by_mail(parcel, failures) if parcel.channel == "email" else _by_post(parcel, failures, write)
     except Exception:
         log.exception("delivery %s could not be tried", parcel.id)
         entry = _entry(parcel, began, None, "internal_error: an unexpected fault of ours; it is tried again", None)
@@ -56,9 +71,9 @@ def _by_mail(parcel: Parcel, failures: int) -> SendResult:
     return SendResult(problem is None, again, 0.0 if problem is None else queue_pause(failures + 1, None), entry)
 
 
-def _by_post(parcel: Parcel, failures: int) -> SendResult:
+def _by_post(parcel: Parcel, failures: int, write: LetterWriter) -> SendResult:
     began = time.monotonic()
-    status, error, excerpt, retry_after = _post(parcel)
+    status, error, excerpt, retry_after = _post(parcel, write)
     entry = _entry(parcel, began, status, error, excerpt)
     if status is not None and 200 <= status <= 299:
         return SendResult(True, None, 0.0, entry)
@@ -124,12 +139,13 @@ def _signature(secret: str, signed: bytes) -> str:
     return base64.b64encode(hmac.digest(key_of(secret, KEY_BYTES), signed, hashlib.sha256)).decode()
 
 
-def _post(parcel: Parcel) -> tuple[int | None, str | None, str | None, float | None]:
+def _post(parcel: Parcel, write: LetterWriter) -> tuple[int | None, str | None, str | None, float | None]:
     """Status, error, the answer's beginning, and how long it asks us to stay away."""
     if parcel.address is None or not parcel.secrets:
         return None, "its signing secret cannot be read: rotate it", None, None
-    body = body_of(parcel)
-    headers = headers_of(parcel, body, int(time.time()))
+    now = int(time.time())
+    body, more = write(parcel, now)
+    headers = {**headers_of(parcel, body, now), **more}
     status, excerpt, retry_after, problem = None, None, None, None
     try:
         with open_url(
