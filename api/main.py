@@ -252,6 +252,7 @@ OPEN_ROUTES = {
     "/v1/content/sitemap.xml": "what is published",
     "/v1/content/sitemaps/{month}.xml": "what is published",
     "/files/{token}": "the address is the secret",
+    "/compat/replicate/v1/streams/{token}": "the address is the secret",
     "/certificates/{token}": "the address is the secret",
     "/certificates/{token}/certificate.png": "the address is the secret",
     "/shared/{token}": "the address is the secret",

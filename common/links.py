@@ -23,3 +23,11 @@ def url_of(asset_id: UUID, *, thumbnail: bool = False) -> str:
     """The permanent address of a result, or of its thumbnail."""
     origin = settings().cdn_url or settings().public_url
     return f"{origin}/files/{token_of(asset_id)}{f'?{SMALL}' if thumbnail else ''}"
+
+
+def named_at(address: str) -> UUID | None:
+    """The result or upload whose permanent address this is, whole and without a query; None: it is no address of ours."""
+    for origin in {settings().public_url, settings().cdn_url or settings().public_url}:
+        if address.startswith(f"{origin}/files/"):
+            return named_by(address.removeprefix(f"{origin}/files/"))
+    return None

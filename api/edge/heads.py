@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_STREAMS = re.compile(r"/v1/jobs/[^/]+/events/?")
+_STREAMS = re.compile(r"/v1/jobs/[^/]+/events/?|/compat/replicate/v1/streams/[^/]+/?")
 _MAY_STREAM = re.compile(r"/v1/events/?")
 _OWN = re.compile(r"/files/")  # looks at the object instead of reading it
 

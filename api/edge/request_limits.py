@@ -47,7 +47,7 @@ _PAGE: Headers = ((b"content-security-policy", DOCS_POLICY.encode()),)
 def security_headers(path: str, *, https: bool) -> Headers:
     """What a browser is told with every answer: run nothing but the documentation's own scripts, show it in no frame, keep no answer of the API."""
     found = _ALWAYS + (_PAGE if path in DOCS_PATHS else _NO_SCRIPT)
-    if path.startswith(("/v1/", "/api/", "/files/")):  # a file's own bytes may be kept, and say so
+    if path.startswith(("/v1/", "/api/", "/files/", "/compat/")):  # a file's own bytes may be kept, and say so
         found += _NOT_KEPT
     return found + _HTTPS if https else found
 
@@ -206,7 +206,11 @@ def _limit(scope: Scope) -> int:
     return settings().max_upload_bytes + FORM_BYTES if _is_file(scope) else settings().max_body_bytes
 
 
-FILE_PATHS = ("/v1/files", "/account/try/upload")
+# Whose forms go to disk as they come. A dialect that takes files adds its paths here.
+FILE_PATHS = (
+    "/v1/files", "/account/try/upload", "/compat/replicate/v1/files", "/compat/openai/v1/files",
+    "/compat/openai/v1/images/edits", "/compat/openai/v1/videos",
+)  # fmt: skip
 
 
 def _is_batch(scope: Scope) -> bool:

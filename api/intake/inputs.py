@@ -3,6 +3,7 @@
 An address is looked at but not resolved or fetched: that takes time, and its answer may be another one later.
 """
 
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -13,12 +14,24 @@ from api.turns.places import Places
 from api.turns.walls import Wall
 from common import guard
 from common.errors import InvalidInput, NotFound, RefusedAddress, UnusableFile
+from common.links import named_at
 from common.settings import settings
 from models.catalogue.entries import Offer
 from models.db import transaction
 from models.files import uploads
 from models.files.uploads import NewUpload
 from storage import incoming
+
+# Where dialects show an upload: the path of an address of ours, before its id. Their programs name it so in an input.
+UPLOAD_PATHS = ("/compat/replicate/v1/files/",)
+
+
+def shown_upload(address: str) -> UUID | None:
+    """The upload that a dialect shows at this address; None: it is no such address."""
+    for path in UPLOAD_PATHS:
+        if address.startswith(settings().public_url + path):
+            return uploads.id_of(address.removeprefix(settings().public_url + path))
+    return None
 
 
 class Inputs:
@@ -51,13 +64,11 @@ class Inputs:
                     account_id, partial(self._places.ordinary.run, partial(create_upload, found))
                 )
             return uploads.id_text(found.id)
-        if (upload_id := uploads.id_of(given)) is not None:
-            await self._wall.run(
-                account_id,
-                partial(self._places.ordinary.run, partial(_use, account_id, upload_id, param, wanted)),
-                locks=False,
-            )
-            return uploads.id_text(upload_id)
+        if (upload_id := uploads.id_of(given) or shown_upload(given)) is not None:
+            return await self._used(account_id, upload_id, param, wanted)
+        if (file_id := named_at(given)) is not None:
+            with suppress(NotFound):  # a result, or what somebody else has sent: fetched like whatever is open to all
+                return await self._used(account_id, file_id, param, wanted)
         if not given.lower().startswith(("http://", "https://")):
             raise InvalidInput(
                 f"{param} must be an http(s) address, a data: URI or the id of an uploaded file", param=param
@@ -67,6 +78,12 @@ class Inputs:
         except guard.AddressRefused as error:
             raise RefusedAddress(f"{param}: {error.message}", param=param) from error
         return given
+
+    async def _used(self, account_id: UUID, upload_id: UUID, param: str, wanted: str) -> str:
+        """An upload of the account's own, as the job keeps it. Raises NotFound, UnusableFile."""
+        use = partial(_use, account_id, upload_id, param, wanted)
+        await self._wall.run(account_id, partial(self._places.ordinary.run, use), locks=False)
+        return uploads.id_text(upload_id)
 
 
 def _use(account_id: UUID, upload_id: UUID, param: str, wanted: str) -> None:

@@ -1,9 +1,7 @@
 """/v1/files: files of clients, as inputs of jobs. Sent as a form, streamed to disk; or small ones as a `data:` URI."""
 
-from collections.abc import Iterable, Iterator
 from datetime import datetime
-from functools import partial
-from typing import IO, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
@@ -12,12 +10,11 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.edge.texts import check_form
-from api.intake.receiving import in_thread, room_on_disk, without_stray
+from api.orders.uploading import opened_form, parts_of, receive_upload
 from api.routes.callers import needs, permitted
 from api.routes.cursors import Listing, ListPage, WantedPage
 from api.routes.fast_routes import FastRoute, answer, fast, read_body
-from api.routes.once import RepeatKey, asked, key_of, made_answer, once
+from api.routes.once import RepeatKey, key_of
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from api.services import services
@@ -27,8 +24,7 @@ from common.settings import settings
 from models.access.scopes import Caller
 from models.db import certain, transaction
 from models.files import uploads
-from models.files.uploads import NewUpload, UploadRow, id_text
-from models.jobs import answered
+from models.files.uploads import UploadRow, id_text
 from storage import incoming
 
 fast_router = APIRouter(prefix="/v1/files", tags=["files"], route_class=FastRoute)
@@ -83,8 +79,6 @@ def upload_view(row: UploadRow) -> dict[str, Any]:
     }
 
 
-FIELD_BYTES = 4096  # of a form's other fields, which are refused by their names
-READ_BYTES = 256 * 1024
 LOCATION = "/v1/files/{id}"
 BODY = {
     "requestBody": {
@@ -111,58 +105,23 @@ async def create_file(request: Request) -> Response:
     `data:` URI. What it is, its bytes say. It counts as storage, and is kept for 24 hours after its last use.
     """
     who = await permitted(request, "generate")
-    key = key_of(request)
-    rooms = services(request.app).rooms
+    key_of(request)  # one that is too long is refused before anything is read
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        async with rooms.of_form(request, who.account_id):
-            return await _of_form(request, who, key)
-    body, _ = await read_body(request, FileData)
-    async with rooms.of_data(who.account_id, len(body.data), settings().decode_wait_seconds):
-        return await _received(request, who, key, incoming.data_uri_bytes(body.data), "data")
-
-
-async def _of_form(request: Request, who: Caller, key: str | None) -> Response:
-    with room_on_disk():  # more than a mebibyte of a form goes to disk as well, in files without a name
-        async with request.form(max_files=1, max_fields=8, max_part_size=FIELD_BYTES) as form:
-            check_form(form)
+        async with opened_form(request, who) as form:
             unknown = next((name for name in form if name != "file"), None)
             if unknown is not None:
                 raise InvalidInput(f"{unknown[:100]}: a form has no other field than `file`", param=unknown[:100])
             part = form.get("file")
             if not isinstance(part, UploadFile):
                 raise InvalidRequest("the form has no file in its field `file`", param="file")
-            return await _received(request, who, key, _parts(part.file), "file")
-
-
-async def _received(request: Request, who: Caller, key: str | None, chunks: Iterable[bytes], param: str) -> Response:
-    def asked_for(digest: bytes) -> bytes:
-        return asked(request, {"sha256": digest.hex()})
-
-    def earlier(digest: bytes) -> dict[str, Any] | None:
-        """The answer to this very request before: its bytes are not stored again, nor is room looked for."""
-        if key is None:
-            return None
-        with transaction() as conn:
-            return answered.find(conn, who.account_id, key, asked_for(digest))
-
-    here = services(request.app)
-    new = await in_thread(here.places.uploads, chunks, who.account_id, param=param, known=earlier)
-    if not isinstance(new, NewUpload):
-        return made_answer(new, status=201, location=LOCATION, replayed=True)
-
-    def make() -> Response:
-        with without_stray(new):
-            return once(
-                who, key, asked_for(new.sha256), lambda conn: upload_view(uploads.create(conn, new)),
-                status=201, location=LOCATION,
-            )  # fmt: skip
-
-    return await here.wall.run(who.account_id, partial(here.places.ordinary.run, make))
-
-
-def _parts(file: IO[bytes]) -> Iterator[bytes]:
-    while part := file.read(READ_BYTES):
-        yield part
+            return await receive_upload(
+                request, who, parts_of(part.file), param="file", view=upload_view, location=LOCATION
+            )
+    body, _ = await read_body(request, FileData)
+    async with services(request.app).rooms.of_data(who.account_id, len(body.data), settings().decode_wait_seconds):
+        return await receive_upload(
+            request, who, incoming.data_uri_bytes(body.data), param="data", view=upload_view, location=LOCATION
+        )
 
 
 @router.get("", response_model=FilePage, summary="List uploaded files")

@@ -39,7 +39,7 @@ def prediction(job: ToldJob, *, creating: bool = False) -> dict[str, Any]:
         "created_at": job.created_at,
         "started_at": job.started_at,
         "completed_at": job.ended_at,
-        "data_removed": job.status == "succeeded" and output(job) is None,
+        "data_removed": job.status == "succeeded" and not job.files,
         "source": "api",
         "urls": {**urls, "stream": stream_address(job.id)} if job.kind == "text" else urls,
     }

@@ -132,11 +132,12 @@ def body_of(entry: Entry) -> dict[str, Any]:
 class Offer:
     """A current model, ready to take orders: its entry, its version and its compiled schema."""
 
-    __slots__ = ("_defaults", "_validator", "entry", "file_fields", "version")
+    __slots__ = ("_defaults", "_validator", "created_at", "entry", "file_fields", "version")
 
-    def __init__(self, entry: Entry, version: int) -> None:
+    def __init__(self, entry: Entry, version: int, created_at: datetime | None = None) -> None:
         self.entry = entry
         self.version = version
+        self.created_at = created_at  # of this version; None: it is not stored
         self.file_fields = entry.file_fields()
         self._validator = Draft202012Validator(entry.input_schema)
         properties = entry.input_schema.get("properties", {})
@@ -380,5 +381,5 @@ def apply(
 
 def offers(conn: Connection[Any]) -> dict[str, Offer]:
     """The current models by id."""
-    rows = conn.execute("select entry, version from models where current order by id").fetchall()
-    return {row[0]["id"]: Offer(Entry.model_validate(row[0]), row[1]) for row in rows}
+    rows = conn.execute("select entry, version, created_at from models where current order by id").fetchall()
+    return {row[0]["id"]: Offer(Entry.model_validate(row[0]), *row[1:]) for row in rows}

@@ -104,9 +104,7 @@ def checked_url(url: str, param: str = "url") -> str:
     return url
 
 
-def for_job(
-    account_id: UUID, url: str, events: Sequence[str] | None, *, dialect: str | None = None
-) -> dict[str, Any]:
+def for_job(account_id: UUID, url: str, events: Sequence[str] | None, *, dialect: str | None = None) -> dict[str, Any]:
     """What a job keeps of the address it brings. Raises InvalidInput. `dialect`: in whose words it is told there, None: ours.
 
     Deliveries of one queue go one after the other. A queue is chosen by the address's origin, out of so many per account.

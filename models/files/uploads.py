@@ -7,7 +7,9 @@ from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from common.errors import NotFound
@@ -61,6 +63,8 @@ class Upload(SQLModel, table=True):
     expires_at: datetime = Field(sa_column=Column(UTC_TIME, nullable=False))
     expired_at: datetime | None = moment()
     purged_at: datetime | None = moment()
+    # What its sender says of it, such as its name; bounded where it is read. Gone with the file.
+    said: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True))
 
 
 class NewUpload(NamedTuple):
@@ -75,6 +79,7 @@ class NewUpload(NamedTuple):
     width: int | None
     height: int | None
     duration_ms: int | None
+    said: dict[str, Any] | None = None
 
 
 class UploadRow(NamedTuple):
@@ -90,9 +95,10 @@ class UploadRow(NamedTuple):
     duration_ms: int | None
     created_at: datetime
     expires_at: datetime
+    said: dict[str, Any] | None = None
 
 
-_COLUMNS = "id, key, media_type, size_bytes, sha256, width, height, duration_ms, created_at, expires_at"
+_COLUMNS = "id, key, media_type, size_bytes, sha256, width, height, duration_ms, created_at, expires_at, said"
 _ALIVE = "status = 'stored' and expires_at > app_now()"
 
 
@@ -115,9 +121,9 @@ def create(conn: Connection[Any], new: NewUpload) -> UploadRow:
     room.take(conn, new.account_id, new.size_bytes)
     row = _rows(
         conn,
-        f"""insert into uploads (id, account_id, key, media_type, size_bytes, sha256, width, height, duration_ms, expires_at)
-            values (%s, %s, %s, %s, %s, %s, %s, %s, %s, app_now() + make_interval(hours => %s)) returning {_COLUMNS}""",
-        [*_kept(new), settings().upload_hours],
+        f"""insert into uploads (id, account_id, key, media_type, size_bytes, sha256, width, height, duration_ms, said, expires_at)
+            values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, app_now() + make_interval(hours => %s)) returning {_COLUMNS}""",
+        [*_kept(new)[:-1], None if new.said is None else Jsonb(new.said), settings().upload_hours],
     )
     return row[0]
 
@@ -195,7 +201,7 @@ def delete(conn: Connection[Any], account_id: UUID, upload_id: UUID) -> None:
     """Mark an upload deleted and give its storage back; the scheduler deletes the object. Raises NotFound."""
     lock_account(conn, account_id)
     row = conn.execute(
-        f"""update uploads set status = 'deleted', expired_at = app_now()
+        f"""update uploads set status = 'deleted', expired_at = app_now(), said = null
              where id = %s and account_id = %s and {_ALIVE} returning size_bytes""",
         [upload_id, account_id],
     ).fetchone()
@@ -223,7 +229,7 @@ def expire(conn: Connection[Any], limit: int, only: UUID | None = None, without:
     free = lock_accounts(conn, accounts, skip_locked=True)
     row = conn.execute(
         f"""with gone as (
-             update uploads set status = 'expired', expired_at = app_now()
+             update uploads set status = 'expired', expired_at = app_now(), said = null
               where id = any(%(ids)s) and status = 'stored' and expires_at <= app_now() returning id, account_id, size_bytes
            ), sums as (
              select account_id, sum(size_bytes)::bigint as bytes, count(*) as uploads from gone group by account_id

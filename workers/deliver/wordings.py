@@ -34,7 +34,9 @@ class Wording(NamedTuple):
     """A dialect's deliveries. `body`: of the job and the event, one of our own; a job's outputs are those up to the event's."""
 
     body: Callable[[ToldJob, str], Any]
-    headers: Callable[[Parcel, bytes, int], Mapping[str, str]] = _no_headers  # of the delivery, its body, the attempt's time
+    headers: Callable[[Parcel, bytes, int], Mapping[str, str]] = (
+        _no_headers  # of the delivery, its body, the attempt's time
+    )
 
 
 WORDINGS = {"replicate": Wording(replicate.prediction_at)}
