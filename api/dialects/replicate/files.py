@@ -28,7 +28,7 @@ from models.files.uploads import UploadRow, id_text
 
 router = APIRouter(prefix=f"{BASE}/files", route_class=DialectRoute)
 
-FILES = Listing("replicate files", UUID, usual=100)
+FILES = Listing("replicate-files", UUID, usual=100)
 FIELDS = frozenset({"content", "metadata", "filename", "type"})
 MAX_NAME_CHARACTERS = 255
 MAX_METADATA_BYTES = 16_384

@@ -27,7 +27,7 @@ from models.identity import profiles
 
 router = APIRouter(prefix=BASE, route_class=DialectRoute)
 
-MODELS = Listing("replicate models", name_of, usual=25)
+MODELS = Listing("replicate-models", name_of, usual=25)
 MAX_QUERY_CHARACTERS = 400
 FOUND = 50  # models of a search, at most
 
