@@ -13,12 +13,12 @@ from api.intake.rooms import Rooms
 from api.turns.places import Places
 from api.turns.walls import Wall
 from common import guard
-from common.errors import InvalidInput, NotFound, RefusedAddress, UnusableFile
+from common.errors import InvalidInput, NotFound, RefusedAddress, ResultGone, UnusableFile
 from common.links import named_at
 from common.settings import settings
 from models.catalogue.entries import Offer
 from models.db import transaction
-from models.files import uploads
+from models.files import results, uploads
 from models.files.uploads import NewUpload
 from storage import incoming
 
@@ -67,8 +67,10 @@ class Inputs:
         if (upload_id := uploads.id_of(given) or shown_upload(given)) is not None:
             return await self._used(account_id, upload_id, param, wanted)
         if (file_id := named_at(given)) is not None:
-            with suppress(NotFound):  # a result, or what somebody else has sent: fetched like whatever is open to all
+            with suppress(NotFound):  # a result, or what somebody else has sent: whoever has its address may read it
                 return await self._used(account_id, file_id, param, wanted)
+            await self._places.ordinary.run(partial(_look_at, file_id, param, wanted))
+            return given
         if not given.lower().startswith(("http://", "https://")):
             raise InvalidInput(
                 f"{param} must be an http(s) address, a data: URI or the id of an uploaded file", param=param
@@ -97,3 +99,15 @@ def _use(account_id: UUID, upload_id: UUID, param: str, wanted: str) -> None:
             f"{param} takes a file of kind {wanted}; {uploads.id_text(upload_id)} is {found.media_type}",
             param=param, reason="unwanted_file",
         )  # fmt: skip
+
+
+def _look_at(file_id: UUID, param: str, wanted: str) -> None:
+    try:
+        with transaction() as conn:
+            found = results.find_result(conn, file_id)
+    except (NotFound, ResultGone) as error:
+        raise NotFound(f"{param}: {error.detail}", param=param) from None
+    if not incoming.fits(wanted, found.media_type):
+        raise UnusableFile(
+            f"{param} takes a file of kind {wanted}; this is {found.media_type}", param=param, reason="unwanted_file"
+        )

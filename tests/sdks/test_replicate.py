@@ -4,7 +4,6 @@ import asyncio
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -47,8 +46,27 @@ def house(stack: Addresses, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         assert_books_are_clean()
 
 
-def client_of(house: SdkHouse, key: str, **more: Any) -> replicate.Client:
-    return replicate.Client(api_token=key, base_url=f"{house.url}/compat/replicate", **more)
+class Programs:
+    """Clients of a house, closed in the end."""
+
+    def __init__(self, house: SdkHouse) -> None:
+        self._house, self._made = house, list[replicate.Client]()
+
+    def __call__(self, key: str) -> replicate.Client:
+        made = replicate.Client(api_token=key, base_url=f"{self._house.url}/compat/replicate")
+        self._made.append(made)
+        return made
+
+    def close(self) -> None:
+        for each in self._made:
+            each._client.close()
+
+
+@pytest.fixture
+def programs(house: SdkHouse) -> Iterator[Programs]:
+    made = Programs(house)
+    yield made
+    made.close()
 
 
 @pytest.fixture(autouse=True)
@@ -58,8 +76,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def client(house: SdkHouse) -> Iterator[replicate.Client]:
-    return client_of(house, house.key()[1])
+def client(house: SdkHouse, programs: Programs) -> replicate.Client:
+    return programs(house.key()[1])
 
 
 def test_pictures_come_by_model_version_deployment_and_name(house: SdkHouse, client: replicate.Client) -> None:
@@ -128,7 +146,9 @@ def _is_there(client: replicate.Client, name: str) -> bool:
         return False
 
 
-def test_failures_refusals_and_cancels_are_what_its_programs_know(house: SdkHouse, client: replicate.Client) -> None:
+def test_failures_refusals_and_cancels_are_what_its_programs_know(
+    house: SdkHouse, client: replicate.Client, programs: Programs
+) -> None:
     with pytest.raises(ModelError) as failed:
         client.run("headrace/broken", input={})
     assert failed.value.prediction.status == "failed"
@@ -139,8 +159,8 @@ def test_failures_refusals_and_cancels_are_what_its_programs_know(house: SdkHous
         (lambda: client.run("headrace/nothing", input={}), 404, "headrace/nothing"),
         (lambda: client.predictions.create(version="0" * 64, input={}), 422, "version"),
         (lambda: client.predictions.get("nothing"), 404, "nothing"),
-        (lambda: client_of(house, "r8_nobody").run("headrace/picture", input={}), 401, "not valid"),
-        (lambda: client_of(house, house.key(credits=0)[1]).run("headrace/picture", input={}), 402, "credits"),
+        (lambda: programs("r8_nobody").run("headrace/picture", input={}), 401, "not valid"),
+        (lambda: programs(house.key(credits=0)[1]).run("headrace/picture", input={}), 402, "credits"),
         (client.collections.list, 404, ""),
         (client.trainings.list, 404, ""),
         (client.deployments.list, 404, ""),
@@ -198,11 +218,16 @@ def test_files_are_sent_named_looked_at_and_deleted(house: SdkHouse, client: rep
     assert client.files.get(sent.id) == sent
     assert [each.id for each in client.files.list()] == [sent.id]
     eventually(lambda: _is_there(client, "headrace/moved"), what="the new model")
-    for given in (io.BytesIO(picture(size=(32, 32))), path.open("rb"), sent.urls["get"], f"{house.url}/files/nobody"):
+    for given in (io.BytesIO(picture(size=(32, 32))), path, sent.urls["get"]):
         prediction = client.predictions.create(version="headrace/moved", input={"image": given})
-        kept = client.predictions.get(prediction.id).input
-        assert kept is not None
-        assert kept["image"].startswith("file_") or given == f"{house.url}/files/nobody", kept
+        assert (client.predictions.get(prediction.id).input or {})["image"].startswith("file_")
+    as_text = client.predictions.create(
+        version="headrace/moved", input={"image": io.BytesIO(picture(size=(32, 32)))}, file_encoding_strategy="base64"
+    )
+    assert (as_text.input or {})["image"].startswith("file_")
+    first = client.run("headrace/picture", input={"prompt": "a harbour"})[0]
+    again = client.run("headrace/moved", input={"image": first})  # what the one has brought is what the other is given
+    assert [each.read()[:4] for each in again] == [b"\x89PNG"]
     assert client.files.delete(sent.id) is True
     with pytest.raises(ReplicateError) as gone:
         client.files.get(sent.id)
@@ -229,7 +254,7 @@ def test_what_stands_beside_the_models(house: SdkHouse, client: replicate.Client
     assert old.value.status == 404
 
 
-def test_the_same_without_blocking(house: SdkHouse) -> None:
+def test_the_same_without_blocking(client: replicate.Client) -> None:
     async def program(client: replicate.Client) -> tuple[list[bytes], str, str, Prediction]:
         outputs = await client.async_run("headrace/picture", input={"seed": 4})
         pictures = [(await each.aread())[:4] for each in outputs]
@@ -246,8 +271,9 @@ def test_the_same_without_blocking(house: SdkHouse) -> None:
         sent = await client.files.async_create(io.BytesIO(picture(size=(16, 16))))
         assert (await client.files.async_get(sent.id)).size == sent.size
         assert await client.files.async_delete(sent.id)
+        await client._async_client.aclose()
         return pictures, whole, streamed, prediction
 
-    pictures, whole, _, prediction = asyncio.run(program(client_of(house, house.key()[1])))
+    pictures, whole, _, prediction = asyncio.run(program(client))
     assert (pictures, bool(whole), prediction.status) == ([b"\x89PNG"], True, "canceled")
     assert one("select ended from jobs where id = %s", prediction.id) == ("canceled",)

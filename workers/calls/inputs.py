@@ -1,6 +1,6 @@
 """The files that a job's input names, gathered before its provider is asked.
 
-An upload is read where it lies. An address is fetched once, through the guard, and lies under the job's own key from
+An upload is read where it lies, and so is what has a permanent address of ours. Any other address is fetched once, through the guard, and lies under the job's own key from
 then on: a later step, or another worker after a crash, gives the provider the same bytes.
 """
 
@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from common.errors import NotFound, ResultGone
 from common.guard import AddressRefused, Resolver, open_url, system_resolver
+from common.links import named_at
 from common.scratch import scratch_file
 from common.settings import settings
 from models.db import transaction
-from models.files import uploads
+from models.files import results, uploads
 from models.jobs.steps import Claim
 from storage import incoming, keys
 from storage.incoming import RefusedFile
@@ -59,7 +61,7 @@ def plain(given: Mapping[str, Any], files: Mapping[str, InputFile]) -> dict[str,
 
 def _one(claim: Claim, field: str, wanted: str, given: str, resolve: Resolver, lost: Callable[[], bool]) -> InputFile:
     try:
-        file = _uploaded(claim, field, given) or _fetched(claim, field, given, resolve, lost)
+        file = _uploaded(claim, field, given) or _of_ours(field, given) or _fetched(claim, field, given, resolve, lost)
     except AddressRefused as error:
         raise UnusableInput(
             error.code, f"input.{field}: {error.message}", field=field, retryable=error.retryable
@@ -91,6 +93,20 @@ def _uploaded(claim: Claim, field: str, given: str) -> InputFile | None:
     if found is None:
         raise _gone(field)
     storage().head(found.key)  # now, when the job can still end with a clear reason
+    return InputFile(found.media_type, found.size_bytes, partial(_stored, found.key))
+
+
+def _of_ours(field: str, given: str) -> InputFile | None:
+    """A result at its permanent address: whoever has that may read it, so nobody has to ask our own front door for it."""
+    file_id = named_at(given)
+    if file_id is None:
+        return None
+    try:
+        with transaction() as conn:
+            found = results.find_result(conn, file_id)
+    except (NotFound, ResultGone) as error:
+        raise _gone(field) from error
+    storage().head(found.key)
     return InputFile(found.media_type, found.size_bytes, partial(_stored, found.key))
 
 
@@ -134,4 +150,4 @@ def _stored(key: str) -> Iterator[bytes]:
 
 
 def _gone(field: str) -> UnusableInput:
-    return UnusableInput("file_gone", f"input.{field}: the uploaded file is no longer kept", field=field)
+    return UnusableInput("file_gone", f"input.{field}: the file is no longer kept", field=field)
