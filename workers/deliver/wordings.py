@@ -30,7 +30,7 @@ def _no_headers(_parcel: Parcel, _body: bytes, _timestamp: int) -> Mapping[str, 
     return {}
 
 
-class Wording(NamedTuple):
+class DialectWording(NamedTuple):
     """A dialect's deliveries. `body`: of the job and the event, one of our own; a job's outputs are those up to the event's."""
 
     body: Callable[[ToldJob, str], Any]
@@ -39,7 +39,7 @@ class Wording(NamedTuple):
     )
 
 
-WORDINGS = {"replicate": Wording(replicate.prediction_at)}
+WORDINGS = {"replicate": DialectWording(replicate.prediction_at)}
 
 
 def writer_of(parcel: Parcel) -> LetterWriter:
@@ -48,7 +48,7 @@ def writer_of(parcel: Parcel) -> LetterWriter:
     return own_letter if wording is None or parcel.job_id is None else partial(_write, wording, parcel.job_id)
 
 
-def _write(wording: Wording, job_id: UUID, parcel: Parcel, timestamp: int) -> Letter:
+def _write(wording: DialectWording, job_id: UUID, parcel: Parcel, timestamp: int) -> Letter:
     with transaction() as conn:
         row = reads.jobs_by_id(conn, [job_id])[job_id]
     said = wording.body(told_job(_up_to(row, parcel), _text_of(row)), parcel.event_type)

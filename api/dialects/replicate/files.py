@@ -33,7 +33,7 @@ FIELDS = frozenset({"content", "metadata", "filename", "type"})
 MAX_NAME_CHARACTERS = 255
 MAX_METADATA_BYTES = 16_384
 
-Found = TypeVar("Found")
+_Answer = TypeVar("_Answer")
 
 
 def file_shape(row: UploadRow) -> dict[str, Any]:
@@ -148,7 +148,7 @@ async def _own(request: Request, need: Scope) -> tuple[Caller, UploadRow]:
     return who, await _asked(request, who, partial(_find, who.account_id, file_id))
 
 
-async def _asked(request: Request, who: Caller, ask: Callable[[], Found]) -> Found:
+async def _asked(request: Request, who: Caller, ask: Callable[[], _Answer]) -> _Answer:
     here = services(request.app)
     return await here.wall.run(who.account_id, partial(here.places.ordinary.run, ask), locks=False)
 

@@ -18,7 +18,7 @@ from models.jobs import cancel
 from tests.receivers import Got, Receiver, receivers, sending
 from tests.support import account, eventually, model, one, order, place
 from workers.deliver import wordings
-from workers.deliver.wordings import Wording
+from workers.deliver.wordings import DialectWording
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -84,7 +84,7 @@ def test_a_dialect_may_have_headers_of_its_own(monkeypatch: pytest.MonkeyPatch) 
     def signed(parcel: Parcel, body: bytes, timestamp: int) -> dict[str, str]:
         return {"x-its-own": f"{parcel.account_id} {len(body)} {abs(timestamp - time.time()) < 60}"}
 
-    monkeypatch.setitem(wordings.WORDINGS, "other", Wording(said, signed))
+    monkeypatch.setitem(wordings.WORDINGS, "other", DialectWording(said, signed))
     with receivers(1) as [there]:
         who = account(amount=5)
         job_id = ordered(who, there, "other", ("job.canceled",))
@@ -98,7 +98,7 @@ def test_what_a_dialect_cannot_say_counts_as_an_attempt(monkeypatch: pytest.Monk
     def broken(_job: ToldJob, _event: str) -> Any:
         raise ValueError("a fault of ours")
 
-    monkeypatch.setitem(wordings.WORDINGS, "broken", Wording(broken))
+    monkeypatch.setitem(wordings.WORDINGS, "broken", DialectWording(broken))
     with receivers(1, WEBHOOK_RETRY_SCALE="0.0000001") as [there]:
         ordered(account(amount=5), there, "broken", ("job.canceled",))
         with sending():
