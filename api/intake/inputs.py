@@ -93,7 +93,7 @@ def _use(account_id: UUID, upload_id: UUID, param: str, wanted: str) -> None:
         with transaction() as conn:
             found = uploads.use(conn, account_id, upload_id)
     except NotFound as error:
-        raise NotFound(error.detail, param=param) from None
+        raise NotFound(f"{param}: {error.detail}", param=param) from None
     if not incoming.fits(wanted, found.media_type):
         raise UnusableFile(
             f"{param} takes a file of kind {wanted}; {uploads.id_text(upload_id)} is {found.media_type}",

@@ -226,7 +226,9 @@ def test_files_are_sent_named_looked_at_and_deleted(house: SdkHouse, client: rep
     )
     assert (as_text.input or {})["image"].startswith("file_")
     first = client.run("headrace/picture", input={"prompt": "a harbour"})[0]
-    again = client.run("headrace/moved", input={"image": first})  # what the one has brought is what the other is given
+    again = client.run(
+        "headrace/moved", input={"image": first.url}
+    )  # what the one has brought is what the other is given
     assert [each.read()[:4] for each in again] == [b"\x89PNG"]
     assert client.files.delete(sent.id) is True
     with pytest.raises(ReplicateError) as gone:

@@ -103,7 +103,9 @@ def patience_of(request: Request) -> float:
     return min(most, float(said) - MARGIN)
 
 
-async def answer_ended(request: Request, placed: PlacedOrder, written: Callable[[JobRow], Awaitable[Response]]) -> Response:
+async def answer_ended(
+    request: Request, placed: PlacedOrder, written: Callable[[JobRow], Awaitable[Response]]
+) -> Response:
     """The answer to an order that is waited for: `written` of a job that has succeeded; else why it has not."""
     return await answer_placed(request, placed, patience_of(request), partial(_ended, request, written))
 

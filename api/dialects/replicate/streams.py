@@ -50,14 +50,11 @@ class Written:
     def __init__(self, known: int = 0) -> None:
         self._known = known
         self._sent = ""
-        self._attempt: int | None = None
-        self._text = ""  # of this attempt
+        self._text = ""  # of the newest attempt
         self._changed = False
 
-    def hear(self, attempt: int, position: int, text: str) -> bytes:
-        """A piece that an attempt has written."""
-        if attempt != self._attempt or position == 0:
-            self._attempt, self._text = attempt, ""
+    def hear(self, position: int, text: str) -> bytes:
+        """A piece that was written. One at position 0 begins the text anew, as another attempt does."""
         self._text = self._text[:position] + text
         return self._send(self._text, whole=False)
 
@@ -134,7 +131,7 @@ class OutputStream(EventStream):
     def _said(self, heard: tuple[str, Any]) -> bytes:
         kind, data = heard
         if kind == JOB_TEXT:
-            return self._written.hear(data["attempt"], data["position"], data["text"])
+            return self._written.hear(data["position"], data["text"])
         return PING
 
 

@@ -32,7 +32,7 @@ def test_nothing_is_lost_behind_what_ends_a_line(end: str) -> None:
 
 def test_two_characters_that_end_one_line_are_not_torn() -> None:
     written = Written()
-    raw = written.hear(1, 0, "a\r") + written.hear(1, 2, "\nb") + written.hear(1, 4, "\r")
+    raw = written.hear(0, "a\r") + written.hear(2, "\nb") + written.hear(4, "\r")
     assert text_in(raw) == "a\nb"
     assert text_in(raw + written.finish("a\r\nb\r")) == "a\nb\n"
 
@@ -43,7 +43,7 @@ def test_half_a_character_does_not_break_a_stream() -> None:
 
 def test_parts_add_up_and_end() -> None:
     written = Written()
-    raw = written.hear(1, 0, "one ") + written.hear(1, 4, "two ") + written.finish("one two three")
+    raw = written.hear(0, "one ") + written.hear(4, "two ") + written.finish("one two three")
     assert read(raw) == [
         ("output", "4", "one "), ("output", "8", "two "), ("output", "13", "three"), ("done", "done", "{}"),
     ]  # fmt: skip
@@ -54,27 +54,22 @@ def test_parts_add_up_and_end() -> None:
 
 def test_a_text_that_is_begun_anew_is_not_sent_twice() -> None:
     written = Written()
-    raw = written.hear(1, 0, "one two ") + written.hear(2, 0, "one ") + written.hear(2, 4, "two three")
+    raw = written.hear(0, "one two ") + written.hear(0, "one ") + written.hear(4, "two three")
     assert text_in(raw + written.finish("one two three.")) == "one two three."
 
 
 def test_one_that_becomes_another_is_said_to_have_gone_wrong() -> None:
     written = Written()
-    raw = (
-        written.hear(1, 0, "one two")
-        + written.hear(2, 0, "ONE")
-        + written.hear(2, 3, " TWO")
-        + written.finish("ONE TWO")
-    )
+    raw = written.hear(0, "one two") + written.hear(0, "ONE") + written.hear(3, " TWO") + written.finish("ONE TWO")
     assert read(raw) == [("output", "7", "one two"), ("error", "done", CHANGED), ("done", "done", '{"reason":"error"}')]
     written = Written()
-    raw = written.hear(1, 0, "one two three") + written.finish("one two")
+    raw = written.hear(0, "one two three") + written.finish("one two")
     assert [each[0] for each in read(raw)] == ["output", "error", "done"]
 
 
 def test_who_comes_again_gets_what_they_do_not_have() -> None:
     written = Written(known=6)
-    raw = written.hear(1, 0, "one ") + written.hear(1, 4, "two three") + written.finish("one two three")
+    raw = written.hear(0, "one ") + written.hear(4, "two three") + written.finish("one two three")
     assert text_in(raw) == "o three"
     assert text_in(Written(known=100).finish("one")) == ""
 
