@@ -77,5 +77,7 @@ def _copy(source: socket, target: socket) -> None:
         while data := source.recv(65_536):
             target.sendall(data)
     for each in (source, target):
+        with suppress(OSError, ValueError):
+            each.shutdown(2)  # or the other thread reads on, and whoever is behind it never hears of the end
         with suppress(OSError):
             each.close()

@@ -236,7 +236,7 @@ def test_orders_that_are_cut_or_run_out_of_time_are_sent_again_and_stay_one_job(
                     between.set(Mode.PASS)
                 assert len(running.result(60)["images"]) == 1
             assert program.jobs() == 1
-            impatient = fal.SyncClient(key=program.key).run("headrace/slow", {"seed": 2}, timeout=1.5)
+            impatient = fal.SyncClient(key=program.key).run("headrace/slow", {"seed": 2}, timeout=3)
             assert len(impatient["images"]) == 1
             assert program.jobs() == 2
         gc.collect()
