@@ -77,6 +77,8 @@ def _copy(source: socket, target: socket) -> None:
         while data := source.recv(65_536):
             target.sendall(data)
     for each in (source, target):
+        with suppress(OSError, ValueError):
+            each.shutdown(2)  # or the other thread reads on, and whoever is behind it never hears of the end
         with suppress(OSError):
             each.shutdown(2)  # a socket that another thread reads stays open however often it is closed
         with suppress(OSError):

@@ -221,7 +221,7 @@ def test_a_request_that_does_not_begin_in_time_is_called_off_and_not_sent_again(
 def test_orders_that_are_cut_or_run_out_of_time_are_sent_again_and_stay_one_job(
     house: SdkHouse, tmp_path: Path
 ) -> None:
-    made = papers(tmp_path / "cut")
+    made = papers(tmp_path)
     with proxy(house.system.url) as between, tls(between.port, made.chain) as front:
         hosts = {"FAL_RUN_HOST": f"localhost:{front}/compat/fal/run", "SSL_CERT_FILE": str(made.authority)}
         with environment(hosts):
@@ -236,7 +236,7 @@ def test_orders_that_are_cut_or_run_out_of_time_are_sent_again_and_stay_one_job(
                     between.set(Mode.PASS)
                 assert len(running.result(60)["images"]) == 1
             assert program.jobs() == 1
-            impatient = fal.SyncClient(key=program.key).run("headrace/slow", {"seed": 2}, timeout=1.5)
+            impatient = fal.SyncClient(key=program.key).run("headrace/slow", {"seed": 2}, timeout=3)
             assert len(impatient["images"]) == 1
             assert program.jobs() == 2
         gc.collect()

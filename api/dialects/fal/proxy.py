@@ -28,7 +28,7 @@ HOSTS = {
 }  # fmt: skip
 
 
-class ProxyTarget(NamedTuple):
+class MeantAddress(NamedTuple):
     """Which of our addresses is meant."""
 
     path: str
@@ -36,7 +36,7 @@ class ProxyTarget(NamedTuple):
     query: bytes
 
 
-def target_of(address: str) -> ProxyTarget:
+def target_of(address: str) -> MeantAddress:
     """Raises HTTPException (412) for what is no address of fal's, InvalidParameter for one that cannot be stored."""
     try:
         parts = urlsplit(address)
@@ -51,13 +51,13 @@ def target_of(address: str) -> ProxyTarget:
     path = unquote(raw.decode("latin-1"), errors="replace")
     if bad_address(path, raw, query) is not None:
         raise InvalidParameter(f"{TARGET} has a NUL, or is no UTF-8", param=TARGET)
-    return ProxyTarget(path, raw, query)
+    return MeantAddress(path, raw, query)
 
 
 class Passed(Response):
     """An answer that another of our routes makes."""
 
-    def __init__(self, request: Request, target: ProxyTarget) -> None:
+    def __init__(self, request: Request, target: MeantAddress) -> None:
         self.background = None
         self.status_code = 200
         self.raw_headers = []

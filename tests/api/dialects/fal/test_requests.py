@@ -79,6 +79,7 @@ def test_an_order_is_answered_with_addresses_at_which_it_is_looked_at_and_called
     status = asker.ask("GET", told["status_url"], params={"logs": "1"})
     assert (status.status_code, status.json()["status"], status.json()["queue_position"]) == (202, "IN_QUEUE", 0)
     assert status.headers["x-fal-request-id"] == told["request_id"]
+    assert asker.ask("GET", told["status_url"] + "/").status_code == 202  # and no redirect
     assert asker.ask("GET", told["response_url"]).status_code == 400
     claimed(UUID(told["request_id"]))
     eventually(lambda: asker.ask("GET", told["status_url"]).json()["status"] == "IN_PROGRESS")
