@@ -88,7 +88,7 @@ class WantedPictures:
     """How an order for pictures is answered. Raises InvalidInput."""
 
     def __init__(self, body: dict[str, Any], event: str) -> None:
-        form = body.get("response_format") or "b64_json"
+        form = "b64_json" if body.get("response_format") is None else body["response_format"]
         if form not in ("b64_json", "url"):
             raise InvalidInput("response_format must be b64_json or url", param="response_format")
         self.urls = form == "url"

@@ -37,7 +37,7 @@ async def create_speech(request: Request) -> Response:
     who = await permitted(request, "generate")
     body = await read_json(request)
     offer = offer_of(request, body, "speech")
-    streamed = body.get("stream_format") or "audio"
+    streamed = "audio" if body.get("stream_format") is None else body["stream_format"]
     if streamed not in ("audio", "sse"):
         raise InvalidInput("stream_format must be audio or sse", param="stream_format")
     made = translated(offer.entry, speech_fields(offer.entry, body))

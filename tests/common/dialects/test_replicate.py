@@ -18,7 +18,7 @@ from common.dialects.replicate import (
     streamed_by,
     version_id,
 )
-from common.dialects.told import ToldKind, ToldFile, ToldJob, ToldStatus
+from common.dialects.told import ToldFile, ToldJob, ToldKind, ToldStatus
 from common.tokens import FILE, make_token
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.files import picture
-from tests.support import System, account, assert_books_are_clean, balance, model, one, order, place
+from tests.support import System, account, assert_books_are_clean, balance, eventually, model, one, order, place
 
 BASE = "/compat/openai/v1"
 FORM = {"content-type": "multipart/form-data; boundary=x"}
@@ -79,6 +79,7 @@ def test_a_form_sent_again_is_the_first_ones_job_and_its_files_are_stored_once(a
     })  # fmt: skip
     me = account(amount=50)
     with api.client(me) as client:
+        eventually(lambda: client.get(f"{BASE}/models/editor").status_code == 200)
         for count in ("0", "1", "2"):
             got = client.post(
                 f"{BASE}/images/edits", data={"model": "editor", "prompt": "x"}, files={"image": ("a.png", picture())},
