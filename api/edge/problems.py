@@ -63,7 +63,10 @@ def problem(
     request_id = request.scope.get("request_id")
     if (voice := voice_of(request.scope["path"])) is not None:
         spoken = voice(PlainRefusal(status, code, detail, title, param, retryable, request_id, extra or {}))
-        return Response(_written(spoken.body), spoken.status or status, dict(spoken.headers), "application/json")
+        challenge = {"www-authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else {}
+        return Response(
+            _written(spoken.body), spoken.status or status, {**challenge, **spoken.headers}, "application/json"
+        )
     body = {
         "type": f"urn:headrace:problem:{code}",
         "title": title,

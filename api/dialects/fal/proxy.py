@@ -37,15 +37,15 @@ class MeantAddress(NamedTuple):
 
 
 def target_of(address: str) -> MeantAddress:
-    """Raises HTTPException (412) for what is no address of fal's, InvalidParameter for one that cannot be stored."""
+    """Raises HTTPException (400) for what is no address of fal's, InvalidParameter for one that cannot be stored."""
     try:
         parts = urlsplit(address)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise HTTPException(412, f"{TARGET} is no address") from None
+        raise HTTPException(400, f"{TARGET} is no address") from None
     ours = HOSTS.get(host.lower())
     if ours is None or parts.scheme.lower() not in ("https", "http") or port not in (None, 443) or "@" in parts.netloc:
-        raise HTTPException(412, f"{TARGET} must be an address of fal's own: https://queue.fal.run/…")
+        raise HTTPException(400, f"{TARGET} must be an address of fal's own: https://queue.fal.run/…")
     raw = (ours + (parts.path or "/")).encode("latin-1", "replace")
     query = parts.query.encode("latin-1", "replace")
     path = unquote(raw.decode("latin-1"), errors="replace")

@@ -27,9 +27,11 @@ class _AgentAnswer(Response):
         await server.serve_agent(scope, receive, send)
 
 
-@router.api_route("/mcp", methods=["GET", "POST", "DELETE"])
+@router.post("/mcp")
 @fast(need="read")
 async def serve_agents(request: Request) -> Response:
-    """Tools for agents, in the Model Context Protocol. What a tool needs more than `read`, it asks for itself."""
+    """Tools for agents, in the Model Context Protocol. What a tool needs more than `read`, it asks for itself. There is nothing
+    that an agent could listen for (GET) or end (DELETE): nothing is kept between two requests.
+    """
     await permitted(request, "read")
     return _AgentAnswer()

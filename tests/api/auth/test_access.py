@@ -193,7 +193,7 @@ def test_nobody_gets_in_and_learns_nothing(http: TestClient, asked: Asked, path:
     for key in asked.without[need]:
         answer = call(http, path, method, key, things)
         assert answer.status_code == 403, answer.text
-        assert answer.json()["needed"] == need
+        assert need in answer.text if path.startswith("/compat/") else answer.json()["needed"] == need
     assert nothing_changed(things)
 
 

@@ -735,6 +735,7 @@ LIMITED = {
     ("events/deliveries", "list_deliveries"): LIST, ("events/events", "after"): LIST, ("events/events", "of_jobs"): LIST, ("access/api_keys", "list_keys"): LIST,
     ("events/notifications", "list_notifications"): LIST, ("events/endpoints", "list_endpoints"): LIST, ("catalogue/provider_keys", "shown"): LIST, ("credits/reads", "ledger_page"): LIST, ("jobs/reads", "list_jobs"): LIST,
     ("jobs/batch_rows", "list_batches"): LIST, ("jobs/batch_rows", ""): LIST, ("jobs/batch_rows", "living"): BATCH, ("jobs/batches", "ready_to_let_go"): BATCH, ("jobs/batches", "let_go"): BATCH,
+    ("jobs/repeats", ""): ONE, ("jobs/reads", "usage"): ONE,
     ("jobs/batches", "look"): BATCH, ("jobs/batches", "forget"): BATCH,
     ("credits/reads", "open_grants"): LIST, ("credits/hold_rows", "list_holds"): LIST, ("credits/label_limits", "list_limits"): LIST, ("credits/label_limits", ""): ONE, ("credits/hold_rows", "due"): BATCH, ("credits/holds", "_check_count"): ONE, ("credits/holds", "end_some"): BATCH, ("payments/orders", "_waiting_renewal"): ONE, ("files/uploads", "page"): LIST,
     ("access/audit_log", "forget"): BATCH, ("events/announcements", "notify"): BATCH, ("events/announcements", "_notify_missed"): BATCH,
@@ -856,6 +857,13 @@ def test_no_check_reads_a_list() -> None:
         ("models/operations/bulk.py", "next_slice"),
         ("models/operations/exporting.py", "next_lines"),  # page by page to the end
         ("api/console/overview.py", "read_figures"),
+        ("api/dialects/replicate/predictions.py", "_page"),  # what GET shows, in the words of others
+        ("api/dialects/replicate/files.py", "_page"),
+        ("api/dialects/openai/videos.py", "_read"),
+        ("api/dialects/openai/files.py", "list_openai_files"),
+        ("api/dialects/openai/files.py", "read"),
+        ("api/dialects/openai/batches.py", "_read"),
+        ("api/dialects/mcp/resources.py", "_newest"),
     }  # of three kinds; a page without a key
     wrong, right = [], 0
     for module, called, function in callers_of_lists():

@@ -11,8 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.main import make_app
+from api.orders import placing
 from api.services import services
-from api.v1 import jobs
 from common.settings import settings
 from models.access import api_keys
 from models.access.scopes import SCOPES
@@ -304,4 +304,4 @@ def test_a_cancel_whose_bell_cannot_be_rung_is_done(
     answer = http.post(f"/v1/jobs/{job}/cancel")
     assert (answer.status_code, answer.json()["status"]) == (200, "canceled")
     assert balance(who) == (20, 0)
-    assert jobs.ring is doorbell.ring
+    assert placing.ring is doorbell.ring

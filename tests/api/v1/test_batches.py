@@ -10,7 +10,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from api.main import make_app
-from api.v1 import batch_orders, batches
+from api.orders import batched
+from api.v1 import batches
 from models.access import api_keys
 from models.db import transaction
 from models.jobs.ending import Ending, NewAsset, end
@@ -199,7 +200,7 @@ def test_a_line_has_its_own_limit_and_the_body_another(who: UUID) -> None:
 def test_a_batch_has_so_many_lines_and_at_least_one(
     http: TestClient, who: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_orders, "MAX_LINES", 3)
+    monkeypatch.setattr(batched, "MAX_LINES", 3)
     mine = head(who)
     for content in (b"", b"\n", b" \r\n\t\n\n"):
         assert post(http, mine, content, status=400)["detail"].startswith("the body has no line")

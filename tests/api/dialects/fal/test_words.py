@@ -198,7 +198,7 @@ def test_the_proxy_leads_to_our_own_routes(address: str, path: str, query: bytes
 def test_what_is_no_address_of_fals_is_refused_by_the_proxy(address: str) -> None:
     with pytest.raises(HTTPException) as refusal:
         target_of(address)
-    assert refusal.value.status_code == 412
+    assert refusal.value.status_code == 400
 
 
 def test_no_target_can_smuggle_what_cannot_be_stored() -> None:
