@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 
 from tests.conftest import environment
-from tests.support import System, account, key_of, model
+from tests.support import System, account, eventually, key_of, model
 from tests.tls import papers, tls
 
 NODE = shutil.which("node")
@@ -47,6 +48,11 @@ class SdkHouse:
         """A new account with so many credits, and its key."""
         account_id = account(amount=credits)
         return account_id, key_of(account_id)
+
+    def offer(self, name: str, **fields: Any) -> None:
+        """Offer a model, and wait until the running API knows it."""
+        model(name, **fields)
+        eventually(lambda: httpx.get(f"{self.system.url}/v1/models/{name}").is_success, what=f"the model {name}")
 
     def run_node(self, script: str, *, seconds: float = 60, **given: str) -> Any:
         """What a module prints last, as JSON. It may `import` the npm packages; `given` are variables of its environment."""

@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import environment
 from tests.proxies import Mode, proxy
 from tests.sdks.house import SdkHouse
-from tests.support import balance, eventually, model, one, rows
+from tests.support import balance, eventually, one, rows
 from tests.tls import papers, tls
 
 # The library leaves its connections open; they are closed when their clients are collected, in the test that made them.
@@ -158,7 +158,7 @@ def test_a_text_is_streamed(program: Program) -> None:
 
 
 def test_files_are_uploaded_after_the_patch_of_two_lines(house: SdkHouse, program: Program) -> None:
-    model("edit", input_schema={
+    house.offer("edit", input_schema={
         "type": "object", "additionalProperties": False,
         "properties": {"image_url": {"type": "string", "format": "image"}, "prompt": {"type": "string"}},
     })  # fmt: skip

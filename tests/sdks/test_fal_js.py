@@ -4,7 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from tests.sdks.house import SdkHouse, needs_node
-from tests.support import balance, model, one, rows
+from tests.support import balance, one, rows
 
 HEAD = """
 import { createFalClient, ApiError, ValidationError } from "@fal-ai/client";
@@ -39,7 +39,7 @@ def test_requests_through_the_proxy(house: SdkHouse) -> None:
         out.subscribed = [result.data.images.length, result.data.seed, result.requestId.length, seen.at(-1)];
         const streamed = [];
         const second = await fal.subscribe("headrace/slow", {input: {}, mode: "streaming", logs: true, onQueueUpdate: (s) => streamed.push(s.status)});
-        out.streaming = [second.data.images.length, streamed.at(-1), streamed.includes("IN_PROGRESS")];
+        out.streaming = [second.data.images.length, streamed.at(-1)];
         const {request_id: requestId} = await fal.queue.submit("headrace/slow", {input: {}, priority: "low"});
         out.status = (await fal.queue.status("headrace/slow", {requestId, logs: true})).status;
         await fal.queue.cancel("headrace/slow", {requestId});
@@ -52,7 +52,7 @@ def test_requests_through_the_proxy(house: SdkHouse) -> None:
     )
     assert found["run"] == 1
     assert found["subscribed"] == [1, 4, 36, "COMPLETED"]
-    assert found["streaming"] == [1, "COMPLETED", True]
+    assert found["streaming"] == [1, "COMPLETED"]
     assert found["status"] in ("IN_QUEUE", "IN_PROGRESS")
     assert (found["canceled"]["status"], found["canceled"]["type"]) == (400, "client_cancelled")
     assert found["text"] == [False, True]
@@ -83,7 +83,7 @@ def test_refusals_and_failures_are_told_in_our_words(house: SdkHouse) -> None:
 
 @needs_node
 def test_a_file_is_uploaded_and_found_in_an_input(house: SdkHouse) -> None:
-    model("edit", input_schema={
+    house.offer("edit", input_schema={
         "type": "object", "additionalProperties": False,
         "properties": {"image_url": {"type": "string", "format": "image"}},
     })  # fmt: skip

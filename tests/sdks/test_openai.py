@@ -12,7 +12,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from tests.files import picture
 from tests.sdks.house import TEXT_SCHEMA, SdkHouse
-from tests.support import eventually, model, one, rows
+from tests.support import eventually, one, rows
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The Sora API:DeprecationWarning",  # its library warns of the end of OpenAI's own
@@ -126,8 +126,8 @@ EDITED = {
 }  # fmt: skip
 
 
-def test_pictures_are_edited(client: OpenAI) -> None:
-    model("editor", input_schema=EDITED)
+def test_pictures_are_edited(client: OpenAI, house: SdkHouse) -> None:
+    house.offer("editor", input_schema=EDITED)
     house_picture = picture(size=(64, 64))
     made = client.images.edit(model="editor", image=("a.png", io.BytesIO(house_picture)), prompt="bluer", n=2)
     assert len(made.data or []) == 2
@@ -145,7 +145,7 @@ def test_pictures_are_edited(client: OpenAI) -> None:
 
 
 def test_a_video_from_its_order_to_its_bytes(client: OpenAI, house: SdkHouse) -> None:
-    model("film", kind="video", routes=[{"provider": "sketch", "model": "video"}], input_schema=FILM)
+    house.offer("film", kind="video", routes=[{"provider": "sketch", "model": "video"}], input_schema=FILM)
     done = client.videos.create_and_poll(model="film", prompt="a harbour", seconds="5", poll_interval_ms=300)
     assert (done.status, done.progress, done.seconds, done.error) == ("completed", 100, "5", None)
     assert client.videos.download_content(done.id).read()[4:8] == b"ftyp"
@@ -176,8 +176,8 @@ FILM = {
 }  # fmt: skip
 
 
-def test_a_video_that_fails_ends_the_poll(client: OpenAI) -> None:
-    model(
+def test_a_video_that_fails_ends_the_poll(client: OpenAI, house: SdkHouse) -> None:
+    house.offer(
         "fails",
         kind="video",
         input_schema=FILM,
@@ -286,8 +286,8 @@ def test_responses_come_whole_streamed_and_in_the_background(client: OpenAI) -> 
         client.responses.create(model="sketch-text", input="x", previous_response_id=kept.id)
 
 
-def test_texts_that_fail_say_so_in_each_way(client: OpenAI) -> None:
-    model(
+def test_texts_that_fail_say_so_in_each_way(client: OpenAI, house: SdkHouse) -> None:
+    house.offer(
         "mute",
         kind="text",
         input_schema=TEXT_SCHEMA,
@@ -368,8 +368,8 @@ def test_a_batch_that_is_none_orders_nothing(client: OpenAI) -> None:
         assert (refused.value.param, jobs()) == (param, 0)
 
 
-def test_files_are_sent_listed_read_and_deleted(client: OpenAI) -> None:
-    model("editor", input_schema=EDITED)
+def test_files_are_sent_listed_read_and_deleted(client: OpenAI, house: SdkHouse) -> None:
+    house.offer("editor", input_schema=EDITED)
     content = picture()
     sent = [client.files.create(file=(f"{at}.png", content), purpose="vision") for at in range(3)]
     assert (sent[0].filename, sent[0].purpose, sent[0].bytes) == ("0.png", "vision", len(content))

@@ -6,7 +6,7 @@ import pytest
 from openai import OpenAI
 
 from tests.sdks.house import SdkHouse, needs_node
-from tests.support import model, one
+from tests.support import one
 
 SCRIPT = """
 import OpenAI, { toFile } from "openai";
@@ -69,8 +69,8 @@ FILM = {
 
 @needs_node
 def test_the_npm_package_does_all_of_it(house: SdkHouse) -> None:
-    model("editor", input_schema=FILM)
-    model("film", kind="video", input_schema=FILM, routes=[{"provider": "sketch", "model": "video"}])
+    house.offer("editor", input_schema=FILM)
+    house.offer("film", kind="video", input_schema=FILM, routes=[{"provider": "sketch", "model": "video"}])
     _, key = house.key()
     _, poor = house.key(credits=0)
     found = house.run_node(SCRIPT, seconds=240, KEY=key, POOR=poor)
@@ -86,7 +86,7 @@ def test_the_npm_package_does_all_of_it(house: SdkHouse) -> None:
 
 
 def test_a_job_that_outlasts_the_wait_is_named_and_not_ordered_again(house: SdkHouse) -> None:
-    model("long", options={"instant": False, "delay_seconds": 12.0})
+    house.offer("long", options={"instant": False, "delay_seconds": 12.0})
     _, key = house.key()
     with OpenAI(api_key=key, base_url=f"{house.url}/compat/openai/v1", timeout=10.5) as client:
         with pytest.raises(openai.InternalServerError) as waits:

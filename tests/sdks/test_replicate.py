@@ -15,7 +15,7 @@ from cli.embedded.servers import Addresses
 from tests.conftest import environment, fresh_database, new_system
 from tests.files import picture
 from tests.sdks.house import SdkHouse, sdk_house
-from tests.support import assert_books_are_clean, eventually, model, one
+from tests.support import assert_books_are_clean, eventually, one
 
 TEXT_SCHEMA = {
     "type": "object", "additionalProperties": False, "properties": {"prompt": {"type": "string"}},
@@ -37,11 +37,11 @@ def house(stack: Addresses, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         new_system(folder / "sketch.db", folder / "state") as system,
         sdk_house(system, folder / "tls") as made,
     ):
-        model(
+        made.offer(
             "slow-text", kind="text", input_schema=TEXT_SCHEMA,
             routes=[{"provider": "sketch", "model": "text", "options": {"delay_seconds": 1.0}}],
         )  # fmt: skip
-        model("moved", input_schema=WITH_PICTURE)
+        made.offer("moved", input_schema=WITH_PICTURE)
         yield made
         assert_books_are_clean()
 
