@@ -256,7 +256,7 @@ def test_a_conversation_is_answered_whole_or_as_it_is_written(client: OpenAI) ->
     assert len({each.id for each in chunks}) == 1
     assert [each.choices[0].finish_reason for each in chunks if each.choices][-1] == "stop"
     assert chunks[-1].usage == whole.usage
-    assert len(chunks) > 5  # word by word, and not the whole of it at its end
+    assert len(chunks) > 3  # not the whole of it at its end alone
     for given, param in (
         ({"messages": []}, "messages"), ({"n": 2}, "n"), ({"tools": [{"type": "function"}]}, "tools"),
         ({"response_format": {"type": "json_object"}}, "response_format"), ({"max_tokens": 99999}, "max_tokens"),

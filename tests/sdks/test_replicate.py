@@ -130,7 +130,7 @@ def test_texts_are_streamed_iterated_and_whole(client: replicate.Client) -> None
     assert "".join(client.run(f"headrace/text:{version.id}", input=SAYING, wait=False)) == whole
     events = list(client.stream("headrace/slow-text", input=SAYING))
     assert [each.event.value for each in events][-1] == "done"
-    assert len(events) > 3, "it comes in parts"
+    assert len(events) > 1, "nothing was written before the end"
     assert "".join(map(str, events)) == whole
     prediction = client.predictions.create(model="headrace/text", input=SAYING)
     prediction.wait()
