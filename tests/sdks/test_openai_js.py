@@ -97,9 +97,9 @@ def test_a_job_that_outlasts_the_wait_is_named_and_not_ordered_again(house: SdkH
         assert waits.value.body["job_id"] == str(job_id)
         with pytest.raises(openai.BadRequestError) as canceled:
             house_cancel(house, key, str(job_id))
-            client.with_options(
-                default_headers={"x-stainless-retry-count": "1"}, max_retries=0, timeout=60
-            ).images.generate(model="long", prompt="a harbour")
+            client.with_options(max_retries=0, timeout=60).images.generate(
+                model="long", prompt="a harbour", extra_headers={"x-stainless-retry-count": "1"}
+            )
         assert canceled.value.code == "canceled"
     assert one("select count(*) from jobs") == (1,)
 
