@@ -69,6 +69,15 @@ class Catalogue:
         end = begin + limit
         return [self._offers[each] for each in ids[begin:end]], ids[end - 1] if end < len(ids) else None
 
+    def every_offer(self) -> list[Offer]:
+        """All models, in the order of their ids."""
+        return [self._offers[each] for each in self._listed[0]]
+
+    def look_for(self, query: str) -> list[Offer]:
+        """Models of which each of these words is in an id, a name, an alias, what they make or what is said of them."""
+        words = query.lower().split()
+        return [each for each in self.every_offer() if all(word in _text_of(each) for word in words)]
+
     def load(self) -> None:
         """Read the models from the database; those that have not changed keep their compiled schemas."""
         with transaction() as conn:
@@ -101,3 +110,8 @@ class Catalogue:
                 await asyncio.to_thread(self.load)
             except Exception:
                 log.warning("the catalogue could not be read again; the old one stays", exc_info=True)
+
+
+def _text_of(offer: Offer) -> str:
+    entry = offer.entry
+    return " ".join([entry.id, entry.name, entry.description, entry.kind, *entry.aliases]).lower()

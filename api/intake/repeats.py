@@ -87,13 +87,15 @@ class Repeats:
                 return job_id
         return await self._earlier.ask(SentOrder(*flight.name, retried))
 
-    async def land(self, flight: Flight, *, lost: bool) -> None:
-        """The order's answer was written, or could not be. A loss is written down, for whoever sends it again later or elsewhere."""
+    async def land(self, flight: Flight, *, lost: bool, maybe: UUID | None = None) -> None:
+        """The order's answer was written, or could not be. A loss is written down, for whoever sends it again later or elsewhere.
+        `maybe`: the order's job, of which nobody knows whether it was committed.
+        """
         try:
             if not flight.job.done():
                 flight.job.set_result(None)
             await flight.stop_watching()
-            job_id = flight.job.result()
+            job_id = flight.job.result() or maybe
             if lost and job_id is not None and not flight.taken:
                 with suppress(DomainError):
                     await self._places.ordinary.run(partial(_mark_lost, flight, job_id))

@@ -1,6 +1,6 @@
 """Events as clients read them: in lists, and as frames of streams. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -62,3 +62,13 @@ def state_frame(kind: str, state: Mapping[str, Any], number: int) -> bytes:
 def _frame(kind: str, body: Mapping[str, Any], number: int | None) -> bytes:
     head = b"" if number is None else b"id: %d\n" % number
     return head + b"event: " + kind.encode() + b"\ndata: " + orjson.dumps(body) + b"\n\n"
+
+
+def read_frames(frames: bytes) -> Iterator[tuple[str, Any]]:
+    """What frames of ours say, for those who say it in the words of others: the event and its data; of a heartbeat neither."""
+    for each in frames.split(b"\n\n"):
+        fields = dict(line.split(b": ", 1) for line in each.split(b"\n") if b": " in line)
+        if b"data" in fields:
+            yield fields.get(b"event", b"").decode(), orjson.loads(fields[b"data"]).get("data")
+        elif each:
+            yield "", None

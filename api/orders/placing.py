@@ -12,6 +12,8 @@ from common.errors import DomainError, NotFound
 from common.telemetry.jobs import ended
 from models.access.scopes import Caller
 from models.db import certain, transaction
+from models.files import keeping
+from models.gallery import indexing
 from models.jobs import cancel, reads
 from models.jobs.admission import Accepted, Order
 from models.jobs.reads import JobRow
@@ -66,6 +68,13 @@ def new_row(order: Order, accepted: Accepted, created_at: datetime) -> JobRow:
         typical_seconds=order.offer.entry.typical_seconds, event_number=0, labels=order.labels, assets=[], paused=accepted.paused,
         kind=order.offer.entry.kind, model_version=order.offer.version,
     )  # fmt: skip
+
+
+def delete_own_outputs(job_id: UUID, account_id: UUID) -> None:
+    """Delete what a job of an account has brought; the job stays. Raises NotFound."""
+    with certain() as conn:
+        keeping.delete(conn, account_id, job_id)
+        indexing.forget_deleted(conn, job_id)
 
 
 def cancel_own(job_id: UUID, account_id: UUID) -> JobRow:

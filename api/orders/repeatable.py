@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +15,7 @@ from api.orders.placing import place_order, see_job
 from api.routes.once import key_of
 from api.services import services
 from models.access.scopes import Caller
+from models.db import CommitUnknown
 from models.jobs.admission import Order, body_hash
 from models.jobs.reads import JobRow
 from models.jobs.repeats import sent_key
@@ -43,12 +45,16 @@ async def place_repeatable(
     try:
         earlier = await repeats.earlier(request, flight)
         if earlier is not None:
+            flight.job.set_result(earlier)
             row, replayed = await see_job(request, earlier, who), True
         else:
             row, replayed = await place_order(request, who, None, b"", lambda: _named(wanted, None, asked))
-        flight.job.set_result(row.id)
+            flight.job.set_result(row.id)
+    except CommitUnknown as error:  # if the job is there, whoever sends its order again is to find it
+        await repeats.land(flight, lost=True, maybe=UUID(error.extra["job_id"]) if "job_id" in error.extra else None)
+        raise
     except BaseException:
-        await repeats.land(flight, lost=False)
+        await repeats.land(flight, lost=True)  # of a job that was found, the answer; else there is none
         raise
     return PlacedOrder(row, replayed, flight)
 

@@ -9,9 +9,8 @@ from api.services import services
 from common.errors import DomainError, Unavailable
 from models.db import transaction
 from models.files import results
-from models.files.states import AssetStatus
+from models.jobs.outward import text_stored
 from models.jobs.reads import JobRow
-from models.jobs.states import JobEnd
 from storage.s3 import StorageError
 from storage.stored_texts import read_text
 
@@ -20,12 +19,8 @@ MOST_BYTES = 4 * 1024 * 1024  # of a text that is answered whole
 
 async def text_of(request: Request, row: JobRow) -> str | None:
     """The text of a job that has succeeded with one. None: it has none, or it is not kept any more. Raises Unavailable."""
-    if row.ended != JobEnd.SUCCEEDED or row.kind != "text":
-        return None
-    stored = next((asset for asset in row.assets if asset["status"] == AssetStatus.STORED), None)
-    if stored is None:
-        return None
-    return await services(request.app).places.files.run(partial(_read, UUID(stored["id"])))
+    stored = text_stored(row)
+    return None if stored is None else await services(request.app).places.files.run(partial(_read, stored))
 
 
 def _read(asset_id: UUID) -> str | None:

@@ -63,12 +63,17 @@ class Made(NamedTuple):
     replayed: bool
 
 
-def make_once(who: Caller, key: str | None, asked_for: bytes, work: Callable[[Connection[Any]], Any]) -> Made:
-    """Do the work in one transaction, or find what the same request made before."""
+def make_once(
+    who: Caller, key: str | None, asked_for: bytes, work: Callable[[Connection[Any]], Any], *, anew: bool = False
+) -> Made:
+    """Do the work in one transaction, or find what the same request made before. `anew`: it is another, whatever was made before under
+    this key, and is what is found from now on.
+    """
     replayed: dict[str, Any] | None = None
     with certain() as conn:
         if key is not None:
             replayed = answered.begin(conn, who.account_id, key, asked_for)
+            replayed = None if anew else replayed
         made: dict[str, Any] = replayed or orjson.loads(orjson.dumps(work(conn)))
         if key is not None and replayed is None:
             answered.keep(conn, who.account_id, key, asked_for, made)

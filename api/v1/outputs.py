@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from api.orders.placing import delete_own_outputs
 from api.orders.told import output_view
 from api.routes.callers import needs
 from api.routes.cursors import PathId, id_of, whole_of
@@ -102,10 +103,7 @@ def delete_outputs(job_id: PathId, who: Annotated[Caller, Depends(needs("delete"
     """All that it still has. They are gone at once for everybody, and count as storage no more; the job stays. Again it
     changes nothing.
     """
-    wanted = id_of(job_id, "job")
-    with certain() as conn:
-        keeping.delete(conn, who.account_id, wanted)
-        indexing.forget_deleted(conn, wanted)
+    delete_own_outputs(id_of(job_id, "job"), who.account_id)
     return Response(status_code=204)
 
 

@@ -11,6 +11,13 @@ from models.jobs.reads import JobRow
 from models.jobs.states import JobEnd, seen_status
 
 
+def text_stored(row: JobRow) -> UUID | None:
+    """The result of a job that has succeeded with a text. None: it has none, or it is not kept any more."""
+    if row.ended != JobEnd.SUCCEEDED or row.kind != "text":
+        return None
+    return next((UUID(asset["id"]) for asset in row.assets if asset["status"] == AssetStatus.STORED), None)
+
+
 def told_job(row: JobRow, text: str | None = None) -> ToldJob:
     """A job as every dialect sees it. Results that are not stored any more are not in it."""
     code, message = words.failure(row.error_code, row.error_message) if row.error_code else (None, None)

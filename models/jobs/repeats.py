@@ -41,10 +41,15 @@ def earlier(conn: Connection[Any], orders: Sequence[SentOrder]) -> list[UUID | N
     """The job that each of these is, if it was sent before; None: it is new. A lost answer is given once."""
     values = [list(each) for each in zip(*orders, strict=True)]
     rows = conn.execute(_EARLIER, [*values, REPEATED_WITHIN_SECONDS]).fetchall()
-    found: list[UUID | None] = []
-    for order, (job_id, lost) in zip(orders, rows, strict=True):
-        taken = job_id is not None and (not lost or _take(conn, order.account_id, job_id) or order.retried)
-        found.append(job_id if taken else None)
+    found: list[UUID | None] = [job_id for job_id, _ in rows]
+    lost = [
+        (order.account_id, job_id, at)
+        for at, (order, (job_id, is_lost)) in enumerate(zip(orders, rows, strict=True))
+        if is_lost
+    ]
+    for account_id, job_id, at in sorted(lost):  # in one order, whoever takes them
+        if not _take(conn, account_id, job_id) and not orders[at].retried:
+            found[at] = None
     return found
 
 

@@ -15,11 +15,9 @@ from common.errors import DomainError
 from models.db import transaction
 from models.events.sending import Parcel
 from models.files import results
-from models.files.states import AssetStatus
 from models.jobs import reads
-from models.jobs.outward import told_job
+from models.jobs.outward import text_stored, told_job
 from models.jobs.reads import JobRow
-from models.jobs.states import JobEnd
 from storage.stored_texts import read_text
 from workers.deliver.post import Letter, LetterWriter, own_letter
 
@@ -73,14 +71,12 @@ def _up_to(row: JobRow, parcel: Parcel) -> JobRow:
 
 
 def _text_of(row: JobRow) -> str | None:
-    if row.kind != "text" or row.ended != JobEnd.SUCCEEDED:
-        return None
-    stored = next((asset for asset in row.assets if asset["status"] == AssetStatus.STORED), None)
+    stored = text_stored(row)
     if stored is None:
         return None
     try:
         with transaction() as conn:
-            key = results.find_result(conn, UUID(stored["id"])).key
+            key = results.find_result(conn, stored).key
     except DomainError as error:
         if error.retryable:
             raise

@@ -3,26 +3,21 @@ libraries makes an empty event of each blank line once it has seen one of these.
 nobody takes it for whole.
 """
 
-import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Send
 
 from api.auth.keyring import visitor_of
-from api.dialects.replicate.streams import told_in
 from api.dialects.routes import tell
-from api.live.sse import HEADERS, EventStream
+from api.dialects.told_streams import PING, ToldStream
+from api.live.frames import read_frames
 from api.services import services
 from common.dialects.fal import failure_body, failure_of, request_result
-from common.settings import settings
 from models.events.kinds import JOB_TEXT
 from models.jobs.reads import JobRow
-
-PING = b": ping\n\n"
 
 
 def data_event(said: Any) -> bytes:
@@ -34,49 +29,13 @@ def _plain(value: Any) -> str:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-class FalStream(EventStream):
+class FalStream(ToldStream):
     """Streams what is told of a job, in this dialect's words, until it has ended."""
 
     def __init__(self, request: Request, row: JobRow, *, reads: bool = False) -> None:
-        self._request, self._row = request, row
         who, _ = request.scope["headrace.caller"]
-        live = services(request.app).live
-        listener = live.listen(
-            row.account_id, job_id=row.id, visitor=visitor_of(who), after=row.event_number, reads=reads
-        )
-        if row.ended:
-            listener.finish("ended")
-        super().__init__(live, listener)
-        self.raw_headers = [*HEADERS, (b"x-fal-request-id", str(row.id).encode())]
-
-    async def _pump(self, send: Send) -> None:
-        async def write(chunk: bytes) -> None:
-            if chunk:
-                async with asyncio.timeout(settings().slow_reader_seconds):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-
-        async def pass_on(frames: bytes) -> None:
-            await write(await self._said(frames))
-
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await write(await self._begun())
-        await self._live.catch_up(self._listener, pass_on)
-        while frames := await self._listener.take():
-            await pass_on(frames)
-        row = await services(self._request.app).jobs.ask(self._row.id) or self._row
-        if self._listener.over != "ended" or row.ended is None:
-            raise ConnectionAbortedError(f"the stream is over before its job: {self._listener.over}")
-        await write(await self._ended(row))
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _begun(self) -> bytes:
-        return PING
-
-    async def _said(self, _frames: bytes) -> bytes:
-        return PING
-
-    async def _ended(self, row: JobRow) -> bytes:
-        raise NotImplementedError
+        named = [(b"x-fal-request-id", str(row.id).encode())]
+        super().__init__(request, row, visitor_of(who), reads=reads, headers=named)
 
 
 class StatusStream(FalStream):
@@ -95,7 +54,7 @@ class StatusStream(FalStream):
         await _let_in(request)
         return cls(request, row, status)
 
-    async def _begun(self) -> bytes:
+    def _begun(self) -> bytes:
         return self._told(self._row)
 
     async def _said(self, _frames: bytes) -> bytes:
@@ -121,7 +80,6 @@ class ResultStream(FalStream):
 
     def __init__(self, request: Request, row: JobRow) -> None:
         super().__init__(request, row, reads=row.kind == "text")
-        self._attempt: int | None = None
         self._text = ""
 
     @classmethod
@@ -132,11 +90,11 @@ class ResultStream(FalStream):
 
     async def _said(self, frames: bytes) -> bytes:
         before = self._text
-        for kind, data in told_in(frames):
+        for kind, data in read_frames(frames):
             if kind == JOB_TEXT:
-                if data["attempt"] != self._attempt or data["position"] == 0:
-                    self._attempt, self._text = data["attempt"], ""
-                self._text = self._text[: data["position"]] + data["text"]
+                self._text = (
+                    self._text[: data["position"]] + data["text"]
+                )  # one at 0 begins it anew, as another attempt does
         if self._text == before:
             return PING
         return data_event({"output": self._text, "partial": True})

@@ -26,7 +26,6 @@ from common.dialects.told import ToldJob, ToldKind
 from common.errors import InvalidInput
 from models.access import scopes
 from models.access.scopes import Caller, check
-from models.catalogue.entries import Offer
 from models.jobs.admission import Order, body_hash
 from models.jobs.reads import JobRow
 
@@ -91,22 +90,10 @@ def _request(ctx: Context) -> Request:
 
 async def find_models(ctx: Context, asked: FindModels) -> ToolAnswer:
     """Find models that can be ordered: what they make, what they cost, and the JSON Schema of their input."""
-    words = asked.query.lower().split()
-    found: list[Offer] = []
-    after: str | None = None
-    while True:
-        page, after = services(_request(ctx).app).catalogue.offers(after, 200)
-        found += [each for each in page if _fits(each, words, asked.kind)]
-        if after is None:
-            break
+    fitting = services(_request(ctx).app).catalogue.look_for(asked.query)
+    found = [each for each in fitting if asked.kind in (None, each.entry.kind)]
     shown = [told_model(each) for each in found[:MODELS_SHOWN]]
     return _said({"models": shown, "more": len(found) > MODELS_SHOWN})
-
-
-def _fits(offer: Offer, words: list[str], kind: str | None) -> bool:
-    entry = offer.entry
-    text = " ".join([entry.id, entry.name, entry.description, entry.kind, *entry.aliases]).lower()
-    return kind in (None, entry.kind) and all(word in text for word in words)
 
 
 async def ask_price(ctx: Context, asked: AskPrice) -> ToolAnswer:

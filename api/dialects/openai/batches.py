@@ -15,6 +15,7 @@ from api.dialects.openai.ordering import job_of_name, read_json
 from api.dialects.openai.pages import after_id_of, page_of, wanted_page
 from api.dialects.routes import DialectRoute
 from api.intake.receiving import room_on_disk
+from api.intake.repeats import is_retried
 from api.orders.batched import with_files
 from api.routes.callers import permitted
 from api.routes.fast_routes import answer, fast
@@ -78,7 +79,10 @@ async def create_openai_batch(request: Request) -> Response:
                 desk = BatchDesk(who, here.catalogue, said["endpoint"], settings().max_body_bytes)
                 lines = await turn.run(partial(check_requests, desk, file))
                 lines = await with_files(here.inputs, who.account_id, lines)
-                work = partial(_place, who, key, asked(request, said), lines, said)
+                asked_for = asked(request, said)
+                # Its library sends it again by itself and without a name, which would be as many batches.
+                name, anew = key or f"~{asked_for.hex()}", key is None and not is_retried(request)
+                work = partial(_place, who, name, asked_for, lines, said, anew=anew)
                 made = await here.wall.run(who.account_id, partial(turn.run, work))
     return made_answer(made.body, status=200, location=f"{BASE}/batches/{{id}}", replayed=made.replayed)
 
@@ -92,6 +96,8 @@ def _said(body: dict[str, Any]) -> dict[str, Any]:
         raise InvalidInput(f"endpoint can be one of {', '.join(ENDPOINTS)}", param="endpoint")
     if body["completion_window"] != WINDOW:
         raise InvalidInput(f"completion_window can only be {WINDOW}", param="completion_window")
+    if body.get("output_expires_after") is not None:
+        raise InvalidInput("output_expires_after: results are kept as the plan says", param="output_expires_after")
     metadata = body.get("metadata")
     if metadata is not None and not _is_metadata(metadata):
         raise InvalidInput(
@@ -127,7 +133,7 @@ def _fetch(account_id: UUID, name: str, file: IO[bytes]) -> None:
     file.seek(0)
 
 
-def _place(who: Caller, key: str | None, asked_for: bytes, lines: list[Line], said: dict[str, Any]) -> Made:
+def _place(who: Caller, key: str, asked_for: bytes, lines: list[Line], said: dict[str, Any], *, anew: bool) -> Made:
     rings = list[Ring]()
 
     def work(conn: Connection[Any]) -> dict[str, Any]:
@@ -135,7 +141,7 @@ def _place(who: Caller, key: str | None, asked_for: bytes, lines: list[Line], sa
         rings.extend(placed.rings)
         return batch_shape(placed.row)
 
-    made = make_once(who, key, asked_for, work)
+    made = make_once(who, key, asked_for, work, anew=anew)
     ring(rings)
     return made
 

@@ -90,6 +90,10 @@ def _said(form: FormData) -> tuple[UploadFile, dict[str, Any]]:
         raise InvalidRequest("the form has no file in its field `file`", param="file")
     if not isinstance(purpose, str) or purpose not in PURPOSES:
         raise InvalidInput(f"purpose must be one of {', '.join(PURPOSES)}", param="purpose")
+    if "expires_after" in fields_of(form):
+        raise InvalidInput(
+            "expires_after: how long a file is kept is not chosen here; it lives on with its use", param="expires_after"
+        )
     name = file.filename or ""
     if len(name) > MAX_NAME_CHARACTERS:
         raise InvalidInput(f"the file's name has more than {MAX_NAME_CHARACTERS} characters", param="file")

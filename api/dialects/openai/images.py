@@ -14,7 +14,7 @@ from api.dialects.openai.forms import fields_of, files_of, form_of, is_form, kee
 from api.dialects.openai.ordering import answer_ended, offer_of, order_translated, read_json
 from api.dialects.openai.pictures import picture_fields, pictures_named
 from api.dialects.openai.stored import read_results
-from api.dialects.openai.streams import DONE, PING, OpenAIStream, event_of, failure_event, watch_until_ended
+from api.dialects.openai.streams import OpenAIStream, event_of, result_frames
 from api.dialects.routes import DialectRoute
 from api.orders.repeatable import PlacedOrder, answer_placed
 from api.routes.callers import permitted
@@ -24,7 +24,6 @@ from common.errors import InvalidInput, InvalidRequest
 from models.access.scopes import Caller
 from models.jobs.outward import told_job
 from models.jobs.reads import JobRow
-from models.jobs.states import JobEnd
 
 router = APIRouter(prefix=BASE, route_class=DialectRoute)
 
@@ -125,23 +124,14 @@ def _format_of(media_type: str) -> str:
 
 
 async def _stream(request: Request, wanted: WantedPictures, row: JobRow) -> Response:
-    return OpenAIStream(_frames(request, wanted, row))
+    return OpenAIStream(result_frames(request, row, partial(_frames, request, wanted)))
 
 
 async def _frames(request: Request, wanted: WantedPictures, row: JobRow) -> AsyncIterator[bytes]:
-    yield PING
-    last = row
-    async for last in watch_until_ended(request, row):
-        if not last.ended:
-            yield PING
-    if last.ended != JobEnd.SUCCEEDED:
-        yield failure_event(last)
-        return
-    for shown, file in zip(await _shown(request, wanted, last), told_job(last).files, strict=False):
+    for shown, file in zip(await _shown(request, wanted, row), told_job(row).files, strict=False):
         yield event_of(
             {
-                "type": f"{wanted.event}.completed", **shown, "created_at": seconds_of(last.ended_at), "quality": "auto",
+                "type": f"{wanted.event}.completed", **shown, "created_at": seconds_of(row.ended_at), "quality": "auto",
                 "background": "auto", "size": f"{file.width}x{file.height}", "output_format": _format_of(file.media_type),
             }
         )  # fmt: skip
-    yield DONE

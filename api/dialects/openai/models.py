@@ -16,7 +16,6 @@ from models.catalogue.entries import Offer
 router = APIRouter(prefix=BASE, route_class=DialectRoute)
 
 CREATED = 1_704_067_200  # of every model: a number is needed, and ours have no day
-PAGE = 100
 
 
 def openai_model(offer: Offer, name: str | None = None) -> dict[str, Any]:
@@ -38,13 +37,10 @@ def openai_model(offer: Offer, name: str | None = None) -> dict[str, Any]:
 async def list_openai_models(request: Request) -> Response:
     """All that can be ordered, under every name that it has."""
     await permitted(request, "read")
-    catalogue, found, after = services(request.app).catalogue, list[dict[str, Any]](), None
-    while True:
-        offers, after = catalogue.offers(after, PAGE)
-        for offer in offers:
-            found += [openai_model(offer), *(openai_model(offer, each) for each in offer.entry.aliases)]
-        if after is None:
-            return answer({"object": "list", "data": found})
+    found = list[dict[str, Any]]()
+    for offer in services(request.app).catalogue.every_offer():
+        found += [openai_model(offer), *(openai_model(offer, each) for each in offer.entry.aliases)]
+    return answer({"object": "list", "data": found})
 
 
 @router.get("/models/{name:path}")

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from itertools import count
 from typing import Any
-from uuid import UUID
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -22,7 +21,7 @@ from api.dialects.openai.ordering import (
 from api.dialects.openai.streams import PING, OpenAIStream, event_of
 from api.dialects.openai.writing import WrittenText, usage_of
 from api.dialects.routes import DialectRoute, tell
-from api.orders.placing import cancel_own
+from api.orders.placing import cancel_own, delete_own_outputs
 from api.orders.repeatable import answer_placed
 from api.routes.callers import permitted
 from api.routes.fast_routes import answer, fast
@@ -30,9 +29,6 @@ from api.services import services
 from common.dialects.openai import BASE, message_item, name_of_job, response, text_part
 from common.dialects.told import ToldJob
 from common.errors import InvalidInput, ResultGone
-from models.db import certain
-from models.files import keeping
-from models.gallery import indexing
 from models.jobs.outward import told_job
 from models.jobs.reads import JobRow
 from models.jobs.states import JobEnd
@@ -88,14 +84,10 @@ async def cancel_response(request: Request) -> Response:
 async def delete_response(request: Request) -> Response:
     """Delete what a response has brought."""
     row, here = await own_job_of_kind(request, "text", "response", "delete"), services(request.app)
-    await here.wall.run(row.account_id, partial(here.places.ordinary.run, partial(_delete, row.id, row.account_id)))
+    await here.wall.run(
+        row.account_id, partial(here.places.ordinary.run, partial(delete_own_outputs, row.id, row.account_id))
+    )
     return answer({"id": name_of_job("resp", row.id), "object": "response", "deleted": True})
-
-
-def _delete(job_id: UUID, account_id: UUID) -> None:
-    with certain() as conn:
-        keeping.delete(conn, account_id, job_id)
-        indexing.forget_deleted(conn, job_id)
 
 
 async def _stream(request: Request, row: JobRow) -> Response:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from api.dialects.openai.fields import USUAL, translated
 from api.dialects.openai.ordering import answer_ended, offer_of, order_translated, read_json
 from api.dialects.openai.stored import read_results
-from api.dialects.openai.streams import DONE, PING, OpenAIStream, event_of, failure_event, watch_until_ended
+from api.dialects.openai.streams import OpenAIStream, event_of, result_frames
 from api.dialects.routes import DialectRoute
 from api.orders.repeatable import answer_placed
 from api.routes.callers import permitted
@@ -22,7 +22,6 @@ from common.errors import InvalidInput
 from models.catalogue.entries import Entry
 from models.catalogue.providers import BUILT_IN
 from models.jobs.reads import JobRow
-from models.jobs.states import JobEnd
 
 router = APIRouter(prefix=BASE, route_class=DialectRoute)
 
@@ -69,21 +68,12 @@ async def _sound(request: Request, row: JobRow) -> Response:
 
 
 async def _stream(request: Request, row: JobRow) -> Response:
-    return OpenAIStream(_frames(request, row))
+    return OpenAIStream(result_frames(request, row, partial(_frames, request)))
 
 
 async def _frames(request: Request, row: JobRow) -> AsyncIterator[bytes]:
-    yield PING
-    last = row
-    async for last in watch_until_ended(request, row):
-        if not last.ended:
-            yield PING
-    if last.ended != JobEnd.SUCCEEDED:
-        yield failure_event(last)
-        return
-    sound = (await read_results(request, last))[0].data
+    sound = (await read_results(request, row))[0].data
     for place in range(0, len(sound), PART_BYTES):
         part = base64.b64encode(sound[place : place + PART_BYTES]).decode()
         yield event_of({"type": "speech.audio.delta", "audio": part})
     yield event_of({"type": "speech.audio.done"})
-    yield DONE

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import orjson
@@ -17,6 +17,7 @@ from common.errors import DomainError
 from common.settings import settings
 from models.jobs.outward import told_job
 from models.jobs.reads import JobRow
+from models.jobs.states import JobEnd
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,23 @@ async def watch_until_ended(request: Request, row: JobRow) -> AsyncIterator[JobR
             found = await here.jobs.ask(row.id)
         row = found or row
         yield row
+
+
+async def result_frames(
+    request: Request, row: JobRow, shown: Callable[[JobRow], AsyncIterator[bytes]]
+) -> AsyncIterator[bytes]:
+    """Pings until a job has ended; then what `shown` makes of one that has succeeded, or else why it has brought nothing."""
+    yield PING
+    last = row
+    async for last in watch_until_ended(request, row):
+        if not last.ended:
+            yield PING
+    if last.ended != JobEnd.SUCCEEDED:
+        yield failure_event(last)
+        return
+    async for frame in shown(last):
+        yield frame
+    yield DONE
 
 
 class OpenAIStream(StreamingResponse):

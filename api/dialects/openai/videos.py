@@ -15,7 +15,7 @@ from api.dialects.openai.ordering import job_of_name, offer_of, order_translated
 from api.dialects.openai.pages import after_id_of, page_of, wanted_page
 from api.dialects.openai.pictures import picture_fields, picture_named
 from api.dialects.routes import DialectRoute
-from api.orders.placing import cancel_own
+from api.orders.placing import cancel_own, delete_own_outputs
 from api.orders.repeatable import answer_placed
 from api.routes.callers import permitted
 from api.routes.fast_routes import answer, fast
@@ -23,10 +23,8 @@ from api.services import services
 from common.dialects.openai import BASE, name_of_job, video
 from common.errors import InvalidParameter, InvalidRequest, NotCancelable, NotFound, ResultGone
 from models.access.scopes import Caller, Scope
-from models.db import certain, transaction
-from models.files import keeping
+from models.db import transaction
 from models.files.states import AssetStatus
-from models.gallery import indexing
 from models.jobs import reads
 from models.jobs.outward import told_job
 from models.jobs.reads import JobRow
@@ -170,6 +168,4 @@ def _delete(job_id: UUID, account_id: UUID, *, over: bool) -> None:
         with suppress(NotCancelable):  # it has ended meanwhile
             over = cancel_own(job_id, account_id).ended == JobEnd.SUCCEEDED
     if over:
-        with certain() as conn:
-            keeping.delete(conn, account_id, job_id)
-            indexing.forget_deleted(conn, job_id)
+        delete_own_outputs(job_id, account_id)

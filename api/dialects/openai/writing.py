@@ -2,14 +2,13 @@
 
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any
 from uuid import UUID
 
-import orjson
 from starlette.requests import Request
 
 from api.auth.keyring import visitor_of
 from api.dialects.openai.streams import watch_until_ended
+from api.live.frames import read_frames
 from api.orders.texts import text_of
 from api.services import services
 from common.dialects.openai import CountedUsage
@@ -97,13 +96,7 @@ class WrittenText:
 
 def pieces_of(frames: bytes) -> list[tuple[int, str]]:
     """The pieces of a text that are among some frames of a job's events: after how many characters each begins, and what it says."""
-    found = list[tuple[int, str]]()
-    for frame in frames.split(b"\n\n"):
-        if f"event: {JOB_TEXT}\n".encode() not in frame:
-            continue
-        data: dict[str, Any] = orjson.loads(frame[frame.index(b"data: ") + 6 :])["data"]
-        found.append((data["position"], data["text"]))
-    return found
+    return [(data["position"], data["text"]) for kind, data in read_frames(frames) if kind == JOB_TEXT]
 
 
 async def usage_of(request: Request, row: JobRow) -> CountedUsage:

@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.dialects.replicate.versions import every_offer, fits, model_shape, of_this_version, version_shape
+from api.dialects.replicate.versions import model_shape, of_this_version, version_shape
 from api.dialects.routes import DialectRoute
 from api.routes.callers import permitted
 from api.routes.cursors import MAX_LIMIT, Listing, name_of
@@ -62,8 +62,7 @@ def _found(request: Request, query: str) -> list[Offer]:
         raise InvalidParameter(
             f"the query has {len(query)} characters; the limit is {MAX_QUERY_CHARACTERS}", param="query"
         )
-    fitting = (each for each in every_offer(services(request.app).catalogue) if fits(each, query))
-    return [offer for offer, _ in zip(fitting, range(FOUND), strict=False)]
+    return services(request.app).catalogue.look_for(query)[:FOUND]
 
 
 def query_of(body: bytes) -> str:

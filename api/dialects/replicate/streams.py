@@ -5,25 +5,23 @@ one of its own. What was sent cannot be taken back: where a text is begun anew, 
 that becomes another is said to have gone wrong.
 """
 
-import asyncio
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Send
 
 from api.dialects.routes import DialectRoute
+from api.dialects.told_streams import PING, ToldStream
 from api.edge.pace import know
-from api.live.sse import HEADERS, EventStream
+from api.live.frames import read_frames
+from api.live.sse import HEADERS
 from api.orders.texts import text_of
 from api.services import services
 from common.dialects.replicate import BASE, streamed_by
 from common.errors import InvalidRequest, NotFound
-from common.settings import settings
 from models.events.kinds import JOB_TEXT
 from models.identity.people import Visitor
 from models.jobs import words
@@ -33,7 +31,6 @@ from models.jobs.states import JobEnd
 router = APIRouter(prefix=BASE, route_class=DialectRoute)
 
 LINE_END = re.compile("\r\n|[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")  # as Python's splitlines has it
-PING = b": ping\n\n"
 DONE = "done"  # the id of the last event
 CHANGED = "the text was begun anew and has become another than what was streamed; look at the prediction for it"
 
@@ -97,52 +94,24 @@ def end_of(row: JobRow, written: Written, text: str | None) -> bytes:
     return fail(message or code)
 
 
-class OutputStream(EventStream):
+class OutputStream(ToldStream):
     """Streams a job's text as it is written. It ends with `done`, or is cut off: then its reader knows that there is more."""
 
     def __init__(self, request: Request, row: JobRow, written: Written) -> None:
-        self._request, self._row, self._written = request, row, written
-        live = services(request.app).live
-        visitor = Visitor(row.account_id, None, "user")
-        listener = live.listen(row.account_id, job_id=row.id, visitor=visitor, after=row.event_number, reads=True)
-        super().__init__(live, listener)
+        self._written = written
+        super().__init__(request, row, Visitor(row.account_id, None, "user"), reads=True)
 
-    async def _pump(self, send: Send) -> None:
-        async def write(chunk: bytes) -> None:
-            if chunk:
-                async with asyncio.timeout(settings().slow_reader_seconds):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    async def _said(self, frames: bytes) -> bytes:
+        return b"".join(map(self._in_its_words, read_frames(frames)))
 
-        async def pass_on(frames: bytes) -> None:
-            await write(b"".join(map(self._said, told_in(frames))))
+    async def _ended(self, row: JobRow) -> bytes:
+        return end_of(row, self._written, await text_of(self._request, row))
 
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        await write(PING)
-        await self._live.catch_up(self._listener, pass_on)
-        while frames := await self._listener.take():
-            await pass_on(frames)
-        here = services(self._request.app)
-        row = await here.jobs.ask(self._row.id) or self._row
-        if self._listener.over != "ended" or row.ended is None:
-            raise ConnectionAbortedError(f"the stream is over before its text: {self._listener.over}")
-        await write(end_of(row, self._written, await text_of(self._request, row)))
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    def _said(self, heard: tuple[str, Any]) -> bytes:
+    def _in_its_words(self, heard: tuple[str, Any]) -> bytes:
         kind, data = heard
         if kind == JOB_TEXT:
             return self._written.hear(data["position"], data["text"])
         return PING
-
-
-def told_in(frames: bytes) -> Iterator[tuple[str, Any]]:
-    """What frames of ours say: the event and its data."""
-    for each in frames.split(b"\n\n"):
-        fields = dict(line.split(b": ", 1) for line in each.split(b"\n") if b": " in line)
-        if b"data" in fields:
-            yield fields.get(b"event", b"").decode(), orjson.loads(fields[b"data"]).get("data")
-        elif each:
-            yield "", None
 
 
 @router.get("/streams/{token}")

@@ -1,7 +1,6 @@
 """Models and their versions as Replicate has them, and which of ours a program means. Pure, over the catalogue."""
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +12,6 @@ from models.catalogue.entries import Offer
 COG_VERSION = "0.16.0"  # below 0.3.9 every list would be taken for parts of a text
 VERSION = re.compile("[0-9a-f]{64}")
 OLD_VERSIONS = 20  # of each model that are still known as such
-PAGE = 500  # models looked at in one go
 UNKNOWN_SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 
 OUTPUTS: dict[str, dict[str, Any]] = {
@@ -24,16 +22,6 @@ OUTPUTS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 ONE_FILE = {"title": "Output", "type": "string", "format": "uri"}
-
-
-def every_offer(catalogue: Catalogue) -> Iterator[Offer]:
-    """All current models, in the order of their ids."""
-    after = None
-    while True:
-        page, after = catalogue.offers(after, PAGE)
-        yield from page
-        if after is None:
-            return
 
 
 def offer_meant(catalogue: Catalogue, given: str) -> Offer:
@@ -69,11 +57,11 @@ def id_of_version(offer: Offer) -> str:
 
 
 def _of_version(catalogue: Catalogue, given: str) -> Offer | None:
-    return next((each for each in every_offer(catalogue) if id_of_version(each) == given), None)
+    return next((each for each in catalogue.every_offer() if id_of_version(each) == given), None)
 
 
 def _unknown(catalogue: Catalogue, given: str) -> str:
-    old = next((each for each in every_offer(catalogue) if given in _old(each)), None)
+    old = next((each for each in catalogue.every_offer() if given in _old(each)), None)
     if old is not None:
         return _replaced(old, given)
     return f"there is no version {given}; GET /v1/models shows the latest_version of each model"
@@ -156,10 +144,3 @@ def openapi_schema(offer: Offer) -> dict[str, Any]:
         "paths": {"/predictions": {"post": post}},
         "components": {"schemas": schemas},
     }
-
-
-def fits(offer: Offer, query: str) -> bool:
-    """Whether a model is what somebody looks for: each word is in its name, its other names, or what is said of it."""
-    entry = offer.entry
-    text = " ".join([entry.id, entry.name, entry.description, entry.kind, *entry.aliases]).lower()
-    return all(word in text for word in query.lower().split())

@@ -6,12 +6,17 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
+from starlette.testclient import TestClient
 
-from models.db import transaction
+from api.main import make_app
+from api.orders import placing, repeatable
+from common.errors import Unavailable
+from models.db import CommitUnknown, transaction
 from models.jobs import repeats
 from models.jobs.repeats import SentOrder
 from tests.support import System, account, assert_books_are_clean, eventually, key_of, model, one, order, place, rows
@@ -175,3 +180,46 @@ def test_of_one_account_nothing_is_found_by_another_nor_by_other_words() -> None
         assert repeats.earlier(conn, looks) == [made.job_id, None, None, None]
         repeats.mark_lost(conn, mine, made.job_id)
         assert repeats.earlier(conn, [SentOrder(mine, asked, False)] * 2) == [made.job_id, None]
+
+
+@pytest.fixture
+def http(database: str) -> Iterator[TestClient]:
+    model()
+    with TestClient(make_app(), raise_server_exceptions=False) as client:
+        yield client
+
+
+def test_a_found_job_whose_answer_fails_is_found_again(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    who = account(amount=5)
+    head = {"authorization": f"Bearer {key_of(who)}"}
+    first = http.post(PATH, json={"input": {}}, headers=head).json()["id"]
+    with transaction() as conn:
+        repeats.mark_lost(conn, who, UUID(first))
+
+    async def away(*_: object) -> None:
+        raise Unavailable("the database is away for a moment")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(repeatable, "see_job", away)
+        assert http.post(PATH, json={"input": {}}, headers=head).status_code == 503
+    again = http.post(PATH, json={"input": {}}, headers=head)
+    assert (again.json()["id"], again.headers["idempotent-replayed"]) == (first, "true")
+    assert one("select count(*) from jobs") == (1,)
+
+
+def test_an_order_of_which_nobody_knows_whether_it_was_committed_is_found_if_it_was(
+    http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = {"authorization": f"Bearer {key_of(account(amount=5))}"}
+    real = placing.place_order
+
+    async def unknown(*values: Any) -> Any:
+        row, _ = await real(*values)
+        raise CommitUnknown("the acknowledgement was lost", job_id=str(row.id))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(repeatable, "place_order", unknown)
+        assert http.post(PATH, json={"input": {}}, headers=head).status_code == 503
+    again = http.post(PATH, json={"input": {}}, headers=head)
+    assert (again.status_code, again.headers.get("idempotent-replayed")) == (201, "true")
+    assert one("select count(*) from jobs") == (1,)

@@ -1,5 +1,6 @@
 """The dialect over HTTP, without a library: whatever a client sends is answered in its shape, and other accounts see nothing."""
 
+import json
 from collections.abc import Iterator
 
 import httpx
@@ -124,3 +125,41 @@ def test_a_list_shows_all_and_pages_in_both_orders(api: System) -> None:
                     break
             assert len(found) == len(set(found)) == 5
             assert found == sorted(found, reverse=direction == "desc")
+
+
+def test_a_batch_sent_again_by_the_library_is_one_and_ordered_again_another(api: System) -> None:
+    line = {
+        "custom_id": "a",
+        "method": "POST",
+        "url": "/v1/images/generations",
+        "body": {"model": "picture", "prompt": "x"},
+    }
+    with api.client(account(amount=50)) as client:
+        sent = client.post(
+            f"{BASE}/files", data={"purpose": "batch"}, files={"file": ("lines.jsonl", json.dumps(line).encode())}
+        ).json()
+        asked = {"input_file_id": sent["id"], "endpoint": "/v1/images/generations", "completion_window": "24h"}
+
+        def ordered(count: str) -> str:
+            found = client.post(f"{BASE}/batches", json=asked, headers={"x-stainless-retry-count": count})
+            assert found.status_code == 200, found.text
+            return str(found.json()["id"])
+
+        first = ordered("0")
+        assert {ordered("1"), ordered("2")} == {first}
+        second = ordered("0")  # on purpose: its sender does not say that it was sent before
+        assert second != first
+        assert ordered("1") == second
+        for field, body in (
+            ("files", None),
+            ("batches", {**asked, "output_expires_after": {"anchor": "created_at", "seconds": 9}}),
+        ):
+            refused = (
+                client.post(
+                    f"{BASE}/files", data={"purpose": "batch", "expires_after[seconds]": "9"}, files={"file": b"{}"}
+                )
+                if body is None
+                else client.post(f"{BASE}/{field}", json=body)
+            )
+            assert (refused.status_code, "expires_after" in refused.json()["error"]["param"]) == (400, True)
+    assert one("select count(*) from jobs") == (2,)

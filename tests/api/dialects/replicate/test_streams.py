@@ -5,8 +5,8 @@ from uuid import UUID
 import pytest
 from replicate.stream import EventSource
 
-from api.dialects.replicate.streams import CHANGED, Written, done, fail, frame, told_in
-from api.live.frames import live_frame
+from api.dialects.replicate.streams import CHANGED, Written, done, fail, frame
+from api.live.frames import live_frame, read_frames
 from models.events.kinds import JOB_TEXT
 
 ENDS = ["\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
@@ -82,4 +82,4 @@ def test_ends_that_are_none_of_success() -> None:
 def test_what_our_own_frames_say_is_read() -> None:
     said = {"attempt": 1, "position": 0, "text": "a\n\nb"}
     raw = live_frame(JOB_TEXT, UUID(int=1), said) + b":\n\n" + live_frame("job.progress", UUID(int=1), {"progress": 3})
-    assert list(told_in(raw)) == [(JOB_TEXT, said), ("", None), ("job.progress", {"progress": 3})]
+    assert list(read_frames(raw)) == [(JOB_TEXT, said), ("", None), ("job.progress", {"progress": 3})]
