@@ -320,6 +320,11 @@ class Live:
         if not await self._doors.ask([visitor]):
             raise NotAuthenticated("the key or the user of this stream may not listen any more")
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether this process is about to end: nobody may wait in it any more."""
+        return self._stopping
+
     def stop(self) -> None:
         """End all streams, so that the process can: their clients connect to another one and resume."""
         self._stopping = True

@@ -1,7 +1,9 @@
 """Orders of libraries that may send them again without a name: one job, and one answer that waits for it."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,11 +16,14 @@ from api.live.prefer_wait import wait_at_most
 from api.orders.placing import place_order, see_job
 from api.routes.once import key_of
 from api.services import services
+from common.errors import DomainError
 from models.access.scopes import Caller
 from models.db import CommitUnknown
 from models.jobs.admission import Order, body_hash
 from models.jobs.reads import JobRow
 from models.jobs.repeats import sent_key
+
+LOOK_SECONDS = 0.5  # between looks at a job that cannot be listened to
 
 
 class PlacedOrder(NamedTuple):
@@ -83,17 +88,31 @@ async def answer_placed(
 
 
 async def _waited(request: Request, placed: PlacedOrder, seconds: float) -> JobRow:
-    here = services(request.app)
     if seconds <= 0 or placed.row.ended:
         return placed.row
-    waiting = asyncio.ensure_future(wait_at_most(request, placed.row, seconds, here.live, here.jobs))
+    waiting = asyncio.ensure_future(_ended(request, placed.row, seconds))
     if placed.flight is None:
-        return await waiting or placed.row
+        return await waiting
     gone = asyncio.ensure_future(placed.flight.lost.wait())
     try:
         await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return (waiting.result() if waiting.done() else None) or placed.row
+        return waiting.result() if waiting.done() else placed.row
     finally:
         for each in (waiting, gone):
             each.cancel()
         await asyncio.gather(waiting, gone, return_exceptions=True)
+
+
+async def _ended(request: Request, row: JobRow, seconds: float) -> JobRow:
+    """The job once it has ended, or as it stands when the time is over or this process stops. One that cannot be listened to, since
+    its account listens to too much, is looked at instead.
+    """
+    here, until = services(request.app), time.monotonic() + seconds
+    found = await wait_at_most(request, row, seconds, here.live, here.jobs)
+    if found is not None:
+        return found
+    while not row.ended and (left := until - time.monotonic()) > 0 and not here.live.is_stopping:
+        await asyncio.sleep(min(left, LOOK_SECONDS))
+        with suppress(DomainError):
+            row = await here.jobs.ask(row.id) or row
+    return row

@@ -1,4 +1,4 @@
-"""One running system for each test that drives a library of others."""
+"""One running system for all tests of a file that drive a library of others."""
 
 import gc
 from collections.abc import Iterator
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from cli.embedded.servers import Addresses
+from tests.conftest import environment, fresh_database, new_system
 from tests.sdks.house import SdkHouse, sdk_house
 from tests.support import System, assert_books_are_clean
 
@@ -27,9 +29,23 @@ def _let_go() -> Iterator[None]:
     gc.collect()
 
 
+@pytest.fixture(scope="module")
+def house(stack: Addresses, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SdkHouse]:
+    """API, worker and scheduler behind TLS: each program has an account of its own in it. The books are proved at its end."""
+    folder = tmp_path_factory.mktemp("house")
+    with (
+        fresh_database(stack),
+        environment({"SKETCH_BOOK": str(folder / "sketch.db")}),
+        new_system(folder / "sketch.db", folder / "state") as running,
+        sdk_house(running, folder / "tls") as made,
+    ):
+        yield made
+        assert_books_are_clean()
+
+
 @pytest.fixture
-def house(system: System, tmp_path: Path) -> Iterator[SdkHouse]:
-    """API, worker and scheduler behind TLS; the books are proved afterwards."""
+def lone_house(system: System, tmp_path: Path) -> Iterator[SdkHouse]:
+    """One for a test that stops its processes or gives them other settings."""
     with sdk_house(system, tmp_path / "tls") as made:
         yield made
         assert_books_are_clean()

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,16 @@ PACKAGES = Path(os.environ.get("HEADRACE_NODE_PACKAGES", Path(__file__).parents[
 needs_node = pytest.mark.skipif(
     NODE is None or not (PACKAGES / "node_modules").is_dir(), reason="no npm packages: make tools"
 )
+
+# Packages for Python that cannot stand beside ours: each folder is on the path of its own programs alone.
+KITS = Path(os.environ.get("HEADRACE_PYTHON_KITS", PACKAGES.parent / "kits"))
+OLDER, FRAMEWORKS = KITS / "older", KITS / "frameworks"
+
+
+def needs_kit(folder: Path) -> pytest.MarkDecorator:
+    """Leave a test out where its packages were not installed."""
+    return pytest.mark.skipif(not folder.is_dir(), reason="no packages of others: make tools")
+
 
 TEXT_SCHEMA = {
     "type": "object", "additionalProperties": False, "required": ["prompt"],
@@ -53,6 +64,20 @@ class SdkHouse:
         """Offer a model, and wait until the running API knows it."""
         model(name, **fields)
         eventually(lambda: httpx.get(f"{self.system.url}/v1/models/{name}").is_success, what=f"the model {name}")
+
+    def provider_starts(self, *job_ids: UUID) -> int:
+        """How often the provider was asked to make something for these jobs."""
+        asked = self.system.book.calls("start")
+        return sum((each.idempotency_key or "").partition(":")[0] in map(str, job_ids) for each in asked)
+
+    def run_python(self, script: str, *, packages: Path, seconds: float = 120, **given: str) -> Any:
+        """What a program prints last, as JSON, with the packages of a folder before those that are installed here."""
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=seconds, check=False,
+            env={**os.environ, "PYTHONPATH": str(packages), "SSL_CERT_FILE": str(self.authority), "URL": self.url, **given},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        return json.loads(done.stdout.strip().splitlines()[-1])
 
     def run_node(self, script: str, *, seconds: float = 60, **given: str) -> Any:
         """What a module prints last, as JSON. It may `import` the npm packages; `given` are variables of its environment."""

@@ -2,8 +2,6 @@
 
 import asyncio
 import gc
-import importlib
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +14,7 @@ import pytest
 
 from tests.conftest import environment
 from tests.proxies import Mode, proxy
+from tests.sdks.fal_program import fresh, library
 from tests.sdks.house import SdkHouse
 from tests.support import balance, eventually, one, rows
 from tests.tls import papers, tls
@@ -30,16 +29,8 @@ pytestmark = [
 @pytest.fixture
 def fal(house: SdkHouse) -> Iterator[ModuleType]:
     """The library as a program has it that was started with these variables."""
-    hosts = {"FAL_RUN_HOST": f"{house.host}/compat/fal/run", "FAL_QUEUE_RUN_HOST": f"{house.host}/compat/fal/queue"}
-    with environment(hosts):
-        yield fresh()
-    gc.collect()
-
-
-def fresh() -> ModuleType:
-    for name in [each for each in sys.modules if each.partition(".")[0] == "fal_client"]:
-        del sys.modules[name]
-    return importlib.import_module("fal_client")
+    with library(house) as made:
+        yield made
 
 
 class Program:
@@ -50,8 +41,11 @@ class Program:
         self.client = fal.SyncClient(key=self.key)
         self.fal = fal
 
+    def job_ids(self) -> list[UUID]:
+        return [each for (each,) in rows("select id from jobs where account_id = %s", self.account_id)]
+
     def jobs(self) -> int:
-        return int(one("select count(*) from jobs where account_id = %s", self.account_id)[0])
+        return len(self.job_ids())
 
 
 @pytest.fixture
@@ -138,12 +132,14 @@ def test_a_field_that_does_not_fit_is_named(program: Program) -> None:
     assert refused.value.message[0]["loc"] == ["body", "width"]
 
 
-def test_a_run_that_outlasts_the_wait_is_sent_again_and_stays_one_job(house: SdkHouse, fal: ModuleType) -> None:
+def test_a_run_that_outlasts_the_wait_is_sent_again_and_stays_one_job(lone_house: SdkHouse) -> None:
+    house = lone_house
     house.system.processes.stop("api")
     with environment({"PREFER_WAIT_SECONDS": "1"}):
         house.system.start("api", api={"PREFER_WAIT_SECONDS": "1", "PUBLIC_URL": house.url})
-    program = Program(house, fal)
-    found = program.client.run("headrace/slow", {})
+    with library(house) as fal:
+        program = Program(house, fal)
+        found = program.client.run("headrace/slow", {})
     assert len(found["images"]) == 1
     assert program.jobs() == 1
     assert balance(program.account_id) == (99, 0)
@@ -200,17 +196,16 @@ def test_the_async_client_does_the_same(house: SdkHouse, fal: ModuleType) -> Non
     assert balance(account_id)[1] == 0
 
 
-def test_a_request_that_does_not_begin_in_time_is_called_off_and_not_sent_again(
-    house: SdkHouse, fal: ModuleType
-) -> None:
-    house.system.processes.stop("worker")
-    program = Program(house, fal)
+def test_a_request_that_does_not_begin_in_time_is_called_off_and_not_sent_again(lone_house: SdkHouse) -> None:
+    lone_house.system.processes.stop("worker")
     begun = time.monotonic()
-    for call in (program.client.run, program.client.subscribe):
-        with pytest.raises(fal.FalClientHTTPError) as refused:
-            call("headrace/picture", {}, start_timeout=1.5)
-        assert refused.value.status_code == 504
-        assert refused.value.error_type == "request_timeout"
+    with library(lone_house) as fal:
+        program = Program(lone_house, fal)
+        for call in (program.client.run, program.client.subscribe):
+            with pytest.raises(fal.FalClientHTTPError) as refused:
+                call("headrace/picture", {}, start_timeout=1.5)
+            assert refused.value.status_code == 504
+            assert refused.value.error_type == "request_timeout"
     assert time.monotonic() - begun < 20
     assert balance(program.account_id) == (100, 0)
     assert {each for (each,) in rows("select ended from jobs where account_id = %s", program.account_id)} == {
@@ -239,6 +234,7 @@ def test_orders_that_are_cut_or_run_out_of_time_are_sent_again_and_stay_one_job(
             impatient = fal.SyncClient(key=program.key).run("headrace/slow", {"seed": 2}, timeout=3)
             assert len(impatient["images"]) == 1
             assert program.jobs() == 2
+            assert house.provider_starts(*program.job_ids()) == 2
         gc.collect()
     assert balance(program.account_id) == (98, 0)
 

@@ -4,7 +4,9 @@ import asyncio
 import base64
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
 
 import openai
 import pytest
@@ -12,29 +14,40 @@ from openai import AsyncOpenAI, OpenAI
 
 from tests.files import picture
 from tests.sdks.house import TEXT_SCHEMA, SdkHouse
-from tests.support import eventually, one, rows
+from tests.support import eventually, rows
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The Sora API:DeprecationWarning",  # its library warns of the end of OpenAI's own
     "ignore:deprecated:DeprecationWarning",
 )
+Ordered = Callable[..., list[Any]]
 PNG = b"\x89PNG"
 WAV = b"RIFF"
 
 
 @pytest.fixture
-def client(house: SdkHouse) -> Iterator[OpenAI]:
+def theirs(house: SdkHouse) -> tuple[UUID, str]:
+    """An account for one test, and its key."""
+    return house.key()
+
+
+@pytest.fixture
+def client(house: SdkHouse, theirs: tuple[UUID, str]) -> Iterator[OpenAI]:
     """The library as a program makes it: an address and a key."""
-    _, key = house.key()
-    with OpenAI(api_key=key, base_url=f"{house.url}/compat/openai/v1") as made:
+    with OpenAI(api_key=theirs[1], base_url=f"{house.url}/compat/openai/v1") as made:
         yield made
 
 
-def jobs() -> int:
-    return int(one("select count(*) from jobs")[0])
+@pytest.fixture
+def ordered(theirs: tuple[UUID, str]) -> Ordered:
+    """What a column of the account's jobs holds, in the order of their making."""
+    account_id = theirs[0]
+    return lambda what="id": [
+        each for (each,) in rows(f"select {what} from jobs where account_id = %s order by id", account_id)
+    ]
 
 
-def test_pictures_come_as_bytes_or_as_addresses(client: OpenAI, house: SdkHouse) -> None:
+def test_pictures_come_as_bytes_or_as_addresses(client: OpenAI, house: SdkHouse, ordered: Ordered) -> None:
     made = client.images.generate(
         model="sketch-image", prompt="a harbour", n=2, size="256x128", quality="high", user="u"
     )
@@ -45,10 +58,10 @@ def test_pictures_come_as_bytes_or_as_addresses(client: OpenAI, house: SdkHouse)
     )
     assert (linked.data or [])[0].url.startswith(f"{house.url}/files/")  # type: ignore[union-attr]  # it is there
     assert linked.output_format == "webp"
-    assert one("select input->>'seed' from jobs order by id desc limit 1") == ("7",)
+    assert ordered("input->>'seed'")[-1] == "7"
 
 
-def test_what_cannot_be_made_is_refused_by_its_name(client: OpenAI) -> None:
+def test_what_cannot_be_made_is_refused_by_its_name(client: OpenAI, ordered: Ordered) -> None:
     given: dict[str, object]
     for given, param in (
         ({"n": 99}, "n"), ({"size": "1x1"}, "size"), ({"size": "huge"}, "size"), ({"output_format": "svg"}, "output_format"),
@@ -57,7 +70,7 @@ def test_what_cannot_be_made_is_refused_by_its_name(client: OpenAI) -> None:
     ):  # fmt: skip
         with pytest.raises(openai.BadRequestError) as refused:
             client.images.generate(**{"model": "sketch-image", "prompt": "a harbour", **given})  # type: ignore[call-overload]  # wrong on purpose
-        assert (refused.value.param, refused.value.type, jobs()) == (param, "invalid_request_error", 0)
+        assert (refused.value.param, refused.value.type, ordered()) == (param, "invalid_request_error", [])
 
 
 def test_refusals_are_the_errors_that_programs_know(client: OpenAI, house: SdkHouse) -> None:
@@ -86,26 +99,31 @@ def test_refusals_are_the_errors_that_programs_know(client: OpenAI, house: SdkHo
         assert nothing.value.code
 
 
-def test_a_job_that_fails_is_one_job_and_says_why(client: OpenAI) -> None:
+def test_a_job_that_fails_is_one_job_and_says_why(client: OpenAI, ordered: Ordered) -> None:
     with pytest.raises(openai.InternalServerError) as failed:
         client.images.generate(model="broken", prompt="a harbour")
-    assert (failed.value.status_code, jobs()) == (502, 1)
+    assert failed.value.status_code == 502
     assert isinstance(failed.value.body, dict)
-    assert failed.value.body["job_id"] == str(one("select id from jobs")[0])
+    assert [failed.value.body["job_id"]] == ordered("id::text")
 
 
-def test_an_impatient_program_gets_one_job_for_three_posts(client: OpenAI) -> None:
+def test_an_impatient_program_gets_one_job_for_three_posts(
+    client: OpenAI, house: SdkHouse, theirs: tuple[UUID, str], ordered: Ordered
+) -> None:
     seen = []
     hurried = client.with_options(timeout=1.0)
     original = hurried._client.send
     hurried._client.send = lambda *a, **k: (seen.append(1), original(*a, **k))[1]  # type: ignore[method-assign]  # counts
     with pytest.raises(openai.APITimeoutError):
         hurried.images.generate(model="slow", prompt="a harbour")
-    assert (len(seen), jobs(), rows("select count(*) from reservations")) == (3, 1, [(1,)])
-    eventually(lambda: rows("select 1 from idempotency_keys where lost_at is not null") != [])
+    [job_id] = ordered()
+    assert (len(seen), rows("select count(*) from reservations where job_id = %s", job_id)) == (3, [(1,)])
+    lost = "select 1 from idempotency_keys where account_id = %s and lost_at is not null"
+    eventually(lambda: rows(lost, theirs[0]) != [])
     again = client.with_options(max_retries=0).images.generate(model="slow", prompt="a harbour")
     assert again.data
-    assert jobs() == 1
+    assert ordered() == [job_id]
+    assert house.provider_starts(job_id) == 1
 
 
 def test_a_streamed_picture_is_complete_at_once(client: OpenAI) -> None:
@@ -126,15 +144,15 @@ EDITED = {
 }  # fmt: skip
 
 
-def test_pictures_are_edited(client: OpenAI, house: SdkHouse) -> None:
+def test_pictures_are_edited(client: OpenAI, house: SdkHouse, theirs: tuple[UUID, str], ordered: Ordered) -> None:
     house.offer("editor", input_schema=EDITED)
     house_picture = picture(size=(64, 64))
     made = client.images.edit(model="editor", image=("a.png", io.BytesIO(house_picture)), prompt="bluer", n=2)
     assert len(made.data or []) == 2
     one_listed = client.images.edit(model="editor", image=[("a.png", house_picture)], prompt="bluer", n=1)
     assert len(one_listed.data or []) == 1
-    assert rows("select distinct input->>'image' like 'file%%' from jobs") == [(True,)]
-    assert one("select count(*) from uploads") == (1,)
+    assert {each[:4] for each in ordered("input->>'image'")} == {"file"}
+    assert rows("select count(*) from uploads where account_id = %s", theirs[0]) == [(1,)]
     for given, param in (
         ({"image": [house_picture, house_picture]}, "image"), ({"image": house_picture, "mask": house_picture}, "mask"),
         ({"image": b"no picture"}, "image"), ({"image": house_picture, "size": "64x64"}, "size"),
@@ -189,13 +207,13 @@ def test_a_video_that_fails_ends_the_poll(client: OpenAI, house: SdkHouse) -> No
     assert done.error.code == "sketch_permanent"
 
 
-def test_speech_is_bytes_of_its_true_format(client: OpenAI) -> None:
+def test_speech_is_bytes_of_its_true_format(client: OpenAI, ordered: Ordered) -> None:
     for given in ({}, {"response_format": "wav", "speed": 1.5}, {"voice": {"id": "en"}}):
         spoken = client.audio.speech.create(
             **{"model": "sketch-speech", "input": "Hello there", "voice": "alloy", **given}
         )  # type: ignore[arg-type]  # several
         assert (spoken.read()[:4], spoken.response.headers["content-type"]) == (WAV, "audio/wav")
-    assert rows("select distinct (input->>'speed')::int from jobs order by 1") == [(165,), (248,)]
+    assert ordered("(input->>'speed')::int") == [165, 248, 165]
     for wrong, param in (
         ({"response_format": "mp3"}, "response_format"),
         ({"voice": "Nobody?"}, "voice"),
@@ -232,7 +250,7 @@ def test_the_asynchronous_library_does_the_same(house: SdkHouse) -> None:
     assert len(set(asyncio.run(ask()))) == 3  # equal orders whose connections are open are as many jobs
 
 
-def test_a_conversation_is_answered_whole_or_as_it_is_written(client: OpenAI) -> None:
+def test_a_conversation_is_answered_whole_or_as_it_is_written(client: OpenAI, ordered: Ordered) -> None:
     talk = [
         {"role": "system", "content": "Be short"},
         {"role": "user", "content": [{"type": "text", "text": "Why is the sea salt?"}]},
@@ -242,11 +260,8 @@ def test_a_conversation_is_answered_whole_or_as_it_is_written(client: OpenAI) ->
     assert (bool(said), whole.choices[0].finish_reason, whole.id[:9]) == (True, "stop", "chatcmpl-")
     assert whole.usage
     assert whole.usage.total_tokens == whole.usage.prompt_tokens + whole.usage.completion_tokens > 0
-    assert one("select input->>'system', input->>'prompt', input->>'max_tokens' from jobs") == (
-        "Be short",
-        "Why is the sea salt?",
-        "50",
-    )
+    [given] = ordered("input")
+    assert (given["system"], given["prompt"], given["max_tokens"]) == ("Be short", "Why is the sea salt?", 50)
     chunks = list(
         client.chat.completions.create(
             model="sketch-text", messages=talk, max_tokens=50, seed=3, stream=True, stream_options={"include_usage": True}  # type: ignore[arg-type]  # plain dicts
@@ -257,13 +272,13 @@ def test_a_conversation_is_answered_whole_or_as_it_is_written(client: OpenAI) ->
     assert [each.choices[0].finish_reason for each in chunks if each.choices][-1] == "stop"
     assert chunks[-1].usage == whole.usage
     assert len(chunks) > 3  # not the whole of it at its end alone
-    for given, param in (
+    for wrong, param in (
         ({"messages": []}, "messages"), ({"n": 2}, "n"), ({"tools": [{"type": "function"}]}, "tools"),
         ({"response_format": {"type": "json_object"}}, "response_format"), ({"max_tokens": 99999}, "max_tokens"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages"), ({"model": "picture"}, "model"),
     ):  # fmt: skip
         with pytest.raises(openai.BadRequestError) as refused:
-            client.chat.completions.create(**{"model": "sketch-text", "messages": talk, **given})  # type: ignore[call-overload]  # wrong on purpose
+            client.chat.completions.create(**{"model": "sketch-text", "messages": talk, **wrong})  # type: ignore[call-overload]  # wrong on purpose
         assert refused.value.param == param
 
 
@@ -286,7 +301,7 @@ def test_responses_come_whole_streamed_and_in_the_background(client: OpenAI) -> 
         client.responses.create(model="sketch-text", input="x", previous_response_id=kept.id)
 
 
-def test_texts_that_fail_say_so_in_each_way(client: OpenAI, house: SdkHouse) -> None:
+def test_texts_that_fail_say_so_in_each_way(client: OpenAI, house: SdkHouse, ordered: Ordered) -> None:
     house.offer(
         "mute",
         kind="text",
@@ -302,7 +317,7 @@ def test_texts_that_fail_say_so_in_each_way(client: OpenAI, house: SdkHouse) -> 
     last = list(client.responses.create(model="mute", input="Hello", stream=True))[-1]
     assert last.type == "response.failed"
     assert last.response.status == "failed"
-    assert jobs() == 3
+    assert len(ordered()) == 3
 
 
 def lines(*bodies: dict[str, object], url: str = "/v1/images/generations") -> bytes:
@@ -313,7 +328,7 @@ def lines(*bodies: dict[str, object], url: str = "/v1/images/generations") -> by
     )
 
 
-def test_a_batch_from_its_file_to_its_results(client: OpenAI) -> None:
+def test_a_batch_from_its_file_to_its_results(client: OpenAI, ordered: Ordered) -> None:
     sent = client.files.create(
         file=("in.jsonl", lines({"model": "picture", "prompt": "one"}, {"model": "picture", "n": 99}, {"model": "broken", "prompt": "three"})),
         purpose="batch",
@@ -328,7 +343,7 @@ def test_a_batch_from_its_file_to_its_results(client: OpenAI) -> None:
     assert (done.endpoint, done.input_file_id, done.metadata) == ("/v1/images/generations", sent.id, {"of": "a test"})
     assert done.request_counts
     assert (done.request_counts.completed, done.request_counts.failed) == (1, 2)
-    assert rows("select distinct queue from jobs") == [("batch",)]
+    assert set(ordered("queue")) == {"batch"}
     (brought,) = map(json.loads, client.files.content(done.output_file_id or "").text.splitlines())
     assert (brought["custom_id"], brought["response"]["status_code"]) == ("c1", 200)
     assert brought["response"]["body"]["data"][0]["url"].startswith("https://")
@@ -355,7 +370,7 @@ def test_a_batch_of_texts_and_one_that_is_called_off(client: OpenAI) -> None:
     assert [each.id for each in client.batches.list(limit=1)] == [other.id, made.id]
 
 
-def test_a_batch_that_is_none_orders_nothing(client: OpenAI) -> None:
+def test_a_batch_that_is_none_orders_nothing(client: OpenAI, ordered: Ordered) -> None:
     twice = lines({"model": "picture", "prompt": "one"}).replace(b"}}", b"}}\n", 1) * 2
     for content, endpoint, param in (
         (twice, "/v1/images/generations", "custom_id"), (b"no json", "/v1/images/generations", "line 1"),
@@ -365,7 +380,7 @@ def test_a_batch_that_is_none_orders_nothing(client: OpenAI) -> None:
         sent = client.files.create(file=("in.jsonl", content), purpose="batch")
         with pytest.raises(openai.BadRequestError) as refused:
             client.batches.create(input_file_id=sent.id, endpoint=endpoint, completion_window="24h")  # type: ignore[arg-type]  # wrong on purpose
-        assert (refused.value.param, jobs()) == (param, 0)
+        assert (refused.value.param, ordered()) == (param, [])
 
 
 def test_files_are_sent_listed_read_and_deleted(client: OpenAI, house: SdkHouse) -> None:

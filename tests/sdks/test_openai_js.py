@@ -6,7 +6,7 @@ import pytest
 from openai import OpenAI
 
 from tests.sdks.house import SdkHouse, needs_node
-from tests.support import one
+from tests.support import rows
 
 SCRIPT = """
 import OpenAI, { toFile } from "openai";
@@ -87,13 +87,13 @@ def test_the_npm_package_does_all_of_it(house: SdkHouse) -> None:
 
 def test_a_job_that_outlasts_the_wait_is_named_and_not_ordered_again(house: SdkHouse) -> None:
     house.offer("long", options={"instant": False, "delay_seconds": 12.0})
-    _, key = house.key()
+    account_id, key = house.key()
     with OpenAI(api_key=key, base_url=f"{house.url}/compat/openai/v1", timeout=10.5) as client:
         with pytest.raises(openai.InternalServerError) as waits:
             client.images.generate(model="long", prompt="a harbour")
         assert (waits.value.status_code, waits.value.code) == (504, "still_running")
         assert isinstance(waits.value.body, dict)
-        (job_id,) = one("select id from jobs")
+        [(job_id,)] = rows("select id from jobs where account_id = %s", account_id)
         assert waits.value.body["job_id"] == str(job_id)
         with pytest.raises(openai.BadRequestError) as canceled:
             house_cancel(house, key, str(job_id))
@@ -101,7 +101,7 @@ def test_a_job_that_outlasts_the_wait_is_named_and_not_ordered_again(house: SdkH
                 model="long", prompt="a harbour", extra_headers={"x-stainless-retry-count": "1"}
             )
         assert canceled.value.code == "canceled"
-    assert one("select count(*) from jobs") == (1,)
+    assert rows("select count(*) from jobs where account_id = %s", account_id) == [(1,)]
 
 
 def house_cancel(house: SdkHouse, key: str, job_id: str) -> None:

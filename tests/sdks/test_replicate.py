@@ -11,11 +11,9 @@ import replicate
 from replicate.exceptions import ModelError, ReplicateError
 from replicate.prediction import Prediction
 
-from cli.embedded.servers import Addresses
-from tests.conftest import environment, fresh_database, new_system
 from tests.files import picture
-from tests.sdks.house import SdkHouse, sdk_house
-from tests.support import assert_books_are_clean, eventually, one
+from tests.sdks.house import SdkHouse
+from tests.support import eventually, one
 
 TEXT_SCHEMA = {
     "type": "object", "additionalProperties": False, "properties": {"prompt": {"type": "string"}},
@@ -27,23 +25,14 @@ WITH_PICTURE = {
 SAYING = {"prompt": "Why is the sea salt, and who has put the salt into it? Say it in a few words."}
 
 
-@pytest.fixture(scope="module")
-def house(stack: Addresses, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SdkHouse]:
-    """One house for all of these: each program has an account of its own in it."""
-    folder = tmp_path_factory.mktemp("house")
-    with (
-        fresh_database(stack),
-        environment({"SKETCH_BOOK": str(folder / "sketch.db")}),
-        new_system(folder / "sketch.db", folder / "state") as system,
-        sdk_house(system, folder / "tls") as made,
-    ):
-        made.offer(
-            "slow-text", kind="text", input_schema=TEXT_SCHEMA,
-            routes=[{"provider": "sketch", "model": "text", "options": {"delay_seconds": 1.0}}],
-        )  # fmt: skip
-        made.offer("moved", input_schema=WITH_PICTURE)
-        yield made
-        assert_books_are_clean()
+@pytest.fixture(scope="module", autouse=True)
+def models(house: SdkHouse) -> None:
+    """A text that takes its time, and a model that takes a picture."""
+    house.offer(
+        "slow-text", kind="text", input_schema=TEXT_SCHEMA,
+        routes=[{"provider": "sketch", "model": "text", "options": {"delay_seconds": 1.0}}],
+    )  # fmt: skip
+    house.offer("moved", input_schema=WITH_PICTURE)
 
 
 class Programs:

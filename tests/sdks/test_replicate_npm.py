@@ -2,11 +2,12 @@
 
 import base64
 import json
+from uuid import UUID
 
 from tests.files import picture
 from tests.receivers import receivers, sending
 from tests.sdks.house import SdkHouse, needs_node
-from tests.support import eventually, one
+from tests.support import balance, eventually, one, rows
 
 pytestmark = needs_node
 
@@ -77,6 +78,23 @@ def test_an_npm_program_has_what_it_had(house: SdkHouse) -> None:
     assert (found["secret"], found["models"] > 5, found["lists"]) == ("whsec_", True, [404, 404, 404])
 
 
+BURST = """
+let sent = 0;
+const cut = (url, init) => fetch(url, ++sent < 6 ? {...init, signal: AbortSignal.timeout(60)} : init);
+const hurried = new Replicate({auth: process.env.KEY, baseUrl: `${process.env.URL}/compat/replicate/v1`, fetch: cut});
+const made = await hurried.predictions.create({model: "headrace/slow", input: {seed: 1}, wait: {mode: "block", timeout: 20}});
+out.burst = [sent, made.status, made.id];
+"""
+
+
+def test_six_posts_in_a_burst_are_one_job(house: SdkHouse) -> None:
+    account_id, key = house.key(credits=9)
+    sent, status, job_id = house.run_node(BEGIN + BURST + END, KEY=key)["burst"]
+    assert (sent, status, balance(account_id)) == (6, "succeeded", (8, 0))
+    assert rows("select id::text from jobs where account_id = %s", account_id) == [(job_id,)]
+    assert house.provider_starts(UUID(job_id)) == 1
+
+
 FILES = """
 const bytes = Buffer.from(process.env.PICTURE, "base64");
 const sent = await client.files.create(new File([bytes], "boat.png", {type: "image/png"}), {of: "a boat"});
@@ -100,8 +118,8 @@ out.wrong = await validateWebhook({headers, body: process.env.BODY + " "}, secre
 
 
 @needs_node
-def test_its_files_and_webhooks_are_taken_and_proved(house: SdkHouse) -> None:
-    _, key = house.key()
+def test_its_files_and_webhooks_are_taken_and_proved(lone_house: SdkHouse) -> None:
+    house, (_, key) = lone_house, lone_house.key()
     with receivers(1) as [there]:
         house.system.processes.stop()
         settings = {"PUBLIC_URL": house.url, "ALLOW_PRIVATE_ADDRESSES": there.place}

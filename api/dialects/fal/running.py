@@ -4,8 +4,6 @@ Whoever runs waits as long as a proxy lets them (PREFER_WAIT_SECONDS). A job tha
 429, which both libraries take for a reason to send it again: the same order then waits on for the same job.
 """
 
-import asyncio
-import time
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -28,7 +26,6 @@ from models.jobs.reads import JobRow
 
 router = APIRouter(prefix=FAL, route_class=FalRoute)
 
-LOOK_SECONDS = 0.5  # between looks at a job that cannot be listened to
 QUEUE_HOST = "queue."  # before ours: where a library asks that knows no other address for the queue
 
 
@@ -41,17 +38,13 @@ async def run_fal_app(request: Request) -> Response:
         return await submit_request(request, who)
     app = find_app(services(request.app).catalogue, request.path_params["app"])
     order = await read_order(request, queued=False)
-    until = time.monotonic() + settings().prefer_wait_seconds
     placed = await place_request(request, who, app, order)
     if app.path.rpartition("/")[2] == STREAM:
         return await answer_placed(request, placed, 0, partial(ResultStream.opened, request))
-    return await answer_placed(
-        request, placed, settings().prefer_wait_seconds, partial(_ran, request, app, placed, until)
-    )
+    return await answer_placed(request, placed, settings().prefer_wait_seconds, partial(_ran, request, app, placed))
 
 
-async def _ran(request: Request, app: AskedApp, placed: PlacedOrder, until: float, row: JobRow) -> Response:
-    row = await _looked(request, placed, until, row)
+async def _ran(request: Request, app: AskedApp, placed: PlacedOrder, row: JobRow) -> Response:
     if row.ended:
         return await answer_result(request, row, app.name)
     if placed.flight is not None:
@@ -60,12 +53,3 @@ async def _ran(request: Request, app: AskedApp, placed: PlacedOrder, until: floa
     failed = FalFailure(429, detail, "request_in_progress")
     body = {**failure_body(failed, str(row.id)), **request_addresses(told_job(row), app.name)}
     return answer_for(row.id, body, failed.status, {"retry-after": "1", "x-fal-error-type": failed.error_type})
-
-
-async def _looked(request: Request, placed: PlacedOrder, until: float, row: JobRow) -> JobRow:
-    """The job once it has ended, where it was not waited for as it should be (the account listens to too much), or when the time is over."""
-    polls = services(request.app).polls
-    while not row.ended and time.monotonic() < until and not (placed.flight and placed.flight.lost.is_set()):
-        await asyncio.sleep(LOOK_SECONDS)
-        row = await polls.look(row.id) or row
-    return row

@@ -145,7 +145,7 @@ async def cancel_job(ctx: Context, asked: OneJob) -> ToolAnswer:
 async def _ended(ctx: Context, row: JobRow, seconds: float) -> JobRow:
     """The job once it has ended or the patience is over; meanwhile its progress is told."""
     here, until = services(_request(ctx).app), time.monotonic() + seconds
-    while row.ended is None and (left := until - time.monotonic()) > 0:
+    while row.ended is None and (left := until - time.monotonic()) > 0 and not here.live.is_stopping:
         await ctx.session.report_progress(float(row.progress or 0), 100.0, waiting_words(row))
         found = await wait_at_most(_request(ctx), row, min(left, LOOK_SECONDS), here.live, here.jobs)
         if found is None:  # something hinders the waiting: it is looked at instead

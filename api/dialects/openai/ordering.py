@@ -20,7 +20,7 @@ from api.routes.callers import permitted
 from api.services import services
 from common.dialects.openai import failure_status, why_failed
 from common.dialects.told import ToldKind
-from common.errors import DomainError, InvalidInput, InvalidRequest, NotFound, UnknownModel
+from common.errors import DomainError, InvalidInput, InvalidRequest, NotFound, Unavailable, UnknownModel
 from common.settings import settings
 from models.access.scopes import Caller, Scope
 from models.catalogue.entries import Offer
@@ -111,6 +111,8 @@ async def answer_ended(
 
 
 async def _ended(request: Request, written: Callable[[JobRow], Awaitable[Response]], row: JobRow) -> Response:
+    if not row.ended and services(request.app).live.is_stopping:
+        raise Unavailable("this process is stopping; send the order again: it stays the same job")
     if row.ended != JobEnd.SUCCEEDED:
         return tell_failure(request, row)
     try:

@@ -59,7 +59,7 @@ async def watch_until_ended(request: Request, row: JobRow) -> AsyncIterator[JobR
     for it, such as in a process that stops.
     """
     here, hindered = services(request.app), 0
-    while not row.ended and hindered < HINDERED_TIMES:
+    while not row.ended and hindered < HINDERED_TIMES and not here.live.is_stopping:
         found = await wait_at_most(request, row, settings().heartbeat_seconds, here.live, here.jobs)
         if found is None:
             hindered += 1
