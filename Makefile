@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 # Tests that try what comes to mind: a third of it in `make test`, all of it in `make faults` (tests/depth.py).
 DEEP = $(shell grep -rl "tests.depth import" tests --include="test_*.py")
 
-.PHONY: help setup demo up examples test tools lint check openapi reference docs hooks audit-deps faults sweep year mutants bench clean
+.PHONY: help setup demo up examples test tools kits lint check openapi reference docs hooks audit-deps faults sweep year mutants bench clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -44,6 +44,16 @@ test: $(DEV) ## the tests, on real servers
 
 tools: ## Chromium, nginx, Caddy, PgBouncer, axe-core: tests that need one are left out without it (needs root)
 	@bash deploy/install_tools.sh
+
+# Libraries in older versions, and frameworks over them: 700 MB that only tests/sdks/test_older.py and test_frameworks.py want.
+kits: $(DEV) ## what other people build with: LiteLLM, LangChain, LlamaIndex, older SDKs; tests are left out without them
+	@for kit in older frameworks; do \
+	  place=.headrace/tools/kits/$$kit; \
+	  cmp -s tests/sdks/kits/$$kit.txt $$place/installed.txt && continue; \
+	  $(BIN)/python -m venv --clear $$place; \
+	  $$place/bin/python -m pip install --quiet --no-deps --requirement tests/sdks/kits/$$kit.txt; \
+	  cp tests/sdks/kits/$$kit.txt $$place/installed.txt; \
+	done
 
 lint: $(DEV) ## lint, format, types, layers: the first part of check
 	@$(BIN)/ruff check .

@@ -88,10 +88,9 @@ class Catalogue:
             for model_id, offer in fresh.items()
         }
         ids = sorted(self._offers)
-        # Of two models with one alias, which only two files can bring about, the first has it.
-        self._aliases = {
-            name: self._offers[each] for each in reversed(ids) for name in self._offers[each].entry.aliases
-        }
+        # Of two models with one alias, which only two files can bring about, the one that was changed last has it.
+        by_age = sorted(self._offers.values(), key=_changed_at)
+        self._aliases = {name: each for each in by_age for name in each.entry.aliases}
         self._listed = ids, [self._write(self._offers[model_id]) for model_id in ids]
 
     def start(self) -> None:
@@ -110,6 +109,10 @@ class Catalogue:
                 await asyncio.to_thread(self.load)
             except Exception:
                 log.warning("the catalogue could not be read again; the old one stays", exc_info=True)
+
+
+def _changed_at(offer: Offer) -> tuple[float, str]:
+    return offer.created_at.timestamp() if offer.created_at else 0.0, offer.entry.id
 
 
 def _text_of(offer: Offer) -> str:

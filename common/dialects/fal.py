@@ -96,11 +96,11 @@ def request_result(job: ToldJob) -> dict[str, Any]:
     said = {name: job.input[name] for name in ("seed", "prompt") if job.input.get(name) is not None}
     if job.kind == "text":
         return {"output": job.text or "", "partial": False}
-    if job.kind == "image":
+    if job.kind == "image" and not job.brings_one:
         timings = {} if job.seconds is None else {"timings": {"inference": job.seconds}}
         return {"images": [_file(each) for each in job.files], **timings, **said}
     first = next((_file(each) for each in job.files), None)
-    return {"video" if job.kind == "video" else "audio": first, **said}
+    return {{"image": "image", "video": "video"}.get(job.kind, "audio"): first, **said}
 
 
 def _file(file: ToldFile) -> dict[str, Any]:

@@ -87,17 +87,15 @@ def streamed_by(token: str) -> UUID | None:
 
 
 def output(job: ToldJob) -> Any:
-    """What a prediction has brought: addresses of pictures, one address of a film or a sound, parts of a text; None before, and where
-    nothing of it is kept any more.
+    """What a prediction has brought: a list of addresses, or one, as its model does; parts of a text; None before, and where nothing of
+    it is kept any more.
     """
     if job.status != "succeeded":
         return None
     if job.kind == "text":
         return None if job.text is None else [job.text] if job.text else []
     urls = [each.url for each in job.files]
-    if job.kind == "image":
-        return urls or None
-    return next(iter(urls), None)
+    return next(iter(urls), None) if job.brings_one else urls or None
 
 
 def logs(job: ToldJob) -> str:

@@ -48,6 +48,12 @@ class ToldJob(NamedTuple):
     position: int | None  # jobs before it in its account's line, where that is known
     reason: str | None  # what it waits for
     credits: int | None  # what it cost, once it has ended
+    outputs: str | None = None  # how its model's results are told: `one` or `list`; None: by its kind
+
+    @property
+    def brings_one(self) -> bool:
+        """Whether its program expects one file, not a list."""
+        return self.outputs == "one" or (self.outputs is None and self.kind != "image")
 
     @property
     def has_ended(self) -> bool:

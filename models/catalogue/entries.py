@@ -35,7 +35,11 @@ SECTIONS = ("models", "providers", "plans", "packs")  # of a catalogue file
 MAX_ERRORS_SHOWN = 20  # of a file, told at once
 FILE_FORMATS = ("image", "audio", "video", "file")  # of a text in an input schema: it names a file, not itself
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,199}")
-LATER_FIELDS = ("aliases", "fields")  # left out where they are empty: processes of the release before know none of them
+LATER_FIELDS = (
+    "aliases",
+    "fields",
+    "outputs",
+)  # left out where they are empty: processes of the release before know none of them
 MAX_PIXELS = 16_777_216  # per picture, unless the model says less
 
 
@@ -66,6 +70,14 @@ class Route(BaseModel):
     provider: str
     model: str
     options: dict[str, Any] = {}
+    fields: dict[str, str] = Limit(
+        {}, description="By what the provider calls it, the field of the input, such as count = 'num_outputs'."
+    )
+
+    def renamed(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """These fields of an input as the provider calls them."""
+        names = {ours: theirs for theirs, ours in self.fields.items()}
+        return {names.get(name, name): value for name, value in values.items()}
 
 
 class Entry(BaseModel):
@@ -100,6 +112,11 @@ class Entry(BaseModel):
         {}, description="By what OpenAI calls it, how a field of the input is called, such as n = 'count'."
     )
 
+    outputs: Literal["one", "list"] | None = Limit(
+        None,
+        description="How programs of other products expect its results: one file or a list. Unsaid: pictures in a list.",
+    )
+
     def model_post_init(self, _context: Any, /) -> None:
         if self.input_schema.get("type") != "object" or self.input_schema.get("additionalProperties") is not False:
             raise ValueError("input_schema must be an object with additionalProperties = false")
@@ -108,10 +125,22 @@ class Entry(BaseModel):
             raise ValueError(
                 f"aliases: {odd[0][:MAX_NAME_SHOWN]!r} must be of letters, digits and . _ / : -, at most 200"
             )
-        unknown = sorted(set(self.fields.values()) - set(self.input_schema.get("properties", {})))
-        if unknown:
-            raise ValueError(f"fields: input_schema has no {unknown[0][:MAX_NAME_SHOWN]!r}")
+        self._check_fields("fields", self.fields)
+        for number, route in enumerate(self.routes):
+            self._check_fields(f"routes.{number}.fields", route.fields)
         Draft202012Validator(self.input_schema)  # refuses a schema that is none
+
+    def _check_fields(self, where: str, fields: Mapping[str, str]) -> None:
+        known, meant_fields = set(self.input_schema.get("properties", {})), list(fields.values())
+        unknown = sorted(set(meant_fields) - known)
+        if unknown:
+            raise ValueError(f"{where}: input_schema has no {unknown[0][:MAX_NAME_SHOWN]!r}")
+        if where != "fields" and len(set(meant_fields)) < len(meant_fields):
+            raise ValueError(f"{where}: a field of the input goes to two of the provider's")
+        kept = known - set(meant_fields)
+        taken = sorted(name for name in fields if where != "fields" and name in kept)
+        if taken:
+            raise ValueError(f"{where}: {taken[0][:MAX_NAME_SHOWN]!r} is a field of the input itself")
 
     def file_fields(self) -> dict[str, str]:
         """The fields of the input that name a file: an address, a `data:` URI or an upload; with the format of each."""
@@ -126,7 +155,11 @@ class Entry(BaseModel):
 def body_of(entry: Entry) -> dict[str, Any]:
     """A model as it is stored."""
     empty = {name for name in LATER_FIELDS if not getattr(entry, name)}
-    return entry.model_dump(mode="json", exclude=empty)
+    body = entry.model_dump(mode="json", exclude=empty)
+    for route in body["routes"]:
+        if not route["fields"]:
+            del route["fields"]
+    return body
 
 
 class Offer:

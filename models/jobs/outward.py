@@ -39,5 +39,5 @@ def told_job(row: JobRow, text: str | None = None) -> ToldJob:
         text=text, error_code=code, error_message=message, created_at=row.created_at, started_at=row.started_at,
         ended_at=row.ended_at, progress=100 if row.ended == JobEnd.SUCCEEDED else row.progress, position=row.ahead,
         reason=words.waiting(row.reason) if row.reason else None,
-        credits=row.charged_credits,
+        credits=row.charged_credits, outputs=row.outputs,
     )  # fmt: skip

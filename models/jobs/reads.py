@@ -53,6 +53,9 @@ class JobRow(NamedTuple):
     input_erased_at: datetime | None = None
     kind: str = ""  # what its model makes
     model_version: int = 0
+    outputs: str | None = (
+        None  # how its model's results are told in the words of others: `one` or `list`; None: by its kind
+    )
 
     def given(self) -> dict[str, Any]:
         """The input, to order it again. Raises InputErased."""
@@ -74,7 +77,7 @@ select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_cre
        case when j.ended = 'succeeded' then (
          select jsonb_agg({SHOWN}
            order by s.index) from assets s where s.job_id = j.id) end, coalesce(r.wake_at = {NEVER}, false), j.input_erased_at,
-       m.kind, j.model_version
+       m.kind, j.model_version, m.entry->>'outputs'
   from jobs j join accounts a on a.id = j.account_id join plans p on p.id = a.plan_id
   join models m on m.id = j.model_id and m.version = j.model_version
   left join job_runs r on r.job_id = j.live_id
@@ -83,7 +86,7 @@ select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_cre
 
 def _rows(conn: Connection[Any], tail: str, values: Sequence[Any]) -> list[JobRow]:
     rows = [
-        JobRow._make((*row[:-5], row[-5] or [], row[-4], None, *row[-3:]))
+        JobRow._make((*row[:-6], row[-6] or [], row[-5], None, *row[-4:]))
         for row in conn.execute(_JOB + tail, values).fetchall()
     ]
     if not any(row.run_status == RunStatus.QUEUED for row in rows):

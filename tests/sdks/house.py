@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,14 +25,14 @@ needs_node = pytest.mark.skipif(
     NODE is None or not (PACKAGES / "node_modules").is_dir(), reason="no npm packages: make tools"
 )
 
-# Packages for Python that cannot stand beside ours: each folder is on the path of its own programs alone.
+# Environments with packages that cannot stand beside ours: `make kits`.
 KITS = Path(os.environ.get("HEADRACE_PYTHON_KITS", PACKAGES.parent / "kits"))
 OLDER, FRAMEWORKS = KITS / "older", KITS / "frameworks"
 
 
 def needs_kit(folder: Path) -> pytest.MarkDecorator:
     """Leave a test out where its packages were not installed."""
-    return pytest.mark.skipif(not folder.is_dir(), reason="no packages of others: make tools")
+    return pytest.mark.skipif(not folder.is_dir(), reason="no packages of others: make kits")
 
 
 TEXT_SCHEMA = {
@@ -70,11 +69,11 @@ class SdkHouse:
         asked = self.system.book.calls("start")
         return sum((each.idempotency_key or "").partition(":")[0] in map(str, job_ids) for each in asked)
 
-    def run_python(self, script: str, *, packages: Path, seconds: float = 120, **given: str) -> Any:
-        """What a program prints last, as JSON, with the packages of a folder before those that are installed here."""
+    def run_python(self, script: str, *, kit: Path, seconds: float = 120, **given: str) -> Any:
+        """What a program prints last, as JSON, with the packages of a kit."""
         done = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, timeout=seconds, check=False,
-            env={**os.environ, "PYTHONPATH": str(packages), "SSL_CERT_FILE": str(self.authority), "URL": self.url, **given},
+            [str(kit / "bin" / "python"), "-I", "-c", script], capture_output=True, text=True, timeout=seconds, check=False,
+            env={**os.environ, "SSL_CERT_FILE": str(self.authority), "URL": self.url, **given},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout.strip().splitlines()[-1])

@@ -65,9 +65,9 @@ for await (const piece of streamText({model: openai.chat("sketch-text"), prompt}
 out.streamed = said !== "";
 out.openai = png((await generateImage({model: openai.image("picture"), prompt})).image);
 const replicate = createReplicate({baseURL: `${at}/compat/replicate/v1`, apiToken: apiKey});
-out.replicate = png((await generateImage({model: replicate.image("black-forest-labs/flux-schnell"), prompt})).image);
+out.replicate = png((await generateImage({model: replicate.image("black-forest-labs/flux-dev"), prompt, providerOptions: {replicate: {output_format: "png"}}})).image);
 const fal = createFal({baseURL: `${at}/compat/fal/run`, apiKey});
-out.fal = png((await generateImage({model: fal.image("fal-ai/flux/dev"), prompt})).image);
+out.fal = png((await generateImage({model: fal.image("fal-ai/flux/schnell"), prompt, providerOptions: {fal: {outputFormat: "png"}}})).image);
 console.log(JSON.stringify(out));
 """
 
@@ -75,7 +75,7 @@ console.log(JSON.stringify(out));
 @needs_kit(FRAMEWORKS)
 def test_litellm(house: SdkHouse) -> None:
     account_id, key = house.key()
-    found = house.run_python(LITELLM, packages=FRAMEWORKS, KEY=key)
+    found = house.run_python(LITELLM, kit=FRAMEWORKS, KEY=key)
     assert found == {"same": True, "tokens": True, "drawn": True, "failed": 502, "nobody": 401, "wrong": 400}
     assert balance(account_id)[1] == 0
 
@@ -83,8 +83,8 @@ def test_litellm(house: SdkHouse) -> None:
 @needs_kit(FRAMEWORKS)
 def test_langchain(house: SdkHouse) -> None:
     account_id, key = house.key()
-    given = {"REPLICATE_API_BASE_URL": f"{house.url}/compat/replicate", "REPLICATE_API_TOKEN": key}
-    found = house.run_python(LANGCHAIN, packages=FRAMEWORKS, KEY=key, **given)
+    given = {"REPLICATE_BASE_URL": f"{house.url}/compat/replicate", "REPLICATE_API_TOKEN": key}
+    found = house.run_python(LANGCHAIN, kit=FRAMEWORKS, KEY=key, **given)
     assert found == {"same": True, "tokens": True, "replicate": True}
     assert balance(account_id) == (997, 0)
 
@@ -92,8 +92,8 @@ def test_langchain(house: SdkHouse) -> None:
 @needs_kit(FRAMEWORKS)
 def test_llama_index(house: SdkHouse) -> None:
     account_id, key = house.key()
-    given = {"REPLICATE_API_BASE_URL": f"{house.url}/compat/replicate", "REPLICATE_API_TOKEN": key}
-    found = house.run_python(LLAMA, packages=FRAMEWORKS, KEY=key, **given)
+    given = {"REPLICATE_BASE_URL": f"{house.url}/compat/replicate", "REPLICATE_API_TOKEN": key}
+    found = house.run_python(LLAMA, kit=FRAMEWORKS, KEY=key, **given)
     assert found == {"whole": True, "streamed": True, "replicate": True}
     assert balance(account_id)[1] == 0
 

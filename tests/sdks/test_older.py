@@ -43,8 +43,10 @@ print(json.dumps(out))
 
 REPLICATE = """
 import json, os
+import warnings
 import replicate
 from replicate import Replicate
+warnings.simplefilter("ignore")
 client = Replicate(bearer_token=os.environ["KEY"], base_url=os.environ["URL"] + "/compat/replicate/v1")
 out = {"version": replicate.__version__}
 [drawn] = client.run("black-forest-labs/flux-schnell", input={"prompt": "a harbour"})
@@ -75,7 +77,7 @@ print(json.dumps(out))
 
 def test_openai_2_45_does_all_of_it(house: SdkHouse) -> None:
     (account_id, key), (_, poor) = house.key(), house.key(credits=0)
-    found = house.run_python(OPENAI, packages=OLDER, KEY=key, POOR=poor)
+    found = house.run_python(OPENAI, kit=OLDER, KEY=key, POOR=poor)
     assert found == {
         "version": "2.45.0", "drawn": ["89504e47"] * 2, "same": True, "response": True, "spoken": "RIFF", "film": ["completed", "ftyp"],
         "batch": "a", "failed": ["InternalServerError", 502, "sketch_permanent"], "wrong": ["BadRequestError", 400, "invalid_input"],
@@ -86,6 +88,11 @@ def test_openai_2_45_does_all_of_it(house: SdkHouse) -> None:
 
 def test_replicate_2_does_all_of_it(house: SdkHouse) -> None:
     (account_id, key), (_, poor) = house.key(), house.key(credits=0)
-    found = house.run_python(REPLICATE, packages=OLDER, KEY=key, POOR=poor)
-    assert found == {}
+    given = {"REPLICATE_API_TOKEN": key, "REPLICATE_BASE_URL": f"{house.url}/compat/replicate/v1"}
+    found = house.run_python(REPLICATE, kit=OLDER, KEY=key, POOR=poor, **given)
+    assert found == {
+        "version": "2.0.0-beta.4", "drawn": "89504e47", "text": True, "streamed": True, "made": True, "canceled": True,
+        "waited": "succeeded", "listed": 5, "search": ["flux-schnell"], "account": "user", "failed": ["ModelError", None],
+        "wrong": ["UnprocessableEntityError", 422], "nobody": ["AuthenticationError", 401], "poor": ["APIStatusError", 402],
+    }  # fmt: skip
     assert rows("select count(*) from jobs where account_id = %s", account_id) == [(6,)]

@@ -145,8 +145,8 @@ class Asking:
         return Request(
             model=route.model,
             kind=claim.entry.kind,
-            input=inputs.plain(claim.input, files),
-            files=files,
+            input=route.renamed(inputs.plain(claim.input, files)),
+            files=route.renamed(files),
             options=route.options,
             seconds_left=max(1.0 if claim.begins else ASK_SECONDS, claim.seconds_left),
             canceled=hold.stop.is_set,

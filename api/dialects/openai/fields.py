@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from api.dialects.openai.shapes_of_pictures import fitted_size, image_size
 from common.errors import InvalidInput
+from common.picture_shapes import SHAPE_FIELDS, fitted_size, image_size
 from models.catalogue.entries import Entry
 
 Rules = Mapping[str, Mapping[str, Any]]  # of a schema, by field
@@ -30,7 +30,6 @@ USUAL: dict[str, tuple[str, ...]] = {
     "negative_prompt": ("negative_prompt",),
     "max_tokens": ("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens"),
 }
-SIZE_FIELDS = ("size", "image_size", "aspect_ratio")  # where there is no width and height
 # Whoever orders these and got something else would not notice, or pay for what is of no use.
 CHANGING = frozenset(
     {
@@ -50,7 +49,7 @@ FASTEST = 4.0  # that OpenAI's `speed` may be: a number above it is no part of w
 
 
 _OURS = {field: name for name, fields in reversed(USUAL.items()) for field in fields} | dict.fromkeys(
-    ("width", "height", *SIZE_FIELDS), "size"
+    ("width", "height", *SHAPE_FIELDS), "size"
 )
 
 
@@ -116,7 +115,7 @@ def _size(made: Translated, rules: Rules, name: str, value: Any) -> None:
         made.values.update(width=pixels[0], height=pixels[1])
         made.said.update(width=name, height=name)
         return
-    field = next((each for each in SIZE_FIELDS if each in rules), None)
+    field = next((each for each in SHAPE_FIELDS if each in rules), None)
     if field is None:
         raise InvalidInput("this model has one size only; leave size out, or say auto", param=name)
     fitted = fitted_size(value, pixels, rules[field])

@@ -115,7 +115,7 @@ def openapi_schema(offer: Offer) -> dict[str, Any]:
     content = "application/json"
     schemas: dict[str, Any] = {
         "Input": offer.entry.input_schema,
-        "Output": OUTPUTS.get(offer.entry.kind, ONE_FILE),
+        "Output": ONE_FILE if offer.entry.outputs == "one" else OUTPUTS.get(offer.entry.kind, ONE_FILE),
         "PredictionRequest": {
             "title": "PredictionRequest", "type": "object",
             "properties": {"input": {"$ref": "#/components/schemas/Input"}, "webhook": {"type": "string", "format": "uri"}},

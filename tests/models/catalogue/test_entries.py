@@ -115,3 +115,31 @@ def test_numbers_that_would_stop_every_end_are_refused(field: dict[str, int]) ->
     body = STANDARD["sketch-image"].entry.model_dump() | field
     with pytest.raises(ValueError, match=next(iter(field))):
         entries.Entry.model_validate(body)
+
+
+SIZED = {"type": "object", "additionalProperties": False, "properties": {"n": {}, "count": {}, "size": {}}}
+
+
+def routed(**fields: str) -> entries.Entry:
+    route = {"provider": "sketch", "model": "image", "fields": fields}
+    return entries.Entry.model_validate(
+        {"id": "x", "name": "x", "kind": "image", "price": {"credits": 1}, "input_schema": SIZED, "routes": [route]}
+    )
+
+
+@pytest.mark.parametrize(("fields", "said"), [
+    ({"number": "amount"}, "routes.0.fields: input_schema has no 'amount'"),
+    ({"number": "n", "images": "n"}, "a field of the input goes to two"),
+    ({"count": "n"}, "'count' is a field of the input itself"),
+])  # fmt: skip
+def test_a_map_that_loses_or_mixes_fields_is_refused(fields: dict[str, str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        routed(**fields)
+
+
+def test_a_route_calls_the_input_as_its_provider_does() -> None:
+    entry = routed(count="n", n="count")
+    assert entry.routes[0].renamed({"n": 2, "count": 3, "size": "x"}) == {"count": 2, "n": 3, "size": "x"}
+    assert entries.body_of(entry)["routes"][0]["fields"] == {"count": "n", "n": "count"}
+    assert "fields" not in entries.body_of(routed())["routes"][0], "a release before this one could not read it"
+    assert "outputs" not in entries.body_of(routed())

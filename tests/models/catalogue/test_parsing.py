@@ -40,9 +40,9 @@ def refused(tmp_path: Path, text: str) -> str:
     ("text", "said"),
     [
         (MODEL.replace("kind =", "knid ="), "models.x.knid: unknown; there are name, description, kind, "),
-        (MODEL.replace("kind =", "knid ="), "result_hours, on_cancel, max_pixels, aliases, fields; did you mean kind?"),
+        (MODEL.replace("kind =", "knid ="), "result_hours, on_cancel, max_pixels, aliases, fields, outputs; did you mean kind?"),
         (MODEL.replace("credits = 1", "credit = 1"), "models.x.price.credit: unknown; there are unit, per, credits, "),
-        (MODEL.replace("model = ", "modle = "), "models.x.routes.0.modle: unknown; there are provider, model, options; did you mean model?"),
+        (MODEL.replace("model = ", "modle = "), "models.x.routes.0.modle: unknown; there are provider, model, options, fields; did you mean model?"),
         (MODEL.replace("[models.x]", "[model.x]"), "model: unknown; there are features = […], [models.…], [providers.…], [plans.…], [packs.…]; did you mean models?"),
         (MODEL.replace('"image" }', '"image", options = { delay = 1 } }'), "models.x.routes.0.options.delay: unknown; there are charge_on_failure, "),
         (MODEL + '[providers.p]\nadapter = "openai"\noptions = { idempotant = true }', "providers.p.options.idempotant: unknown; there are headers, hosts, idempotent; did you mean idempotent?"),

@@ -27,7 +27,7 @@ from workers.providers.sketch.deadline import Deadline
 from workers.providers.sketch.outputs import output
 from workers.providers.sketch.switches import Switches
 
-MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg", "webp": "image/webp"}
 COUNT_LIMIT = 16  # pictures of one request
 STOPPED = frozenset({"canceled", "timed_out"})  # we went away; the far side may well go on
 

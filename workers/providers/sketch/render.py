@@ -4,6 +4,7 @@ import base64
 import binascii
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from common.picture_shapes import pixels_of
 from common.scratch import scratch_file
 from workers.providers.base import ProviderError
 from workers.providers.sketch.art import make_picture
@@ -25,15 +27,18 @@ OPENING_SECONDS = 1.5  # how long a picture given for the beginning takes to bec
 UNKNOWN_VOICE = 3  # exit status of speak.py
 OWN_PIXELS_LIMIT = 4_200_000  # of a picture to begin a film with
 PAINTED_PIXELS_LIMIT = 4_200_000  # larger pictures are painted at half their size, so that none takes a gigabyte
+USUAL_PIXELS = 768 * 768  # of a picture of which only the shape is said
 LOOK_SECONDS = 0.1  # how often it is asked whether the speech is still wanted
 
 
 def picture(values: Mapping[str, Any], number: int) -> bytes:
-    """One picture: input {prompt, width, height, seed, format: png | jpeg | webp}; `number` tells those of one request apart.
+    """One picture: input {prompt, width, height, seed, format: png | jpeg | webp}; `number` tells those of one request apart. Without
+    width and height, a size, an image_size or an aspect_ratio, as other houses say it.
 
     Raises ProviderError `invalid_input`.
     """
-    width, height = int(_number(values, "width", 512, 16, 4096)), int(_number(values, "height", 512, 16, 4096))
+    asked = dict(zip(("width", "height"), pixels_of(values, USUAL_PIXELS) or (), strict=False))
+    width, height = (int(_number({**values, **asked}, side, 512, 16, 4096)) for side in ("width", "height"))
     shrink = 2 if width * height > PAINTED_PIXELS_LIMIT else 1
     painted = make_picture(_prompt(values), _seed(values), number, -(-width // shrink), -(-height // shrink))
     image = Image.fromarray(painted.at())
@@ -44,7 +49,7 @@ def picture(values: Mapping[str, Any], number: int) -> bytes:
         case "png":
             # Three quarters of the time at 1024 x 1024 would go into the best compression, for a tenth of the bytes.
             image.save(out, "PNG", compress_level=3)
-        case "jpeg":
+        case "jpeg" | "jpg":
             image.save(out, "JPEG", quality=90)
         case "webp":
             image.save(out, "WEBP", quality=88, method=2)
@@ -65,7 +70,7 @@ def film(
 
     width, height = FILM_SIZE
     opening = _opening(values.get("image"))
-    seconds = int(_number(values, "duration_seconds", 5, 1, 15))
+    seconds = int(_number(_in_seconds(values), "duration_seconds", 5, 1, 15))
     pace = 0.6 + _number(values, "cfg", 7, 0, 100) / 10  # what the guidance scale means to a landscape
     margin = 0.015 * seconds * pace  # nothing moves faster than that
     go_on()
@@ -130,6 +135,12 @@ def speech(values: Mapping[str, Any], go_on: Callable[[], None] = lambda: None) 
     if speaking.returncode != 0:
         raise ProviderError("speech_failed", f"espeak-ng ended with {speaking.returncode}", retryable=True)
     return spoken
+
+
+def _in_seconds(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A duration that is written as a text, such as `8s`, as a number."""
+    said = re.fullmatch(r"([0-9]{1,3})s?", str(values.get("duration_seconds")), re.ASCII)
+    return {**values, "duration_seconds": int(said[1])} if said else values
 
 
 def _opening(given: Any) -> NDArray[np.float32] | None:

@@ -6,9 +6,9 @@ import pytest
 
 from api.dialects.openai.fields import Translated, named_as_said, translated
 from api.dialects.openai.pictures import picture_fields, pictures_named
-from api.dialects.openai.shapes_of_pictures import image_size, nearest_shape
 from api.dialects.openai.speech import speech_fields
 from common.errors import InvalidInput
+from common.picture_shapes import image_size, nearest_shape
 from models.catalogue.entries import Entry, Offer
 
 INTEGER, TEXT, NUMBER = {"type": "integer"}, {"type": "string"}, {"type": "number"}

@@ -1,4 +1,4 @@
-"""OpenAI's `size`, which is a width and a height, as other houses say it: as a shape, by a name, as an object. Pure."""
+"""How large a picture is to be, in the words of other houses: a size, a shape, a name, an object. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from typing import Any
 
 NEAR_ENOUGH = 0.02  # 1792x1024 is taken for 16:9
 MOST_PIXELS = 100_000  # of a side that is a number at all
+SHAPE_FIELDS = ("size", "image_size", "aspect_ratio")
 # How fal calls its shapes.
 NAMED_SHAPES = {
     "square_hd": (1, 1),
@@ -64,6 +65,29 @@ def nearest_shape(width: int, height: int, offered: list[str]) -> str | None:
         if off < best or (off == best and found is None):
             best, found = off, each
     return found
+
+
+def pixels_of(values: Mapping[str, Any], area: int) -> tuple[int, int] | None:
+    """Width and height that an input asks for in whatever words: `width` and `height`, a `size`, an `image_size` or an `aspect_ratio`,
+    which have about so many pixels. None: it says nothing of it that can be read.
+    """
+    if values.get("width") is not None or values.get("height") is not None:
+        return None
+    for name in SHAPE_FIELDS:
+        given = values.get(name)
+        if isinstance(given, Mapping):
+            sides = given.get("width"), given.get("height")
+            if all(isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in sides):
+                return sides  # type: ignore[return-value]  # both were looked at
+        elif isinstance(given, str):
+            found = image_size(given)
+            shape = _sides(given)
+            if found is not None:
+                return found
+            if shape is not None:
+                high = (area * shape[1] / shape[0]) ** 0.5
+                return max(16, round(high * shape[0] / shape[1] / 16) * 16), max(16, round(high / 16) * 16)
+    return None
 
 
 def _sides(shape: str) -> tuple[int, int] | None:
