@@ -1,5 +1,6 @@
 """Real servers for all tests, started once; a database of its own for each test that wants one."""
 
+import gc
 import json
 import os
 import sys
@@ -37,6 +38,16 @@ PREPARED = f"prepared{os.getpid()}"
 # Durable to a killed process, not to a power cut, which no test makes. What was answered is written down (synchronous_commit
 # stays on): a server that does not stop in time is killed, also in tests.
 FAST = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
+
+
+# Ten thousand tests and all their modules live until the end: nothing of them is looked through for garbage.
+gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """All tests are there."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

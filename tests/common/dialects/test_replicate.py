@@ -64,6 +64,13 @@ def test_every_state_parses_whatever_is_not_known(status: ToldStatus, kind: Told
                 assert read.status == status
 
 
+def test_a_model_that_brings_one_is_told_so() -> None:
+    two = [stored(1), stored(2)]
+    assert prediction(job(kind="image", outputs="one", files=two))["output"] == two[0].url
+    assert prediction(job(kind="video", outputs="list", files=two))["output"] == [each.url for each in two]
+    assert prediction(job(kind="image", outputs="one"))["output"] is None
+
+
 def test_outputs_have_the_form_of_their_kind() -> None:
     two = [stored(1), stored(2)]
     assert prediction(job(kind="image", files=two))["output"] == [each.url for each in two]

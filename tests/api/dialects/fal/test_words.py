@@ -48,6 +48,12 @@ def test_addresses_have_the_owner_and_the_alias_of_a_model_alone(name: str, app:
     assert app_of(name) == app
 
 
+def test_a_picture_alone_is_told_as_one() -> None:
+    assert "images" not in request_result(job(files=[FILE], outputs="one"))
+    assert request_result(job(files=[FILE], outputs="one"))["image"]["url"] == FILE.url
+    assert request_result(job(files=[FILE], outputs="list"))["images"][0]["url"] == FILE.url
+
+
 @pytest.mark.parametrize("with_logs", [True, False])
 @pytest.mark.parametrize("started", [None, AT - timedelta(seconds=3)])
 @pytest.mark.parametrize("progress", [None, 40])
