@@ -12,7 +12,7 @@ INPUT = {"prompt": "a harbour at dawn", "seed": 7}
 NATIVE = ("/v1/jobs", {"model": "bench", "input": INPUT})
 ORDERS = {
     "Replicate": ("/compat/replicate/v1/models/headrace/bench/predictions", {"input": INPUT}),
-    "OpenAI (videos)": ("/compat/openai/v1/videos", {"model": "bench", **INPUT}),
+    "OpenAI (videos)": ("/compat/openai/v1/videos", {"model": "bench-film", **INPUT}),
     "fal": ("/compat/fal/queue/headrace/bench", INPUT),
 }
 LOOKS = {
@@ -26,7 +26,7 @@ def measure(stand: Stand, report: Report) -> None:
     """Medians of the ratios of neighbours: each dialect right after the native route, or before it."""
     keys = stand.fresh()[:CLIENTS]
     stand.start("api")
-    stand.load(keys, clients=CLIENTS, seconds=1)
+    stand.load(keys, clients=CLIENTS, seconds=1, body=json.dumps({"model": "bench-film", "input": INPUT}))
     stand.analyze()
     with transaction() as conn:
         rows = conn.execute(

@@ -86,7 +86,9 @@ class Stand:
                 "insert into plans values ('bench', 'Bench', 9, 0, 'once', 0, 1000000, 0, 1000000000000, 1000000000)"
             )
             conn.execute(_ACCOUNTS, [ACCOUNTS])
-            entries.apply(conn, [_entry("bench"), _entry("bench-slow", delay_seconds=0.5)])
+            entries.apply(
+                conn, [_entry("bench"), _entry("bench-slow", delay_seconds=0.5), _entry("bench-film", kind="video")]
+            )
             secrets = [
                 api_keys.create(conn, row[0], api_keys.NewKey("bench"))[1]
                 for row in conn.execute("select id from accounts order by id").fetchall()
@@ -186,10 +188,10 @@ def _disk() -> Path:
     return local.resolve()
 
 
-def _entry(name: str, **options: Any) -> Entry:
+def _entry(name: str, *, kind: str = "image", **options: Any) -> Entry:
     return Entry.model_validate(
         {
-            "id": name, "name": name, "kind": "image", "input_schema": SCHEMA, "price": {"unit": "job", "credits": 1},
+            "id": name, "name": name, "kind": kind, "input_schema": SCHEMA, "price": {"unit": "job", "credits": 1},
             "routes": [{"provider": "sketch", "model": "image", "options": {"instant": True, **options}}],
         }
     )  # fmt: skip
