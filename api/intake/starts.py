@@ -1,11 +1,12 @@
-"""Jobs that must begin by a time, or are called off and refunded: a client's own start time-out, for dialects that have one.
+"""Jobs that must begin, or end, by a time, or are called off: a client's own time-outs, for dialects that have them.
 
 Kept in this process: one that is stopped or killed forgets them, and what it had taken on waits for as long as it takes, or until
-its client calls it off. To be called off is exact: a job that a worker has claimed is not touched.
+its client calls it off. A start time-out is exact: a job that a worker has claimed is not touched.
 """
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 from uuid import UUID
 
@@ -19,6 +20,8 @@ from models.jobs import cancel, reads
 from workers.doorbell import ring
 
 log = logging.getLogger(__name__)
+
+CallOff = Callable[[UUID, UUID], bool]  # of an account and a job
 
 MAX_WATCHED = 10_000  # jobs, per process
 MAX_REMEMBERED = 10_000  # that did not begin in time
@@ -34,14 +37,19 @@ class StartTimes:
         self._late: dict[UUID, None] = {}  # oldest first
 
     def check_room(self) -> None:
-        """Before an order is placed with a time to begin by. Raises Overloaded."""
+        """Before an order is placed with a time-out of its own. Raises Overloaded."""
         if len(self._watched) >= MAX_WATCHED:
-            raise Overloaded("too many orders wait with a start time-out; send this one again soon, or without one")
+            raise Overloaded(
+                "too many orders wait with a time-out of their own; send this one again soon, or without one"
+            )
 
-    def watch(self, account_id: UUID, job_id: UUID, seconds: float) -> None:
-        """From now on it must begin within so many seconds. Said again of the same job, it changes nothing."""
+    def watch(self, account_id: UUID, job_id: UUID, seconds: float, call_off: CallOff | None = None) -> None:
+        """From now on it must begin within so many seconds. Said again of the same job, it changes nothing. `call_off`: what is done
+        then instead; it says whether the job was too late, and raises DomainError to be asked again.
+        """
         if job_id not in self._watched and job_id not in self._late:
-            self._watched[job_id] = asyncio.create_task(self._call_off(account_id, job_id, seconds))
+            ending = self._call_off(account_id, job_id, seconds, call_off or _cancel_unbegun)
+            self._watched[job_id] = asyncio.create_task(ending)
 
     def is_late(self, job_id: UUID) -> bool:
         """Whether it was called off here because it had not begun in time."""
@@ -51,19 +59,19 @@ class StartTimes:
         """Forget all of them."""
         await end(list(self._watched.values()))
 
-    async def _call_off(self, account_id: UUID, job_id: UUID, seconds: float) -> None:
+    async def _call_off(self, account_id: UUID, job_id: UUID, seconds: float, call_off: CallOff) -> None:
         try:
             while True:
                 await asyncio.sleep(seconds)
-                if await self._tried(account_id, job_id):
+                if await self._tried(account_id, job_id, call_off):
                     return
                 seconds = AGAIN_SECONDS
         finally:
             self._watched.pop(job_id, None)
 
-    async def _tried(self, account_id: UUID, job_id: UUID) -> bool:
+    async def _tried(self, account_id: UUID, job_id: UUID, call_off: CallOff) -> bool:
         """False: nobody knows yet; to be tried again."""
-        work = partial(self._places.ordinary.run, partial(_cancel_unbegun, account_id, job_id))
+        work = partial(self._places.ordinary.run, partial(call_off, account_id, job_id))
         try:
             self._late[job_id] = None  # before it is: who waits for its end may look at once
             canceled = await self._wall.run(account_id, work)

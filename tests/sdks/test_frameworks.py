@@ -2,8 +2,12 @@
 parts for OpenAI, Replicate and fal. One short way through each.
 """
 
+import pytest
+
 from tests.sdks.house import FRAMEWORKS, SdkHouse, needs_kit, needs_node
 from tests.support import balance
+
+pytestmark = pytest.mark.timeout(240)  # some take a while to import
 
 LITELLM = """
 import json, os
@@ -45,7 +49,7 @@ from llama_index.llms.replicate import Replicate
 model = OpenAILike(model="sketch-text", api_base=os.environ["URL"] + "/compat/openai/v1", api_key=os.environ["KEY"], is_chat_model=True)
 whole = model.complete("Why is the sea salt?").text
 said = "".join(each.delta for each in model.stream_complete("Why is the sea salt?"))
-text = Replicate(model="headrace/text", prompt_key="prompt").complete("Why is the sea salt?").text
+text = Replicate(model="meta/meta-llama-3-8b-instruct", prompt_key="prompt").complete("Why is the sea salt?").text
 print(json.dumps({"whole": whole != "", "streamed": said != "", "replicate": text != ""}))
 """
 
@@ -75,7 +79,7 @@ console.log(JSON.stringify(out));
 @needs_kit(FRAMEWORKS)
 def test_litellm(house: SdkHouse) -> None:
     account_id, key = house.key()
-    found = house.run_python(LITELLM, kit=FRAMEWORKS, KEY=key)
+    found = house.run_python(LITELLM, kit=FRAMEWORKS, KEY=key, LITELLM_LOCAL_MODEL_COST_MAP="True")
     assert found == {"same": True, "tokens": True, "drawn": True, "failed": 502, "nobody": 401, "wrong": 400}
     assert balance(account_id)[1] == 0
 

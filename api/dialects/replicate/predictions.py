@@ -24,7 +24,7 @@ from api.routes.cursors import Listing, id_of
 from api.routes.fast_routes import answer, fast, read_body
 from api.services import services
 from common.dialects.replicate import BASE, prediction
-from common.errors import InvalidInput, InvalidParameter, NotCancelable, Unavailable
+from common.errors import InvalidInput, InvalidParameter, NotCancelable, NotFound, Unavailable
 from common.settings import settings
 from models.access.scopes import Caller
 from models.catalogue.entries import Offer
@@ -38,6 +38,7 @@ router = APIRouter(prefix=BASE, route_class=DialectRoute)
 UNSAID_WAIT = 60.0  # seconds that `Prefer: wait` means
 LONGEST_WAIT = 55.0  # its library gives up half a second after a minute
 MARGIN = 1.0  # before its library gives up
+SHORTEST_LIFE, LONGEST_LIFE = 5, 86_400  # seconds of `cancel_after`
 PREDICTIONS = Listing("predictions", UUID, usual=100)
 
 
@@ -47,7 +48,7 @@ def _or_nothing(given: Any) -> Any:
 
 class PredictionRequest(BaseModel):
     """An order for one prediction. What else a program sends is passed over, as there: `stream` is not needed, since whatever can be
-    streamed can be, and so is `cancel_after`: each model has a time after which it is given up.
+    streamed can be.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -57,6 +58,7 @@ class PredictionRequest(BaseModel):
     webhook: str | None = None
     webhook_completed: str | None = None
     webhook_events_filter: Annotated[list[HookEvent] | None, Field(max_length=8)] = None
+    cancel_after: Annotated[str | None, Field(max_length=100)] = None
 
 
 def prefer_seconds(header: str) -> float:
@@ -66,6 +68,25 @@ def prefer_seconds(header: str) -> float:
         return 0.0
     asked = float(found[1]) if found[1] else UNSAID_WAIT
     return max(0.0, min(asked - MARGIN, LONGEST_WAIT, settings().prefer_wait_seconds))
+
+
+def lifetime_of(given: str | None) -> float | None:
+    """Seconds after which a prediction is to be canceled: `90s`, `1h30m`, `90`. Raises InvalidInput."""
+    if given is None:
+        return None
+    found = re.fullmatch(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s?)?", given.strip(), re.ASCII)
+    seconds = (
+        sum(int(part or 0) * unit for part, unit in zip(found.groups(), (3600, 60, 1), strict=True)) if found else 0
+    )
+    if not SHORTEST_LIFE <= seconds <= LONGEST_LIFE:
+        raise InvalidInput("cancel_after must be a time from 5s to 24h, such as 90s or 1h30m", param="cancel_after")
+    return float(seconds)
+
+
+def _stop(account_id: UUID, job_id: UUID) -> bool:
+    with suppress(NotCancelable, NotFound):  # it has ended
+        cancel_own(job_id, account_id)
+    return False
 
 
 @router.post("/predictions", status_code=201)
@@ -104,7 +125,13 @@ async def _ordered(
     request: Request, who: Caller, offer: Offer, order: PredictionRequest, said: dict[str, Any]
 ) -> Response:
     webhook = hook_of(who.account_id, order.webhook, order.webhook_events_filter, order.webhook_completed)
+    lifetime = lifetime_of(order.cancel_after if order.cancel_after is not None else request.headers.get("cancel-after"))
+    starts = services(request.app).starts
+    if lifetime is not None:
+        starts.check_room()
     placed = await order_job(request, who, offer, order.input, said=said, webhook=webhook)
+    if lifetime is not None and not placed.row.ended:
+        starts.watch(who.account_id, placed.row.id, lifetime, _stop)
     seconds = prefer_seconds(",".join(request.headers.getlist("prefer")))
     return await answer_placed(request, placed, seconds, partial(_created, request))
 

@@ -6,7 +6,7 @@ import pytest
 
 from api.dialects.replicate.hooks import hook_of
 from api.dialects.replicate.models import query_of
-from api.dialects.replicate.predictions import prefer_seconds
+from api.dialects.replicate.predictions import lifetime_of, prefer_seconds
 from common.errors import InvalidInput
 from models.events.kinds import JOB_ENDS
 
@@ -21,6 +21,20 @@ URL = "https://example.com/hook"
 ])  # fmt: skip
 def test_an_answer_comes_a_second_before_its_library_gives_up(header: str, seconds: float) -> None:
     assert prefer_seconds(header) == seconds
+
+
+@pytest.mark.parametrize(("given", "seconds"), [
+    (None, None), ("5", 5), ("5s", 5), ("90s", 90), ("2m", 120), ("1h30m", 5400), ("24h", 86_400), ("1h1m1s", 3661),
+])  # fmt: skip
+def test_a_lifetime_is_read_as_it_is_written(given: str | None, seconds: float | None) -> None:
+    assert lifetime_of(given) == seconds
+
+
+@pytest.mark.parametrize("given", ["", "s", "4s", "25h", "86401", "-5s", "1.5m", "5 m", "m5", "٥s", "1" * 100])
+def test_a_lifetime_that_is_none_is_refused(given: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        lifetime_of(given)
+    assert refused.value.param == "cancel_after"
 
 
 @pytest.mark.parametrize(("wanted", "events"), [

@@ -7,13 +7,25 @@ from uuid import UUID
 import pytest
 from starlette.testclient import TestClient
 
+from api.dialects.replicate import predictions
 from api.main import make_app
 from common.dialects.replicate import version_id
 from models.db import transaction
 from models.jobs import cancel
 from models.jobs.reads import webhook
 from tests.files import picture
-from tests.support import SCHEMA, account, assert_books_are_clean, key_of, model, one, placed, uploaded
+from tests.support import (
+    SCHEMA,
+    account,
+    assert_books_are_clean,
+    claimed,
+    eventually,
+    key_of,
+    model,
+    one,
+    placed,
+    uploaded,
+)
 
 BASE = "/compat/replicate/v1"
 PHOTO = {"photo": {"type": "string", "format": "image"}}
@@ -89,7 +101,8 @@ def test_orders_that_make_no_sense_are_refused_in_its_shape(http, head, who) -> 
         ({"input": []}, "input"), ({"input": "x"}, "input"), ({"input": {"count": "many"}}, "input.count"),
         ({"input": {"nonsense": 1}}, "input.nonsense"), ({"webhook_events_filter": ["start"]}, "webhook_events_filter"),
         ({"webhook": "https://example.com/x", "webhook_events_filter": ["never"]}, "webhook_events_filter"),
-        ({"webhook": "nonsense"}, "webhook"), ({"webhook": 7}, "webhook"),
+        ({"webhook": "nonsense"}, "webhook"), ({"webhook": 7}, "webhook"), ({"cancel_after": "soon"}, "cancel_after"),
+        ({"cancel_after": "4s"}, "cancel_after"), ({"cancel_after": ""}, "cancel_after"), ({"cancel_after": "25h"}, "cancel_after"),
     ):  # fmt: skip
         refused(order(http, head, **body), 422, said) if said != "webhook_events_filter" else refused(
             order(http, head, **body), 422
@@ -103,6 +116,22 @@ def test_orders_that_make_no_sense_are_refused_in_its_shape(http, head, who) -> 
     made = order(http, head, **extra).json()
     assert (made["status"], "stream" in made["urls"]) == ("starting", False)
     assert one("select count(*) from jobs where account_id = %s", who) == (2,)
+
+
+def test_a_prediction_that_outlives_its_time_is_canceled(http, head, who, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predictions, "SHORTEST_LIFE", 1)
+    begun = claimed(UUID(order(http, head, cancel_after="2s").json()["id"]))
+    living = order(http, head, cancel_after="1s").json()
+    by_header = order(http, {**head, "cancel-after": "1"}).json()
+
+    def statuses() -> list[str]:
+        return [
+            http.get(f"{BASE}/predictions/{each['id']}", headers=head).json()["status"] for each in (living, by_header)
+        ]
+
+    eventually(lambda: statuses() == ["canceled"] * 2)
+    asked = "select cancel_requested_at is not null from job_runs where job_id = %s"
+    eventually(lambda: one(asked, begun.job_id) == (True,))  # what has begun is asked to stop
 
 
 def test_who_has_no_key_no_credits_or_another_method_hears_so_in_its_shape(http, head) -> None:
@@ -182,7 +211,7 @@ def test_models_are_found_by_words_of_theirs(http, head) -> None:
     refused(http.request("QUERY", f"{BASE}/models", content="x" * 500, headers=head), 422, "query")
     refused(http.request("QUERY", f"{BASE}/models", content=b"\xff", headers=head), 400)
     found = http.get(f"{BASE}/search?query=black-forest", headers=head).json()
-    assert [each["model"]["name"] for each in found["models"]] == ["flux"]
+    assert {each["model"]["name"] for each in found["models"]} == {"flux", "replicate-picture", "replicate-pictures"}
     assert (found["collections"], found["pages"]) == ([], [])
 
 
