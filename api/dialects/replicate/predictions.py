@@ -125,7 +125,9 @@ async def _ordered(
     request: Request, who: Caller, offer: Offer, order: PredictionRequest, said: dict[str, Any]
 ) -> Response:
     webhook = hook_of(who.account_id, order.webhook, order.webhook_events_filter, order.webhook_completed)
-    lifetime = lifetime_of(order.cancel_after if order.cancel_after is not None else request.headers.get("cancel-after"))
+    lifetime = lifetime_of(
+        order.cancel_after if order.cancel_after is not None else request.headers.get("cancel-after")
+    )
     starts = services(request.app).starts
     if lifetime is not None:
         starts.check_room()
