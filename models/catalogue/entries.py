@@ -28,6 +28,7 @@ from models.catalogue.plans import Kept, PlanEntry
 from models.catalogue.prices import PriceRule, Terms, misfits
 from models.catalogue.providers import BUILT_IN, ProviderEntry
 from models.catalogue.providers import apply as apply_providers
+from models.catalogue.routes import Route, check_known, check_map
 from models.columns import created_at, in_list
 
 STANDARD_FILE = Path(__file__).with_name("catalogue.toml")
@@ -60,24 +61,6 @@ class CatalogueModel(SQLModel, table=True):
     kind: str = Field(sa_type=Text, nullable=False)
     entry: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     created_at: datetime = created_at()
-
-
-class Route(BaseModel):
-    """Where a model is generated: a provider, its name for the model, and options that only the operator sets."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    provider: str
-    model: str
-    options: dict[str, Any] = {}
-    fields: dict[str, str] = Limit(
-        {}, description="By what the provider calls it, the field of the input, such as count = 'num_outputs'."
-    )
-
-    def renamed(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """These fields of an input as the provider calls them."""
-        names = {ours: theirs for theirs, ours in self.fields.items()}
-        return {names.get(name, name): value for name, value in values.items()}
 
 
 class Entry(BaseModel):
@@ -125,22 +108,11 @@ class Entry(BaseModel):
             raise ValueError(
                 f"aliases: {odd[0][:MAX_NAME_SHOWN]!r} must be of letters, digits and . _ / : -, at most 200"
             )
-        self._check_fields("fields", self.fields)
+        properties = self.input_schema.get("properties", {})
+        check_known("fields", self.fields, properties)
         for number, route in enumerate(self.routes):
-            self._check_fields(f"routes.{number}.fields", route.fields)
+            check_map(f"routes.{number}.fields", route.fields, properties)
         Draft202012Validator(self.input_schema)  # refuses a schema that is none
-
-    def _check_fields(self, where: str, fields: Mapping[str, str]) -> None:
-        known, meant_fields = set(self.input_schema.get("properties", {})), list(fields.values())
-        unknown = sorted(set(meant_fields) - known)
-        if unknown:
-            raise ValueError(f"{where}: input_schema has no {unknown[0][:MAX_NAME_SHOWN]!r}")
-        if where != "fields" and len(set(meant_fields)) < len(meant_fields):
-            raise ValueError(f"{where}: a field of the input goes to two of the provider's")
-        kept = known - set(meant_fields)
-        taken = sorted(name for name in fields if where != "fields" and name in kept)
-        if taken:
-            raise ValueError(f"{where}: {taken[0][:MAX_NAME_SHOWN]!r} is a field of the input itself")
 
     def file_fields(self) -> dict[str, str]:
         """The fields of the input that name a file: an address, a `data:` URI or an upload; with the format of each."""

@@ -66,7 +66,7 @@ def test_what_cannot_be_made_is_refused_by_its_name(client: OpenAI, ordered: Ord
     for given, param in (
         ({"n": 99}, "n"), ({"size": "1x1"}, "size"), ({"size": "huge"}, "size"), ({"output_format": "svg"}, "output_format"),
         ({"response_format": "jpeg"}, "response_format"), ({"prompt": ""}, "prompt"), ({"model": "sketch-video"}, "model"),
-        ({"background": "transparent"}, "background"), ({"extra_body": {"seed": -1}}, "seed"), ({"model": None}, "model"),
+        ({"background": "transparent"}, "background"), ({"extra_body": {"seed": -1}}, "seed"),
     ):  # fmt: skip
         with pytest.raises(openai.BadRequestError) as refused:
             client.images.generate(**{"model": "sketch-image", "prompt": "a harbour", **given})  # type: ignore[call-overload]  # wrong on purpose

@@ -193,7 +193,12 @@ def test_lists_are_paged_by_whole_addresses(house: SdkHouse, client: replicate.C
         page = client.predictions.list(page.next)
         found += [each.id for each in page]
     assert found == made[::-1]
-    assert {each.name for each in client.models.list()} >= {"picture", "text", "sketch-image"}
+    models = client.models.list()
+    names = {each.name for each in models}
+    while models.next:
+        models = client.models.list(models.next)
+        names |= {each.name for each in models}
+    assert names >= {"picture", "text", "sketch-image"}
     assert [each.name for each in client.models.search("flux schnell")][:2]
 
 

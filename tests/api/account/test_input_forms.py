@@ -103,7 +103,8 @@ def test_every_model_that_we_sell_has_a_form_that_means_its_defaults() -> None:
     for entry in read_file(STANDARD_FILE).models:
         made = fields_of(entry.input_schema)
         assert {each.name for each in made} == set(entry.input_schema["properties"])
-        assert not [each for each in made if each.kind == "json"], entry.id
+        # Parameters of other houses may be objects, which are written as JSON.
+        assert entry.aliases or not [each for each in made if each.kind == "json"], entry.id
         said = {
             f"in.{each.name}": "on" if each.value == "true" and each.kind == "check" else each.value for each in made
         }
