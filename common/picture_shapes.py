@@ -68,26 +68,29 @@ def nearest_shape(width: int, height: int, offered: list[str]) -> str | None:
 
 
 def pixels_of(values: Mapping[str, Any], area: int) -> tuple[int, int] | None:
-    """Width and height that an input asks for in whatever words: `width` and `height`, a `size`, an `image_size` or an `aspect_ratio`,
-    which have about so many pixels. None: it says nothing of it that can be read.
+    """Width and height of what an input calls `size`, `image_size` or `aspect_ratio`; of a shape alone, with about so many pixels.
+    None: it has a width or a height of its own, or says nothing that can be read.
     """
     if values.get("width") is not None or values.get("height") is not None:
         return None
     for name in SHAPE_FIELDS:
-        given = values.get(name)
-        if isinstance(given, Mapping):
-            sides = given.get("width"), given.get("height")
-            if all(isinstance(each, int) and not isinstance(each, bool) and each > 0 for each in sides):
-                return sides  # type: ignore[return-value]  # both were looked at
-        elif isinstance(given, str):
-            found = image_size(given)
-            shape = _sides(given)
-            if found is not None:
-                return found
-            if shape is not None:
-                high = (area * shape[1] / shape[0]) ** 0.5
-                return max(16, round(high * shape[0] / shape[1] / 16) * 16), max(16, round(high / 16) * 16)
+        found = _pixels_said(values.get(name), area)
+        if found is not None:
+            return found
     return None
+
+
+def _pixels_said(given: Any, area: int) -> tuple[int, int] | None:
+    if isinstance(given, Mapping):
+        return image_size(f"{given.get('width')}x{given.get('height')}")
+    if not isinstance(given, str):
+        return None
+    shape = _sides(given)
+    if shape is None:
+        return image_size(given)
+    width, height = shape
+    high = (area * height / width) ** 0.5
+    return max(16, round(high * width / height / 16) * 16), max(16, round(high / 16) * 16)
 
 
 def _sides(shape: str) -> tuple[int, int] | None:

@@ -36,11 +36,8 @@ SECTIONS = ("models", "providers", "plans", "packs")  # of a catalogue file
 MAX_ERRORS_SHOWN = 20  # of a file, told at once
 FILE_FORMATS = ("image", "audio", "video", "file")  # of a text in an input schema: it names a file, not itself
 ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:-]{0,199}")
-LATER_FIELDS = (
-    "aliases",
-    "fields",
-    "outputs",
-)  # left out where they are empty: processes of the release before know none of them
+# Left out where they are empty: processes of the release before know none of them.
+LATER_FIELDS = ("aliases", "fields", "outputs")
 MAX_PIXELS = 16_777_216  # per picture, unless the model says less
 
 
@@ -94,7 +91,6 @@ class Entry(BaseModel):
     fields: dict[str, str] = Limit(
         {}, description="By what OpenAI calls it, how a field of the input is called, such as n = 'count'."
     )
-
     outputs: Literal["one", "list"] | None = Limit(
         None,
         description="How programs of other products expect its results: one file or a list. Unsaid: pictures in a list.",

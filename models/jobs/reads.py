@@ -53,9 +53,7 @@ class JobRow(NamedTuple):
     input_erased_at: datetime | None = None
     kind: str = ""  # what its model makes
     model_version: int = 0
-    outputs: str | None = (
-        None  # how its model's results are told in the words of others: `one` or `list`; None: by its kind
-    )
+    outputs: str | None = None  # how its results are told in the words of others: `one` or `list`; None: by its kind
 
     def given(self) -> dict[str, Any]:
         """The input, to order it again. Raises InputErased."""

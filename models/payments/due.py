@@ -81,9 +81,10 @@ def begin_opening(conn: Connection[Any], payment_id: UUID) -> DuePayment | None:
 
 
 def put_off(conn: Connection[Any], payment_id: UUID, token: int, seconds: float) -> None:
-    """Its company said nothing that counts: ask again later."""
+    """Its company said nothing that counts: ask again later. It is no look: else those for late news were used up."""
     conn.execute(
-        "update payments set check_at = app_now() + make_interval(secs => %s) where id = %s and token = %s",
+        """update payments set check_at = app_now() + make_interval(secs => %s), looks = greatest(looks - 1, 0)
+            where id = %s and token = %s""",
         [seconds, payment_id, token],
     )
 

@@ -113,7 +113,10 @@ def apply(
     status = status_of(facts)
     changed = facts != known or status != order.status
     looks = 0 if changed else order.looks
-    pause = _pause(conn, order, facts, looks, word) if order.company != "manual" else None
+    pause = pause_of(facts, looks, late_seconds=order.late_seconds) if order.company != "manual" else None
+    following = _following(conn, order, facts, word) if order.company != "manual" else None
+    if following is not None and (pause is None or following < pause):
+        pause, looks = following, max(0, looks - 1)  # the next look is for the bill: those for late news go on after it
     conn.execute(
         """update payments set money = %(money)s, status = %(status)s, paid = %(paid)s, paid_currency = %(currency)s,
                   refunded = %(refunded)s, refund_failed = %(refund_failed)s, dispute = %(dispute)s, problem = %(problem)s,
@@ -149,18 +152,16 @@ def apply(
     return True
 
 
-def _pause(conn: Connection[Any], order: _Order, facts: Facts, looks: int, word: CompanyWord) -> int | None:
-    """In how many seconds it is asked about again: for its own sake, or for the bill that is to follow it."""
-    pause = pause_of(facts, looks, late_seconds=order.late_seconds)
+def _following(conn: Connection[Any], order: _Order, facts: Facts, word: CompanyWord) -> int | None:
+    """In how many seconds it is asked about again for the bill that is to follow it. None: there is none to wait for."""
     if word.subscription_id is None or word.period_end is None or facts.money is not Money.PAID:
-        return pause
+        return None
     row = conn.execute(
         """select extract(epoch from app_now() - %s)::float8
             where not exists (select 1 from payments where account_id = %s and id > %s and subscription_id = %s)""",
         [word.period_end, order.account_id, order.id, word.subscription_id],
     ).fetchone()
-    following = None if row is None else renewal_pause_of(row[0])
-    return min(pause, following) if pause is not None and following is not None else pause or following
+    return None if row is None else renewal_pause_of(row[0])
 
 
 def _facts(

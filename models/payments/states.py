@@ -165,7 +165,10 @@ def pause_of(facts: Facts, looks: int, *, late_seconds: float) -> int | None:
     if facts.money is Money.PAID:
         if facts.dispute in (Dispute.OPEN, Dispute.INQUIRY):
             return MOVING_PAUSES[-1] if looks >= len(MOVING_PAUSES) else MOVING_PAUSES[looks]
-        return PAID_PAUSES[looks] if looks < len(PAID_PAUSES) else None
+        if looks < len(PAID_PAUSES):
+            return PAID_PAUSES[looks]
+        # Looks that brought no clear word are counted as well: it is asked until the time for news is over, whatever they were.
+        return PAID_PAUSES[-1] if late_seconds < sum(PAID_PAUSES) else None
     if facts.money is Money.PROCESSING:
         return MOVING_PAUSES[min(looks, len(MOVING_PAUSES) - 1)]
     if late_seconds > LATE_DAYS * DAY:

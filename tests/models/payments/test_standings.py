@@ -1,8 +1,10 @@
 """What a company says of a payment moves credits once, whatever the order, and never twice."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import permutations
+from uuid import UUID
 
 import pytest
 
@@ -13,6 +15,7 @@ from models.db import transaction
 from models.jobs import cancel
 from models.payments import due, orders
 from models.payments.states import Dispute, Money, PaymentProblem, PaymentStatus
+from tests.models.hands import change
 from tests.models.payments.shop import BY, ordered, pack, seen, told
 from tests.support import account, assert_books_are_clean, balance, model, one, order, place, rows
 
@@ -42,6 +45,30 @@ def test_a_pack_is_credited_once_however_often_it_is_told() -> None:
     ]
     assert rows("select kind from notifications where account_id = %s", who) == [("payment.succeeded",)]
     assert_books_are_clean()
+
+
+def look(payment: UUID, *, late_days: float) -> None:
+    """The scheduler asks of it; its subscription's period has ended so long ago, and nothing is new."""
+    change("update payments set check_at = app_now() where id = %s", payment)
+    with transaction() as conn:
+        [taken] = due.claim(conn, 10)
+    period_end = datetime.now(UTC) - timedelta(days=late_days)
+    assert told(payment, subscription_id="sub_1", period_end=period_end, token=taken.token)
+
+
+def test_looks_for_the_next_bill_are_none_of_those_for_a_late_refund() -> None:
+    who, _ = account(), pack()
+    payment = ordered(who)
+    told(payment)
+    for _ in range(4):
+        look(payment, late_days=-300)
+    before = one("select looks from payments where id = %s", payment)
+    for day in range(1, 45):
+        look(payment, late_days=day)
+        assert one("select check_at < app_now() + interval '25 hours' from payments where id = %s", payment) == (True,)
+    look(payment, late_days=46)
+    assert one("select looks from payments where id = %s", payment)[0] <= before[0] + 1
+    assert one("select check_at < app_now() + interval '31 days' from payments where id = %s", payment) == (True,)
 
 
 def test_two_tellers_at_once_credit_once() -> None:
@@ -235,3 +262,14 @@ def test_a_plan_that_cannot_be_given_is_paid_and_shown_to_people_and_given_once_
     assert (seen(payment).problem, seen(payment).reason, balance(who)) == (None, None, (80, 0))
     assert one("select count(*) from subscription_payments") == (1,)
     assert_books_are_clean()
+
+
+def test_a_company_without_a_word_uses_up_no_look() -> None:
+    _, payment = pack(), ordered(account())
+    told(payment)
+    for _ in range(20):
+        change("update payments set check_at = app_now() where id = %s", payment)
+        with transaction() as conn:
+            [taken] = due.claim(conn, 10)
+            due.put_off(conn, taken.id, taken.token, 60)
+    assert one("select looks from payments where id = %s", payment)[0] <= 1

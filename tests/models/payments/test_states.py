@@ -144,11 +144,13 @@ def test_late_orders_are_let_go_and_money_that_moves_is_not() -> None:
     assert pause_of(Facts(Money.FAILED), 0, late_seconds=-1) is None
     total = 0
     for looks in range(100):
-        pause = pause_of(paid(), looks, late_seconds=0)
+        pause = pause_of(paid(), looks, late_seconds=total)
         if pause is None:
             break
         total += pause
     assert 540 * DAY <= total <= 600 * DAY, "for as long as card payers may dispute at some banks, and merchants refund"
+    assert pause_of(paid(), 50, late_seconds=300 * DAY) == 180 * DAY, "looks without a word have not used them up"
+    assert pause_of(paid(), 50, late_seconds=600 * DAY) is None
 
 
 @pytest.mark.parametrize(("late", "pause"), [
