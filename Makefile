@@ -82,10 +82,10 @@ hooks: ## let git run `make lint` before each commit of this clone
 audit-deps: $(DEV) ## known vulnerabilities of what production imports (asks PyPI)
 	@$(BIN)/pip-audit --requirement requirements.txt --no-deps --disable-pip
 
-# Four and three on two cores: the faults mostly wait for what becomes of them.
+# Two on two cores: more at once are no quicker, and what they wait for is late.
 faults: $(DEV) ## the long fault runs: kill, flush, cut off; then prove the books
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests/faults -q -n 4 --dist loadfile
-	@env -u PYTHONDONTWRITEBYTECODE HEADRACE_DEEP=1 $(BIN)/python -m pytest -q -n 3 $(DEEP)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests/faults -q -n 2 --dist loadfile
+	@env -u PYTHONDONTWRITEBYTECODE HEADRACE_DEEP=1 $(BIN)/python -m pytest -q -n 2 $(DEEP)
 
 year: $(DEV) ## a year of selling in fast motion: 1,000 people, lost hooks, killed schedulers; then the books
 	@$(BIN)/python -m tests.year

@@ -23,7 +23,7 @@ from models.jobs import pauses
 from models.schema import prepare
 from storage import s3
 from tests.databases import Spare, address, new_database, sessions
-from tests.forks import Forked
+from tests.forks import Forked, end_standing
 from tests.support import ADMIN_TOKEN, OWN_SECRET, System
 from workers import doorbell
 from workers.calls import limits
@@ -61,6 +61,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     for path in sorted(here.rglob("test_*.py"))[int(worker.removeprefix("gw")) :: int(workers)]:
         with suppress(Exception):  # what is wrong with it is said where it is collected
             import_module(".".join(path.relative_to(here.parent).with_suffix("").parts))
+
+
+def pytest_sessionfinish() -> None:
+    """Processes that stand ready for tests end with them."""
+    end_standing()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

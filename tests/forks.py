@@ -119,6 +119,14 @@ def _stand(module: str, env: Mapping[str, str], values: dict[str, str]) -> _Read
     return _Ready(process, ours, values)
 
 
+def end_standing() -> None:
+    """End those that stand ready: nobody asks them any more."""
+    while _standing:
+        _, ready = _standing.popitem()
+        ready.control.close()
+        ready.process.wait(FORK_SECONDS)
+
+
 def _adopt(on: bool) -> None:
     """Whether whom a process below us leaves behind becomes our child."""
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, int(on), 0, 0, 0):

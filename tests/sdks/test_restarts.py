@@ -4,6 +4,7 @@ import base64
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from threading import Event
 from types import ModuleType
 from uuid import UUID
 
@@ -16,21 +17,24 @@ from tests.sdks.fal_program import library
 from tests.sdks.house import SdkHouse
 from tests.support import balance, eventually, rows
 
-Program = Callable[[SdkHouse, str, ModuleType], bytes]
+# With the house, a key, fal's library, and what it sets once its order may be interrupted.
+Program = Callable[[SdkHouse, str, ModuleType, Event], bytes]
 
 
-def draw_with_openai(house: SdkHouse, key: str, _fal: ModuleType) -> bytes:
+def draw_with_openai(house: SdkHouse, key: str, _fal: ModuleType, ready: Event) -> bytes:
     """It sends its order again by itself, and says so."""
+    ready.set()
     with OpenAI(api_key=key, base_url=f"{house.url}/compat/openai/v1", max_retries=12) as client:
         made = client.images.generate(model="slow", prompt="a harbour")
     return base64.b64decode((made.data or [])[0].b64_json or "")
 
 
-def draw_with_replicate(house: SdkHouse, key: str, _fal: ModuleType) -> bytes:
-    """It never sends an order again; a program looks again once it hears nothing."""
+def draw_with_replicate(house: SdkHouse, key: str, _fal: ModuleType, ready: Event) -> bytes:
+    """It never sends an order again: it has its answer, then hears nothing, and looks again."""
     client = replicate.Client(api_token=key, base_url=f"{house.url}/compat/replicate")
     try:
         made = client.predictions.create(model="headrace/slow", input={}, wait=False)
+        ready.set()
 
         def ended() -> bool:
             with suppress(httpx.TransportError):
@@ -43,8 +47,9 @@ def draw_with_replicate(house: SdkHouse, key: str, _fal: ModuleType) -> bytes:
         client._client.close()
 
 
-def draw_with_fal(_house: SdkHouse, key: str, fal: ModuleType) -> bytes:
+def draw_with_fal(_house: SdkHouse, key: str, fal: ModuleType, ready: Event) -> bytes:
     """It sends its order again by itself, and says nothing of it."""
+    ready.set()
     found = fal.SyncClient(key=key).run("headrace/slow", {})
     return httpx.get(found["images"][0]["url"], timeout=30).content
 
@@ -70,9 +75,15 @@ def test_an_api_that_ends_and_comes_back_costs_programs_nothing(
 ) -> None:
     house = lone_house
     accounts = [house.key(credits=5) for _ in programs]
+    ready = [Event() for _ in programs]
     with library(house) as fal, ThreadPoolExecutor(len(programs)) as pool:
-        drawn = [pool.submit(each, house, key, fal) for each, (_, key) in zip(programs, accounts, strict=True)]
-        eventually(lambda: len(rows("select 1 from jobs")) == len(programs), seconds=30, what="the orders")
+        drawn = [
+            pool.submit(each, house, key, fal, at) for each, (_, key), at in zip(programs, accounts, ready, strict=True)
+        ]
+        eventually(
+            lambda: len(rows("select 1 from jobs")) == len(programs) and all(each.is_set() for each in ready),
+            seconds=30, what="the orders",
+        )  # fmt: skip
         end(house)
         house.system.start("api", api={"PUBLIC_URL": house.url})
         assert {each.result(120)[:4] for each in drawn} == {b"\x89PNG"}

@@ -23,6 +23,7 @@ from cli.embedded.seaweed import PARTS, STOP_SIGNAL, probe, sockets
 from cli.embedded.servers import Addresses, free_ports, servers
 from cli.embedded.valkey import program
 from tests.cli.embedded.test_embedded import SERVERS, _nothing_is_replaced, pids, s3_of  # noqa: F401 - a fixture
+from tests.support import eventually
 
 ROOT = Path(__file__).resolve().parents[3]
 STRANGER = 54_321  # nobody's number
@@ -124,6 +125,7 @@ def gained_by_a_stranger(seaweed: int, folders: list[Path], postgres: int = 0, r
     of servers at these ports.
     """
     ports = ports_of_seaweed(seaweed)
+    eventually(lambda: listening(seaweed) >= set(ports.values()), what="all parts of SeaweedFS")
     assert listening(seaweed) == set(ports.values())  # none that is not known, and so tried
     process = psutil.Process(seaweed)
     unix = [each.laddr for each in process.net_connections("unix") if each.laddr]
