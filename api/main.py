@@ -89,6 +89,7 @@ ROUTERS = (
     events.token_router,
     jobs.fast_router,
     jobs.router,
+    *DIALECT_ROUTERS,  # programs of others look at a job several times in a second
     batches.fast_router,
     batches.router,
     quotes.fast_router,
@@ -151,7 +152,6 @@ ROUTERS = (
     companies.router,
     provisioning.router,
     token_accounts.router,
-    *DIALECT_ROUTERS,
     *CONSOLE_ROUTERS,
     *ACCOUNT_ROUTERS,
 )

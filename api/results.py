@@ -14,12 +14,13 @@ from typing import Annotated, NamedTuple, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Query
+from fastapi import Header, Query
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from api.turns.places import Place
 from common.errors import NotFound, Overloaded, ResultGone, Unavailable
@@ -32,7 +33,7 @@ from storage.objects import Chunks, Head
 from storage.s3 import Storage, StorageError, storage
 
 log = logging.getLogger(__name__)
-router = APIRouter(tags=["files"])
+router = PrefixRouter(tags=["files"])
 T = TypeVar("T")
 
 AWAY_SECONDS = 5  # when to ask again while S3 is away

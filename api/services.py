@@ -99,7 +99,7 @@ async def running(app: Starlette, write: Callable[[Offer], bytes]) -> AsyncItera
     await end(following)
     await made.catalogue.stop()
     await made.starts.close()
-    for each in (made.intake, made.repeats, made.jobs, made.balances, made.live, made.readiness):
+    for each in (made.intake, made.jobs, made.balances, made.live, made.readiness):
         each.close()
     await made.reads.close()
     await made.views.close()

@@ -5,7 +5,6 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.requests import Request
@@ -13,13 +12,14 @@ from starlette.responses import Response
 
 from api.certificates.picture import NotDrawable, Wording, drawn, is_drawable
 from api.edge.pace import weigh
+from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import WalledRoute
 from common.errors import NotFound
 from common.settings import settings
 from models.db import transaction
 from models.learning.certificates import Certificate, find_certificate
 
-router = APIRouter(prefix="/certificates", tags=["learning"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/certificates", tags=["learning"], route_class=WalledRoute)
 
 FOLDER = Path(__file__).parent
 STYLE = (FOLDER / "certificate.css").read_text()

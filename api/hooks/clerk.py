@@ -4,12 +4,12 @@ import time
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 
 from api.edge.pace import know
 from api.hooks.bodies import body_of, parsed
 from api.hooks.svix import announced, verified_id
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common.errors import NotConfigured
 from common.settings import settings
@@ -19,7 +19,7 @@ from models.identity import clerk
 from models.identity.clerk import SOURCE
 from workers.doorbell import ring
 
-router = APIRouter(tags=["hooks"])
+router = PrefixRouter(tags=["hooks"])
 
 
 @router.post(

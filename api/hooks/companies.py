@@ -5,11 +5,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 
 from api.edge.pace import know
 from api.hooks.bodies import body_of, storable
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common.errors import BadSignature, CompanyAway, InvalidRequest
 from companies.base import Away, Hint, Malformed, NotSigned
@@ -17,7 +17,7 @@ from companies.registry import HOOKED, company
 from models.db import certain
 from models.payments import hints
 
-router = APIRouter(tags=["hooks"])
+router = PrefixRouter(tags=["hooks"])
 
 
 def _route(name: str) -> Callable[[Request], Coroutine[Any, Any, dict[str, bool]]]:

@@ -3,17 +3,17 @@
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 
 from api.edge.pace import know
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common.errors import BodyTooLarge
 from models.db import certain
 from models.jobs import callbacks
 from workers.doorbell import ring
 
-router = APIRouter(tags=["hooks"])
+router = PrefixRouter(tags=["hooks"])
 
 KEPT_HEADERS = ("webhook-", "x-", "svix-", "content-type", "user-agent")
 MAX_HEADER_CHARACTERS = 2048

@@ -18,13 +18,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from api.edge.grouping import Grouper
 from api.tasks import end
 from api.turns.places import Places
 from common.errors import DomainError
-from models.db import certain, transaction
+from models.db import certain
 from models.jobs import repeats
-from models.jobs.repeats import SentOrder
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +65,6 @@ class Repeats:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._flights: dict[_Name, list[Flight]] = {}
-        self._earlier: Grouper[SentOrder, UUID | None] = Grouper(_earlier, name="repeats")
 
     def begin(self, request: Request, account_id: UUID, asked: bytes) -> Flight:
         """An order whose whole body has been read begins. It must `land`."""
@@ -75,17 +72,14 @@ class Repeats:
         self._flights.setdefault(flight.name, []).append(flight)
         return flight
 
-    async def earlier(self, request: Request, flight: Flight) -> UUID | None:
-        """The job that this order was before; None: it is new."""
-        retried = is_retried(request)
+    async def under_way(self, flight: Flight, *, retried: bool) -> UUID | None:
+        """The job of an order on its way here, which this one is, sent again; None: there is none. `retried`: its sender says so."""
         others = [each for each in self._flights.get(flight.name, ()) if each is not flight and not each.taken]
         found = await _sent_before(others, retried=retried)
-        if found is not None:
-            found.taken = not retried
-            job_id = await asyncio.shield(found.job)
-            if job_id is not None:
-                return job_id
-        return await self._earlier.ask(SentOrder(*flight.name, retried))
+        if found is None:
+            return None
+        found.taken = not retried
+        return await asyncio.shield(found.job)
 
     async def land(self, flight: Flight, *, lost: bool, maybe: UUID | None = None) -> None:
         """The order's answer was written, or could not be. A loss is written down, for whoever sends it again later or elsewhere.
@@ -105,9 +99,6 @@ class Repeats:
             if not flights:
                 del self._flights[flight.name]
 
-    def close(self) -> None:
-        self._earlier.close()
-
 
 async def _sent_before(others: Sequence[Flight], *, retried: bool) -> Flight | None:
     """The one of these orders that is the same as another which comes now."""
@@ -121,11 +112,6 @@ async def _sent_before(others: Sequence[Flight], *, retried: bool) -> Flight | N
 
 async def _lost(flight: Flight) -> None:
     await flight.lost.wait()
-
-
-def _earlier(orders: Sequence[SentOrder]) -> list[UUID | None]:
-    with transaction() as conn:
-        return repeats.earlier(conn, orders)
 
 
 def _mark_lost(flight: Flight, job_id: UUID) -> None:

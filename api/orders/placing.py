@@ -3,8 +3,10 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
+from typing import Any
 from uuid import UUID
 
+from psycopg import Connection
 from starlette.requests import Request
 
 from api.services import services
@@ -29,11 +31,24 @@ async def see_job(request: Request, job_id: UUID, who: Caller) -> JobRow:
     return row
 
 
+Earlier = Callable[[Connection[Any]], UUID | None]  # the job that an order was before, if it was
+Wanted = Callable[[], Awaitable[Order]]
+
+
 async def place_order(
-    request: Request, who: Caller, key: str | None, asked: bytes, wanted: Callable[[], Awaitable[Order]]
+    request: Request, who: Caller, key: str | None, asked: bytes, wanted: Wanted
 ) -> tuple[JobRow, bool]:
     """Submit. Returns the job, and whether it was ordered before: a new one from what is known already, a repeated one as it
     stands now. Raises the DomainError that refuses it.
+    """
+    earlier = None if key is None else partial(reads.job_of_key, account_id=who.account_id, key=key, body_hash=asked)
+    job_id, row = await accept_order(request, earlier, wanted)
+    return (row, False) if row is not None else (await see_job(request, job_id, who), True)
+
+
+async def accept_order(request: Request, earlier: Earlier | None, wanted: Wanted) -> tuple[UUID, JobRow | None]:
+    """Submit. Returns the job's id, and the job as it is at its commit; None: it was ordered before. Raises the DomainError that
+    refuses it.
 
     After the commit nothing may turn the answer into an error. Nor may a repeated request fail because what it once named
     (a model, a file) is gone: its job was accepted.
@@ -42,19 +57,17 @@ async def place_order(
     try:
         order = await wanted()
     except DomainError:
-        earlier = await here.places.ordinary.run(partial(_earlier, who.account_id, key, asked)) if key else None
-        if earlier is None:
+        found = await here.places.ordinary.run(partial(_find, earlier)) if earlier else None
+        if found is None:
             raise
-        return await see_job(request, earlier, who), True
+        return found, None
     accepted = await here.intake.submit(order)
-    if accepted.created_at is None:
-        return await see_job(request, accepted.job_id, who), True
-    return new_row(order, accepted, accepted.created_at), False
+    return accepted.job_id, new_row(order, accepted, accepted.created_at) if accepted.created_at else None
 
 
-def _earlier(account_id: UUID, key: str, asked: bytes) -> UUID | None:
+def _find(earlier: Earlier) -> UUID | None:
     with transaction() as conn:
-        return reads.job_of_key(conn, account_id, key, asked)
+        return earlier(conn)
 
 
 def new_row(order: Order, accepted: Accepted, created_at: datetime) -> JobRow:

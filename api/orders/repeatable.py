@@ -5,23 +5,25 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.intake.repeats import Flight, Landing
+from api.intake.repeats import Flight, Landing, is_retried
 from api.live.prefer_wait import wait_at_most
-from api.orders.placing import place_order, see_job
+from api.orders.placing import Wanted, accept_order, place_order, see_job
 from api.routes.once import key_of
 from api.services import services
 from common.errors import DomainError
 from models.access.scopes import Caller
 from models.db import CommitUnknown
+from models.jobs import repeats
 from models.jobs.admission import Order, body_hash
 from models.jobs.reads import JobRow
-from models.jobs.repeats import sent_key
+from models.jobs.repeats import SentOrder
 
 LOOK_SECONDS = 0.5  # between looks at a job that cannot be listened to
 
@@ -34,9 +36,7 @@ class PlacedOrder(NamedTuple):
     flight: Flight | None
 
 
-async def place_repeatable(
-    request: Request, who: Caller, said: dict[str, Any], wanted: Callable[[], Awaitable[Order]]
-) -> PlacedOrder:
+async def place_repeatable(request: Request, who: Caller, said: dict[str, Any], wanted: Wanted) -> PlacedOrder:
     """Submit, once for one order however often it comes. `said`: what makes two orders to one route the same.
     Raises the DomainError that refuses it.
     """
@@ -45,28 +45,30 @@ async def place_repeatable(
     asked = body_hash(whole)
     if key is not None:
         return PlacedOrder(*await place_order(request, who, key, asked, lambda: _named(wanted, key, asked)), None)
-    repeats = services(request.app).repeats
-    flight = repeats.begin(request, who.account_id, asked)
+    here, retried = services(request.app).repeats, is_retried(request)
+    flight = here.begin(request, who.account_id, asked)
     try:
-        earlier = await repeats.earlier(request, flight)
-        if earlier is not None:
-            flight.job.set_result(earlier)
-            row, replayed = await see_job(request, earlier, who), True
-        else:
-            row, replayed = await place_order(request, who, None, b"", lambda: _named(wanted, None, asked))
-            flight.job.set_result(row.id)
+        job_id, row = await here.under_way(flight, retried=retried), None
+        if job_id is None:
+            earlier = partial(repeats.job_sent_before, order=SentOrder(who.account_id, asked, retried))
+            job_id, row = await accept_order(request, earlier, lambda: _nameless(wanted, asked, retried=retried))
+        flight.job.set_result(job_id)
+        return PlacedOrder(row or await see_job(request, job_id, who), row is None, flight)
     except CommitUnknown as error:  # if the job is there, whoever sends its order again is to find it
-        await repeats.land(flight, lost=True, maybe=UUID(error.extra["job_id"]) if "job_id" in error.extra else None)
+        await here.land(flight, lost=True, maybe=UUID(error.extra["job_id"]) if "job_id" in error.extra else None)
         raise
     except BaseException:
-        await repeats.land(flight, lost=True)  # of a job that was found, the answer; else there is none
+        await here.land(flight, lost=True)  # of a job that was found, the answer; else there is none
         raise
-    return PlacedOrder(row, replayed, flight)
 
 
-async def _named(wanted: Callable[[], Awaitable[Order]], key: str | None, asked: bytes) -> Order:
+async def _named(wanted: Wanted, key: str, asked: bytes) -> Order:
+    return replace(await wanted(), idempotency_key=key, body_hash=asked)
+
+
+async def _nameless(wanted: Wanted, asked: bytes, *, retried: bool) -> Order:
     order = await wanted()
-    return replace(order, idempotency_key=key or sent_key(order.job_id), body_hash=asked)
+    return replace(order, idempotency_key=repeats.sent_key(order.job_id), body_hash=asked, retried=retried)
 
 
 async def answer_placed(
@@ -75,16 +77,16 @@ async def answer_placed(
     """The answer to a placed order, `written` of the job once it has ended, or as it stands when so long has passed or nobody
     waits any more.
     """
-    repeats = services(request.app).repeats
+    here = services(request.app).repeats
     try:
         response = await written(await _waited(request, placed, seconds))
     except BaseException:
         if placed.flight is not None:
-            await repeats.land(placed.flight, lost=True)  # the job is there, and its client does not know of it
+            await here.land(placed.flight, lost=True)  # the job is there, and its client does not know of it
         raise
     if placed.replayed:
         response.headers["idempotent-replayed"] = "true"
-    return response if placed.flight is None else Landing(response, repeats, placed.flight)
+    return response if placed.flight is None else Landing(response, here, placed.flight)
 
 
 async def _waited(request: Request, placed: PlacedOrder, seconds: float) -> JobRow:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import orjson
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from api.provisioning.door import ProvisioningRoute
@@ -28,6 +27,7 @@ from api.provisioning.shapes import (
 )
 from api.routes.cursors import Listing, moment_and_id_of, moment_and_id_text
 from api.routes.fast_routes import answer
+from api.routes.prefix_router import PrefixRouter
 from common.errors import BodyTooLarge
 from models.db import certain, transaction
 from models.jobs.admission import body_hash
@@ -35,7 +35,7 @@ from models.provisioning import credentials, usage
 from models.provisioning.credentials import Credential, NewCredential
 from models.provisioning.usage import TokenReport, Usage
 
-router = APIRouter(prefix="/api/provisioning", tags=["web client"], route_class=ProvisioningRoute)
+router = PrefixRouter(prefix="/api/provisioning", tags=["web client"], route_class=ProvisioningRoute)
 
 
 CREDENTIALS = Listing("web-credentials", moment_and_id_of, moment_and_id_text)

@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.responses import Response
 
 from api.provisioning.door import ProvisioningRoute
 from api.provisioning.shapes import GetAccount, OneAccount, RecordTokens, UpdateAccount, milliseconds_of, moment_of
 from api.routes.fast_routes import answer
+from api.routes.prefix_router import PrefixRouter
 from models.db import certain
 from models.provisioning import allowances
 from models.provisioning.allowances import WebAccountRow
 
-router = APIRouter(prefix="/api/account", tags=["web client"], route_class=ProvisioningRoute)
+router = PrefixRouter(prefix="/api/account", tags=["web client"], route_class=ProvisioningRoute)
 
 
 @router.post("/getOrCreate", response_model=OneAccount, summary="Look at a user's account")

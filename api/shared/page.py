@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from fastapi import APIRouter
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -20,6 +19,7 @@ from starlette.responses import Response
 from api.edge.pace import know
 from api.edge.texts import check_form
 from api.routes.cursors import Listing, number_of
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from api.shared import looks
 from common.errors import DomainError, LinkGone, NotFound, RateLimited
@@ -31,7 +31,7 @@ from models.gallery.collections import CollectionRow
 from models.gallery.contents import Placed
 from models.gallery.links import MAX_PASSWORD, OpenLink
 
-router = APIRouter(tags=["shared"])
+router = PrefixRouter(tags=["shared"])
 
 PAGES = Path(__file__).with_name("pages")
 TOKENS = Path(__file__).parents[1] / "sites" / "static" / "tokens.css"  # colours and sizes of every page of ours

@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from api.auth.keyring import by
 from api.edge.pace import know, weigh
 from api.routes.cursors import name_of
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from api.sites.rendering import HEADERS, STATIC_TYPES, SitePage, static_files, written
 from api.sites.routing import Actor, PageRoute, Posted, fault_page, page_for, posted, theme_of
@@ -49,7 +50,7 @@ class Doors(NamedTuple):
 
 def site_router(route: type[PageRoute]) -> APIRouter:
     """For one part of a site."""
-    return APIRouter(prefix=f"/{route.site.name}", route_class=route, include_in_schema=False)
+    return PrefixRouter(prefix=f"/{route.site.name}", route_class=route, include_in_schema=False)
 
 
 def make_doors(route: type[PageRoute], lacks: str) -> Doors:
@@ -58,7 +59,7 @@ def make_doors(route: type[PageRoute], lacks: str) -> Doors:
 
 
 def _outer(site: Site, lacks: str) -> APIRouter:
-    router = APIRouter(prefix=f"/{site.name}", include_in_schema=False)
+    router = PrefixRouter(prefix=f"/{site.name}", include_in_schema=False)
 
     @router.get("/static/{name}")
     async def get_static(name: str, request: Request) -> Response:

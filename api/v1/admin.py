@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +14,7 @@ from api.routes.callers import needs
 from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of, number_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import RequestBody
 from api.routes.walled import AdminRoute
 from models.access import audit_log
@@ -23,7 +24,7 @@ from models.db import certain, transaction
 from models.events import announcements
 from models.events.notifications import MAX_BODY, MAX_TITLE
 
-router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
+router = PrefixRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
 
 
 class UserView(BaseModel):

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from psycopg import Connection
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from api.routes.callers import needs
 from api.routes.cursors import PathId, id_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import Moment, Reason, RequestBody
 from api.routes.walled import AdminRoute
 from api.v1.admin import UserView
@@ -25,7 +26,7 @@ from models.credits.ledger import MAX_GRANT, MAX_PRIORITY, GrantTerms
 from models.credits.reads import expire_and_read_balance
 from models.db import certain
 
-router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
+router = PrefixRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
 
 _Name = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f]+$")]
 _Credits = Annotated[int, Field(ge=1, le=MAX_GRANT)]

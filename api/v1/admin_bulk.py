@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from psycopg import Connection
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -15,6 +15,7 @@ from api.routes.callers import needs
 from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import AdminRoute
 from api.v1.admin_accounts import Because
 from models.access.scopes import Caller
@@ -23,7 +24,7 @@ from models.operations import bulk
 from models.operations.bulk import BulkRow
 from models.operations.finding import JobFilter
 
-router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
+router = PrefixRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
 
 BULK_RUNS = Listing("bulk_runs", UUID)
 _Operator = Annotated[Caller, Depends(needs("admin"))]

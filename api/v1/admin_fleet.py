@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +12,7 @@ from starlette.responses import Response
 from api.auth.keyring import by
 from api.routes.callers import needs
 from api.routes.fast_routes import answer
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import Reason, RequestBody
 from api.routes.walled import AdminRoute
 from models.access.scopes import Caller
@@ -21,7 +22,7 @@ from models.jobs import pauses
 from models.jobs.pauses import MAX_SECONDS, USUAL_SECONDS
 from models.operations.overview import Overview, overview
 
-router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
+router = PrefixRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
 
 
 PausedKind = Literal["queue", "model", "provider", "account"]

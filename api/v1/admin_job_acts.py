@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from psycopg import Connection
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -13,6 +13,7 @@ from api.auth.keyring import by
 from api.routes.callers import needs
 from api.routes.cursors import PathId, id_of
 from api.routes.once import RepeatKey, asked, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import RequestBody
 from api.routes.walled import AdminRoute
 from api.v1.admin_accounts import Because
@@ -23,7 +24,7 @@ from models.operations.job_acts import Acted, JobAct, Why
 from workers.calls.limits import pressure
 from workers.doorbell import ring
 
-router = APIRouter(prefix="/v1/admin/jobs", tags=["admin"], route_class=AdminRoute)
+router = PrefixRouter(prefix="/v1/admin/jobs", tags=["admin"], route_class=AdminRoute)
 
 _Operator = Annotated[Caller, Depends(needs("admin"))]
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -12,6 +12,7 @@ from api.routes.callers import needs
 from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of
 from api.routes.fast_routes import answer
 from api.routes.labels import WantedLabel, label_wanted
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import Moment
 from api.routes.walled import AdminRoute
 from common.errors import InvalidParameter
@@ -21,7 +22,7 @@ from models.operations import finding
 from models.operations.finding import MAX_TEXT, FoundStatus, JobFilter
 from models.operations.story import Story, story
 
-router = APIRouter(prefix="/v1/admin/jobs", tags=["admin"], route_class=AdminRoute)
+router = PrefixRouter(prefix="/v1/admin/jobs", tags=["admin"], route_class=AdminRoute)
 
 ALL_JOBS = Listing("all_jobs", UUID)
 

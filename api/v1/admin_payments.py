@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from psycopg import Connection
 from pydantic import Field
 from starlette.requests import Request
@@ -15,6 +15,7 @@ from api.routes.callers import needs
 from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import Reason, RequestBody
 from api.routes.walled import AdminRoute
 from api.v1.payments import PaymentView, payment_view
@@ -23,7 +24,7 @@ from models.db import transaction
 from models.payments import orders, refunds
 from models.payments.orders import PaymentRow
 
-router = APIRouter(prefix="/v1/admin/payments", tags=["admin"], route_class=AdminRoute)
+router = PrefixRouter(prefix="/v1/admin/payments", tags=["admin"], route_class=AdminRoute)
 
 ALL_PAYMENTS = Listing("all_payments", UUID)
 _Amount = Annotated[Decimal | None, Field(gt=0, max_digits=20, decimal_places=4)]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, Field, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +13,7 @@ from api.routes.callers import needs
 from api.routes.cursors import Listing, ListPage, WantedPage, name_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import Moment, RequestBody
 from api.routes.walled import AdminRoute
 from models.access.scopes import Caller
@@ -21,7 +22,7 @@ from models.db import certain, transaction
 from models.payments import promotions
 from models.payments.promotions import PromotionRow
 
-router = APIRouter(prefix="/v1/admin/promotions", tags=["admin"], route_class=AdminRoute)
+router = PrefixRouter(prefix="/v1/admin/promotions", tags=["admin"], route_class=AdminRoute)
 
 PROMOTIONS = Listing("promotions", name_of)
 

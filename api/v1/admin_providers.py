@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +13,7 @@ from api.routes.callers import needs
 from api.routes.cursors import PathId, id_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import Moment
 from api.routes.walled import AdminRoute
 from api.v1.admin_accounts import Because
@@ -24,7 +25,7 @@ from models.operations import fleet_acts
 from workers.calls.limits import pressure
 from workers.calls.standing import provider_rows
 
-router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
+router = PrefixRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
 
 _Operator = Annotated[Caller, Depends(needs("admin"))]
 AWAY = "redis, which knows how providers stand, is away; try again soon"

@@ -3,12 +3,13 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.routes.callers import needs
 from api.routes.fast_routes import answer
+from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import AdminRoute
 from common.money import shown
 from models.access.scopes import Caller
@@ -16,7 +17,7 @@ from models.db import snapshot
 from models.usage import stats
 from models.usage.stats import MAX_DAYS, Stats
 
-router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
+router = PrefixRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
 
 
 class UserFiguresView(BaseModel):

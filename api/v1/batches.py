@@ -7,7 +7,7 @@ from typing import IO, Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from psycopg import Connection
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
@@ -20,6 +20,7 @@ from api.routes.callers import needs, permitted
 from api.routes.cursors import Listing, PathId, WantedPage, id_of
 from api.routes.fast_routes import FastRoute, answer, fast
 from api.routes.once import KeyHeader, Made, asked, key_of, made_answer, make_once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import WalledRoute
 from api.services import Services, services
 from api.v1.batch_orders import BatchedOrder, Desk, check_lines
@@ -47,8 +48,8 @@ from models.jobs.batches import Line
 from models.jobs.dispatch import Ring
 from workers.doorbell import ring
 
-fast_router = APIRouter(prefix="/v1/batches", tags=["jobs"], route_class=FastRoute)
-router = APIRouter(prefix="/v1/batches", tags=["jobs"], route_class=WalledRoute)
+fast_router = PrefixRouter(prefix="/v1/batches", tags=["jobs"], route_class=FastRoute)
+router = PrefixRouter(prefix="/v1/batches", tags=["jobs"], route_class=WalledRoute)
 
 BATCHES = Listing("batches", UUID)
 LOCATION = "/v1/batches/{id}"

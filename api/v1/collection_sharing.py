@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from psycopg import Connection
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +12,7 @@ from api.routes.callers import needs
 from api.routes.cursors import Listing, PathId, WantedPage, id_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import WalledRoute
 from api.v1.gallery_shapes import (
     CollectionView,
@@ -33,8 +34,8 @@ from models.access.scopes import Caller
 from models.db import certain, transaction
 from models.gallery import collections, links, members
 
-router = APIRouter(prefix="/v1/collections", tags=["collections"], route_class=WalledRoute)
-invitations_router = APIRouter(prefix="/v1/invitations", tags=["collections"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1/collections", tags=["collections"], route_class=WalledRoute)
+invitations_router = PrefixRouter(prefix="/v1/invitations", tags=["collections"], route_class=WalledRoute)
 
 _Reader = Annotated[Caller, Depends(needs("read"))]
 _Writer = Annotated[Caller, Depends(needs("write"))]

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from psycopg import Connection
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +12,7 @@ from api.routes.callers import needs
 from api.routes.cursors import Listing, PathId, WantedPage, id_of, number_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import WalledRoute
 from api.v1.gallery_shapes import (
     ChangedView,
@@ -29,7 +30,7 @@ from models.access.scopes import Caller
 from models.db import certain, transaction
 from models.gallery import collections, contents
 
-router = APIRouter(prefix="/v1/collections", tags=["collections"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1/collections", tags=["collections"], route_class=WalledRoute)
 
 _Reader = Annotated[Caller, Depends(needs("read"))]
 _Writer = Annotated[Caller, Depends(needs("write"))]

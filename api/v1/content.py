@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,6 +12,7 @@ from api.edge.pace import weigh
 from api.routes.callers import needs, perhaps
 from api.routes.cursors import Listing, ListPage, WantedPage, moment_and_id_of, moment_and_id_text
 from api.routes.fast_routes import answer
+from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import WalledRoute
 from api.services import services
 from api.v1.content_shapes import (
@@ -31,7 +32,7 @@ from models.content.states import part_of_list
 from models.content.tables import NewsKind, Section
 from models.db import certain, transaction
 
-router = APIRouter(prefix="/v1/content", tags=["content"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1/content", tags=["content"], route_class=WalledRoute)
 
 
 class ArticlePage(ListPage[TeaserView]):

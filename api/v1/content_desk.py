@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Depends, Path
 from psycopg import Connection
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +14,7 @@ from api.routes.callers import needs
 from api.routes.cursors import MAX_NUMBER, Listing, ListPage, PathId, WantedPage, id_of, number_of, whole_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.versions import IfMatch, etag_of, seen_version, version_of
 from api.routes.walled import WalledRoute
 from api.v1.content_shapes import (
@@ -37,7 +38,7 @@ from models.content.articles import ArticleRow, ArticleText, Citation, Paper
 from models.content.tables import ArticleState
 from models.db import certain, transaction
 
-router = APIRouter(prefix="/v1/content/desk", tags=["content"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1/content/desk", tags=["content"], route_class=WalledRoute)
 
 DESK = Listing("desk", UUID)
 REVISIONS = Listing("revisions", number_of)

@@ -6,11 +6,12 @@ from email.utils import format_datetime
 from typing import Annotated, Any
 from xml.etree import ElementTree as ET
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.edge.pace import weigh
+from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import WalledRoute
 from api.v1.content_shapes import Tag, page_url
 from common.errors import NotFound
@@ -22,7 +23,7 @@ from models.content.states import part_of_list
 from models.content.tables import NewsKind, Section
 from models.db import transaction
 
-router = APIRouter(prefix="/v1/content", tags=["content"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1/content", tags=["content"], route_class=WalledRoute)
 
 FEED_ENTRIES = 50
 SITEMAP_MONTHS = 1200  # a hundred years

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,6 +12,7 @@ from api.routes.callers import needs
 from api.routes.cursors import Listing, PathId, WantedPage, id_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.versions import IfMatch, etag_of, version_of
 from api.routes.walled import WalledRoute
 from api.v1.courses_shapes import (
@@ -40,7 +41,7 @@ from models.learning import courses, lessons
 from models.learning.courses import CourseDraft
 from models.learning.lessons import LessonDraft
 
-router = APIRouter(prefix="/v1/courses", tags=["learning"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1/courses", tags=["learning"], route_class=WalledRoute)
 
 COURSES = Listing("courses", UUID)
 _Reader = Annotated[Caller, Depends(needs("read"))]

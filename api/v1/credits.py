@@ -4,13 +4,14 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.routes.callers import needs
 from api.routes.cursors import Listing, ListPage, WantedPage, moment_and_id_of, number_of
 from api.routes.fast_routes import answer
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from common.settings import settings
@@ -20,7 +21,7 @@ from models.credits.ledger import MAX_GRANT, MAX_PRIORITY
 from models.credits.reads import GrantPlace
 from models.db import certain, transaction
 
-router = APIRouter(prefix="/v1/credits", tags=["credits"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1/credits", tags=["credits"], route_class=WalledRoute)
 
 
 class GrantView(BaseModel):

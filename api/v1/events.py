@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import Depends, Header, Query
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,6 +21,7 @@ from api.orders.told import job_view
 from api.routes.callers import needs, permitted
 from api.routes.cursors import MAX_LIMIT, MAX_NUMBER, Cursor, Listing, ListPage, PageLimit, PathId, id_of, number_of
 from api.routes.fast_routes import FastRoute, answer, fast
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common import tokens
 from common.errors import InvalidRequest, NotAuthenticated, NotFound
@@ -30,8 +31,8 @@ from models.events.kinds import LIVE, STORED
 from models.identity.people import Visitor
 from models.jobs.reads import JobRow
 
-router = APIRouter(tags=["events"], route_class=FastRoute)
-token_router = APIRouter(tags=["events"])
+router = PrefixRouter(tags=["events"], route_class=FastRoute)
+token_router = PrefixRouter(tags=["events"])
 
 NO_CONTENT = 204  # tells EventSource not to connect again
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,6 +14,7 @@ from api.exports import ExportedThing, ExportLines, export
 from api.routes.callers import needs, permitted
 from api.routes.cursors import PathId, id_of
 from api.routes.fast_routes import FastRoute, answer, fast
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import Reason, RequestBody
 from api.routes.walled import AdminRoute
 from api.services import services
@@ -23,9 +24,9 @@ from models.db import certain
 from models.operations import erasing
 from workers.doorbell import ring
 
-my_router = APIRouter(prefix="/v1/me", tags=["account"], route_class=FastRoute)
-admin_router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=FastRoute)
-erasing_router = APIRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
+my_router = PrefixRouter(prefix="/v1/me", tags=["account"], route_class=FastRoute)
+admin_router = PrefixRouter(prefix="/v1/admin", tags=["admin"], route_class=FastRoute)
+erasing_router = PrefixRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
 
 
 class EraseRequest(RequestBody):

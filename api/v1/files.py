@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
@@ -15,6 +15,7 @@ from api.routes.callers import needs, permitted
 from api.routes.cursors import Listing, ListPage, WantedPage
 from api.routes.fast_routes import FastRoute, answer, fast, read_body
 from api.routes.once import RepeatKey, key_of
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from api.services import services
@@ -27,8 +28,8 @@ from models.files import uploads
 from models.files.uploads import UploadRow, id_text
 from storage import incoming
 
-fast_router = APIRouter(prefix="/v1/files", tags=["files"], route_class=FastRoute)
-router = APIRouter(prefix="/v1/files", tags=["files"], route_class=WalledRoute)
+fast_router = PrefixRouter(prefix="/v1/files", tags=["files"], route_class=FastRoute)
+router = PrefixRouter(prefix="/v1/files", tags=["files"], route_class=WalledRoute)
 
 
 class FileData(RequestBody):

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from psycopg import Connection
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -15,6 +15,7 @@ from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of
 from api.routes.fast_routes import answer
 from api.routes.labels import WantedLabel, label_wanted
 from api.routes.once import RepeatKey, asked, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from common.labels import Labels
@@ -26,7 +27,7 @@ from models.credits.hold_rows import MAX_HOLD_SECONDS, HoldEnd, HoldRow, NewHold
 from models.credits.ledger import MAX_GRANT
 from models.db import transaction
 
-router = APIRouter(prefix="/v1/holds", tags=["credits"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1/holds", tags=["credits"], route_class=WalledRoute)
 
 HOLDS = Listing("holds", UUID)
 HOUR = 3600

@@ -22,6 +22,7 @@ from api.routes.cursors import (
     number_of,
 )
 from api.routes.fast_routes import answer
+from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import WalledRoute
 from api.v1.gallery_shapes import (
     FirstDay,
@@ -74,7 +75,7 @@ SEARCHES: dict[Kind, Listing[_RankPlace]] = {
 
 def _routes_of(kind: Kind) -> APIRouter:
     """The routes of one kind of items."""
-    router = APIRouter(prefix=f"/v1/{kind}s", tags=["gallery"], route_class=WalledRoute)
+    router = PrefixRouter(prefix=f"/v1/{kind}s", tags=["gallery"], route_class=WalledRoute)
     _add_list(router, kind)
     _add_items(router, kind)
     return router
@@ -167,10 +168,10 @@ def _add_items(router: APIRouter, kind: Kind) -> None:
 
 
 images_router, videos_router, sounds_router = _routes_of("image"), _routes_of("video"), _routes_of("sound")
-search_router = APIRouter(prefix="/v1/search", tags=["gallery"], route_class=WalledRoute)
+search_router = PrefixRouter(prefix="/v1/search", tags=["gallery"], route_class=WalledRoute)
 for _kind in SEARCHES:
     _add_search(search_router, _kind)
-feed_router = APIRouter(prefix="/v1/feed", tags=["gallery"], route_class=WalledRoute)
+feed_router = PrefixRouter(prefix="/v1/feed", tags=["gallery"], route_class=WalledRoute)
 
 
 @feed_router.get("", response_model=ItemPage, summary="Look at what is public")

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
@@ -18,6 +18,7 @@ from api.routes.cursors import Listing, PathId, WantedPage, id_of
 from api.routes.fast_routes import FastRoute, answer, fast, read_body
 from api.routes.labels import WantedLabel, label_wanted
 from api.routes.once import KeyHeader, key_of
+from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import WalledRoute
 from api.services import services
 from api.v1.jobs_shapes import JobPage, JobRequest, JobView, Status
@@ -29,8 +30,8 @@ from models.events import endpoints
 from models.jobs import reads
 from models.jobs.admission import Order, body_hash
 
-fast_router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=FastRoute)
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=WalledRoute)
+fast_router = PrefixRouter(prefix="/v1/jobs", tags=["jobs"], route_class=FastRoute)
+router = PrefixRouter(prefix="/v1/jobs", tags=["jobs"], route_class=WalledRoute)
 
 JOBS = Listing("jobs", UUID)
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from psycopg import Connection
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -15,6 +15,7 @@ from api.routes.callers import needs
 from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import Moment, RequestBody
 from api.routes.walled import WalledRoute
 from common.errors import Forbidden
@@ -23,7 +24,7 @@ from models.access import api_keys, audit_log, minting
 from models.access.scopes import DEFAULT_SCOPES, SCOPES, Caller, Scope
 from models.db import certain, transaction
 
-router = APIRouter(prefix="/v1/keys", tags=["keys"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1/keys", tags=["keys"], route_class=WalledRoute)
 
 
 class NewApiKey(RequestBody):

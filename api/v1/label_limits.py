@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.routes.callers import needs
 from api.routes.cursors import Listing, ListPage, WantedPage
 from api.routes.fast_routes import answer
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from common.labels import LabelName, LabelValue
@@ -18,7 +19,7 @@ from models.credits import label_limits
 from models.credits.label_limits import LabelLimitRow
 from models.db import certain, transaction
 
-router = APIRouter(prefix="/v1/labels", tags=["credits"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1/labels", tags=["credits"], route_class=WalledRoute)
 
 
 class WantedLimit(RequestBody):

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from psycopg import Connection
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +12,7 @@ from api.routes.callers import needs
 from api.routes.cursors import Listing, PathId, WantedPage, id_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import WalledRoute
 from api.v1.learning_shapes import (
     AnsweredQuiz,
@@ -34,7 +35,7 @@ from models.db import certain, transaction
 from models.learning import attempts, courses, enrolments, progress
 from models.learning.progress import LearnerReport
 
-router = APIRouter(prefix="/v1", tags=["learning"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1", tags=["learning"], route_class=WalledRoute)
 
 ENROLMENTS = Listing("enrolments", UUID)
 QUIZ_ATTEMPTS = Listing("quiz_attempts", UUID)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from psycopg import Connection
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +12,7 @@ from api.routes.callers import needs
 from api.routes.cursors import PathId, id_of
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.versions import IfMatch, etag_of, version_of
 from api.routes.walled import WalledRoute
 from api.v1.courses_shapes import (
@@ -35,7 +36,7 @@ from models.db import certain, transaction
 from models.learning import lessons, quizzes
 from models.learning.quizzes import QuestionDraft
 
-router = APIRouter(prefix="/v1/lessons", tags=["learning"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1/lessons", tags=["learning"], route_class=WalledRoute)
 
 _Reader = Annotated[Caller, Depends(needs("read"))]
 _Editor = Annotated[Caller, Depends(needs("edit"))]

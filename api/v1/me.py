@@ -4,13 +4,14 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from psycopg import Connection
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.routes.callers import needs
 from api.routes.fast_routes import answer
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from common.time_zones import TimeZone
@@ -22,7 +23,7 @@ from models.identity import profiles
 from models.identity.profiles import LANGUAGE, Preferences
 from models.payments import orders
 
-router = APIRouter(prefix="/v1/me", tags=["account"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1/me", tags=["account"], route_class=WalledRoute)
 
 
 class MySubscription(BaseModel):

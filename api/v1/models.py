@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,11 +11,12 @@ from starlette.responses import Response
 from api.edge.pace import weigh
 from api.routes.cursors import MAX_LIMIT, Listing, ListPage, WantedPage, name_of
 from api.routes.fast_routes import answer
+from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import WalledRoute
 from api.services import services
 from models.catalogue.entries import Offer
 
-router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1", tags=["catalogue"], route_class=WalledRoute)
 
 
 class PriceView(BaseModel):

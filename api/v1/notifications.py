@@ -4,19 +4,20 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.routes.callers import needs
 from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of
 from api.routes.fast_routes import answer
+from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import WalledRoute
 from models.access.scopes import Caller
 from models.db import certain, transaction
 from models.events import notifications
 
-router = APIRouter(prefix="/v1/notifications", tags=["notifications"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1/notifications", tags=["notifications"], route_class=WalledRoute)
 
 _Reader = Annotated[Caller, Depends(needs("read"))]
 _Writer = Annotated[Caller, Depends(needs("write"))]

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import Depends, Path
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
@@ -13,6 +13,7 @@ from api.orders.told import output_view
 from api.routes.callers import needs
 from api.routes.cursors import PathId, id_of, whole_of
 from api.routes.fast_routes import answer
+from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import WalledRoute
 from api.v1.jobs_shapes import OutputView
 from common.links import url_of
@@ -25,7 +26,7 @@ from models.files.room import LargeFile, StorageUse
 from models.files.uploads import id_text
 from models.gallery import indexing
 
-router = APIRouter(prefix="/v1", tags=["files"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1", tags=["files"], route_class=WalledRoute)
 
 PathIndex = Annotated[
     str,

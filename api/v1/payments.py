@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from psycopg import Connection
 from pydantic import BaseModel, Field, HttpUrl, model_validator
 from starlette.requests import Request
@@ -15,6 +15,7 @@ from api.routes.callers import needs, permitted
 from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of
 from api.routes.fast_routes import FastRoute, answer, fast, read_body
 from api.routes.once import KeyHeader, Made, asked, key_of, made_answer, make_once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from api.services import services
@@ -29,8 +30,8 @@ from models.payments import due, orders
 from models.payments.orders import PaymentRow, SaleItem
 from models.payments.states import PaymentProblem, PaymentStatus
 
-fast_router = APIRouter(prefix="/v1/payments", tags=["payments"], route_class=FastRoute)
-router = APIRouter(prefix="/v1/payments", tags=["payments"], route_class=WalledRoute)
+fast_router = PrefixRouter(prefix="/v1/payments", tags=["payments"], route_class=FastRoute)
+router = PrefixRouter(prefix="/v1/payments", tags=["payments"], route_class=WalledRoute)
 
 PAYMENTS = Listing("payments", UUID)
 

@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.routes.cursors import MAX_LIMIT, Listing, ListPage, WantedPage, name_of, number_of
 from api.routes.fast_routes import answer
+from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import WalledRoute
 from common.retention_settings import MAX_HOURS
 from models.catalogue import packs, plans
@@ -15,7 +16,7 @@ from models.catalogue.packs import Pack
 from models.catalogue.plans import Plan
 from models.db import session
 
-router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1", tags=["catalogue"], route_class=WalledRoute)
 
 
 class PlanView(BaseModel):

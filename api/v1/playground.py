@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from psycopg import Connection
 from pydantic import BaseModel, Field, model_validator
 from starlette.requests import Request
@@ -20,6 +20,7 @@ from api.routes.callers import needs, permitted
 from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of
 from api.routes.fast_routes import FastRoute, answer, fast, read_body
 from api.routes.once import KeyHeader, key_of, made_answer
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from api.services import Services, services
@@ -36,8 +37,8 @@ from models.playground import sessions
 from models.playground.sessions import EXPLANATION_CHARACTERS, TITLE_CHARACTERS, NewSession, SessionRow
 from workers.doorbell import ring
 
-fast_router = APIRouter(prefix="/v1/playground", tags=["playground"], route_class=FastRoute)
-router = APIRouter(prefix="/v1/playground", tags=["playground"], route_class=WalledRoute)
+fast_router = PrefixRouter(prefix="/v1/playground", tags=["playground"], route_class=FastRoute)
+router = PrefixRouter(prefix="/v1/playground", tags=["playground"], route_class=WalledRoute)
 
 SESSIONS = Listing("sessions", UUID)
 

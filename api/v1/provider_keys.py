@@ -3,20 +3,21 @@
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Path
+from fastapi import Body, Depends, Path
 from pydantic import BaseModel, Field, SecretStr
 from starlette.responses import Response
 
 from api.routes.callers import needs
 from api.routes.cursors import MAX_LIMIT, Listing, ListPage, WantedPage, name_of
 from api.routes.fast_routes import answer
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from models.access.scopes import Caller
 from models.catalogue import provider_keys
 from models.db import certain, transaction
 
-router = APIRouter(tags=["provider keys"], route_class=WalledRoute)
+router = PrefixRouter(tags=["provider keys"], route_class=WalledRoute)
 
 Name = Annotated[str, Path(description="The provider's name in the catalogue.")]
 

@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,10 +10,11 @@ from starlette.responses import Response
 from api.orders.quoting import quoted
 from api.routes.callers import permitted
 from api.routes.fast_routes import FastRoute, answer, fast, read_body
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import RequestBody
 from api.services import services
 
-fast_router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=FastRoute)
+fast_router = PrefixRouter(prefix="/v1", tags=["catalogue"], route_class=FastRoute)
 
 
 class QuoteRequest(RequestBody):

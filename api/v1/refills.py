@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from psycopg import Connection
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from api.auth.keyring import by
 from api.routes.callers import needs
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from common.money import shown
@@ -22,7 +23,7 @@ from models.db import certain, transaction
 from models.payments import promotions, refills
 from models.payments.refills import RefillRow
 
-router = APIRouter(prefix="/v1", tags=["payments"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1", tags=["payments"], route_class=WalledRoute)
 
 
 class RefillRequest(RequestBody):

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +15,7 @@ from api.auth.keyring import by
 from api.routes.callers import needs, permitted
 from api.routes.fast_routes import FastRoute, answer, fast
 from api.routes.once import KeyHeader, RepeatKey, asked, key_of, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from api.services import services
@@ -28,8 +29,8 @@ from models.accounts import plan_changes, subscriptions
 from models.accounts.subscriptions import LIVING, SubscriptionRow
 from models.db import transaction
 
-fast_router = APIRouter(prefix="/v1/subscription", tags=["credits"], route_class=FastRoute)
-router = APIRouter(prefix="/v1/subscription", tags=["credits"], route_class=WalledRoute)
+fast_router = PrefixRouter(prefix="/v1/subscription", tags=["credits"], route_class=FastRoute)
+router = PrefixRouter(prefix="/v1/subscription", tags=["credits"], route_class=WalledRoute)
 
 _Writer = Annotated[Caller, Depends(needs("write"))]
 PlanName = Annotated[str, Field(min_length=1, max_length=50, description="A plan's id.")]

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +22,7 @@ from api.routes.callers import needs, permitted
 from api.routes.cursors import Listing, ListPage, PathId, WantedPage, id_of
 from api.routes.fast_routes import FastRoute, answer, fast, read_body
 from api.routes.once import KeyHeader, key_of, made_answer
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import RequestBody
 from api.routes.walled import WalledRoute
 from api.services import Services, services
@@ -41,8 +42,8 @@ from models.playground import summaries
 from models.playground.summaries import ASKED, TEXT_CHARACTERS, TITLE_CHARACTERS, NewSummary, PartRow, SummaryRow
 from workers.doorbell import ring
 
-fast_router = APIRouter(prefix="/v1/summaries", tags=["summaries"], route_class=FastRoute)
-router = APIRouter(prefix="/v1/summaries", tags=["summaries"], route_class=WalledRoute)
+fast_router = PrefixRouter(prefix="/v1/summaries", tags=["summaries"], route_class=FastRoute)
+router = PrefixRouter(prefix="/v1/summaries", tags=["summaries"], route_class=WalledRoute)
 
 SUMMARIES = Listing("summaries", UUID)
 

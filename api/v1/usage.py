@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import Response
 
 from api.routes.callers import needs
 from api.routes.fast_routes import answer
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import Day
 from api.routes.walled import AdminRoute, WalledRoute
 from common import time_zones
@@ -26,8 +27,8 @@ from models.identity.profiles import time_zone_of
 from models.usage import report
 from models.usage.report import MAX_ROWS, SUMS, UNITS, Question, TimeUnit, UsageSheet
 
-router = APIRouter(tags=["usage"], route_class=WalledRoute)
-admin_router = APIRouter(tags=["usage"], route_class=AdminRoute)
+router = PrefixRouter(tags=["usage"], route_class=WalledRoute)
+admin_router = PrefixRouter(tags=["usage"], route_class=AdminRoute)
 
 LABEL = "label:"
 COST = "cost_usd_micros"

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import Body, Depends, Query
 from psycopg import Connection
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, WithJsonSchema
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from api.routes.callers import needs
 from api.routes.cursors import MAX_LIMIT, Listing, ListPage, WantedPage, id_of, moment_and_id_of, moment_and_id_text
 from api.routes.fast_routes import answer
 from api.routes.once import RepeatKey, asked, once
+from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import Moment, RequestBody
 from api.routes.walled import WalledRoute
 from models.access.scopes import Caller
@@ -22,7 +23,7 @@ from models.events import deliveries, endpoints
 from models.events.endpoints import MAX_DESCRIPTION_CHARACTERS, MAX_URL_CHARACTERS
 from models.events.kinds import STORED
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=WalledRoute)
+router = PrefixRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=WalledRoute)
 
 _Reader = Annotated[Caller, Depends(needs("read"))]
 _Writer = Annotated[Caller, Depends(needs("write"))]

@@ -49,6 +49,9 @@ class Order:
     key_budget: int | None = None  # credits a month, as far as the API knows; None: without limit, and not looked up
     idempotency_key: str | None = None
     body_hash: bytes = b""
+    retried: bool | None = (
+        None  # whether its sender says it was sent before; None: nobody sends it again without a name
+    )
     retry_of: UUID | None = None
     webhook: Mapping[str, Any] | None = None  # models.events.endpoints.for_job
     labels: dict[str, str] | None = None

@@ -26,40 +26,55 @@ def sent_key(job_id: UUID) -> str:
     return f"~{job_id}"
 
 
+class EarlierJob(NamedTuple):
+    """The job of an order that was sent before."""
+
+    job_id: UUID
+    queue: str
+
+
 _EARLIER = """
-select k.job_id, k.lost_at is not null
+select k.job_id, k.queue, k.lost_at is not null
   from unnest(%s::uuid[], %s::bytea[], %s::bool[]) with ordinality as w(account_id, asked, retried, number)
   left join lateral (
-    select i.job_id, i.lost_at from idempotency_keys i
+    select i.job_id, j.queue, i.lost_at from idempotency_keys i join jobs j on j.id = i.job_id
      where i.account_id = w.account_id and i.body_hash = w.asked and i.key like '~%%' and (w.retried or i.lost_at is not null)
        and i.created_at > app_now() - make_interval(secs => %s)
      order by i.created_at desc limit 1) k on true
  order by w.number"""
+_TAKE = """
+update idempotency_keys k set lost_at = null
+  from (select account_id, key from unnest(%s::uuid[], %s::text[]) as w(account_id, key) join idempotency_keys using (account_id, key)
+         where lost_at is not null order by account_id, key for update of idempotency_keys) t
+ where k.account_id = t.account_id and k.key = t.key returning k.job_id"""
 
 
-def earlier(conn: Connection[Any], orders: Sequence[SentOrder]) -> list[UUID | None]:
+def earlier(conn: Connection[Any], orders: Sequence[SentOrder]) -> list[EarlierJob | None]:
     """The job that each of these is, if it was sent before; None: it is new. A lost answer is given once."""
+    if not orders:
+        return []
     values = [list(each) for each in zip(*orders, strict=True)]
     rows = conn.execute(_EARLIER, [*values, REPEATED_WITHIN_SECONDS]).fetchall()
-    found: list[UUID | None] = [job_id for job_id, _ in rows]
-    lost = [
-        (order.account_id, job_id, at)
-        for at, (order, (job_id, is_lost)) in enumerate(zip(orders, rows, strict=True))
-        if is_lost
-    ]
-    for account_id, job_id, at in sorted(lost):  # in one order, whoever takes them
-        if not _take(conn, account_id, job_id) and not orders[at].retried:
-            found[at] = None
+    lost = [(order.account_id, job_id) for order, (job_id, _, is_lost) in zip(orders, rows, strict=True) if is_lost]
+    taken = _take(conn, lost) if lost else set()
+    found: list[EarlierJob | None] = []
+    for order, (job_id, queue, is_lost) in zip(orders, rows, strict=True):
+        is_ours = job_id is not None and (order.retried or not is_lost or job_id in taken)
+        taken.discard(job_id)
+        found.append(EarlierJob(job_id, queue) if is_ours else None)
     return found
 
 
-def _take(conn: Connection[Any], account_id: UUID, job_id: UUID) -> bool:
-    return bool(
-        conn.execute(
-            "update idempotency_keys set lost_at = null where account_id = %s and key = %s and lost_at is not null",
-            [account_id, sent_key(job_id)],
-        ).rowcount
-    )
+def job_sent_before(conn: Connection[Any], order: SentOrder) -> UUID | None:
+    """The job that one of these is."""
+    [found] = earlier(conn, [order])
+    return found and found.job_id
+
+
+def _take(conn: Connection[Any], lost: Sequence[tuple[UUID, UUID]]) -> set[UUID]:
+    """Those of these jobs whose answer is lost no more, in one order, whoever takes them."""
+    accounts, jobs = zip(*lost, strict=True)
+    return {row[0] for row in conn.execute(_TAKE, [list(accounts), [sent_key(each) for each in jobs]]).fetchall()}
 
 
 def mark_lost(conn: Connection[Any], account_id: UUID, job_id: UUID) -> None:

@@ -21,8 +21,9 @@ from models.credits import label_limits, ledger
 from models.credits.label_limits import OneLabel, labels_of
 from models.credits.ledger import Fund
 from models.events import events
-from models.jobs import pauses
+from models.jobs import pauses, repeats
 from models.jobs.admission import AccountState, Answer, Counts, Locked, Order, Writes, decide
+from models.jobs.repeats import SentOrder
 from models.locks import locking
 
 
@@ -31,7 +32,7 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
     accounts = _lock_accounts(conn, sorted({order.account_id for order in orders}), wait=wait)
     if not accounts and not wait:
         return [Locked() for _ in orders]
-    known = _known_keys(conn, orders)
+    known = _known_keys(conn, orders) | _sent_before(conn, orders, accounts)
     counts = Counts(
         _models_in_use(conn, orders),
         budgets.read(conn, _keys_with_budgets(orders)),
@@ -87,7 +88,7 @@ def _follow_up(conn: Connection[Any], accounts: Mapping[UUID, AccountState], wri
 
 
 def _known_keys(conn: Connection[Any], orders: Sequence[Order]) -> dict[tuple[UUID, str], tuple[bytes, UUID, str]]:
-    keyed = [(order.account_id, order.idempotency_key) for order in orders if order.idempotency_key]
+    keyed = [(o.account_id, o.idempotency_key) for o in orders if o.idempotency_key and o.retried is None]
     if not keyed:
         return {}
     rows = conn.execute(
@@ -98,6 +99,19 @@ def _known_keys(conn: Connection[Any], orders: Sequence[Order]) -> dict[tuple[UU
         [[each[0] for each in keyed], [each[1] for each in keyed], settings().idempotency_key_hours],
     )
     return {(row[0], row[1]): (bytes(row[2]), row[3], row[4]) for row in rows.fetchall()}
+
+
+def _sent_before(
+    conn: Connection[Any], orders: Sequence[Order], accounts: Mapping[UUID, AccountState]
+) -> dict[tuple[UUID, str], tuple[bytes, UUID, str]]:
+    """The jobs of orders that are the same as some that were sent before, under the keys that these were given."""
+    sent = [order for order in orders if order.retried is not None and order.account_id in accounts]
+    found = repeats.earlier(conn, [SentOrder(o.account_id, o.body_hash, bool(o.retried)) for o in sent])
+    return {
+        (order.account_id, order.idempotency_key or ""): (order.body_hash, *job)
+        for order, job in zip(sent, found, strict=True)
+        if job is not None
+    }
 
 
 def _models_in_use(conn: Connection[Any], orders: Sequence[Order]) -> dict[tuple[UUID, str], int]:

@@ -5,7 +5,6 @@ is looked up among our own routes, and never fetched.
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,10 +14,11 @@ from api.dialects.fal.answers import FalRoute
 from api.edge.texts import bad_address
 from api.routes.callers import permitted
 from api.routes.fast_routes import fast
+from api.routes.prefix_router import PrefixRouter
 from common.dialects.fal import CDN, FAL, QUEUE, REST, RUN
 from common.errors import InvalidParameter, InvalidRequest
 
-router = APIRouter(prefix=FAL, route_class=FalRoute)
+router = PrefixRouter(prefix=FAL, route_class=FalRoute)
 
 TARGET = "x-fal-target-url"
 # Its hosts, and what stands for each. None of them is the proxy, so that nothing comes here twice.

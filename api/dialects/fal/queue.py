@@ -5,7 +5,6 @@
 from collections.abc import Callable
 from functools import partial
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,6 +17,7 @@ from api.orders.repeatable import answer_placed
 from api.routes.callers import permitted, polling
 from api.routes.cursors import id_of
 from api.routes.fast_routes import Handler, fast
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common.dialects.fal import FAL, LATE_TYPE, request_addresses, request_status
 from common.errors import NotFound, UnknownModel
@@ -25,7 +25,7 @@ from models.access.scopes import Caller
 from models.jobs.outward import told_job
 from models.jobs.reads import JobRow
 
-router = APIRouter(prefix=FAL, route_class=FalRoute)
+router = PrefixRouter(prefix=FAL, route_class=FalRoute)
 
 ROOTS = ("queue", "run")
 

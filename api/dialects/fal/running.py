@@ -7,7 +7,6 @@ Whoever runs waits as long as a proxy lets them (PREFER_WAIT_SECONDS). A job tha
 from functools import partial
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,13 +17,14 @@ from api.dialects.fal.streams import ResultStream
 from api.orders.repeatable import PlacedOrder, answer_placed
 from api.routes.callers import permitted
 from api.routes.fast_routes import fast
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common.dialects.fal import FAL, FalFailure, failure_body, request_addresses
 from common.settings import settings
 from models.jobs.outward import told_job
 from models.jobs.reads import JobRow
 
-router = APIRouter(prefix=FAL, route_class=FalRoute)
+router = PrefixRouter(prefix=FAL, route_class=FalRoute)
 
 QUEUE_HOST = "queue."  # before ours: where a library asks that knows no other address for the queue
 

@@ -8,7 +8,6 @@ from functools import partial
 from typing import IO, Annotated
 from uuid import UUID
 
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -23,6 +22,7 @@ from api.intake.receiving import in_thread, room_on_disk, same_as, without_stray
 from api.orders.uploading import parts_of
 from api.routes.callers import permitted
 from api.routes.fast_routes import answer, fast, read_body
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common.dialects.fal import CDN, FAL
 from common.dialects.fal_signing import webhook_keys
@@ -37,7 +37,7 @@ from models.files import uploads
 from models.files.uploads import NewUpload, UploadRow
 from models.identity.people import Visitor
 
-router = APIRouter(prefix=FAL, route_class=FalRoute)
+router = PrefixRouter(prefix=FAL, route_class=FalRoute)
 
 TOKEN_SECONDS = 600  # for which a token, or an address for one file, is good: until the file begins to come
 PIECE_BYTES = 1024 * 1024

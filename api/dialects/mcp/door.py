@@ -3,7 +3,6 @@
 from importlib import import_module
 
 from anyio import to_thread
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -11,8 +10,9 @@ from starlette.types import Receive, Scope, Send
 from api.dialects.routes import DialectRoute
 from api.routes.callers import permitted
 from api.routes.fast_routes import fast
+from api.routes.prefix_router import PrefixRouter
 
-router = APIRouter(route_class=DialectRoute)
+router = PrefixRouter(route_class=DialectRoute)
 
 
 class _AgentAnswer(Response):

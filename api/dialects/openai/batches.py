@@ -4,7 +4,6 @@ from functools import partial
 from typing import IO, Any
 from uuid import UUID
 
-from fastapi import APIRouter
 from psycopg import Connection
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +19,7 @@ from api.orders.batched import with_files
 from api.routes.callers import permitted
 from api.routes.fast_routes import answer, fast
 from api.routes.once import Made, asked, key_of, made_answer, make_once
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common.dialects.openai import BASE, name_of_job, seconds_of
 from common.errors import InvalidInput, InvalidRequest, NotFound, Unavailable
@@ -35,7 +35,7 @@ from models.jobs.dispatch import Ring
 from storage.s3 import StorageError, storage
 from workers.doorbell import ring
 
-router = APIRouter(prefix=BASE, route_class=DialectRoute)
+router = PrefixRouter(prefix=BASE, route_class=DialectRoute)
 
 WINDOW = "24h"
 DAY = 86_400

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,13 +15,14 @@ from api.dialects.routes import DialectRoute, tell
 from api.orders.repeatable import answer_placed
 from api.routes.callers import permitted
 from api.routes.fast_routes import answer, fast
+from api.routes.prefix_router import PrefixRouter
 from common.dialects.openai import BASE, chat_usage, completion, completion_chunk
 from common.errors import InvalidInput, ResultGone
 from models.jobs.outward import told_job
 from models.jobs.reads import JobRow
 from models.jobs.states import JobEnd
 
-router = APIRouter(prefix=BASE, route_class=DialectRoute)
+router = PrefixRouter(prefix=BASE, route_class=DialectRoute)
 
 
 @router.post("/chat/completions")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-from fastapi import APIRouter
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -21,6 +20,7 @@ from api.orders.uploading import parts_of, receive_upload
 from api.routes.callers import permitted
 from api.routes.fast_routes import answer, fast
 from api.routes.once import asked, key_of, once
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common.dialects.openai import BASE, seconds_of
 from common.errors import InvalidInput, InvalidParameter, InvalidRequest, NotFound, Unavailable, UnusableFile
@@ -34,7 +34,7 @@ from models.files.uploads import NewUpload, UploadRow, id_text
 from storage import incoming, keys
 from storage.s3 import StorageError, storage
 
-router = APIRouter(prefix=BASE, route_class=DialectRoute)
+router = PrefixRouter(prefix=BASE, route_class=DialectRoute)
 
 PURPOSES = {"batch": LINES_TYPE, "vision": "image/%", "user_data": "%", "assistants": "%"}
 MAX_LISTED, MAX_NAME_CHARACTERS = 10_000, 255  # the first is what its library asks for; a page has at most a hundred

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,13 +18,14 @@ from api.dialects.routes import DialectRoute
 from api.orders.repeatable import PlacedOrder, answer_placed
 from api.routes.callers import permitted
 from api.routes.fast_routes import answer, fast
+from api.routes.prefix_router import PrefixRouter
 from common.dialects.openai import BASE, seconds_of, size_text
 from common.errors import InvalidInput, InvalidRequest
 from models.access.scopes import Caller
 from models.jobs.outward import told_job
 from models.jobs.reads import JobRow
 
-router = APIRouter(prefix=BASE, route_class=DialectRoute)
+router = PrefixRouter(prefix=BASE, route_class=DialectRoute)
 
 UNSAID_MODEL = "gpt-image-1"
 # What says how an answer is written, and not what is drawn; partial pictures come only of models that show some.

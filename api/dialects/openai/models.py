@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dialects.routes import DialectRoute
 from api.routes.callers import permitted
 from api.routes.fast_routes import answer, fast
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common.dialects.openai import BASE
 from models.catalogue.entries import Offer
 
-router = APIRouter(prefix=BASE, route_class=DialectRoute)
+router = PrefixRouter(prefix=BASE, route_class=DialectRoute)
 
 CREATED = 1_704_067_200  # of every model: a number is needed, and ours have no day
 

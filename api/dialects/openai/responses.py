@@ -5,7 +5,6 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,6 +24,7 @@ from api.orders.placing import cancel_own, delete_own_outputs
 from api.orders.repeatable import answer_placed
 from api.routes.callers import permitted
 from api.routes.fast_routes import answer, fast
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common.dialects.openai import BASE, message_item, name_of_job, response, text_part
 from common.dialects.told import ToldJob
@@ -33,7 +33,7 @@ from models.jobs.outward import told_job
 from models.jobs.reads import JobRow
 from models.jobs.states import JobEnd
 
-router = APIRouter(prefix=BASE, route_class=DialectRoute)
+router = PrefixRouter(prefix=BASE, route_class=DialectRoute)
 
 
 @router.post("/responses")

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,13 +16,14 @@ from api.dialects.routes import DialectRoute
 from api.orders.repeatable import answer_placed
 from api.routes.callers import permitted
 from api.routes.fast_routes import fast
+from api.routes.prefix_router import PrefixRouter
 from common.dialects.openai import BASE
 from common.errors import InvalidInput
 from models.catalogue.entries import Entry
 from models.catalogue.providers import BUILT_IN
 from models.jobs.reads import JobRow
 
-router = APIRouter(prefix=BASE, route_class=DialectRoute)
+router = PrefixRouter(prefix=BASE, route_class=DialectRoute)
 
 PART_BYTES = 48 * 1024  # of sound in one event
 OF_ANSWER = frozenset({"model", "stream_format", "user"})

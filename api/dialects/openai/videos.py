@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -19,6 +18,7 @@ from api.orders.placing import cancel_own, delete_own_outputs
 from api.orders.repeatable import answer_placed
 from api.routes.callers import permitted
 from api.routes.fast_routes import answer, fast
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common.dialects.openai import BASE, name_of_job, video
 from common.errors import InvalidParameter, InvalidRequest, NotCancelable, NotFound, ResultGone
@@ -30,7 +30,7 @@ from models.jobs.outward import told_job
 from models.jobs.reads import JobRow
 from models.jobs.states import JobEnd
 
-router = APIRouter(prefix=BASE, route_class=DialectRoute)
+router = PrefixRouter(prefix=BASE, route_class=DialectRoute)
 
 UNSAID_MODEL = "sora-2"
 FIRST_PICTURE = "input_reference"

@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -17,6 +16,7 @@ from api.orders.uploading import opened_form, parts_of, receive_upload
 from api.routes.callers import permitted
 from api.routes.cursors import Listing
 from api.routes.fast_routes import answer, fast
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common.dialects.replicate import BASE, address
 from common.errors import InvalidInput, InvalidRequest, NotFound
@@ -26,7 +26,7 @@ from models.db import certain, transaction
 from models.files import uploads
 from models.files.uploads import UploadRow, id_text
 
-router = APIRouter(prefix=f"{BASE}/files", route_class=DialectRoute)
+router = PrefixRouter(prefix=f"{BASE}/files", route_class=DialectRoute)
 
 FILES = Listing("replicate-files", UUID, usual=100)
 FIELDS = frozenset({"content", "metadata", "filename", "type"})

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,6 +15,7 @@ from api.dialects.routes import DialectRoute
 from api.routes.callers import permitted
 from api.routes.cursors import MAX_LIMIT, Listing, name_of
 from api.routes.fast_routes import answer, fast
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common.dialects.replicate import BASE, address
 from common.errors import InvalidParameter, InvalidRequest
@@ -25,7 +25,7 @@ from models.db import certain, transaction
 from models.events import endpoints
 from models.identity import profiles
 
-router = APIRouter(prefix=BASE, route_class=DialectRoute)
+router = PrefixRouter(prefix=BASE, route_class=DialectRoute)
 
 MODELS = Listing("replicate-models", name_of, usual=25)
 MAX_QUERY_CHARACTERS = 400

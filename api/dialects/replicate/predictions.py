@@ -7,7 +7,6 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +21,7 @@ from api.orders.texts import MOST_BYTES, text_of
 from api.routes.callers import permitted
 from api.routes.cursors import Listing, id_of
 from api.routes.fast_routes import answer, fast, read_body
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common.dialects.replicate import BASE, prediction
 from common.errors import InvalidInput, InvalidParameter, NotCancelable, NotFound, Unavailable
@@ -33,7 +33,7 @@ from models.jobs import reads
 from models.jobs.outward import told_job
 from models.jobs.reads import JobRow
 
-router = APIRouter(prefix=BASE, route_class=DialectRoute)
+router = PrefixRouter(prefix=BASE, route_class=DialectRoute)
 
 UNSAID_WAIT = 60.0  # seconds that `Prefer: wait` means
 LONGEST_WAIT = 55.0  # its library gives up half a second after a minute

@@ -9,7 +9,6 @@ import re
 from typing import Any
 
 import orjson
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -19,6 +18,7 @@ from api.edge.pace import know
 from api.live.frames import read_frames
 from api.live.sse import HEADERS
 from api.orders.texts import text_of
+from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common.dialects.replicate import BASE, streamed_by
 from common.errors import InvalidRequest, NotFound
@@ -28,7 +28,7 @@ from models.jobs import words
 from models.jobs.reads import JobRow
 from models.jobs.states import JobEnd
 
-router = APIRouter(prefix=BASE, route_class=DialectRoute)
+router = PrefixRouter(prefix=BASE, route_class=DialectRoute)
 
 LINE_END = re.compile("\r\n|[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")  # as Python's splitlines has it
 DONE = "done"  # the id of the last event

@@ -18,7 +18,7 @@ from api.orders import placing, repeatable
 from common.errors import Unavailable
 from models.db import CommitUnknown, transaction
 from models.jobs import repeats
-from models.jobs.repeats import SentOrder
+from models.jobs.repeats import EarlierJob, SentOrder
 from tests.support import System, account, assert_books_are_clean, eventually, key_of, model, one, order, place, rows
 
 PATH = "/compat/replicate/v1/models/headrace/test-model/predictions"
@@ -177,9 +177,10 @@ def test_of_one_account_nothing_is_found_by_another_nor_by_other_words() -> None
         looks = [
             SentOrder(mine, asked, True), SentOrder(other, asked, True), SentOrder(mine, b"\x03" * 32, True), SentOrder(mine, asked, False),
         ]  # fmt: skip
-        assert repeats.earlier(conn, looks) == [made.job_id, None, None, None]
+        found = EarlierJob(made.job_id, "interactive")
+        assert repeats.earlier(conn, looks) == [found, None, None, None]
         repeats.mark_lost(conn, mine, made.job_id)
-        assert repeats.earlier(conn, [SentOrder(mine, asked, False)] * 2) == [made.job_id, None]
+        assert repeats.earlier(conn, [SentOrder(mine, asked, False)] * 2) == [found, None]
 
 
 @pytest.fixture
@@ -211,14 +212,14 @@ def test_an_order_of_which_nobody_knows_whether_it_was_committed_is_found_if_it_
     http: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     head = {"authorization": f"Bearer {key_of(account(amount=5))}"}
-    real = placing.place_order
+    real = placing.accept_order
 
     async def unknown(*values: Any) -> Any:
-        row, _ = await real(*values)
-        raise CommitUnknown("the acknowledgement was lost", job_id=str(row.id))
+        job_id, _ = await real(*values)
+        raise CommitUnknown("the acknowledgement was lost", job_id=str(job_id))
 
     with monkeypatch.context() as patch:
-        patch.setattr(repeatable, "place_order", unknown)
+        patch.setattr(repeatable, "accept_order", unknown)
         assert http.post(PATH, json={"input": {}}, headers=head).status_code == 503
     again = http.post(PATH, json={"input": {}}, headers=head)
     assert (again.status_code, again.headers.get("idempotent-replayed")) == (201, "true")
