@@ -9,9 +9,10 @@ killed) is not known: only a client's own Idempotency-Key helps there.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any, cast
 from uuid import UUID
 
 from starlette.requests import Request
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 MOMENT_SECONDS = 0.25  # in which the loss of an equal order's connection may still be seen
 COUNT_HEADER = "x-stainless-retry-count"
+GONE = "http.disconnect"
 
 _Name = tuple[UUID, bytes]  # whose order, and what it says
 
@@ -38,19 +40,49 @@ class Flight:
     def __init__(self, name: _Name, request: Request) -> None:
         self.name = name
         self.job: asyncio.Future[UUID | None] = asyncio.get_running_loop().create_future()  # None: it was refused
-        self.lost = asyncio.Event()
         self.taken = False  # by the same order, sent again, or it has its answer
-        self._watch = asyncio.create_task(_watch(request, self.lost))
+        self._request, self._lost = request, asyncio.Event()
+        self._watch: asyncio.Task[None] | None = None  # only where somebody waits for its loss
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its connection is, as far as this process can see."""
+        if self._watch is None and _is_gone(self._request):
+            self._lost.set()
+        return self._lost.is_set()
+
+    def lose(self) -> None:
+        """Whatever becomes of its connection: its answer says nothing of its job."""
+        self._lost.set()
+
+    async def wait_lost(self) -> None:
+        """Wait until its connection is lost."""
+        if self._watch is None:
+            self._watch = asyncio.create_task(_watch(self._request, self._lost))
+        await self._lost.wait()
 
     async def stop_watching(self) -> None:
         """Whatever becomes of the connection from here on says nothing of this order."""
-        await end([self._watch])
+        if self._watch is not None:
+            await end([self._watch])
 
 
 async def _watch(request: Request, lost: asyncio.Event) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+    while (await request.receive())["type"] != GONE:
         pass
     lost.set()
+
+
+def _is_gone(request: Request) -> bool:
+    """What `_watch` would see at once, without a task for it: most orders are answered before anybody asks twice."""
+    look = cast(Coroutine[Any, None, Message], request.receive())
+    try:
+        look.send(None)  # as far as its first wait
+    except StopIteration as seen:
+        return bool(seen.value["type"] == GONE)
+    finally:
+        look.close()
+    return False
 
 
 def is_retried(request: Request) -> bool:
@@ -104,14 +136,10 @@ async def _sent_before(others: Sequence[Flight], *, retried: bool) -> Flight | N
     """The one of these orders that is the same as another which comes now."""
     if not others or retried:
         return others[0] if others else None
-    looks = [asyncio.create_task(_lost(each)) for each in others]
+    looks = [asyncio.create_task(each.wait_lost()) for each in others]
     await asyncio.wait(looks, timeout=MOMENT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     await end(looks)
-    return next((each for each in others if each.lost.is_set() and not each.taken), None)
-
-
-async def _lost(flight: Flight) -> None:
-    await flight.lost.wait()
+    return next((each for each in others if each.is_lost and not each.taken), None)
 
 
 def _mark_lost(flight: Flight, job_id: UUID) -> None:
@@ -136,7 +164,7 @@ class Landing(Response):
         async def sending(message: Message) -> None:
             nonlocal lost
             if message["type"] == "http.response.body" and not message.get("more_body"):
-                lost = self._flight.lost.is_set()
+                lost = self._flight.is_lost
                 self._flight.taken = self._flight.taken or not lost  # the same words from here on are another order
             await send(message)
 

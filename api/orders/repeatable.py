@@ -95,7 +95,7 @@ async def _waited(request: Request, placed: PlacedOrder, seconds: float) -> JobR
     waiting = asyncio.ensure_future(_ended(request, placed.row, seconds))
     if placed.flight is None:
         return await waiting
-    gone = asyncio.ensure_future(placed.flight.lost.wait())
+    gone = asyncio.ensure_future(placed.flight.wait_lost())
     try:
         await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
         return waiting.result() if waiting.done() else placed.row

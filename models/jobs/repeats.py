@@ -33,14 +33,22 @@ class EarlierJob(NamedTuple):
     queue: str
 
 
+# Of one that says it was sent before, the last that says the same; of others, only lost ones are looked through: an account may
+# order the same ten thousand times.
 _EARLIER = """
-select k.job_id, k.queue, k.lost_at is not null
+select k.job_id, j.queue, k.lost_at is not null
   from unnest(%s::uuid[], %s::bytea[], %s::bool[]) with ordinality as w(account_id, asked, retried, number)
   left join lateral (
-    select i.job_id, j.queue, i.lost_at from idempotency_keys i join jobs j on j.id = i.job_id
-     where i.account_id = w.account_id and i.body_hash = w.asked and i.key like '~%%' and (w.retried or i.lost_at is not null)
-       and i.created_at > app_now() - make_interval(secs => %s)
-     order by i.created_at desc limit 1) k on true
+    (select i.job_id, i.lost_at from idempotency_keys i
+      where w.retried and i.account_id = w.account_id and i.body_hash = w.asked and i.key like '~%%'
+        and i.created_at > app_now() - make_interval(secs => %s)
+      order by i.created_at desc limit 1)
+    union all
+    (select i.job_id, i.lost_at from idempotency_keys i
+      where not w.retried and i.account_id = w.account_id and i.body_hash = w.asked and i.lost_at is not null
+        and i.created_at > app_now() - make_interval(secs => %s)
+      order by i.created_at desc limit 1)) k on true
+  left join jobs j on j.id = k.job_id
  order by w.number"""
 _TAKE = """
 update idempotency_keys k set lost_at = null
@@ -54,7 +62,7 @@ def earlier(conn: Connection[Any], orders: Sequence[SentOrder]) -> list[EarlierJ
     if not orders:
         return []
     values = [list(each) for each in zip(*orders, strict=True)]
-    rows = conn.execute(_EARLIER, [*values, REPEATED_WITHIN_SECONDS]).fetchall()
+    rows = conn.execute(_EARLIER, [*values, REPEATED_WITHIN_SECONDS, REPEATED_WITHIN_SECONDS]).fetchall()
     lost = [(order.account_id, job_id) for order, (job_id, _, is_lost) in zip(orders, rows, strict=True) if is_lost]
     taken = _take(conn, lost) if lost else set()
     found: list[EarlierJob | None] = []

@@ -137,6 +137,7 @@ class IdempotencyKey(SQLModel, table=True):
         Index(
             "ix_idempotency_keys_sent", "account_id", "body_hash", "created_at", postgresql_where=text("key like '~%'")
         ),
+        Index("ix_idempotency_keys_lost", "account_id", "body_hash", postgresql_where=text("lost_at is not null")),
     )
 
     account_id: UUID = Field(primary_key=True, foreign_key="accounts.id")

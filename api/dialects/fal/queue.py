@@ -41,6 +41,14 @@ def asked(method: str, path: str = "") -> Callable[[Handler], Handler]:
     return mark
 
 
+# The first of these routes, since it is asked the most and is held against the path before the others.
+@router.post("/queue/{app:path}")
+@fast(need="generate")
+async def create_fal_request(request: Request) -> Response:
+    """Order a job of an app."""
+    return await submit_request(request, await permitted(request, "generate"))
+
+
 async def submit_request(request: Request, who: Caller) -> Response:
     """Order a job, and answer with where it is looked at. Raises the DomainError that refuses it."""
     app = find_app(services(request.app).catalogue, request.path_params["app"])
@@ -53,13 +61,6 @@ async def _submitted(name: str, row: JobRow) -> Response:
     job = told_job(row)
     place = {"queue_position": max(0, job.position or 0)} if job.status == "queued" else {}
     return answer_for(row.id, {"status": "IN_QUEUE", **place, **request_addresses(job, name)})
-
-
-@router.post("/queue/{app:path}")
-@fast(need="generate")
-async def create_fal_request(request: Request) -> Response:
-    """Order a job of an app."""
-    return await submit_request(request, await permitted(request, "generate"))
 
 
 @router.post("/queue")

@@ -48,7 +48,7 @@ async def _ran(request: Request, app: AskedApp, placed: PlacedOrder, row: JobRow
     if row.ended:
         return await answer_result(request, row, app.name)
     if placed.flight is not None:
-        placed.flight.lost.set()  # its client knows nothing of the job yet: the same order, sent again, is this one
+        placed.flight.lose()  # its client knows nothing of the job yet: the same order, sent again, is this one
     detail = "the request is still in progress; send it again to wait on for the same one, or look at its response_url"
     failed = FalFailure(429, detail, "request_in_progress")
     body = {**failure_body(failed, str(row.id)), **request_addresses(told_job(row), app.name)}

@@ -180,7 +180,40 @@ def test_of_one_account_nothing_is_found_by_another_nor_by_other_words() -> None
         found = EarlierJob(made.job_id, "interactive")
         assert repeats.earlier(conn, looks) == [found, None, None, None]
         repeats.mark_lost(conn, mine, made.job_id)
+        assert repeats.earlier(conn, [SentOrder(other, asked, False)]) == [None]
         assert repeats.earlier(conn, [SentOrder(mine, asked, False)] * 2) == [found, None]
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize("retried", [False, True])
+def test_an_account_that_orders_the_same_for_ever_is_answered_as_quickly(retried: bool) -> None:
+    """What is read for one order: the same after five thousand equal ones that had their answers."""
+    who, asked = account(amount=5), b"\x01" * 32
+    made = order(who, model())
+    place(made)
+
+    def blocks() -> int:
+        with transaction() as conn:
+            conn.execute("analyze idempotency_keys")
+        with transaction() as conn:
+            values = [[who], [asked], [retried], 3600, 3600]
+            [plan] = (
+                conn.execute(f"explain (analyze, buffers, format json) {repeats._EARLIER}", values).fetchone() or []
+            )
+            return int(plan[0]["Plan"]["Shared Hit Blocks"])
+
+    def add(first: int, last: int) -> None:
+        with transaction() as conn:
+            conn.execute(
+                """insert into idempotency_keys (account_id, key, body_hash, job_id, created_at)
+                   select %s, '~' || n, %s, %s, app_now() - make_interval(secs => n) from generate_series(%s::int, %s) n""",
+                [who, asked, made.job_id, first, last],
+            )
+
+    add(1, 500)
+    few = blocks()
+    add(501, 5_500)
+    assert blocks() <= few + 4, (few, blocks())
 
 
 @pytest.fixture
