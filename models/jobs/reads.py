@@ -135,23 +135,16 @@ def list_jobs(
     status: str | None = None,
     model_id: str | None = None,
     label: dict[str, str] | None = None,
-    kind: str | None = None,
-    oldest_first: bool = False,
     limit: int = 20,
 ) -> list[JobRow]:
-    """An account's jobs (None: everybody's), newest first, from the job before `before`; `oldest_first`: from the one after it.
-    `kind`: only those of models that make this.
-    """
+    """An account's jobs (None: everybody's), newest first, from the job before `before`."""
     where, values = ["true"], list[Any]()
     if account_id is not None:
         where.append("j.account_id = %s")
         values.append(account_id)
     if before is not None:
-        where.append("j.id > %s" if oldest_first else "j.id < %s")
+        where.append("j.id < %s")
         values.append(before)
-    if kind is not None:
-        where.append("m.kind = %s")
-        values.append(kind)
     if model_id is not None:
         where.append("j.model_id = %s")
         values.append(model_id)
@@ -168,8 +161,26 @@ def list_jobs(
             where[-1] += " and account_id = %s"
             values.append(account_id)
         where[-1] += ")"
-    order = "asc" if oldest_first else "desc"
-    return _rows(conn, f" where {' and '.join(where)} order by j.id {order} limit %s", [*values, limit])
+    return _rows(conn, f" where {' and '.join(where)} order by j.id desc limit %s", [*values, limit])
+
+
+def jobs_of_kind(
+    conn: Connection[Any], account_id: UUID, kind: str, *, after: UUID | None, oldest_first: bool, limit: int
+) -> list[JobRow]:
+    """An account's jobs of models that make this, newest first or oldest first, from the one after `after` in that order. Of each such
+    model a page is read, and no job of others, however many there are.
+    """
+    further, order = (">", "asc") if oldest_first else ("<", "desc")
+    ids = conn.execute(
+        f"""select i.id from (select distinct id from models where kind = %(kind)s) k cross join lateral (
+              select j.id from jobs j join models m on m.id = j.model_id and m.version = j.model_version
+               where j.account_id = %(account)s and j.model_id = k.id and m.kind = %(kind)s
+                 and (%(after)s::uuid is null or j.id {further} %(after)s) order by j.id {order} limit %(limit)s) i
+            order by i.id {order} limit %(limit)s""",
+        {"kind": kind, "account": account_id, "after": after, "limit": limit},
+    ).fetchall()
+    rows = jobs_by_id(conn, [row[0] for row in ids])
+    return [rows[job_id] for (job_id,) in ids if job_id in rows]
 
 
 def attempts(conn: Connection[Any], job_id: UUID) -> list[dict[str, Any]]:

@@ -143,9 +143,8 @@ def _read(account_id: UUID, after: UUID | None, most: int, oldest_first: bool) -
     found = list[JobRow]()
     with transaction() as conn:
         for _ in range(ROUNDS):
-            rows = reads.list_jobs(
-                conn, account_id, before=after, kind="video", oldest_first=oldest_first, limit=most - len(found)
-            )
+            left = most - len(found)
+            rows = reads.jobs_of_kind(conn, account_id, "video", after=after, oldest_first=oldest_first, limit=left)
             found += [each for each in rows if not _is_deleted(each)]
             if not rows or len(found) >= most:
                 break
