@@ -1,20 +1,24 @@
 """Orders that are sent again without a name: one job for each order, however often it comes, over real connections."""
 
+import asyncio
 import json
 import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
+from api.intake.repeats import Repeats
 from api.main import make_app
 from api.orders import placing, repeatable
+from api.turns.places import Places
 from common.errors import Unavailable
 from models.db import CommitUnknown, transaction
 from models.jobs import repeats
@@ -82,6 +86,67 @@ def test_an_order_that_says_it_was_sent_before_is_the_first_ones_job(sender: Cal
     assert (status, headers["idempotent-replayed"]) == (201, "true")
     assert [(UUID(str(said["id"])),)] == rows("select id from jobs")
     assert rows("select amount from reservations") == [(1,)]
+
+
+def test_whoever_says_so_has_sent_it_before_whatever_became_of_the_first(sender: Caller) -> None:
+    """Its connection may be open still, for all that we see, or its answer may have been written to somebody who was gone."""
+    with closing(sender.send(prefer="wait=60")) as first:
+        eventually(lambda: sender.jobs() == 1)
+        with closing(sender.send(x_stainless_retry_count="1")) as second:
+            assert read(second)[1]["idempotent-replayed"] == "true"
+        assert first.fileno() >= 0
+    eventually(lambda: rows("select 1 from idempotency_keys where lost_at is not null") != [])
+    for headers in ({}, {"x_stainless_retry_count": "1"}):  # the first of these is told the lost answer
+        with closing(sender.send(**headers)) as connection:
+            assert read(connection)[1]["idempotent-replayed"] == "true"
+    assert sender.jobs() == 1
+
+
+class Connection:
+    """What a request hears: nothing, until its connection is gone."""
+
+    def __init__(self) -> None:
+        self.gone = asyncio.Event()
+
+    async def receive(self) -> dict[str, Any]:
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+
+def test_an_equal_order_waits_a_moment_for_the_loss_of_one_on_its_way() -> None:
+    async def second(*, is_cut: bool) -> UUID | None:
+        flights, cut, whole = Repeats(Places()), Connection(), Connection()
+        name = (uuid4(), b"\x01" * 32)
+        first = flights.begin(cast(Request, cut), *name)
+        again = flights.begin(cast(Request, whole), *name)
+        asked = asyncio.create_task(flights.under_way(again, retried=False))
+        await asyncio.sleep(0.02)  # it has begun to wait
+        assert (asked.done(), first.is_lost) == (False, False)
+        first.job.set_result(job_id)
+        if is_cut:
+            cut.gone.set()
+        try:
+            return await asked
+        finally:
+            for each in (first, again):
+                await flights.land(each, lost=False)
+
+    job_id = uuid4()
+    assert asyncio.run(second(is_cut=True)) == job_id
+    assert asyncio.run(second(is_cut=False)) is None
+
+
+def test_a_connection_that_is_gone_is_seen_without_waiting_for_it() -> None:
+    async def look() -> list[bool]:
+        connection, flights = Connection(), Repeats(Places())
+        flight = flights.begin(cast(Request, connection), uuid4(), b"")
+        seen = [flight.is_lost]
+        connection.gone.set()
+        seen += [flight.is_lost, flight.is_lost]
+        await flights.land(flight, lost=False)
+        return seen
+
+    assert asyncio.run(look()) == [False, True, True]
 
 
 def test_an_order_whose_connection_was_closed_before_its_answer_is_the_same_sent_again(sender: Caller) -> None:
