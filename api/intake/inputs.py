@@ -17,7 +17,7 @@ from common.errors import InvalidInput, NotFound, RefusedAddress, ResultGone, Un
 from common.links import named_at
 from common.settings import settings
 from models.catalogue.entries import Offer
-from models.db import transaction
+from models.db import certain, transaction
 from models.files import results, uploads
 from models.files.uploads import NewUpload
 from storage import incoming
@@ -90,7 +90,7 @@ class Inputs:
 
 def _use(account_id: UUID, upload_id: UUID, param: str, wanted: str) -> None:
     try:
-        with transaction() as conn:
+        with certain() as conn:
             found = uploads.use(conn, account_id, upload_id)
     except NotFound as error:
         raise NotFound(f"{param}: {error.detail}", param=param) from None

@@ -114,7 +114,7 @@ def same_as(account_id: UUID, wanted: str, param: str, digest: bytes) -> UploadR
     stored once more then.
     """
     try:
-        with transaction() as conn:
+        with certain() as conn:
             found = uploads.find_same(conn, account_id, digest)
     except Busy:
         return None

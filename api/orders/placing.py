@@ -13,7 +13,7 @@ from api.services import services
 from common.errors import DomainError, NotFound
 from common.telemetry.jobs import ended
 from models.access.scopes import Caller
-from models.db import certain, transaction
+from models.db import certain
 from models.files import keeping
 from models.gallery import indexing
 from models.jobs import cancel, reads
@@ -66,7 +66,7 @@ async def accept_order(request: Request, earlier: Earlier | None, wanted: Wanted
 
 
 def _find(earlier: Earlier) -> UUID | None:
-    with transaction() as conn:
+    with certain() as conn:  # a lost answer is given once
         return earlier(conn)
 
 

@@ -175,6 +175,10 @@ CASES = {
         "post", "/v1/jobs", counted("select count(*) from jobs where input->>'seed' = '77'"),
         json={"model": "quick", "input": {"seed": 77}},
     ),
+    "order with a file": Case(
+        "post", "/v1/jobs", counted("select count(*) from jobs where model_id = 'framed'"),
+        json={"model": "framed", "input": {"image": "{upload}"}},
+    ),
     "order again": Case("post", "/v1/jobs/{ended}/retry", counted("select count(*) from jobs where retry_of = %s", "ended")),
     "cancel": Case(
         "post", "/v1/jobs/{job}/cancel", counted("select count(*) from jobs where id = %s and ended = 'canceled'", "job")
@@ -632,6 +636,9 @@ def prepared(world: World, name: str) -> None:
     """What only some routes need."""
     world.batch = world.upload = world.delivery = world.token = world.done = world.session = world.parked = None
     world.worker = "host:1:abc"
+    if name == "order with a file":
+        image = {"type": "string", "format": "image"}
+        model("framed", input_schema={"type": "object", "additionalProperties": False, "properties": {"image": image}})
     world.place = 0
     if re.search("/v1/(images|videos|sounds|collections|invitations)", CASES[name].path):
         _fill_gallery(world)
@@ -658,7 +665,7 @@ def prepared(world: World, name: str) -> None:
             world.batch = batches.place(conn, world.who, asked, all_or_none=True).row.id
         if name == "limit a label no more":
             label_limits.set_limit(conn, world.who, "customer", "old", 5)
-        if name == "delete an upload":
+        if name in {"delete an upload", "order with a file"}:
             world.upload = uploaded(world.who, [picture()]).id
         if name == "discard a job":
             world.parked = parked_job(claimed(placed(world.who, model("quick")))).job_id
