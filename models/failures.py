@@ -8,14 +8,14 @@ from psycopg import errors
 from common.errors import Busy, DatabaseAway, DomainError, InvalidInput, Unavailable
 
 # Somebody else had it: the same request will do soon.
-_BUSY = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
+BUSY = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
 # The server itself cannot, now. psycopg counts these two among InternalError, not OperationalError.
 _UNABLE = (psycopg.OperationalError, errors.ReadOnlySqlTransaction, errors.IdleInTransactionSessionTimeout)
 
 
 def named(error: BaseException) -> DomainError | None:
     """The error that a client is told, where nothing has been done; None where it is a fault of ours."""
-    if isinstance(error, _BUSY):
+    if isinstance(error, BUSY):
         return Busy("another request holds this account; try again soon")
     if isinstance(error, _UNABLE):
         if is_certain(error):

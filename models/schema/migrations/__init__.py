@@ -4,11 +4,12 @@ Each version file says with `deploy` when it may run: `pre`, while processes of 
 once none of them does.
 """
 
+import logging
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -16,14 +17,23 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from common.errors import DomainError
-from models import connecting
+from common.errors import Busy, DomainError
+from models import connecting, failures
 from models.db import with_settings
 from models.schema import functions, planning
 from models.schema.planning import PlannedMigration
 from models.schema.tables import metadata
+
+log = logging.getLogger(__name__)
+
+LOCK_TIMEOUT = (
+    "5s"  # a long reader delays a deploy instead of the whole product, which waits behind whoever waits for a lock
+)
+LOCKED_SECONDS = 60.0  # for which a migration that is kept out is tried again
 
 # A month of a partitioned table is made by the scheduler, not by a migration.
 _PARTITION = re.compile(r"^(events|deliveries|usage)_\d{4}_\d{2}")
@@ -42,8 +52,7 @@ class UnknownRevision(DomainError):
 
 @contextmanager
 def _connection() -> Iterator[Connection]:
-    # Migrations wait at most 5 s for a lock, so that a long reader delays a deploy instead of the whole product.
-    wanted = connecting.wanted(lock_timeout="5s", statement_timeout="600s", plans={})
+    wanted = connecting.wanted(lock_timeout=LOCK_TIMEOUT, statement_timeout="600s", plans={})
     engine = create_engine("postgresql+psycopg://", poolclass=NullPool, creator=lambda: connecting.connect(wanted))
     event.listen(engine, "begin", with_settings)
     try:
@@ -67,28 +76,68 @@ def upgrade(revision: str = "head", *, before_post: bool = False) -> str | None:
 
     `before_post` stops before the first migration that processes of the release before could not live with. Where there are
     processes, each migration is a transaction of its own, with its functions: what one locks, the next may want for itself,
-    and a writer that waits for the first would be in its way for good.
+    and a writer that waits for the first would be in its way for good. One that does not get its locks is tried again for
+    a minute. Raises Busy where it never had them: what was done before it stays done.
     """
-    while True:
-        with _connection() as connection:
-            config = _config(connection)
-            _check_known(config, connection)
-            target = _last_before_post(config, connection) if before_post else revision
-            step = _next_step(config, connection, target)
-            if step is not None:
-                command.upgrade(config, step)
-            current = _put_functions(config, connection)
-        if step in (None, target):
-            return current
+    is_there = False
+    while not is_there:
+        is_there, current = _until_had(lambda: _upgrade_one(revision, before_post=before_post))
+    return current
+
+
+def _upgrade_one(revision: str, *, before_post: bool) -> tuple[bool, str | None]:
+    """One migration. Returns whether it was the last, and the revision that the database is at."""
+    with _connection() as connection:
+        config = _config(connection)
+        _check_known(config, connection)
+        target = _last_before_post(config, connection) if before_post else revision
+        step = _next_step(config, connection, target)
+        if step is not None:
+            command.upgrade(config, step)
+        return step in (None, target), _put_functions(config, connection)
 
 
 def downgrade(revision: str = "base") -> None:
-    """Take the schema back to an older revision, its functions included. Loses data."""
+    """Take the schema back to an older revision, its functions included. Loses data. Raises Busy."""
+    _until_had(lambda: _downgrade(revision))
+
+
+def _downgrade(revision: str) -> None:
     with _connection() as connection:
         config = _config(connection)
         _check_known(config, connection)
         command.downgrade(config, revision)
         _put_functions(config, connection)
+
+
+Done = TypeVar("Done")
+
+
+def _until_had(work: Callable[[], Done]) -> Done:
+    """Do a transaction that locks tables which are in use: whoever locks two of them in another order, or one for long, is in its way
+    by chance. Undone whole each time.
+    """
+    tries = Retrying(
+        retry=retry_if_exception(_was_kept_out), stop=stop_after_delay(LOCKED_SECONDS),
+        wait=wait_random_exponential(0.1, max=5), before_sleep=_tell_of_wait, reraise=True,
+    )  # fmt: skip
+    try:
+        return tries(work)
+    except OperationalError as error:
+        if not _was_kept_out(error):
+            raise
+        raise Busy(
+            f"others held a table that a migration needs, for {LOCKED_SECONDS:g} seconds and more; nothing of it was done: "
+            "run it again when less is going on, or end whoever reads for so long (pg_stat_activity)"
+        ) from error
+
+
+def _tell_of_wait(state: RetryCallState) -> None:
+    log.warning("a migration did not get a table that others use; it is tried again in %.1f s", state.upcoming_sleep)
+
+
+def _was_kept_out(error: BaseException) -> bool:
+    return isinstance(error, OperationalError) and isinstance(error.orig, failures.BUSY)
 
 
 def differences() -> list[Any]:

@@ -2,7 +2,9 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
 import psycopg
 import pytest
@@ -10,6 +12,7 @@ from alembic.script import ScriptDirectory
 from typer.testing import CliRunner
 
 from cli.main import app
+from common.errors import Busy
 from models import db
 from models.schema import migrations
 from tests.models.schema.releases import Releases
@@ -74,6 +77,76 @@ do $$ begin
   end loop;
 end $$
 """
+
+
+ADDS = {
+    "upgrade": "alter table plans add column wanted int; alter table accounts add column wanted int",
+    "downgrade": "alter table accounts drop column wanted; alter table plans drop column wanted",
+}
+
+
+def test_a_migration_that_is_kept_out_is_tried_again_until_it_is_let_in(
+    database: str, releases: Releases, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    last = releases.migration(**ADDS)
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT", "100ms")
+    db.close()
+    with ThreadPoolExecutor(1) as threads:
+        with psycopg.connect(database) as reader:
+            reader.execute("select 1 from accounts")
+            done = threads.submit(migrations.upgrade)
+            eventually(lambda: "tried again" in caplog.text, what="a second try")
+            assert not done.done()
+            with psycopg.connect(database) as other:  # nothing of the first try is left in the way
+                other.execute("set lock_timeout = '10s'")
+                other.execute("select * from plans")
+        assert done.result(60) == last
+    assert one("select count(wanted) from accounts") == (0,)
+
+
+def test_a_migration_that_is_never_let_in_says_so_and_leaves_nothing(
+    database: str, releases: Releases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = migrations.revisions()[0]
+    releases.migration(**ADDS)
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr(migrations, "LOCKED_SECONDS", 0.5)
+    db.close()
+    with psycopg.connect(database) as reader:
+        reader.execute("select 1 from accounts")
+        with pytest.raises(Busy, match="run it again when less is going on"):
+            migrations.upgrade()
+        assert migrations.revisions()[0] == before
+    assert one("select count(*) from information_schema.columns where column_name = 'wanted'") == (0,)
+
+
+def test_a_migration_and_a_writer_that_lock_two_tables_crosswise_both_get_through(
+    database: str, releases: Releases
+) -> None:
+    account()
+    last = releases.migration(**ADDS)
+
+    def write() -> None:
+        with psycopg.connect(database) as conn:
+            conn.execute("update accounts set event_number = event_number")
+            going_on.set()
+            eventually(lambda: waits() or done.done(), what="the migration, which waits for the accounts")
+            conn.execute("select 1 from plans for key share")
+
+    def waits() -> bool:
+        with psycopg.connect(database) as conn:
+            found = conn.execute("select 1 from pg_locks where not granted and relation = 'accounts'::regclass")
+            return found.fetchone() is not None
+
+    going_on = Event()
+    db.close()
+    with ThreadPoolExecutor(2) as threads:
+        writing = threads.submit(write)
+        assert going_on.wait(30)
+        done = threads.submit(migrations.upgrade)
+        with suppress(psycopg.errors.DeadlockDetected):  # whichever of the two the database lets go
+            writing.result(60)
+        assert done.result(60) == last
 
 
 def test_a_writer_that_waits_for_one_migration_is_not_in_the_way_of_the_next(database: str, releases: Releases) -> None:
