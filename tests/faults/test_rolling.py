@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -22,7 +21,7 @@ import pytest
 
 from cli.embedded.servers import Addresses, free_ports
 from models.schema import migrations
-from tests.flows.test_previous_release import COMMAND, PROCESSES, ROOT, empty, release, run, tag
+from tests.flows.test_previous_release import PROCESSES, ROOT, empty, release, run, tag
 from tests.support import eventually
 from workers.providers.sketch.book import Book
 
@@ -30,9 +29,10 @@ __all__ = ["empty", "release", "tag"]  # fixtures
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(500)]
 
-CLIENTS, PAUSE_SECONDS = 4, 0.05
+CLIENTS, PAUSE_SECONDS = 4, 0.2
+SMALL = {"width": 64, "height": 64}
 BATCH = "\n".join(
-    json.dumps({"model": "sketch-image", "input": {"prompt": f"mill {n}"}, "labels": {"customer": "acme"}}) for n in range(40)
+    json.dumps({"model": "sketch-image", "input": {"prompt": f"mill {n}", **SMALL}, "labels": {"customer": "acme"}}) for n in range(40)
 )  # fmt: skip
 
 
@@ -83,6 +83,7 @@ class Clients:
     def __init__(self, key: str) -> None:
         self.urls: list[str] = []
         self.accepted: dict[str, str] = {}  # the job of each order
+        self.refused: list[str] = []
         self._head = {"authorization": f"Bearer {key}"}
         self._over = threading.Event()
 
@@ -92,16 +93,17 @@ class Clients:
             while not self._over.is_set():
                 name, body = (
                     uuid4().hex,
-                    {"model": "sketch-image", "input": {"prompt": f"a harbour {turn}", "seed": turn}},
+                    {"model": "sketch-image", "input": {"prompt": f"a harbour {turn}", **SMALL}},
                 )
                 while name not in self.accepted:
                     turn += 1
                     url = self.urls[turn % len(self.urls)]
                     with suppress(httpx.TransportError):
                         answer = http.post(f"{url}/v1/jobs", json=body, headers={"idempotency-key": name})
-                        assert answer.status_code in (201, 503), answer.text
                         if answer.status_code == 201:
                             self.accepted[name] = answer.json()["id"]
+                        elif answer.status_code != 503:
+                            self.refused.append(answer.text)
                 time.sleep(PAUSE_SECONDS)
 
     def stop(self) -> None:
@@ -109,8 +111,9 @@ class Clients:
 
     def many_more(self) -> None:
         """Until they have ordered some more, at whoever is there now."""
-        aim = len(self.accepted) + 20 * CLIENTS
-        eventually(lambda: len(self.accepted) >= aim, seconds=60, what="further orders")
+        aim = len(self.accepted) + 10 * CLIENTS
+        eventually(lambda: self.refused or len(self.accepted) >= aim, seconds=90, what="further orders")
+        assert not self.refused
 
 
 @contextmanager
@@ -144,6 +147,8 @@ def test_two_versions_work_side_by_side_and_end_in_turn_while_clients_order(
     account = run(release, "account", "a-customer")[0]["account"]
     run(release, "grant", "--account", account, "100000")
     key = run(release, "keys", "--account", account, "--name", "test")[0]["secret"]
+    with psycopg.connect(empty) as conn:
+        conn.execute("update plans set storage_quota_bytes = 1000000000000")
     book, logs, asked = Book(tmp_path / "book.db"), tmp_path, count(empty)
     given = {"SKETCH_BOOK": str(tmp_path / "book.db"), "SCHEDULER_TICK_SECONDS": "0.2"}
     old, new = Version("old", release, logs, given), Version("new", ROOT, logs, given)
@@ -158,9 +163,9 @@ def test_two_versions_work_side_by_side_and_end_in_turn_while_clients_order(
             new.start()
             clients.urls = [old.url, new.url]
             clients.many_more()
-            batch = httpx.post(f"{new.url}/v1/batches?at_most=2", content=BATCH, headers=head, timeout=30)
+            batch = httpx.post(f"{new.url}/v1/batches?max_running=2", content=BATCH, headers=head, timeout=30)
             assert batch.status_code == 201, batch.text
-            held = httpx.post(f"{new.url}/v1/holds", json={"amount": 5, "expires_in": 3600}, headers=head, timeout=30)
+            held = httpx.post(f"{new.url}/v1/holds", json={"amount": 5, "seconds": 3600}, headers=head, timeout=30)
             assert held.status_code == 201, held.text
             clients.many_more()
             old.stop()  # whoever asks it hears nothing, and asks the other
@@ -185,12 +190,4 @@ def test_two_versions_work_side_by_side_and_end_in_turn_while_clients_order(
     assert set(ended.values()) == {"succeeded"}
     assert len(book.starts_per_key()) == len(ended)
     assert set(book.starts_per_key().values()) == {1}
-    for folder in (release, ROOT):
-        assert audit(folder)["clean"] is True
-
-
-def audit(folder: Path) -> Any:
-    """What that version says of the books."""
-    done = subprocess.run([*COMMAND, "audit", "--json"], cwd=folder, capture_output=True, timeout=100, check=False)
-    assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
-    return json.loads(done.stdout)
+    assert run(ROOT, "audit")["clean"] is True  # the release knows nothing of holds, which are in these books
