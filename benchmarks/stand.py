@@ -169,7 +169,7 @@ def stand(more_settings: dict[str, str] | None = None) -> Iterator[Stand]:
         port = free_ports(1)[0]
         environment = {
             **addresses.environment(), "API_PORT": str(port), "PUBLIC_URL": f"http://127.0.0.1:{port}",
-            "RING_AGAIN_SECONDS": "600", "ENVIRONMENT": "test",
+            "RING_AGAIN_SECONDS": "600", "ENVIRONMENT": "test", "LOG_FORMAT": "json",  # as in production
         }  # fmt: skip
         os.environ.update(environment)
         settings.cache_clear()
