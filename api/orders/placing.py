@@ -32,11 +32,11 @@ async def see_job(request: Request, job_id: UUID, who: Caller) -> JobRow:
 
 
 Earlier = Callable[[Connection[Any]], UUID | None]  # the job that an order was before, if it was
-Wanted = Callable[[], Awaitable[Order]]
+OrderMaker = Callable[[], Awaitable[Order]]
 
 
 async def place_order(
-    request: Request, who: Caller, key: str | None, asked: bytes, wanted: Wanted
+    request: Request, who: Caller, key: str | None, asked: bytes, wanted: OrderMaker
 ) -> tuple[JobRow, bool]:
     """Submit. Returns the job, and whether it was ordered before: a new one from what is known already, a repeated one as it
     stands now. Raises the DomainError that refuses it.
@@ -46,7 +46,7 @@ async def place_order(
     return (row, False) if row is not None else (await see_job(request, job_id, who), True)
 
 
-async def accept_order(request: Request, earlier: Earlier | None, wanted: Wanted) -> tuple[UUID, JobRow | None]:
+async def accept_order(request: Request, earlier: Earlier | None, wanted: OrderMaker) -> tuple[UUID, JobRow | None]:
     """Submit. Returns the job's id, and the job as it is at its commit; None: it was ordered before. Raises the DomainError that
     refuses it.
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from api.intake.repeats import Flight, Landing, is_retried
 from api.live.prefer_wait import wait_at_most
-from api.orders.placing import Wanted, accept_order, place_order, see_job
+from api.orders.placing import OrderMaker, accept_order, place_order, see_job
 from api.routes.once import key_of
 from api.services import services
 from common.errors import DomainError
@@ -36,7 +36,7 @@ class PlacedOrder(NamedTuple):
     flight: Flight | None
 
 
-async def place_repeatable(request: Request, who: Caller, said: dict[str, Any], wanted: Wanted) -> PlacedOrder:
+async def place_repeatable(request: Request, who: Caller, said: dict[str, Any], wanted: OrderMaker) -> PlacedOrder:
     """Submit, once for one order however often it comes. `said`: what makes two orders to one route the same.
     Raises the DomainError that refuses it.
     """
@@ -62,11 +62,11 @@ async def place_repeatable(request: Request, who: Caller, said: dict[str, Any], 
         raise
 
 
-async def _named(wanted: Wanted, key: str, asked: bytes) -> Order:
+async def _named(wanted: OrderMaker, key: str, asked: bytes) -> Order:
     return replace(await wanted(), idempotency_key=key, body_hash=asked)
 
 
-async def _nameless(wanted: Wanted, asked: bytes, *, retried: bool) -> Order:
+async def _nameless(wanted: OrderMaker, asked: bytes, *, retried: bool) -> Order:
     order = await wanted()
     return replace(order, idempotency_key=repeats.sent_key(order.job_id), body_hash=asked, retried=retried)
 

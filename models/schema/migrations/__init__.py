@@ -110,10 +110,10 @@ def _downgrade(revision: str) -> None:
         _put_functions(config, connection)
 
 
-Done = TypeVar("Done")
+Migrated = TypeVar("Migrated")
 
 
-def _until_had(work: Callable[[], Done]) -> Done:
+def _until_had(work: Callable[[], Migrated]) -> Migrated:
     """Do a transaction that locks tables which are in use: whoever locks two of them in another order, or one for long, is in its way
     by chance. Undone whole each time.
     """

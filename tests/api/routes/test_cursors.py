@@ -733,7 +733,7 @@ LIMITED = {
     ("content/reading", "slugs_of_month"): EDGE,  # a sitemap has its protocol's limit
     ("accounts/accounts", "users"): LIST, ("access/audit_log", "list_acts"): LIST, ("events/announcements", "list_announcements"): LIST,
     ("events/deliveries", "list_deliveries"): LIST, ("events/events", "after"): LIST, ("events/events", "of_jobs"): LIST, ("access/api_keys", "list_keys"): LIST,
-    ("events/notifications", "list_notifications"): LIST, ("events/endpoints", "list_endpoints"): LIST, ("catalogue/provider_keys", "shown"): LIST, ("credits/reads", "ledger_page"): LIST, ("jobs/reads", "list_jobs"): LIST,
+    ("events/notifications", "list_notifications"): LIST, ("events/endpoints", "list_endpoints"): LIST, ("catalogue/provider_keys", "shown"): LIST, ("credits/reads", "ledger_page"): LIST, ("jobs/reads", "list_jobs"): LIST, ("jobs/reads", "jobs_of_kind"): LIST,
     ("jobs/batch_rows", "list_batches"): LIST, ("jobs/batch_rows", ""): LIST, ("jobs/batch_rows", "living"): BATCH, ("jobs/batches", "ready_to_let_go"): BATCH, ("jobs/batches", "let_go"): BATCH,
     ("jobs/repeats", ""): ONE, ("jobs/reads", "usage"): ONE,
     ("jobs/batches", "look"): BATCH, ("jobs/batches", "forget"): BATCH,
