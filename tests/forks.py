@@ -65,7 +65,16 @@ class Forked(subprocess.Popen[bytes]):
             "folder": str(cwd), "environment": dict(env),
         }  # fmt: skip
         stdin, _, _, stdout, _, stderr = streams
-        self.pid = ready.fork(ask, [stdin, stdout, stderr, *pass_fds])
+        try:
+            self.pid = ready.fork(ask, [stdin, stdout, stderr, *pass_fds])
+        except (
+            OSError,
+            EOFError,
+        ):  # it could not even import with these variables: what is started says why, if it cannot either
+            del _standing[module]
+            ready.end()
+            super()._execute_child(args, executable, preexec_fn, close_fds, pass_fds, *given)  # type: ignore[misc]  # private
+            return
         self._child_created = True
         self._close_pipe_fds(*streams)  # type: ignore[attr-defined]  # private
 
@@ -87,8 +96,13 @@ class _Ready(NamedTuple):
         finally:
             _adopt(False)
         if not number:
-            raise RuntimeError(f"{ask['module']} was not forked: the process that stood ready ended")
+            raise EOFError(f"{ask['module']} was not forked: the process that stood ready ended")
         return int(number)
+
+    def end(self) -> None:
+        """Let it go: nobody asks it any more."""
+        self.control.close()
+        self.process.wait(FORK_SECONDS)
 
 
 _standing: dict[str, _Ready] = {}
@@ -120,11 +134,9 @@ def _stand(module: str, env: Mapping[str, str], values: dict[str, str]) -> _Read
 
 
 def end_standing() -> None:
-    """End those that stand ready: nobody asks them any more."""
+    """End those that stand ready."""
     while _standing:
-        _, ready = _standing.popitem()
-        ready.control.close()
-        ready.process.wait(FORK_SECONDS)
+        _standing.popitem()[1].end()
 
 
 def _adopt(on: bool) -> None:
