@@ -15,6 +15,7 @@ from api.edge.request_limits import DOCS_PATHS
 from api.main import make_app
 from examples import browser
 from examples.browser import Page
+from tests import documents
 from tests.conftest import environment
 from tests.support import System
 
@@ -38,6 +39,12 @@ def http() -> Iterator[TestClient]:
         app.add_route("/broken", broken)
         with TestClient(app, raise_server_exceptions=False, follow_redirects=False) as client:
             yield client
+
+
+def test_the_document_is_not_made_while_somebody_waits(http: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http.app, "openapi", lambda: pytest.fail("four seconds in which nobody else has an answer"))
+    docs._document.cache_clear()
+    assert http.get("/openapi.json").json() == documents.openapi()
 
 
 @pytest.mark.parametrize("path", ["/v1/broken", "/broken"])
