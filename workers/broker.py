@@ -1,16 +1,20 @@
 """Dramatiq as a doorbell: the settings that make it one (research/reliability.md section 1.7).
 
 No middleware: retries, time limits, callbacks and results would repeat or lose what only Postgres may decide. The
-consumer waits on a wake token instead of polling, so that a lone job starts within milliseconds.
+consumer waits on a wake token instead of polling, so that a lone job starts within milliseconds. An acknowledgement travels
+with the next fetch: should it be lost with the process, its message is a late one, which finds nothing to do.
 """
 
 import threading
 import time
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from typing import Any
 
 import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.common import current_millis
 from dramatiq.errors import ConnectionClosed
 
 from common.redis_client import redis_client
@@ -30,19 +34,14 @@ class WakeConsumer(_RedisConsumer):
         self._delayed = queue_name.endswith(".DQ")  # ours are never delayed: that consumer only has to exist
 
     def ack(self, message: Any) -> None:
-        try:
-            super().ack(message)
-        except (
-            redis.RedisError
-        ) as error:  # not only a ConnectionError: Dramatiq would lose the ack, and the place with it
-            raise ConnectionClosed(error) from None
-        finally:
-            self._room.set()
+        self.broker.done[self.queue_name].append(message.options["redis_message_id"])
+        self.queued_message_ids.discard(message.message_id)
+        self._room.set()
 
     def nack(self, message: Any) -> None:
         try:
             super().nack(message)
-        except redis.RedisError as error:
+        except redis.RedisError as error:  # not only a ConnectionError: Dramatiq would lose it, and the place with it
             raise ConnectionClosed(error) from None
         finally:
             self._room.set()
@@ -55,13 +54,17 @@ class WakeConsumer(_RedisConsumer):
                     self._room.clear()
                     if self.outstanding_message_count >= self.prefetch:
                         return None
-                self.message_cache = self.broker.do_fetch(
-                    self.queue_name, self.prefetch - self.outstanding_message_count
-                )
+                self.message_cache = self.broker.fetch(self.queue_name, self.prefetch - self.outstanding_message_count)
                 if not self.message_cache:
                     self._wait()
                     return None
             return super().__next__()
+        except redis.RedisError as error:
+            raise ConnectionClosed(error) from None
+
+    def close(self) -> None:
+        try:
+            self.broker.fetch(self.queue_name, 0)
         except redis.RedisError as error:
             raise ConnectionClosed(error) from None
 
@@ -75,9 +78,45 @@ class WakeConsumer(_RedisConsumer):
 class WakeBroker(RedisBroker):
     """Dramatiq's Redis broker with our consumer."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Messages of each queue that are done with, and not acknowledged yet. They outlive a consumer, which ends with its connection.
+        self.done: dict[str, deque[str]] = defaultdict(deque)
+
     @property
     def consumer_class(self) -> type[WakeConsumer]:
         return WakeConsumer
+
+    def fetch(self, queue_name: str, number: int) -> list[bytes]:
+        """Acknowledge what is done with, and fetch so many messages, in one round trip. Raises redis.RedisError; then what was not
+        acknowledged is kept for the next time.
+        """
+        waiting = self.done[queue_name]
+        done = [waiting.popleft() for _ in range(len(waiting))]
+        calls = [("ack", each) for each in done] + ([("fetch", number)] if number else [])
+        try:
+            answers = self._called(queue_name, calls) if calls else []
+        except redis.RedisError:
+            waiting.extend(done)
+            raise
+        fetched: list[bytes] = answers[-1] if number else []
+        return fetched
+
+    def _called(self, queue_name: str, calls: Sequence[tuple[str, Any]]) -> list[Any]:
+        """What Dramatiq's script answers to these commands. Redis may have forgotten it: then none was carried out."""
+        script = self.scripts["dispatch"]
+        for _ in range(2):
+            with self.client.pipeline(transaction=False) as pipe:
+                for command, argument in calls:
+                    pipe.evalsha(
+                        script.sha, 1, self.namespace, command, current_millis(), queue_name, self.broker_id, self.heartbeat_timeout,
+                        self.dead_message_ttl, self._should_do_maintenance(command), self._max_unpack_size(), argument,
+                    )  # fmt: skip
+                try:
+                    return pipe.execute()
+                except redis.exceptions.NoScriptError:
+                    script.sha = self.client.script_load(script.script)
+        raise redis.ConnectionError("Redis forgets its scripts at once")
 
 
 def make_broker() -> WakeBroker:

@@ -1,11 +1,10 @@
 """The steps of a living job. Each names the job and the token of the claim it works under (DESIGN section 3)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import orjson
 from psycopg import Connection
 
 from common import uptime
@@ -62,13 +61,16 @@ class Claim:
 #
 # A statement that waits for the run's lock sees the run as it is then, but the attempts as they were before. Whoever
 # changes both raises the token, so a run with another token than before is left alone: it is rung again.
+#
+# A model's entry is large, and few models have most jobs: what is told is which row it is, since a row is written once and
+# never changed but for whether it is current.
 _CLAIM = """
 with o as materialized (
   select r.* from job_runs r
-   where r.job_id = %(job)s and r.dispatched and r.lease_owner is null
+   where r.job_id = any(%(jobs)s) and r.dispatched and r.lease_owner is null
      and (r.status = 'queued' or r.rings > 0 or r.wake_at <= app_now())
-     and r.token = (select t.token from job_runs t where t.job_id = %(job)s)
-     for update
+     and r.token = (select t.token from job_runs t where t.job_id = r.job_id)
+   order by r.job_id for update {wait}
 ), c as (
   update job_runs r
      set status = case r.status when 'queued' then 'running' else r.status end,
@@ -81,7 +83,8 @@ with o as materialized (
     from o join jobs j on j.id = o.job_id join models m on m.id = j.model_id and m.version = j.model_version
          left join attempts a on a.job_id = j.id and a.ended_at is null
    where r.job_id = o.job_id
-  returning r.account_id, r.token, m.entry, j.input, r.queue, r.attempts, r.attempts_spent,
+  returning r.job_id, r.account_id, r.token, m.id as model_id, m.version, m.xmin::text as row, m.entry->'routes' as routes,
+            (m.entry->>'max_attempts')::int as max_attempts, j.input, r.queue, r.attempts, r.attempts_spent,
             r.cancel_requested_at is not null as cancel_requested,
             extract(epoch from r.deadline_at - app_now())::float as seconds_left,
             j.price_credits, j.quantity_milli, j.price_numerator, j.price_denominator, {begins} as begins,
@@ -91,35 +94,48 @@ with o as materialized (
             coalesce(extract(epoch from app_now() - a.delivered_at), 0)::float as delivered_age
 ), begun as (
   insert into attempts (job_id, number, token, provider, route, phase)
-  select %(job)s, attempts, token, entry->'routes'->next_route->>'provider', next_route, 'intent' from c where begins
-  returning number, route, provider, phase
+  select job_id, attempts, token, routes->next_route->>'provider', next_route, 'intent' from c where begins
+  returning job_id, number, route, provider, phase
 )
-select c.account_id, c.token, c.entry, c.input, c.queue, c.attempts, c.attempts_spent, c.cancel_requested, c.seconds_left,
+select c.job_id, c.account_id, c.token, c.model_id, c.version, c.row,
+       c.input, c.queue, c.attempts, c.attempts_spent, c.cancel_requested, c.seconds_left,
        c.price_credits, c.quantity_milli, c.price_numerator, c.price_denominator, c.begins,
        coalesce(b.number, c.number), coalesce(b.route, c.route), coalesce(b.provider, c.provider),
        coalesce(b.phase, c.phase), c.provider_job_id, c.own_key, c.delivered, coalesce(c.age, 0), c.delivered_age,
-       extract(epoch from app_now())::float, c.next_route < 0 or c.attempts_spent >= (c.entry->>'max_attempts')::int,
-       c.late_tries
-  from c left join begun b on true
-""".format(
-    begins="(a.number is null and o.cancel_requested_at is null and coalesce(o.deadline_at > app_now(), true) "
+       extract(epoch from app_now())::float, c.next_route < 0 or c.attempts_spent >= c.max_attempts, c.late_tries
+  from c left join begun b on b.job_id = c.job_id
+"""
+_BEGINS = (
+    "(a.number is null and o.cancel_requested_at is null and coalesce(o.deadline_at > app_now(), true) "
     "and o.next_route >= 0 and o.attempts_spent < (m.entry->>'max_attempts')::int)"
 )
+_CLAIM_ONE = _CLAIM.format(begins=_BEGINS, wait="")
+_CLAIM_MANY = _CLAIM.format(begins=_BEGINS, wait="skip locked")
 
 
 def claim(conn: Connection[Any], job_id: UUID, owner: str) -> Claim | None:
     """Take the job's next step, if one is due and nobody has it. None: a late or repeated message; there is nothing to do."""
+    return next(iter(_claimed(conn, _CLAIM_ONE, [job_id], owner)), None)
+
+
+def claim_many(conn: Connection[Any], job_ids: Sequence[UUID], owner: str) -> list[Claim]:
+    """Take the next steps of those of these jobs that one is due of, and that nobody has or changes at this moment."""
+    return _claimed(conn, _CLAIM_MANY, job_ids, owner)
+
+
+def _claimed(conn: Connection[Any], sql: str, job_ids: Sequence[UUID], owner: str) -> list[Claim]:
     before = uptime.seconds()
-    values = {"job": job_id, "owner": owner, "lease": settings().lease_seconds}
-    row = conn.execute(_CLAIM, values).fetchone()
-    if row is None:
-        return None
-    (account_id, token, entry, given, queue, attempts, spent, cancel, left, price, quantity, num, den, begins) = row[
-        :14
-    ]
+    values = {"jobs": list(job_ids), "owner": owner, "lease": settings().lease_seconds}
+    rows = conn.execute(sql, values).fetchall()
+    entries = _entries_of(conn, {row[3:6] for row in rows})
+    return [_claim_of(row, entries[row[3:6]], owner, before) for row in rows]
+
+
+def _claim_of(row: tuple[Any, ...], entry: Entry, owner: str, claimed_at: float) -> Claim:
+    (job_id, account_id, token), asked, begins, live = row[:3], row[6:14], row[16], row[17:26]
     return Claim(
-        job_id, account_id, token, owner, _entry(entry), given, queue, attempts, spent, cancel, left, price, quantity,
-        (num, den), begins, _live(row[14:23]) if row[14] is not None else None, before, *row[23:26],
+        job_id, account_id, token, owner, entry, *asked, row[14:16], begins, _live(live) if live[0] is not None else None,
+        claimed_at, now=row[26], exhausted=row[27], late_tries=row[28],
     )  # fmt: skip
 
 
@@ -127,17 +143,21 @@ def _live(row: tuple[Any, ...]) -> LiveAttempt:
     return LiveAttempt(*row)._replace(phase=AttemptPhase(row[3]))
 
 
-_entries: dict[bytes, Entry] = {}
+ModelRow = tuple[str, int, str]  # id, version, and which row of the table that is
+
+_entries: dict[ModelRow, Entry] = {}
 
 
-def _entry(body: Mapping[str, Any]) -> Entry:
-    """The entry of a model version, parsed once per process: versions never change."""
-    key = orjson.dumps(body)
-    if key not in _entries:
-        if len(_entries) > 1000:
-            _entries.clear()
-        _entries[key] = Entry.model_validate(body)
-    return _entries[key]
+def _entries_of(conn: Connection[Any], rows: Collection[ModelRow]) -> Mapping[ModelRow, Entry]:
+    """The entries of model versions, read and parsed once per process."""
+    for row in rows:
+        if row not in _entries:
+            if len(_entries) > 1000:
+                _entries.clear()
+            read = conn.execute("select entry from models where id = %s and version = %s", row[:2]).fetchone()
+            assert read is not None  # noqa: S101 - jobs refer to it
+            _entries[row] = Entry.model_validate(read[0])
+    return {row: _entries[row] for row in rows}
 
 
 def reroute(conn: Connection[Any], claim: Claim, number: int, route: int) -> bool:
