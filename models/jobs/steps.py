@@ -132,10 +132,11 @@ def _claimed(conn: Connection[Any], sql: str, job_ids: Sequence[UUID], owner: st
 
 
 def _claim_of(row: tuple[Any, ...], entry: Entry, owner: str, claimed_at: float) -> Claim:
-    (job_id, account_id, token), asked, begins, live = row[:3], row[6:14], row[16], row[17:26]
+    given, queue, attempts, spent, cancel, left, price, quantity, num, den, begins = row[6:17]
+    live = _live(row[17:26]) if row[17] is not None else None
     return Claim(
-        job_id, account_id, token, owner, entry, *asked, row[14:16], begins, _live(live) if live[0] is not None else None,
-        claimed_at, now=row[26], exhausted=row[27], late_tries=row[28],
+        row[0], row[1], row[2], owner, entry, given, queue, attempts, spent, cancel, left, price, quantity, (num, den), begins, live, claimed_at,
+        row[26], row[27], row[28],
     )  # fmt: skip
 
 
