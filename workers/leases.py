@@ -42,6 +42,7 @@ class Hold:
         self.lost = False
         self.called = False  # the provider may have been called since the claim
         self.alone = False  # nobody but this thread can learn what it is told
+        self.handed = False  # whoever writes its end lets go of it, not the step that decided it
         self.slot: Slot | None = None  # taken at a provider under this claim
         self.released = False  # the slot, or that of an earlier claim
         self._confirmed_at = claim.claimed_at
@@ -151,8 +152,13 @@ class Keeper:
         try:
             yield held
         finally:
-            with self._lock:
-                self._holds.discard(held)
+            if not held.handed:
+                self.drop(held)
+
+    def drop(self, hold: Hold) -> None:
+        """Keep a lease alive no more."""
+        with self._lock:
+            self._holds.discard(hold)
 
     def _current(self) -> list[Hold]:
         with self._lock:

@@ -128,10 +128,12 @@ def end(
     is not enough.
     """
     alone = conn.autocommit
-    kinds = {"job.output", f"job.{ending.ended}", "job.canceled"}  # the last, where the client has asked for it
+    kinds = _kinds(ending.ended)
     if alone and notifications.are_noticed(kinds):
         raise NeedsTransaction("notices")
     values = _values(account_id, job_id, ending, token, on_cancel, alone=alone)
+    for name in ("usage", "assets", "extra"):
+        values[name] = Jsonb(values[name]) if values[name] is not None else None
     row = conn.execute(_END, values).fetchone()
     assert row is not None  # noqa: S101 - a function's one row
     if row[0] == "lapsed" and not alone:
@@ -178,9 +180,9 @@ def _values(
         "attempt_error_message": attempt.error_message if attempt else None,
         "charged": attempt.charged if attempt else None,
         "cost_usd_micros": attempt.cost_usd_micros if attempt else None,
-        "usage": Jsonb(attempt.usage) if attempt and attempt.usage else None,
-        "assets": Jsonb([_asset(asset) for asset in ending.assets]) if ending.assets else None,
-        "extra": Jsonb(ending.extra),
+        "usage": attempt.usage if attempt and attempt.usage else None,
+        "assets": [_asset(asset) for asset in ending.assets] if ending.assets else None,
+        "extra": ending.extra,
     }  # fmt: skip
 
 
@@ -190,6 +192,58 @@ def _asset(a: NewAsset) -> dict[str, Any]:
         "sha256": a.sha256.hex(), "width": a.width, "height": a.height, "duration_ms": a.duration_ms,
         "thumbnail_key": a.thumbnail_key, "thumbnail_bytes": a.thumbnail_bytes,
     }  # fmt: skip
+
+
+class ClaimedEnd(NamedTuple):
+    """How a job is to end under a claim."""
+
+    account_id: UUID
+    job_id: UUID
+    ending: Ending
+    token: int
+    on_cancel: str
+
+
+class Undone(NamedTuple):
+    """An end that was not made together with others, and why: made alone it waits for its account, or takes more statements."""
+
+    why: str
+
+
+def end_together(conn: Connection[Any], ends: Sequence[ClaimedEnd]) -> list[Ended | Undone | None]:
+    """End jobs as `end` does, in one statement and so in one transaction, and say of each, in order, what it did. None where the
+    claim is stale or the job has ended already. No account that is locked elsewhere is waited for.
+    """
+    given = [
+        _values(each.account_id, each.job_id, each.ending, each.token, each.on_cancel, alone=True) for each in ends
+    ]
+    rows = conn.execute(
+        "select outcome, ended, event_number, rings from end_jobs_v1(%s) order by place", [Jsonb(given)]
+    ).fetchall()
+    return [_grouped(*row) for row in rows]
+
+
+def _grouped(outcome: str, ended: str, event_number: int, rings: list[tuple[str, str]] | None) -> Ended | Undone | None:
+    if outcome == "ended":
+        return Ended(JobStatus(ended), [Ring(UUID(job), queue) for job, queue in rings or []], event_number)
+    return None if outcome == "stale" else Undone(outcome)
+
+
+def read_ended(conn: Connection[Any], job_ids: Sequence[UUID]) -> dict[UUID, JobStatus]:
+    """How those of these jobs that have ended did."""
+    rows = conn.execute(
+        "select id, ended from jobs where id = any(%s) and ended is not null", [list(job_ids)]
+    ).fetchall()
+    return {row[0]: JobStatus(row[1]) for row in rows}
+
+
+def may_be_grouped(ended: JobEnd) -> bool:
+    """Whether an end may be made with others: nobody is notified of it, which takes statements of their own."""
+    return not notifications.are_noticed(_kinds(ended))
+
+
+def _kinds(ended: JobEnd) -> set[str]:
+    return {"job.output", f"job.{ended}", "job.canceled"}  # the last, where the client has asked for it
 
 
 def end_blindly(

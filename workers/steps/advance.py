@@ -24,7 +24,7 @@ from workers.calls.call import Asking, key_of, live_of
 from workers.calls.routing import Wait
 from workers.doorbell import publish_live, ring
 from workers.leases import Hold, Keeper, LeaseLost, NotCalled
-from workers.persist import is_passing, persist
+from workers.persist import is_passing
 from workers.providers.base import Done, Outcome, OutcomeUnknown, Pending, Provider, ProviderError, Request
 from workers.steps.collecting import Collecting
 from workers.steps.decisions import (
@@ -63,7 +63,7 @@ class Advance:
         self._worker_id = worker_id
         self._keeper = keeper
         self._asking = Asking(chance)
-        self._records = Records(self._asking, chance)
+        self._records = Records(self._asking, keeper, chance)
         self._collecting = Collecting(self._asking, self._records)
         self._pace = ClockPace()
 
@@ -77,6 +77,10 @@ class Advance:
             mark.note({"headrace.attempt": claim.attempts, "headrace.queue": claim.queue})
             with logs.bound(account=claim.account_id, attempt=claim.attempts):
                 self._work(claim)
+
+    def busy(self) -> bool:
+        """Whether what its steps have decided is not all written yet."""
+        return self._records.ender.busy()
 
     def _claim(self, job_id: UUID) -> Claim | None:
         owner = self._keeper.owner()
@@ -100,10 +104,8 @@ class Advance:
                 self._step(hold)
             except LeaseLost:
                 log.info("job %s was taken over by another worker", claim.job_id)
-            except Exception:
-                log.exception("job %s: a step failed unexpectedly; it is let go", claim.job_id)
-                seconds = self._records.back_off(3)
-                persist(lambda conn: steps.wait(conn, claim, after_seconds=seconds, reason="a step failed"))
+            except Exception as error:  # noqa: BLE001 - said there
+                self._records.let_go(hold, error)
 
     def _step(self, hold: Hold) -> None:
         if has_met_a_limit(hold.claim) and not self._pace.is_even():
@@ -316,7 +318,7 @@ class Advance:
             if unwanted
             else Ending(JobEnd.FAILED, error_code="outcome_unknown", error_message=message, attempt=attempt)
         )
-        self._records.end(hold, ending, blind=True)
+        self._records.end_blindly(hold, ending)
 
     # Stopping
 
@@ -362,7 +364,7 @@ class Advance:
             "stopped at our request",
             cost_usd_micros=cost,
         )
-        self._records.end(hold, replace(ending, attempt=attempt), blind=True)
+        self._records.end_blindly(hold, replace(ending, attempt=attempt))
 
     def _last_look(self, hold: Hold) -> Outcome:
         """What became of the generation; at the end it is asked to stop, if it runs. What was stopped is only polled: to

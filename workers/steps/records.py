@@ -7,7 +7,7 @@ that it rests on is written first (that locks no account), and the job is let go
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from psycopg import Connection
@@ -23,26 +23,26 @@ from models.jobs.states import AttemptPhase, JobEnd, JobStatus
 from models.jobs.steps import Claim
 from workers.calls.call import Asking, live_of
 from workers.doorbell import publish_live, ring, wake_listeners_soon
-from workers.leases import Hold
+from workers.leases import Hold, Keeper
 from workers.persist import is_passing, persist
 from workers.providers.base import Pending, ProviderError, storable
 from workers.steps.decisions import again_by, back_off_seconds
 from workers.steps.delivered import Delivered
+from workers.steps.ender import Ender, Fact, HandedEnd
 
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 1.0  # after which a decision that could not be written is made again
 MESSAGE_CHARACTERS = 1000
 
-Fact = Callable[[], FactResult]
-
 
 class Records:
     """Writes of one worker process."""
 
-    def __init__(self, asking: Asking, chance: Callable[[], float] = random.random) -> None:
+    def __init__(self, asking: Asking, keeper: Keeper, chance: Callable[[], float] = random.random) -> None:
         self._asking = asking
         self._chance = chance
+        self.ender = Ender(keeper, self)
 
     def back_off(self, tries: int) -> float:
         return back_off_seconds(
@@ -128,54 +128,84 @@ class Records:
 
     # Decisions
 
-    def end(self, hold: Hold, ending_: Ending, fact: Fact | None = None, *, blind: bool = False) -> Ended | None:
-        """End the job. None: it could not be written, or the claim is lost; then `fact` is, which the end rests on.
+    def end(self, hold: Hold, ending_: Ending, fact: Fact | None = None) -> None:
+        """End the job, now or soon. Where it cannot be written, or the claim is lost, `fact` is, which the end rests on."""
+        self.ender.end(HandedEnd(hold, ending_, fact))
 
-        `blind`: it ends for want of an answer, so a call back that lies unread undoes it.
-        """
-        claim = hold.claim
+    def end_blindly(self, hold: Hold, ending_: Ending) -> None:
+        """End the job for want of an answer, unless a call back lies unread: that undoes it."""
+        handed, claim = HandedEnd(hold, ending_, None), hold.claim
         try:
-            with traces.span("settle"):
-                ended = self._ended(claim, ending_, blind=blind)
-        except Exception as error:
-            log.warning("job %s: its end is decided again later", claim.job_id, exc_info=not is_passing(error))
-            self._undecided(hold, fact, error)
-            return None
-        if isinstance(ended, Unread):
-            ring([ended.ring])
-            return None
-        reached("settled" if ending_.ended == JobEnd.SUCCEEDED else "failed")
-        if ended is None:
-            log.info("job %s: stale claim %s changed nothing", claim.job_id, claim.token)
-            if fact is not None:
-                fact()
-            return None
-        hold.alone = False
-        self._asking.release_slot(hold)
-        _tell(claim, ended)
-        jobs.ended(
-            claim.job_id, claim.account_id, ending_.ended, model=claim.entry.id, attempt=claim.attempts,
-            code=ending_.error_code, credits=min(ending_.cost_credits, claim.price_credits),
-        )  # fmt: skip
-        return ended
-
-    def _ended(self, claim: Claim, ending_: Ending, *, blind: bool) -> Ended | Unread | None:
-        def end(conn: Connection[Any]) -> Ended | None:
-            return ending.end(
-                conn, claim.account_id, claim.job_id, ending_, token=claim.token, on_cancel=claim.entry.on_cancel
-            )
-
-        if blind:
-            with transaction(wake=False) as conn:  # `_tell` does
-                return ending.end_blindly(
+            with traces.span("settle"), transaction(wake=False) as conn:  # `tell` does
+                ended = ending.end_blindly(
                     conn, claim.account_id, claim.job_id, ending_, token=claim.token, on_cancel=claim.entry.on_cancel
                 )
+        except Exception as error:  # noqa: BLE001 - said there
+            self.put_off(handed, error)
+            return
+        if isinstance(ended, Unread):
+            ring([ended.ring])
+        else:
+            self._concluded(handed, ended)
+
+    def end_alone(self, handed: HandedEnd) -> None:
+        """End one job, and do what follows."""
+        claim = handed.hold.claim
+
+        def end(conn: Connection[Any]) -> Ended | None:
+            return ending.end(
+                conn, claim.account_id, claim.job_id, handed.ending, token=claim.token, on_cancel=claim.entry.on_cancel
+            )
+
         try:
-            with single(wake=False) as conn:
-                return end(conn)
-        except NeedsTransaction:
-            with transaction(wake=False) as conn:
-                return end(conn)
+            with traces.span("settle", claim.job_id):
+                try:
+                    with single(wake=False) as conn:  # `tell` does
+                        ended = end(conn)
+                except NeedsTransaction:
+                    with transaction(wake=False) as conn:
+                        ended = end(conn)
+        except Exception as error:  # noqa: BLE001 - said there
+            self.put_off(handed, error)
+            return
+        self._concluded(handed, ended)
+
+    def tell(self, ends: Sequence[tuple[HandedEnd, Ended]]) -> None:
+        """Ring what was dispatched by ends that are written, and wake those who listen to these accounts."""
+        for handed, _ in ends:
+            reached("settled" if handed.ending.ended == JobEnd.SUCCEEDED else "failed")
+        _tell([(handed.hold.claim, ended) for handed, ended in ends])
+
+    def conclude(self, handed: HandedEnd, ended: Ended | None) -> None:
+        """Do what else follows from an end that is written, or whose claim was lost."""
+        claim = handed.hold.claim
+        if ended is None:
+            log.info("job %s: stale claim %s changed nothing", claim.job_id, claim.token)
+            if handed.fact is not None:
+                handed.fact()
+            return
+        handed.hold.alone = False
+        self._asking.release_slot(handed.hold)
+        jobs.ended(
+            claim.job_id, claim.account_id, handed.ending.ended, model=claim.entry.id, attempt=claim.attempts,
+            code=handed.ending.error_code, credits=min(handed.ending.cost_credits, claim.price_credits),
+        )  # fmt: skip
+
+    def _concluded(self, handed: HandedEnd, ended: Ended | None) -> None:
+        if ended is not None:
+            self.tell([(handed, ended)])
+        self.conclude(handed, ended)
+
+    def put_off(self, handed: HandedEnd, error: Exception) -> None:
+        """The end could not be written, or nobody knows whether it was: it is decided again later."""
+        log.warning("job %s: its end is decided again later", handed.hold.claim.job_id, exc_info=not is_passing(error))
+        self._undecided(handed.hold, handed.fact, error)
+
+    def let_go(self, hold: Hold, error: Exception) -> None:
+        """A step failed in a way that nobody foresaw: another is tried later."""
+        claim, seconds = hold.claim, self.back_off(3)
+        log.error("job %s: a step failed unexpectedly; it is let go", claim.job_id, exc_info=error)
+        persist(lambda conn: steps.wait(conn, claim, after_seconds=seconds, reason="a step failed"))
 
     def put_back(
         self,
@@ -225,7 +255,7 @@ class Records:
             return
         hold.alone = False
         self._asking.release_slot(hold)
-        _tell(claim, done)
+        _tell([(claim, done)])
         if done.ended != JobStatus.QUEUED:  # a cancel came first
             jobs.ended(claim.job_id, claim.account_id, done.ended, model=claim.entry.id, attempt=claim.attempts)
             return
@@ -272,11 +302,15 @@ class Records:
             self._asking.release_slot(hold)
 
 
-def _tell(claim: Claim, ended: Ended) -> None:
-    if ended.rings:
-        ring(ended.rings, wake_listeners_of=[claim.account_id])
+def _tell(done: Sequence[tuple[Claim, Ended]]) -> None:
+    """Ring what was dispatched, and wake those who listen to these accounts."""
+    rings = [each for _, ended in done for each in ended.rings]
+    accounts = {claim.account_id for claim, _ in done}
+    if rings:
+        ring(rings, wake_listeners_of=accounts)
     else:
-        wake_listeners_soon(claim.account_id)
+        for account_id in accounts:
+            wake_listeners_soon(account_id)
 
 
 def _short(reason: str | None) -> str | None:
