@@ -67,10 +67,10 @@ class Claim:
 _CLAIM = """
 with o as materialized (
   select r.* from job_runs r
-   where r.job_id = any(%(jobs)s) and r.dispatched and r.lease_owner is null
+   where r.job_id {jobs} and r.dispatched and r.lease_owner is null
      and (r.status = 'queued' or r.rings > 0 or r.wake_at <= app_now())
      and r.token = (select t.token from job_runs t where t.job_id = r.job_id)
-   order by r.job_id for update {wait}
+   order by r.job_id for update of r {wait}
 ), c as (
   update job_runs r
      set status = case r.status when 'queued' then 'running' else r.status end,
@@ -109,23 +109,24 @@ _BEGINS = (
     "(a.number is null and o.cancel_requested_at is null and coalesce(o.deadline_at > app_now(), true) "
     "and o.next_route >= 0 and o.attempts_spent < (m.entry->>'max_attempts')::int)"
 )
-_CLAIM_ONE = _CLAIM.format(begins=_BEGINS, wait="")
-_CLAIM_MANY = _CLAIM.format(begins=_BEGINS, wait="skip locked")
+_CLAIM_ONE = _CLAIM.format(begins=_BEGINS, jobs="= %(jobs)s", wait="")
+# Not `= any`: that would be planned anew each time.
+_CLAIM_MANY = _CLAIM.format(begins=_BEGINS, jobs="in (select unnest(%(jobs)s::uuid[]))", wait="skip locked")
 
 
 def claim(conn: Connection[Any], job_id: UUID, owner: str) -> Claim | None:
     """Take the job's next step, if one is due and nobody has it. None: a late or repeated message; there is nothing to do."""
-    return next(iter(_claimed(conn, _CLAIM_ONE, [job_id], owner)), None)
+    return next(iter(_claimed(conn, _CLAIM_ONE, job_id, owner)), None)
 
 
 def claim_many(conn: Connection[Any], job_ids: Sequence[UUID], owner: str) -> list[Claim]:
     """Take the next steps of those of these jobs that one is due of, and that nobody has or changes at this moment."""
-    return _claimed(conn, _CLAIM_MANY, job_ids, owner)
+    return _claimed(conn, _CLAIM_MANY, list(job_ids), owner)
 
 
-def _claimed(conn: Connection[Any], sql: str, job_ids: Sequence[UUID], owner: str) -> list[Claim]:
+def _claimed(conn: Connection[Any], sql: str, jobs: UUID | list[UUID], owner: str) -> list[Claim]:
     before = uptime.seconds()
-    values = {"jobs": list(job_ids), "owner": owner, "lease": settings().lease_seconds}
+    values = {"jobs": jobs, "owner": owner, "lease": settings().lease_seconds}
     rows = conn.execute(sql, values).fetchall()
     entries = _entries_of(conn, {row[3:6] for row in rows})
     return [_claim_of(row, entries[row[3:6]], owner, before) for row in rows]
