@@ -4,17 +4,19 @@ import contextlib
 import socket
 import threading
 import time
+from unittest.mock import patch
 
 import dramatiq
 import pytest
 import redis
 from dramatiq.brokers.redis import RedisBroker
+from dramatiq.errors import ConnectionClosed
 from uuid_utils.compat import uuid7
 
 from common.settings import settings
 from models.jobs.dispatch import Ring
 from tests.support import eventually
-from workers.broker import make_broker
+from workers.broker import WakeBroker, WakeConsumer, make_broker
 from workers.doorbell import ACTOR, NAMESPACE, WAKE, Doorbell
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -126,3 +128,73 @@ def test_an_absent_redis_is_rested_from_and_not_asked_each_time() -> None:
     assert len(asked) == 1
     for each in asked:
         each.close()
+
+
+def consumed(broker: WakeBroker, count: int) -> tuple[WakeConsumer, list[dramatiq.MessageProxy]]:
+    """A consumer, and so many messages that it has fetched."""
+    consumer = broker.consume("interactive", prefetch=10)
+    sender = Doorbell(settings().redis_url)
+    assert sender.ring(rings(count))
+    sender.close()
+    return consumer, [message for message in (next(consumer) for _ in range(count)) if message is not None]
+
+
+def kept(broker: WakeBroker) -> int:
+    return int(broker.client.hlen(f"{NAMESPACE}:interactive.msgs"))
+
+
+def test_an_acknowledgement_travels_with_the_next_fetch() -> None:
+    broker = make_broker()
+    consumer, messages = consumed(broker, 3)
+    for message in messages:
+        consumer.ack(message)
+    assert kept(broker) == 3
+    assert consumer.outstanding_message_count == 0  # the places are free at once
+    assert broker.fetch("interactive", 10) == []
+    assert kept(broker) == 0
+    broker.client.close()
+
+
+def test_a_consumer_that_closes_acknowledges_what_is_done_with() -> None:
+    broker = make_broker()
+    consumer, messages = consumed(broker, 2)
+    for message in messages:
+        consumer.ack(message)
+    consumer.close()
+    assert kept(broker) == 0
+    broker.client.close()
+
+
+def test_a_message_that_was_given_to_another_is_not_taken_from_it() -> None:
+    broker, other = make_broker(), make_broker()
+    consumer, (message,) = consumed(broker, 1)
+    consumer.requeue([message])
+    assert len(other.fetch("interactive", 10)) == 1
+    consumer.ack(message)
+    consumer.close()
+    assert kept(other) == 1
+    broker.client.close()
+    other.client.close()
+
+
+def test_what_could_not_be_acknowledged_is_kept_for_the_next_time() -> None:
+    broker = make_broker()
+    consumer, messages = consumed(broker, 3)
+    for message in messages:
+        consumer.ack(message)
+    with patch.object(broker, "_called", side_effect=redis.ConnectionError("cut")), pytest.raises(ConnectionClosed):
+        next(consumer)
+    assert broker.fetch("interactive", 0) == []
+    assert kept(broker) == 0
+    broker.client.close()
+
+
+def test_a_redis_that_has_forgotten_its_scripts_is_told_them_anew() -> None:
+    broker = make_broker()
+    consumer, messages = consumed(broker, 2)
+    broker.client.script_flush()
+    for message in messages:
+        consumer.ack(message)
+    assert broker.fetch("interactive", 10) == []
+    assert kept(broker) == 0
+    broker.client.close()

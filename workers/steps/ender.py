@@ -30,7 +30,7 @@ MAX_GROUP = 32  # ends of one transaction, which holds their accounts meanwhile
 MAX_WAITING = 128  # beyond, each thread writes its own
 
 Fact = Callable[[], FactResult]
-Result = Ended | Undone | None | Exception
+EndResult = Ended | Undone | None | Exception
 
 
 class HandedEnd(NamedTuple):
@@ -155,7 +155,7 @@ class Ender:
                 self._keeper.drop(handed.hold)
 
 
-def _written(group: Sequence[HandedEnd]) -> Sequence[Result]:
+def _written(group: Sequence[HandedEnd]) -> Sequence[EndResult]:
     """What became of ends that were written together. Where nobody knows, each job is read again: nothing is repeated, or done in
     want of an end, of one that has ended.
     """
@@ -178,7 +178,7 @@ def _written(group: Sequence[HandedEnd]) -> Sequence[Result]:
         return [Undone("failed")] * len(ends)
 
 
-def _found(end: ClaimedEnd, status: JobStatus | None) -> Result:
+def _found(end: ClaimedEnd, status: JobStatus | None) -> EndResult:
     if status is None:
         return Undone("unknown")
     # As it was to end, so by us; what was dispatched then, the scheduler rings. Else somebody came first.

@@ -161,7 +161,14 @@ def test_a_downgrade_gives_the_functions_of_its_revision_back(releases: Releases
         == set(newest)
         - COUNTING
         - SINCE_0037
-        - {"end_job_v5", "paused_now_v1", "dispatch_account_v2", "write_end_v3", "lower_label_spending_v1"}
+        - {
+            "end_job_v5",
+            "end_jobs_v1",
+            "paused_now_v1",
+            "dispatch_account_v2",
+            "write_end_v3",
+            "lower_label_spending_v1",
+        }
         - {"make_month_v1", "drop_month_v1"}
         | UNVERSIONED
     )

@@ -193,6 +193,17 @@ def test_where_the_answer_is_lost_each_job_is_read_again_and_no_result_is_thrown
     assert_books_are_clean()
 
 
+def test_who_came_first_is_asked_where_the_answer_is_lost() -> None:
+    house, (claim,) = House(), running(1)
+    house.hand(claim)
+    with transaction() as conn:
+        ending.end(conn, claim.account_id, claim.job_id, Ending(JobEnd.CANCELED), token=None)
+    with cut(after_the_commit=True):
+        house.write()
+    assert outcomes(claim) == ["canceled"]
+    assert house.facts == [claim.job_id]
+
+
 def test_what_cannot_be_written_is_written_down_as_a_fact_and_decided_again() -> None:
     house, claims = House(), running(3)
     for claim in claims:

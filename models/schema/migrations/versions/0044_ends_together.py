@@ -1,9 +1,9 @@
 """ends together: a function that ends the jobs of one worker that ended at the same time, in one transaction
 
-Revision: 0048, after 0043. Lock and statement time-outs are set by models.schema.migrations. Processes of before end them one by one.
+Revision: 0044, after 0043. Lock and statement time-outs are set by models.schema.migrations. Processes of before end them one by one.
 """
 
-revision = "0048"
+revision = "0044"
 down_revision = "0043"
 branch_labels = None
 depends_on = None
