@@ -5,14 +5,18 @@ consumer waits on a wake token instead of polling, so that a lone job starts wit
 with the next fetch: should it be lost with the process, its message is a late one, which finds nothing to do.
 """
 
+import logging
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 import dramatiq
 import redis
+from dramatiq import Message, MessageProxy
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.common import current_millis
 from dramatiq.errors import ConnectionClosed
@@ -20,6 +24,8 @@ from dramatiq.errors import ConnectionClosed
 from common.redis_client import redis_client
 from common.settings import settings
 from workers.doorbell import NAMESPACE, WAKE
+
+log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1  # the longest wait for a token; below the socket's time-out, and short enough to stop by
 SOCKET_SECONDS = 15.0
@@ -54,11 +60,17 @@ class WakeConsumer(_RedisConsumer):
                     self._room.clear()
                     if self.outstanding_message_count >= self.prefetch:
                         return None
-                self.message_cache = self.broker.fetch(self.queue_name, self.prefetch - self.outstanding_message_count)
-                if not self.message_cache:
+                fetched = self.broker.fetch(self.queue_name, self.prefetch - self.outstanding_message_count)
+                if not fetched:
                     self._wait()
                     return None
-            return super().__next__()
+                self.message_cache = _read(fetched)
+                self.broker.hear(_job_ids(self.message_cache))
+                if not self.message_cache:
+                    return None
+            message = self.message_cache.pop(0)
+            self.queued_message_ids.add(message.message_id)
+            return MessageProxy(message)
         except redis.RedisError as error:
             raise ConnectionClosed(error) from None
 
@@ -75,6 +87,26 @@ class WakeConsumer(_RedisConsumer):
             self.broker.client.blpop([WAKE.format(self.queue_name)], timeout=IDLE_SECONDS)
 
 
+def _read(fetched: Iterable[bytes | None]) -> list[Message[Any]]:
+    """Messages as they lie in Redis; what is none harms no other."""
+    messages: list[Message[Any]] = []
+    for each in fetched:
+        try:
+            if each is not None:  # it was forgotten meanwhile (`doorbell.forget_lost`)
+                messages.append(Message.decode(each))
+        except Exception:
+            log.warning("a message cannot be read, and is left out", exc_info=True)
+    return messages
+
+
+def _job_ids(messages: Iterable[Message[Any]]) -> list[UUID]:
+    found: list[UUID] = []
+    for each in messages:
+        with suppress(ValueError, LookupError, TypeError, AttributeError):  # its own thread says what is wrong with it
+            found.append(UUID(each.args[0]))
+    return found
+
+
 class WakeBroker(RedisBroker):
     """Dramatiq's Redis broker with our consumer."""
 
@@ -82,6 +114,8 @@ class WakeBroker(RedisBroker):
         super().__init__(**options)
         # Messages of each queue that are done with, and not acknowledged yet. They outlive a consumer, which ends with its connection.
         self.done: dict[str, deque[str]] = defaultdict(deque)
+        # Told which jobs were fetched together, before any thread has their messages. Must not raise.
+        self.hear: Callable[[Sequence[UUID]], None] = lambda _jobs: None
 
     @property
     def consumer_class(self) -> type[WakeConsumer]:

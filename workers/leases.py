@@ -43,6 +43,7 @@ class Hold:
         self.called = False  # the provider may have been called since the claim
         self.alone = False  # nobody but this thread can learn what it is told
         self.handed = False  # whoever writes its end lets go of it, not the step that decided it
+        self.waits = False  # no thread has taken it up yet
         self.slot: Slot | None = None  # taken at a provider under this claim
         self.released = False  # the slot, or that of an earlier claim
         self._confirmed_at = claim.claimed_at
@@ -141,19 +142,40 @@ class Keeper:
         """Whether its thread runs: without it every lease lapses."""
         return self._thread.is_alive()
 
-    @contextmanager
-    def hold(self, claim: Claim) -> Iterator[Hold]:
-        """Keep a claim's lease alive inside the block."""
+    def take(self, claim: Claim, *, waits: bool = False) -> Hold:
+        """Keep a claim's lease alive until it is dropped; or, where it `waits` for a thread, for no longer than one lease."""
         held = Hold(claim, self.stopping)
+        held.waits = waits
         if claim.cancel_requested:
             held.stop.set()
         with self._lock:
             self._holds.add(held)
-        try:
+        return held
+
+    def take_up(self, hold: Hold) -> bool:
+        """A thread works under it now. False: it came too late."""
+        with self._lock:
+            hold.waits = False
+            return hold in self._holds
+
+    def free(self) -> int:
+        """How many threads have nothing to do, as far as is known."""
+        return self._threads - sum(not hold.handed for hold in self._current())
+
+    @contextmanager
+    def hold(self, claim: Claim) -> Iterator[Hold]:
+        """Keep a claim's lease alive inside the block."""
+        with self.held(self.take(claim)) as held:
             yield held
+
+    @contextmanager
+    def held(self, hold: Hold) -> Iterator[Hold]:
+        """Drop a hold at the end of the block, unless it was handed on."""
+        try:
+            yield hold
         finally:
-            if not held.handed:
-                self.drop(held)
+            if not hold.handed:
+                self.drop(hold)
 
     def drop(self, hold: Hold) -> None:
         """Keep a lease alive no more."""
@@ -170,6 +192,7 @@ class Keeper:
         since_extend = extend_every  # report at once
         while not self._ending.wait(look_every):
             since_extend += look_every
+            self._drop_waiting()
             holds = self._current()
             try:
                 if since_extend >= extend_every:
@@ -181,6 +204,14 @@ class Keeper:
             except Exception:
                 log.warning("could not keep leases alive; trying again", exc_info=True)
                 since_extend = extend_every  # at the next look, not a quarter of a lease later
+
+    def _drop_waiting(self) -> None:
+        """A claim that no thread takes up lapses: its message may be lost, and the job is to be rescued."""
+        longest = settings().lease_seconds
+        with self._lock:
+            self._holds -= {
+                each for each in self._holds if each.waits and uptime.seconds() - each.claim.claimed_at > longest
+            }
 
     def _extend(self, holds: list[Hold]) -> None:
         before = uptime.seconds()

@@ -69,6 +69,7 @@ def stop(worker: dramatiq.Worker, keeper: Keeper, step: Advance) -> None:
     begun = time.monotonic()
     for thread in worker.workers:
         thread.stop()  # no step is begun any more
+    step.give_back_ahead()
     while any(thread.is_alive() for thread in worker.workers) or step.busy():
         waited = time.monotonic() - begun
         if waited > (settings().worker_stop_seconds if keeper.waits_alone() else STOP_SECONDS):
@@ -90,6 +91,7 @@ def drain(worker: dramatiq.Worker, step: Advance, stopping: threading.Event) -> 
     fetched: dict[str, list[dramatiq.MessageProxy]] = {}
     for item in iter_queue(worker.work_queue):  # type: ignore[no-untyped-call]  # it has no types
         fetched.setdefault(item.message.queue_name, []).append(item.message)
+    step.give_back_ahead()
     for queue, messages in fetched.items():
         try:
             worker.consumers[queue].requeue_messages(messages)
@@ -116,7 +118,7 @@ def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
     worker_id = process.new_name()
     broker = make_broker()
     keeper = Keeper(worker_id, ",".join(queues), threads)
-    step = Advance(worker_id, keeper)
+    step = Advance(keeper)
 
     @dramatiq.actor(actor_name=doorbell.ACTOR, queue_name=queues[0], broker=broker)
     def advance(job_id: str) -> None:
@@ -125,6 +127,7 @@ def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
         except Exception:  # the row says what is next; a message is never tried again
             log.exception("step of job %s failed; the scheduler will ring again", job_id)
 
+    broker.hear = step.claim_ahead
     for queue in queues:
         broker.declare_queue(queue)
     worker = dramatiq.Worker(broker, queues=set(queues), worker_threads=threads)

@@ -172,7 +172,7 @@ class Run:
     def _worker(self) -> Worker:
         name = f"w-{uuid7()}"
         keeper = Keeper(name, "interactive", 1)
-        return Worker(name, keeper, Advance(name, keeper, chance=lambda: 0.5))
+        return Worker(name, keeper, Advance(keeper, chance=lambda: 0.5))
 
     # The clock and other people's leases
 

@@ -6,26 +6,27 @@ is decided in `workers.steps.decisions`, which touches nothing; what is written 
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from common import logs, uptime
+from common import logs
 from common.faultpoints import reached
 from common.settings import settings
 from common.telemetry import jobs, traces
-from models.db import single, transaction
-from models.jobs import pauses, steps
+from models.db import single
+from models.jobs import steps
 from models.jobs.clock import ClockPace
 from models.jobs.ending import AttemptEnd, Ending
 from models.jobs.states import UNANSWERED_PHASES, AttemptPhase, JobEnd
 from models.jobs.steps import Claim
 from workers.calls.call import Asking, key_of, live_of
 from workers.calls.routing import Wait
-from workers.doorbell import publish_live, ring
+from workers.doorbell import publish_live
 from workers.leases import Hold, Keeper, LeaseLost, NotCalled
 from workers.persist import is_passing
 from workers.providers.base import Done, Outcome, OutcomeUnknown, Pending, Provider, ProviderError, Request
+from workers.steps.claiming import Claiming
 from workers.steps.collecting import Collecting
 from workers.steps.decisions import (
     Next,
@@ -59,53 +60,47 @@ class CannotBeAsked(OutcomeUnknown):
 class Advance:
     """Does steps for one worker process."""
 
-    def __init__(self, worker_id: str, keeper: Keeper, chance: Callable[[], float] = random.random) -> None:
-        self._worker_id = worker_id
+    def __init__(self, keeper: Keeper, chance: Callable[[], float] = random.random) -> None:
         self._keeper = keeper
         self._asking = Asking(chance)
         self._records = Records(self._asking, keeper, chance)
         self._collecting = Collecting(self._asking, self._records)
         self._pace = ClockPace()
+        self._claiming = Claiming(keeper, self._pace)
 
     def __call__(self, job_id: UUID) -> None:
         """Do the job's next step, if one is due."""
         with traces.span("step", job_id, kind="consumer") as mark, logs.bound(job=job_id):
-            claim = self._claim(job_id)
-            if claim is None:
+            hold = self._claiming.claim(job_id)
+            if hold is None:
                 mark.drop()
                 return
+            claim = hold.claim
             mark.note({"headrace.attempt": claim.attempts, "headrace.queue": claim.queue})
-            with logs.bound(account=claim.account_id, attempt=claim.attempts):
-                self._work(claim)
+            with logs.bound(account=claim.account_id, attempt=claim.attempts), self._keeper.held(hold):
+                self.work(hold)
+
+    def claim_ahead(self, job_ids: Sequence[UUID]) -> None:
+        """Claim jobs whose messages were fetched together."""
+        self._claiming.claim_ahead(job_ids)
+
+    def give_back_ahead(self) -> None:
+        """Give back what was claimed ahead and is not begun."""
+        self._claiming.give_back_ahead()
 
     def busy(self) -> bool:
         """Whether what its steps have decided is not all written yet."""
         return self._records.ender.busy()
 
-    def _claim(self, job_id: UUID) -> Claim | None:
-        owner = self._keeper.owner()
-        try:
-            with traces.span("claim"), single() as conn:
-                if pauses.seen(conn) == pauses.NOTHING or not pauses.waits(conn, job_id):
-                    return steps.claim(conn, job_id, owner)
-        except Exception:
-            self._keeper.doubt(job_id, owner)
-            raise
-        with transaction() as conn:
-            rings = pauses.shelve(conn, job_id)
-        ring(rings)
-        return None
-
-    def _work(self, claim: Claim) -> None:
-        self._pace.hear(claim.now, claim.claimed_at, uptime.seconds())
+    def work(self, hold: Hold) -> None:
+        """Do the step of a claim that is held."""
         reached("claimed")
-        with self._keeper.hold(claim) as hold:
-            try:
-                self._step(hold)
-            except LeaseLost:
-                log.info("job %s was taken over by another worker", claim.job_id)
-            except Exception as error:  # noqa: BLE001 - said there
-                self._records.let_go(hold, error)
+        try:
+            self._step(hold)
+        except LeaseLost:
+            log.info("job %s was taken over by another worker", hold.claim.job_id)
+        except Exception as error:  # noqa: BLE001 - said there
+            self._records.let_go(hold, error)
 
     def _step(self, hold: Hold) -> None:
         if has_met_a_limit(hold.claim) and not self._pace.is_even():

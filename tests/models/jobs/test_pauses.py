@@ -51,7 +51,7 @@ def released() -> None:
 
 def advance(job_id: UUID) -> None:
     """What a worker does that is rung for a job."""
-    Advance("w:1:a", Keeper("w:1:a", "interactive", 1))(job_id)
+    Advance(Keeper("w:1:a", "interactive", 1))(job_id)
 
 
 def run_of(job_id: UUID) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def worker() -> Iterator[Advance]:
 
     with patch.dict(ADAPTERS, {name: remembered(adapter) for name, adapter in ADAPTERS.items()}):
         try:
-            yield Advance("tester", keeper)
+            yield Advance(keeper)
         finally:
             keeper.stop()
             for each in made:
