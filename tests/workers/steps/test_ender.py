@@ -264,8 +264,9 @@ def test_where_too_many_wait_a_thread_writes_its_own() -> None:
 
 def test_ends_under_fire_from_leases_and_cancels_meet_no_deadlock() -> None:
     """Groups lock many runs, and so does the keeper that extends their leases: both in one order."""
-    house = House()
-    claims = running(40)
+    house, offer = House(), model(price={"credits": PRICE})
+    accounts = [account(amount=10) for _ in range(40)]
+    claims = [claimed(placed(who, offer)) for who in accounts[::-1]]  # jobs and accounts have different orders
     leases = [(claim.job_id, claim.token, claim.owner) for claim in claims]
     done = threading.Event()
     troubles: list[Exception] = []
