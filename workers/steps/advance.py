@@ -48,7 +48,8 @@ log = logging.getLogger(__name__)
 
 # Where the fault tests kill a worker: between every two steps of a job's life.
 FAULT_POINTS = (
-    "claimed", "intended", "started", "accepted", "polled", "delivered", "uploaded", "settled", "failed", "put_back",
+    "claimed", "leased", "intended", "started", "accepted", "polled", "delivered", "uploaded", "settled", "failed",
+    "put_back",
 )  # fmt: skip
 
 
@@ -75,8 +76,8 @@ class Advance:
                 mark.drop()
                 return
             mark.note({"headrace.attempt": claim.attempts, "headrace.queue": claim.queue})
-            with logs.bound(account=claim.account_id, attempt=claim.attempts):
-                self._work(claim)
+            with logs.bound(account=claim.account_id, attempt=claim.attempts), self._keeper.hold(claim) as hold:
+                self.work(hold)
 
     def _claim(self, job_id: UUID) -> Claim | None:
         owner = self._keeper.owner()
@@ -92,18 +93,19 @@ class Advance:
         ring(rings)
         return None
 
-    def _work(self, claim: Claim) -> None:
+    def work(self, hold: Hold) -> None:
+        """Do the step of a claim that is held."""
+        claim = hold.claim
         self._pace.hear(claim.now, claim.claimed_at, uptime.seconds())
         reached("claimed")
-        with self._keeper.hold(claim) as hold:
-            try:
-                self._step(hold)
-            except LeaseLost:
-                log.info("job %s was taken over by another worker", claim.job_id)
-            except Exception:
-                log.exception("job %s: a step failed unexpectedly; it is let go", claim.job_id)
-                seconds = self._records.back_off(3)
-                persist(lambda conn: steps.wait(conn, claim, after_seconds=seconds, reason="a step failed"))
+        try:
+            self._step(hold)
+        except LeaseLost:
+            log.info("job %s was taken over by another worker", claim.job_id)
+        except Exception:
+            log.exception("job %s: a step failed unexpectedly; it is let go", claim.job_id)
+            seconds = self._records.back_off(3)
+            persist(lambda conn: steps.wait(conn, claim, after_seconds=seconds, reason="a step failed"))
 
     def _step(self, hold: Hold) -> None:
         if has_met_a_limit(hold.claim) and not self._pace.is_even():
