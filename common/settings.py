@@ -187,6 +187,12 @@ class Settings(RetentionSettings, SalesSettings, CdnSettings, ContentSettings, O
     ask_again_seconds: float = Field(
         600.0, ge=0, description="After its time limit, how long a job is asked about again if the question is lost."
     )
+    poll_max_seconds: float = Field(
+        60.0,
+        gt=0,
+        le=600,
+        description="Longest pause that polls of a job grow to; five times so long if it is called back.",
+    )
     fetch_seconds: float = Field(600.0, ge=1, description="For fetching one result from its address, in one go.")
     collect_seconds: float = Field(
         120.0, ge=1, description="At least so long a delivered result that cannot be fetched is tried again."

@@ -12,7 +12,8 @@ from common import uptime
 from common.settings import settings
 from models.db import transaction
 from models.fleet import processes
-from models.jobs import steps
+from models.jobs import polls, steps
+from models.jobs.polls import StillPending
 from models.jobs.rescues import Slot
 from models.jobs.steps import Claim
 from workers.doorbell import ring
@@ -46,6 +47,8 @@ class Hold:
         self.waits = False  # no thread has taken it up yet
         self.slot: Slot | None = None  # taken at a provider under this claim
         self.released = False  # the slot, or that of an earlier claim
+        # Takes the answer of a claim that was leased together with others, and lets go of it soon, together with others.
+        self.let_wait: Callable[[StillPending], None] | None = None
         self._confirmed_at = claim.claimed_at
         self._stopping = stopping or threading.Event()
 
@@ -91,7 +94,8 @@ class Keeper:
         self._queues = queues
         self._threads = threads
         self._holds: set[Hold] = set()  # one job's may be two: its lease was lost, and it was claimed here again
-        self._doubtful: dict[tuple[UUID, str], float] = {}  # claims whose answer was lost, and since when
+        # Claims whose answer was lost, and since when; without a job those of many together.
+        self._doubtful: dict[tuple[UUID | None, str], float] = {}
         self._claims = itertools.count(1)
         self._lock = threading.Lock()
         self._ending = threading.Event()
@@ -121,19 +125,23 @@ class Keeper:
             log.warning("what is held is not given back; it is rescued when its lease has lapsed", exc_info=True)
 
     def busy(self) -> int:
-        """How many claims are being worked on."""
-        return len(self._current())
+        """How many claims threads work on, besides polls."""
+        return sum(hold.let_wait is None for hold in self._current())
 
     def waits_alone(self) -> bool:
         """Whether a thread holds, or waits for, an answer that nobody could ask for again."""
         return any(hold.alone for hold in self._current())
 
-    def owner(self) -> str:
-        """In whose name a claim is made: another for each, so that one whose answer was lost is told from all others."""
-        return f"{self._worker_id}#{next(self._claims)}"
+    def owner(self, *, together: bool = False) -> str:
+        """In whose name a claim is made: another for each, so that one whose answer was lost is told from all others. Those
+        that are made `together` have one.
+        """
+        return f"{self._worker_id}#{next(self._claims)}{steps.TOGETHER if together else ''}"
 
-    def doubt(self, job_id: UUID, owner: str) -> None:
-        """The answer to a claim was lost: if it was made, it is given back, since no thread works under it."""
+    def doubt(self, job_id: UUID | None, owner: str) -> None:
+        """The answer to a claim was lost: if it was made, it is given back, since no thread works under it. None: to many
+        that were made together.
+        """
         with self._lock:
             self._doubtful[job_id, owner] = uptime.seconds()
 
@@ -160,7 +168,7 @@ class Keeper:
 
     def free(self) -> int:
         """How many threads have nothing to do, as far as is known."""
-        return self._threads - sum(not hold.handed for hold in self._current())
+        return self._threads - sum(not hold.handed and hold.let_wait is None for hold in self._current())
 
     @contextmanager
     def hold(self, claim: Claim) -> Iterator[Hold]:
@@ -215,10 +223,11 @@ class Keeper:
 
     def _extend(self, holds: list[Hold]) -> None:
         before = uptime.seconds()
+        worked = [hold.claim.job_id for hold in holds if hold.let_wait is None]
         with transaction() as conn:
             drained = processes.report_worker(
-                conn, self._worker_id, self._queues, self._threads, self.threads_alive(), len(holds),
-                jobs=[hold.claim.job_id for hold in holds], version=_VERSION,
+                conn, self._worker_id, self._queues, self._threads, self.threads_alive(), len(worked),
+                jobs=worked, version=_VERSION,
             )  # fmt: skip
             held = steps.extend(conn, [(h.claim.job_id, h.claim.token, h.claim.owner) for h in holds])
         if drained:
@@ -238,9 +247,14 @@ class Keeper:
         with self._lock:
             doubtful = dict(self._doubtful)
         for (job_id, owner), since in doubtful.items():
+            rung = None
             with transaction() as conn:
-                rung = steps.give_back(conn, job_id, owner)
+                if job_id is None:
+                    found = polls.give_back_lease(conn, owner) > 0
+                else:
+                    rung = steps.give_back(conn, job_id, owner)
+                    found = rung is not None
             ring([rung] if rung else [])
-            if rung or uptime.seconds() - since > settings().lease_seconds:
+            if found or uptime.seconds() - since > settings().lease_seconds:
                 with self._lock:
                     del self._doubtful[job_id, owner]

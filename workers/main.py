@@ -28,6 +28,7 @@ from workers.calls import limits
 from workers.calls.resting import RestingProviders
 from workers.leases import Keeper
 from workers.steps.advance import Advance
+from workers.steps.polling import Poller
 from workers.watch import dead_threads, until_stopped_or_dead
 
 log = logging.getLogger("workers")
@@ -64,13 +65,13 @@ def _serve(argv: list[str] | None) -> None:
     run(options.threads, queues, stopping)
 
 
-def stop(worker: dramatiq.Worker, keeper: Keeper, step: Advance) -> None:
+def stop(worker: dramatiq.Worker, keeper: Keeper, step: Advance, poller: Poller) -> None:
     """Let the steps under way end. An answer that nobody could ask for again is waited for as long as it may take."""
     begun = time.monotonic()
     for thread in worker.workers:
         thread.stop()  # no step is begun any more
     step.give_back_ahead()
-    while any(thread.is_alive() for thread in worker.workers) or step.busy():
+    while any(thread.is_alive() for thread in worker.workers) or not poller.has_ended or step.busy():
         waited = time.monotonic() - begun
         if waited > (settings().worker_stop_seconds if keeper.waits_alone() else STOP_SECONDS):
             break
@@ -78,7 +79,7 @@ def stop(worker: dramatiq.Worker, keeper: Keeper, step: Advance) -> None:
     worker.stop(timeout=1000 * (IDLE_SECONDS + 1))  # a consumer that has just begun to wait is waited for
 
 
-def drain(worker: dramatiq.Worker, step: Advance, stopping: threading.Event) -> None:
+def drain(worker: dramatiq.Worker, step: Advance, poller: Poller, stopping: threading.Event) -> None:
     """Take no more jobs, give back what was fetched and not begun, and let the steps under way end, however long they take;
     but a signal hurries it.
     """
@@ -97,8 +98,9 @@ def drain(worker: dramatiq.Worker, step: Advance, stopping: threading.Event) -> 
             worker.consumers[queue].requeue_messages(messages)
         except Exception:
             log.warning("%d messages are not given back; the scheduler rings again", len(messages), exc_info=True)
-    while (any(thread.is_alive() for thread in worker.workers) or step.busy()) and not stopping.wait(0.1):
-        pass
+    while any(thread.is_alive() for thread in worker.workers) or not poller.has_ended or step.busy():
+        if stopping.wait(0.1):
+            break
 
 
 def close(broker: WakeBroker, worker: dramatiq.Worker) -> None:
@@ -114,11 +116,13 @@ def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
     and whoever supervises the process starts it again.
     """
     scratch.tidy()
-    db.size_pool(threads + 3)  # a thread holds one connection at a time, the lease keeper and the ender another
+    # A thread, or one that polls, holds one at a time; so do the lease keeper, the poller and the ender.
+    db.size_pool(2 * threads + 4)
     worker_id = process.new_name()
     broker = make_broker()
     keeper = Keeper(worker_id, ",".join(queues), threads)
     step = Advance(keeper)
+    poller = Poller(step, keeper, queues, threads)
 
     @dramatiq.actor(actor_name=doorbell.ACTOR, queue_name=queues[0], broker=broker)
     def advance(job_id: str) -> None:
@@ -143,16 +147,19 @@ def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
     figures.RESTING.read_by(RestingProviders())
     keeper.start()
     worker.start()
+    poller.start()
     log.info("worker %s serves %s with %d threads", worker_id, ", ".join(queues), threads)
     died = until_stopped_or_dead(
-        stopping, lambda: dead_threads(worker) + ([] if keeper.alive else ["lease keeper"]), keeper.drained
+        stopping,
+        lambda: [*dead_threads(worker), *poller.dead, *([] if keeper.alive else ["lease keeper"])],
+        keeper.drained,
     )
     if keeper.drained.is_set() and not stopping.is_set() and not died:
         log.info("worker %s is drained", worker_id)
-        drain(worker, step, stopping)
+        drain(worker, step, poller, stopping)
     log.info("worker %s stops", worker_id)
     keeper.stopping.set()  # no call is begun any more
-    stop(worker, keeper, step)
+    stop(worker, keeper, step, poller)
     keeper.stop()
     doorbell.close()
     limits.close()

@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 from models.columns import in_list, within
 from models.jobs.ending import AttemptEnd
 from models.jobs.states import PENDING_PHASES, UNANSWERED_PHASES, AttemptPhase
-from models.jobs.steps import WAKE, Claim
+from models.jobs.steps import Claim, wake
 
 NOWHERE = -1  # as next_route: no further attempt would mend it
 
@@ -57,7 +57,7 @@ def _sql(attempt: str, news: str, *, fresh: str = "true", wake: str = "app_now()
 _ACCEPTED = _sql(
     "phase = 'accepted', provider_job_id = %(id)s",
     f"({in_list('a.phase', *UNANSWERED_PHASES)} or a.phase = 'accepted' and run.mine)",
-    wake=WAKE,
+    wake=wake(),
     more=", progress = coalesce(%(progress)s, r.progress)",
 )
 _DELIVERED = _sql(

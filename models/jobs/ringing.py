@@ -7,6 +7,9 @@ from uuid import UUID
 from psycopg import Connection
 
 from common.settings import settings
+from models.jobs.polls import WAITING
+
+LEFT_SECONDS = 3.0  # polls that are due are left to the workers' pollers for so long
 
 
 class Due(NamedTuple):
@@ -19,20 +22,23 @@ class Due(NamedTuple):
 
 
 def due(conn: Connection[Any], limit: int) -> list[Due]:
-    """Dispatched jobs that are due and that nobody holds: a poll, or a message that was lost or waits in a long line.
+    """Dispatched jobs that are due and that nobody holds: a message that was lost or waits in a long line, or a poll that no
+    worker has taken together with others.
 
     Each is rung again with growing pauses until somebody claims it; `rings` above 0 says that it is due.
     """
     rows = conn.execute(
-        """with due as materialized (
-             select job_id from job_runs where wake_at <= app_now() and lease_owner is null and dispatched
-              order by wake_at limit %s for update skip locked
+        f"""with due as materialized (
+             select r.job_id from job_runs r where r.wake_at <= app_now() and r.lease_owner is null and r.dispatched
+                and not (r.wake_at > app_now() - make_interval(secs => %s) and {WAITING} and exists (
+                  select 1 from attempts a where a.job_id = r.job_id and a.ended_at is null and a.phase = 'accepted'))
+              order by r.wake_at limit %s for update skip locked
            )
            update job_runs r set rings = r.rings + 1,
                   wake_at = app_now() + make_interval(secs => %s * power(2, least(r.rings, 2)))
              from due where r.job_id = due.job_id
            returning r.job_id, r.queue, r.token, r.status = 'queued' or r.rings > 1""",
-        [limit, settings().ring_again_seconds],
+        [LEFT_SECONDS, limit, settings().ring_again_seconds],
     ).fetchall()
     return [Due(*row) for row in rows]
 

@@ -29,6 +29,9 @@ class LiveAttempt(NamedTuple):
     delivered_age_seconds: float = 0.0
 
 
+TOGETHER = "+"  # ends the owner's name of a lease that many jobs have together (models.jobs.polls)
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A time-limited right to do a job's next step. `token` fences whoever held it before."""
@@ -53,6 +56,7 @@ class Claim:
     now: float = 0.0  # the database's time at the claim, in seconds since 1970
     exhausted: bool = False  # its last attempt failed, and no other is to follow
     late_tries: int = 0  # how often its attempt was tried for after the limit, and nobody answered
+    has_calls: bool = True  # whether something that its provider has called back with may lie here
 
 
 # The job, its model and its live attempt are read in the statement that claims, and a new attempt is written down in it,
@@ -128,7 +132,7 @@ def _claimed(conn: Connection[Any], sql: str, jobs: UUID | list[UUID], owner: st
     before = uptime.seconds()
     values = {"jobs": jobs, "owner": owner, "lease": settings().lease_seconds}
     rows = conn.execute(sql, values).fetchall()
-    entries = _entries_of(conn, {row[3:6] for row in rows})
+    entries = entries_of(conn, {row[3:6] for row in rows})
     return [_claim_of(row, entries[row[3:6]], owner, before) for row in rows]
 
 
@@ -150,7 +154,7 @@ ModelRow = tuple[str, int, str]  # id, version, and which row of the table that 
 _entries: dict[ModelRow, Entry] = {}
 
 
-def _entries_of(conn: Connection[Any], rows: Collection[ModelRow]) -> Mapping[ModelRow, Entry]:
+def entries_of(conn: Connection[Any], rows: Collection[ModelRow]) -> Mapping[ModelRow, Entry]:
     """The entries of model versions, read and parsed once per process."""
     for row in rows:
         if row not in _entries:
@@ -175,9 +179,11 @@ def reroute(conn: Connection[Any], claim: Claim, number: int, route: int) -> boo
 
 # When a job that lets go is due: at once if there is something to be done that the claim did not know of, a call back or
 # a cancel; else after so many seconds, and at its time limit.
-WAKE = """case when r.called_back or r.cancel_requested_at is not null and not %(knew)s then app_now()
-               when r.deadline_at <= app_now() then app_now() + make_interval(secs => %(after)s)
-               else least(app_now() + make_interval(secs => %(after)s), r.deadline_at) end"""
+def wake(after: str = "%(after)s", knew: str = "%(knew)s") -> str:
+    """The SQL of it; `after` and `knew` are SQL as well."""
+    return f"""case when r.called_back or r.cancel_requested_at is not null and not {knew} then app_now()
+               when r.deadline_at <= app_now() then app_now() + make_interval(secs => {after})
+               else least(app_now() + make_interval(secs => {after}), r.deadline_at) end"""
 
 
 def wait(
@@ -196,7 +202,7 @@ def wait(
     return bool(
         conn.execute(
             f"""update job_runs r set status = 'running', lease_owner = null, reason = %(reason)s, rings = 0,
-                       late_tries = late_tries + %(late)s::int, wake_at = {WAKE}
+                       late_tries = late_tries + %(late)s::int, wake_at = {wake()}
                  where job_id = %(job)s and token = %(token)s and lease_owner = %(owner)s""",
             {
                 "reason": reason, "after": after_seconds, "knew": claim.cancel_requested, "late": late, "job": claim.job_id, "token": claim.token, "owner": claim.owner,
@@ -304,12 +310,15 @@ def lapsed(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -
 
 
 def rescue(conn: Connection[Any], job_id: UUID, token: int) -> Ring | None:
-    """Take a lapsed lease away. The token grows, so its old holder can change nothing more. None: it was not lapsed."""
+    """Take a lapsed lease away. The token grows, so its old holder can change nothing more. None: it was not lapsed.
+
+    A lease that it had together with others does not count: any of them may be why. It is claimed alone then.
+    """
     row = conn.execute(
-        """update job_runs set lease_owner = null, token = token + 1, rescues = rescues + 1, rings = 1,
-                  wake_at = app_now() + make_interval(secs => %s)
+        """update job_runs set lease_owner = null, token = token + 1, rings = 1,
+                  rescues = rescues + (right(lease_owner, 1) <> %s)::int, wake_at = app_now() + make_interval(secs => %s)
             where job_id = %s and token = %s and lease_owner is not null and wake_at <= app_now() returning queue""",
-        [settings().ring_again_seconds, job_id, token],
+        [TOGETHER, settings().ring_again_seconds, job_id, token],
     ).fetchone()
     return Ring(job_id, row[0]) if row else None
 

@@ -179,7 +179,7 @@ class Run:
     def due(self) -> None:
         """What waits in the database is due."""
         self.house.change(
-            """update job_runs set wake_at = app_now() - interval '1 second'
+            """update job_runs set wake_at = app_now() - interval '10 seconds'
                 where account_id = %s and wake_at is not null""", self.account_id
         )  # fmt: skip
 

@@ -217,7 +217,7 @@ class Asking:
         Calls that say nothing, or nothing any more, are forgotten, so that there is always room for the last one.
         """
         claim, live = hold.claim, live_of(hold)
-        if live.provider == BUILT_IN:
+        if live.provider == BUILT_IN or not claim.has_calls:
             return None
         with single() as conn:
             calls = callbacks.calls(conn, claim.job_id, live.number)

@@ -134,6 +134,8 @@ class Pending:
     provider_job_id: str
     poll_after_seconds: float = 1.0
     progress: int | None = None  # percent
+    calls_back: bool = False  # a call back is to come first: polls only find out that it never came
+    exact: bool = False  # the provider, or its route, says itself when to poll: then, and no later for the job's age
 
     def __post_init__(self) -> None:
         if not is_storable(self.provider_job_id, ID_CHARACTERS):

@@ -87,10 +87,10 @@ class Cog:
         if health in GONE:
             raise _lost(request, f"the server is {health}: it has forgotten the prediction")
         if health == "BUSY" or int(request.options.get("concurrency", 1)) > 1:
-            return Pending(prediction, POLL_SECONDS)
+            return Pending(prediction, POLL_SECONDS, calls_back=True)
         if provider_job_id.endswith(IDLE):
             raise _lost(request, "nothing runs on the server, and no result was called back")
-        return Pending(prediction + IDLE, GRACE_SECONDS)
+        return Pending(prediction + IDLE, GRACE_SECONDS, exact=True)
 
     def lookup(self, request: Request, idempotency_key: str) -> Outcome:
         """Never None: a prediction that ended and one that never began look the same."""
@@ -126,7 +126,7 @@ class Cog:
         if provider_job_id is not None and found != provider_job_id.removesuffix(IDLE):
             return None
         if status in UNDER_WAY:
-            return Pending(found, POLL_SECONDS)
+            return Pending(found, POLL_SECONDS, calls_back=True)
         return self._ended(request, prediction) if status in ENDED else None
 
     def output(self, request: Request, address: str, claimed_media_type: str | None = None) -> Output:
@@ -146,7 +146,7 @@ class Cog:
             "PUT", f"/predictions/{prediction}", headers=headers, seconds=CALL_SECONDS, repeatable=False, json=body,
             confirm=request.confirm,
         )  # fmt: skip
-        return Pending(prediction, POLL_SECONDS)
+        return Pending(prediction, POLL_SECONDS, calls_back=True)
 
     def _wait(self, request: Request, prediction: str) -> Done:
         values = _input(request)

@@ -80,7 +80,7 @@ class Fal:
         found = _id(wire.json_of(answer))
         if not found:
             raise OutcomeUnknown("the provider's answer names no request by an id that it can be asked for by")
-        return Pending(found, self._pause(request))
+        return self._pending(request, found)
 
     def poll(self, request: Request, provider_job_id: str) -> Outcome:
         """Not being able to ask is no failure of the generation: only 404, and what the result itself says, are."""
@@ -99,9 +99,9 @@ class Fal:
                 back = status.get("queue_position")
                 back = back if isinstance(back, int) and back > 0 else 0
                 pause = self._pause(request) + back * POLL_SECONDS_PER_PLACE
-                return Pending(provider_job_id, max(self._pause(request), min(pause, POLL_SECONDS_LIMIT)))
+                return self._pending(request, provider_job_id, min(pause, POLL_SECONDS_LIMIT))
             case "IN_PROGRESS":
-                return Pending(provider_job_id, self._pause(request), progress(status.get("logs")))
+                return self._pending(request, provider_job_id, percent=progress(status.get("logs")))
             case "COMPLETED":
                 return self._result(request, place, status)
         raise OutcomeUnknown(f"the provider's answer has no status that is known: {status.get('status')!r}")
@@ -139,7 +139,7 @@ class Fal:
             body = wire.mapping(payload) or {"detail": str(fields.get("error") or "")}
             raise _failure(int(status[1]) if status else 500, body)
         if fields.get("status") != "OK":
-            return Pending(found, self._pause(request))
+            return self._pending(request, found)
         if payload is not None and not request.options.get("cost_usd_micros_per_second"):
             try:
                 return replace(_done(request, self._endpoint, payload, None), provider_job_id=found)
@@ -171,6 +171,14 @@ class Fal:
 
     def _get(self, request: Request, path: str) -> httpx.Response:
         return self._wire.send("GET", path, headers=self._headers(request), seconds=CALL_SECONDS, repeatable=True)
+
+    def _pending(
+        self, request: Request, provider_job_id: str, least: float = 0.0, percent: int | None = None
+    ) -> Pending:
+        return Pending(
+            provider_job_id, max(self._pause(request), least), percent, calls_back=bool(request.callback_url),
+            exact=bool(request.options.get("poll_seconds")),
+        )  # fmt: skip
 
     def _pause(self, request: Request) -> float:
         usual = POLL_SECONDS_WHEN_CALLED_BACK if request.callback_url else POLL_SECONDS

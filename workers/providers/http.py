@@ -85,7 +85,7 @@ class Http:
     def poll(self, request: Request, provider_job_id: str) -> Outcome:
         """Not being able to ask is no failure of the generation: only 404, and what the answer itself says, are."""
         if not request.options.get("poll"):
-            return Pending(provider_job_id, POLL_SECONDS_WHEN_CALLED_BACK)
+            return Pending(provider_job_id, POLL_SECONDS_WHEN_CALLED_BACK, calls_back=True)
         return results.ask_again(lambda: self._shown(request, provider_job_id))
 
     def _shown(self, request: Request, provider_job_id: str) -> Outcome:
@@ -190,10 +190,10 @@ class Http:
         if not isinstance(found, str) or not ID.fullmatch(found):
             raise OutcomeUnknown("the answer's id is none that it can be asked for by")
         if not request.options.get("poll"):
-            pause = POLL_SECONDS_WHEN_CALLED_BACK
-        elif isinstance(pause, bool) or not isinstance(pause, int | float) or not pause > 0:
-            pause = POLL_SECONDS
-        return Pending(found, float(min(pause, POLL_SECONDS_LIMIT)), whole(progress))
+            return Pending(found, POLL_SECONDS_WHEN_CALLED_BACK, whole(progress), calls_back=True)
+        if isinstance(pause, bool) or not isinstance(pause, int | float) or not pause > 0:
+            return Pending(found, POLL_SECONDS, whole(progress))
+        return Pending(found, float(min(pause, POLL_SECONDS_LIMIT)), whole(progress), exact=True)
 
 
 # What is asked

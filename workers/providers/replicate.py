@@ -179,8 +179,12 @@ class Replicate:
             case "aborted":  # its deadline came before it began
                 raise ProviderError("timed_out", "the prediction never began", retryable=False, cost_usd_micros=0)
         called_back = bool(request.callback_url) and self._secret is not None
-        pause = request.options.get("poll_seconds") or (POLL_SECONDS_WHEN_CALLED_BACK if called_back else POLL_SECONDS)
-        return Pending(_id(prediction), max(0.1, float(pause)), progress(prediction.get("logs")))
+        chosen = request.options.get("poll_seconds")
+        pause = chosen or (POLL_SECONDS_WHEN_CALLED_BACK if called_back else POLL_SECONDS)
+        return Pending(
+            _id(prediction), max(0.1, float(pause)), progress(prediction.get("logs")), calls_back=called_back,
+            exact=bool(chosen),
+        )  # fmt: skip
 
     def _outputs(self, request: Request, prediction: Mapping[str, Any], cost: int | None) -> list[Output]:
         """The addresses in it, in their order; of a text model a text, else JSON."""

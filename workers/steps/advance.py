@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from common import logs
+from common import logs, uptime
 from common.faultpoints import reached
 from common.settings import settings
 from common.telemetry import jobs, traces
@@ -49,7 +49,8 @@ log = logging.getLogger(__name__)
 
 # Where the fault tests kill a worker: between every two steps of a job's life.
 FAULT_POINTS = (
-    "claimed", "intended", "started", "accepted", "polled", "delivered", "uploaded", "settled", "failed", "put_back",
+    "claimed", "leased", "intended", "started", "accepted", "polled", "delivered", "uploaded", "settled", "failed",
+    "put_back",
 )  # fmt: skip
 
 
@@ -87,6 +88,10 @@ class Advance:
     def give_back_ahead(self) -> None:
         """Give back what was claimed ahead and is not begun."""
         self._claiming.give_back_ahead()
+
+    def hear(self, claim: Claim) -> None:
+        """The database has said what time it is: the claim was made a moment ago."""
+        self._pace.hear(claim.now, claim.claimed_at, uptime.seconds())
 
     def busy(self) -> bool:
         """Whether what its steps have decided is not all written yet."""

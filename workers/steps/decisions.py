@@ -10,9 +10,12 @@ from models.jobs.states import UNANSWERED_PHASES, AttemptPhase
 from models.jobs.steps import Claim
 from storage.media import kind_of
 from workers.calls.routing import route_after
-from workers.providers.base import ProviderError
+from workers.providers.base import Pending, ProviderError
 
 LATE_TRIES = 3  # in vain after a limit, and the attempt is given up
+# How much of an attempt's age the pause between two polls may grow to: by so much at most a result is seen later.
+POLL_SHARE, POLL_SHARE_WHEN_CALLED_BACK = 1 / 20, 1 / 4
+LONGER_WHEN_CALLED_BACK = 5  # than POLL_MAX_SECONDS: a call back that was lost delays a job by no more
 
 
 class Next(StrEnum):
@@ -49,6 +52,18 @@ def back_off_seconds(tries: int, *, base: float, ceiling: float, chance: float) 
     """Exponential back-off with full jitter above half: `chance` is a number from 0 to 1."""
     whole = min(ceiling, base * 2.0 ** max(0, tries - 1))
     return whole * (0.5 + chance / 2)
+
+
+def poll_pause(pending: Pending, age_seconds: float) -> float:
+    """When to ask again about what its provider is at: the older it is, the later, as news of it is less urgent. Never sooner
+    than the adapter wants, and exactly then where the provider or the route has said so.
+    """
+    if pending.exact:
+        return pending.poll_after_seconds
+    share, ceiling = POLL_SHARE, settings().poll_max_seconds
+    if pending.calls_back:
+        share, ceiling = POLL_SHARE_WHEN_CALLED_BACK, ceiling * LONGER_WHEN_CALLED_BACK
+    return max(pending.poll_after_seconds, min(age_seconds * share, ceiling))
 
 
 def measured_quantity_milli(
@@ -112,6 +127,12 @@ def has_met_a_limit(claim: Claim) -> bool:
 def elapsed_seconds(claim: Claim) -> float:
     """Since the claim."""
     return uptime.seconds() - claim.claimed_at
+
+
+def tells_nothing_new(claim: Claim, pending: Pending) -> bool:
+    """Whether what is known of the attempt stays as it is, but for its progress."""
+    live = claim.live
+    return live is not None and live.phase == AttemptPhase.ACCEPTED and live.provider_job_id == pending.provider_job_id
 
 
 def is_quiet(claim: Claim) -> bool:

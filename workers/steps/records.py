@@ -16,9 +16,10 @@ from common.faultpoints import reached
 from common.settings import settings
 from common.telemetry import jobs, traces
 from models.db import single, transaction
-from models.jobs import ending, facts, steps, words
+from models.jobs import ending, facts, polls, steps, words
 from models.jobs.ending import AttemptEnd, Ended, Ending, NeedsTransaction, Unread
 from models.jobs.facts import FactResult
+from models.jobs.polls import StillPending
 from models.jobs.states import AttemptPhase, JobEnd, JobStatus
 from models.jobs.steps import Claim
 from workers.calls.call import Asking, live_of
@@ -26,7 +27,7 @@ from workers.doorbell import publish_live, ring, wake_listeners_soon
 from workers.leases import Hold, Keeper
 from workers.persist import is_passing, persist
 from workers.providers.base import Pending, ProviderError, storable
-from workers.steps.decisions import again_by, back_off_seconds
+from workers.steps.decisions import again_by, back_off_seconds, elapsed_seconds, poll_pause, tells_nothing_new
 from workers.steps.delivered import Delivered
 from workers.steps.ender import Ender, Fact, HandedEnd
 
@@ -53,8 +54,16 @@ class Records:
 
     def accept(self, hold: Hold, pending: Pending) -> None:
         """The provider knows it under this id: the job waits for its next poll without a worker."""
-        claim, number = hold.claim, live_of(hold).number
-        pause = 0.0 if claim.cancel_requested else pending.poll_after_seconds
+        claim, live = hold.claim, live_of(hold)
+        number, age = live.number, live.age_seconds + elapsed_seconds(claim)
+        pause = 0.0 if claim.cancel_requested else poll_pause(pending, age)
+        if tells_nothing_new(claim, pending):
+            answer = StillPending(claim, pause, pending.progress)
+            if hold.let_wait is not None:
+                hold.let_wait(answer)
+            else:
+                let_wait([answer])
+            return
         result = persist(
             lambda conn: facts.accept(
                 conn, claim, number, provider_job_id=pending.provider_job_id, after_seconds=pause,
@@ -300,6 +309,15 @@ class Records:
             # The fact let go of it, or the decision was taken though its answer was lost. Should another have the job
             # instead, its provider counts one slot too few for a while, which is better than one too many for ever.
             self._asking.release_slot(hold)
+
+
+def let_wait(answers: Sequence[StillPending]) -> None:
+    """The providers are still at it: these jobs wait for their next polls without a worker. One statement for all."""
+    news = persist(lambda conn: polls.write_waits(conn, answers))
+    for claim, _, progress in answers:
+        if claim.job_id in news:
+            publish_live(claim.account_id, "job.progress", claim.job_id, {"progress": progress})
+    reached("accepted")
 
 
 def _tell(done: Sequence[tuple[Claim, Ended]]) -> None:

@@ -64,7 +64,7 @@ def requeued(claim: Claim, after_seconds: float = 0.0, **fields: Any) -> Claim:
 
 def lapse(job_id: UUID) -> None:
     """Whatever the job waits for, or whoever holds it, has had its time."""
-    change("update job_runs set wake_at = app_now() - interval '1 second' where job_id = %s", job_id)
+    change("update job_runs set wake_at = app_now() - interval '10 seconds' where job_id = %s", job_id)
 
 
 def wakes_in(job_id: UUID) -> float:

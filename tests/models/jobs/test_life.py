@@ -186,6 +186,9 @@ def test_a_polled_job_keeps_its_slot_and_holds_no_lease() -> None:
     with transaction() as conn:
         assert steps.claim(conn, job_id, "early") is None
         conn.execute("update job_runs set wake_at = app_now()")
+    assert jobs.ring_due(10) == 0  # left to the pollers for a moment
+    with transaction() as conn:
+        conn.execute("update job_runs set wake_at = app_now() - interval '10 seconds'")
     assert jobs.ring_due(10) == 1
     assert jobs.ring_due(10) == 0  # rung: not again before its pause
     again = claimed(job_id)

@@ -8,8 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.settings import settings
 from models.jobs.steps import Claim, LiveAttempt
-from workers.steps.decisions import Next, back_off_seconds, measured_quantity_milli, next_step
+from workers.providers.base import Pending
+from workers.steps.decisions import (
+    LONGER_WHEN_CALLED_BACK,
+    Next,
+    back_off_seconds,
+    measured_quantity_milli,
+    next_step,
+    poll_pause,
+    tells_nothing_new,
+)
 
 CLAIM = Claim(
     job_id=uuid4(), account_id=uuid4(), token=1, owner="w", entry=SimpleNamespace(), input={}, queue="interactive",
@@ -63,3 +73,36 @@ def test_what_was_made_is_what_is_settled() -> None:
     two = [picture, picture]
     assert measured_quantity_milli("token", 9000, [], {"tokens": 3}) == 3000
     assert measured_quantity_milli("job", 1000, two, {}) == 1000
+
+
+@given(st.floats(0.01, 3600), st.floats(0, 90_000), st.booleans())
+def test_polls_grow_rarer_with_age_but_by_a_share_of_it_and_to_a_ceiling(
+    least: float, age: float, calls_back: bool
+) -> None:
+    pause = poll_pause(Pending("p", least, calls_back=calls_back), age)
+    ceiling = settings().poll_max_seconds * (LONGER_WHEN_CALLED_BACK if calls_back else 1)
+    assert pause == least or pause <= min(age * (0.25 if calls_back else 0.05), ceiling)
+    assert pause >= least
+    assert pause <= poll_pause(Pending("p", least, calls_back=calls_back), age + 1)
+
+
+@pytest.mark.parametrize(("pending", "age", "pause"), [
+    (Pending("p", 1.0), 0.0, 1.0),
+    (Pending("p", 1.0), 20.0, 1.0),  # as lively as ever
+    (Pending("p", 1.0), 200.0, 10.0),
+    (Pending("p", 1.0), 40_000.0, 60.0),
+    (Pending("p", 90.0), 40_000.0, 90.0),  # the adapter's own pause is longer
+    (Pending("p", 10.0, calls_back=True), 200.0, 50.0),
+    (Pending("p", 10.0, calls_back=True), 40_000.0, 300.0),  # a call back may be lost
+    (Pending("p", 1.0, exact=True), 40_000.0, 1.0),  # the provider has said so
+])  # fmt: skip
+def test_how_long_a_poll_waits(pending: Pending, age: float, pause: float) -> None:
+    assert poll_pause(pending, age) == pytest.approx(pause)
+
+
+def test_an_answer_is_news_unless_the_id_is_the_one_that_is_known() -> None:
+    waiting = replace(CLAIM, live=live("accepted"))
+    assert tells_nothing_new(waiting, Pending("p", 1.0, 50))
+    assert not tells_nothing_new(waiting, Pending("p~idle"))
+    assert not tells_nothing_new(replace(CLAIM, live=live("unknown")._replace(provider_job_id="p")), Pending("p"))
+    assert not tells_nothing_new(CLAIM, Pending("p"))
