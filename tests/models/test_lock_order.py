@@ -18,8 +18,9 @@ from models.db import transaction
 from models.events import deliveries, sending
 from models.events.sending import HeldQueue
 from models.identity import erasure
-from models.jobs import clock, ringing, steps
+from models.jobs import clock, polls, ringing, steps
 from models.jobs.clock import Shift
+from models.jobs.polls import StillPending
 from models.jobs.ringing import Due
 from models.payments import hints
 from tests.models.payments.shop import ordered, pack
@@ -61,6 +62,12 @@ def a_worker_keeps_its_leases() -> Case:
     claims = {each: claimed(each) for each in jobs}
     held = [(each, claims[each].token, "tester") for each in jobs[::-1]]
     return "job_runs", jobs, lambda conn: steps.extend(conn, held)
+
+
+def many_polls_are_let_go() -> Case:
+    jobs = sorted(placed(account(amount=9), model()) for _ in range(3))
+    answers = [StillPending(claimed(each), 1.0) for each in jobs[::-1]]
+    return "job_runs", jobs, lambda conn: polls.write_waits(conn, answers)
 
 
 def rings_are_taken_back() -> Case:
@@ -107,7 +114,7 @@ def a_hook_points_at_several_payments() -> Case:
 
 
 CASES: list[Callable[[], Case]] = [
-    a_sender_keeps_its_leases, the_clock_was_set_back_for_deliveries, a_worker_keeps_its_leases, rings_are_taken_back,
+    a_sender_keeps_its_leases, the_clock_was_set_back_for_deliveries, a_worker_keeps_its_leases, many_polls_are_let_go, rings_are_taken_back,
     the_clock_was_set_back_for_jobs, uses_of_keys_are_counted, a_key_is_revoked_with_what_it_made, an_account_is_erased,
     a_hook_points_at_several_payments,
 ]  # fmt: skip

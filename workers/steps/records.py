@@ -55,7 +55,9 @@ class Records:
     def accept(self, hold: Hold, pending: Pending) -> None:
         """The provider knows it under this id: the job waits for its next poll without a worker."""
         claim, live = hold.claim, live_of(hold)
-        number, age = live.number, live.age_seconds + elapsed_seconds(claim)
+        # Limits are moved where the clock jumps, and an attempt's start is not: the time that is used up bounds its age.
+        age = min(live.age_seconds, claim.entry.timeout_seconds - claim.seconds_left) + elapsed_seconds(claim)
+        number = live.number
         pause = 0.0 if claim.cancel_requested else poll_pause(pending, age)
         if tells_nothing_new(claim, pending):
             answer = StillPending(claim, pause, pending.progress)

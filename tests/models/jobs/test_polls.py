@@ -74,7 +74,7 @@ def called_back() -> Any:
     claim = due_now()
     with transaction() as conn:
         callbacks.store(conn, claim.job_id, 1, {}, b"{}")
-    change("update job_runs set wake_at = app_now()")
+    change("update job_runs set wake_at = app_now(), rings = 0")
 
 
 def past_its_limit() -> Any:

@@ -168,7 +168,9 @@ def test_an_id_that_it_could_not_be_asked_for_by_leaves_the_outcome_unknown(
     monkeypatch.setattr(http_side, "answer", lambda _: as_json(told, 202))
     for provider, model in ((fal, "acme/paint"), (replicate, "acme/paint"), (http, "images")):
         if provider is http and not found:
-            assert provider.start(make(model), "job:1") == Pending("job:1", 60.0)  # left out: ours is its id
+            assert provider.start(make(model), "job:1") == Pending(
+                "job:1", 60.0, calls_back=True
+            )  # left out: ours is its id
         else:
             with pytest.raises(OutcomeUnknown):
                 provider.start(make(model), "job:1")

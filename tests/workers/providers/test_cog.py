@@ -357,7 +357,7 @@ def test_a_callback_address_alone_does_not_make_it_call_back(cog: Cog) -> None:
 def test_a_polled_prediction_is_pending_while_the_server_is_busy(cog: Cog, listener: Listener) -> None:
     request = make(values={"sleep_seconds": 600}, callback_url=listener.url, **CALLBACK)
     cog.start(request, "g:1")
-    assert cog.poll(request, "g-1") == cog.poll(request, "g-1" + IDLE) == Pending("g-1", 60.0)
+    assert cog.poll(request, "g-1") == cog.poll(request, "g-1" + IDLE) == Pending("g-1", 60.0, calls_back=True)
     cog.cancel(request, "g-1")
     with pytest.raises(ProviderError) as caught:
         cog.callback(request, "g-1", listener.calls('"g-1"')[0])

@@ -282,7 +282,7 @@ def test_an_answer_that_keeps_to_no_contract_fails_for_good(
 def test_a_pending_generation_is_asked_for_by_the_endpoints_own_id(http: Http, there: HttpFarSide) -> None:
     there.script["*"] = {"ready_seconds": 60, "own_id": True, "progress": 140, "poll_after_seconds": 5}
     outcome = http.start(make(), "job:1")
-    assert outcome == Pending("own-job-1", 5.0, 100)
+    assert outcome == Pending("own-job-1", 5.0, 100, exact=True)
     assert http.poll(make(), "own-job-1") == outcome
     call = there.book.calls(method="GET")[0]
     assert (call["path"], call["headers"]["webhook-id"]) == ("/images/own-job-1", "own-job-1")
@@ -292,7 +292,7 @@ def test_without_polling_the_call_back_is_waited_for(http: Http, there: HttpFarS
     there.script["*"] = {"ready_seconds": 0.2, "poll_after_seconds": 1}
     there.faults.add("twice", method="POST")
     request = make(options={}, callback_url=listener.url)
-    assert http.start(request, "job:1") == http.poll(request, "job:1") == Pending("job:1", 60.0)
+    assert http.start(request, "job:1") == http.poll(request, "job:1") == Pending("job:1", 60.0, calls_back=True)
     assert not there.book.calls(method="GET")
     for call in listener.calls("job:1", count=2):
         assert data(http.callback(request, "job:1", call)) == png("job-1.png")

@@ -36,7 +36,7 @@ def book(database: str, tmp_path: Any) -> Iterator[Book]:
 def poller(threads: int = 2, *, during: Callable[[Request, str], None] | None = None) -> Iterator[Poller]:
     """A poller in this process. `during`: called in the middle of each poll, before it is answered."""
     keeper = Keeper("tester", "interactive", threads)
-    made = Poller(Advance("tester", keeper), keeper, ["interactive"], threads)
+    made = Poller(Advance(keeper), keeper, ["interactive"], threads)
     keeper.start()
     ask = Sketch.poll
 
@@ -61,7 +61,7 @@ def at_the_provider(count: int, *, poll: float = 3600, **fields: Any) -> list[UU
     change("update plans set slots = 5000 where id = 'studio'")
     offer = model("waits", options={**WAITS, "poll_after_seconds": poll}, **fields)
     keeper = Keeper("beginner", "interactive", 1)
-    advance = Advance("beginner", keeper)
+    advance = Advance(keeper)
     found = [placed(who, offer) for _ in range(count)]
     for each in found:
         advance(each)
@@ -126,7 +126,7 @@ def test_a_cancel_in_the_middle_of_a_group_is_carried_out_and_the_others_wait_on
         assert made.dead == []
     assert duties.ring_due(10) == 1
     keeper = Keeper("ender", "interactive", 1)
-    Advance("ender", keeper)(victim)
+    Advance(keeper)(victim)
     assert rows("select id, ended from jobs where ended is not null") == [(victim, "canceled")]
     assert [call.kind for call in book.calls("cancel")] == ["cancel"]
     assert_books_are_clean()
@@ -154,7 +154,7 @@ def test_a_lease_that_is_lost_in_a_group_leaves_its_job_to_whoever_has_it(book: 
 def test_what_was_leased_and_not_asked_about_is_let_go_when_the_worker_stops(book: Book) -> None:
     ids = at_the_provider(12)
     keeper = Keeper("tester", "interactive", 1)
-    made = Poller(Advance("tester", keeper), keeper, ["interactive"], 1)
+    made = Poller(Advance(keeper), keeper, ["interactive"], 1)
 
     def during(_self: Sketch, _request: Request, provider_job_id: str) -> Outcome:
         keeper.stopping.set()
@@ -189,7 +189,7 @@ def test_a_job_of_another_queue_is_left_to_workers_that_serve_it(book: Book) -> 
     [other] = at_the_provider(1, queue="batch")
     offer = model("ours", options={**WAITS, "poll_after_seconds": 3600})
     ours = placed(account(amount=1), offer)
-    Advance("beginner", Keeper("beginner", "interactive", 1))(ours)
+    Advance(Keeper("beginner", "interactive", 1))(ours)
     change("update job_runs set wake_at = app_now()")
     with poller():
         eventually(lambda: f"sketch-{ours}:1" in asked(book), what="a poll of ours")
