@@ -70,7 +70,7 @@ _OLD = (
     """insert into jobs (id, account_id, model_id, model_version, input, queue, price_credits, unit, quantity_milli,
          price_numerator, price_denominator, ended, ended_at, started_at, resolution, charged_credits, attempts, error_code)
        select id, account, 'wide', 1, '{"prompt": "a harbour at dawn", "seed": 7}', 'interactive', 0, 'job', 1000, 0, 1000,
-              case when g % 7000 < 2 then 'failed' else 'succeeded' end, app_now(), app_now(), case when g % 7000 < 2 then 'refund' else 'settle' end,
+              case when g % 7000 < 2 then 'failed' else 'succeeded' end, app_now() - interval '9 days', app_now() - interval '9 days', case when g % 7000 < 2 then 'refund' else 'settle' end,
               0, 1, case when g % 7000 < 2 then 'x' end from old""",
     """insert into reservations (job_id, account_id, amount, resolution, settled, refunded, resolved_at)
        select id, account, 0, 'settle', 0, 0, app_now() from old""",

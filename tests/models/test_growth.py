@@ -11,6 +11,7 @@ import pytest
 from psycopg import Connection
 
 from cli.embedded.servers import Addresses
+from models.credits import proofs
 from models.db import transaction
 from models.jobs import cancel, ending, queues, reads, steps, submit
 from models.jobs.dispatch import dispatch
@@ -20,7 +21,7 @@ from tests.conftest import fresh_database
 from tests.depth import is_deep
 from tests.models.grown import SLOTS, Grown, Line, fill, pages
 from tests.models.hands import change
-from tests.support import claimed, order, rows
+from tests.support import account, claimed, order, placed, rows
 
 STORED, WAITING = (1_000_000, 200_000) if is_deep() else (100_000, 20_000)
 MOST = 1.2  # times as many pages as of a short line
@@ -155,6 +156,19 @@ def test_a_call_reads_no_more_of_a_long_line_than_of_a_short_one(grown: Grown, c
 def test_free_slots_are_looked_for_where_somebody_waits_and_nowhere_else(grown: Grown) -> None:
     (accounts,) = rows("select count(*) from accounts")[0]
     assert pages(lambda conn: steps.accounts_with_room(conn, 200)) < 60 < accounts / 2
+
+
+def test_what_is_new_is_proven_without_a_look_at_what_is_stored(grown: Grown) -> None:
+    who, since = account(amount=50), rows("select app_now()")[0][0]
+    pages(lambda conn: proofs.prove_ledger(conn, since))
+    for _ in range(2):
+        job_id = placed(who, grown.wide)
+        with transaction() as conn:
+            ending.end(conn, who, job_id, Ending("succeeded", cost_credits=1), token=claimed(job_id).token)
+    assert pages(lambda conn: proofs.prove_ledger(conn, since)) < 300
+    for part in proofs.new_parts(since):
+        read = pages(lambda conn, part=part: proofs.prove_part(conn, part))
+        assert read < 300, (part.rule, read)
 
 
 def test_queues_are_counted_without_a_look_at_the_rows_of_what_waits(grown: Grown) -> None:
