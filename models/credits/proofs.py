@@ -73,9 +73,15 @@ _ROUND = {
     **dict.fromkeys(("attempts", "reservations", "reservation_grants"), _OF_JOBS),
     "hold_grants": _OF_HOLDS,
 }  # fmt: skip
+# The ids are gathered first, so that all else is found by them: of a condition on two columns the planner may think that it fits many.
+_NEW_IDS = (
+    "array(select id from jobs where id >= %(since_id)s union all select id from jobs where ended_at > %(since)s)"
+)
 _NEW_JOBS = {
-    "jobs": "(id >= %(since_id)s or ended_at > %(since)s)",
-    **dict.fromkeys(("assets", "attempts", "events", "job_runs", "reservations", "reservation_grants"), _OF_JOBS),
+    **dict.fromkeys(
+        ("assets", "attempts", "events", "job_runs", "reservations", "reservation_grants"), f"job_id = any({_NEW_IDS})"
+    ),
+    "jobs": f"id = any({_NEW_IDS})",
     "holds": "id >= %(since_id)s",
     "hold_grants": _OF_HOLDS,
 }
@@ -150,7 +156,10 @@ def new_parts(since: datetime) -> list[Part]:
 def prove_part(conn: Connection[Any], part: Part) -> Finding | None:
     """Prove one part, in a transaction of its own. None: it holds."""
     conn.execute("set transaction isolation level repeatable read, read only")
-    plan_for_many(conn, RULE_SECONDS)
+    if part.since is None:
+        plan_for_many(conn, RULE_SECONDS)
+    else:  # by indices alone, as every statement of a session of ours: what is new is little
+        conn.execute(f"set local statement_timeout = '{RULE_SECONDS}s'")
     return _prove(conn, part)
 
 
@@ -159,7 +168,7 @@ def prove_ledger(conn: Connection[Any], since: datetime) -> list[Finding]:
     a rule does not hold no mark moves.
     """
     conn.execute("set transaction isolation level repeatable read")
-    plan_for_many(conn, RULE_SECONDS)
+    conn.execute(f"set local statement_timeout = '{RULE_SECONDS}s'")
     findings = [found for name in LEDGER_RULES if (found := _prove(conn, Part(name, since=since))) is not None]
     if not findings:
         conn.execute(_MARK, {"since": since})
