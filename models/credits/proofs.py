@@ -41,7 +41,7 @@ class AuditMark(SQLModel, table=True):
     reserved: int = Field(sa_type=BigInteger, nullable=False)
 
 
-class Part(NamedTuple):
+class ProofPart(NamedTuple):
     """A rule, and which rows it is to see: of the accounts after one and up to another, or else what is new since a moment."""
 
     rule: str
@@ -132,6 +132,14 @@ NEW_RULES: Mapping[str, Mapping[str, str]] = {
 RULES_BY_NAME = {rule.name: rule for rule in RULES}
 
 
+def moment_of_proof(conn: Connection[Any]) -> datetime:
+    """The database's time, from which on what happens is new at the next turn."""
+    row = conn.execute("select app_now()").fetchone()
+    assert row is not None  # noqa: S101 - one row
+    now: datetime = row[0]
+    return now
+
+
 def account_ranges(conn: Connection[Any], after: UUID | None = None) -> list[tuple[UUID | None, UUID]]:
     """The ranges of accounts after this one, which together hold every id there can be."""
     rows = conn.execute(
@@ -143,17 +151,17 @@ def account_ranges(conn: Connection[Any], after: UUID | None = None) -> list[tup
     return list(zip([after, *ends], [*ends, LAST], strict=True))
 
 
-def round_parts(after: UUID | None, until: UUID) -> list[Part]:
+def round_parts(after: UUID | None, until: UUID) -> list[ProofPart]:
     """The parts of the round for one range of accounts."""
-    return [Part(rule.name, after, until) for rule in RULES]
+    return [ProofPart(rule.name, after, until) for rule in RULES]
 
 
-def new_parts(since: datetime) -> list[Part]:
+def new_parts(since: datetime) -> list[ProofPart]:
     """The parts that prove what is new, but for the ledger."""
-    return [Part(name, since=since) for name in NEW_RULES if name not in LEDGER_RULES]
+    return [ProofPart(name, since=since) for name in NEW_RULES if name not in LEDGER_RULES]
 
 
-def prove_part(conn: Connection[Any], part: Part) -> Finding | None:
+def prove_part(conn: Connection[Any], part: ProofPart) -> Finding | None:
     """Prove one part, in a transaction of its own. None: it holds."""
     conn.execute("set transaction isolation level repeatable read, read only")
     if part.since is None:
@@ -169,7 +177,7 @@ def prove_ledger(conn: Connection[Any], since: datetime) -> list[Finding]:
     """
     conn.execute("set transaction isolation level repeatable read")
     conn.execute(f"set local statement_timeout = '{RULE_SECONDS}s'")
-    findings = [found for name in LEDGER_RULES if (found := _prove(conn, Part(name, since=since))) is not None]
+    findings = [found for name in LEDGER_RULES if (found := _prove(conn, ProofPart(name, since=since))) is not None]
     if not findings:
         conn.execute(_MARK, {"since": since})
     return findings
@@ -183,7 +191,7 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
     return [Finding(rule.name, rule.meaning, rows[rule.name][:MOST_ROWS]) for rule in RULES if rule.name in rows]
 
 
-def _prove(conn: Connection[Any], part: Part) -> Finding | None:
+def _prove(conn: Connection[Any], part: ProofPart) -> Finding | None:
     values: dict[str, Any] = {"after": part.after, "until": part.until}
     shown: Mapping[str, str] = _ROUND
     if part.since is not None:

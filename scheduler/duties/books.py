@@ -13,7 +13,7 @@ from psycopg import Connection
 from common.errors import DomainError
 from models.credits import proofs
 from models.credits.audit import Finding
-from models.credits.proofs import Part
+from models.credits.proofs import ProofPart
 from models.db import transaction
 from models.fleet import processes
 
@@ -30,15 +30,15 @@ class ProofState(NamedTuple):
 
     since: datetime
     after: UUID | None = None
-    broken: tuple[Part, ...] = ()
+    broken: tuple[ProofPart, ...] = ()
 
 
 def prove_books(_batch: int) -> int:
     """Prove what is new, what was broken, and as much of the round as there is time for. A broken rule is an error of the duty at every turn
-    until it holds, shown by `headrace doctor`, and logged. Returns how many parts were proven.
+    until it holds, shown by `headrace doctor`, and logged. Whoever has time left goes no further: returns 0.
     """
     with transaction() as conn:
-        began, state = _now(conn), _read(conn)
+        began, state = proofs.moment_of_proof(conn), _read(conn)
     since = state.since - timedelta(seconds=proofs.OVERLAP_SECONDS)
     proof = _Proof()
     proof.prove_ledger(since)
@@ -64,16 +64,17 @@ class _Proof:
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
-        self.broken: dict[Part, None] = {}
+        self.broken: dict[ProofPart, None] = {}
         self.late: set[str] = set()
 
-    def prove(self, part: Part) -> None:
+    def prove(self, part: ProofPart) -> None:
         try:
             with transaction() as conn:
                 found = proofs.prove_part(conn, part)
         except DomainError as error:  # it took too long, or the database was away: other parts are proven all the same
             log.warning("audit: %s could not be proven: %s", part, error)
             self.late.add(part.rule)
+            self.broken[part] = None
             return
         if found is not None:
             self.findings.append(found)
@@ -83,7 +84,7 @@ class _Proof:
         with transaction() as conn:
             found = proofs.prove_ledger(conn, since)
         self.findings += found
-        self.broken |= {Part(each.rule, since=since): None for each in found}
+        self.broken |= {ProofPart(each.rule, since=since): None for each in found}
 
     def raise_what_was_found(self) -> None:
         findings = proofs.merged(self.findings)
@@ -95,25 +96,18 @@ class _Proof:
             raise RuntimeError(f"the audit could not prove in {proofs.RULE_SECONDS} s: " + ", ".join(sorted(self.late)))
 
 
-def _now(conn: Connection[Any]) -> datetime:
-    row = conn.execute("select app_now()").fetchone()
-    assert row is not None  # noqa: S101 - one row
-    now: datetime = row[0]
-    return now
-
-
 def _read(conn: Connection[Any]) -> ProofState:
     text = processes.cursor(conn, _NAME)
     if text is None:
-        return ProofState(_now(conn) - FIRST_SPAN)
+        return ProofState(proofs.moment_of_proof(conn) - FIRST_SPAN)
     since, after, broken = orjson.loads(text)
     return ProofState(datetime.fromisoformat(since), UUID(after) if after else None, tuple(_parts(broken)))
 
 
-def _parts(told: list[list[Any]]) -> Iterator[Part]:
-    for rule, after, until, since in told:
+def _parts(kept: list[list[Any]]) -> Iterator[ProofPart]:
+    for rule, after, until, since in kept:
         if rule in proofs.RULES_BY_NAME:  # else it is one of another release
-            yield Part(
+            yield ProofPart(
                 rule, UUID(after) if after else None, UUID(until), datetime.fromisoformat(since) if since else None
             )
 

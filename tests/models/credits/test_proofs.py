@@ -33,7 +33,7 @@ def in_ranges(*rules: str) -> set[str]:
     return {found.rule for part in wanted if (found := proven(part)) is not None}
 
 
-def proven(part: proofs.Part) -> Finding | None:
+def proven(part: proofs.ProofPart) -> Finding | None:
     with transaction() as conn:
         return proofs.prove_part(conn, part)
 
