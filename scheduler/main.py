@@ -21,6 +21,7 @@ from models.usage.business import Business
 from scheduler.duties import (
     accounts,
     batches,
+    books,
     cdn,
     gallery,
     jobs,
@@ -109,7 +110,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("erase_prompts", 300, retention.erase_prompts, 500),
         Duty("forget_jobs", 300, retention.forget_jobs, 500),
         Duty("forget_acts", 3600, retention.forget_acts, 1000),
-        Duty("audit", 3600, retention.prove_books, 1, steady=False),
+        Duty("audit", 3600, books.prove_books, 1, steady=False),
     )
 
 

@@ -1,5 +1,6 @@
 """The proof of the ledger: each rule is a query that finds what breaks it. No rows: the books are in order."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from psycopg import Connection
@@ -7,9 +8,11 @@ from psycopg import Connection
 from common.settings import settings
 from models.credits.audit_rules import SUMS_AND_EVENTS, Rule
 
+MOST_ROWS = 20  # that are told of a rule
+
 
 class Finding(NamedTuple):
-    """A broken rule, with up to 20 of the rows that break it."""
+    """A broken rule, with up to MOST_ROWS of the rows that break it."""
 
     rule: str
     meaning: str
@@ -44,7 +47,7 @@ RULES = (
         "what remains of an account's grants is what it has available",
         """select a.id as account_id, a.available, coalesce(sum(g.remaining), 0)::bigint as remaining
              from accounts a left join grants g on g.account_id = a.id
-            group by a.id having a.available <> coalesce(sum(g.remaining), 0)""",
+            group by a.id, a.available having a.available <> coalesce(sum(g.remaining), 0)""",
     ),
     Rule(
         "open_reservations_sum_to_reserved",
@@ -53,14 +56,14 @@ RULES = (
              from accounts a left join (
                select account_id, amount from reservations where resolution is null
                union all select account_id, amount - settled - released from holds where ended is null) v on v.account_id = a.id
-            group by a.id having a.reserved <> coalesce(sum(v.amount), 0)""",
+            group by a.id, a.reserved having a.reserved <> coalesce(sum(v.amount), 0)""",
     ),
     Rule(
         "reservations_equal_their_grants",
         "a reservation is the sum of what it took from grants, and so is what it settled",
         """select v.job_id, v.amount, v.settled, coalesce(sum(l.amount), 0)::bigint as taken, sum(l.settled)::bigint as grants_settled
              from reservations v left join reservation_grants l on l.job_id = v.job_id
-            group by v.job_id having v.amount <> coalesce(sum(l.amount), 0)
+            group by v.job_id, v.amount, v.settled, v.resolution having v.amount <> coalesce(sum(l.amount), 0)
                 or (v.resolution is not null and v.settled <> coalesce(sum(l.settled), 0))
                 or (v.resolution is null and count(l.settled) > 0)""",
     ),
@@ -255,19 +258,30 @@ RULES = (
 
 
 def audit(conn: Connection[Any]) -> list[Finding]:
-    """Check every rule in one snapshot. Empty: every credit is accounted for."""
+    """Check every rule in one snapshot, however long that takes; `models.credits.proofs` does it in parts. Empty: every credit is accounted for."""
     conn.execute("set transaction isolation level repeatable read, read only")
-    conn.execute("set local statement_timeout = '600s'")
-    for plan in ("seqscan", "hashjoin", "mergejoin"):  # see models.db.conninfo
+    plan_for_many(conn, 600)
+    return [found for rule in RULES if (found := find_broken(conn, rule)) is not None]
+
+
+def plan_for_many(conn: Connection[Any], seconds: int) -> None:
+    """Let this transaction's statements read much, for so long each."""
+    conn.execute(f"set local statement_timeout = '{seconds}s'")
+    for plan in ("seqscan", "hashjoin", "mergejoin"):  # see models.connecting
         conn.execute(f"set local enable_{plan} = on")
-    findings = []
-    for rule in RULES:
-        cursor = conn.execute(f"select * from ({rule.query}) broken limit 20")
-        rows = cursor.fetchall()
-        if rows:
-            names = [column.name for column in cursor.description or ()]
-            findings.append(Finding(rule.name, rule.meaning, [dict(zip(names, row, strict=True)) for row in rows]))
-    return findings
+
+
+def find_broken(
+    conn: Connection[Any], rule: Rule, *, before: str = "", values: Mapping[str, Any] | None = None
+) -> Finding | None:
+    """What breaks a rule. `before`, which `values` are for, says which rows it is to see of its tables. None: it holds."""
+    query = rule.query.replace("%", "%%") if values is not None else rule.query
+    cursor = conn.execute(f"{before}select * from ({query}) broken limit {MOST_ROWS}", values)
+    rows = cursor.fetchall()
+    if not rows:
+        return None
+    names = [column.name for column in cursor.description or ()]
+    return Finding(rule.name, rule.meaning, [dict(zip(names, row, strict=True)) for row in rows])
 
 
 def stuck(conn: Connection[Any]) -> list[dict[str, Any]]:

@@ -23,14 +23,14 @@ SUMS_AND_EVENTS = (
         "an account's slots in use are its dispatched jobs",
         """select a.id as account_id, a.slots_in_use, count(r.job_id) as dispatched
              from accounts a left join job_runs r on r.account_id = a.id and r.dispatched
-            group by a.id having a.slots_in_use <> count(r.job_id)""",
+            group by a.id, a.slots_in_use having a.slots_in_use <> count(r.job_id)""",
     ),
     Rule(
         "what_comes_is_counted",
         "what an account is taken to expect is what its living jobs are",
         """select a.id as account_id, a.expected_bytes, coalesce(sum(r.expected_bytes), 0)::bigint as of_jobs
              from accounts a left join job_runs r on r.account_id = a.id
-            group by a.id having a.expected_bytes <> coalesce(sum(r.expected_bytes), 0)""",
+            group by a.id, a.expected_bytes having a.expected_bytes <> coalesce(sum(r.expected_bytes), 0)""",
     ),
     Rule(
         "storage_is_counted",
@@ -40,7 +40,7 @@ SUMS_AND_EVENTS = (
              left join (select account_id, size_bytes + thumbnail_bytes as bytes from assets where status = 'stored'
                         union all select account_id, size_bytes from uploads where status = 'stored') s
                on s.account_id = a.id
-            group by a.id having a.storage_bytes <> coalesce(sum(s.bytes), 0)""",
+            group by a.id, a.storage_bytes having a.storage_bytes <> coalesce(sum(s.bytes), 0)""",
     ),
     Rule(
         "usage_is_what_jobs_did",
@@ -125,7 +125,7 @@ SUMS_AND_EVENTS = (
         "an account's events are numbered from the oldest kept to its counter without a gap or a repeat",
         """select a.id as account_id, a.event_number, count(e.number) as events, min(e.number) as first, max(e.number) as last
              from accounts a left join events e on e.account_id = a.id
-            group by a.id having a.event_number <> coalesce(max(e.number), a.event_number)
+            group by a.id, a.event_number having a.event_number <> coalesce(max(e.number), a.event_number)
                 or count(distinct e.number) <> count(e.number)
                 or (count(e.number) > 0 and count(e.number) <> max(e.number) - min(e.number) + 1)""",
     ),

@@ -24,7 +24,7 @@ def dispatch(conn: Connection[Any], account_id: UUID) -> list[Ring]:
     """
     rows = conn.execute(
         """select d.job_id, d.queue from accounts a join plans p on p.id = a.plan_id,
-                  dispatch_account_v2(p_account => a.id, p_free => p.slots - a.slots_in_use, p_ring_again => %(ring_again)s) d
+                  dispatch_account_v3(p_account => a.id, p_free => p.slots - a.slots_in_use, p_ring_again => %(ring_again)s) d
             where a.id = %(account)s""",
         {"ring_again": settings().ring_again_seconds, "account": account_id},
     ).fetchall()

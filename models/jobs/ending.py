@@ -154,7 +154,7 @@ def end(
 
 
 _END = """
-select outcome, ended, event_number, rings, revoked from end_job_v5(
+select outcome, ended, event_number, rings, revoked from end_job_v6(
   p_account => %(account)s, p_job => %(job)s, p_token => %(token)s, p_alone => %(alone)s, p_ended => %(ended)s,
   p_cost => %(cost)s, p_on_cancel => %(on_cancel)s, p_error_code => %(error_code)s, p_error_message => %(error_message)s,
   p_result_hours => %(result_hours)s, p_usual_hours => %(usual_hours)s, p_grace_hours => %(grace_hours)s, p_ring_again => %(ring_again)s,
@@ -218,7 +218,7 @@ def end_together(conn: Connection[Any], ends: Sequence[ClaimedEnd]) -> list[Ende
         _values(each.account_id, each.job_id, each.ending, each.token, each.on_cancel, alone=True) for each in ends
     ]
     rows = conn.execute(
-        "select outcome, ended, event_number, rings from end_jobs_v1(p_ends => %s) order by place", [Jsonb(given)]
+        "select outcome, ended, event_number, rings from end_jobs_v2(p_ends => %s) order by place", [Jsonb(given)]
     ).fetchall()
     return [_grouped(*row) for row in rows]
 

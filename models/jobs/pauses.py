@@ -1,6 +1,6 @@
 """Pauses: what operators hold back for a while. What runs goes on; what waits keeps its place, and loses nothing.
 
-Dispatch passes over what is paused where it stands (dispatch_account_v2.sql), so that a long line costs nothing to pause or to
+Dispatch passes over what is paused where it stands (dispatch_account_v3.sql), so that a long line costs nothing to pause or to
 resume. Only jobs that have their slot already, at most as many as their account has, are put back into the line, each by
 the worker that was to begin it. Submits and workers know what is paused as of a second ago (`seen`).
 """

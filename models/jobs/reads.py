@@ -1,6 +1,6 @@
 """Reads of jobs, as plain rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -62,15 +62,26 @@ class JobRow(NamedTuple):
         return self.input
 
 
+COUNTED = 1000  # jobs before one in its line, and no more
+_LINE = "job_runs w where w.account_id = r.account_id and not w.dispatched and w.wake_at is null"
+# Who is before a job in its line stands in three ranges of the line's index: one condition for all would read the rest of the line as well.
+_PLACE = f"""(
+         select count(*) from (
+           (select 1 from {_LINE} and w.requeued > r.requeued limit {COUNTED})
+           union all
+           (select 1 from {_LINE} and w.requeued = r.requeued and w.priority > r.priority limit {COUNTED})
+           union all
+           (select 1 from {_LINE} and w.requeued = r.requeued and w.priority = r.priority and w.job_id < r.job_id limit {COUNTED})
+           limit {COUNTED}) x)"""
+# In a list of one account the front of its line is read once for all of them.
+_PLACE_IN_LIST = f"""case when r.wake_at is not null then {_PLACE} else coalesce(array_position(array(
+         select w.job_id from job_runs w where w.account_id = %(account)s and not w.dispatched and w.wake_at is null
+          order by w.requeued desc, w.priority desc, w.job_id limit {COUNTED}), r.job_id) - 1, {COUNTED}) end"""
 _JOB = f"""
 select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_credits, j.charged_credits, j.created_at,
        coalesce(j.started_at, r.started_at), j.ended, j.ended_at, coalesce(j.attempts, r.attempts), j.error_code,
        j.error_message, r.status, r.dispatched, nullif(r.wake_at, {NEVER}), r.progress, r.reason, r.cancel_requested_at is not null,
-       case when not r.dispatched and r.wake_at is distinct from {NEVER} then (
-         select count(*) from (
-           select 1 from job_runs w where w.account_id = r.account_id and not w.dispatched and w.wake_at is null
-              and ((w.requeued, w.priority) > (r.requeued, r.priority)
-                   or (w.requeued, w.priority) = (r.requeued, r.priority) and w.job_id < r.job_id) limit 1000) x) end,
+       case when not r.dispatched and r.wake_at is distinct from {NEVER} then {{place}} end,
        p.slots, a.slots_in_use, (m.entry->>'typical_seconds')::int, a.event_number, j.labels,
        case when j.ended = 'succeeded' then (
          select jsonb_agg({SHOWN}
@@ -82,10 +93,12 @@ select j.id, j.account_id, j.model_id, j.input, j.queue, j.retry_of, j.price_cre
 """
 
 
-def _rows(conn: Connection[Any], tail: str, values: Sequence[Any]) -> list[JobRow]:
+def _rows(
+    conn: Connection[Any], tail: str, values: Sequence[Any] | Mapping[str, Any], place: str = _PLACE
+) -> list[JobRow]:
     rows = [
         JobRow._make((*row[:-6], row[-6] or [], row[-5], None, *row[-4:]))
-        for row in conn.execute(_JOB + tail, values).fetchall()
+        for row in conn.execute(_JOB.format(place=place) + tail, values).fetchall()
     ]
     if not any(row.run_status == RunStatus.QUEUED for row in rows):
         return rows
@@ -138,30 +151,62 @@ def list_jobs(
     limit: int = 20,
 ) -> list[JobRow]:
     """An account's jobs (None: everybody's), newest first, from the job before `before`."""
-    where, values = ["true"], list[Any]()
+    wanted = _Wanted(account_id, before, status, model_id, label)
+    where, order = ["true"], "j.id desc"
     if account_id is not None:
-        where.append("j.account_id = %s")
-        values.append(account_id)
+        where.append("j.account_id = %(account)s")
     if before is not None:
-        where.append("j.id < %s")
-        values.append(before)
-    if model_id is not None:
-        where.append("j.model_id = %s")
-        values.append(model_id)
+        where.append("j.id < %(before)s")
     if label is not None:
-        where.append("j.labels @> %s")
-        values.append(Jsonb(label))
-    if status in set(JobEnd):
-        where.append("j.ended = %s")
-        values.append(status)
-    elif status is not None:  # a living job's status is in its run
-        where.append("j.live_id in (select job_id from job_runs where status = any(%s)")
-        values.append([*RUNS_SEEN_AS[JobStatus(status)]])
-        if account_id is not None:
-            where[-1] += " and account_id = %s"
-            values.append(account_id)
-        where[-1] += ")"
-    return _rows(conn, f" where {' and '.join(where)} order by j.id desc limit %s", [*values, limit])
+        where.append("j.labels @> %(label)s")
+    # A range of one value, and an order that names its column: no index but the one of that column has this order. By an equation
+    # the planner may take the newest jobs of all kinds, and read all of a long line to find few of this one.
+    if status in set(JobEnd) and account_id is not None:
+        where.append("j.ended between %(status)s and %(status)s")
+        order = "j.ended, j.id desc"
+    elif status in set(JobEnd):
+        where.append("j.ended = %(status)s")
+    elif status is not None:
+        where.append(_living(wanted))
+    if model_id is not None and status is None and account_id is not None:
+        where.append("j.model_id between %(model)s and %(model)s")
+        order = "j.model_id, j.id desc"
+    elif model_id is not None:
+        where.append("j.model_id = %(model)s")
+    values = {
+        "account": account_id, "before": before, "model": model_id, "limit": limit, "status": status,
+        "label": Jsonb(label), "statuses": [*RUNS_SEEN_AS.get(JobStatus(status), ())] if status else [],
+    }  # fmt: skip
+    place = _PLACE if account_id is None else _PLACE_IN_LIST
+    return _rows(conn, f" where {' and '.join(where)} order by {order} limit %(limit)s", values, place)
+
+
+class _Wanted(NamedTuple):
+    """Which jobs a list is of."""
+
+    account_id: UUID | None
+    before: UUID | None
+    status: str | None
+    model_id: str | None
+    label: dict[str, str] | None
+
+
+def _living(wanted: _Wanted) -> str:
+    """The condition for jobs whose run is in one of the statuses. Pure. The ids are gathered first: those that run are as many as have a slot,
+    and of those that wait a page of the newest is enough, unless a label, which their runs do not have, chooses among them.
+    """
+    if wanted.label is not None:
+        return "r.status = any(%(statuses)s)"
+    where = ["x.status = any(%(statuses)s)"]
+    if wanted.account_id is not None:
+        where.append("x.account_id = %(account)s")
+    if wanted.before is not None:
+        where.append("x.job_id < %(before)s")
+    if wanted.model_id is not None:
+        where.append("x.model_id = %(model)s")
+    if wanted.status == JobStatus.RUNNING:
+        return f"j.live_id = any(array(select x.job_id from job_runs x where x.dispatched and {' and '.join(where)}))"
+    return f"j.live_id = any(array(select x.job_id from job_runs x where {' and '.join(where)} order by x.job_id desc limit %(limit)s))"
 
 
 def jobs_of_kind(

@@ -337,7 +337,12 @@ def accounts_to_dispatch(conn: Connection[Any], limit: int, *, without: Sequence
 def accounts_with_room(conn: Connection[Any], limit: int, *, without: Sequence[UUID] = ()) -> list[UUID]:
     """Accounts with a free slot and a waiting job that is not paused, but those: none, unless a plan has grown meanwhile."""
     rows = conn.execute(
-        """select a.id from paused_now_v1() x, accounts a join plans p on p.id = a.plan_id
+        """with recursive w as (  -- those with a line: a probe of its index for each, and none for all the others
+             (select account_id from job_runs where not dispatched and wake_at is null order by account_id limit 1)
+             union all
+             select (select r.account_id from job_runs r where not r.dispatched and r.wake_at is null and r.account_id > w.account_id
+                      order by r.account_id limit 1) from w where w.account_id is not null)
+           select a.id from paused_now_v1() x, w join accounts a on a.id = w.account_id join plans p on p.id = a.plan_id
             where a.slots_in_use < p.slots and not (a.id = any(%s)) and not (a.id = any(coalesce(x.accounts, '{}')))
               and exists (select 1 from job_runs r where r.account_id = a.id and not r.dispatched and r.wake_at is null
                              and r.queue <> all(coalesce(x.queues, '{}')) and r.model_id <> all(coalesce(x.models, '{}')))

@@ -173,7 +173,14 @@ class JobRun(SQLModel, table=True):
             "ix_job_runs_line", "account_id", text("requeued desc"), text("priority desc"), "job_id",
             postgresql_where=text("not dispatched and wake_at is null"),
         ),
-        Index("ix_job_runs_account_model", "account_id", "model_id"),
+        # The first job of each model in each queue stands at a place that can be gone to; the times are for who counts them all.
+        Index(
+            "ix_job_runs_lines", "account_id", "queue", "model_id", text("requeued desc"), text("priority desc"), "job_id",
+            postgresql_include=["created_at"], postgresql_where=text("not dispatched and wake_at is null"),
+        ),
+        Index(None, "account_id", text("job_id desc")),
+        Index("ix_job_runs_dispatched", "account_id", "model_id", postgresql_where=text("dispatched")),
+        Index("ix_job_runs_delayed", "account_id", "wake_at", postgresql_where=text("not dispatched and wake_at is not null")),
         Index("ix_job_runs_reconciling", "job_id", postgresql_where=text("status = 'reconciling'")),
         Index("ix_job_runs_held_back", "account_id", "model_id", postgresql_where=text("held_back")),
         {"postgresql_with": {"fillfactor": "70"}},

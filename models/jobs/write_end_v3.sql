@@ -1,4 +1,4 @@
--- Write down how a job ended (models/jobs/end_job_v5.sql): the job, its attempt, its reservation, the ledger, and its events with
+-- Write down how a job ended (models/jobs/end_job_v6.sql): the job, its attempt, its reservation, the ledger, and its events with
 -- their deliveries, which are what models/events/events.py does, in the statement that ends the job. Returns the number of
 -- the last event; the sums are the account's after it, and the caller holds its lock.
 create or replace function write_end_v3(

@@ -109,6 +109,7 @@ SECTIONS = (
 
 # Tables that name an account or a user and are in no section, and why.
 LEFT_OUT = {
+    "audit_marks": "sums of the ledger, which is exported",
     "job_runs": "the living part of a job, which goes with its end",
     "erasures": "of whoever is in it, nothing is left to export",
     "usage_entries": "added up into usage within seconds",

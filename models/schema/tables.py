@@ -23,6 +23,7 @@ from models.content.tables import (
 from models.credits.hold_rows import CreditHold, HoldGrant
 from models.credits.label_limits import LabelLimit, LabelSpending
 from models.credits.ledger import Grant, LedgerEntry, Reservation, ReservationGrant
+from models.credits.proofs import AuditMark
 from models.events.announcements import Announcement
 from models.events.deliveries import Delivery, DeliveryQueue
 from models.events.endpoints import WebhookEndpoint, WebhookSecret
@@ -80,6 +81,7 @@ __all__ = [
     "ArticleShelf",
     "Asset",
     "Attempt",
+    "AuditMark",
     "Batch",
     "BatchOrder",
     "BulkRun",

@@ -1,11 +1,10 @@
-"""Duties that keep the house: partitions, old keys, silent workers, the audit."""
+"""Duties that keep the house: partitions, old keys, silent workers."""
 
 import logging
 
 from common.errors import Busy
 from common.settings import settings
 from models.access import api_keys, audit_log
-from models.credits.audit import audit
 from models.db import patience, transaction
 from models.events import events, notifications, sending
 from models.files import uploads
@@ -121,14 +120,3 @@ def forget_jobs(batch: int) -> int:
         return 0
     with transaction() as conn:
         return forgetting.forget_jobs(conn, days, batch)
-
-
-def prove_books(_batch: int) -> int:
-    """Prove the books. A broken rule is an error of the duty, shown by `headrace doctor`, and logged."""
-    with transaction() as conn:
-        findings = audit(conn)
-    if findings:
-        for finding in findings:
-            log.error("audit: %s does not hold: %s", finding.rule, finding.rows)
-        raise RuntimeError("the audit found broken rules: " + ", ".join(finding.rule for finding in findings))
-    return 0

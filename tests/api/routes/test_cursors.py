@@ -771,10 +771,10 @@ LIMITED = {
     ("events/deliveries", "redeliver_range"): BATCH,  # the client comes again, until it is less
     ("events/sending", "_let_go"): ONE, ("events/sending", "_head"): ONE, ("credits/reads", "expire_and_read_balance"): ONE, ("jobs/steps", "last_error"): ONE,
     ("usage/report", "report"): EDGE,  # one group is one too many
-    ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("files/cdn_purges", "due"): BATCH, ("files/room", "_largest"): EDGE, ("jobs/end_job_v5", ""): ONE, ("jobs/dispatch_account_v2", ""): ONE,
-    ("jobs/reads", ""): COUNT, ("events/notifications", "unread"): COUNT,  # a job's place in its queue; the unread ones
+    ("schema/prepare", "prepare"): ONE, ("files/uploads", "find_same"): ONE, ("files/cdn_purges", "due"): BATCH, ("files/room", "_largest"): EDGE, ("jobs/end_job_v6", ""): ONE, ("jobs/dispatch_account_v3", ""): ONE,
+    ("jobs/reads", ""): COUNT, ("jobs/reads", "_living"): EDGE, ("events/notifications", "unread"): COUNT,  # a job's place in its queue; the unread ones
     ("access/api_keys", "create"): EDGE,  # of revoked keys the newest are kept, and the others deleted
-    ("credits/audit", "audit"): EDGE, ("credits/audit", "stuck"): EDGE,  # one row is one too many; twenty are shown
+    ("credits/audit", "find_broken"): EDGE, ("credits/proofs", ""): ONE, ("credits/audit", "stuck"): EDGE,  # one row is one too many; twenty are shown
 }  # fmt: skip
 _LIMIT = re.compile(r"\blimit\s+(%[(s]|\{|\d|:|\$)|\boffset\s+[\d{%]|fetch (first|next)", re.IGNORECASE)
 _SQL = re.compile(r"\b(select|update|delete|where)\b", re.IGNORECASE)

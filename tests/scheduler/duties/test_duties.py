@@ -13,7 +13,7 @@ from models.files.results import find_result
 from models.fleet import processes
 from models.identity import inbound
 from scheduler import main
-from scheduler.duties import accounts, results, retention
+from scheduler.duties import accounts, books, results, retention
 from scheduler.main import Duty, duties, run_turn
 from storage import keys
 from storage.s3 import storage
@@ -166,7 +166,7 @@ def test_the_audit_duty_says_which_rule_is_broken() -> None:
     with transaction() as conn:
         conn.execute("update accounts set available = available + 1")
     with pytest.raises(RuntimeError, match="entries_sum_to_balances"):
-        retention.prove_books(1)
+        books.prove_books(1)
 
 
 def test_a_scheduler_stops_when_asked() -> None:
