@@ -10,7 +10,7 @@ from starlette.requests import Request
 from uuid_utils.compat import uuid7
 
 from api.orders.placing import see_job
-from api.orders.repeatable import PlacedOrder, place_repeatable
+from api.orders.repeatable import OrderName, PlacedOrder, place_repeatable
 from api.orders.texts import text_of
 from api.routes.callers import permitted
 from api.routes.cursors import id_of
@@ -51,12 +51,14 @@ async def order_job(
     requests to this route the same order. The answer must be made with `answer_placed`. Raises the DomainError that refuses it.
     """
 
-    async def wanted() -> Order:
+    async def wanted(name: OrderName) -> Order:
         scopes.check_model(who, offer.entry.id)
         given = await services(request.app).inputs.accept(who.account_id, offer, offer.checked(values))
+        job_id = uuid7()
         return Order(
-            uuid7(), who.account_id, offer, given, priority=priority, queue=queue, api_key_id=who.key_id,
-            key_budget=who.monthly_credits, webhook=webhook,
+            job_id, who.account_id, offer, given, priority=priority, queue=queue, api_key_id=who.key_id,
+            key_budget=who.monthly_credits, idempotency_key=name.key_of_job(job_id), body_hash=name.asked, retried=name.retried,
+            webhook=webhook,
         )  # fmt: skip
 
     return await place_repeatable(request, who, said, wanted)

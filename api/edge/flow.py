@@ -12,6 +12,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from common.settings import settings
 
 ABORT = "headrace.abort"  # in a request's scope: cuts its connection without waiting for a reader that does not read
+CLOSING = "headrace.closing"  # in a request's scope: asks whether its connection is closed, or about to be
 
 
 class Flow(FlowControl):

@@ -41,7 +41,7 @@ from api.edge.faults import (
     Refusal,
     Stop,
 )
-from api.edge.flow import ABORT, Flow, give_up_cut_lines
+from api.edge.flow import ABORT, CLOSING, Flow, give_up_cut_lines
 from api.edge.pace import HOLD_SECONDS, KNOWN, MAX_HELD, PACE
 from api.edge.request_limits import FORM_BYTES, written_refusal
 from api.edge.turns import Stage, Turn, proxied_peer
@@ -220,7 +220,7 @@ class Protocol(HttpToolsProtocol):
         self._stage, self._head_bytes = Stage.HEAD, 0
         self._deadline = self.loop.time() + self._head_seconds
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # keys of our own besides ASGI's
-        scope[ABORT] = self.transport.abort
+        scope[ABORT], scope[CLOSING] = self.transport.abort, self.transport.is_closing
         scope[PACE] = self._door.pace
         if self._is_proxied:
             scope[DOOR] = self._door

@@ -9,16 +9,16 @@ killed) is not known: only a client's own Idempotency-Key helps there.
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, cast
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from api.edge.flow import CLOSING
 from api.tasks import end
 from api.turns.places import Places
 from common.errors import DomainError
@@ -42,12 +42,13 @@ class Flight:
         self.job: asyncio.Future[UUID | None] = asyncio.get_running_loop().create_future()  # None: it was refused
         self.taken = False  # by the same order, sent again, or it has its answer
         self._request, self._lost = request, asyncio.Event()
+        self._closing: Callable[[], bool] = request.scope.get(CLOSING, _never)
         self._watch: asyncio.Task[None] | None = None  # only where somebody waits for its loss
 
     @property
     def is_lost(self) -> bool:
         """Whether its connection is, as far as this process can see."""
-        if self._watch is None and _is_gone(self._request):
+        if self._closing():  # asked without a task for it: most orders are answered before anybody asks twice
             self._lost.set()
         return self._lost.is_set()
 
@@ -73,16 +74,8 @@ async def _watch(request: Request, lost: asyncio.Event) -> None:
     lost.set()
 
 
-def _is_gone(request: Request) -> bool:
-    """What `_watch` would see at once, without a task for it: most orders are answered before anybody asks twice."""
-    look = cast(Coroutine[Any, None, Message], request.receive())
-    try:
-        look.send(None)  # as far as its first wait
-    except StopIteration as seen:
-        return bool(seen.value["type"] == GONE)
-    finally:
-        look.close()
-    return False
+def _never() -> bool:
+    return False  # of a server that is not ours: only `_watch` sees a loss
 
 
 def is_retried(request: Request) -> bool:

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -14,7 +13,7 @@ from starlette.responses import Response
 
 from api.intake.repeats import Flight, Landing, is_retried
 from api.live.prefer_wait import wait_at_most
-from api.orders.placing import OrderMaker, accept_order, place_order, see_job
+from api.orders.placing import accept_order, place_order, see_job
 from api.routes.once import key_of
 from api.services import services
 from common.errors import DomainError
@@ -28,6 +27,21 @@ from models.jobs.repeats import SentOrder
 LOOK_SECONDS = 0.5  # between looks at a job that cannot be listened to
 
 
+class OrderName(NamedTuple):
+    """What an order is known by, for whoever makes it. `key`: None, where its client gave it none."""
+
+    key: str | None
+    asked: bytes  # what makes two orders the same
+    retried: bool | None  # whether its sender says that it was sent before; None: the key says it all
+
+    def key_of_job(self, job_id: UUID) -> str:
+        """The key that the job keeps."""
+        return repeats.sent_key(job_id) if self.key is None else self.key
+
+
+NamedOrderMaker = Callable[[OrderName], Awaitable[Order]]
+
+
 class PlacedOrder(NamedTuple):
     """The job that answers an order; `replayed`: it was ordered before. It must be answered with `answer_placed`."""
 
@@ -36,22 +50,23 @@ class PlacedOrder(NamedTuple):
     flight: Flight | None
 
 
-async def place_repeatable(request: Request, who: Caller, said: dict[str, Any], wanted: OrderMaker) -> PlacedOrder:
+async def place_repeatable(request: Request, who: Caller, said: dict[str, Any], wanted: NamedOrderMaker) -> PlacedOrder:
     """Submit, once for one order however often it comes. `said`: what makes two orders to one route the same.
     Raises the DomainError that refuses it.
     """
     key = key_of(request)
-    whole = {"path": request.url.path, "by": str(who.key_id or who.user_id), "body": said}
+    whole = {"path": request.scope["path"], "by": str(who.key_id or who.user_id), "body": said}
     asked = body_hash(whole)
     if key is not None:
-        return PlacedOrder(*await place_order(request, who, key, asked, lambda: _named(wanted, key, asked)), None)
+        named = partial(wanted, OrderName(key, asked, None))
+        return PlacedOrder(*await place_order(request, who, key, asked, named), None)
     here, retried = services(request.app).repeats, is_retried(request)
     flight = here.begin(request, who.account_id, asked)
     try:
         job_id, row = await here.under_way(flight, retried=retried), None
         if job_id is None:
             earlier = partial(repeats.job_sent_before, order=SentOrder(who.account_id, asked, retried))
-            job_id, row = await accept_order(request, earlier, lambda: _nameless(wanted, asked, retried=retried))
+            job_id, row = await accept_order(request, earlier, partial(wanted, OrderName(None, asked, retried)))
         flight.job.set_result(job_id)
         return PlacedOrder(row or await see_job(request, job_id, who), row is None, flight)
     except CommitUnknown as error:  # if the job is there, whoever sends its order again is to find it
@@ -60,15 +75,6 @@ async def place_repeatable(request: Request, who: Caller, said: dict[str, Any], 
     except BaseException:
         await here.land(flight, lost=True)  # of a job that was found, the answer; else there is none
         raise
-
-
-async def _named(wanted: OrderMaker, key: str, asked: bytes) -> Order:
-    return replace(await wanted(), idempotency_key=key, body_hash=asked)
-
-
-async def _nameless(wanted: OrderMaker, asked: bytes, *, retried: bool) -> Order:
-    order = await wanted()
-    return replace(order, idempotency_key=repeats.sent_key(order.job_id), body_hash=asked, retried=retried)
 
 
 async def answer_placed(

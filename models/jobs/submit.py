@@ -29,10 +29,11 @@ from models.locks import locking
 
 def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False) -> list[Answer]:
     """Answer each order, in order: accepted, refused with its reason, or locked (never with `wait`)."""
-    accounts = _lock_accounts(conn, sorted({order.account_id for order in orders}), wait=wait)
+    sent = [SentOrder(o.account_id, o.body_hash, o.retried) for o in orders if o.retried is not None]
+    accounts, lost = _lock_accounts(conn, sorted({order.account_id for order in orders}), sent, wait=wait)
     if not accounts and not wait:
         return [Locked() for _ in orders]
-    known = _known_keys(conn, orders) | _sent_before(conn, orders, accounts)
+    known = _known_keys(conn, orders) | _sent_before(conn, orders, accounts, lost)
     counts = Counts(
         _models_in_use(conn, orders),
         budgets.read(conn, _keys_with_budgets(orders)),
@@ -61,10 +62,14 @@ select account_id, expires_at <= app_now(), id, remaining, models, kinds from gr
  where account_id = any(%s) and open order by account_id, {ledger.ORDER_OF_USE}"""
 
 
-def _lock_accounts(conn: Connection[Any], ids: list[UUID], *, wait: bool) -> dict[UUID, AccountState]:
+def _lock_accounts(
+    conn: Connection[Any], ids: list[UUID], sent: list[SentOrder], *, wait: bool
+) -> tuple[dict[UUID, AccountState], repeats.Answers | None]:
+    """The accounts that are had now; and what was asked of these orders' lost answers, under the lock."""
     with conn.pipeline():
         locked = conn.execute(locking(_READ, plan=True, skip_locked=not wait), [ids])
         granted = conn.execute(_GRANTS, [ids])
+        lost = repeats.ask_lost(conn, sent)
     accounts = {row[0]: AccountState(*row[1:]) for row in locked.fetchall()}
     lapsed = False
     for account_id, has_lapsed, *fund in granted.fetchall():
@@ -74,8 +79,8 @@ def _lock_accounts(conn: Connection[Any], ids: list[UUID], *, wait: bool) -> dic
     if lapsed:
         # Rare, and what is left must be known before anything is refused: expire, then read again.
         ledger.expire_lapsed(conn, sorted(accounts))
-        return _lock_accounts(conn, sorted(accounts), wait=True)
-    return accounts
+        return _lock_accounts(conn, sorted(accounts), sent, wait=True)
+    return accounts, lost
 
 
 def _follow_up(conn: Connection[Any], accounts: Mapping[UUID, AccountState], writes: Writes) -> None:
@@ -102,11 +107,11 @@ def _known_keys(conn: Connection[Any], orders: Sequence[Order]) -> dict[tuple[UU
 
 
 def _sent_before(
-    conn: Connection[Any], orders: Sequence[Order], accounts: Mapping[UUID, AccountState]
+    conn: Connection[Any], orders: Sequence[Order], accounts: Mapping[UUID, AccountState], lost: repeats.Answers | None
 ) -> dict[tuple[UUID, str], tuple[bytes, UUID, str]]:
     """The jobs of orders that are the same as some that were sent before, under the keys that these were given."""
     sent = [order for order in orders if order.retried is not None and order.account_id in accounts]
-    found = repeats.earlier(conn, [SentOrder(o.account_id, o.body_hash, bool(o.retried)) for o in sent])
+    found = repeats.earlier(conn, [SentOrder(o.account_id, o.body_hash, bool(o.retried)) for o in sent], lost)
     return {
         (order.account_id, order.idempotency_key or ""): (order.body_hash, *job)
         for order, job in zip(sent, found, strict=True)

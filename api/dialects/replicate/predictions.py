@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -42,10 +42,6 @@ SHORTEST_LIFE, LONGEST_LIFE = 5, 86_400  # seconds of `cancel_after`
 PREDICTIONS = Listing("predictions", UUID, usual=100)
 
 
-def _or_nothing(given: Any) -> Any:
-    return {} if given is None else given
-
-
 class PredictionRequest(BaseModel):
     """An order for one prediction. What else a program sends is passed over, as there: `stream` is not needed, since whatever can be
     streamed can be.
@@ -54,7 +50,7 @@ class PredictionRequest(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     version: Annotated[str | None, Field(min_length=1, max_length=300)] = None
-    input: Annotated[dict[str, Any], BeforeValidator(_or_nothing)] = Field(default_factory=dict)
+    input: dict[str, Any] | None = None
     webhook: str | None = None
     webhook_completed: str | None = None
     webhook_events_filter: Annotated[list[HookEvent] | None, Field(max_length=8)] = None
@@ -131,7 +127,7 @@ async def _ordered(
     starts = services(request.app).starts
     if lifetime is not None:
         starts.check_room()
-    placed = await order_job(request, who, offer, order.input, said=said, webhook=webhook)
+    placed = await order_job(request, who, offer, order.input or {}, said=said, webhook=webhook)
     if lifetime is not None and not placed.row.ended:
         starts.watch(who.account_id, placed.row.id, lifetime, _stop)
     seconds = prefer_seconds(",".join(request.headers.getlist("prefer")))

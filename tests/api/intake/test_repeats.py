@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import pytest
+from psycopg import Connection
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
+from api.edge.flow import CLOSING
 from api.intake.repeats import Repeats
 from api.main import make_app
 from api.orders import placing, repeatable
@@ -102,11 +104,12 @@ def test_whoever_says_so_has_sent_it_before_whatever_became_of_the_first(sender:
     assert sender.jobs() == 1
 
 
-class Connection:
+class OpenConnection:
     """What a request hears: nothing, until its connection is gone."""
 
     def __init__(self) -> None:
         self.gone = asyncio.Event()
+        self.scope = {CLOSING: self.gone.is_set}
 
     async def receive(self) -> dict[str, Any]:
         await self.gone.wait()
@@ -115,7 +118,7 @@ class Connection:
 
 def test_an_equal_order_waits_a_moment_for_the_loss_of_one_on_its_way() -> None:
     async def second(*, is_cut: bool) -> UUID | None:
-        flights, cut, whole = Repeats(Places()), Connection(), Connection()
+        flights, cut, whole = Repeats(Places()), OpenConnection(), OpenConnection()
         name = (uuid4(), b"\x01" * 32)
         first = flights.begin(cast(Request, cut), *name)
         again = flights.begin(cast(Request, whole), *name)
@@ -138,7 +141,7 @@ def test_an_equal_order_waits_a_moment_for_the_loss_of_one_on_its_way() -> None:
 
 def test_a_connection_that_is_gone_is_seen_without_waiting_for_it() -> None:
     async def look() -> list[bool]:
-        connection, flights = Connection(), Repeats(Places())
+        connection, flights = OpenConnection(), Repeats(Places())
         flight = flights.begin(cast(Request, connection), uuid4(), b"")
         seen = [flight.is_lost]
         connection.gone.set()
@@ -243,10 +246,14 @@ def test_of_one_account_nothing_is_found_by_another_nor_by_other_words() -> None
             SentOrder(mine, asked, True), SentOrder(other, asked, True), SentOrder(mine, b"\x03" * 32, True), SentOrder(mine, asked, False),
         ]  # fmt: skip
         found = EarlierJob(made.job_id, "interactive")
-        assert repeats.earlier(conn, looks) == [found, None, None, None]
+        assert earlier(conn, looks) == [found, None, None, None]
         repeats.mark_lost(conn, mine, made.job_id)
-        assert repeats.earlier(conn, [SentOrder(other, asked, False)]) == [None]
-        assert repeats.earlier(conn, [SentOrder(mine, asked, False)] * 2) == [found, None]
+        assert earlier(conn, [SentOrder(other, asked, False)]) == [None]
+        assert earlier(conn, [SentOrder(mine, asked, False)] * 2) == [found, None]
+
+
+def earlier(conn: Connection[Any], looks: list[SentOrder]) -> list[EarlierJob | None]:
+    return repeats.earlier(conn, looks, repeats.ask_lost(conn, looks))
 
 
 @pytest.mark.usefixtures("database")
@@ -261,10 +268,9 @@ def test_an_account_that_orders_the_same_for_ever_is_answered_as_quickly(retried
         with transaction() as conn:
             conn.execute("analyze idempotency_keys")
         with transaction() as conn:
-            values = [[who], [asked], [retried], 3600, 3600]
-            [plan] = (
-                conn.execute(f"explain (analyze, buffers, format json) {repeats._EARLIER}", values).fetchone() or []
-            )
+            statement = repeats._LAST if retried else repeats._LOST
+            values = [f"{{{who}}}", f"{{{asked.hex()}}}", 3600]
+            [plan] = conn.execute(f"explain (analyze, buffers, format json) {statement}", values).fetchone() or []
             return int(plan[0]["Plan"]["Shared Hit Blocks"])
 
     def add(first: int, last: int) -> None:
