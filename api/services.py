@@ -58,7 +58,7 @@ class Services:
 
 def services(app: Starlette) -> Services:
     """Those of an app that runs."""
-    found: Services = app.state.services
+    found: Services = app.state["services"]  # a microsecond less than its attribute, several times in a request
     return found
 
 

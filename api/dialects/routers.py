@@ -14,7 +14,8 @@ give_voice(refusals.PREFIX, refusals.refuse)
 give_voice(OPENAI_PREFIX, refuse_openai)
 give_voice(FAL, speak_fal)
 
+# Those that are asked the most come first: each router that is passed by takes a microsecond.
 DIALECT_ROUTERS = (
-    predictions.router, streams.router, files.router, models.router, *OPENAI_ROUTERS, queue.router, running.router, storing.router,
-    proxy.router, door.router,
+    predictions.router, queue.router, *OPENAI_ROUTERS, running.router, streams.router, files.router, models.router,
+    storing.router, proxy.router, door.router,
 )  # fmt: skip

@@ -3,12 +3,12 @@
 from api.dialects.openai import batches, chat, files, images, models, responses, speech, videos
 
 OPENAI_ROUTERS = (
-    models.router,
-    images.router,
     videos.router,
-    speech.router,
+    images.router,
     chat.router,
     responses.router,
+    speech.router,
+    models.router,
     files.router,
     batches.router,
 )

@@ -25,6 +25,7 @@ from common.errors import Unavailable
 from models.db import CommitUnknown, transaction
 from models.jobs import repeats
 from models.jobs.repeats import EarlierJob, SentOrder
+from models.locks import lock_account
 from tests.support import System, account, assert_books_are_clean, eventually, key_of, model, one, order, place, rows
 
 PATH = "/compat/replicate/v1/models/headrace/test-model/predictions"
@@ -181,6 +182,20 @@ def test_one_whose_loss_is_known_is_found_later_and_given_once(sender: Caller) -
     with closing(sender.send()) as third:  # the answer had reached its client: this is a new order
         assert "idempotent-replayed" not in read(third)[1]
     assert sender.jobs() == 2
+
+
+def test_a_connection_that_is_cut_before_an_answer_that_nothing_waits_for_is_a_loss(sender: Caller) -> None:
+    """An order without `Prefer: wait`, whose account is held by somebody else until its client has gone."""
+    with transaction() as conn:
+        lock_account(conn, sender.account_id)
+        with closing(sender.send()):
+            eventually(lambda: rows("select 1 from pg_locks where not granted") != [])
+        with closing(sender.send({"input": {"nonsense": 1}})) as another:
+            assert read(another)[0] == 422  # the API has heard of the cut by now
+    eventually(lambda: rows("select 1 from idempotency_keys where lost_at is not null") != [])
+    with closing(sender.send()) as again:
+        assert read(again)[1]["idempotent-replayed"] == "true"
+    assert sender.jobs() == 1
 
 
 def test_equal_orders_whose_connections_are_open_are_as_many_jobs(sender: Caller) -> None:
