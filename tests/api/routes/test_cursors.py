@@ -744,7 +744,7 @@ LIMITED = {
     ("jobs/tables", "forget_idempotency_keys"): BATCH, ("access/api_keys", "forget"): BATCH, ("identity/erasure", "erase_account"): BATCH,
     ("identity/erasure", "pending_erasures"): BATCH, ("events/sending", "claim"): BATCH, ("events/sending", "forget"): BATCH, ("events/sending", "_give_up"): BATCH,
     ("events/notifications", "forget"): BATCH, ("jobs/reconcile", "list_parked"): BATCH, ("files/results", "expire"): BATCH,
-    ("files/results", "accounts_due"): BATCH, ("files/results", "to_purge"): BATCH, ("jobs/ringing", "due"): BATCH, ("jobs/polls", "_LEASE"): BATCH,
+    ("files/results", "accounts_due"): BATCH, ("files/results", "to_purge"): BATCH, ("jobs/ringing", "due"): BATCH, ("jobs/polls", ""): BATCH,
     ("jobs/steps", "lapsed"): BATCH, ("jobs/steps", "accounts_to_dispatch"): BATCH, ("jobs/steps", "accounts_with_room"): BATCH,
     ("accounts/subscriptions", "due_periods"): BATCH, ("accounts/subscriptions", "run_out"): BATCH, ("accounts/subscriptions", "latest"): ONE, ("files/uploads", "expire"): BATCH,
     ("files/uploads", "accounts_due"): BATCH, ("files/uploads", "to_purge"): BATCH, ("files/uploads", "forget"): BATCH,

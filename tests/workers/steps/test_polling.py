@@ -10,7 +10,7 @@ import pytest
 
 from models.db import transaction
 from models.jobs import cancel, polls, steps
-from scheduler.duties import jobs as duties
+from scheduler.duties import jobs
 from tests.conftest import environment
 from tests.models.hands import change
 from tests.models.jobs.standing import run_of
@@ -124,7 +124,7 @@ def test_a_cancel_in_the_middle_of_a_group_is_carried_out_and_the_others_wait_on
         eventually(lambda: rows("select 1 from job_runs where lease_owner is not null") == [], what="all polls")
         eventually(lambda: run_of(victim, "wake_at <= app_now()") == (True,), what="that it is due")
         assert made.dead == []
-    assert duties.ring_due(10) == 1
+    assert jobs.ring_due(10) == 1
     keeper = Keeper("ender", "interactive", 1)
     Advance(keeper)(victim)
     assert rows("select id, ended from jobs where ended is not null") == [(victim, "canceled")]
