@@ -213,7 +213,7 @@ def cancel_job(job_id: JobId, as_json: bool = JsonFlag) -> None:
     show([{"job": job_id, "canceled": canceled.ended, "asked_to_stop": not canceled.ended}], as_json=as_json)
 
 
-def _findings() -> list[audit.Finding]:
+def _findings() -> "list[audit.Finding]":
     """All parts of the proof, with a bar on a terminal. Each rule is one statement a range of accounts, so no snapshot is held for long."""
     with db.transaction() as conn:
         parts = [part for each in proofs.account_ranges(conn) for part in proofs.round_parts(*each)]

@@ -39,7 +39,9 @@ def waiting(client: redis.Redis) -> int:
 
 def due_now() -> None:
     with transaction() as conn:
-        conn.execute("update job_runs set wake_at = app_now() where dispatched and lease_owner is null")
+        conn.execute(
+            "update job_runs set wake_at = app_now() - interval '10 seconds' where dispatched and lease_owner is null"
+        )
 
 
 def poll_of(job_id: UUID, after_seconds: float = 0) -> None:
