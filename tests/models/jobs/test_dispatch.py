@@ -52,6 +52,16 @@ def test_priority_comes_before_time_and_a_retry_before_both() -> None:
     assert dispatched(who) == [tried.job_id, high, same, low]
 
 
+def test_priority_comes_before_time_among_models_too_while_one_of_them_is_full() -> None:
+    who, narrow = account(amount=9), model("narrow", slots=1)
+    placed(who, narrow)
+    slots(1)
+    placed(who, narrow, priority=50)
+    early, urgent = placed(who, model("early")), placed(who, model("urgent"), priority=9)
+    slots(3)
+    assert dispatched(who) == [urgent, early]
+
+
 def test_a_plan_that_has_shrunk_dispatches_nothing() -> None:
     who, offer = account(amount=9), model()
     for _ in range(4):
