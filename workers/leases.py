@@ -171,12 +171,6 @@ class Keeper:
         return self._threads - sum(not hold.handed and hold.let_wait is None for hold in self._current())
 
     @contextmanager
-    def hold(self, claim: Claim) -> Iterator[Hold]:
-        """Keep a claim's lease alive inside the block."""
-        with self.held(self.take(claim)) as held:
-            yield held
-
-    @contextmanager
     def held(self, hold: Hold) -> Iterator[Hold]:
         """Drop a hold at the end of the block, unless it was handed on."""
         try:

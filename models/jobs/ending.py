@@ -218,7 +218,7 @@ def end_together(conn: Connection[Any], ends: Sequence[ClaimedEnd]) -> list[Ende
         _values(each.account_id, each.job_id, each.ending, each.token, each.on_cancel, alone=True) for each in ends
     ]
     rows = conn.execute(
-        "select outcome, ended, event_number, rings from end_jobs_v2(p_ends => %s) order by place", [Jsonb(given)]
+        "select outcome, ended, event_number, rings from end_jobs_v1(p_ends => %s) order by place", [Jsonb(given)]
     ).fetchall()
     return [_grouped(*row) for row in rows]
 

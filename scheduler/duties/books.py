@@ -71,20 +71,29 @@ class _Proof:
         try:
             with transaction() as conn:
                 found = proofs.prove_part(conn, part)
-        except DomainError as error:  # it took too long, or the database was away: other parts are proven all the same
-            log.warning("audit: %s could not be proven: %s", part, error)
-            self.late.add(part.rule)
-            self.broken[part] = None
+        except DomainError as error:
+            self._put_off(part, error)
             return
         if found is not None:
             self.findings.append(found)
             self.broken[part] = None
 
     def prove_ledger(self, since: datetime) -> None:
-        with transaction() as conn:
-            found = proofs.prove_ledger(conn, since)
+        try:
+            with transaction() as conn:
+                found = proofs.prove_ledger(conn, since)
+        except DomainError as error:
+            for rule in proofs.LEDGER_RULES:
+                self._put_off(ProofPart(rule, since=since), error)
+            return
         self.findings += found
         self.broken |= {ProofPart(each.rule, since=since): None for each in found}
+
+    def _put_off(self, part: ProofPart, error: DomainError) -> None:
+        """It took too long, or the database was away: other parts are proven all the same, and this one at the next turn."""
+        log.warning("audit: %s could not be proven: %s", part, error)
+        self.late.add(part.rule)
+        self.broken[part] = None
 
     def raise_what_was_found(self) -> None:
         findings = proofs.merged(self.findings)

@@ -36,7 +36,7 @@ def let_it_lapse() -> None:
 def test_a_lost_lease_is_noticed_and_the_call_under_way_is_not_told_to_stop(keeper: Keeper) -> None:
     """Its answer is a fact, whoever has the job then."""
     job_id = placed(account(amount=5), model())
-    with keeper.hold(claimed(job_id)) as hold:
+    with keeper.held(keeper.take(claimed(job_id))) as hold:
         assert not hold.lost
         let_it_lapse()
         eventually(lambda: hold.lost, seconds=5, what="the notice")
@@ -45,7 +45,7 @@ def test_a_lost_lease_is_noticed_and_the_call_under_way_is_not_told_to_stop(keep
 
 def test_another_workers_lease_on_the_same_job_is_not_taken_for_ones_own(keeper: Keeper) -> None:
     job_id = placed(account(amount=5), model())
-    with keeper.hold(claimed(job_id)) as hold:
+    with keeper.held(keeper.take(claimed(job_id))) as hold:
         let_it_lapse()
         claimed(job_id, "another")
         eventually(lambda: hold.lost, seconds=5, what="the notice")
@@ -54,7 +54,7 @@ def test_another_workers_lease_on_the_same_job_is_not_taken_for_ones_own(keeper:
 
 def test_a_lease_is_kept_for_as_long_as_the_step_takes(keeper: Keeper) -> None:
     job_id = placed(account(amount=5), model())
-    with keeper.hold(claimed(job_id)) as hold:
+    with keeper.held(keeper.take(claimed(job_id))) as hold:
         ends = one("select wake_at from job_runs")[0]
         eventually(lambda: one("select wake_at > %s + interval '1 second' from job_runs", ends)[0], what="two renewals")
         assert not hold.lost
@@ -66,7 +66,7 @@ def test_a_cancel_is_heard_of_in_mid_step_and_not_only_when_the_lease_is_renewed
     with environment({"LEASE_SECONDS": "120"}):  # renewed each half minute
         keeper = Keeper("tester", "interactive", 1)
         job_id = placed(who := account(amount=5), model())
-        with keeper.hold(claimed(job_id)) as hold:
+        with keeper.held(keeper.take(claimed(job_id))) as hold:
             keeper.start()
             try:
                 eventually(lambda: rows("select 1 from worker_processes") != [], what="the first report")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from common import logs, uptime
+from common import logs
 from common.faultpoints import reached
 from common.settings import settings
 from common.telemetry import jobs, traces
@@ -90,8 +90,8 @@ class Advance:
         self._claiming.give_back_ahead()
 
     def hear(self, claim: Claim) -> None:
-        """The database has said what time it is: the claim was made a moment ago."""
-        self._pace.hear(claim.now, claim.claimed_at, uptime.seconds())
+        """The database has said what time it is."""
+        self._claiming.hear(claim)
 
     def busy(self) -> bool:
         """Whether what its steps have decided is not all written yet."""

@@ -87,6 +87,10 @@ class Claiming:
         else:
             ring([each for each in rings if each])
 
-    def _held(self, claim: Claim, *, waits: bool = False) -> Hold:
+    def hear(self, claim: Claim) -> None:
+        """The database has said what time it is: the claim was made a moment ago."""
         self._pace.hear(claim.now, claim.claimed_at, uptime.seconds())
+
+    def _held(self, claim: Claim, *, waits: bool = False) -> Hold:
+        self.hear(claim)
         return self._keeper.take(claim, waits=waits)

@@ -165,7 +165,6 @@ def test_a_downgrade_gives_the_functions_of_its_revision_back(releases: Releases
             "end_job_v5",
             "end_job_v6",
             "end_jobs_v1",
-            "end_jobs_v2",
             "paused_now_v1",
             "dispatch_account_v2",
             "dispatch_account_v3",

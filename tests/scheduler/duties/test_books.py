@@ -2,6 +2,7 @@
 
 import pytest
 
+from common.errors import Unavailable
 from models.credits import proofs
 from models.db import transaction
 from scheduler.duties import books
@@ -77,6 +78,25 @@ def test_a_rule_that_takes_too_long_is_told_and_the_others_are_proven(monkeypatc
     with transaction() as conn:
         conn.execute("update accounts set debt = 3")
     assert "debts_are_spent_credits" in (turn() or "")
+
+
+def test_ledgers_that_take_too_long_keep_no_other_part_from_its_proof_and_are_tried_again(
+    slow: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account()
+    assert turn() is None
+    who = account(amount=5)
+    with transaction() as conn:
+        before = books._read(conn).after
+    with monkeypatch.context() as patched:
+        patched.setattr(proofs, "prove_ledger", lambda *_: (_ for _ in ()).throw(Unavailable("it took too long")))
+        assert "could not prove in 60 s: balances_after_follow_each_other, entries_sum_to_balances" in (turn() or "")
+    with transaction() as conn:
+        assert books._read(conn).after != before  # the round goes on
+    change("update accounts set available = available + 1 where id = %s", who)  # moved before that turn, and not since
+    assert "entries_sum_to_balances" in (turn() or "")
+    change("update accounts set available = available - 1 where id = %s", who)
+    assert turn() is None
 
 
 def test_a_round_goes_on_from_where_it_was_after_a_restart(slow: None) -> None:

@@ -532,11 +532,11 @@ def test_a_job_that_is_held_twice_is_known_twice(database: str) -> None:
     job_id = placed(account(amount=5), deployment.routed("any", {"provider": "sketch", "model": "image"}))
     keeper = Keeper("tester", "interactive", 2)
     first = claimed(job_id)
-    with keeper.hold(first) as old:
+    with keeper.held(keeper.take(first)) as old:
         old.alone = True
         rescued(job_id)
         due(job_id)
-        with keeper.hold(claimed(job_id)):
+        with keeper.held(keeper.take(claimed(job_id))):
             assert keeper.waits_alone()
             keeper._extend(keeper._current())
             assert old.lost
@@ -549,7 +549,7 @@ def test_a_worker_that_stops_before_its_call_leaves_nothing_to_be_reconciled(dat
     job_id = placed(account(amount=5), deployment.routed("any", {"provider": "sketch", "model": "image"}))
     keeper = Keeper("tester", "interactive", 1)
     keeper.start()
-    with keeper.hold(claimed(job_id)):
+    with keeper.held(keeper.take(claimed(job_id))):
         keeper.stopping.set()
         keeper.stop()
     assert rows("select * from attempts") == []

@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from queue import PriorityQueue
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID
@@ -21,6 +23,7 @@ from models.jobs.states import AttemptPhase, JobEnd
 from models.jobs.steps import Claim
 from tests.models.hands import change
 from tests.support import account, assert_books_are_clean, balance, claimed, eventually, model, one, placed, rows
+from workers import main
 from workers.calls.call import Asking
 from workers.leases import Hold, Keeper
 from workers.steps import ender
@@ -47,7 +50,7 @@ class House:
     def hand(self, claim: Claim, ending_: Ending | None = None) -> Hold:
         """End a job as its step would, while another end is under way."""
         with (
-            self.keeper.hold(claim) as hold,
+            self.keeper.held(self.keeper.take(claim)) as hold,
             patch.object(self.ender, "_under_way", 1),
             patch.object(self.ender, "_start"),
         ):
@@ -104,7 +107,7 @@ def test_ends_of_many_accounts_and_of_one_are_one_transaction() -> None:
 def test_an_end_that_comes_alone_is_written_by_its_own_thread() -> None:
     house = House()
     for claim in running(3):
-        with house.keeper.hold(claim) as hold:
+        with house.keeper.held(house.keeper.take(claim)) as hold:
             house.records.end(hold, succeeded(claim))
         assert outcomes(claim) == ["succeeded"]
     assert house.ender._thread is None
@@ -308,19 +311,32 @@ def test_what_each_end_did_is_told_in_the_order_in_which_they_were_given() -> No
     assert told_of[2] is None
 
 
-def test_a_stop_waits_for_ends_that_were_handed_over() -> None:
+@pytest.mark.parametrize("way", ["stop", "drain"])
+def test_a_worker_that_stops_waits_for_ends_that_were_handed_over(way: str) -> None:
+    """Though its threads and its poller have nothing to do any more."""
     house, (claim,) = House(), running(1)
     house.hand(claim)
-    assert house.ender.busy()
+    step = SimpleNamespace(busy=house.ender.busy, give_back_ahead=lambda: None)
+    worker = SimpleNamespace(workers=[], consumers={}, work_queue=PriorityQueue(), stop=lambda timeout: None)
+    poller = SimpleNamespace(has_ended=True)
+    if way == "stop":
+        waiting = threading.Thread(target=main.stop, args=(worker, house.keeper, step, poller))
+    else:
+        waiting = threading.Thread(target=main.drain, args=(worker, step, poller, threading.Event()))
+    waiting.start()
+    waiting.join(0.5)
+    assert waiting.is_alive()
     house.write()
-    assert not house.ender.busy()
+    waiting.join(10)
+    assert not waiting.is_alive()
+    assert outcomes(claim) == ["succeeded"]
 
 
 def test_a_thread_writes_what_is_handed_over() -> None:
     house, claims = House(), running(12)
     with patch.object(house.ender, "_under_way", 1):
         for claim in claims:
-            with house.keeper.hold(claim) as hold:
+            with house.keeper.held(house.keeper.take(claim)) as hold:
                 house.ender.end(HandedEnd(hold, succeeded(claim), None))
         eventually(lambda: house.keeper.busy() == 0, what="the ends")
     assert outcomes(*claims) == ["succeeded"] * 12

@@ -1,13 +1,13 @@
 """audit marks: up to which entry the ledger of an account is proven, and its sums there
 
-Revision: 0046, after 0045. Lock and statement time-outs are set by models.schema.migrations. Processes of before prove all, and know no marks.
+Revision: 0045, after 0044. Lock and statement time-outs are set by models.schema.migrations. Processes of before prove all, and know no marks.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0046"
-down_revision = "0045"
+revision = "0045"
+down_revision = "0044"
 branch_labels = None
 depends_on = None
 deploy = "pre"

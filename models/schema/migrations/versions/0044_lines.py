@@ -1,18 +1,18 @@
 """lines: indices by which nothing reads the line of an account to find what is in it, before it or beside it
 
-Revision: 0045, after 0044. Lock and statement time-outs are set by models.schema.migrations. Processes of before find what they look
+Revision: 0044, after 0043. Lock and statement time-outs are set by models.schema.migrations. Processes of before find what they look
 for by the new indices; what they counted by account and model is counted of dispatched jobs alone.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0045"
-down_revision = "0044"
+revision = "0044"
+down_revision = "0043"
 branch_labels = None
 depends_on = None
 deploy = "pre"
-functions = ("dispatch_account_v3", "end_job_v6", "end_jobs_v2")
+functions = ("dispatch_account_v3", "end_job_v6", "end_jobs_v1")
 
 LINES = ["account_id", "queue", "model_id", sa.text("requeued desc"), sa.text("priority desc"), "job_id"]
 

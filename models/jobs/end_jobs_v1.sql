@@ -1,7 +1,7 @@
 -- End jobs that ended at the same time, each as end_job_v6 does, in one transaction: one commit and one round trip for all. Lock
 -- order: accounts, then runs, each by id. An account that is locked elsewhere is not waited for: its jobs come back as 'locked',
 -- and like those that are 'lapsed' or 'revoked' have not ended. The ends stand one after the other where the accounts are one.
-create or replace function end_jobs_v2(p_ends jsonb)
+create or replace function end_jobs_v1(p_ends jsonb)
 returns table (place bigint, outcome text, ended text, event_number bigint, rings jsonb) language plpgsql as $$
 declare
   e jsonb;
