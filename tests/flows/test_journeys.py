@@ -200,11 +200,15 @@ def test_results_and_subscriptions_expire(running: System) -> None:
         much_later = {"CLOCK_OFFSET_SECONDS": str(35 * 86_400)}  # a month, and the plan's days of grace
         with environment(much_later):
             running.start("api", "scheduler", api=much_later, scheduler=much_later)
+            # Both begin at once and want the same account's lock; who does not get it looks again half a minute later.
+            two_turns = 70
             eventually(
-                lambda: one("select plan_id from accounts where id = %s", who) == ("free",), what="the end of the plan"
+                lambda: one("select plan_id from accounts where id = %s", who) == ("free",),
+                seconds=two_turns,
+                what="the end of the plan",
             )
             # The job was paid from the plan's credits, which expire sooner than the gift.
-            eventually(lambda: balance(who) == (5, 0), what="the expiry of its credits")
+            eventually(lambda: balance(who) == (5, 0), seconds=two_turns, what="the expiry of its credits")
             assert_books_are_clean()
 
 
