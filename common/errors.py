@@ -263,6 +263,13 @@ class InputErased(DomainError):
     status = 410
 
 
+class JobForgotten(DomainError):
+    """The job ended so long ago that it is not kept any more."""
+
+    code = "job_forgotten"
+    status = 410
+
+
 class LinkGone(DomainError):
     """What was shared here is not shared any more."""
 

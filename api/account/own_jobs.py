@@ -17,6 +17,7 @@ from api.sites.forms import ActForm, ask_first, carry_out
 from api.sites.routing import Posted
 from api.v1.jobs import JOBS
 from common.errors import InvalidParameter, NotFound, ResultGone
+from models.absence import refuse_absent
 from models.credits.reads import entries_of_job
 from models.db import transaction
 from models.files.results import find_result
@@ -81,11 +82,11 @@ def show_own_jobs(page: Looking, request: Request) -> Response:
 
 
 def own_job(account_id: UUID, job_id: UUID) -> JobRow:
-    """A job of an account. Raises NotFound, for somebody else's as well."""
+    """A job of an account. Raises JobForgotten, and NotFound, for somebody else's as well."""
     with transaction() as conn:
         row = reads.jobs_by_id(conn, [job_id]).get(job_id)
-    if row is None or row.account_id != account_id:
-        raise NotFound(f"no job {job_id}")
+        if row is None or row.account_id != account_id:
+            refuse_absent(conn, job_id, account_id)
     return row
 
 

@@ -3,19 +3,21 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from psycopg import Connection
 from starlette.requests import Request
 
 from api.services import services
-from common.errors import DomainError, NotFound
+from common.errors import DomainError
 from common.telemetry.jobs import ended
+from models.absence import refuse_absent
 from models.access.scopes import Caller
-from models.db import certain
+from models.db import certain, transaction
 from models.files import keeping
 from models.gallery import indexing
+from models.identity.people import Visitor
 from models.jobs import cancel, reads
 from models.jobs.admission import Accepted, Order
 from models.jobs.reads import JobRow
@@ -23,12 +25,19 @@ from models.jobs.states import RunStatus
 from workers.doorbell import ring
 
 
-async def see_job(request: Request, job_id: UUID, who: Caller) -> JobRow:
-    """The caller's job as it stands. Raises NotFound."""
-    row = await services(request.app).jobs.ask(job_id)
+async def see_job(request: Request, job_id: UUID, who: Caller | Visitor) -> JobRow:
+    """The caller's job as it stands. Raises NotFound, JobForgotten."""
+    here = services(request.app)
+    row = await here.jobs.ask(job_id)
     if row is None or row.account_id != who.account_id:
-        raise NotFound(f"no job {job_id}", param="id")
+        await here.places.ordinary.run(partial(_refuse_absent, job_id, who.account_id))
+    assert row is not None  # noqa: S101 - what is absent was refused
     return row
+
+
+def _refuse_absent(job_id: UUID, account_id: UUID) -> NoReturn:
+    with transaction() as conn:
+        refuse_absent(conn, job_id, account_id)
 
 
 Earlier = Callable[[Connection[Any]], UUID | None]  # the job that an order was before, if it was

@@ -17,6 +17,7 @@ from api.edge.problems import Problem
 from api.live.frames import event_view, reset_frame, reset_view, state_frame
 from api.live.hub import ENDS, PAGE, Live
 from api.live.sse import EventStream, wants_stream
+from api.orders.placing import see_job
 from api.orders.told import job_view
 from api.routes.callers import needs, permitted
 from api.routes.cursors import MAX_LIMIT, MAX_NUMBER, Cursor, Listing, ListPage, PageLimit, PathId, id_of, number_of
@@ -24,7 +25,7 @@ from api.routes.fast_routes import FastRoute, answer, fast
 from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common import tokens
-from common.errors import InvalidRequest, NotAuthenticated, NotFound
+from common.errors import InvalidRequest, NotAuthenticated
 from common.settings import settings
 from models.access.scopes import ROLES, Caller
 from models.events.kinds import LIVE, STORED
@@ -194,9 +195,7 @@ async def get_job_events(request: Request) -> Response:
     who = await listener_of(request)
     job_id = id_of(request.path_params["job_id"], "job")
     after = _after(request)
-    row = await services(request.app).jobs.ask(job_id)
-    if row is None or row.account_id != who.account_id:
-        raise NotFound(f"no job {job_id}", param="id")
+    row = await see_job(request, job_id, who)
     first = b""
     if after is not None and row.ended:
         known = await _knows_the_end(services(request.app).live, row, after)

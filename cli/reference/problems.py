@@ -49,6 +49,7 @@ REMEDIES: Mapping[str, str] = {
     "InvalidRequest": CORRECT,
     "JobNotEnded": "Wait for the job's end.",
     "LabelLimitExceeded": "Raise the label's limit, or wait for the next month.",
+    "JobForgotten": "Nothing is left of the job but what the books need: the ledger still says what it cost.",
     "InputErased": "Order it as a new job: what this one was asked with is not kept any more.",
     "LinkGone": "Ask whoever shared it for a new link.",
     "NeedsPro": "Subscribe to a plan that has it.",

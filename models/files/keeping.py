@@ -11,6 +11,7 @@ from psycopg import Connection
 from common.errors import JobNotEnded, NotFound, StorageQuotaExceeded
 from common.retention_settings import MAX_HOURS
 from common.settings import settings
+from models.absence import refuse_absent
 from models.events import events
 from models.files import cdn_purges, results, room
 from models.locks import lock_account, read_locked
@@ -81,7 +82,7 @@ def owner(conn: Connection[Any], job_id: UUID) -> UUID:
     """Whose results those of a job are. Raises NotFound."""
     row = conn.execute("select account_id from jobs where id = %s", [job_id]).fetchone()
     if row is None or row[0] is None:
-        raise NotFound(f"no job {job_id}", param="id")
+        refuse_absent(conn, job_id)
     found: UUID = row[0]
     return found
 
@@ -94,7 +95,7 @@ def _check(conn: Connection[Any], account_id: UUID, job_id: UUID, index: int | N
         [index, index, job_id, account_id],
     ).fetchone()
     if row is None:
-        raise NotFound(f"no job {job_id}", param="id")
+        refuse_absent(conn, job_id, account_id)
     if row[0] is None:
         raise JobNotEnded(
             "this job has not ended yet, so it has no outputs; cancel it, or wait for its end", param="id"

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from common.errors import NotCancelable, NotFound
+from common.errors import NotCancelable
+from models.absence import refuse_absent
 from models.jobs.dispatch import Ring
 from models.jobs.ending import Ending, end
 from models.jobs.states import JobEnd
@@ -25,11 +26,11 @@ class Canceled:
 def cancel(conn: Connection[Any], job_id: UUID, *, account_id: UUID | None = None) -> Canceled:
     """Cancel a job; with `account_id`, only a job of that account. Canceling a canceled job again changes nothing.
 
-    Raises NotFound, and NotCancelable where the job has succeeded or failed.
+    Raises NotFound, JobForgotten, and NotCancelable where the job has succeeded or failed.
     """
     found = conn.execute("select account_id from jobs where id = %s", [job_id]).fetchone()
     if found is None or found[0] is None or (account_id is not None and found[0] != account_id):
-        raise NotFound(f"no job {job_id}", param="id")
+        refuse_absent(conn, job_id, account_id)
     owner: UUID = found[0]
     lock_account(conn, owner)
     run = conn.execute("select lease_owner from job_runs where job_id = %s for update", [job_id]).fetchone()

@@ -13,6 +13,7 @@ from psycopg import Connection
 from uuid_utils.compat import uuid7
 
 from common.errors import ActRefused, JobNotEnded, NotFound, UnknownModel
+from models.absence import refuse_absent
 from models.access import audit_log
 from models.access.audit_log import By
 from models.catalogue.entries import Offer, offers
@@ -132,10 +133,10 @@ JobAct = Callable[[Connection[Any], Why, UUID], Acted]
 
 
 def _locked(conn: Connection[Any], why: Why, job_id: UUID) -> JobRow:
-    """A job as it stands under its account's lock. Raises NotFound, ActRefused."""
+    """A job as it stands under its account's lock. Raises NotFound, JobForgotten, ActRefused."""
     owner = conn.execute("select account_id from jobs where id = %s", [job_id]).fetchone()
     if owner is None or owner[0] is None:
-        raise NotFound(f"no job {job_id}", param="id")
+        refuse_absent(conn, job_id)
     lock_account(conn, owner[0])
     row = reads.jobs_by_id(conn, [job_id])[job_id]
     status = row.ended or row.run_status

@@ -10,7 +10,7 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 from pydantic import BaseModel
 
-from common.errors import NotFound
+from models.absence import refuse_absent
 from models.columns import NEVER
 
 MOST = 200  # of each kind: events, deliveries, acts
@@ -222,11 +222,11 @@ def refund_ref(job_id: UUID) -> str:
 
 
 def story(conn: Connection[Any], job_id: UUID) -> Story:
-    """Read it; best in a snapshot, so that all parts are of one moment. Raises NotFound."""
+    """Read it; best in a snapshot, so that all parts are of one moment. Raises NotFound, JobForgotten."""
     read = _Reader(conn, job_id).all
     job = next(iter(read(_JOB)), None)
     if job is None:
-        raise NotFound(f"no job {job_id}", param="id")
+        refuse_absent(conn, job_id)
     who = job["account_id"]
     events = read(_EVENTS, who)
     endpoints = [row["id"] for row in read("select id from webhook_endpoints where account_id = %(a)s", who)]

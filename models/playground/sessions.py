@@ -13,6 +13,7 @@ from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
 from common.errors import InvalidInput, JobNotEnded, NotFound, ResultGone
+from models.absence import refuse_absent
 from models.columns import created_at
 from models.locks import lock_account
 from models.playground import kept
@@ -137,7 +138,7 @@ def save(conn: Connection[Any], account_id: UUID, job_id: UUID, new: NewSession)
         [job_id, account_id],
     ).fetchone()
     if row is None:
-        raise NotFound(f"no job {job_id}", param="job")
+        refuse_absent(conn, job_id, account_id, param="job")
     ended, kind, prompt, is_there = row
     if kind != "text":
         raise InvalidInput(f"a session is a text; this job makes {kind}", param="job")

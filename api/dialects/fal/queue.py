@@ -12,7 +12,7 @@ from api.dialects.fal.answers import FalRoute, answer_for, answer_result, is_lat
 from api.dialects.fal.asking import find_app, read_order, wants_logs
 from api.dialects.fal.streams import StatusStream
 from api.dialects.routes import own_job
-from api.orders.placing import cancel_own
+from api.orders.placing import cancel_own, see_job
 from api.orders.repeatable import answer_placed
 from api.routes.callers import permitted, polling
 from api.routes.cursors import id_of
@@ -20,7 +20,7 @@ from api.routes.fast_routes import Handler, fast
 from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from common.dialects.fal import FAL, LATE_TYPE, request_addresses, request_status
-from common.errors import NotFound, UnknownModel
+from common.errors import UnknownModel
 from models.access.scopes import Caller
 from models.jobs.outward import told_job
 from models.jobs.reads import JobRow
@@ -73,14 +73,14 @@ async def refuse_nameless(request: Request) -> Response:
 
 
 async def _own_request(request: Request) -> JobRow:
-    """The caller's job that the path names, from memory where it was read just now. Raises NotFound, and as `polling`."""
+    """The caller's job that the path names, from memory where it was read just now. Raises NotFound, JobForgotten, and as `polling`."""
     who = await polling(request, "read")
     here = services(request.app)
     job_id = id_of(request.path_params["job_id"], "request")
     row = await here.polls.look(job_id)
     if row is None or row.account_id != who.account_id:
         await here.rates.count_request(request, who)  # who tries ids out spends what the key may ask
-        raise NotFound(f"no request {job_id}", param="request_id")
+        return await see_job(request, job_id, who)
     return row
 
 

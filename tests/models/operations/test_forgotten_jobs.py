@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from common.errors import InputErased, NotFound
+from common.errors import InputErased, JobForgotten, NotFound
 from models.access.audit_log import By
 from models.credits import ledger, margin, revoking
 from models.db import snapshot, transaction
@@ -262,6 +262,9 @@ def test_a_forgotten_job_is_nobodys_and_the_books_and_reports_say_what_they_said
             lambda conn: story(conn, made),
             lambda conn: retry_job(conn, Why(By("tester"), "because"), lost),
         ):
+            with pytest.raises(JobForgotten, match="not kept any more"), transaction() as conn:
+                act(conn)
+        for act in (lambda conn: cancel(conn, made, account_id=other), lambda conn: keeping.delete(conn, other, made)):
             with pytest.raises(NotFound), transaction() as conn:
                 act(conn)
         with transaction() as conn:
