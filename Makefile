@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 # Tests that try what comes to mind: a third of it in `make test`, all of it in `make faults` (tests/depth.py).
 DEEP = $(shell grep -rl "tests.depth import" tests --include="test_*.py")
 
-.PHONY: help setup demo up examples test tools kits lint check openapi reference docs hooks audit-deps faults sweep year mutants bench clean
+.PHONY: help setup demo up examples test tools kits lint check openapi reference docs hooks audit-deps faults sweep year mutants bench bench-growth clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -99,6 +99,9 @@ sweep: $(DEV) ## every single fault of each kind of job, and all invariants afte
 
 bench: $(DEV) ## measure, compare with floors and peers, write benchmarks/results/
 	@$(BIN)/python -m benchmarks
+
+bench-growth: $(DEV) ## the same with 5 million jobs stored as with ten thousand; most of an hour
+	@$(BIN)/python -m benchmarks growth-5m
 
 clean: ## remove the environment and all local data
 	rm -rf $(VENV) .headrace demo-results site

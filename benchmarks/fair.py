@@ -19,7 +19,7 @@ import psycopg
 import redis
 from uuid_utils.compat import uuid7
 
-from benchmarks.queues import _alive
+from benchmarks.queues import alive
 from benchmarks.stand import RESULTS, Report, Stand, _entry
 from common.settings import settings
 from models.catalogue import entries
@@ -47,7 +47,7 @@ def measure(stand: Stand, report: Report) -> None:
         f"  behind one with {LARGE:,} jobs, p50", median(beside), "s", ratio=median(beside) / median(alone),
         to=f"nobody else {median(alone):.2f} s",
     )  # fmt: skip
-    report.add(f"  longer by, in rounds of {ROUND_SECONDS:g} s", rounds, "rounds", aim="2")
+    report.add(f"  longer by, in rounds of {ROUND_SECONDS:g} s", rounds, "rounds", aim="< 2")
     report.add("  the longest of theirs", max(beside), "s")
     report.add("  Dramatiq, nobody else, p50", median(fifo_alone), "s")
     report.add(
@@ -66,11 +66,11 @@ def _waits(stand: Stand, *, large: int) -> list[float]:
     stand.start("worker", "scheduler", arguments=f"--threads {THREADS}")
     accounts = _accounts()
     _order(accounts[-1:])  # once it has ended, the worker is there
-    _until(lambda: _alive() == 0, "the first job's end")
+    _until(lambda: alive() == 0, "the first job's end")
     if large:
         _order([accounts[0]] * large)
         time.sleep(LATER_SECONDS)
-        left = _alive()
+        left = alive()
         assert left > 2 * THREADS * EACH, f"only {left} are left of the large one: there is nothing to wait behind"
     small = _order([each for each in accounts[1 : SMALL + 1] for _ in range(EACH)])
     with psycopg.connect(settings().database_url, autocommit=True) as conn:

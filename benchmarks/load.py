@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 import uvloop
@@ -13,8 +14,8 @@ import uvloop
 class Connection(asyncio.Protocol):
     """One client. Answers are read by their Content-Length, nothing more: the load must cost little itself."""
 
-    def __init__(self, request: bytes, latencies: list[float], errors: list[bytes], until: float) -> None:
-        self._request, self._latencies, self._errors, self._until = request, latencies, errors, until
+    def __init__(self, requests: list[bytes], latencies: list[float], errors: list[bytes], until: float) -> None:
+        self._requests, self._latencies, self._errors, self._until = cycle(requests), latencies, errors, until
         self._buffer = b""
         self._begun = 0.0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -25,7 +26,7 @@ class Connection(asyncio.Protocol):
 
     def _ask(self) -> None:
         self._begun = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -52,6 +53,15 @@ class Connection(asyncio.Protocol):
             self.done.set_result(None)
 
 
+def request_of(method: str, path: str, key: str, body: bytes) -> bytes:
+    """A request as it goes over the wire."""
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
 async def main(task: dict[str, Any]) -> dict[str, Any]:
     """Run one load; returns its figures."""
     latencies: list[float] = []
@@ -61,14 +71,14 @@ async def main(task: dict[str, Any]) -> dict[str, Any]:
     begin = time.perf_counter()
     loop = asyncio.get_running_loop()
     connections = []
-    for number in range(task["clients"]):
-        key = task["keys"][number % len(task["keys"])]
-        head = (
-            f"{task['method']} {paths[number % len(paths)]} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
+    clients, keys = task["clients"], task["keys"]
+    for number in range(clients):  # more keys than clients are asked with in turns
+        requests = [
+            request_of(task["method"], paths[turn % len(paths)], keys[turn % len(keys)], body)
+            for turn in range(number, max(clients, len(keys)), clients)
+        ]
         _, connection = await loop.create_connection(
-            partial(Connection, head.encode() + body, latencies, errors, begin + task["seconds"]),
+            partial(Connection, requests, latencies, errors, begin + task["seconds"]),
             "127.0.0.1", task["port"],
         )  # fmt: skip
         connections.append(connection)

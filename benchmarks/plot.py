@@ -17,8 +17,8 @@ def draw(report: Report) -> None:
     names = [f"{row['what'].strip()}\n/ {row['to']}" for row in rows]
     axes.barh(range(len(rows)), [row["ratio"] for row in rows], color="#3b6ea5", height=0.55)
     for at, row in enumerate(rows):
-        if row["aim"].replace(".", "").isdigit():
-            axes.plot([float(row["aim"])] * 2, [at - 0.38, at + 0.38], color="#e4572e", linewidth=2.5)
+        if row["met"] is not None:
+            axes.plot([float(row["aim"].removeprefix("<"))] * 2, [at - 0.38, at + 0.38], color="#e4572e", linewidth=2.5)
         axes.text(row["ratio"], at, f" {row['ratio']:.2f}", va="center", fontsize=8)
     axes.set_yticks(range(len(rows)), names, fontsize=7)
     axes.invert_yaxis()

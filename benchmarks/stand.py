@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import httpx
 import psycopg
 import redis
 
+from benchmarks.filling import fill
 from cli.embedded.processes import Processes
 from cli.embedded.servers import free_ports, servers
 from common.scratch import scratch_folder
@@ -38,20 +38,43 @@ SCHEMA = {
 
 @dataclass
 class Report:
-    """Rows of what was measured: what, value, unit, and the ratio to what stood beside it, with its aim."""
+    """Rows of what was measured: what, value, unit, the ratio to what stood beside it, the aim, and whether it was met.
+
+    An aim is a number that is to be reached, or one with `<` before it that is not to be exceeded. It is held against the ratio
+    where there is one, and against the value otherwise.
+    """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def add(
         self, what: str, value: float, unit: str, *, ratio: float | None = None, to: str = "", aim: str = ""
     ) -> None:
-        self.rows.append({"what": what, "value": value, "unit": unit, "ratio": ratio, "to": to, "aim": aim})
+        met = is_met(value if ratio is None else ratio, aim)
+        self.rows.append({"what": what, "value": value, "unit": unit, "ratio": ratio, "to": to, "aim": aim, "met": met})
         shown = f"{ratio:.2f} of {to}" if ratio is not None else ""
-        print(f"  {what:<58} {value:>10,.1f} {unit:<8} {shown:<34} {'aim ' + aim if aim else ''}", flush=True)
+        missed = " MISSED" if met is False else ""
+        print(f"  {what:<58} {value:>10,.1f} {unit:<8} {shown:<34} {'aim ' + aim + missed if aim else ''}", flush=True)
+
+    def tell_missed(self) -> None:
+        """Print which aims were missed, and by how much."""
+        aimed = [row for row in self.rows if row["met"] is not None]
+        missed = [row for row in aimed if not row["met"]]
+        print(f"\n{len(aimed) - len(missed)} of {len(aimed)} aims met" + (", missed:" if missed else ""))
+        for row in missed:
+            found = row["value"] if row["ratio"] is None else row["ratio"]
+            print(f"  {row['what'].strip()}: {found:,.2f} instead of {row['aim']}")
 
     def save(self) -> None:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "results.json").write_text(json.dumps(self.rows, indent=1))
+
+
+def is_met(found: float, aim: str) -> bool | None:
+    """Whether an aim is met; None: there is none."""
+    if not aim:
+        return None
+    bound = float(aim.removeprefix("<").replace(",", ""))
+    return found <= bound if aim.startswith("<") else found >= bound
 
 
 class Stand:
@@ -73,8 +96,10 @@ class Stand:
         settings.cache_clear()
         self.processes = Processes(self.folder, self.environment)
 
-    def fresh(self, *, stored_jobs: int = 0, database: str = "headrace") -> list[str]:
-        """An empty database with 64 accounts, each with a key and one large grant. Returns the keys."""
+    def fresh(
+        self, *, stored_jobs: int = 0, database: str = "headrace", accounts: int = ACCOUNTS, slots: int = 1_000_000
+    ) -> list[str]:
+        """An empty database with so many accounts, each with a key, so many slots and one large grant. Returns the keys."""
         self.use(database)
         admin = settings().database_url.rpartition("/")[0] + "/postgres"
         with psycopg.connect(admin, autocommit=True) as conn:
@@ -83,9 +108,10 @@ class Stand:
         prepare.prepare()
         with transaction() as conn:
             conn.execute(
-                "insert into plans values ('bench', 'Bench', 9, 0, 'once', 0, 1000000, 0, 1000000000000, 1000000000)"
+                "insert into plans values ('bench', 'Bench', 9, 0, 'once', 0, %s, 0, 1000000000000, 1000000000)",
+                [slots],
             )
-            conn.execute(_ACCOUNTS, [ACCOUNTS])
+            conn.execute(_ACCOUNTS, [accounts])
             entries.apply(
                 conn, [_entry("bench"), _entry("bench-slow", delay_seconds=0.5), _entry("bench-film", kind="video")]
             )
@@ -117,10 +143,14 @@ class Stand:
             )
             conn.execute("delete from job_runs")
             conn.execute("update accounts set slots_in_use = 0, expected_bytes = 0")
-        with redis.Redis.from_url(settings().redis_url) as client:
-            client.flushall()
+        self.flush_redis()
         with psycopg.connect(settings().database_url, autocommit=True) as conn:
             conn.execute("vacuum analyze")
+
+    def flush_redis(self) -> None:
+        """Forget all messages."""
+        with redis.Redis.from_url(settings().redis_url) as client:
+            client.flushall()
 
     def start(self, *names: str, arguments: str = "", extra: dict[str, str] | None = None) -> None:
         for name in names:
@@ -205,12 +235,6 @@ def memory_mb(pid: int, name: str = "VmHWM") -> float:
     raise RuntimeError("no such process")
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU that a process has used."""
-    parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(parts[11]) + int(parts[12])) / os.sysconf("SC_CLK_TCK")
-
-
 _ACCOUNTS = """
 with n as (select g, ('00000000-0000-7000-8000-' || lpad(g::text, 12, '0'))::uuid as id from generate_series(1, %s) g),
 u as (insert into users (id, issuer, subject) select id, 'bench', g::text from n),
@@ -219,44 +243,3 @@ g as (insert into grants (id, account_id, kind, ref, amount, remaining) select i
 insert into ledger_entries (account_id, kind, amount, from_bucket, to_bucket, grant_id, available_after, reserved_after)
 select id, 'grant', 1000000000, 'issued', 'available', id, 1000000000, 0 from n
 """
-
-
-def fill(count: int) -> None:
-    """Store ended jobs with all that hangs on them, as they would be; constraints are known to hold, so not checked."""
-    with psycopg.connect(settings().database_url) as conn:
-        conn.execute("set session_replication_role = replica")
-        conn.execute("set timezone = 'UTC'")
-        conn.execute(
-            """create temporary table old as
-               select g, ('00000000-0000-7000-8000-' || lpad((g %% 64 + 1)::text, 12, '0'))::uuid as account,
-                      uuidv7(make_interval(secs => -2000000 + g)) as id from generate_series(1, %s) g""",
-            [count],
-        )
-        for statement in _FILL:
-            conn.execute(statement)
-
-
-_FILL = (
-    """insert into jobs (id, account_id, model_id, model_version, input, queue, price_credits, unit, quantity_milli,
-         price_numerator, price_denominator, ended, ended_at, started_at, resolution, charged_credits, attempts)
-       select id, account, 'bench', 1, '{"prompt": "a harbour at dawn", "seed": 7}', 'interactive', 0, 'job', 1000, 0, 1000,
-              'succeeded', app_now(), app_now(), 'settle', 0, 1 from old""",
-    """insert into reservations (job_id, account_id, amount, resolution, settled, refunded, resolved_at)
-       select id, account, 0, 'settle', 0, 0, app_now() from old""",
-    """insert into attempts (job_id, number, token, provider, route, phase, ended_at)
-       select id, 1, 1, 'sketch', 0, 'done', app_now() from old""",
-    """insert into assets (id, job_id, account_id, index, key, media_type, size_bytes, sha256, expires_at)
-       select uuidv7(), id, account, 0, 'bench/' || g, 'image/png', 100, sha256('x'), app_now() + interval '30 days' from old""",
-    """insert into ledger_entries (account_id, kind, amount, from_bucket, to_bucket, job_id, available_after, reserved_after)
-       select account, 'reserve', 1, 'available', 'reserved', id, 1, 1 from old""",
-    """insert into ledger_entries (account_id, kind, amount, from_bucket, to_bucket, job_id, available_after, reserved_after)
-       select account, 'settle', 1, 'reserved', 'spent', id, 1, 0 from old""",
-    """insert into events (account_id, number, type, job_id, data) select account, g, 'job.succeeded', id, '{}' from old""",
-    "update accounts set event_number = coalesce((select max(number) from events where account_id = accounts.id), 0)",
-)
-
-
-def self_cpu() -> float:
-    """CPU of this process."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime

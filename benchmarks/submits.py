@@ -8,9 +8,9 @@ from benchmarks.stand import Report, Stand
 from cli.embedded.wheels import package
 from common.settings import settings
 
-ROUNDS = 3
+ROUNDS = 5
 SECONDS = 3.0
-AIMS = {1: "0.70", 16: "0.85", 64: "1.50"}
+AIMS = {1: "0.75", 16: "1.40", 64: "2.20"}
 SCRIPT = Path(__file__).with_name("submit.pgbench")
 
 

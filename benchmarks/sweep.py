@@ -4,7 +4,8 @@ import time
 
 import psycopg
 
-from benchmarks.stand import Report, Stand, fill
+from benchmarks.filling import fill
+from benchmarks.stand import Report, Stand
 from common.settings import settings
 from models.db import transaction
 from models.files import results

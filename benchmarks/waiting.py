@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.queues import _alive, _place
-from benchmarks.stand import Report, Stand, _entry, cpu_seconds, memory_mb
+from benchmarks.processor import cpu_seconds
+from benchmarks.queues import alive, place_jobs
+from benchmarks.stand import Report, Stand, _entry, memory_mb
 from common.settings import settings
 from models.catalogue import entries
 from models.db import transaction
@@ -50,7 +51,7 @@ def _look(pid: int, report: Report) -> None:
     time.sleep(5)
     idle, idle_threads, server = memory_mb(pid, "VmRSS"), _threads(pid), _postmaster()
     idle_cpu = _spent(pid, server, 10.0)
-    rings = _place(JOBS, "bench-polled")
+    rings = place_jobs(JOBS, "bench-polled")
     for begin in range(0, JOBS, 500):
         ring(rings[begin : begin + 500])
     end = time.monotonic() + 300
@@ -62,13 +63,13 @@ def _look(pid: int, report: Report) -> None:
     before = _leases()
     shares = _spent(pid, server, LOOK_SECONDS)
     polls = (_leases() - before) / LOOK_SECONDS
-    assert _alive() == JOBS
+    assert alive() == JOBS
     report.add("jobs waiting at a polled provider, one worker process", JOBS, "jobs")
-    report.add("  its threads, above idle", _threads(pid) - idle_threads, "threads", aim="0")
+    report.add("  its threads, above idle", _threads(pid) - idle_threads, "threads", aim="< 0")
     report.add("  its memory, above idle", memory_mb(pid, "VmRSS") - idle, "MB")
     report.add(f"  polls, each job every {POLL_SECONDS:.0f} s", polls, "1/s")
     for name, share, rest in zip(("its CPU", "PostgreSQL's, all duties with it"), shares, idle_cpu, strict=True):
-        report.add(f"  {name}", 100 * share, "% core", aim="5" if name == "its CPU" else "")
+        report.add(f"  {name}", 100 * share, "% core", aim="< 5" if name == "its CPU" else "")
         report.add("    per poll, above idle", 1000 * (share - rest) / polls, "ms")
 
 
