@@ -221,9 +221,22 @@ def _findings() -> "list[audit.Finding]":
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         for part in progress.track(parts, description="rules"):
-            with db.transaction() as conn:
-                found.append(proofs.prove_part(conn, part))
-    return proofs.merged(each for each in found if each is not None)
+            found += _prove_all_of(part)
+    return proofs.merged(found)
+
+
+def _prove_all_of(part: "proofs.ProofPart") -> "list[audit.Finding]":
+    """A part; one that takes too long in halves, and these in theirs."""
+    try:
+        with db.transaction() as conn:
+            found = proofs.prove_part(conn, part)
+    except proofs.TooSlow as error:
+        with db.transaction() as conn:
+            parts = proofs.halves(conn, part)
+        if not parts:
+            raise fail(f"{error}, for account {part.until} alone; try again when the database has less to do") from None
+        return [finding for each in parts for finding in _prove_all_of(each)]
+    return [] if found is None else [found]
 
 
 @app.command("audit")

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import Connection
+from psycopg.errors import QueryCanceled
 from sqlalchemy import BigInteger, CheckConstraint
 from sqlmodel import Field, SQLModel
 
@@ -48,6 +49,10 @@ class ProofPart(NamedTuple):
     after: UUID | None = None
     until: UUID = LAST
     since: datetime | None = None
+
+
+class TooSlow(Exception):
+    """A part was not proven in RULE_SECONDS."""
 
 
 def _range(column: str) -> str:
@@ -162,13 +167,28 @@ def new_parts(since: datetime) -> list[ProofPart]:
 
 
 def prove_part(conn: Connection[Any], part: ProofPart) -> Finding | None:
-    """Prove one part, in a transaction of its own. None: it holds."""
+    """Prove one part, in a transaction of its own. None: it holds. Raises TooSlow: then each of its `halves` may do."""
     conn.execute("set transaction isolation level repeatable read, read only")
     if part.since is None:
         plan_for_many(conn, RULE_SECONDS)
     else:  # by indices alone, as every statement of a session of ours: what is new is little
         conn.execute(f"set local statement_timeout = '{RULE_SECONDS}s'")
-    return _prove(conn, part)
+    try:
+        return _prove(conn, part)
+    except QueryCanceled:
+        raise TooSlow(f"{part.rule} was not proven in {RULE_SECONDS} s") from None
+
+
+def halves(conn: Connection[Any], part: ProofPart) -> list[ProofPart]:
+    """Two parts of the round, each for half of the accounts of this one. Empty: it is for one account, or for what is new."""
+    if part.since is not None:
+        return []
+    middle = conn.execute(
+        f"""select id from (select id, row_number() over (order by id) as number, count(*) over () as count
+                            from accounts where {_range("id")}) a where count > 1 and number = count / 2""",
+        {"after": part.after, "until": part.until},
+    ).fetchone()
+    return [] if middle is None else [part._replace(until=middle[0]), part._replace(after=middle[0])]
 
 
 def prove_ledger(conn: Connection[Any], since: datetime) -> list[Finding]:

@@ -13,7 +13,7 @@ from psycopg import Connection
 from common.errors import DomainError
 from models.credits import proofs
 from models.credits.audit import Finding
-from models.credits.proofs import ProofPart
+from models.credits.proofs import ProofPart, TooSlow
 from models.db import transaction
 from models.fleet import processes
 
@@ -71,7 +71,7 @@ class _Proof:
         try:
             with transaction() as conn:
                 found = proofs.prove_part(conn, part)
-        except DomainError as error:
+        except (TooSlow, DomainError) as error:
             self._put_off(part, error)
             return
         if found is not None:
@@ -89,11 +89,15 @@ class _Proof:
         self.findings += found
         self.broken |= {ProofPart(each.rule, since=since): None for each in found}
 
-    def _put_off(self, part: ProofPart, error: DomainError) -> None:
-        """It took too long, or the database was away: other parts are proven all the same, and this one at the next turn."""
+    def _put_off(self, part: ProofPart, error: Exception) -> None:
+        """It took too long, or the database was away: other parts are proven all the same, and this one, or its halves, at the next turn."""
         log.warning("audit: %s could not be proven: %s", part, error)
         self.late.add(part.rule)
-        self.broken[part] = None
+        parts = []
+        if isinstance(error, TooSlow):
+            with transaction() as conn:
+                parts = proofs.halves(conn, part)
+        self.broken |= dict.fromkeys(parts or [part])
 
     def raise_what_was_found(self) -> None:
         findings = proofs.merged(self.findings)

@@ -80,6 +80,43 @@ def test_a_rule_that_takes_too_long_is_told_and_the_others_are_proven(monkeypatc
     assert "debts_are_spent_credits" in (turn() or "")
 
 
+def test_a_part_that_takes_too_long_is_proven_in_halves_at_the_next_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    who = sorted(account() for _ in range(4))
+    change("update accounts set storage_bytes = 7 where id = %s", who[2])
+    prove, asked = proofs.prove_part, []
+
+    def late(conn, part):
+        """As if the rule could do two accounts in its time, and no more."""
+        if part.rule == "storage_is_counted":
+            inside = [each for each in who if (part.after is None or each > part.after) and each <= part.until]
+            asked.append(len(inside))
+            if len(inside) > 2:
+                raise proofs.TooSlow("it was not proven in 60 s")
+        return prove(conn, part)
+
+    monkeypatch.setattr(proofs, "prove_part", late)
+    assert "could not prove in 60 s: storage_is_counted" in (turn() or "")
+    assert "found broken rules: storage_is_counted" in (turn() or "")
+    assert asked[:3] == [4, 2, 2]
+
+
+def test_one_account_cannot_be_halved_and_what_is_new_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    who = sorted(account() for _ in range(3))
+    with transaction() as conn:
+        low, high = proofs.halves(conn, proofs.ProofPart("storage_is_counted"))
+        assert (low.after, low.until, high.after, high.until) == (None, who[0], who[0], proofs.LAST)
+        assert proofs.halves(conn, low) == []
+        assert [each.until for each in proofs.halves(conn, high)] == [who[1], proofs.LAST]
+        assert proofs.halves(conn, proofs.new_parts(proofs.moment_of_proof(conn))[0]) == []
+
+
+def test_a_statement_that_is_cut_off_says_that_it_was_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proofs, "RULE_SECONDS", 0.001)
+    monkeypatch.setattr(proofs, "find_broken", lambda conn, *_, **__: conn.execute("select pg_sleep(2)"))
+    with pytest.raises(proofs.TooSlow), transaction() as conn:
+        proofs.prove_part(conn, proofs.ProofPart("storage_is_counted"))
+
+
 def test_ledgers_that_take_too_long_keep_no_other_part_from_its_proof_and_are_tried_again(
     slow: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
