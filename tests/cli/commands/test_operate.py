@@ -19,9 +19,10 @@ from cli.main import app
 from common.settings import settings
 from models import db
 from models.catalogue.providers import ProviderLimits
-from models.credits import label_limits
+from models.credits import label_limits, proofs
 from models.db import transaction
 from models.events import deliveries
+from tests.models.hands import change
 from tests.outages import admin
 from tests.support import System, account, balance, claimed, eventually, key_of, model, one, placed, rows
 from workers.calls import limits
@@ -133,6 +134,29 @@ def test_the_audit_exits_with_1_and_names_the_rows() -> None:
     found = run("audit", status=1)["findings"]
     assert found[0]["rule"] == "entries_sum_to_balances"
     assert found[0]["rows"][0]["account_id"] == str(who)
+
+
+@pytest.mark.usefixtures("database")
+def test_the_audit_proves_in_halves_what_takes_too_long_and_says_where_one_account_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    who = sorted(account(amount=9) for _ in range(3))
+    change("update accounts set available = 10 where id = %s", who[1])
+    prove, can = proofs.prove_part, 1
+
+    def late(conn: Any, part: proofs.ProofPart) -> Any:
+        inside = [each for each in who if (part.after is None or each > part.after) and each <= part.until]
+        if part.rule == "entries_sum_to_balances" and len(inside) > can:
+            raise proofs.TooSlow(f"{part.rule} was not proven in 60 s")
+        return prove(conn, part)
+
+    monkeypatch.setattr(proofs, "prove_part", late)
+    assert [row["account_id"] for row in run("audit", status=1)["findings"][0]["rows"]] == [str(who[1])]
+    can = 0
+    failed = CliRunner().invoke(app, ["audit"])
+    assert failed.exit_code == 1
+    assert "entries_sum_to_balances was not proven in 60 s" in failed.output
+    assert str(who[0]) in failed.output
 
 
 @pytest.mark.usefixtures("database")
