@@ -75,6 +75,7 @@ from api.v1 import (
     refills,
     subscription,
     summaries,
+    tokens,
     usage,
     webhooks,
 )
@@ -103,6 +104,7 @@ ROUTERS = (
     files.router,
     outputs.router,
     keys.router,
+    tokens.router,
     provider_keys.router,
     webhooks.router,
     notifications.router,

@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 from fastapi import Depends, Query
+from psycopg import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
@@ -22,9 +23,9 @@ from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import WalledRoute
 from api.services import services
 from api.v1.jobs_shapes import JobPage, JobRequest, JobView, Status
-from common.errors import InvalidInput, JobNotEnded
+from common.errors import Forbidden, InvalidInput, JobNotEnded
 from models.access import scopes
-from models.access.scopes import Caller
+from models.access.scopes import Caller, Reach
 from models.db import transaction
 from models.events import endpoints
 from models.jobs import reads
@@ -54,18 +55,20 @@ async def create_job(request: Request) -> Response:
         return Order(
             uuid7(), who.account_id, offer, values, priority=order.priority, queue=order.queue, api_key_id=who.key_id,
             key_budget=who.monthly_credits, idempotency_key=key, body_hash=asked, webhook=webhook_of(who, order),
-            labels=order.labels,
+            labels=order.labels, token_id=who.reach and who.reach.token_id,
         )  # fmt: skip
 
     return await _ordered(request, who, key, asked, wanted)
 
 
 def webhook_of(who: Caller, order: JobRequest) -> dict[str, Any] | None:
-    """The address that an order brings, checked. Raises InvalidInput."""
+    """The address that an order brings, checked. Raises InvalidInput, and Forbidden for a token's."""
     if order.webhook is None:
         if order.webhook_events is not None:
             raise InvalidInput("webhook_events needs a webhook to send them to", param="webhook_events")
         return None
+    if who.reach is not None:
+        raise Forbidden(f"{who.reach.told()}; its orders bring no webhook", param="webhook")
     return endpoints.for_job(who.account_id, order.webhook, order.webhook_events)
 
 
@@ -98,17 +101,35 @@ def list_jobs(
     label: WantedLabel = None,
 ) -> Response:
     """Your own jobs, newest first."""
+    chosen = JobFilter(status, model_wanted(who.reach, model), label_wanted(label))
     with transaction() as conn:
-        rows = reads.list_jobs(
-            conn,
-            who.account_id,
-            before=wanted.after,
-            status=status,
-            model_id=model,
-            label=label_wanted(label),
-            limit=wanted.reads,
-        )
-    return answer(JOBS.page(rows, wanted, lambda row: row.id, job_view))
+        return answer(job_page(conn, who.account_id, wanted, chosen))
+
+
+class JobFilter(NamedTuple):
+    """Which jobs of a list are meant. None: all."""
+
+    status: Status | None
+    model_id: str | None
+    label: dict[str, str] | None
+
+
+def model_wanted(reach: Reach | None, asked: str | None) -> str | None:
+    """The model whose jobs are listed: a token for one sees no others. Raises Forbidden."""
+    if reach is None or reach.model_id is None or asked == reach.model_id:
+        return asked
+    if asked is not None:
+        raise Forbidden(reach.told(), param="model", may=sorted(reach.may))
+    return reach.model_id
+
+
+def job_page(conn: Connection[Any], account_id: UUID, wanted: WantedPage[UUID], chosen: JobFilter) -> dict[str, Any]:
+    """A page of an account's jobs, as GET /v1/jobs answers."""
+    rows = reads.list_jobs(
+        conn, account_id, before=wanted.after, status=chosen.status, model_id=chosen.model_id, label=chosen.label,
+        limit=wanted.reads,
+    )  # fmt: skip
+    return JOBS.page(rows, wanted, lambda row: row.id, job_view)
 
 
 @router.post("/{job_id}/cancel", response_model=JobView, summary="Cancel a job")

@@ -2,6 +2,7 @@
 
 from models.access.api_keys import ApiKey, KeySpending
 from models.access.audit_log import Act
+from models.access.browser_tokens import BrowserToken
 from models.accounts.accounts import Account, User
 from models.accounts.paid_periods import SubscriptionPayment
 from models.accounts.subscriptions import Subscription
@@ -85,6 +86,7 @@ __all__ = [
     "Batch",
     "BatchOrder",
     "BulkRun",
+    "BrowserToken",
     "CatalogueModel",
     "CdnPurge",
     "ClockJump",
