@@ -2,11 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Query
-from psycopg import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 from uuid_utils.compat import uuid7
@@ -15,7 +14,7 @@ from api.live.prefer_wait import wait_for_end
 from api.orders.placing import cancel_own, place_order, see_job
 from api.orders.told import job_view
 from api.routes.callers import needs, permitted
-from api.routes.cursors import Listing, PathId, WantedPage, id_of
+from api.routes.cursors import PathId, WantedPage, id_of
 from api.routes.fast_routes import FastRoute, answer, fast, read_body
 from api.routes.labels import WantedLabel, label_wanted
 from api.routes.once import KeyHeader, key_of
@@ -23,9 +22,10 @@ from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import WalledRoute
 from api.services import services
 from api.v1.jobs_shapes import JobPage, JobRequest, JobView, Status
+from api.v1.snapshots import JOBS, JobFilter, job_page, model_wanted
 from common.errors import Forbidden, InvalidInput, JobNotEnded
 from models.access import scopes
-from models.access.scopes import Caller, Reach
+from models.access.scopes import Caller
 from models.db import transaction
 from models.events import endpoints
 from models.jobs import reads
@@ -33,8 +33,6 @@ from models.jobs.admission import Order, body_hash
 
 fast_router = PrefixRouter(prefix="/v1/jobs", tags=["jobs"], route_class=FastRoute)
 router = PrefixRouter(prefix="/v1/jobs", tags=["jobs"], route_class=WalledRoute)
-
-JOBS = Listing("jobs", UUID)
 
 
 @fast_router.post("", status_code=201, response_model=JobView, summary="Order a job")
@@ -104,32 +102,6 @@ def list_jobs(
     chosen = JobFilter(status, model_wanted(who.reach, model), label_wanted(label))
     with transaction() as conn:
         return answer(job_page(conn, who.account_id, wanted, chosen))
-
-
-class JobFilter(NamedTuple):
-    """Which jobs of a list are meant. None: all."""
-
-    status: Status | None
-    model_id: str | None
-    label: dict[str, str] | None
-
-
-def model_wanted(reach: Reach | None, asked: str | None) -> str | None:
-    """The model whose jobs are listed: a token for one sees no others. Raises Forbidden."""
-    if reach is None or reach.model_id is None or asked == reach.model_id:
-        return asked
-    if asked is not None:
-        raise Forbidden(reach.told(), param="model", may=sorted(reach.may))
-    return reach.model_id
-
-
-def job_page(conn: Connection[Any], account_id: UUID, wanted: WantedPage[UUID], chosen: JobFilter) -> dict[str, Any]:
-    """A page of an account's jobs, as GET /v1/jobs answers."""
-    rows = reads.list_jobs(
-        conn, account_id, before=wanted.after, status=chosen.status, model_id=chosen.model_id, label=chosen.label,
-        limit=wanted.reads,
-    )  # fmt: skip
-    return JOBS.page(rows, wanted, lambda row: row.id, job_view)
 
 
 @router.post("/{job_id}/cancel", response_model=JobView, summary="Cancel a job")

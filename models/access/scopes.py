@@ -92,9 +92,10 @@ def check(who: Caller, scope: Scope) -> None:
 
 
 def check_model(who: Caller, model_id: str) -> None:
-    """Raises Forbidden where the key is for other models."""
+    """Raises Forbidden where the key or token is for other models."""
     if who.models is not None and model_id not in who.models:
-        raise Forbidden(f"this key is not for the model {model_id!r}", param="model", needed=model_id)
+        detail = f"this key is not for the model {model_id!r}" if who.reach is None else who.reach.told()
+        raise Forbidden(detail, param="model", needed=model_id)
 
 
 def check_sees(reach: Reach | None, job_id: UUID, model_id: str) -> None:

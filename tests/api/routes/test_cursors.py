@@ -37,7 +37,7 @@ from api.v1.files import FILES
 from api.v1.holds import HOLDS
 from api.v1.images import FEED, SEARCHES
 from api.v1.images import LISTS as ITEM_LISTS
-from api.v1.jobs import JOBS
+from api.v1.snapshots import JOBS
 from api.v1.keys import KEYS
 from api.v1.label_limits import LABEL_LIMITS
 from api.v1.learning import ENROLMENTS, QUIZ_ATTEMPTS
