@@ -173,7 +173,7 @@ async def get_events(request: Request) -> Response:
     who = await permitted(request, "read")
     refuse_words(request, ("snapshot", *FILTERS), "a page of events has no snapshot: that is for a stream")
     if who.reach is not None and who.reach.is_narrow:
-        raise Forbidden(f"{who.reach.told()}; its events come as a stream", may=sorted(who.reach.may))
+        raise Forbidden(f"{who.reach.in_words()}; its events come as a stream", may=sorted(who.reach.may))
     wanted = EVENTS.wanted_by(request)
     page = await services(request.app).live.read(
         who.account_id, (_after(request) or 0) if wanted.after is None else wanted.after

@@ -22,7 +22,7 @@ from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import WalledRoute
 from api.services import services
 from api.v1.jobs_shapes import JobPage, JobRequest, JobView, Status
-from api.v1.snapshots import JOBS, JobFilter, job_page, model_wanted
+from api.v1.snapshots import JOBS, JobsShown, job_page, model_wanted
 from common.errors import Forbidden, InvalidInput, JobNotEnded
 from models.access import scopes
 from models.access.scopes import Caller
@@ -66,7 +66,7 @@ def webhook_of(who: Caller, order: JobRequest) -> dict[str, Any] | None:
             raise InvalidInput("webhook_events needs a webhook to send them to", param="webhook_events")
         return None
     if who.reach is not None:
-        raise Forbidden(f"{who.reach.told()}; its orders bring no webhook", param="webhook")
+        raise Forbidden(f"{who.reach.in_words()}; its orders bring no webhook", param="webhook")
     return endpoints.for_job(who.account_id, order.webhook, order.webhook_events)
 
 
@@ -99,7 +99,7 @@ def list_jobs(
     label: WantedLabel = None,
 ) -> Response:
     """Your own jobs, newest first."""
-    chosen = JobFilter(status, model_wanted(who.reach, model), label_wanted(label))
+    chosen = JobsShown(status, model_wanted(who.reach, model), label_wanted(label))
     with transaction() as conn:
         return answer(job_page(conn, who.account_id, wanted, chosen))
 

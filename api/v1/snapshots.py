@@ -24,10 +24,10 @@ FILTERS = ("status", "model", "label")
 MAX_MODEL_CHARACTERS = 100
 
 
-class JobFilter(NamedTuple):
+class JobsShown(NamedTuple):
     """Which jobs of a list are meant. None: all."""
 
-    status: Status | None
+    status: str | None
     model_id: str | None
     label: dict[str, str] | None
 
@@ -37,11 +37,11 @@ def model_wanted(reach: Reach | None, asked: str | None) -> str | None:
     if reach is None or reach.model_id is None or asked == reach.model_id:
         return asked
     if asked is not None:
-        raise Forbidden(reach.told(), param="model", may=sorted(reach.may))
+        raise Forbidden(reach.in_words(), param="model", may=sorted(reach.may))
     return reach.model_id
 
 
-def job_page(conn: Connection[Any], account_id: UUID, wanted: WantedPage[UUID], chosen: JobFilter) -> dict[str, Any]:
+def job_page(conn: Connection[Any], account_id: UUID, wanted: WantedPage[UUID], chosen: JobsShown) -> dict[str, Any]:
     """A page of an account's jobs, as GET /v1/jobs answers."""
     rows = reads.list_jobs(
         conn, account_id, before=wanted.after, status=chosen.status, model_id=chosen.model_id, label=chosen.label,
@@ -54,7 +54,7 @@ class WantedSnapshot(NamedTuple):
     """The jobs that a stream shows first."""
 
     page: WantedPage[UUID]
-    chosen: JobFilter
+    chosen: JobsShown
 
 
 def refuse_words(request: Request, words: Iterable[str], why: str) -> None:
@@ -79,7 +79,7 @@ def wanted_snapshot(request: Request, reach: Reach | None) -> WantedSnapshot | N
         raise InvalidParameter(f"status must be one of {', '.join(get_args(Status))}", param="status")
     if model is not None and len(model) > MAX_MODEL_CHARACTERS:
         raise InvalidParameter(f"model has {len(model)} characters; the limit is {MAX_MODEL_CHARACTERS}", param="model")
-    chosen = JobFilter(status, model_wanted(reach, model), label_wanted(asked.get("label")))  # type: ignore[arg-type]
+    chosen = JobsShown(status, model_wanted(reach, model), label_wanted(asked.get("label")))
     return WantedSnapshot(JOBS.wanted_by(request), chosen)
 
 

@@ -43,7 +43,7 @@ class Reach(NamedTuple):
         """Whether it is for less than the account."""
         return self.job_id is not None or self.model_id is not None
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """What it may do, as its refusals say it."""
         what = "in this account"
         if self.job_id is not None:
@@ -94,14 +94,14 @@ def check(who: Caller, scope: Scope) -> None:
 def check_model(who: Caller, model_id: str) -> None:
     """Raises Forbidden where the key or token is for other models."""
     if who.models is not None and model_id not in who.models:
-        detail = f"this key is not for the model {model_id!r}" if who.reach is None else who.reach.told()
+        detail = f"this key is not for the model {model_id!r}" if who.reach is None else who.reach.in_words()
         raise Forbidden(detail, param="model", needed=model_id)
 
 
 def check_sees(reach: Reach | None, job_id: UUID, model_id: str) -> None:
     """Raises Forbidden where a browser token is for another job or model. None: no token was sent."""
     if reach is not None and not sees_job(reach, job_id, model_id):
-        raise Forbidden(reach.told(), param="id", may=sorted(reach.may))
+        raise Forbidden(reach.in_words(), param="id", may=sorted(reach.may))
 
 
 def sees_job(reach: Reach, job_id: UUID, model_id: str) -> bool:

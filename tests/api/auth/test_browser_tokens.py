@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,7 +14,7 @@ from cli.embedded.servers import Addresses
 from common.redis_client import redis_client
 from models.access import api_keys, browser_tokens
 from models.access.browser_tokens import NewToken
-from models.access.scopes import SCOPES
+from models.access.scopes import SCOPES, Right
 from models.db import transaction
 from models.identity import erasure
 from tests.api.auth.test_access import (
@@ -40,7 +41,7 @@ CLOSED = sorted(
     }
 )
 KINDS = ("account", "model", "job")
-RIGHTS = ("read", "stream", "generate")
+RIGHTS: tuple[Right, ...] = ("read", "stream", "generate")
 
 
 @pytest.fixture(scope="module")
@@ -127,11 +128,11 @@ def test_what_is_on_the_list_is_open_within_the_tokens_reach(
 
 
 @pytest.mark.parametrize("right", RIGHTS)
-def test_each_right_opens_its_own_routes_and_no_others(http: TestClient, given: Given, right: str) -> None:
+def test_each_right_opens_its_own_routes_and_no_others(http: TestClient, given: Given, right: Right) -> None:
     who = given.things["account"]
     credits = 5 if right == "generate" else None
     with transaction() as conn:
-        secret = browser_tokens.give_out(conn, caller_of(who), NewToken([right], credits=credits))[1]  # type: ignore[list-item]
+        secret = browser_tokens.give_out(conn, caller_of(who), NewToken([right], credits=credits))[1]
     for (method, path), opened in OPENED.items():
         if path == "/v1/jobs/{job_id}/events" and right == "stream":
             continue  # it does not end
@@ -141,9 +142,7 @@ def test_each_right_opens_its_own_routes_and_no_others(http: TestClient, given: 
 
 def caller_of(who: uuid.UUID) -> Any:
     """A person who has signed in."""
-    import dataclasses
-
-    return dataclasses.replace(caller(who), scopes=frozenset({"read", "write", "delete", "generate"}))
+    return replace(caller(who), scopes=frozenset({"read", "write", "delete", "generate"}))
 
 
 @pytest.mark.parametrize("kind", KINDS)
