@@ -26,7 +26,7 @@ from api.routes.labels import WantedLabel
 from api.routes.prefix_router import PrefixRouter
 from api.services import services
 from api.v1.jobs_shapes import Status
-from api.v1.snapshots import FILTERS, refuse_words, take_snapshot, wanted_snapshot
+from api.v1.snapshots import FILTERS, check_values, refuse_words, take_snapshot, wanted_snapshot
 from common import tokens
 from common.errors import Forbidden, InvalidRequest, NotAuthenticated, NotFound
 from common.settings import settings
@@ -171,6 +171,7 @@ async def get_events(request: Request) -> Response:
         listener = services(request.app).live.listen(listening.account_id, visitor=listening, after=after)
         return EventStream(services(request.app).live, listener, first)
     who = await permitted(request, "read")
+    check_values(request)
     refuse_words(request, ("snapshot", *FILTERS), "a page of events has no snapshot: that is for a stream")
     if who.reach is not None and who.reach.is_narrow:
         raise Forbidden(f"{who.reach.in_words()}; its events come as a stream", may=sorted(who.reach.may))

@@ -64,19 +64,23 @@ def refuse_words(request: Request, words: Iterable[str], why: str) -> None:
             raise InvalidParameter(f"{word}: {why}", param=word)
 
 
+def check_values(request: Request) -> None:
+    """Raises InvalidParameter for what is none of a word's few values."""
+    for word, values in (("snapshot", ("jobs",)), ("status", get_args(Status))):
+        if request.query_params.get(word, values[0]) not in values:
+            raise InvalidParameter(f"{word} takes {', '.join(map(repr, values))}", param=word)
+
+
 def wanted_snapshot(request: Request, reach: Reach | None) -> WantedSnapshot | None:
     """What a stream's address asks for, with the filters of GET /v1/jobs; None: no snapshot. Raises InvalidParameter, BadCursor,
     Forbidden.
     """
     asked = request.query_params
+    check_values(request)
     if "snapshot" not in asked:
         refuse_words(request, FILTERS, "it chooses the jobs of a snapshot: send snapshot=jobs as well")
         return None
-    if asked["snapshot"] != "jobs":
-        raise InvalidParameter("snapshot takes 'jobs'", param="snapshot")
     status, model = asked.get("status"), asked.get("model")
-    if status is not None and status not in get_args(Status):
-        raise InvalidParameter(f"status must be one of {', '.join(get_args(Status))}", param="status")
     if model is not None and len(model) > MAX_MODEL_CHARACTERS:
         raise InvalidParameter(f"model has {len(model)} characters; the limit is {MAX_MODEL_CHARACTERS}", param="model")
     chosen = JobsShown(status, model_wanted(reach, model), label_wanted(asked.get("label")))
