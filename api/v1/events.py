@@ -56,7 +56,7 @@ class EventPage(ListPage[EventView]):
 
 
 SnapshotLimit = Annotated[
-    int | None, Query(ge=1, le=MAX_LIMIT, description="How many at most: 100 events, or 20 jobs in a snapshot.")
+    int, Query(ge=1, le=MAX_LIMIT, description="How many at most. Of the jobs in a snapshot 20, if nothing is said.")
 ]
 EVENTS = Listing("events", number_of, usual=MAX_LIMIT)
 
@@ -146,7 +146,7 @@ def _after(request: Request) -> int | None:
 @fast(
     need="read",
     after=(Annotated[int | None, Query(ge=0, description="The number of the last event that you know.")], None),
-    limit=(SnapshotLimit, None),
+    limit=(SnapshotLimit, MAX_LIMIT),
     snapshot=(
         Annotated[Literal["jobs"] | None, Query(description="Begin a stream with the jobs and the credits.")],
         None,
