@@ -13,7 +13,7 @@ from api.services import services
 from common.errors import DomainError
 from common.telemetry.jobs import ended
 from models.absence import refuse_absent
-from models.access.scopes import Caller
+from models.access.scopes import Caller, check_sees
 from models.db import certain, transaction
 from models.files import keeping
 from models.gallery import indexing
@@ -26,12 +26,13 @@ from workers.doorbell import ring
 
 
 async def see_job(request: Request, job_id: UUID, who: Caller | Visitor) -> JobRow:
-    """The caller's job as it stands. Raises NotFound, JobForgotten."""
+    """The caller's job as it stands. Raises NotFound, JobForgotten, and Forbidden where a token is for others."""
     here = services(request.app)
     row = await here.jobs.ask(job_id)
     if row is None or row.account_id != who.account_id:
         await here.places.ordinary.run(partial(_refuse_absent, job_id, who.account_id))
     assert row is not None  # noqa: S101 - what is absent was refused
+    check_sees(who.reach, row.id, row.model_id)
     return row
 
 

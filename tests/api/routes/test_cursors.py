@@ -37,7 +37,6 @@ from api.v1.files import FILES
 from api.v1.holds import HOLDS
 from api.v1.images import FEED, SEARCHES
 from api.v1.images import LISTS as ITEM_LISTS
-from api.v1.jobs import JOBS
 from api.v1.keys import KEYS
 from api.v1.label_limits import LABEL_LIMITS
 from api.v1.learning import ENROLMENTS, QUIZ_ATTEMPTS
@@ -47,10 +46,13 @@ from api.v1.payments import PAYMENTS
 from api.v1.plans import PACKS, PLANS
 from api.v1.playground import SESSIONS
 from api.v1.provider_keys import PROVIDER_KEYS
+from api.v1.snapshots import JOBS
 from api.v1.summaries import SUMMARIES
+from api.v1.tokens import TOKENS
 from api.v1.webhooks import DELIVERIES, WEBHOOKS
-from models.access import api_keys, audit_log
+from models.access import api_keys, audit_log, browser_tokens
 from models.access.audit_log import By
+from models.access.browser_tokens import NewToken
 from models.access.scopes import SCOPES
 from models.catalogue import provider_keys, providers
 from models.catalogue.providers import ProviderEntry
@@ -237,6 +239,12 @@ def events(world: World, count: int) -> None:
 
 def revoked_keys(world: World, count: int) -> None:
     plant_revoked(world.who, count)
+
+
+def own_tokens(world: World, count: int) -> None:
+    with transaction() as conn:
+        for _ in range(count):
+            browser_tokens.give_out(conn, caller(world.who), NewToken(["generate"], credits=1))
 
 
 def own_keys(world: World, count: int) -> None:
@@ -442,6 +450,7 @@ PLANTS: dict[str, tuple[Callable[[World, int], None], str]] = {
     "/v1/webhooks/{webhook_id}/deliveries": (deliveries, "deliveries"),
     "/v1/events": (events, "events where account_id = '{who}'"),
     "/v1/keys": (revoked_keys, "api_keys"),
+    "/v1/tokens": (own_tokens, "browser_tokens"),
     "/v1/provider-keys": (own_keys, "provider_keys"),
     "/v1/models": (models, "models where current"),
     "/v1/plans": (plans, "plans"),
@@ -586,7 +595,7 @@ PLACES: list[tuple[Listing[Any], Any]] = [
     *((each, (datetime.now(UTC), uuid7())) for each in ITEM_LISTS.values()), *((each, (7, uuid7())) for each in SEARCHES.values()),
     (FEED, (datetime.now(UTC), uuid7())), (COLLECTIONS, uuid7()), (CONTENTS, (7, uuid7())), (LINKS, uuid7()), (MEMBERS, uuid7()),
     (INVITATIONS, uuid7()),
-    (SESSIONS, uuid7()), (SUMMARIES, uuid7()),
+    (SESSIONS, uuid7()), (SUMMARIES, uuid7()), (TOKENS, uuid7()),
 ]  # fmt: skip
 FOREIGN = ["", "x", "é", "null", "0", str(uuid.uuid4()), "AAAA", "a" * 5000, "../..", "-1", "=" * 8]
 
@@ -732,7 +741,7 @@ LIMITED = {
     ("content/reading", "forget_likes"): BATCH, ("content/reading", "months_shown"): EDGE,  # a hundred years
     ("content/reading", "slugs_of_month"): EDGE,  # a sitemap has its protocol's limit
     ("accounts/accounts", "users"): LIST, ("access/audit_log", "list_acts"): LIST, ("events/announcements", "list_announcements"): LIST,
-    ("events/deliveries", "list_deliveries"): LIST, ("events/events", "after"): LIST, ("events/events", "of_jobs"): LIST, ("access/api_keys", "list_keys"): LIST,
+    ("events/deliveries", "list_deliveries"): LIST, ("events/events", "after"): LIST, ("events/events", "of_jobs"): LIST, ("access/api_keys", "list_keys"): LIST, ("access/browser_tokens", "list_tokens"): LIST,
     ("events/notifications", "list_notifications"): LIST, ("events/endpoints", "list_endpoints"): LIST, ("catalogue/provider_keys", "shown"): LIST, ("credits/reads", "ledger_page"): LIST, ("jobs/reads", "list_jobs"): LIST, ("jobs/reads", "jobs_of_kind"): LIST,
     ("jobs/batch_rows", "list_batches"): LIST, ("jobs/batch_rows", ""): LIST, ("jobs/batch_rows", "living"): BATCH, ("jobs/batches", "ready_to_let_go"): BATCH, ("jobs/batches", "let_go"): BATCH,
     ("jobs/repeats", ""): ONE, ("jobs/reads", "usage"): ONE,
@@ -741,7 +750,7 @@ LIMITED = {
     ("access/audit_log", "forget"): BATCH, ("events/announcements", "notify"): BATCH, ("events/announcements", "_notify_missed"): BATCH,
     ("jobs/answered", "forget"): BATCH, ("jobs/callbacks", "forget"): BATCH, ("jobs/clock", "mend_wakes"): BATCH,
     ("jobs/clock", "shifts"): BATCH, ("credits/ledger", "accounts_with_lapsed"): BATCH, ("identity/inbound", "forget"): BATCH,
-    ("jobs/tables", "forget_idempotency_keys"): BATCH, ("access/api_keys", "forget"): BATCH, ("identity/erasure", "erase_account"): BATCH,
+    ("jobs/tables", "forget_idempotency_keys"): BATCH, ("access/api_keys", "forget"): BATCH, ("access/browser_tokens", "forget_tokens"): BATCH, ("identity/erasure", "erase_account"): BATCH,
     ("identity/erasure", "pending_erasures"): BATCH, ("events/sending", "claim"): BATCH, ("events/sending", "forget"): BATCH, ("events/sending", "_give_up"): BATCH,
     ("events/notifications", "forget"): BATCH, ("jobs/reconcile", "list_parked"): BATCH, ("files/results", "expire"): BATCH,
     ("files/results", "accounts_due"): BATCH, ("files/results", "to_purge"): BATCH, ("jobs/ringing", "due"): BATCH, ("jobs/polls", ""): BATCH,
@@ -853,6 +862,7 @@ def test_no_check_reads_a_list() -> None:
     shown |= {
         ("models/learning/enrolments.py", "look_at_enrolments"),  # what GET shows
         ("api/v1/images.py", "_add_list"),
+        ("api/v1/snapshots.py", "job_page"),  # what GET shows, and what a stream shows first
         ("api/shared/page.py", "_read"),
         ("models/operations/bulk.py", "next_slice"),
         ("models/operations/exporting.py", "next_lines"),  # page by page to the end
