@@ -102,7 +102,7 @@ export class Connection {
           for (const frame of read(part.value)) {
             tries = 0;
             if (frame.id) last = +frame.id;
-            yield JSON.parse(frame.data) as HeadraceEvent;
+            if (frame.data) yield JSON.parse(frame.data) as HeadraceEvent; // else only where to go on
           }
         }
       } catch (error) {

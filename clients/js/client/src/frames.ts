@@ -17,7 +17,7 @@ export function frameReader(): (chunk: Uint8Array) => Frame[] {
     if (rest.length > MOST_CHARACTERS) throw new Error("a frame is larger than any of ours");
     const parts = rest.split(/\r?\n\r?\n/);
     rest = parts.pop() ?? "";
-    return parts.map(frameOf).filter((frame) => frame.data !== "");
+    return parts.map(frameOf).filter((frame) => frame.data !== "" || frame.id !== undefined);
   };
 }
 

@@ -6,7 +6,7 @@ import { joinTabs, type Tabs } from "./tabs.js";
 interface Snapshot {
   data: Job[];
   next: string | null;
-  credits: Credits;
+  credits: Credits | null; // a token for one job or model sees none
 }
 
 type Message =
@@ -197,8 +197,8 @@ export class Hub {
   }
 
   #tellAll(): void {
-    const { next, credits } = this;
-    if (credits) this.#tell({ kind: "state", state: { data: [...this.jobs.values()], next, credits }, last: this.#last, open: this.open });
+    const { next, credits = null } = this;
+    if (this.ready) this.#tell({ kind: "state", state: { data: [...this.jobs.values()], next, credits }, last: this.#last, open: this.open });
   }
 
   #told(message: Message): void {
@@ -236,7 +236,7 @@ export class Hub {
     this.jobs.clear();
     this.#wanted.clear();
     this.next = next;
-    this.credits = credits;
+    this.credits = credits ?? undefined;
     this.ready = true;
     this.#take(data);
   }
