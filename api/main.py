@@ -75,6 +75,7 @@ from api.v1 import (
     refills,
     subscription,
     summaries,
+    tokens,
     usage,
     webhooks,
 )
@@ -103,6 +104,7 @@ ROUTERS = (
     files.router,
     outputs.router,
     keys.router,
+    tokens.router,
     provider_keys.router,
     webhooks.router,
     notifications.router,
@@ -218,9 +220,9 @@ def make_app() -> FastAPI:
     if origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=origins, allow_methods=["*"], max_age=600,
-            allow_headers=["authorization", "content-type", "idempotency-key", "if-match", "prefer", "last-event-id",
+            allow_headers=["authorization", "content-type", "headrace-account", "headrace-create", "idempotency-key", "if-match", "prefer", "last-event-id",
                            "x-fal-target-url", "x-fal-queue-priority", "x-fal-request-timeout", "x-fal-runner-hint"],
-            expose_headers=["x-request-id", "etag", "location", "idempotent-replayed", "retry-after", "ratelimit-limit",
+            expose_headers=["x-request-id", "etag", "location", "idempotent-replayed", "preference-applied", "retry-after", "ratelimit-limit",
                             "ratelimit-remaining", "ratelimit-reset", "x-fal-request-id", "x-fal-request-timeout-type"],
         )  # fmt: skip
     if settings().is_watched():

@@ -122,6 +122,13 @@ class BudgetExceeded(DomainError):
     status = 402
 
 
+class TokenSpent(DomainError):
+    """What this token may order for is spent."""
+
+    code = "token_spent"
+    status = 402
+
+
 class LabelLimitExceeded(DomainError):
     """The limit of a label for this month is spent."""
 

@@ -106,6 +106,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("forget_workers", 60, retention.forget_workers, 1000),
         Duty("forget_delivery_queues", 3600, retention.forget_delivery_queues, 1000),
         Duty("forget_api_keys", 3600, retention.forget_api_keys, 1000),
+        Duty("forget_tokens", 300, retention.forget_tokens, 5000),
         Duty("forget_uploads", 3600, retention.forget_uploads, 1000),
         Duty("erase_prompts", 300, retention.erase_prompts, 500),
         Duty("forget_jobs", 300, retention.forget_jobs, 500),

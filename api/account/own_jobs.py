@@ -15,7 +15,7 @@ from api.routes.cursors import WantedPage, id_of
 from api.routes.labels import label_wanted
 from api.sites.forms import ActForm, ask_first, carry_out
 from api.sites.routing import Posted
-from api.v1.jobs import JOBS
+from api.v1.snapshots import JOBS
 from common.errors import InvalidParameter, NotFound, ResultGone
 from models.credits.reads import entries_of_job
 from models.db import transaction

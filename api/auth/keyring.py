@@ -1,5 +1,5 @@
-"""Who asks, and whether they may: a bearer API key or a JWT, looked up once every few seconds per process. A key is
-compared by its hash, never by its text.
+"""Who asks, and whether they may: a bearer API key, a JWT or a browser token, looked up once every few seconds per process. Keys
+and tokens are compared by their hash, never by their text.
 """
 
 import asyncio
@@ -16,13 +16,14 @@ from starlette.requests import Request
 
 from api.auth.acting import Acting
 from api.auth.jwt import Tokens
+from api.auth.reach import check_reach
 from api.edge.addresses import address_of
 from api.edge.grouping import Grouper
 from api.edge.pace import know
 from api.edge.rate_limits import Rates
 from common.errors import NotAuthenticated, Suspended
 from common.settings import settings
-from models.access import api_keys
+from models.access import api_keys, browser_tokens
 from models.access.audit_log import By
 from models.access.scopes import Caller, Scope, check, scopes_of
 from models.db import CommitUnknown, certain, transaction
@@ -35,6 +36,10 @@ MAX_CACHED = 10_000
 COUNT_SECONDS = 10.0
 SCHEMES = ("bearer", "key", "token")  # the second is fal's, the third an older one of Replicate's
 NO_KEY = "this API key is not valid, has expired, or was revoked"
+ENDED = "this token is not valid, has expired, or was revoked"
+
+
+Lookups = Grouper[bytes, Caller | None]
 
 
 class KeyRing:
@@ -46,7 +51,8 @@ class KeyRing:
         self._rates = rates or Rates()
         self._worked: dict[bytes, None] = {}  # keys that were good when they were last looked up, oldest first
         self._known: dict[bytes, tuple[float, Caller | None]] = {}
-        self._lookups: Grouper[bytes, Caller | None] = Grouper(_look_up, name="keys")
+        self._lookups: Lookups = Grouper(_look_up, name="keys")
+        self._narrow: Lookups = Grouper(_look_up_tokens, name="tokens")
         self._tokens = Tokens()
         self._acting = Acting()
         self._uses: Counter[UUID] = Counter()  # of keys
@@ -59,10 +65,13 @@ class KeyRing:
 
     async def caller(self, request: Request) -> Caller:
         """The caller of a request. Raises NotAuthenticated, and RateLimited where too many were of this address."""
-        return await self.caller_with(request, secret_of(request.headers.get("authorization", "")))
+        secret = secret_of(request.headers.get("authorization", ""))
+        if api_keys.looks_like_a_key(secret, browser_tokens.BEGINNING):
+            return await self._caller_of(request, secret, self._narrow, ENDED)
+        return await self.caller_with(request, secret)
 
     async def caller_with(self, request: Request, secret: str) -> Caller:
-        """Whose key or token this is. Raises as `caller`."""
+        """Whose key or JWT this is; a browser token is none of them, and signs nobody in. Raises as `caller`."""
         if secret.count(".") == 2:
             person = await self._tokens.person(secret)
             scopes = scopes_of(person.role)
@@ -71,9 +80,12 @@ class KeyRing:
             raise NotAuthenticated("send an API key or a token: Authorization: Bearer hr_…")
         if not api_keys.looks_like_a_key(secret):
             raise NotAuthenticated(NO_KEY)
-        who = await self._holder(request, api_keys.hash_of(secret))
+        return await self._caller_of(request, secret, self._lookups, NO_KEY)
+
+    async def _caller_of(self, request: Request, secret: str, lookups: Lookups, refusal: str) -> Caller:
+        who = await self._holder(request, api_keys.hash_of(secret), lookups)
         if who is None:
-            raise NotAuthenticated(NO_KEY)
+            raise NotAuthenticated(refusal)
         if who.suspended:
             know(request.scope)
             raise Suspended("this account is suspended")
@@ -102,25 +114,27 @@ class KeyRing:
         if acts:
             who = await self._acting.acting_for(request, who)
         self._requests[who.account_id] += 1
+        if who.reach is not None:
+            check_reach(who.reach, request.method, request.scope["route"].path_format)
         check(who, scope)
         request.scope["headrace.caller"] = (who, scope)
         return who
 
-    async def _holder(self, request: Request, hashed: bytes) -> Caller | None:
+    async def _holder(self, request: Request, hashed: bytes, lookups: Lookups) -> Caller | None:
         known = self._known.get(hashed)
         if known is not None and known[0] >= time.monotonic():
             return known[1]
         if hashed in self._worked:  # who has a key is not locked out by others who guess from the same address
-            return await self._looked_up(hashed)
+            return await self._looked_up(hashed, lookups)
         async with self._rates.may_fail(request):
-            who = await self._looked_up(hashed)
+            who = await self._looked_up(hashed, lookups)
             if who is None:
                 await self._rates.count_failure(request)
             return who
 
-    async def _looked_up(self, hashed: bytes) -> Caller | None:
+    async def _looked_up(self, hashed: bytes, lookups: Lookups) -> Caller | None:
         begun = time.monotonic()  # what was read then is known for so long, however long the reading took
-        found = await self._lookups.ask(hashed)
+        found = await lookups.ask(hashed)
         if len(self._known) >= MAX_CACHED:
             self._known.clear()
         self._known[hashed] = (begun + settings().key_cache_seconds, found)
@@ -150,6 +164,7 @@ class KeyRing:
                 await self._counting
         await self._write_counts()
         self._lookups.close()
+        self._narrow.close()
         self._tokens.close()
         self._acting.close()
 
@@ -175,6 +190,11 @@ def _look_up(hashes: Sequence[bytes]) -> list[Caller | None]:
         return api_keys.callers(conn, list(hashes))
 
 
+def _look_up_tokens(hashes: Sequence[bytes]) -> list[Caller | None]:
+    with transaction() as conn:
+        return browser_tokens.token_callers(conn, hashes)
+
+
 def secret_of(header: str) -> str:
     """What an Authorization header has to show. Libraries of others call the scheme by names of their own, and one writes a key
     of two parts, of which ours is the second.
@@ -192,7 +212,7 @@ def need_of(calls: Iterable[Any]) -> Scope | None:
 
 def visitor_of(who: Caller) -> Visitor:
     """A caller, as who stays for longer than a request."""
-    return Visitor(who.account_id, who.key_id or who.acting_key, who.role)
+    return Visitor(who.account_id, who.key_id or who.acting_key, who.role, who.reach)
 
 
 def by(who: Caller, request: Request) -> By:

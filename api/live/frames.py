@@ -59,6 +59,11 @@ def state_frame(kind: str, state: Mapping[str, Any], number: int) -> bytes:
     )
 
 
+def place_frame(number: int) -> bytes:
+    """Nothing but the number of the newest event: where a stream goes on that has nothing to show first."""
+    return b"id: %d\n\n" % number
+
+
 def _frame(kind: str, body: Mapping[str, Any], number: int | None) -> bytes:
     head = b"" if number is None else b"id: %d\n" % number
     return head + b"event: " + kind.encode() + b"\ndata: " + orjson.dumps(body) + b"\n\n"

@@ -19,6 +19,7 @@ from uuid import UUID
 from api.edge.grouping import Grouper
 from api.live.frames import event_frame, live_frame, reset_frame
 from api.live.listeners import Listener
+from api.live.narrowing import hears_within, job_models_together
 from api.live.texts import Texts, piece_of
 from common.errors import NotAuthenticated, TooManyListeners, Unavailable
 from common.settings import settings
@@ -75,7 +76,7 @@ class _Feed:
         frame = event_frame(event)
         for listener in self._concerned(event.job_id):
             if listener.after is None or event.number > listener.after:
-                listener.push(frame)
+                listener.push(frame, event.job_id)
         if event.type in ENDS and event.job_id is not None:
             for listener in self.attached.get(event.job_id, ()):
                 listener.finish("ended")
@@ -86,13 +87,13 @@ class _Feed:
     def hand_on_live(self, job_id: UUID, frame: bytes) -> None:
         if job_id not in self.ended:
             for listener in self._concerned(job_id):
-                listener.push(frame)
+                listener.push(frame, job_id)
 
     def reset(self, current: int) -> None:
         self.number = current
         for group in self.attached.values():
             for listener in group:
-                listener.push(reset_frame(current))
+                listener.push(reset_frame(current), always=True)
 
     def _concerned(self, job_id: UUID | None) -> list[Listener]:
         concerned = list(self.attached.get(None, ()))
@@ -110,6 +111,7 @@ class Live:
         self._reads: Grouper[Wanted, Page] = Grouper(_read_group, name="events")
         self._past: Grouper[Past, Page] = Grouper(_read_past, max_batch=PAST_BATCH, name="past-events")
         self._looks: Grouper[list[UUID], dict[UUID, int]] = Grouper(_look_group, name="event-looks")
+        self._models = job_models_together()
         self._doors: Grouper[list[Visitor], set[Visitor]] = Grouper(_still_let_in, name="event-doors")
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -139,7 +141,8 @@ class Live:
             raise TooManyListeners(f"the account has {limit} streams open, which is the limit; close one", limit=limit)
         if feed is None:
             feed = self._feeds[account_id] = _Feed(account_id)
-        listener = Listener(account_id, job_id, visitor, after, quiet=quiet, reads=reads)
+        hears = hears_within(visitor.reach, self._models) if visitor and job_id is None else None
+        listener = Listener(account_id, job_id, visitor, after, quiet=quiet, reads=reads, hears=hears)
         feed.listeners.add(listener)
         self._open += 1
         self.wanted.set()
@@ -172,7 +175,9 @@ class Live:
         self, listener: Listener, missed: Sequence[StoredEvent], write: Callable[[bytes], Awaitable[object]]
     ) -> None:
         if not listener.quiet:
-            await write(b"".join(map(event_frame, missed)))
+            hears = listener.hears
+            heard = [each for each in missed if hears is None or await hears(each.job_id)]
+            await write(b"".join(map(event_frame, heard)))
         if listener.job_id is not None and any(event.type in ENDS for event in missed):
             listener.finish("ended")
 
@@ -288,7 +293,7 @@ class Live:
         for feed in self._feeds.values():
             for listener in feed.listeners:
                 if id(listener) // 16 % beats == turn and not listener.frames:
-                    listener.push(HEARTBEAT)
+                    listener.push(HEARTBEAT, always=True)
 
     async def look(self) -> None:
         """Ask Postgres, in one query, which accounts with listeners have newer events."""
@@ -339,6 +344,7 @@ class Live:
         self._past.close()
         self._looks.close()
         self._doors.close()
+        self._models.close()
 
     # Waiting for one job
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from api.live.frames import live_frame
+from api.live.narrowing import Hears
 from api.live.texts import ReadTo, TextPiece, lacking
 from common.settings import settings
 from models.events.kinds import JOB_TEXT
@@ -16,34 +17,37 @@ class Listener:
     """One stream: a bounded queue of frames. `over` says why there will be no more: ended, slow, stopping or revoked."""
 
     __slots__ = (
-        "_limit", "_read_to", "_wake", "account_id", "after", "cut", "frames", "job_id", "over", "quiet", "reads", "visitor",
+        "_limit", "_read_to", "_wake", "account_id", "after", "cut", "frames", "hears", "job_id", "over", "quiet", "reads", "visitor",
     )  # fmt: skip
 
     def __init__(
         self, account_id: UUID, job_id: UUID | None, visitor: Visitor | None, after: int | None, *, quiet: bool,
-        reads: bool,
+        reads: bool, hears: Hears | None = None,
     ) -> None:  # fmt: skip
         self.account_id = account_id
         self.visitor = visitor  # who listens, as long as they may; None: the process itself
         self.job_id = job_id  # None: all of the account's events
         self.after = after  # None: from now on
         self.quiet = quiet  # only waits for the end of its job
+        self.hears = hears  # of all the account's events; None: all of them
         self.reads = reads  # also its job's text, as it is written
         self._read_to: ReadTo | None = None  # how far
-        self.frames: deque[bytes] = deque()
+        self.frames: deque[tuple[bytes, UUID | None, bool]] = deque()  # and of which job; whether it is for everybody
         self.over: str | None = None
         self.cut: Callable[[], object] | None = None  # ends a stream that waits for its reader
         self._limit = settings().listener_backlog
         self._wake: asyncio.Future[None] | None = None
 
-    def push(self, frame: bytes) -> None:
-        """Add a frame; a reader that has let too many pile up is cut off, and can resume."""
+    def push(self, frame: bytes, job_id: UUID | None = None, *, always: bool = False) -> None:
+        """Add a frame, of a job (None: of the account) or `always` for who listens; a reader that has let too many pile up is
+        cut off, and can resume.
+        """
         if self.over or self.quiet:
             return
         if len(self.frames) >= self._limit:
             self.finish("slow")
             return
-        self.frames.append(frame)
+        self.frames.append((frame, job_id, always))
         self._rouse()
 
     def tell(self, piece: TextPiece) -> bool:
@@ -55,7 +59,7 @@ class Listener:
         if lacked.text:
             self._read_to = ReadTo(lacked.run, lacked.position + len(lacked.text))
             shown = {"attempt": lacked.attempt, "position": lacked.position, "text": lacked.text}
-            self.push(live_frame(JOB_TEXT, self.job_id, shown))
+            self.push(live_frame(JOB_TEXT, self.job_id, shown), self.job_id)
         return True
 
     def finish(self, why: str) -> None:
@@ -70,12 +74,17 @@ class Listener:
 
     async def take(self) -> bytes:
         """All frames that wait, at least one; empty once the stream is over."""
-        while not self.frames and self.over is None:
-            self._wake = asyncio.get_running_loop().create_future()
-            await self._wake
-        taken = b"".join(self.frames)
-        self.frames.clear()
-        return taken
+        while True:
+            while not self.frames and self.over is None:
+                self._wake = asyncio.get_running_loop().create_future()
+                await self._wake
+            waiting = list(self.frames)
+            self.frames.clear()
+            if self.hears is None or not waiting:
+                return b"".join(frame for frame, _, _ in waiting)
+            heard = b"".join([frame for frame, job_id, always in waiting if always or await self.hears(job_id)])
+            if heard and self.over != "revoked":
+                return heard
 
     def _rouse(self) -> None:
         if self._wake is not None and not self._wake.done():

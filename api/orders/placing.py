@@ -12,7 +12,7 @@ from starlette.requests import Request
 from api.services import services
 from common.errors import DomainError, NotFound
 from common.telemetry.jobs import ended
-from models.access.scopes import Caller
+from models.access.scopes import Caller, check_sees
 from models.db import certain
 from models.files import keeping
 from models.gallery import indexing
@@ -24,10 +24,11 @@ from workers.doorbell import ring
 
 
 async def see_job(request: Request, job_id: UUID, who: Caller) -> JobRow:
-    """The caller's job as it stands. Raises NotFound."""
+    """The caller's job as it stands. Raises NotFound, and Forbidden where a token is for others."""
     row = await services(request.app).jobs.ask(job_id)
     if row is None or row.account_id != who.account_id:
         raise NotFound(f"no job {job_id}", param="id")
+    check_sees(who.reach, row.id, row.model_id)
     return row
 
 

@@ -18,7 +18,7 @@ from common.settings import settings
 from models.access.scopes import Caller
 from models.credits import reads
 from models.credits.ledger import MAX_GRANT, MAX_PRIORITY
-from models.credits.reads import GrantPlace
+from models.credits.reads import Balance, GrantPlace
 from models.db import certain, transaction
 
 router = PrefixRouter(prefix="/v1/credits", tags=["credits"], route_class=WalledRoute)
@@ -109,12 +109,17 @@ GRANTS = Listing("grants", _grant_place_of, _grant_place_text)
 ENTRIES = Listing("entries", number_of)
 
 
+def credits_view(balance: Balance) -> dict[str, Any]:
+    """A balance, as GET /v1/credits answers."""
+    shown = balance._asdict()
+    return {"plan": shown.pop("plan_id"), **shown}
+
+
 @router.get("", response_model=Credits, summary="Look at the balance")
 def get_credits(who: Annotated[Caller, Depends(needs("read"))]) -> Response:
     """What is really usable now: grants whose time has passed are expired before this is answered."""
     with certain() as conn:
-        balance = reads.expire_and_read_balance(conn, who.account_id)._asdict()
-    return answer({"plan": balance.pop("plan_id"), **balance})
+        return answer(credits_view(reads.expire_and_read_balance(conn, who.account_id)))
 
 
 @router.get("/alerts", response_model=CreditAlerts, summary="Look at the alerts")

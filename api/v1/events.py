@@ -3,7 +3,8 @@
 import re
 import time
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Depends, Header, Query
@@ -14,19 +15,22 @@ from starlette.responses import Response
 from api.auth.keyring import visitor_of
 from api.edge.pace import know
 from api.edge.problems import Problem
-from api.live.frames import event_view, reset_frame, reset_view, state_frame
+from api.live.frames import event_view, place_frame, reset_frame, reset_view, state_frame
 from api.live.hub import ENDS, PAGE, Live
 from api.live.sse import EventStream, wants_stream
 from api.orders.told import job_view
 from api.routes.callers import needs, permitted
-from api.routes.cursors import MAX_LIMIT, MAX_NUMBER, Cursor, Listing, ListPage, PageLimit, PathId, id_of, number_of
+from api.routes.cursors import MAX_LIMIT, MAX_NUMBER, Cursor, Listing, ListPage, PathId, id_of, number_of
 from api.routes.fast_routes import FastRoute, answer, fast
+from api.routes.labels import WantedLabel
 from api.routes.prefix_router import PrefixRouter
 from api.services import services
+from api.v1.jobs_shapes import Status
+from api.v1.snapshots import FILTERS, refuse_words, take_snapshot, wanted_snapshot
 from common import tokens
-from common.errors import InvalidRequest, NotAuthenticated, NotFound
+from common.errors import Forbidden, InvalidRequest, NotAuthenticated, NotFound
 from common.settings import settings
-from models.access.scopes import ROLES, Caller
+from models.access.scopes import ROLES, Caller, check_sees
 from models.events.kinds import LIVE, STORED
 from models.identity.people import Visitor
 from models.jobs.reads import JobRow
@@ -51,6 +55,9 @@ class EventPage(ListPage[EventView]):
     """Events, oldest first. On the last page, the last one's number is where to go on later, as `after`."""
 
 
+SnapshotLimit = Annotated[
+    int | None, Query(ge=1, le=MAX_LIMIT, description="How many at most: 100 events, or 20 jobs in a snapshot.")
+]
 EVENTS = Listing("events", number_of, usual=MAX_LIMIT)
 
 
@@ -139,7 +146,14 @@ def _after(request: Request) -> int | None:
 @fast(
     need="read",
     after=(Annotated[int | None, Query(ge=0, description="The number of the last event that you know.")], None),
-    limit=(PageLimit, MAX_LIMIT),
+    limit=(SnapshotLimit, None),
+    snapshot=(
+        Annotated[Literal["jobs"] | None, Query(description="Begin a stream with the jobs and the credits.")],
+        None,
+    ),
+    status=(Annotated[Status | None, Query(description="Of jobs in a snapshot.")], None),
+    model=(Annotated[str | None, Query(max_length=100, description="Of jobs in a snapshot.")], None),
+    label=(WantedLabel, None),
     cursor=(Cursor, None),
     token=(Annotated[str | None, Query(description="A stream token, instead of a key. Streams only.")], None),
     last_event_id=(Annotated[str | None, Header()], None),
@@ -147,20 +161,19 @@ def _after(request: Request) -> int | None:
 async def get_events(request: Request) -> Response:
     """With `Accept: text/event-stream` a stream of all that happens in the account: jobs, credits, subscription. It
     resumes after `Last-Event-ID` (or `after`) without a gap or a repeat; without either it begins with the `balance`
-    and goes on from now. Otherwise the events after a number (or a page's `next`), oldest first, as JSON. Where they are not
+    and goes on from now. `snapshot=jobs` begins it with a page of the job list and the credits, and does so again where the place
+    that it is to resume at is not kept any more. Otherwise the events after a number (or a page's `next`), oldest first, as JSON. Where they are not
     kept any more a `reset` stands for them: look at everything anew, and go on from its number.
     """
     if wants_stream(request):
         listening = await listener_of(request)
-        after = _after(request)
-        first = b""
-        if after is None:
-            with_balance = await services(request.app).balances.ask(listening.account_id)
-            after = with_balance.pop("event_number")
-            first = state_frame("balance", with_balance, after)
+        after, first = await _beginning(request, listening, _after(request))
         listener = services(request.app).live.listen(listening.account_id, visitor=listening, after=after)
         return EventStream(services(request.app).live, listener, first)
     who = await permitted(request, "read")
+    refuse_words(request, ("snapshot", *FILTERS), "a page of events has no snapshot: that is for a stream")
+    if who.reach is not None and who.reach.is_narrow:
+        raise Forbidden(f"{who.reach.in_words()}; its events come as a stream", may=sorted(who.reach.may))
     wanted = EVENTS.wanted_by(request)
     page = await services(request.app).live.read(
         who.account_id, (_after(request) or 0) if wanted.after is None else wanted.after
@@ -168,6 +181,22 @@ async def get_events(request: Request) -> Response:
     if page.missing:
         return answer({"data": [reset_view(page.current)], "next": None})
     return answer(EVENTS.page(page.events[: wanted.reads], wanted, lambda event: event.number, event_view))
+
+
+async def _beginning(request: Request, listening: Visitor, after: int | None) -> tuple[int, bytes]:
+    """Where a stream of an account's events goes on, and what it shows first: how things stand, unless it resumes. Where the
+    place of a stream that asks for snapshots is gone, it begins anew with one.
+    """
+    here, wanted = services(request.app), wanted_snapshot(request, listening.reach)
+    if after is not None and (wanted is None or not (await here.live.read(listening.account_id, after)).missing):
+        return after, b""
+    if wanted is not None:
+        number, snapshot = await here.places.ordinary.run(partial(take_snapshot, listening, wanted))
+        return number, state_frame("snapshot", snapshot, number)
+    balance = await here.balances.ask(listening.account_id)
+    number = balance.pop("event_number")
+    narrow = listening.reach is not None and listening.reach.is_narrow
+    return number, place_frame(number) if narrow else state_frame("balance", balance, number)
 
 
 @router.get(
@@ -197,6 +226,7 @@ async def get_job_events(request: Request) -> Response:
     row = await services(request.app).jobs.ask(job_id)
     if row is None or row.account_id != who.account_id:
         raise NotFound(f"no job {job_id}", param="id")
+    check_sees(who.reach, job_id, row.model_id)
     first = b""
     if after is not None and row.ended:
         known = await _knows_the_end(services(request.app).live, row, after)

@@ -14,7 +14,7 @@ from api.live.prefer_wait import wait_for_end
 from api.orders.placing import cancel_own, place_order, see_job
 from api.orders.told import job_view
 from api.routes.callers import needs, permitted
-from api.routes.cursors import Listing, PathId, WantedPage, id_of
+from api.routes.cursors import PathId, WantedPage, id_of
 from api.routes.fast_routes import FastRoute, answer, fast, read_body
 from api.routes.labels import WantedLabel, label_wanted
 from api.routes.once import KeyHeader, key_of
@@ -22,7 +22,8 @@ from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import WalledRoute
 from api.services import services
 from api.v1.jobs_shapes import JobPage, JobRequest, JobView, Status
-from common.errors import InvalidInput, JobNotEnded
+from api.v1.snapshots import JOBS, JobsShown, job_page, model_wanted
+from common.errors import Forbidden, InvalidInput, JobNotEnded
 from models.access import scopes
 from models.access.scopes import Caller
 from models.db import transaction
@@ -32,8 +33,6 @@ from models.jobs.admission import Order, body_hash
 
 fast_router = PrefixRouter(prefix="/v1/jobs", tags=["jobs"], route_class=FastRoute)
 router = PrefixRouter(prefix="/v1/jobs", tags=["jobs"], route_class=WalledRoute)
-
-JOBS = Listing("jobs", UUID)
 
 
 @fast_router.post("", status_code=201, response_model=JobView, summary="Order a job")
@@ -54,18 +53,20 @@ async def create_job(request: Request) -> Response:
         return Order(
             uuid7(), who.account_id, offer, values, priority=order.priority, queue=order.queue, api_key_id=who.key_id,
             key_budget=who.monthly_credits, idempotency_key=key, body_hash=asked, webhook=webhook_of(who, order),
-            labels=order.labels,
+            labels=order.labels, token_id=who.reach and who.reach.token_id,
         )  # fmt: skip
 
     return await _ordered(request, who, key, asked, wanted)
 
 
 def webhook_of(who: Caller, order: JobRequest) -> dict[str, Any] | None:
-    """The address that an order brings, checked. Raises InvalidInput."""
+    """The address that an order brings, checked. Raises InvalidInput, and Forbidden for a token's."""
     if order.webhook is None:
         if order.webhook_events is not None:
             raise InvalidInput("webhook_events needs a webhook to send them to", param="webhook_events")
         return None
+    if who.reach is not None:
+        raise Forbidden(f"{who.reach.in_words()}; its orders bring no webhook", param="webhook")
     return endpoints.for_job(who.account_id, order.webhook, order.webhook_events)
 
 
@@ -98,17 +99,9 @@ def list_jobs(
     label: WantedLabel = None,
 ) -> Response:
     """Your own jobs, newest first."""
+    chosen = JobsShown(status, model_wanted(who.reach, model), label_wanted(label))
     with transaction() as conn:
-        rows = reads.list_jobs(
-            conn,
-            who.account_id,
-            before=wanted.after,
-            status=status,
-            model_id=model,
-            label=label_wanted(label),
-            limit=wanted.reads,
-        )
-    return answer(JOBS.page(rows, wanted, lambda row: row.id, job_view))
+        return answer(job_page(conn, who.account_id, wanted, chosen))
 
 
 @router.post("/{job_id}/cancel", response_model=JobView, summary="Cancel a job")

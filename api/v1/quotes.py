@@ -13,6 +13,7 @@ from api.routes.fast_routes import FastRoute, answer, fast, read_body
 from api.routes.prefix_router import PrefixRouter
 from api.routes.shapes import RequestBody
 from api.services import services
+from models.access.scopes import check_model
 
 fast_router = PrefixRouter(prefix="/v1", tags=["catalogue"], route_class=FastRoute)
 
@@ -43,6 +44,8 @@ async def create_quote(request: Request) -> Response:
     """The credits that ordering this would reserve, on your plan. Nothing is ordered."""
     who, here = await permitted(request, "read"), services(request.app)
     wanted, _ = await read_body(request, QuoteRequest)
+    if who.reach is not None:  # a key for some models may ask what others cost; of a page the rest is not its business
+        check_model(who, wanted.model)
     offer = here.catalogue.named(wanted.model)
     values = offer.checked(wanted.input)
     return answer(await here.places.ordinary.run(partial(quoted, who, offer, values)))

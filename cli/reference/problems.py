@@ -66,6 +66,7 @@ REMEDIES: Mapping[str, str] = {
     "ResultGone": "Order the job again; results are kept for a time.",
     "StorageQuotaExceeded": "Delete results or uploads, or change the plan.",
     "Suspended": "Speak with the operator.",
+    "TokenSpent": "Make another token, with more credits.",
     "TooManyCalls": LATER,
     "TooManyListeners": "Close a stream, or share one; then open another.",
     "TooManyOrders": "Pay or cancel an order that waits.",

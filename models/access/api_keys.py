@@ -180,10 +180,10 @@ def hash_of(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-def make_secret() -> str:
-    """A new key."""
+def make_secret(prefix: str = PREFIX) -> str:
+    """A new key, or what begins otherwise and is made as one."""
     body = "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))
-    return PREFIX + body + checksum(body)
+    return prefix + body + checksum(body)
 
 
 def checksum(body: str) -> str:
@@ -195,10 +195,10 @@ def checksum(body: str) -> str:
     return found
 
 
-def looks_like_a_key(text: str) -> bool:
+def looks_like_a_key(text: str, prefix: str = PREFIX) -> bool:
     """Whether this could be a key of ours. Says nothing on whether it is one."""
-    body = text.removeprefix(PREFIX)
-    if not text.startswith(PREFIX) or len(body) != RANDOM_CHARACTERS + CHECK_CHARACTERS or not body.isascii():
+    body = text.removeprefix(prefix)
+    if not text.startswith(prefix) or len(body) != RANDOM_CHARACTERS + CHECK_CHARACTERS or not body.isascii():
         return False
     return checksum(body[:RANDOM_CHARACTERS]) == body[RANDOM_CHARACTERS:]
 
@@ -264,8 +264,15 @@ def callers(conn: Connection[Any], hashes: list[bytes]) -> list[Caller | None]:
 
 def caller_by_id(conn: Connection[Any], key_id: UUID) -> Caller | None:
     """Whom a key speaks for that was shown before; None as above."""
-    row = conn.execute(f"{_CALLERS} and k.id = %s", [key_id]).fetchone()
-    return None if row is None else _caller(*row[1:])
+    return callers_by_id(conn, [key_id]).get(key_id)
+
+
+def callers_by_id(conn: Connection[Any], key_ids: Collection[UUID]) -> dict[UUID, Caller]:
+    """The same of several, by id, without those that speak for nobody."""
+    if not key_ids:
+        return {}
+    rows = conn.execute(f"{_CALLERS} and k.id = any(%s)", [list(key_ids)]).fetchall()
+    return {row[3]: _caller(*row[1:]) for row in rows}
 
 
 def _caller(

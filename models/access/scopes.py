@@ -8,6 +8,7 @@ from common.errors import Forbidden, NeedsPro
 
 Scope = Literal["generate", "read", "write", "delete", "edit", "admin", "act"]
 Role = Literal["user", "pro", "editor", "admin"]  # each may what those before it may
+Right = Literal["read", "stream", "generate"]  # of a browser token
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 DEFAULT_SCOPES: tuple[Scope, ...] = ("generate", "read", "write", "delete")  # of a new key
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -23,6 +24,33 @@ MEANING: dict[Scope, str] = {
 }
 # Scopes that are good for nothing without a role.
 NEEDED_ROLE: dict[Scope, Role] = {"edit": "editor", "admin": "admin", "act": "admin"}
+
+
+# What its maker needs for it, to hand it out and for as long as it is used.
+SCOPE_OF_RIGHT: dict[Right, Scope] = {"read": "read", "stream": "read", "generate": "generate"}
+
+
+class Reach(NamedTuple):
+    """What a browser token may do at most, and with what: one job, the jobs of one model, or all of an account."""
+
+    token_id: UUID
+    may: frozenset[Right]
+    job_id: UUID | None = None
+    model_id: str | None = None
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it is for less than the account."""
+        return self.job_id is not None or self.model_id is not None
+
+    def in_words(self) -> str:
+        """What it may do, as its refusals say it."""
+        what = "in this account"
+        if self.job_id is not None:
+            what = f"the job {self.job_id} alone"
+        elif self.model_id is not None:
+            what = f"the model {self.model_id!r} alone"
+        return f"this token may {' and '.join(sorted(self.may))}: {what}"
 
 
 class Rate(NamedTuple):
@@ -46,6 +74,7 @@ class Caller:
     monthly_credits: int | None = None  # the key's budget
     suspended: bool = False
     acting_key: UUID | None = None  # by which a product's server acts for this account; `key_id` is None then
+    reach: Reach | None = None  # of the browser token that was sent; whose maker's key is `key_id` or `acting_key`
 
 
 def scopes_of(role: Role) -> frozenset[str]:
@@ -63,9 +92,21 @@ def check(who: Caller, scope: Scope) -> None:
 
 
 def check_model(who: Caller, model_id: str) -> None:
-    """Raises Forbidden where the key is for other models."""
+    """Raises Forbidden where the key or token is for other models."""
     if who.models is not None and model_id not in who.models:
-        raise Forbidden(f"this key is not for the model {model_id!r}", param="model", needed=model_id)
+        detail = f"this key is not for the model {model_id!r}" if who.reach is None else who.reach.in_words()
+        raise Forbidden(detail, param="model", needed=model_id)
+
+
+def check_sees(reach: Reach | None, job_id: UUID, model_id: str) -> None:
+    """Raises Forbidden where a browser token is for another job or model. None: no token was sent."""
+    if reach is not None and not sees_job(reach, job_id, model_id):
+        raise Forbidden(reach.in_words(), param="id", may=sorted(reach.may))
+
+
+def sees_job(reach: Reach, job_id: UUID, model_id: str) -> bool:
+    """Whether a job is within a token's reach."""
+    return reach.job_id in (None, job_id) and reach.model_id in (None, model_id)
 
 
 def may_edit(who: Caller) -> bool:

@@ -53,6 +53,7 @@ def erase_account(conn: Connection[Any], account_id: UUID) -> list[Ring]:
              select id from api_keys where account_id = %s and revoked_at is null order by id for no key update))""",
         [account_id],
     )
+    conn.execute("delete from browser_tokens where account_id = %s", [account_id])
     # Nobody is notified any more; notifications are theirs alone.
     conn.execute(
         """update webhook_endpoints set enabled = false, disabled_reason = 'the user was deleted'

@@ -8,7 +8,8 @@ from uuid import UUID
 from psycopg import Connection
 
 from models.access.api_keys import LIVE
-from models.access.scopes import ROLES, Role
+from models.access.browser_tokens import LIVING
+from models.access.scopes import ROLES, Reach, Role
 from models.accounts.accounts import open_account
 
 
@@ -30,11 +31,12 @@ class Person(NamedTuple):
 
 
 class Visitor(NamedTuple):
-    """Somebody who was let in, by which key (None: signed in), and as what."""
+    """Somebody who was let in, by which key (None: signed in), and as what; within what, if by a browser token."""
 
     account_id: UUID
     key_id: UUID | None
     role: Role
+    reach: Reach | None = None
 
 
 class Profile(NamedTuple):
@@ -61,16 +63,26 @@ def known(conn: Connection[Any], identities: Sequence[Identity]) -> list[Person 
 
 
 def still_let_in(conn: Connection[Any], visitors: Sequence[Visitor]) -> set[Visitor]:
-    """Those who would be let in again as what they were: their key works, and their user is not banned, nor deleted, nor
-    less than then.
+    """Those who would be let in again as what they were: their key and their token work, and their user is not banned, nor
+    deleted, nor less than then.
     """
+    tokens = [each.reach and each.reach.token_id for each in visitors]
     rows = conn.execute(
-        f"""select w.n from unnest(%s::uuid[], %s::uuid[], %s::text[]) with ordinality as w(account_id, key_id, role, n)
+        f"""select w.n from unnest(%s::uuid[], %s::uuid[], %s::text[], %s::uuid[]) with ordinality as w(account_id, key_id, role, token_id, n)
               join accounts a on a.id = w.account_id join users u on u.id = a.user_id
               left join api_keys k on k.id = w.key_id and (k.account_id = a.id or 'act' = any(k.scopes)) and {LIVE}
+              left join browser_tokens t on t.id = w.token_id and {LIVING}
              where u.deleted_at is null and not u.banned and u.suspended_at is null and (w.key_id is null or k.id is not null)
+               and (w.token_id is null or t.id is not null)
                and array_position(%s::text[], u.role) >= array_position(%s::text[], w.role)""",
-        [*map(list, zip(*visitors, strict=True)), list(ROLES), list(ROLES)] if visitors else [[], [], [], [], []],
+        [
+            [v.account_id for v in visitors],
+            [v.key_id for v in visitors],
+            [v.role for v in visitors],
+            tokens,
+            list(ROLES),
+            list(ROLES),
+        ],
     ).fetchall()
     return {visitors[row[0] - 1] for row in rows}
 

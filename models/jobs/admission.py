@@ -21,6 +21,7 @@ from common.errors import (
     NotAuthenticated,
     StorageQuotaExceeded,
 )
+from models.access.browser_tokens import TokenCredits
 from models.access.budgets import Budgets
 from models.access.scopes import daily_texts_left
 from models.catalogue import prices
@@ -55,6 +56,7 @@ class Order:
     retry_of: UUID | None = None
     webhook: Mapping[str, Any] | None = None  # models.events.endpoints.for_job
     labels: dict[str, str] | None = None
+    token_id: UUID | None = None  # the browser token whose credits it is taken from as well
     later: bool = False  # outside of its account's line until its batch lets it go (models.jobs.batches)
 
 
@@ -125,6 +127,7 @@ class Counts:
     budgets: Budgets  # of keys that have one
     texts: dict[UUID, int]  # of accounts with a daily limit, today
     labels: LabelBudgets = field(default_factory=LabelBudgets)  # of accounts with limits
+    tokens: TokenCredits = field(default_factory=TokenCredits)  # of browser tokens that order
     paused: Paused = NOTHING  # what is paused gets no slot
 
 
@@ -238,7 +241,8 @@ def _over_limits(order: Order, account: AccountState, counts: Counts, price: int
         refusal = counts.budgets.refusal(order.api_key_id, price)
         if refusal:
             return refusal
-    over = counts.labels.refusal(order.account_id, order.labels, price)
+    over = counts.tokens.refusal(order.token_id, price) if order.token_id else None
+    over = over or counts.labels.refusal(order.account_id, order.labels, price)
     if over:
         return over
     if order.offer.entry.kind == "text":
@@ -255,6 +259,8 @@ def _count(order: Order, counts: Counts, price: int) -> None:
     """What an accepted order adds to what its key, its labels and its account have had."""
     if order.api_key_id and order.key_budget is not None:
         counts.budgets.pay(order.api_key_id, price)
+    if order.token_id:
+        counts.tokens.pay(order.token_id, price)
     counts.labels.pay(order.account_id, order.labels, price)
     if order.offer.entry.kind == "text":
         counts.texts[order.account_id] = counts.texts.get(order.account_id, 0) + 1

@@ -1,6 +1,6 @@
 """Reads of jobs, as plain rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -138,6 +138,11 @@ def job_of_key(conn: Connection[Any], account_id: UUID, key: str, body_hash: byt
         [account_id, key, body_hash, settings().idempotency_key_hours],
     ).fetchone()
     return row[0] if row else None
+
+
+def models_of(conn: Connection[Any], job_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Of which model each of these jobs is."""
+    return dict(conn.execute("select id, model_id from jobs where id = any(%s)", [list(job_ids)]).fetchall())
 
 
 def list_jobs(

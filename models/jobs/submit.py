@@ -15,7 +15,7 @@ import orjson
 from psycopg import Connection
 
 from common.settings import settings
-from models.access import budgets
+from models.access import browser_tokens, budgets
 from models.columns import NEVER
 from models.credits import label_limits, ledger
 from models.credits.label_limits import OneLabel, labels_of
@@ -39,6 +39,7 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
         budgets.read(conn, _keys_with_budgets(orders)),
         _texts_today(conn, orders, accounts),
         label_limits.read_limits(conn, _labels_with_limits(orders, accounts)),
+        browser_tokens.read_credits(conn, {order.token_id for order in orders if order.token_id}),
         pauses.seen(conn),
     )
     writes = Writes()
@@ -48,6 +49,7 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
         _follow_up(conn, accounts, writes)
     budgets.write(conn, counts.budgets)
     label_limits.write_spending(conn, counts.labels)
+    browser_tokens.write_spent(conn, counts.tokens)
     return answers
 
 

@@ -55,6 +55,7 @@ SECTIONS = (
     ExportSection("account", "accounts t", "t.id = %(account)s"),
     ExportSection("keys", "api_keys t", hidden=("hash",)),
     ExportSection("key_spending", "api_keys k join key_spending t on t.key_id = k.id", "k.account_id = %(account)s", ("t.key_id", "t.month")),
+    ExportSection("browser_tokens", "browser_tokens t", hidden=("hash",)),
     ExportSection("label_limits", "label_limits t", keys=("t.name", "t.value")),
     ExportSection("label_spending", "label_spending t", keys=("t.name", "t.value", "t.month")),
     ExportSection("provider_keys", "provider_keys t", keys=("t.provider",), hidden=("secret",)),

@@ -2,6 +2,7 @@
 
 from models.access.api_keys import ApiKey, KeySpending
 from models.access.audit_log import Act
+from models.access.browser_tokens import BrowserToken
 from models.accounts.accounts import Account, User
 from models.accounts.paid_periods import SubscriptionPayment
 from models.accounts.subscriptions import Subscription
@@ -84,6 +85,7 @@ __all__ = [
     "AuditMark",
     "Batch",
     "BatchOrder",
+    "BrowserToken",
     "BulkRun",
     "CatalogueModel",
     "CdnPurge",

@@ -4,7 +4,7 @@ import logging
 
 from common.errors import Busy
 from common.settings import settings
-from models.access import api_keys, audit_log
+from models.access import api_keys, audit_log, browser_tokens
 from models.db import patience, transaction
 from models.events import events, notifications, sending
 from models.files import uploads
@@ -90,6 +90,12 @@ def forget_api_keys(batch: int) -> int:
     """Delete API keys that were revoked, or expired, long ago."""
     with transaction() as conn:
         return api_keys.forget(conn, batch)
+
+
+def forget_tokens(batch: int) -> int:
+    """Delete browser tokens that ended a day ago."""
+    with transaction() as conn:
+        return browser_tokens.forget_tokens(conn, batch)
 
 
 def forget_uploads(batch: int) -> int:

@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 from api.main import OPEN_ROUTES, PUBLIC, make_app, needs_of
 from cli.embedded.servers import Addresses
 from common.redis_client import redis_client
-from models.access import api_keys
+from models.access import api_keys, browser_tokens
+from models.access.browser_tokens import NewToken
 from models.access.scopes import NEEDED_ROLE, SCOPES
 from models.credits import holds, label_limits
 from models.credits.hold_rows import NewHold
@@ -77,6 +78,7 @@ def one_of_everything() -> dict[str, Any]:
             "update jobs set input = jsonb_build_object('prompt', %s::text) where id = %s", [SECRET_PROMPT, job]
         )
         key_id, _ = api_keys.create(conn, who, api_keys.NewKey("the owner's own key"))
+        token = browser_tokens.give_out(conn, caller(who), NewToken(["generate"], credits=1))[0].id
         user = conn.execute("select user_id from accounts where id = %s", [who]).fetchone()
         hook = endpoints.create(conn, who, "https://owner.example/hook", [])[0].id
         delivery = deliveries.send(conn, who, hook, "test", {}, endpoint_id=hook)
@@ -96,7 +98,7 @@ def one_of_everything() -> dict[str, Any]:
         )
     assert user is not None
     return {
-        "account": who, "account_id": who, "job_id": job, "key_id": key_id, "user_id": user[0], "provider": "router",
+        "account": who, "account_id": who, "job_id": job, "key_id": key_id, "token_id": token, "user_id": user[0], "provider": "router",
         "webhook_id": hook, "delivery_id": delivery, "notification_id": note, "file_id": id_text(file),
         "payment_id": ordered(who, pack()), "hold_id": hold, "session_id": session, **gallery_of(who), "batch_id": batch_of(who),
     }  # fmt: skip
@@ -256,5 +258,6 @@ def nothing_changed(theirs: dict[str, Any]) -> bool:
         and rows("select 1 from job_runs where cancel_requested_at is not null") == []
         and one("select revoked_at, expires_at from api_keys where id = %s", theirs["key_id"]) == (None, None)
         and one("select role from users where id = %s", theirs["user_id"]) == ("user",)
-        and rows("select 1 from acts where subject = %s", str(theirs["key_id"])) == []
+        and one("select revoked_at from browser_tokens where id = %s", theirs["token_id"]) == (None,)
+        and rows("select 1 from acts where subject = any(%s)", [str(theirs["key_id"]), str(theirs["token_id"])]) == []
     )

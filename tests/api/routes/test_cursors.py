@@ -37,7 +37,6 @@ from api.v1.files import FILES
 from api.v1.holds import HOLDS
 from api.v1.images import FEED, SEARCHES
 from api.v1.images import LISTS as ITEM_LISTS
-from api.v1.jobs import JOBS
 from api.v1.keys import KEYS
 from api.v1.label_limits import LABEL_LIMITS
 from api.v1.learning import ENROLMENTS, QUIZ_ATTEMPTS
@@ -47,6 +46,7 @@ from api.v1.payments import PAYMENTS
 from api.v1.plans import PACKS, PLANS
 from api.v1.playground import SESSIONS
 from api.v1.provider_keys import PROVIDER_KEYS
+from api.v1.snapshots import JOBS
 from api.v1.summaries import SUMMARIES
 from api.v1.webhooks import DELIVERIES, WEBHOOKS
 from models.access import api_keys, audit_log

@@ -16,7 +16,9 @@ import redis
 from uuid_utils.compat import uuid7
 
 from common.settings import settings
+from models.access import browser_tokens
 from models.access.audit_log import By
+from models.access.browser_tokens import NewToken
 from models.accounts import paid_periods
 from models.catalogue import providers
 from models.catalogue.providers import ProviderEntry
@@ -332,6 +334,12 @@ def _an_old_key() -> None:
     _change("update api_keys set revoked_at = app_now() - interval '91 days'")
 
 
+def _an_old_token() -> None:
+    with transaction() as conn:
+        browser_tokens.give_out(conn, caller(account()), NewToken(["generate"], credits=1))
+    _change("update browser_tokens set expires_at = app_now() - interval '25 hours'")
+
+
 def _a_purged_upload() -> None:
     _expired_uploads()
     _change("update uploads set purged_at = app_now() - interval '31 days'")
@@ -495,6 +503,7 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "forget_workers": _a_worker_that_was_killed,
     "forget_delivery_queues": _an_old_line,
     "forget_api_keys": _an_old_key,
+    "forget_tokens": _an_old_token,
     "forget_uploads": _a_purged_upload,
     "erase_prompts": _a_job_of_long_ago,
     "erase_persons": _a_person_to_erase,

@@ -8,16 +8,18 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from common.errors import EndpointDisabled, NotFound, RateLimited
-from models.access import api_keys, audit_log
+from models.access import api_keys, audit_log, browser_tokens
 from models.access.api_keys import NewKey
 from models.access.audit_log import By
+from models.access.browser_tokens import NewToken
 from models.db import transaction
 from models.events import deliveries, endpoints, sending
 from models.schema.tables import metadata
 from scheduler.duties import retention
 from tests.conftest import environment
+from tests.models.hands import change
 from tests.receivers import receivers
-from tests.support import account, one, rows
+from tests.support import account, caller, one, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -71,6 +73,22 @@ def test_keys_that_were_revoked_or_expired_long_ago_are_forgotten_and_those_with
     days_ago("api_keys", "expires_at", 91, f"id = '{expired}'")
     assert retention.forget_api_keys(10) == 2
     assert {row[0] for row in rows("select id from api_keys")} == {spent, used}
+
+
+def test_tokens_are_forgotten_a_day_after_their_end() -> None:
+    who = caller(account())
+    with transaction() as conn:
+        old, lately, living = (
+            browser_tokens.give_out(conn, who, NewToken(["generate"], credits=1))[0].id for _ in range(3)
+        )
+    for token_id, hours in ((old, 25), (lately, 23)):
+        change(
+            "update browser_tokens set expires_at = app_now() - make_interval(hours => %s) where id = %s",
+            hours,
+            token_id,
+        )
+    assert [retention.forget_tokens(10) for _ in range(2)] == [1, 0]
+    assert {row[0] for row in rows("select id from browser_tokens")} == {lately, living}
 
 
 def test_who_makes_and_revokes_keys_without_end_keeps_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
