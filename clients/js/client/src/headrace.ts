@@ -257,6 +257,17 @@ class Webhooks extends Resource {
   verify = verifyWebhook;
 }
 
+class Tokens extends Resource {
+  /** A part of what you may do, for minutes: for a page in a browser. Answer its `getToken` with this. */
+  create(body: Schemas["WantedToken"], options: CallOptions = {}): Promise<Result<"POST", "/v1/tokens">> {
+    return this.api.request("POST", "/v1/tokens", { ...options, body });
+  }
+
+  async revoke(id: string, options: CallOptions = {}): Promise<void> {
+    await this.api.request("DELETE", "/v1/tokens/{token_id}", { ...options, path: { token_id: id } });
+  }
+}
+
 /** Everything that Headrace does. `url` and one of `key` (servers), `token` or `getToken` (browsers). */
 export class Headrace extends Connection {
   readonly jobs = new Jobs(this);
@@ -268,6 +279,7 @@ export class Headrace extends Connection {
   readonly collections = new Collections(this);
   readonly notifications = new Notifications(this);
   readonly webhooks = new Webhooks(this);
+  readonly tokens = new Tokens(this);
 
   constructor(options: ConnectionOptions) {
     super(options);

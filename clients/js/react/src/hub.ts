@@ -165,7 +165,7 @@ export class Hub {
           query: { snapshot: "jobs", limit: PAGE }, after: this.#last, signal,
           onLife: () => (this.#life = Date.now()), onState: (open) => this.#opened(open),
         });
-        for await (const event of stream) await this.#happened(event, turn);
+        for await (const event of stream) if (!turn.aborted) this.#happened(event);
       } catch (error) {
         this.#fail(error);
       }
@@ -173,23 +173,17 @@ export class Hub {
     }
   }
 
-  async #happened(event: HeadraceEvent, turn: AbortSignal): Promise<void> {
-    if (turn.aborted) return;
+  #happened(event: HeadraceEvent): void {
     const before = this.#last;
+    if (event.type === "reset") {
+      this.#last = undefined; // what was missed is not kept any more: begin with another snapshot
+      this.#go?.abort();
+      return;
+    }
     if (event.type === "snapshot") this.#replace(event.data as Snapshot);
-    // A server that gives no snapshot begins with the balance; what a reset stands for is known to nobody.
-    else if (event.type === "balance" || event.type === "reset") this.#replace(await this.#load());
-    else return this.#hear(event), this.#tell({ kind: "event", event, before });
-    this.#last = event.number ?? undefined;
     this.#hear(event);
-    this.#tellAll();
-  }
-
-  async #load(): Promise<Snapshot> {
-    const [jobs, credits] = await Promise.all([
-      this.api.request("GET", "/v1/jobs", { query: { limit: PAGE } }), this.api.request("GET", "/v1/credits"),
-    ]);
-    return { ...jobs, credits };
+    if (event.type === "snapshot") this.#tellAll();
+    else this.#tell({ kind: "event", event, before });
   }
 
   #tell(message: Message): void {
