@@ -132,8 +132,8 @@ def test_a_page_that_slept_catches_up_from_where_it_was(house: ClientHouse, wind
 
 def test_a_tab_that_froze_without_a_word_is_robbed_of_the_stream_and_joins_again(house: ClientHouse, window: Page) -> None:
     who = Visitor(house)
-    deaf = who.opens(window, deaf="1", quick="20")
-    awake = who.opens(deaf.another(), quick="20")
+    deaf = who.opens(window, deaf="1", quick="10")
+    awake = who.opens(deaf.another(), quick="10")
     one_stream(house)
     deaf.freeze()
     house.restart_api()
@@ -160,7 +160,9 @@ def test_a_line_that_is_lost_and_an_api_that_restarts_leave_no_gap(house: Client
 
 
 def test_orders_are_priced_refused_canceled_and_looked_at(house: ClientHouse, window: Page) -> None:
+    """With a key for a token: those for browsers may not cancel."""
     who = Visitor(house, credits=1)
+    house.site.token = lambda: {"token": who.key, "account": str(who.account_id)}
     tab = who.opens(window, model="slow")
     tab.run("generate.price({}).then(() => 0)")
     who.waits(tab, "made.price === 1", what="a price")

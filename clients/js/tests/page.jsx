@@ -20,6 +20,9 @@ for (const target of [window, document]) {
 const { setInterval: start, clearInterval: stop } = window;
 const quick = +(asked.get("quick") ?? 1); // clocks that go so many times as fast
 window.setInterval = (act, ms) => (held.intervals++, start(act, ms / quick));
+const { now } = Date;
+const opened = now();
+Date.now = () => opened + (now() - opened) * quick;
 window.clearInterval = (clock) => (clock === undefined || held.intervals--, stop(clock));
 const { close } = BroadcastChannel.prototype;
 window.BroadcastChannel = class extends BroadcastChannel {

@@ -104,6 +104,7 @@ export class Hub {
     if (signal.aborted) return;
     this.#tabs = joinTabs(name && `headrace:${this.api.url}:${name}`, {
       lead: (turn) => this.#lead(turn),
+      alive: () => this.#alive(),
       follow: () => this.#tell({ kind: "hello" }),
       hear: (message) => this.#told(message as Message),
     });
@@ -123,7 +124,7 @@ export class Hub {
     const on = (target: EventTarget | undefined, names: string, act: () => void) => {
       for (const name of names.split(" ")) target?.addEventListener(name, act, { signal });
     };
-    const look = () => this.#tabs?.leads() && Date.now() - this.#life > SILENCE_MS && this.#again();
+    const look = () => this.#tabs?.leads() && !this.#alive() && this.#again();
     on(globalThis.window, "online", () => this.#again());
     on(globalThis.window, "pageshow", () => this.#wake());
     on(globalThis.window, "pagehide", () => this.#sleep());
@@ -132,6 +133,10 @@ export class Hub {
     on(globalThis.document, "visibilitychange", look);
     const clock = setInterval(look, LOOK_MS);
     signal.addEventListener("abort", () => clearInterval(clock));
+  }
+
+  #alive(): boolean {
+    return Date.now() - this.#life < SILENCE_MS;
   }
 
   #sleep(): void {
@@ -163,7 +168,7 @@ export class Hub {
       try {
         const stream = this.api.events("/v1/events", {
           query: { snapshot: "jobs", limit: PAGE }, after: this.#last, signal,
-          onLife: () => (this.#life = Date.now()), onState: (open) => this.#opened(open),
+          onLife: () => (this.#life = Date.now()), onState: (open) => ((this.#life = Date.now()), this.#opened(open)),
         });
         for await (const event of stream) if (!turn.aborted) this.#happened(event);
       } catch (error) {
@@ -198,7 +203,6 @@ export class Hub {
   #told(message: Message): void {
     if (message.kind === "jobs") return this.#take(message.jobs);
     if (this.#tabs?.leads()) return message.kind === "hello" ? this.#tellAll() : undefined;
-    this.#life = Date.now();
     if (message.kind === "state" && (message.last ?? 0) >= (this.#last ?? 0)) {
       this.#last = message.last;
       this.#replace(message.state);

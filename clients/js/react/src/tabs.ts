@@ -1,6 +1,7 @@
 /**
  * One of all tabs leads: it has the stream, and tells the others. A tab that closes lets its lock go; one that freezes does so
- * when it is told to; one that answers nobody is robbed of it.
+ * when it is told to; one that answers nobody, or hears nothing itself, is robbed of it. (Chromium lets frozen pages hear
+ * messages, but not their streams.)
  */
 
 const ASK_MS = 10_000; // between a follower's questions: two without an answer, and the leader is gone
@@ -20,6 +21,8 @@ export interface TabEvents {
   lead(signal: AbortSignal): Promise<void>;
   /** This tab follows from now on, and does not know what it has missed. */
   follow(): void;
+  /** Whether a tab that leads hears its stream, or tries to. */
+  alive(): boolean;
   hear(message: unknown): void;
 }
 
@@ -77,7 +80,7 @@ export function joinTabs(name: string | undefined, events: TabEvents): Tabs {
 
   if (channel)
     channel.onmessage = ({ data }: MessageEvent) => {
-      if (data === "ask") leading && channel.postMessage("here");
+      if (data === "ask") leading && events.alive() && channel.postMessage("here");
       else {
         asked = false;
         if (data !== "here") events.hear(data);
