@@ -92,7 +92,9 @@ class Site:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self._answer("text/javascript", script) if self.path == "/page.js" else self._answer("text/html", PAGE.encode())
+                self._answer("text/javascript", script) if self.path == "/page.js" else self._answer(
+                    "text/html", PAGE.encode()
+                )
 
             def do_POST(self) -> None:
                 site.tokens_asked += 1

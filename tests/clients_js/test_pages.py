@@ -1,7 +1,8 @@
 """@headrace/react in a real browser: tabs, sleep, lost lines, and what is left behind."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -41,17 +42,26 @@ def window(tmp_path: Path) -> Iterator[Page]:
         yield page
 
 
+@pytest.fixture
+def arrive(house: ClientHouse) -> Iterator["Arrive"]:
+    """Makes somebody with so many credits."""
+    with ExitStack() as leaving:
+        yield lambda credits=100: leaving.enter_context(closing(Visitor(house, credits)))
+
+
 class Visitor:
     """Somebody with an account, their tabs, and a program of theirs that orders besides."""
 
-    def __init__(self, house: ClientHouse, *, credits: int = 100) -> None:
+    def __init__(self, house: ClientHouse, credits: int) -> None:
         self.house = house
         self.account_id: UUID
         self.account_id, self.key = house.key(credits=credits)
-        self.api = httpx.Client(
-            base_url=house.system.url, headers={"authorization": f"Bearer {self.key}"}, timeout=30
-        )
+        self.api = httpx.Client(base_url=house.system.url, headers={"authorization": f"Bearer {self.key}"}, timeout=30)
         house.site.token = self._token
+
+    def close(self) -> None:
+        """They have gone."""
+        self.api.close()
 
     def _token(self) -> dict[str, Any]:
         wanted = {"may": ["read", "stream", "generate"], "credits": 100, "seconds": 60}
@@ -85,12 +95,17 @@ class Visitor:
         assert numbers == list(range(numbers[0], numbers[-1] + 1)) if numbers else True
 
 
+Arrive = Callable[..., Visitor]
+
+
 def one_stream(house: ClientHouse, count: int = 1) -> None:
     eventually(lambda: house.streams() == count, what=f"{count} streams")
 
 
-def test_two_tabs_have_one_stream_and_who_is_left_takes_it_over(house: ClientHouse, window: Page) -> None:
-    who = Visitor(house)
+def test_two_tabs_have_one_stream_and_who_is_left_takes_it_over(
+    house: ClientHouse, window: Page, arrive: Arrive
+) -> None:
+    who = arrive()
     before = who.orders(2)
     for job in before:
         ended(who.api, job)
@@ -113,8 +128,8 @@ def test_two_tabs_have_one_stream_and_who_is_left_takes_it_over(house: ClientHou
     assert second.run("requests.filter((each) => each === 'GET /v1/jobs').length") == 0
 
 
-def test_a_page_that_slept_catches_up_from_where_it_was(house: ClientHouse, window: Page) -> None:
-    who = Visitor(house)
+def test_a_page_that_slept_catches_up_from_where_it_was(house: ClientHouse, window: Page, arrive: Arrive) -> None:
+    who = arrive()
     tab = who.opens(window)
     snapshots = "types.filter((type) => type === 'snapshot').length"
     assert tab.run(snapshots) == 1
@@ -130,8 +145,10 @@ def test_a_page_that_slept_catches_up_from_where_it_was(house: ClientHouse, wind
     assert tab.run(snapshots) == 1
 
 
-def test_a_tab_that_froze_without_a_word_is_robbed_of_the_stream_and_joins_again(house: ClientHouse, window: Page) -> None:
-    who = Visitor(house)
+def test_a_tab_that_froze_without_a_word_is_robbed_of_the_stream_and_joins_again(
+    house: ClientHouse, window: Page, arrive: Arrive
+) -> None:
+    who = arrive()
     deaf = who.opens(window, deaf="1", quick="10")
     awake = who.opens(deaf.another(), quick="10")
     one_stream(house)
@@ -145,11 +162,13 @@ def test_a_tab_that_froze_without_a_word_is_robbed_of_the_stream_and_joins_again
     one_stream(house)
 
 
-def test_a_line_that_is_lost_and_an_api_that_restarts_leave_no_gap(house: ClientHouse, window: Page) -> None:
-    who = Visitor(house)
+def test_a_line_that_is_lost_and_an_api_that_restarts_leave_no_gap(
+    house: ClientHouse, window: Page, arrive: Arrive
+) -> None:
+    who = arrive()
     tab = who.opens(window, through=house.line.place(house.system.url))
     with house.line.being(Mode.REFUSE):
-        who.waits(tab, "!seen.open", what="a page without a line")
+        who.waits(tab, "!seen.open && seen.error", what="a page without a line")
         missed = who.orders(2)
     tab.run("window.dispatchEvent(new Event('online')); 0")
     who.sees(tab, missed)
@@ -159,9 +178,9 @@ def test_a_line_that_is_lost_and_an_api_that_restarts_leave_no_gap(house: Client
     assert tab.run("[seen.error ?? null, seen.open]") == [None, True]
 
 
-def test_orders_are_priced_refused_canceled_and_looked_at(house: ClientHouse, window: Page) -> None:
+def test_orders_are_priced_refused_canceled_and_looked_at(house: ClientHouse, window: Page, arrive: Arrive) -> None:
     """With a key for a token: those for browsers may not cancel."""
-    who = Visitor(house, credits=1)
+    who = arrive(1)
     house.site.token = lambda: {"token": who.key, "account": str(who.account_id)}
     tab = who.opens(window, model="slow")
     tab.run("generate.price({}).then(() => 0)")
@@ -181,8 +200,10 @@ def test_orders_are_priced_refused_canceled_and_looked_at(house: ClientHouse, wi
     who.waits(tab, "made.status === 'canceled'", what="a canceled order")
 
 
-def test_what_is_unmounted_in_mid_flight_or_never_mounted_leaves_nothing_behind(house: ClientHouse, window: Page) -> None:
-    who = Visitor(house)
+def test_what_is_unmounted_in_mid_flight_or_never_mounted_leaves_nothing_behind(
+    house: ClientHouse, window: Page, arrive: Arrive
+) -> None:
+    who = arrive()
     tab = who.opens(window)
     assert tab.run("holds()") == {"listeners": 6, "intervals": 2, "channels": 1, "locks": 1}
     tab.run("show('late'), 0")  # it suspends before it was ever mounted
@@ -200,8 +221,8 @@ def test_what_is_unmounted_in_mid_flight_or_never_mounted_leaves_nothing_behind(
     one_stream(house, 0)
 
 
-def test_where_tabs_cannot_speak_each_has_a_stream(house: ClientHouse, window: Page) -> None:
-    who = Visitor(house)
+def test_where_tabs_cannot_speak_each_has_a_stream(house: ClientHouse, window: Page, arrive: Arrive) -> None:
+    who = arrive()
     first = who.opens(window, alone="1")
     second = who.opens(first.another(), alone="1")
     one_stream(house, 2)

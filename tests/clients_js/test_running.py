@@ -52,7 +52,7 @@ await client.notifications.read();
 const hook = await client.webhooks.create({ url: "https://example.com/hook", events: ["job.succeeded"] });
 found.webhooks = [hook.secret.startsWith("whsec_"), (await all(client.webhooks.list())).length];
 await client.webhooks.delete(hook.id);
-found.any = (await client.request("GET", "/v1/me")).id !== undefined;
+found.any = (await client.request("GET", "/v1/me")).account_id !== undefined;
 
 found.refused = [
   await refused(client.jobs.get("0198c0de-0000-7000-8000-000000000000")),
@@ -78,10 +78,10 @@ def test_every_group_of_calls_does_what_it_says(house: ClientHouse) -> None:
         "job": ["succeeded", 1, "acme"], "download": [True, "image/png"], "file": ["image/png", True, 1], "kept": [True, False],
         "retry": [True, "succeeded"], "listed": [2, 0], "stream": ["job"], "text": "job.succeeded", "quote": True,
         "credits": [True, True], "models": ["image", True], "usage": True, "gallery": ["a harbour", True, False],
-        "named": "Harbour", "search": 1, "shelf": [1, 1, "Sea"], "link": True, "notifications": [0, 0], "webhooks": [True, 1],
+        "named": "Harbour", "search": 2, "shelf": [1, 1, "Sea"], "link": True, "notifications": [0, 0], "webhooks": [True, 1],
         "any": True, "gone": ["GoneError", "result_gone"],
         "refused": [
-            ["NotFoundError", "not_found"], ["ConflictError", "job_already_ended"], ["NotFoundError", "unknown_model"],
+            ["NotFoundError", "not_found"], ["InvalidRequestError", "job_already_ended"], ["NotFoundError", "unknown_model"],
             ["InvalidRequestError", "invalid_input"], ["NotAuthenticatedError", "not_authenticated"],
             ["PaymentRequiredError", "not_enough_credits"], ["JobFailedError", "sketch_permanent"], ["ForbiddenError", "forbidden"],
         ],

@@ -119,7 +119,7 @@ test("a token is renewed before its end, and a clock that is wrong renews nothin
     const api = new Connection({ url, getToken: () => ({ token: `t${++asked}`, account: "a", expires_at: new Date(now() + 60_000).toISOString() }) });
     const late = new Connection({ url, getToken: () => ({ token: `t${++asked}`, expires_at: "2020-01-01T00:00:00Z" }) });
     try {
-      assert.equal(await api.account(), "a");
+      assert.equal(await api.reach(), "a::");
       for (const _ of [1, 2]) await late.request("GET", "/v1/credits");
       assert.equal(asked, 2);
       Date.now = () => now() + 40_000;

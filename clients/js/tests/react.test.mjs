@@ -43,7 +43,7 @@ test("a server renders every hook without a window, a request or a timer", () =>
     useEvents(() => {});
     return [loading, jobs.length, String(job), String(useCredits()), useConnection().open, useGenerate("m").status].join(" ");
   }
-  const client = { request: () => asked.push("request"), account: () => asked.push("account") };
+  const client = { request: () => asked.push("request"), reach: () => asked.push("reach") };
   const html = renderToString(createElement(HeadraceProvider, { client }, createElement(All)));
   assert.equal(html, "true 0 undefined undefined false idle");
   assert.deepEqual(asked, []);

@@ -7,7 +7,7 @@ import type {
 } from "./types.js";
 
 /** What speaks for somebody: a token alone, or what POST /v1/tokens answers, which is renewed before it ends. */
-export type Token = string | { token: string; expires_at?: string; account?: string };
+export type Token = string | { token: string; expires_at?: string; account?: string; job?: string | null; model?: string | null };
 
 export interface ConnectionOptions {
   /** Where the API is; in a page that the API serves itself, nothing. */
@@ -31,8 +31,8 @@ export interface StreamOptions {
   signal?: AbortSignal | undefined;
   /** The line is dead when nothing comes for so long: the API says something every 15 s. */
   silenceMs?: number | undefined;
-  /** Called when the stream is open (again), and when it is not. */
-  onState?: ((open: boolean) => void) | undefined;
+  /** Called when the stream is open (again), and when it is not, with what went wrong. */
+  onState?: ((open: boolean, error?: unknown) => void) | undefined;
   /** Called with whatever comes, heartbeats too. */
   onLife?: (() => void) | undefined;
 }
@@ -89,6 +89,7 @@ export class Connection {
     while (!signal?.aborted) {
       const silence = deadline(silenceMs, signal);
       let wait: number | undefined;
+      let trouble: unknown;
       try {
         const headers = { accept: "text/event-stream", ...(last === undefined ? {} : { "last-event-id": `${last}` }) };
         const response = await this.#once("GET", path, { query: options.query, headers }, silence.signal);
@@ -107,21 +108,23 @@ export class Connection {
         }
       } catch (error) {
         if (signal?.aborted) return;
+        trouble = error;
         if (error instanceof HeadraceError) {
           if (!error.retryable) throw error;
           wait = error.retryAfter;
         }
       } finally {
         silence.end();
-        onState?.(false);
+        onState?.(false, trouble);
       }
       await pause(Math.max((wait ?? 0) * 1000, backoff(tries++)), signal).catch(() => undefined);
     }
   }
 
-  /** The account that the token in use is for, where whoever gave it says so. */
-  async account(): Promise<string | undefined> {
-    return this.#options.getToken && (await this.#token()).account;
+  /** For whom the token in use is, and how far it reaches, where whoever gave it says so: equal for those who see the same. */
+  async reach(): Promise<string | undefined> {
+    const { account, job, model } = this.#options.getToken ? await this.#token() : ({} as { account?: string; job?: string; model?: string });
+    return account && [account, job, model].join(":");
   }
 
   /** The answer as it comes, for what is no JSON. Tried again as every call. Raises HeadraceError. */

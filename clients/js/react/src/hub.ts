@@ -94,7 +94,7 @@ export class Hub {
     let name = this.session;
     for (let tries = 0; name === undefined && !signal.aborted; tries++) {
       try {
-        name = await this.api.account();
+        name = await this.api.reach();
         break;
       } catch (error) {
         this.#fail(error);
@@ -168,7 +168,7 @@ export class Hub {
       try {
         const stream = this.api.events("/v1/events", {
           query: { snapshot: "jobs", limit: PAGE }, after: this.#last, signal,
-          onLife: () => (this.#life = Date.now()), onState: (open) => ((this.#life = Date.now()), this.#opened(open)),
+          onLife: () => (this.#life = Date.now()), onState: (open, error) => ((this.#life = Date.now()), this.#opened(open, error as Error)),
         });
         for await (const event of stream) if (!turn.aborted) this.#happened(event);
       } catch (error) {
@@ -282,8 +282,8 @@ export class Hub {
     if (this.#tabs?.leads() && this.#wanted.size) this.#readSoon(10 * GATHER_MS);
   }
 
-  #opened(open: boolean): void {
-    if (open) this.error = undefined;
+  #opened(open: boolean, error?: Error): void {
+    if (open || error) this.error = error;
     this.open = open;
     this.#changed();
   }
