@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 # Tests that try what comes to mind: a third of it in `make test`, all of it in `make faults` (tests/depth.py).
 DEEP = $(shell grep -rl "tests.depth import" tests --include="test_*.py")
 
-.PHONY: help setup demo up examples test tools kits lint check openapi reference docs hooks audit-deps faults sweep year mutants bench bench-growth clean
+.PHONY: help setup demo up examples test tools kits lint check openapi clients reference docs hooks audit-deps faults sweep year mutants bench bench-growth clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -61,13 +61,17 @@ lint: $(DEV) ## lint, format, types, layers: the first part of check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-check: lint ## lint, the committed OpenAPI document and reference, and migrations: up, down, up
+check: lint ## lint, the committed OpenAPI document and reference, migrations up, down, up, and the npm packages
 	@$(BIN)/python -m cli.openapi
 	@$(BIN)/python -m cli.reference
 	@$(BIN)/python -m cli.check_migrations
+	@if command -v npm > /dev/null; then bash deploy/build_clients.sh; else echo "no npm here: clients/js is not checked"; fi
 
 openapi: $(DEV) ## write docs/openapi.json
 	@$(BIN)/python -m cli.openapi --write
+
+clients: ## build the npm packages of clients/js from docs/openapi.json, and check their types and sizes
+	@bash deploy/build_clients.sh
 
 reference: $(DEV) ## write docs/reference/: settings, errors, events, commands, calls
 	@$(BIN)/python -m cli.reference --write

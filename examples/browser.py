@@ -19,49 +19,19 @@ class BrowserFault(Exception):
     """The browser has ended, a page does not load, or a script in it fails."""
 
 
-class Page:
-    """One page."""
+class _Pipe:
+    """The browser's pipe: orders go in, and answers come out, each with its order's number."""
 
     def __init__(self, to_browser: int, from_browser: int) -> None:
         self._to, self._from = to_browser, from_browser
         self._number = 0
         self._buffer = b""
-        self._session: str | None = None
-        target = self._call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self._call("Page.enable")
 
-    def go(self, url: str) -> None:
-        """Open an address and wait until it is loaded. Raises BrowserFault."""
-        self._call("Page.navigate", url=url)
-        end = time.monotonic() + LOAD_SECONDS
-        while self.run("document.readyState") != "complete" or self.run("location.href") != url:
-            if time.monotonic() > end:
-                raise BrowserFault(f"{url} does not load")
-            time.sleep(0.05)
-
-    def run(self, script: str) -> Any:
-        """The value of an expression in the page. Raises BrowserFault."""
-        answer = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        if "exceptionDetails" in answer:
-            raise BrowserFault(str(answer["exceptionDetails"]))
-        return answer["result"].get("value")
-
-    def resize(self, width: int, height: int) -> None:
-        """Be a window of so many pixels. A window's own size ends at 500."""
-        self._call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
-        )
-
-    def picture(self) -> bytes:
-        """What is seen of the page, as a PNG of the window's size."""
-        return base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"])
-
-    def _call(self, method: str, **values: Any) -> dict[str, Any]:
+    def call(self, method: str, session: str | None, values: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": values}
-        if self._session:
-            message["sessionId"] = self._session
+        if session:
+            message["sessionId"] = session
         os.write(self._to, json.dumps(message).encode() + b"\0")
         while True:
             while b"\0" not in self._buffer:
@@ -76,6 +46,59 @@ class Page:
                     raise BrowserFault(f"{method}: {answer['error']}")
                 found: dict[str, Any] = answer["result"]
                 return found
+
+
+class Page:
+    """One page: a tab of its browser."""
+
+    def __init__(self, pipe: _Pipe) -> None:
+        self._pipe = pipe
+        self._session: str | None = None
+        self._target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=self._target, flatten=True)["sessionId"]
+        self.call("Page.enable")
+
+    def another(self) -> "Page":
+        """One more tab of the same browser: what pages of one origin share, they share."""
+        return Page(self._pipe)
+
+    def close(self) -> None:
+        """Close the tab, as somebody does who has seen enough."""
+        self.call("Page.close")
+
+    def freeze(self, *, frozen: bool = True) -> None:
+        """Let the page sleep as a browser lets tabs sleep that nobody looks at, or wake it."""
+        self.call("Page.setWebLifecycleState", state="frozen" if frozen else "active")
+
+    def go(self, url: str) -> None:
+        """Open an address and wait until it is loaded. Raises BrowserFault."""
+        self.call("Page.navigate", url=url)
+        end = time.monotonic() + LOAD_SECONDS
+        while self.run("document.readyState") != "complete" or self.run("location.href") != url:
+            if time.monotonic() > end:
+                raise BrowserFault(f"{url} does not load")
+            time.sleep(0.05)
+
+    def run(self, script: str) -> Any:
+        """The value of an expression in the page. Raises BrowserFault."""
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in answer:
+            raise BrowserFault(str(answer["exceptionDetails"]))
+        return answer["result"].get("value")
+
+    def resize(self, width: int, height: int) -> None:
+        """Be a window of so many pixels. A window's own size ends at 500."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
+        )
+
+    def picture(self) -> bytes:
+        """What is seen of the page, as a PNG of the window's size."""
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+
+    def call(self, method: str, **values: Any) -> dict[str, Any]:
+        """What the browser's protocol answers to a command for this page. Raises BrowserFault."""
+        return self._pipe.call(method, self._session, values)
 
 
 @contextmanager
@@ -98,7 +121,7 @@ def browser(folder: Path) -> Iterator[Page]:
     os.close(command_in)
     os.close(answer_out)
     try:
-        yield Page(command_out, answer_in)
+        yield Page(_Pipe(command_out, answer_in))
     finally:
         child.terminate()
         try:
