@@ -49,7 +49,7 @@ def _formatted(texts: dict[str, str]) -> dict[str, str]:
             place.write_text(text)
         for act in (["check", "--fix-only", "--select", "I,UP,F401"], ["format"]):
             command = [str(ruff), *act, "--quiet", "--no-cache", "--config", str(config), folder]
-            subprocess.run(command, check=True)  # noqa: S603 - our own formatter, with our own arguments
+            subprocess.run(command, check=True, cwd=HERE)  # noqa: S603 - our own formatter, with our own arguments
         return {path: (Path(folder) / path).read_text() for path in texts}
 
 

@@ -75,9 +75,28 @@ def models_text(document: dict[str, Any]) -> str:
     schemas: dict[str, Any] = document["components"]["schemas"]
     loose = answered(document)
     parts = [HEAD]
-    parts += [_class_text(name, schema, loose=name in loose) for name, schema in sorted(schemas.items())]
+    plain = {name for name, schema in schemas.items() if "properties" not in schema}
+    parts += [f"{name} = {type_of(schemas[name], sent=name not in loose)}" for name in sorted(plain)]
+    parts.append("")
+    named = _in_order({name: schemas[name] for name in sorted(set(schemas) - plain)})
+    parts += [_class_text(name, schemas[name], loose=name in loose) for name in named]
     parts.append("__all__ = [" + ", ".join(repr(name) for name in sorted(schemas)) + "]\n")
     return "\n".join(parts)
+
+
+def _in_order(schemas: dict[str, Any]) -> list[str]:
+    """What others are made of comes before them."""
+    found: dict[str, None] = {}
+
+    def add(name: str, above: frozenset[str]) -> None:
+        if name in schemas and name not in above:
+            for part in _refs(schemas[name]):
+                add(part, above | {name})
+            found.setdefault(name)
+
+    for name in schemas:
+        add(name, frozenset())
+    return list(found)
 
 
 def _class_text(name: str, schema: dict[str, Any], *, loose: bool) -> str:

@@ -21,7 +21,6 @@ WORDS = {
     "aclosing": "closing",
     "aclose": "close",
     "aread": "read",
-    "aiter_raw": "iter_raw",
     "aiter_bytes": "iter_bytes",
     "asyncio.sleep": "time.sleep",
     "import asyncio": "import time",

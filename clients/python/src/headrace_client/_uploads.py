@@ -37,9 +37,34 @@ class Source:
             with Path(self._file).open("rb") as handle:
                 yield handle
         else:
-            if self._start is not None:
-                self._file.seek(self._start)
-            yield self._file
+            yield cast("BinaryIO", _Pipe(self._file) if self._start is None else _Rest(self._file, self._start))
+
+
+class _Pipe:
+    """A file of which nobody knows how long it is. (httpx would ask the system, which says 0 of a pipe.)"""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+
+class _Rest(_Pipe):
+    """An open file from where it stood. (httpx would go to its beginning.)"""
+
+    def __init__(self, file: BinaryIO, start: int) -> None:
+        super().__init__(file)
+        self._start = start
+        file.seek(start)
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_SET:
+            offset += self._start
+        return self._file.seek(offset, whence) - self._start
 
 
 def is_file(value: object) -> bool:

@@ -9,6 +9,25 @@ from pydantic import Field
 
 from headrace_client._base import Shape
 
+PaymentProblem = Literal["underpaid", "overpaid", "other_currency", "not_given"] | str
+PaymentStatus = (
+    Literal[
+        "pending",
+        "processing",
+        "paid",
+        "expired",
+        "failed",
+        "partly_refunded",
+        "refunded",
+        "refund_failed",
+        "inquiry",
+        "disputed",
+        "won",
+        "lost",
+    ]
+    | str
+)
+
 
 class AccountChange(Shape):
     """What a user is on. `premiumExpiresAt`: left out, or null as it is answered: none."""
@@ -112,6 +131,61 @@ class AnnouncementPage(Shape):
     )
 
 
+class CourseProgress(Shape):
+    """A course as one learner has it. `completed_at` stays when lessons are added later."""
+
+    certificate_url: str | None = Field(default=None, description="Where anybody can see that it was completed.")
+    completed: int
+    completed_at: dt.datetime | None = None
+    course_id: str
+    enrolled_at: dt.datetime | None = None
+    lessons: int
+    percent: int
+    seconds: int = Field(description="Spent in these lessons.")
+
+
+class LessonProgress(Shape):
+    """A lesson as one learner has it. Without `started_at` they have not begun it."""
+
+    completed_at: dt.datetime | None = None
+    lesson_id: str
+    module_id: str
+    score: int | None = Field(default=None, description="Percent, the best so far.")
+    seconds: int
+    started_at: dt.datetime | None = None
+
+
+class ModuleProgress(Shape):
+    """A module as one learner has it."""
+
+    completed: int
+    lessons: int
+    module_id: str
+    percent: int
+    seconds: int = Field(description="Spent in these lessons.")
+
+
+class LessonReported(Shape):
+    """How far a learner has come in a lesson, its module and its course."""
+
+    course: CourseProgress
+    lesson: LessonProgress
+    module: ModuleProgress
+
+
+class GradedQuestion(Shape):
+    """A question with what was chosen, what was right, and why."""
+
+    chosen: list[int]
+    explanation: str
+    id: str
+    is_right: bool
+    kind: Literal["single", "multiple"] | str
+    options: list[str]
+    right_options: list[int]
+    text: str
+
+
 class AnsweredQuiz(Shape):
     """An attempt with its answers, and how far the learner has come by it."""
 
@@ -122,6 +196,22 @@ class AnsweredQuiz(Shape):
     progress: LessonReported
     questions: list[GradedQuestion]
     score: int = Field(description="Percent, rounded down.")
+
+
+class Citation(Shape):
+    """A source that an article names."""
+
+    title: str
+    url: str | None = None
+
+
+class Paper(Shape):
+    """What research is about."""
+
+    authors: list[str] | None = None
+    title: str
+    url: str | None = None
+    year: int | None = None
 
 
 class Article(Shape):
@@ -186,6 +276,24 @@ class ArticleHead(Shape):
     version: int = Field(description="Send it as If-Match with a change.")
 
 
+class Teaser(Shape):
+    """What everybody gets of an article."""
+
+    id: str
+    kind: Literal["tool", "use_case", "regulation"] | str | None = None
+    likes: int
+    premium: bool
+    published_at: dt.datetime
+    section: Literal["news", "research"] | str
+    slug: str
+    tags: list[str]
+    teaser: str
+    title: str
+    updated_at: dt.datetime
+    url: str = Field(description="Where people read it.")
+    views: int = Field(description="Counted together, some seconds late.")
+
+
 class ArticlePage(Shape):
     """Articles, newest first."""
 
@@ -213,6 +321,23 @@ class BalanceAfter(Shape):
     reserved: int
 
 
+class BatchCounts(Shape):
+    """How many of a batch's jobs stand where."""
+
+    canceled: int
+    failed: int
+    queued: int
+    running: int
+    succeeded: int
+
+
+class JobCredits(Shape):
+    """What a job holds and what it cost in the end."""
+
+    charged: int | None = None
+    reserved: int
+
+
 class Batch(Shape):
     """A batch. In a list, `counts` and what is made of them are null while it is under way."""
 
@@ -234,16 +359,6 @@ class Batch(Shape):
     )
 
 
-class BatchCounts(Shape):
-    """How many of a batch's jobs stand where."""
-
-    canceled: int
-    failed: int
-    queued: int
-    running: int
-    succeeded: int
-
-
 class BatchPage(Shape):
     """Batches, newest first."""
 
@@ -251,6 +366,30 @@ class BatchPage(Shape):
     next: str | None = Field(
         default=None, description="Send it as `cursor` for the page that follows. Null: this is the last."
     )
+
+
+class JobError(Shape):
+    """Why a job failed."""
+
+    code: str
+    message: str | None = None
+
+
+class Output(Shape):
+    """A stored result."""
+
+    duration_seconds: float | None = None
+    expires_at: dt.datetime | None = Field(default=None, description="Null: it is kept for ever.")
+    height: int | None = None
+    id: str
+    kept: bool = Field(description="Past its plan's time, until it is deleted.")
+    media_type: str
+    sha256: str
+    size_bytes: int
+    status: Literal["stored", "expired", "deleted"] | str
+    thumbnail_url: str | None = None
+    url: str
+    width: int | None = None
 
 
 class BatchResult(Shape):
@@ -269,26 +408,6 @@ class BatchResult(Shape):
 class Because(Shape):
     """Why it is done."""
 
-    reason: str = Field(description="Why, for the audit log.")
-
-
-class BulkAnswer(Shape):
-    """How many jobs fit, and the credits that a retry would reserve at their old prices, or that would be given back. `run`: null
-    for a dry run."""
-
-    credits: int
-    jobs: int
-    run: BulkRun | None = None
-
-
-class BulkOrder(Shape):
-    """What is done to which jobs."""
-
-    act: Literal["retry", "refund", "discard", "cancel"]
-    dry_run: bool | None = Field(default=None, description="Only say how many jobs and credits.")
-    filter: JobFilter = Field(
-        description="Without a status: failed for retry, succeeded for refund, reconciling for discard, queued for cancel."
-    )
     reason: str = Field(description="Why, for the audit log.")
 
 
@@ -312,6 +431,43 @@ class BulkRun(Shape):
     status: Literal["running", "stopped", "done"] | str
 
 
+class BulkAnswer(Shape):
+    """How many jobs fit, and the credits that a retry would reserve at their old prices, or that would be given back. `run`: null
+    for a dry run."""
+
+    credits: int
+    jobs: int
+    run: BulkRun | None = None
+
+
+class JobFilter(Shape):
+    """What the jobs have in common; what is left out may be anything. Times are those at which they were ordered."""
+
+    account_id: str | None = None
+    error: str | None = Field(default=None, description="The code that the job, or one of its attempts, failed with.")
+    label: str | None = Field(default=None, description="name:value, such as customer:acme.")
+    model: str | None = None
+    provider: str | None = Field(default=None, description="One of its attempts was there.")
+    queue: Literal["interactive", "batch"] | None = None
+    since: dt.datetime | None = None
+    status: Literal["queued", "running", "reconciling", "succeeded", "failed", "canceled"] | None = Field(
+        default=None, description="As operators see it: `reconciling` apart."
+    )
+    text: str | None = Field(default=None, description="In its input, its error, or as a provider's id of it.")
+    until: dt.datetime | None = None
+
+
+class BulkOrder(Shape):
+    """What is done to which jobs."""
+
+    act: Literal["retry", "refund", "discard", "cancel"]
+    dry_run: bool | None = Field(default=None, description="Only say how many jobs and credits.")
+    filter: JobFilter = Field(
+        description="Without a status: failed for retry, succeeded for refund, reconciling for discard, queued for cancel."
+    )
+    reason: str = Field(description="Why, for the audit log.")
+
+
 class BulkRunPage(Shape):
     """Bulk runs, newest first."""
 
@@ -326,13 +482,6 @@ class Changed(Shape):
 
     changed: int
     total: int
-
-
-class Citation(Shape):
-    """A source that an article names."""
-
-    title: str
-    url: str | None = None
 
 
 class CodeToRedeem(Shape):
@@ -430,10 +579,35 @@ class CourseChange(Shape):
     title: str | None = None
 
 
+class ModuleOrder(Shape):
+    """A module's lessons in their new order."""
+
+    id: str
+    lessons: list[str]
+
+
 class CourseOrder(Shape):
     """All modules of a course and all lessons in them, each once, in their new order."""
 
     modules: list[ModuleOrder]
+
+
+class OutlineLesson(Shape):
+    """A lesson as its course names it; `questions` are those of its quiz."""
+
+    access: Literal["preview", "pro"] | str
+    id: str
+    questions: int
+    status: Literal["draft", "published"] | str
+    title: str
+
+
+class OutlineModule(Shape):
+    """A module and its lessons, in order."""
+
+    id: str
+    lessons: list[OutlineLesson]
+    title: str
 
 
 class CourseOutline(Shape):
@@ -466,17 +640,22 @@ class CoursePage(Shape):
     )
 
 
-class CourseProgress(Shape):
-    """A course as one learner has it. `completed_at` stays when lessons are added later."""
+class WebCredential(Shape):
+    """A credential at a provider."""
 
-    certificate_url: str | None = Field(default=None, description="Where anybody can see that it was completed.")
-    completed: int
-    completed_at: dt.datetime | None = None
-    course_id: str
-    enrolled_at: dt.datetime | None = None
-    lessons: int
-    percent: int
-    seconds: int = Field(description="Spent in these lessons.")
+    expiresAt: int = Field(description="Unix milliseconds.")
+    id: str
+    issuedAt: int = Field(description="Unix milliseconds.")
+    lastRotatedAt: int | None = Field(default=None, description="Unix milliseconds.")
+    metadata: dict[str, Any] | None = Field(default=None, description="Any JSON object; at most 16384 bytes.")
+    planTier: str
+    provider: str
+    providerReference: str | None = None
+    salt: str
+    scopes: list[str]
+    status: str = Field(description="`active` is found while it has not expired; `revoked` is for good.")
+    tokenHash: str
+    userId: str
 
 
 class CredentialList(Shape):
@@ -529,6 +708,17 @@ class DefaultSecret(Shape):
     key: str
 
 
+class DeliveryAttempt(Shape):
+    """One attempt. `status` is null where no answer came; `error` says why."""
+
+    at: dt.datetime
+    error: str | None = None
+    milliseconds: int
+    response: str | None = Field(default=None, description="The answer's first 1,024 characters.")
+    status: int | None = None
+    url: str | None = Field(default=None, description="Where it was sent.")
+
+
 class Delivery(Shape):
     """One event for one receiver. Its id is the `webhook-id` header of every attempt; the body of the request is
     `{"type": event_type, "timestamp": event_at, "data": {…data, "job_id", "number": event_number}}`."""
@@ -547,17 +737,6 @@ class Delivery(Shape):
     status: Literal["pending", "delivered", "failed", "disabled"] | str
     url: str | None = Field(default=None, description="Where a job brought the address.")
     webhook_id: str | None = None
-
-
-class DeliveryAttempt(Shape):
-    """One attempt. `status` is null where no answer came; `error` says why."""
-
-    at: dt.datetime
-    error: str | None = None
-    milliseconds: int
-    response: str | None = Field(default=None, description="The answer's first 1,024 characters.")
-    status: int | None = None
-    url: str | None = Field(default=None, description="Where it was sent.")
 
 
 class DeliveryPage(Shape):
@@ -795,19 +974,6 @@ class GradedAttempt(Shape):
     score: int = Field(description="Percent, rounded down.")
 
 
-class GradedQuestion(Shape):
-    """A question with what was chosen, what was right, and why."""
-
-    chosen: list[int]
-    explanation: str
-    id: str
-    is_right: bool
-    kind: Literal["single", "multiple"] | str
-    options: list[str]
-    right_options: list[int]
-    text: str
-
-
 class Grant(Shape):
     """A lot of credits."""
 
@@ -975,6 +1141,14 @@ class ItemsRequest(Shape):
     items: list[str]
 
 
+class Waiting(Shape):
+    """Why a job waits. Position 0: a worker may take it at any moment."""
+
+    estimate_seconds: int | None = None
+    position: int | None = None
+    reason: str | None = None
+
+
 class Job(Shape):
     """A job."""
 
@@ -1000,20 +1174,6 @@ class Job(Shape):
     waiting: Waiting | None = None
 
 
-class JobCredits(Shape):
-    """What a job holds and what it cost in the end."""
-
-    charged: int | None = None
-    reserved: int
-
-
-class JobError(Shape):
-    """Why a job failed."""
-
-    code: str
-    message: str | None = None
-
-
 class JobFigures(Shape):
     """Jobs that were ordered. `mean_seconds` is from start to end, of those that succeeded."""
 
@@ -1023,23 +1183,6 @@ class JobFigures(Shape):
     ordered: int
     succeeded: int
     success: float | None = None
-
-
-class JobFilter(Shape):
-    """What the jobs have in common; what is left out may be anything. Times are those at which they were ordered."""
-
-    account_id: str | None = None
-    error: str | None = Field(default=None, description="The code that the job, or one of its attempts, failed with.")
-    label: str | None = Field(default=None, description="name:value, such as customer:acme.")
-    model: str | None = None
-    provider: str | None = Field(default=None, description="One of its attempts was there.")
-    queue: Literal["interactive", "batch"] | None = None
-    since: dt.datetime | None = None
-    status: Literal["queued", "running", "reconciling", "succeeded", "failed", "canceled"] | None = Field(
-        default=None, description="As operators see it: `reconciling` apart."
-    )
-    text: str | None = Field(default=None, description="In its input, its error, or as a provider's id of it.")
-    until: dt.datetime | None = None
 
 
 class JobPage(Shape):
@@ -1188,25 +1331,6 @@ class LessonChange(Shape):
     video_url: str | None = None
 
 
-class LessonProgress(Shape):
-    """A lesson as one learner has it. Without `started_at` they have not begun it."""
-
-    completed_at: dt.datetime | None = None
-    lesson_id: str
-    module_id: str
-    score: int | None = Field(default=None, description="Percent, the best so far.")
-    seconds: int
-    started_at: dt.datetime | None = None
-
-
-class LessonReported(Shape):
-    """How far a learner has come in a lesson, its module and its course."""
-
-    course: CourseProgress
-    lesson: LessonProgress
-    module: ModuleProgress
-
-
 class Like(Shape):
     """Whether you like an article, and how many do."""
 
@@ -1256,6 +1380,13 @@ class ListUsage(Shape):
     userId: str
 
 
+class TokensUsed(Shape):
+    """What the provider counted; null: it did not say."""
+
+    input: int | None = None
+    output: int | None = None
+
+
 class ListedSession(Shape):
     """A saved generation, as lists show it."""
 
@@ -1271,6 +1402,15 @@ class ListedSession(Shape):
     title: str
     tokens: TokensUsed
     updated_at: dt.datetime
+
+
+class SummaryError(Shape):
+    """Which part has failed, and why. The credits of a part that has failed are given back; a part that has succeeded cost
+    what it cost."""
+
+    code: str
+    message: str | None = None
+    part: Literal["paragraph", "implications"] | str
 
 
 class ListedSummary(Shape):
@@ -1333,6 +1473,43 @@ class Marked(Shape):
     count: int
 
 
+class MyBalance(Shape):
+    """Credits."""
+
+    available: int
+    debt: int
+    reserved: int
+
+
+class Preferences(Shape):
+    """What a user prefers; what they never chose is as the deployment says. `mail`: notices go by mail too; `time_zone`: in
+    which their days of usage begin."""
+
+    language: str
+    mail: bool
+    notifications: bool
+    theme: Literal["light", "dark", "system"] | str
+    time_zone: str
+
+
+class MyStorage(Shape):
+    """Bytes of results and uploads."""
+
+    quota_bytes: int
+    used_bytes: int
+
+
+class MySubscription(Shape):
+    """What the account is subscribed to."""
+
+    cancel_at_end: bool
+    ends_at: dt.datetime
+    id: str
+    interval: str
+    plan: str
+    status: str
+
+
 class Me(Shape):
     """The caller: who they are, what they are on, what they have."""
 
@@ -1384,6 +1561,18 @@ class MemberRequest(Shape):
     role: Literal["viewer", "editor"] | None = None
 
 
+class Price(Shape):
+    """Credits, or a cost in micro-dollars plus the plan's markup, per so many units."""
+
+    characters_per_unit: int
+    cost_usd_micros: int | None = None
+    credits: int | None = None
+    estimate_field: str | None = None
+    per: int
+    quantity_field: str | None = None
+    unit: str
+
+
 class Model(Shape):
     """Something that can be ordered."""
 
@@ -1421,55 +1610,12 @@ class ModuleChange(Shape):
     title: str | None = None
 
 
-class ModuleOrder(Shape):
-    """A module's lessons in their new order."""
-
-    id: str
-    lessons: list[str]
-
-
-class ModuleProgress(Shape):
-    """A module as one learner has it."""
-
-    completed: int
-    lessons: int
-    module_id: str
-    percent: int
-    seconds: int = Field(description="Spent in these lessons.")
-
-
 class MonthOfTokens(Shape):
     """Tokens of this calendar month, UTC, and when some were last counted."""
 
     lastUpdated: int
     monthTokensUsed: int
     monthlyAllowance: int
-
-
-class MyBalance(Shape):
-    """Credits."""
-
-    available: int
-    debt: int
-    reserved: int
-
-
-class MyStorage(Shape):
-    """Bytes of results and uploads."""
-
-    quota_bytes: int
-    used_bytes: int
-
-
-class MySubscription(Shape):
-    """What the account is subscribed to."""
-
-    cancel_at_end: bool
-    ends_at: dt.datetime
-    id: str
-    interval: str
-    plan: str
-    status: str
 
 
 class NewAnnouncement(Shape):
@@ -1689,6 +1835,16 @@ class NotificationPage(Shape):
     )
 
 
+class WebAccount(Shape):
+    """An account of the web client's."""
+
+    billingStatus: str
+    planTier: str
+    premiumExpiresAt: int | None = None
+    usage: MonthOfTokens
+    userId: str
+
+
 class OneAccount(Shape):
     """The account as it is now."""
 
@@ -1706,6 +1862,16 @@ class OrderRequest(Shape):
 
     after: str | None = Field(default=None, description="Right behind this one; null: at the beginning.")
     items: list[str]
+
+
+class Refusal(Shape):
+    """A line that was not ordered, and why."""
+
+    code: str
+    custom_id: str | None = None
+    message: str
+    number: int = Field(description="Of its line in the body, from 1.")
+    param: str | None = None
 
 
 class OrderedBatch(Shape):
@@ -1730,39 +1896,28 @@ class OrderedBatch(Shape):
     )
 
 
-class OutlineLesson(Shape):
-    """A lesson as its course names it; `questions` are those of its quiz."""
+class Queue(Shape):
+    """One queue."""
 
-    access: Literal["preview", "pro"] | str
-    id: str
-    questions: int
-    status: Literal["draft", "published"] | str
-    title: str
-
-
-class OutlineModule(Shape):
-    """A module and its lessons, in order."""
-
-    id: str
-    lessons: list[OutlineLesson]
-    title: str
+    canceled_last_minute: int
+    delayed: int
+    depth: int
+    failed_last_minute: int
+    in_flight: int
+    oldest_seconds: float
+    queue: str
+    reconciling: int
+    succeeded_last_minute: int
+    waiting: int
 
 
-class Output(Shape):
-    """A stored result."""
+class WaitingAccount(Shape):
+    """An account with jobs that wait for a slot, and the oldest of them."""
 
-    duration_seconds: float | None = None
-    expires_at: dt.datetime | None = Field(default=None, description="Null: it is kept for ever.")
-    height: int | None = None
-    id: str
-    kept: bool = Field(description="Past its plan's time, until it is deleted.")
-    media_type: str
-    sha256: str
-    size_bytes: int
-    status: Literal["stored", "expired", "deleted"] | str
-    thumbnail_url: str | None = None
-    url: str
-    width: int | None = None
+    account_id: str
+    jobs: int
+    oldest_at: dt.datetime
+    queue: str
 
 
 class Overview(Shape):
@@ -1790,15 +1945,6 @@ class PackPage(Shape):
     next: str | None = Field(
         default=None, description="Send it as `cursor` for the page that follows. Null: this is the last."
     )
-
-
-class Paper(Shape):
-    """What research is about."""
-
-    authors: list[str] | None = None
-    title: str
-    url: str | None = None
-    year: int | None = None
 
 
 class Pause(Shape):
@@ -1859,10 +2005,6 @@ class PaymentPage(Shape):
     )
 
 
-class PaymentProblem(Shape):
-    """Why a payment that is paid gave less than it was to give. People look at these."""
-
-
 class PaymentRequest(Shape):
     """A pack or a plan, in one currency. `company`: who is to take the money; if left out, the first that can."""
 
@@ -1875,10 +2017,6 @@ class PaymentRequest(Shape):
     return_url: str | None = Field(
         default=None, description="Where the payer's browser comes back to. That it did proves nothing."
     )
-
-
-class PaymentStatus(Shape):
-    """A payment as its account sees it."""
 
 
 class Payments(Shape):
@@ -1949,17 +2087,6 @@ class PlanUsers(Shape):
     users: int
 
 
-class Preferences(Shape):
-    """What a user prefers; what they never chose is as the deployment says. `mail`: notices go by mail too; `time_zone`: in
-    which their days of usage begin."""
-
-    language: str
-    mail: bool
-    notifications: bool
-    theme: Literal["light", "dark", "system"] | str
-    time_zone: str
-
-
 class PreferencesChange(Shape):
     """What is to be different; the rest stays."""
 
@@ -1968,18 +2095,6 @@ class PreferencesChange(Shape):
     notifications: bool | None = None
     theme: Literal["light", "dark", "system"] | None = None
     time_zone: str | None = Field(default=None, description="In which your days of usage begin.")
-
-
-class Price(Shape):
-    """Credits, or a cost in micro-dollars plus the plan's markup, per so many units."""
-
-    characters_per_unit: int
-    cost_usd_micros: int | None = None
-    credits: int | None = None
-    estimate_field: str | None = None
-    per: int
-    quantity_field: str | None = None
-    unit: str
 
 
 class Problem(Shape):
@@ -2116,21 +2231,6 @@ class QuestionOrder(Shape):
     questions: list[str]
 
 
-class Queue(Shape):
-    """One queue."""
-
-    canceled_last_minute: int
-    delayed: int
-    depth: int
-    failed_last_minute: int
-    in_flight: int
-    oldest_seconds: float
-    queue: str
-    reconciling: int
-    succeeded_last_minute: int
-    waiting: int
-
-
 class Quiz(Shape):
     """A lesson's quiz, without its answers."""
 
@@ -2222,6 +2322,17 @@ class RecordTokens(Shape):
     userId: str
 
 
+class UsageReport(Shape):
+    """Tokens used at a provider. With an `id` of your own, a report that is sent again counts once."""
+
+    costMinorUnits: int
+    id: str | None = None
+    provider: str
+    recordedAt: int = Field(description="Unix milliseconds.")
+    tokensUsed: int
+    userId: str
+
+
 class RecordUsage(Shape):
     """A report of usage."""
 
@@ -2262,16 +2373,6 @@ class RefundRequest(Shape):
 
     amount: float | str | None = None
     reason: str = Field(description="Why, for the audit log.")
-
-
-class Refusal(Shape):
-    """A line that was not ordered, and why."""
-
-    code: str
-    custom_id: str | None = None
-    message: str
-    number: int = Field(description="Of its line in the body, from 1.")
-    param: str | None = None
 
 
 class Replay(Shape):
@@ -2430,6 +2531,14 @@ class SessionRequest(Shape):
     title: str | None = Field(default=None, description="The beginning of the prompt, if left out.")
 
 
+class UserFigures(Shape):
+    """Who there is, who came, and who ordered something."""
+
+    active: int
+    new: int
+    total: int
+
+
 class Stats(Shape):
     """Figures of a span, whose end is not in it."""
 
@@ -2453,22 +2562,6 @@ class Storage(Shape):
     largest: list[LargeFile]
     quota_bytes: int
     used_bytes: int
-
-
-class Story(Shape):
-    """A job's whole story. Of what may be many, the first 200 are here."""
-
-    acts: list[StoryAct]
-    attempts: list[StoryAttempt]
-    deliveries: list[StoryDelivery]
-    entries: list[StoryEntry]
-    events: list[StoryEvent]
-    grants: list[StoryGrant]
-    inputs: list[StoryFile]
-    job: StoryJob
-    results: list[StoryFile]
-    retries: list[str]
-    run: StoryRun | None = None
 
 
 class StoryAct(Shape):
@@ -2537,6 +2630,16 @@ class StoryEvent(Shape):
     type: str
 
 
+class StoryGrant(Shape):
+    """A grant that the job's credits came from, or one that was given for it afterwards."""
+
+    given: int | None = None
+    held: int | None = None
+    id: str
+    kind: str
+    settled: int | None = None
+
+
 class StoryFile(Shape):
     """A file: an upload that the input names, or a result."""
 
@@ -2547,16 +2650,6 @@ class StoryFile(Shape):
     purged_at: dt.datetime | None = None
     size_bytes: int
     status: str
-
-
-class StoryGrant(Shape):
-    """A grant that the job's credits came from, or one that was given for it afterwards."""
-
-    given: int | None = None
-    held: int | None = None
-    id: str
-    kind: str
-    settled: int | None = None
 
 
 class StoryJob(Shape):
@@ -2604,6 +2697,22 @@ class StoryRun(Shape):
     wake_at: dt.datetime | None = None
 
 
+class Story(Shape):
+    """A job's whole story. Of what may be many, the first 200 are here."""
+
+    acts: list[StoryAct]
+    attempts: list[StoryAttempt]
+    deliveries: list[StoryDelivery]
+    entries: list[StoryEntry]
+    events: list[StoryEvent]
+    grants: list[StoryGrant]
+    inputs: list[StoryFile]
+    job: StoryJob
+    results: list[StoryFile]
+    retries: list[str]
+    run: StoryRun | None = None
+
+
 class StreamToken(Shape):
     """What a browser opens a stream with."""
 
@@ -2649,15 +2758,6 @@ class Summary(Shape):
     tokens: TokensUsed
 
 
-class SummaryError(Shape):
-    """Which part has failed, and why. The credits of a part that has failed are given back; a part that has succeeded cost
-    what it cost."""
-
-    code: str
-    message: str | None = None
-    part: Literal["paragraph", "implications"] | str
-
-
 class SummaryPage(Shape):
     """Summaries, newest first."""
 
@@ -2685,24 +2785,6 @@ class TakeBack(Shape):
     reason: str = Field(description="Why, for the audit log.")
 
 
-class Teaser(Shape):
-    """What everybody gets of an article."""
-
-    id: str
-    kind: Literal["tool", "use_case", "regulation"] | str | None = None
-    likes: int
-    premium: bool
-    published_at: dt.datetime
-    section: Literal["news", "research"] | str
-    slug: str
-    tags: list[str]
-    teaser: str
-    title: str
-    updated_at: dt.datetime
-    url: str = Field(description="Where people read it.")
-    views: int = Field(description="Counted together, some seconds late.")
-
-
 class Token(Shape):
     """A token of a browser."""
 
@@ -2721,13 +2803,6 @@ class TokenPage(Shape):
 
     data: list[Token]
     next: str | None = None
-
-
-class TokensUsed(Shape):
-    """What the provider counted; null: it did not say."""
-
-    input: int | None = None
-    output: int | None = None
 
 
 class TrialStart(Shape):
@@ -2778,17 +2853,6 @@ class UsageList(Shape):
     usage: list[KeptUsage]
 
 
-class UsageReport(Shape):
-    """Tokens used at a provider. With an `id` of your own, a report that is sent again counts once."""
-
-    costMinorUnits: int
-    id: str | None = None
-    provider: str
-    recordedAt: int = Field(description="Unix milliseconds.")
-    tokensUsed: int
-    userId: str
-
-
 class UsageSums(Shape):
     """What was used. A generation counts where it ended, credits where they were spent, by jobs and of holds."""
 
@@ -2832,14 +2896,6 @@ class User(Shape):
     suspended_at: dt.datetime | None = None
 
 
-class UserFigures(Shape):
-    """Who there is, who came, and who ordered something."""
-
-    active: int
-    new: int
-    total: int
-
-
 class UserPage(Shape):
     """Users, newest first."""
 
@@ -2847,23 +2903,6 @@ class UserPage(Shape):
     next: str | None = Field(
         default=None, description="Send it as `cursor` for the page that follows. Null: this is the last."
     )
-
-
-class Waiting(Shape):
-    """Why a job waits. Position 0: a worker may take it at any moment."""
-
-    estimate_seconds: int | None = None
-    position: int | None = None
-    reason: str | None = None
-
-
-class WaitingAccount(Shape):
-    """An account with jobs that wait for a slot, and the oldest of them."""
-
-    account_id: str
-    jobs: int
-    oldest_at: dt.datetime
-    queue: str
 
 
 class WantedAlerts(Shape):
@@ -2878,34 +2917,6 @@ class WantedLimit(Shape):
     monthly_credits: int = Field(description="What its jobs and holds may cost in a calendar month (UTC).")
     name: str = Field(description="A label's name, such as customer.")
     value: str = Field(description="One value; `*`: each that has none of its own.")
-
-
-class WebAccount(Shape):
-    """An account of the web client's."""
-
-    billingStatus: str
-    planTier: str
-    premiumExpiresAt: int | None = None
-    usage: MonthOfTokens
-    userId: str
-
-
-class WebCredential(Shape):
-    """A credential at a provider."""
-
-    expiresAt: int = Field(description="Unix milliseconds.")
-    id: str
-    issuedAt: int = Field(description="Unix milliseconds.")
-    lastRotatedAt: int | None = Field(default=None, description="Unix milliseconds.")
-    metadata: dict[str, Any] | None = Field(default=None, description="Any JSON object; at most 16384 bytes.")
-    planTier: str
-    provider: str
-    providerReference: str | None = None
-    salt: str
-    scopes: list[str]
-    status: str = Field(description="`active` is found while it has not expired; `revoked` is for good.")
-    tokenHash: str
-    userId: str
 
 
 class Webhook(Shape):

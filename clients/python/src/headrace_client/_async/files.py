@@ -112,7 +112,7 @@ async def _take(response: httpx.Response, landing: Landing, tries: Tries) -> Non
         raise refusal(response)
     if response.status_code != httpx.codes.PARTIAL_CONTENT and landing.size:
         landing.begin_anew()
-    async for chunk in response.aiter_raw():
+    async for chunk in response.aiter_bytes():
         tries.forget()
         landing.write(chunk)
 

@@ -110,7 +110,7 @@ def _take(response: httpx.Response, landing: Landing, tries: Tries) -> None:
         raise refusal(response)
     if response.status_code != httpx.codes.PARTIAL_CONTENT and landing.size:
         landing.begin_anew()
-    for chunk in response.iter_raw():
+    for chunk in response.iter_bytes():
         tries.forget()
         landing.write(chunk)
 
