@@ -51,7 +51,7 @@ def method_of(part: str, operation: str) -> str:
     if part == "search":
         return operation.removeprefix("search_")
     verb, _, rest = operation.partition("_")
-    one = part.removesuffix("s")
+    one = re.sub("ie$", "y", re.sub("che$", "ch", part.removesuffix("s")))
     if rest in {part, one}:
         return verb
     for noun in (part, one):

@@ -24,14 +24,14 @@ class AsyncBatchesRoutes:
         """
         return self._sender.pager(Call("GET", "/v1/batches", query={"limit": limit}), BatchPage, lambda page: page.data)
 
-    async def get_batch(self, batch_id: str) -> Batch:
+    async def get(self, batch_id: str) -> Batch:
         """Look at a batch. `GET /v1/batches/{batch_id}`.
 
         How far it has come, and what it has cost so far.
         """
         return await self._sender.ask(Call("GET", "/v1/batches/{batch_id}", at={"batch_id": batch_id}), Batch)
 
-    async def cancel_batch(self, batch_id: str) -> Batch:
+    async def cancel(self, batch_id: str) -> Batch:
         """Cancel a batch. `POST /v1/batches/{batch_id}/cancel`.
 
         No other of its jobs begins from now on; all that have not are canceled and refunded, a hundred at once and the others within

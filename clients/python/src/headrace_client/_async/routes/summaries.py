@@ -28,7 +28,7 @@ class AsyncSummariesRoutes:
             Call("GET", "/v1/summaries", query={"limit": limit}), SummaryPage, lambda page: page.data
         )
 
-    async def create_summary(
+    async def create(
         self,
         *,
         kind: Literal["article", "paper"],
@@ -58,7 +58,7 @@ class AsyncSummariesRoutes:
             Summary,
         )
 
-    async def get_summary(self, summary_id: str) -> Summary:
+    async def get(self, summary_id: str) -> Summary:
         """Look at a summary. `GET /v1/summaries/{summary_id}`.
 
         Its texts are there when all of its parts have succeeded. For those who edit.

@@ -28,7 +28,7 @@ class SummariesRoutes:
             Call("GET", "/v1/summaries", query={"limit": limit}), SummaryPage, lambda page: page.data
         )
 
-    def create_summary(
+    def create(
         self,
         *,
         kind: Literal["article", "paper"],
@@ -58,7 +58,7 @@ class SummariesRoutes:
             Summary,
         )
 
-    def get_summary(self, summary_id: str) -> Summary:
+    def get(self, summary_id: str) -> Summary:
         """Look at a summary. `GET /v1/summaries/{summary_id}`.
 
         Its texts are there when all of its parts have succeeded. For those who edit.
