@@ -169,7 +169,8 @@ class AsyncJobs(AsyncJobsRoutes):
                 return self.finished(found)
             if deadline.remaining <= 0:
                 raise WaitedTooLong(f"job {job_id} is {found.status} after {timeout:g} s", job_id)
-            await asyncio.sleep(min(pause, deadline.remaining))
+            with self._sender.limits.asking() as least:
+                await asyncio.sleep(min(max(pause, least), deadline.remaining))
             pause = min(pause * 1.5, 5.0)
 
     async def stream(

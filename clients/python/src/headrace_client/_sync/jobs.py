@@ -168,7 +168,8 @@ class Jobs(JobsRoutes):
                 return self.finished(found)
             if deadline.remaining <= 0:
                 raise WaitedTooLong(f"job {job_id} is {found.status} after {timeout:g} s", job_id)
-            time.sleep(min(pause, deadline.remaining))
+            with self._sender.limits.asking() as least:
+                time.sleep(min(max(pause, least), deadline.remaining))
             pause = min(pause * 1.5, 5.0)
 
     def stream(
