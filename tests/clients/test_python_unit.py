@@ -464,7 +464,7 @@ SECRET = "whsec_" + "c2VjcmV0IHRoYXQgaXMgbG9uZyBlbm91Z2g="
 def signed(body: bytes, *, secret: str = SECRET, at: float | None = None) -> dict[str, str]:
     import datetime as dt
 
-    when = dt.datetime.fromtimestamp(at if at is not None else time.time(), dt.UTC)
+    when = dt.datetime.fromtimestamp(at if at is not None else time.time()).astimezone()
     signature = Webhook(secret).sign("msg_1", when, body.decode())
     return {
         "Webhook-Id": "msg_1",
