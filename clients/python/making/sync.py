@@ -24,6 +24,7 @@ WORDS = {
     "aiter_bytes": "iter_bytes",
     "asyncio.sleep": "time.sleep",
     "import asyncio": "import time",
+    "from asyncio import": "from threading import",
     "headrace_client._async": "headrace_client._sync",
 }
 _PATTERN = re.compile("|".join(rf"(?<!\w){re.escape(word)}" for word in sorted(WORDS, key=len, reverse=True)))

@@ -12,7 +12,7 @@ class Limits:
     dead (a server says something each 15 s). `streams`: at most so many waits listen at once, the others ask now and then.
     """
 
-    def __init__(self, patience: float = 60.0, silence: float = 40.0, streams: int = 50) -> None:
+    def __init__(self, patience: float = 60.0, silence: float = 40.0, streams: int = 32) -> None:
         self.patience = patience
         self.silence = silence
         self._free = streams

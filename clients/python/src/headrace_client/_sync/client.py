@@ -36,7 +36,7 @@ class Headrace(Parts):
         *,
         patience_seconds: float = 60.0,
         silence_seconds: float = 40.0,
-        streams_at_once: int = 50,
+        streams_at_once: int = 32,
         http_client: httpx.Client | None = None,
     ) -> None:
         """Make a client; it connects when it is first used.

@@ -155,15 +155,16 @@ class Jobs(JobsRoutes):
         deadline = Deadline(timeout)
         pause = 0.5
         while True:
-            held = deadline.remaining > LAST_SECONDS and self._sender.limits.take_stream()
+            is_late = deadline.remaining <= LAST_SECONDS
+            held = not is_late and self._sender.limits.take_stream()
             if held:
                 try:
                     self._hear(job_id, Deadline(deadline.remaining - LAST_SECONDS / 2), on_event)
                 except RateLimited:
-                    held = False  # other programs have all of the account's streams
+                    pass  # other programs have all of the account's streams
                 finally:
                     self._sender.limits.give_stream()
-            found = self._look(job_id, 0 if held else min(LAST_SECONDS, deadline.remaining))
+            found = self._look(job_id, deadline.remaining if is_late else 0)
             if found.status in JOB_ENDS:
                 return self.finished(found)
             if deadline.remaining <= 0:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from threading import Semaphore
 from typing import Any, TypeVar
 
 import httpx
@@ -16,6 +17,9 @@ from headrace_client._retries import Tries, after_answer, after_cut
 from headrace_client._sync.paging import Pager
 from headrace_client.errors import ConnectionFailed, Refused, refusal, unreadable
 
+# httpx looks through all who wait for a connection with each that comes free: hundreds would keep it busy with that alone.
+CALLS_AT_ONCE = 32
+
 M = TypeVar("M", bound=BaseModel)
 P = TypeVar("P", bound=BaseModel)
 T = TypeVar("T")
@@ -24,18 +28,26 @@ T = TypeVar("T")
 class Sender:
     """Sends calls of one caller to one server."""
 
-    def __init__(self, http: httpx.Client, base_url: str, headers: Mapping[str, str], limits: Limits) -> None:
+    def __init__(
+        self,
+        http: httpx.Client,
+        base_url: str,
+        headers: Mapping[str, str],
+        limits: Limits,
+        gate: Semaphore | None = None,
+    ) -> None:
         self.http = http
         self.base_url = base_url
         self.limits = limits
         self._headers = headers
+        self._gate = gate or Semaphore(CALLS_AT_ONCE)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r})"  # never its headers: they have the key
 
     def speaking_for(self, headers: Mapping[str, str]) -> "Sender":
         """The same with other headers besides."""
-        return Sender(self.http, self.base_url, {**self._headers, **headers}, self.limits)
+        return Sender(self.http, self.base_url, {**self._headers, **headers}, self.limits, self._gate)
 
     def ask(self, call: Call, kind: type[M]) -> M:
         """Send a call, and read its answer."""
@@ -106,8 +118,9 @@ class Sender:
         lost = False  # one that was cut off may have been done
         while True:
             try:
-                with ExitStack() as files:
-                    response = self.http.send(self._request(call, headers, files))
+                with self._gate:
+                    with ExitStack() as files:
+                        response = self.http.send(self._request(call, headers, files))
             except httpx.TransportError as error:
                 pause = tries.pause() if after_cut(call, error) else None
                 if pause is None:
