@@ -112,7 +112,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Server, dict[str, A
     with httpx.Client(transport=server) as http:
         client = Headrace("a-key", "http://headrace.test", http_client=http, patience_seconds=0)
         for name, method in methods(client):
-            if name.startswith("tokens."):
+            if name.startswith("tokens.") and "/v1/tokens" not in DOCUMENT["paths"]:
                 continue  # written down in making/soon.json: the document has them soon
             answers[name] = called(method, **chosen.get(name, {})) if name != "events.stream" else None
     return server, answers

@@ -1,6 +1,7 @@
 """The Python client against a running system."""
 
 import asyncio
+import json
 import threading
 import tracemalloc
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.clients.calling import called, methods
 from tests.clients.conftest import LARGEST_UPLOAD_BYTES, Running, admin_key
 from tests.support import account, assert_books_are_clean, balance, eventually, one
 
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs/openapi.json"
 PNG = b"\x89PNG"
 BIG = 200 << 20
 
@@ -200,7 +202,7 @@ def test_a_service_acts_for_its_users(running: Running) -> None:
 
 # What would lock out, pause or stop what the others after it need, or waits for its own time.
 LAST = ("admin.pause_work", "admin.drain_worker")
-NOT_HERE = ("tokens.", "events.stream", "files.download")  # not there yet; tested above
+NOT_HERE = ("events.stream", "files.download")  # tested above
 
 
 def test_every_route_is_there_and_understands_what_it_is_sent(running: Running, tmp_path: Path) -> None:
@@ -208,9 +210,10 @@ def test_every_route_is_there_and_understands_what_it_is_sent(running: Running, 
     path.write_bytes(b"no picture")
     chosen: dict[str, Any] = {"files.upload": {"file": path}}
     outcomes: dict[str, Exception | None] = {}
+    there = "/v1/tokens" in json.loads(DOCUMENT.read_text())["paths"]  # making/soon.json has them already
     with Headrace(admin_key(), running.system.url, patience_seconds=0) as client:
         for name, method in sorted(methods(client), key=lambda each: each[0] in LAST):
-            if name.startswith(NOT_HERE):
+            if name.startswith(NOT_HERE) or (name.startswith("tokens.") and not there):
                 continue
             try:
                 called(method, **chosen.get(name, {}))
