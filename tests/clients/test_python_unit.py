@@ -302,6 +302,15 @@ def test_a_stream_goes_on_after_cuts_and_clean_ends_with_the_last_number_it_has_
     assert [each.headers.get("last-event-id") for each in script.asked] == [None, "4", "4", "5", "5"]
 
 
+def test_the_results_of_a_batch_go_on_after_the_last_line_that_came() -> None:
+    first, second = (json.dumps({"number": number, "status": "succeeded"}).encode() + b"\n" for number in (1, 2))
+    script = Script(stream(first, second[:5], then=CUT), stream(second))
+    assert [each.number for each in script.client().batches.results("b")] == [1, 2]
+    assert [each.url.params.get("after") for each in script.asked] == [None, "1"]
+    with pytest.raises(errors.ConnectionFailed):
+        list(Script(CUT).client().batches.results("b"))
+
+
 def test_a_stream_ends_with_204_and_is_not_resumed_where_it_may_not_be() -> None:
     assert list(Script(httpx.Response(204)).client().jobs.stream("id", after=9)) == []
     with pytest.raises(errors.AuthenticationError):

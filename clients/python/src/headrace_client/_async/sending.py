@@ -79,13 +79,16 @@ class AsyncSender:
 
     async def ask_lines(self, call: Call) -> AsyncIterator[dict[str, Any]]:
         """Send a call that is answered with JSON Lines, and read them one by one as they come."""
-        async with self.opened(call, accept="application/x-ndjson") as response:
-            lines = Lines()
-            async for chunk in response.aiter_bytes():
-                for line in lines.feed(chunk):
+        lines = Lines()
+        try:
+            async with self.opened(call, accept="application/x-ndjson") as response:
+                async for chunk in response.aiter_bytes():
+                    for line in lines.feed(chunk):
+                        yield json.loads(line)
+                for line in lines.end():
                     yield json.loads(line)
-            for line in lines.end():
-                yield json.loads(line)
+        except httpx.TransportError as error:
+            raise ConnectionFailed(_said(call, error, self.base_url)) from error
 
     def pager(self, call: Call, kind: type[P], items: Callable[[P], Sequence[T]]) -> AsyncPager[T, P]:
         """A list, read page by page as somebody goes through it."""

@@ -4,12 +4,11 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
-import httpx
-
 from headrace_client import models
 from headrace_client._calls import OMIT, Call, Omit
 from headrace_client._lines import BatchResult
 from headrace_client._sync.routes.batches import BatchesRoutes
+from headrace_client.errors import ConnectionFailed
 
 
 class Batches(BatchesRoutes):
@@ -63,7 +62,7 @@ class Batches(BatchesRoutes):
                     result = BatchResult.model_validate(line)
                     last = result.number
                     yield result
-            except httpx.TransportError:
+            except ConnectionFailed:
                 if last == before:  # nothing came at all since the last time
                     raise
             else:

@@ -79,13 +79,16 @@ class Sender:
 
     def ask_lines(self, call: Call) -> Iterator[dict[str, Any]]:
         """Send a call that is answered with JSON Lines, and read them one by one as they come."""
-        with self.opened(call, accept="application/x-ndjson") as response:
-            lines = Lines()
-            for chunk in response.iter_bytes():
-                for line in lines.feed(chunk):
+        lines = Lines()
+        try:
+            with self.opened(call, accept="application/x-ndjson") as response:
+                for chunk in response.iter_bytes():
+                    for line in lines.feed(chunk):
+                        yield json.loads(line)
+                for line in lines.end():
                     yield json.loads(line)
-            for line in lines.end():
-                yield json.loads(line)
+        except httpx.TransportError as error:
+            raise ConnectionFailed(_said(call, error, self.base_url)) from error
 
     def pager(self, call: Call, kind: type[P], items: Callable[[P], Sequence[T]]) -> Pager[T, P]:
         """A list, read page by page as somebody goes through it."""
