@@ -1,0 +1,60 @@
+"""`client.tokens`: its routes. Made from docs/openapi.json by `python -m making`; do not edit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from headrace_client._async.paging import AsyncPager
+from headrace_client._async.sending import AsyncSender
+from headrace_client._calls import OMIT, Call, Omit
+from headrace_client.models import MadeToken, Token, TokenPage
+
+
+class AsyncTokensRoutes:
+    """`client.tokens`: its routes."""
+
+    def __init__(self, sender: AsyncSender) -> None:
+        self._sender = sender
+
+    def list(self, *, limit: int | Omit = OMIT) -> AsyncPager[Token, TokenPage]:
+        """List tokens. `GET /v1/tokens`.
+
+        Those that still open something, newest first.
+
+        Args:
+            limit: How many at most.
+        """
+        return self._sender.pager(Call("GET", "/v1/tokens", query={"limit": limit}), TokenPage, lambda page: page.data)
+
+    async def create(
+        self,
+        *,
+        may: Sequence[Literal["read", "stream", "generate"]],
+        job: str | Omit | None = OMIT,
+        model: str | Omit | None = OMIT,
+        credits: int | Omit | None = OMIT,
+        seconds: int | Omit = OMIT,
+    ) -> MadeToken:
+        """Make a token for a browser. `POST /v1/tokens`.
+
+        Minutes long, for one account, one job or one model. `generate` needs `credits`: a browser never gets an open purse.
+
+        Args:
+            job: Only this job.
+            model: Only this model.
+            credits: At most so many, for `generate`.
+            seconds: 60 to 3600; 600 if absent.
+        """
+        return await self._sender.ask(
+            Call(
+                "POST",
+                "/v1/tokens",
+                body={"may": may, "job": job, "model": model, "credits": credits, "seconds": seconds},
+            ),
+            MadeToken,
+        )
+
+    async def revoke(self, token_id: str) -> None:
+        """Revoke a token. `DELETE /v1/tokens/{token_id}`."""
+        return await self._sender.ask_nothing(Call("DELETE", "/v1/tokens/{token_id}", at={"token_id": token_id}))

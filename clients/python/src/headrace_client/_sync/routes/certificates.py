@@ -1,0 +1,27 @@
+"""`client.certificates`: its routes. Made from docs/openapi.json by `python -m making`; do not edit."""
+
+from __future__ import annotations
+
+from headrace_client._calls import Call
+from headrace_client._sync.sending import Sender
+
+
+class CertificatesRoutes:
+    """`client.certificates`: its routes."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    def get(self, token: str) -> str:
+        """See a certificate. `GET /certificates/{token}`.
+
+        Needs no key: the address itself is the secret. A page that shows who has completed which course, and when.
+        """
+        return self._sender.ask_text(Call("GET", "/certificates/{token}", at={"token": token}))
+
+    def get_picture(self, token: str) -> bytes:
+        """See a certificate as a picture. `GET /certificates/{token}/certificate.png`.
+
+        A4, across, fit for print. 404 too where the fonts of this machine lack letters of the name: the page shows them.
+        """
+        return self._sender.ask_bytes(Call("GET", "/certificates/{token}/certificate.png", at={"token": token}))
