@@ -61,16 +61,18 @@ lint: $(DEV) ## lint, format, types, layers: the first part of check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-check: lint ## lint, the committed OpenAPI document and reference, migrations up, down, up, and the npm packages
+check: lint ## lint, the committed OpenAPI document and reference, migrations up, down, up, and the clients
 	@$(BIN)/python -m cli.openapi
 	@$(BIN)/python -m cli.reference
 	@$(BIN)/python -m cli.check_migrations
+	@cd clients/python && $(CURDIR)/$(BIN)/python -m making --check
 	@if command -v npm > /dev/null; then bash deploy/build_clients.sh; else echo "no npm here: clients/js is not checked"; fi
 
 openapi: $(DEV) ## write docs/openapi.json
 	@$(BIN)/python -m cli.openapi --write
 
-clients: ## build the npm packages of clients/js from docs/openapi.json, and check their types and sizes
+clients: $(DEV) ## make the clients from docs/openapi.json: Python's methods and models, the npm packages with their types and sizes
+	@cd clients/python && $(CURDIR)/$(BIN)/python -m making
 	@bash deploy/build_clients.sh
 
 reference: $(DEV) ## write docs/reference/: settings, errors, events, commands, calls

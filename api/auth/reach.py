@@ -22,6 +22,7 @@ OPENED: dict[tuple[str, str], OpenRoute] = {
     ("GET", "/v1/events"): OpenRoute("stream"),
     ("GET", "/v1/jobs/{job_id}/events"): OpenRoute("stream"),
     ("POST", "/v1/jobs"): OpenRoute("generate"),
+    ("POST", "/v1/jobs/{job_id}/cancel"): OpenRoute("generate"),
     ("POST", "/v1/quotes"): OpenRoute("generate"),
     ("POST", "/v1/files"): OpenRoute("generate"),
 }

@@ -13,7 +13,7 @@ from api.services import services
 from common.errors import DomainError
 from common.telemetry.jobs import ended
 from models.absence import refuse_absent
-from models.access.scopes import Caller, check_sees
+from models.access.scopes import Caller, Reach, check_sees
 from models.db import certain, transaction
 from models.files import keeping
 from models.gallery import indexing
@@ -100,11 +100,14 @@ def delete_own_outputs(job_id: UUID, account_id: UUID) -> None:
         indexing.forget_deleted(conn, job_id)
 
 
-def cancel_own(job_id: UUID, account_id: UUID) -> JobRow:
-    """Cancel a job of an account, and tell whoever waits. Returns it as it stands then. Raises NotFound, NotCancelable."""
+def cancel_own(job_id: UUID, account_id: UUID, reach: Reach | None = None) -> JobRow:
+    """Cancel a job of an account, and tell whoever waits. Returns it as it stands then. Raises NotFound, NotCancelable, and Forbidden where
+    a browser token is for others.
+    """
     with certain() as conn:
         canceled = cancel.cancel(conn, job_id, account_id=account_id)
         row = reads.jobs_by_id(conn, [job_id])[job_id]  # here, since nothing may fail after the commit
+        check_sees(reach, job_id, row.model_id)  # what is refused here is undone
     ring(canceled.rings)
     if canceled.ended and not canceled.before:
         ended(job_id, account_id, "canceled", model=row.model_id)

@@ -109,7 +109,7 @@ def cancel_job(job_id: PathId, who: Annotated[Caller, Depends(needs("generate"))
     """A job that has not started is canceled and refunded at once. A running one is asked to stop: `cancel_requested`
     is true until it has, and its model decides whether it is refunded.
     """
-    return answer(job_view(cancel_own(id_of(job_id, "job"), who.account_id)))
+    return answer(job_view(cancel_own(id_of(job_id, "job"), who.account_id, who.reach)))
 
 
 def _webhook_again(account_id: UUID, job_id: UUID) -> dict[str, Any] | None:

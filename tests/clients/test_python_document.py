@@ -112,8 +112,6 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Server, dict[str, A
     with httpx.Client(transport=server) as http:
         client = Headrace("a-key", "http://headrace.test", http_client=http, patience_seconds=0)
         for name, method in methods(client):
-            if name.startswith("tokens.") and "/v1/tokens" not in DOCUMENT["paths"]:
-                continue  # written down in making/soon.json: the document has them soon
             answers[name] = called(method, **chosen.get(name, {})) if name != "events.stream" else None
     return server, answers
 
@@ -189,11 +187,6 @@ def test_both_halves_have_the_same_methods_with_the_same_arguments() -> None:
 
 def test_what_is_made_is_up_to_date() -> None:
     assert stale(made()) == [], "run `python -m making` in clients/python"
-
-
-def test_what_is_soon_there_is_not_there_already() -> None:
-    soon = json.loads((ROOT / "clients/python/making/soon.json").read_text())
-    assert set(soon["paths"]) & set(DOCUMENT["paths"]) == set(), "delete clients/python/making/soon.json"
 
 
 def test_every_method_says_what_it_does_and_which_route_it_calls() -> None:

@@ -14,17 +14,11 @@ from making.sync import blocking
 HERE = Path(__file__).resolve().parents[1]
 PACKAGE = HERE / "src" / "headrace_client"
 DOCUMENT = HERE.parents[1] / "docs" / "openapi.json"
-SOON = HERE / "making" / "soon.json"
 
 
 def document() -> dict[str, Any]:
-    """The API's document, with the routes that it will have soon, unless it has them."""
+    """The API's document."""
     found: dict[str, Any] = json.loads(DOCUMENT.read_text())
-    if SOON.exists():
-        soon = json.loads(SOON.read_text())
-        if not set(soon["paths"]) & set(found["paths"]):
-            found["paths"].update(soon["paths"])
-            found["components"]["schemas"].update(soon["components"]["schemas"])
     return found
 
 

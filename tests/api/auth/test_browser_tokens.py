@@ -27,7 +27,7 @@ from tests.api.auth.test_access import (
 )
 from tests.conftest import environment, fresh_database
 from tests.models.hands import change
-from tests.support import account, caller, model, one, placed, rows
+from tests.support import account, balance, caller, model, one, placed, rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -93,19 +93,19 @@ def given(http: TestClient) -> Given:
 def test_the_list_of_what_is_open_is_short_and_names_routes_that_exist() -> None:
     assert set(OPENED) <= {(method.upper(), path) for path, method, _ in NEEDS}
     assert {(method, path) for method, path in OPENED if method != "GET"} == {
-        ("POST", "/v1/jobs"), ("POST", "/v1/quotes"), ("POST", "/v1/files"),
+        ("POST", "/v1/jobs"), ("POST", "/v1/jobs/{job_id}/cancel"), ("POST", "/v1/quotes"), ("POST", "/v1/files"),
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("path", "method"), CLOSED)
-def test_what_is_not_on_the_list_is_closed(http: TestClient, given: Given, path: str, method: str, kind: str) -> None:
-    answer = call(http, path, method, given.tokens[kind], given.things)
-    assert answer.status_code == 403, answer.text
-    assert "this token may" in answer.text
-    if not path.startswith("/compat/"):
-        assert answer.json()["may"] == sorted(RIGHTS[:2] if kind == "job" else RIGHTS)
-    assert_tells_nothing(answer.text, given.things)
+def test_what_is_not_on_the_list_is_closed(http: TestClient, given: Given, path: str, method: str) -> None:
+    for kind in KINDS:
+        answer = call(http, path, method, given.tokens[kind], given.things)
+        assert answer.status_code == 403, (kind, answer.text)
+        assert "this token may" in answer.text
+        if not path.startswith("/compat/"):
+            assert answer.json()["may"] == sorted(RIGHTS[:2] if kind == "job" else RIGHTS)
+        assert_tells_nothing(answer.text, given.things)
     assert nothing_changed(given.things)
 
 
@@ -113,6 +113,7 @@ def test_what_is_not_on_the_list_is_closed(http: TestClient, given: Given, path:
     ("account", "get", "/v1/jobs", 200), ("account", "get", "/v1/jobs/{job_id}", 200), ("account", "get", "/v1/credits", 200),
     ("account", "get", "/v1/events", 200), ("account", "post", "/v1/jobs", 422), ("account", "post", "/v1/quotes", 422),
     ("account", "post", "/v1/files", 422),
+    ("model", "post", "/v1/jobs/{job_id}/cancel", 403), ("job", "post", "/v1/jobs/{job_id}/cancel", 403),
     ("model", "get", "/v1/jobs", 200), ("model", "get", "/v1/jobs/{job_id}", 403), ("model", "get", "/v1/credits", 403),
     ("model", "get", "/v1/events", 403), ("model", "get", "/v1/jobs/{job_id}/events", 403), ("model", "post", "/v1/quotes", 422),
     ("job", "get", "/v1/jobs", 403), ("job", "get", "/v1/jobs/{job_id}", 200), ("job", "get", "/v1/credits", 403),
@@ -129,15 +130,28 @@ def test_what_is_on_the_list_is_open_within_the_tokens_reach(
 
 @pytest.mark.parametrize("right", RIGHTS)
 def test_each_right_opens_its_own_routes_and_no_others(http: TestClient, given: Given, right: Right) -> None:
-    who = given.things["account"]
+    things = one_of_everything()
     credits = 5 if right == "generate" else None
     with transaction() as conn:
-        secret = browser_tokens.give_out(conn, caller_of(who), NewToken([right], credits=credits))[1]
+        secret = browser_tokens.give_out(conn, caller_of(things["account"]), NewToken([right], credits=credits))[1]
     for (method, path), opened in OPENED.items():
         if path == "/v1/jobs/{job_id}/events" and right == "stream":
             continue  # it does not end
-        answer = call(http, path, method.lower(), secret, given.things)
+        answer = call(http, path, method.lower(), secret, things)
         assert (answer.status_code == 403) == (opened.right != right), (method, path, answer.text)
+
+
+def test_a_job_within_its_reach_is_canceled_and_no_other(http: TestClient) -> None:
+    who = account(amount=9)
+    one_s, two_s = (placed(who, model(name)) for name in ("one", "two"))
+    with transaction() as conn:
+        secret = browser_tokens.give_out(conn, caller_of(who), NewToken(["generate"], model="one", credits=1))[1]
+    refused = http.post(f"/v1/jobs/{two_s}/cancel", headers=head(secret))
+    assert (refused.status_code, balance(who)) == (403, (7, 2))
+    assert one("select ended from jobs where id = %s", two_s) == (None,)
+    assert rows("select 1 from events where job_id = %s and type = 'job.canceled'", two_s) == []
+    assert http.post(f"/v1/jobs/{one_s}/cancel", headers=head(secret)).json()["status"] == "canceled"
+    assert balance(who) == (8, 1)
 
 
 def caller_of(who: uuid.UUID) -> Any:

@@ -1439,17 +1439,20 @@ class MadeKey(Shape):
 
 
 class MadeToken(Shape):
-    """A new token; `token` is shown this once."""
+    """A new token. It is shown now and never again."""
 
-    id: str
-    token: str
     account: str
-    may: list[Literal["read", "stream", "generate"] | str]
-    job: str | None = None
-    model: str | None = None
+    created_at: dt.datetime
     credits: int | None = None
     expires_at: dt.datetime
-    created_at: dt.datetime
+    id: str
+    job: str | None = None
+    made_by: str | None = Field(default=None, description="The key that made it. Null: a person who had signed in.")
+    may: list[Literal["read", "stream", "generate"] | str]
+    model: str | None = None
+    revoked_at: dt.datetime | None = None
+    spent: int = Field(description="Reserved by its orders. What comes back of one goes to the account.")
+    token: str
 
 
 class Margin(Shape):
@@ -1747,16 +1750,6 @@ class NewQuestion(Shape):
     position: int | None = None
     right_options: list[int] = Field(description="Places in `options`, from 0.")
     text: str
-
-
-class NewToken(Shape):
-    """What a token may do, and for how long."""
-
-    may: list[Literal["read", "stream", "generate"]]
-    job: str | None = Field(default=None, description="Only this job.")
-    model: str | None = Field(default=None, description="Only this model.")
-    credits: int | None = Field(default=None, description="At most so many, for `generate`.")
-    seconds: int | None = Field(default=None, description="60 to 3600; 600 if absent.")
 
 
 class NewUser(Shape):
@@ -2786,23 +2779,28 @@ class TakeBack(Shape):
 
 
 class Token(Shape):
-    """A token of a browser."""
+    """A token as it is listed."""
 
-    id: str
     account: str
-    may: list[Literal["read", "stream", "generate"] | str]
-    job: str | None = None
-    model: str | None = None
+    created_at: dt.datetime
     credits: int | None = None
     expires_at: dt.datetime
-    created_at: dt.datetime
+    id: str
+    job: str | None = None
+    made_by: str | None = Field(default=None, description="The key that made it. Null: a person who had signed in.")
+    may: list[Literal["read", "stream", "generate"] | str]
+    model: str | None = None
+    revoked_at: dt.datetime | None = None
+    spent: int = Field(description="Reserved by its orders. What comes back of one goes to the account.")
 
 
 class TokenPage(Shape):
-    """Tokens, newest first."""
+    """Tokens, newest first; those that have ended for a day more."""
 
     data: list[Token]
-    next: str | None = None
+    next: str | None = Field(
+        default=None, description="Send it as `cursor` for the page that follows. Null: this is the last."
+    )
 
 
 class TrialStart(Shape):
@@ -2917,6 +2915,16 @@ class WantedLimit(Shape):
     monthly_credits: int = Field(description="What its jobs and holds may cost in a calendar month (UTC).")
     name: str = Field(description="A label's name, such as customer.")
     value: str = Field(description="One value; `*`: each that has none of its own.")
+
+
+class WantedToken(Shape):
+    """A token to make. Without a job and a model it is for the whole account."""
+
+    credits: int | None = Field(default=None, description="What its orders may cost together.")
+    job: str | None = Field(default=None, description="Only this job is read and followed.")
+    may: list[Literal["read", "stream", "generate"]] = Field(description="`generate` orders, and needs `credits`.")
+    model: str | None = Field(default=None, description="Only this model is ordered, only its jobs are seen.")
+    seconds: int | None = None
 
 
 class Webhook(Shape):
@@ -3196,7 +3204,6 @@ __all__ = [
     "NewPromotion",
     "NewProviderKey",
     "NewQuestion",
-    "NewToken",
     "NewUser",
     "NewWebhook",
     "Notification",
@@ -3313,6 +3320,7 @@ __all__ = [
     "WaitingAccount",
     "WantedAlerts",
     "WantedLimit",
+    "WantedToken",
     "WebAccount",
     "WebCredential",
     "Webhook",

@@ -2,18 +2,29 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import Literal
 
 from headrace_client import models
 from headrace_client._async.routes.events import AsyncEventsRoutes
 from headrace_client._async.streams import listen
-from headrace_client._calls import Call
+from headrace_client._calls import OMIT, Call, Omit
 from headrace_client._retries import Deadline
 
 
 class AsyncEvents(AsyncEventsRoutes):
     """Events of the account."""
 
-    async def stream(self, *, after: int | None = None, timeout: float | None = None) -> AsyncIterator[models.Event]:
+    async def stream(
+        self,
+        *,
+        after: int | None = None,
+        timeout: float | None = None,
+        snapshot: Literal["jobs"] | None = None,
+        limit: int | Omit = OMIT,
+        status: Literal["queued", "running", "succeeded", "failed", "canceled"] | Omit = OMIT,
+        model: str | Omit = OMIT,
+        label: str | Omit = OMIT,
+    ) -> AsyncIterator[models.Event]:
         """All that happens in the account, as it happens, over cuts and restarts of the server. `GET /v1/events`.
 
             async for event in client.events.stream():
@@ -22,11 +33,20 @@ class AsyncEvents(AsyncEventsRoutes):
 
         It begins with `balance`. `reset` says that what you missed is not kept any more: look at everything anew.
 
+        With `snapshot="jobs"` it begins with an event `snapshot`, whose data has the newest jobs (`data`, `next`) and the `credits`, and
+        what follows has happened since: a page of jobs that never asks twice.
+
         Args:
             after: The number of the last event that you know: what was missed comes first, and no `balance`.
             timeout: Stop after so many seconds.
+            snapshot: Begin with the jobs and the credits.
+            limit: How many jobs of a snapshot at most.
+            status: Of jobs in a snapshot.
+            model: Of jobs in a snapshot.
+            label: Of jobs in a snapshot: name:value, such as customer:acme.
         """
-        call = Call("GET", "/v1/events")
+        wanted = {"snapshot": snapshot or OMIT, "limit": limit, "status": status, "model": model, "label": label}
+        call = Call("GET", "/v1/events", query=wanted)
         found = listen(self._sender, call, after=after, is_last=lambda _: False, deadline=Deadline(timeout))
         async with aclosing(found) as events:
             async for event in events:

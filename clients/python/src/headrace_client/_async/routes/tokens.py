@@ -20,7 +20,7 @@ class AsyncTokensRoutes:
     def list(self, *, limit: int | Omit = OMIT) -> AsyncPager[Token, TokenPage]:
         """List tokens. `GET /v1/tokens`.
 
-        Those that still open something, newest first.
+        Newest first, never with their secrets.
 
         Args:
             limit: How many at most.
@@ -31,30 +31,34 @@ class AsyncTokensRoutes:
         self,
         *,
         may: Sequence[Literal["read", "stream", "generate"]],
+        credits: int | Omit | None = OMIT,
         job: str | Omit | None = OMIT,
         model: str | Omit | None = OMIT,
-        credits: int | Omit | None = OMIT,
         seconds: int | Omit = OMIT,
     ) -> MadeToken:
         """Make a token for a browser. `POST /v1/tokens`.
 
-        Minutes long, for one account, one job or one model. `generate` needs `credits`: a browser never gets an open purse.
+        It may less than who makes it, for an hour at most, and ends with them. Send it as a key is sent. What it opens:
+        the jobs, one job, their events, the balance; quotes, uploads and orders for so many credits. Nothing else.
 
         Args:
-            job: Only this job.
-            model: Only this model.
-            credits: At most so many, for `generate`.
-            seconds: 60 to 3600; 600 if absent.
+            may: `generate` orders, and needs `credits`.
+            credits: What its orders may cost together.
+            job: Only this job is read and followed.
+            model: Only this model is ordered, only its jobs are seen.
         """
         return await self._sender.ask(
             Call(
                 "POST",
                 "/v1/tokens",
-                body={"may": may, "job": job, "model": model, "credits": credits, "seconds": seconds},
+                body={"may": may, "credits": credits, "job": job, "model": model, "seconds": seconds},
             ),
             MadeToken,
         )
 
     async def revoke(self, token_id: str) -> None:
-        """Revoke a token. `DELETE /v1/tokens/{token_id}`."""
+        """Revoke a token. `DELETE /v1/tokens/{token_id}`.
+
+        It is refused everywhere, and its streams end, within five seconds. Revoking it again changes nothing.
+        """
         return await self._sender.ask_nothing(Call("DELETE", "/v1/tokens/{token_id}", at={"token_id": token_id}))
