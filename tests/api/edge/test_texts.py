@@ -43,6 +43,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "post /v1/jobs": {"model": "words", "input": {"prompt": "x", "count": 1}, "webhook": None, "webhook_events": None},
     "post /v1/quotes": {"model": "words", "input": {"prompt": "x", "count": 1}},
     "post /v1/files": {"data": "data:text/plain;base64,AAAA"},
+    "post /v1/tokens": {"may": ["generate"], "model": "one", "credits": 5, "seconds": 600},
     "post /v1/keys": {"name": "x"},
     "post /v1/keys/{key_id}/rotate": {},
     "put /v1/provider-keys/{provider}": {"key": "sk-something-long"},
