@@ -136,7 +136,8 @@ class Settings(RetentionSettings, SalesSettings, CdnSettings, ContentSettings, O
     key_rotation_hours: int = Field(24, ge=0, description="How long a rotated key still works.")
     cors_origins: str = Field("", description="Origins of web pages that may call the API, separated by commas.")
     studio_app: str = Field(
-        "", description="What makes a product's ASGI application, as `module:function`: the API serves it under /studio/."
+        "",
+        description="What makes a product's ASGI application, as `module:function`: the API serves it under /studio/.",
     )
 
     result_hours: Annotated[int, AfterValidator(hours_kept)] = Field(

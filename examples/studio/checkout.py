@@ -41,15 +41,17 @@ class _Counter(InvoiceApi):
         self.pay_place = f"{url}/web"
         super().__init__(invoices, *given)
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - http.server calls it so
         found = self._invoices.get(self.path.removeprefix("/web/"))
         if found is None:
             super().do_GET()
             return
         amount = escape(f"{found['amount']} {found['currency']}")
-        self._show(f"<h1>{escape(found['description'] or 'Credits')}</h1><b>{amount}</b><form method=post><button>Pay {amount}</button></form>")
+        self._show(
+            f"<h1>{escape(found['description'] or 'Credits')}</h1><b>{amount}</b><form method=post><button>Pay {amount}</button></form>"
+        )
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - http.server calls it so
         found = self._invoices.get(self.path.removeprefix("/web/"))
         if found is None:
             super().do_POST()

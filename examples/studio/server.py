@@ -153,7 +153,12 @@ class Studio:
         names = ("content-type", "idempotency-key", "accept")
         headers = {name: request.headers[name] for name in names if name in request.headers}
         answer = await self._ask(
-            request.method, path, email, headers, content=await request.body(), params=list(request.query_params.multi_items())
+            request.method,
+            path,
+            email,
+            headers,
+            content=await request.body(),
+            params=list(request.query_params.multi_items()),
         )
         return _passed_back(answer)
 

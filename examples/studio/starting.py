@@ -42,8 +42,6 @@ FIRST_ORDERS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 
 
-
-
 def put_on_sale() -> None:
     """The studio's own catalogue, and nothing else."""
     file = entries.read_file(CATALOGUE)
@@ -76,7 +74,15 @@ def seed(email: str = PERSON, amount: int = CREDITS) -> bool:
     """Somebody with an account and credits. Whether they are new: what was given once is not given again."""
     with transaction() as conn:
         who = acting.create(conn, acting.named(f"email:{email}"))
-        given = give(conn, operator(), who.account_id, kind="gift", amount=amount, ref=f"studio:{email}", reason="a demonstration")
+        given = give(
+            conn,
+            operator(),
+            who.account_id,
+            kind="gift",
+            amount=amount,
+            ref=f"studio:{email}",
+            reason="a demonstration",
+        )
         return given is not None
 
 

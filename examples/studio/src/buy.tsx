@@ -18,6 +18,8 @@ export function Buy({ onClose }: { onClose: () => void }) {
   const [trouble, setTrouble] = useState("");
   const [busy, setBusy] = useState(false);
   const before = useRef<number>(undefined);
+  const box = useRef<HTMLFormElement>(null);
+  useEffect(() => void box.current?.querySelector<HTMLInputElement>(":checked")?.focus(), [packs]);
   useEffect(() => {
     let here = true;
     server.request("GET", "/v1/packs").then(
@@ -43,7 +45,7 @@ export function Buy({ onClose }: { onClose: () => void }) {
     <Dialog label="Buy credits" onClose={onClose}>
       <div className="dlg-head"><h2>{come ? "Thank you" : "Buy credits"}</h2>
         <p aria-live="polite">{come ? `${credits(payment.credits)} have come. You have ${balance}.` : payment ? "Pay in the other window: your credits come here by themselves." : `You have ${balance ?? "…"}. Credits last a year.`}</p></div>
-      {!payment && <form id="packs" className="dlg-body" onSubmit={(event) => void order(event)}>
+      {!payment && <form id="packs" ref={box} className="dlg-body" onSubmit={(event) => void order(event)}>
         <fieldset className="packs"><legend className="sr">How many</legend>
           {packs?.map((each) => (
             <label key={each.id}><input type="radio" name="pack" value={each.id} checked={pack === each.id} onChange={() => setPack(each.id)} />

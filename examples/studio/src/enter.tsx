@@ -6,7 +6,6 @@ import { sayError } from "./words.js";
 
 const Water = () => (
   <svg className="water" viewBox="0 0 600 300" preserveAspectRatio="none" aria-hidden="true">
-    <circle cx="420" cy="86" r="44" fill="#ffd9a8" opacity=".9" />
     <path d="M0 110c100-46 200 46 300 0s200 46 300 0v190H0z" fill="#8a3a1f" opacity=".75" />
     <path d="M0 170c120-40 240 40 360 0s180 36 240 0v130H0z" fill="#57230f" opacity=".85" />
     <path d="M0 232c90-30 180 30 270 0s240 34 330 0v68H0z" fill="#2a120b" />
@@ -30,7 +29,7 @@ export function Enter({ onEnter }: { onEnter: (email: string) => void }) {
   };
   return (
     <div className="enter">
-      <div className="scene"><Water /><span className="brand"><Mark />Millpond</span><h2>Say what you see. Watch it come to life.</h2></div>
+      <div className="scene"><span className="sun" /><Water /><span className="brand"><Mark />Millpond</span><h2>Say what you see. Watch it come to life.</h2></div>
       <main id="main">
         <form onSubmit={(event) => void enter(event)} noValidate={false}>
           <h1>Sign in</h1>

@@ -3,7 +3,7 @@ import type { Job, Model } from "@headrace/client";
 import { useJobs } from "@headrace/react";
 import { useState } from "react";
 import { Heading, Icon, Trouble } from "./parts.js";
-import { ago, promptOf, sayCost, sayError, sayFailure, sayProgress, STATES } from "./words.js";
+import { ago, nameOf, promptOf, sayCost, sayError, sayFailure, sayProgress, STATES } from "./words.js";
 
 const said = (job: Job) => (job.status === "failed" ? sayFailure(job) : job.ended_at ? "" : sayProgress(job));
 
@@ -15,7 +15,6 @@ export function History({ models }: { models: Model[] }) {
   });
   const [busy, setBusy] = useState(false);
   const more = () => (setBusy(true), loadMore().catch(() => undefined).finally(() => setBusy(false)));
-  const nameOf = (id: string) => models.find((each) => each.id === id)?.name ?? id;
   return (
     <section className="grid" aria-labelledby="view">
       <div className="view-head"><Heading><span id="view">History</span></Heading>
@@ -37,7 +36,7 @@ export function History({ models }: { models: Model[] }) {
           <tbody>{jobs.map((job) => (
             <tr key={job.id}>
               <td><div className="cut" title={promptOf(job)}>{promptOf(job)}</div>{said(job) && <small className="cut">{said(job)}</small>}</td>
-              <td className="md"><div className="cut">{nameOf(job.model)}</div></td>
+              <td className="md"><div className="cut">{nameOf(models, job.model)}</div></td>
               <td><span className={`st is-${job.status}`}><Icon name={job.status} />{STATES[job.status]}</span></td>
               <td className="md">{ago(job.created_at)}</td><td className="num">{sayCost(job)}</td>
             </tr>

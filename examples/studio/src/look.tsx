@@ -1,11 +1,11 @@
 /** One piece, large, with what can be done with it. */
-import { useState } from "react";
-import { Dialog, Icon, say } from "./parts.js";
+import { use, useState } from "react";
+import { Catalogue, Dialog, Icon, say } from "./parts.js";
 import { go } from "./places.js";
 import { useText } from "./pieces.js";
 import { server } from "./server.js";
 import { useList } from "./lists.js";
-import { ago, credits, KINDS, type Piece, safe, sayError } from "./words.js";
+import { ago, credits, KINDS, nameOf, type Piece, safe, sayError } from "./words.js";
 
 const GALLERY = { image: "images", video: "videos", speech: "sounds", text: null } as const;
 const endingOf = (piece: Piece) => ({ image: "", video: ".mp4", speech: ".wav", text: ".txt" })[piece.kind];
@@ -49,6 +49,7 @@ function Keep({ piece }: { piece: Piece }) {
 }
 
 export function Look({ piece, onClose, onAgain }: { piece: Piece; onClose: () => void; onAgain?: ((piece: Piece) => void) | undefined }) {
+  const models = use(Catalogue);
   const gallery = GALLERY[piece.kind];
   const [liked, setLiked] = useState(piece.liked);
   const like = () => {
@@ -63,7 +64,7 @@ export function Look({ piece, onClose, onAgain }: { piece: Piece; onClose: () =>
       <div className="tell">
         <h2>{piece.says}</h2>
         <dl>
-          <dt>Made with</dt><dd>{piece.model}</dd>
+          <dt>Made with</dt><dd>{nameOf(models, piece.model)}</dd>
           <dt>Made</dt><dd>{ago(piece.at)}</dd>
           {piece.size && <><dt>Size</dt><dd>{piece.size}</dd></>}
           {piece.seconds ? <><dt>Length</dt><dd>{Math.round(piece.seconds)} s</dd></> : null}

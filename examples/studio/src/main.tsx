@@ -10,7 +10,7 @@ import { Enter } from "./enter.js";
 import { Gallery } from "./gallery.js";
 import { History } from "./history.js";
 import { Make } from "./make.js";
-import { Heading, Icon, Mark, Said, say, Trouble } from "./parts.js";
+import { Catalogue, Heading, Icon, Mark, Said, say, Trouble } from "./parts.js";
 import { Link, usePlace } from "./places.js";
 import { getToken, signOut, whoIsIn } from "./server.js";
 import { sayError } from "./words.js";
@@ -117,7 +117,7 @@ function Frame({ email, onOut }: { email: string; onOut: () => void }) {
       <Off />
       <main id="main" className="wrap" tabIndex={-1}>
         {trouble ? <Trouble text={sayError(trouble)} onAgain={() => location.reload()} /> : null}
-        <View path={path} models={models} onBuy={onBuy} />
+        <Catalogue value={models}><View path={path} models={models} onBuy={onBuy} /></Catalogue>
       </main>
       <nav className="dock" aria-label="Millpond, below">{VIEWS.map(({ to, name, icon }) => <Link key={to} to={to} current={here?.to === to}><Icon name={icon} />{name}</Link>)}</nav>
       {buying && <Buy onClose={() => setBuying(false)} />}

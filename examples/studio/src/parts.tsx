@@ -1,5 +1,6 @@
 /** Small parts that know nothing of what is made here. */
-import { type ReactNode, useEffect, useRef, useSyncExternalStore } from "react";
+import type { Model } from "@headrace/client";
+import { createContext, type ReactNode, useEffect, useRef, useSyncExternalStore } from "react";
 
 const DRAWN: Record<string, ReactNode> = {
   clock: <><circle cx="8" cy="8" r="6" /><path d="M8 4.5V8h3" /></>,
@@ -23,6 +24,9 @@ const DRAWN: Record<string, ReactNode> = {
   loved: <path d="M8 13.500C3.500 10.500 2 8 2 5.800A3 3 0 0 1 8 4.500a3 3 0 0 1 6 1.300c0 2.200-1.500 4.700-6 7.700z" fill="currentColor" />,
   retry: <path d="M13 3v3.500H9.500M13 6.500A5.500 5.500 0 1 0 13.500 9" />,
 };
+
+/** What can be ordered, for whoever shows a name. */
+export const Catalogue = createContext<Model[]>([]);
 
 export const Icon = ({ name }: { name: string }) => <svg className="icon" viewBox="0 0 16 16" aria-hidden="true">{DRAWN[name]}</svg>;
 export const Mark = () => <svg className="mark" viewBox="0 0 24 24" aria-hidden="true"><path d="M3 9c3-3 6 3 9 0s6 3 9 0M3 15c3-3 6 3 9 0s6 3 9 0" /></svg>;

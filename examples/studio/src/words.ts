@@ -32,8 +32,8 @@ export function sayProgress(job: Job): string {
   if (job.cancel_requested) return "Being stopped";
   if (job.status === "running") return job.progress ? `Being made, ${job.progress} %` : "Being made";
   const { position, estimate_seconds: seconds } = job.waiting ?? {};
-  const place = position == null ? "In line" : position <= 1 ? "Next in line" : `Number ${position} in line`;
-  return seconds ? `${place}, about ${seconds} s` : place;
+  const place = position == null ? "In line" : position <= 1 ? "Next in line" : `No. ${position} in line`;
+  return seconds ? `${place}, ${seconds} s` : place;
 }
 
 const FAILED: Record<string, string> = {
@@ -41,6 +41,9 @@ const FAILED: Record<string, string> = {
   input_refused: "it was refused as not allowed",
   rejected: "it was refused as not allowed",
 };
+
+/** A model's name. */
+export const nameOf = (models: Model[], id: string): string => models.find((each) => each.id === id)?.name ?? id;
 
 /** Why nothing came of a job, kindly. */
 export const sayFailure = (job: Job): string => `Not made: ${FAILED[job.error?.code ?? ""] ?? "something went wrong where it is made"}.`;
