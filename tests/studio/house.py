@@ -28,6 +28,11 @@ KEYS = {
 }  # fmt: skip
 
 
+# How a control is called, by what is seen and said of it.
+NAME = """(each) => { const copy = each.cloneNode(true); copy.querySelectorAll('[aria-hidden]').forEach((one) => one.remove());
+  return each.getAttribute('aria-label') ?? copy.textContent.trim(); }"""
+
+
 class StudioHouse:
     """A studio that runs: API with the studio in it, worker, scheduler, and a checkout that takes nobody's money."""
 
@@ -81,8 +86,8 @@ class Somebody:
     def presses(self, name: str, within: str = "body") -> None:
         """Press the button or link of this name, once it can be pressed."""
         find = (
-            f"[...document.querySelectorAll('{within} :is(a, button, label, summary)')].find((each) => !each.disabled && "
-            f"(each.getAttribute('aria-label') ?? each.innerText.trim()) === {json.dumps(name)})"
+            f"[...document.querySelectorAll('{within} :is(a, button, label, summary)')].find((each) => "
+            f"!each.disabled && ({NAME})(each) === {json.dumps(name)})"
         )
         self.sees(find)
         self.tab.run(f"{find}.click()")

@@ -20,7 +20,7 @@ function Stage({ piece }: { piece: Piece }) {
 
 /** Where a piece can be put: the collections, and a new one. */
 function Keep({ piece }: { piece: Piece }) {
-  const { items, error } = useList("collections", (page) => server.request("GET", "/v1/collections", { query: page }), (each) => each);
+  const { items, error, loading } = useList("collections", (page) => server.request("GET", "/v1/collections", { query: page }), (each) => each);
   const [into, setInto] = useState("");
   const [busy, setBusy] = useState(false);
   const chosen = into || items[0]?.id || "new";
@@ -43,7 +43,7 @@ function Keep({ piece }: { piece: Piece }) {
           {items.map((each) => <option key={each.id} value={each.id}>{each.name}</option>)}
           <option value="new">A new collection</option>
         </select></div>
-      <button className="btn" onClick={() => void put()} disabled={busy}>Put in</button>
+      <button className="btn" onClick={() => void put()} disabled={busy || loading}>Put in</button>
     </div>
   );
 }

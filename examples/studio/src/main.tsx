@@ -13,7 +13,7 @@ import { Make } from "./make.js";
 import { Catalogue, Heading, Icon, Mark, Said, say, Trouble } from "./parts.js";
 import { Link, usePlace } from "./places.js";
 import { getToken, signOut, whoIsIn } from "./server.js";
-import { sayError } from "./words.js";
+import { credits, sayError } from "./words.js";
 
 const VIEWS = [
   { to: "/", name: "Make", icon: "plus" }, { to: "/gallery", name: "Gallery", icon: "grid" },
@@ -58,7 +58,7 @@ function Account({ email, onOut }: { email: string; onOut: () => void }) {
   };
   return (
     <>
-      <button className="face" popoverTarget="mine" aria-label={`Account of ${email}`}>{email.slice(0, 2).toUpperCase()}</button>
+      <button className="face" popoverTarget="mine" ><span aria-hidden="true">{email.slice(0, 2).toUpperCase()}</span><span className="sr">Account of {email}</span></button>
       <div className="mine" id="mine" popover="auto">
         <p>{email}</p>
         <div className="seg" role="group" aria-label="Theme">{["system", "light", "dark"].map((name) => <button key={name} aria-pressed={theme === name} onClick={() => choose(name)}>{name[0]!.toUpperCase() + name.slice(1)}</button>)}</div>
@@ -104,7 +104,10 @@ function Frame({ email, onOut }: { email: string; onOut: () => void }) {
   const onBuy = () => setBuying(true);
   const here = VIEWS.find(({ to }) => (to === "/" ? path === "/" : path.startsWith(to)));
   useEffect(() => void (document.title = here && here.to !== "/" ? `${here.name} · Millpond` : "Millpond"), [here]);
-  useEvents(() => say("Your order could not be made. Its credits are back."), { types: ["job.failed"] });
+  useEvents(({ type, data }) => {
+    const back = data["credits"] ? `It cost ${credits(data["credits"])}.` : "Its credits are back.";
+    say(type === "job.failed" ? `That could not be made. ${back}` : `Stopped. ${back}`);
+  }, { types: ["job.failed", "job.canceled"] });
   return (
     <>
       <a className="skip" href="#main">Skip to the content</a>

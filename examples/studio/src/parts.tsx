@@ -59,8 +59,13 @@ const hearing = (hear: () => void) => (hearers.add(hear), () => void hearers.del
 
 export function Said() {
   const text = useSyncExternalStore(hearing, () => said);
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    box.current?.hidePopover();
+    if (text) box.current?.showPopover(); // above a dialog that is open
+  }, [text]);
   return (
-    <div className="toasts" role="status">
+    <div className="toasts" role="status" popover="manual" ref={box}>
       {text && <div className="toast"><Icon name="succeeded" /><span>{text}</span><button className="btn quiet small" onClick={() => say("")}>Close</button></div>}
     </div>
   );

@@ -52,9 +52,9 @@ export const Card = memo(function Card({ piece, onOpen }: { piece: Piece; onOpen
   const length = piece.seconds ? `${Math.round(piece.seconds)} s` : null;
   return (
     <li className="piece">
-      <button className="pic" onClick={() => onOpen(piece)} aria-label={`${KINDS[piece.kind].one}: ${piece.says}`}>
-        <Shown piece={piece} />
-        {length && <span className="kind"><Icon name={KINDS[piece.kind].icon} />{length}</span>}
+      <button className="pic" onClick={() => onOpen(piece)}>
+        <span className="sr">{KINDS[piece.kind].one}: {piece.says}</span>
+        <span aria-hidden="true"><Shown piece={piece} />{length && <span className="kind"><Icon name={KINDS[piece.kind].icon} />{length}</span>}</span>
       </button>
       <span className="cut" title={piece.says}>{piece.says}</span>
       <small><span>{ago(piece.at)}</span>{piece.cost != null && <span>{credits(piece.cost)}</span>}</small>
@@ -69,10 +69,7 @@ export function Doing({ job, kind }: { job: Job; kind: Kind | undefined }) {
   const [stopping, setStopping] = useState(false);
   const stop = () => {
     setStopping(true);
-    server.jobs.cancel(job.id).then(
-      (ended) => say(ended.status === "canceled" ? `Stopped. ${credits(job.credits.reserved)} given back.` : "It is being stopped."),
-      (error) => say(sayError(error)),
-    ).finally(() => setStopping(false));
+    server.jobs.cancel(job.id).catch((error) => (setStopping(false), say(sayError(error)))); // what becomes of it, the stream tells
   };
   return (
     <li className="piece" data-job={job.id}>
