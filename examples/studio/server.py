@@ -11,6 +11,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class Sessions:
 
     def seal(self, email: str, *, until: float) -> str:
         """The cookie of somebody, good until a time."""
-        body = base64.urlsafe_b64encode(f"{int(until)} {email}".encode()).decode()
+        body = base64.urlsafe_b64encode(f"{int(until)} {email}".encode()).decode().rstrip("=")
         return f"{body}.{self._mac(body)}"
 
     def open(self, cookie: str, *, now: float) -> str | None:
@@ -81,7 +82,7 @@ class Sessions:
         body, _, mac = cookie.partition(".")
         if not hmac.compare_digest(mac.encode(), self._mac(body).encode()):
             return None
-        until, _, email = base64.urlsafe_b64decode(body).decode().partition(" ")
+        until, _, email = base64.urlsafe_b64decode(body + "==").decode().partition(" ")
         return email if int(until) > now else None
 
     def _mac(self, body: str) -> str:
@@ -175,7 +176,11 @@ class Studio:
         self, method: str, path: str, email: str, headers: Mapping[str, str] | None = None, **sent: Any
     ) -> httpx.Response:
         if self._client is None:  # made in the loop that uses it
-            self._client = httpx.AsyncClient(base_url=self._url, timeout=TIMEOUT_SECONDS, trust_env=False)
+            # One client for all people: what it is told to remember of one, it must not send with another.
+            nothing_kept = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+            self._client = httpx.AsyncClient(
+                base_url=self._url, timeout=TIMEOUT_SECONDS, trust_env=False, cookies=nothing_kept
+            )
         named = {"authorization": f"Bearer {self._key}", "headrace-account": f"email:{email}"}
         try:
             return await self._client.request(method, path, headers={**(headers or {}), **named}, **sent)
