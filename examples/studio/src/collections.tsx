@@ -87,8 +87,8 @@ export function Collection({ id }: { id: string }) {
     <section className="grid" aria-labelledby="view">
       <p><Link to="/collections">All collections</Link></p>
       <div className="view-head"><Heading><span id="view">{collection?.name ?? "…"}</span></Heading>
-        <button className="btn" onClick={() => setAsked("delete")} disabled={!collection}>Delete…</button>
-        <button className="btn primary" onClick={() => setAsked("share")} disabled={!collection}><Icon name="share" />Share</button></div>
+        <div className="row"><button className="btn" onClick={() => setAsked("delete")} disabled={!collection}>Delete…</button>
+          <button className="btn primary" onClick={() => setAsked("share")} disabled={!collection}><Icon name="share" />Share</button></div></div>
       {error ? <Trouble text={sayError(error)} onAgain={again} /> : null}
       {!loading && !error && !items.length && <div className="empty"><h2>Nothing in it yet</h2><p>Open something in your gallery, and put it in.</p><div className="row"><Link to="/gallery" className="btn">To the gallery</Link></div></div>}
       <ul className="gal" aria-busy={loading}>{items.map((piece) => <Card key={piece.id} piece={piece} onOpen={setShown} />)}</ul>
