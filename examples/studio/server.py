@@ -43,7 +43,7 @@ _ID, _KIND = "[0-9a-f-]{36}", "(?:images|videos|sounds)"
 PASSED_ON = tuple(
     (frozenset(methods.split()), re.compile(path))
     for methods, path in (
-        ("POST", f"/v1/jobs/{_ID}/(?:cancel|retry)"),
+        ("POST", f"/v1/jobs/{_ID}/retry"),
         ("GET", f"/v1/{_KIND}"),
         ("GET", f"/v1/search/{_KIND}"),
         ("PUT DELETE", f"/v1/{_KIND}/{_ID}/like"),

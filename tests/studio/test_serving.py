@@ -162,7 +162,7 @@ def test_what_is_no_address_does_not_come_in(client: TestClient, far: FarApi, em
 
 
 def test_tokens_and_what_is_passed_on_are_for_who_has_signed_in(client: TestClient, far: FarApi) -> None:
-    for method, path in (("POST", "token"), ("GET", "v1/images"), ("POST", f"v1/jobs/{ID}/cancel")):
+    for method, path in (("POST", "token"), ("GET", "v1/images"), ("POST", f"v1/jobs/{ID}/retry")):
         assert client.request(method, f"/studio/api/{path}").status_code == 401
     assert far.asked == []
     signed_in(client)
@@ -178,7 +178,7 @@ def test_tokens_and_what_is_passed_on_are_for_who_has_signed_in(client: TestClie
     ("method", "path"),
     [
         ("GET", "v1/me"), ("POST", "v1/keys"), ("GET", "v1/admin/accounts"), ("POST", "v1/tokens"), ("POST", "v1/jobs"), ("DELETE", "v1/payments"),
-        ("POST", f"v1/jobs/{ID}/cancel/x"), ("POST", f"v1/jobs/{ID}%2f..%2f..%2fkeys/cancel"), ("GET", "v1/images/../keys"), ("GET", "v1/images%3fx"),
+        ("POST", f"v1/jobs/{ID}/retry/x"), ("POST", f"v1/jobs/{ID}%2f..%2f..%2fkeys/retry"), ("GET", "v1/images/../keys"), ("GET", "v1/images%3fx"),
         ("GET", "v1//images"), ("DELETE", "v1/collections"),
     ],
 )  # fmt: skip

@@ -64,12 +64,13 @@ export const Card = memo(function Card({ piece, onOpen }: { piece: Piece; onOpen
 
 /** A job that has not ended: how far it is, and the way to stop it. */
 export function Doing({ job, kind }: { job: Job; kind: Kind | undefined }) {
+  const api = useHeadrace();
   const now = useJob(job.id).job ?? job;
   const text = useWriting(job, kind === "text");
   const [stopping, setStopping] = useState(false);
   const stop = () => {
     setStopping(true);
-    server.jobs.cancel(job.id).catch((error) => (setStopping(false), say(sayError(error)))); // what becomes of it, the stream tells
+    api.request("POST", "/v1/jobs/{job_id}/cancel", { path: { job_id: job.id } }).catch((error) => (setStopping(false), say(sayError(error)))); // what becomes of it, the stream tells
   };
   return (
     <li className="piece" data-job={job.id}>

@@ -4,7 +4,7 @@ import { errorOf, Headrace, type Token } from "@headrace/client";
 const ROOT = "/studio/api";
 const own: typeof fetch = (url, options) => fetch(url, { ...options, credentials: "same-origin" });
 
-/** The API for whoever has signed in, through the studio's server: cancel, gallery, collections, packs, payments. */
+/** The API for whoever has signed in, through the studio's server: trying again, gallery, collections, packs, payments. */
 export const server = new Headrace({ url: ROOT, fetch: own });
 
 async function ask(method: string, path: string, body?: object): Promise<Response> {
