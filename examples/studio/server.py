@@ -7,6 +7,7 @@ a part of the API: it speaks to the API over HTTP, with a service key that no br
 import base64
 import hashlib
 import hmac
+import json
 import os
 import re
 import time
@@ -116,8 +117,7 @@ class Studio:
 
     async def sign_in(self, request: Request) -> Response:
         """Who says an address is let in, and has an account from then on. A real product would send a code to it."""
-        given = await request.json()
-        email = str(given.get("email", "")).strip().lower() if isinstance(given, dict) else ""
+        email = _address_in(await request.body())
         if not ADDRESS.fullmatch(email):
             raise StudioRefusal(422, "invalid_address", "That is no e-mail address.")
         answer = await self._ask("GET", "/v1/me", email, {"headrace-create": "true"})
@@ -186,6 +186,16 @@ class Studio:
             return await self._client.request(method, path, headers={**(headers or {}), **named}, **sent)
         except httpx.HTTPError:
             raise StudioRefusal(503, "unavailable", "The studio cannot reach its API. Try again in a moment.") from None
+
+
+def _address_in(body: bytes) -> str:
+    """The address that a body names, as it is kept; nothing where it names none."""
+    try:
+        given = json.loads(body)
+    except ValueError:
+        return ""
+    email = given.get("email") if isinstance(given, dict) else None
+    return email.strip().lower() if isinstance(email, str) else ""
 
 
 def _passed_back(answer: httpx.Response) -> Response:

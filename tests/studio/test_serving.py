@@ -161,6 +161,11 @@ def test_what_is_no_address_does_not_come_in(client: TestClient, far: FarApi, em
     assert far.asked == []
 
 
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"email": ["a@b.example"]}'])
+def test_what_is_no_sign_in_is_refused_as_one(client: TestClient, body: bytes) -> None:
+    assert client.post("/studio/api/session", content=body).status_code == 422
+
+
 def test_tokens_and_what_is_passed_on_are_for_who_has_signed_in(client: TestClient, far: FarApi) -> None:
     for method, path in (("POST", "token"), ("GET", "v1/images"), ("POST", f"v1/jobs/{ID}/retry")):
         assert client.request(method, f"/studio/api/{path}").status_code == 401

@@ -54,9 +54,9 @@ def test_what_fails_is_said_kindly_given_back_and_tried_again(arrive: Arrive) ->
     who.reads("Not made: something went wrong where it is made.")
     who.reads("3 credits given back")
     who.has(30)
-    first = who.house.api(who.email).get("/v1/jobs").json()["data"][0]["id"]
-    who.presses("Try again: What cannot be drawn")
     with who.house.api(who.email) as api:
+        first = api.get("/v1/jobs").json()["data"][0]["id"]
+        who.presses("Try again: What cannot be drawn")
         eventually(lambda: len(api.get("/v1/jobs").json()["data"]) == 2, what="another try")
         assert first in [job["retry_of"] for job in api.get("/v1/jobs").json()["data"]]
     who.sees("document.querySelectorAll('.doing.sad').length === 1")
