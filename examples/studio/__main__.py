@@ -5,11 +5,9 @@ import signal
 import sys
 import threading
 
-import typer
 from rich.console import Console
 
-from cli.commands.local import refuse_taken
-from cli.embedded.locked import AlreadyRunning
+from examples.starting import CannotStart
 from examples.studio.server import BUILT
 from examples.studio.starting import PERSON, opened
 
@@ -26,16 +24,12 @@ def main() -> None:
         signal.signal(number, lambda *_: stopping.set())
     console = Console()
     try:
-        if port:
-            refuse_taken(port)
         console.print("starting PostgreSQL, Valkey, S3, API, worker, scheduler, sender and a checkout")
         with opened(port) as address:
             console.print(f"[green]ready[/] {address}\nsign in as [bold]{PERSON}[/], or as anybody; Ctrl-C stops")
             stopping.wait()
-    except AlreadyRunning as error:
+    except CannotStart as error:
         sys.exit(str(error))
-    except typer.Exit as ended:  # who raised it has said why
-        sys.exit(ended.exit_code)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,21 @@
 """The studio with a running system around it: servers, API, worker, scheduler, sender, a checkout, and somebody who has credits."""
 
-import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import typer
 
 from cli.commands.identity import operator
-from cli.commands.local import local_system, wait_for_api
+from cli.commands.local import local_system, refuse_taken, wait_for_api
+from cli.embedded.locked import AlreadyRunning
 from cli.embedded.processes import Processes
 from cli.embedded.servers import free_ports
 from common.env_files import STATE
+from examples.starting import CannotStart
 from examples.studio.checkout import Checkout
 from models.access import api_keys
 from models.access.scopes import Scope
@@ -95,17 +97,27 @@ def order_first(url: str, key: str, email: str = PERSON) -> None:
 
 
 @contextmanager
-def opened(port: int, state: Path = STATE / "studio", given: Mapping[str, str] | None = None) -> Iterator[str]:
-    """The studio for the time of a block. Returns its address. What was made before is still there."""
-    checkout_port, free = free_ports(2)
-    url = f"http://127.0.0.1:{port or free}"
-    checkout_url = f"http://127.0.0.1:{checkout_port}"
-    own = {**settings_of(url, checkout_url), "API_PORT": str(port or free)}
+def opened(port: int, state: Path = STATE / "studio") -> Iterator[str]:
+    """The studio for the time of a block. Returns its address. What was made before is still there. Raises CannotStart."""
+    try:
+        if port:
+            refuse_taken(port)
+        with _running(port or free_ports(1)[0], state) as address:
+            yield address
+    except AlreadyRunning as error:
+        raise CannotStart(str(error)) from None
+    except typer.Exit:  # what the commands of the same name raise, when they have said why
+        raise CannotStart("the studio does not run") from None
+
+
+@contextmanager
+def _running(port: int, state: Path) -> Iterator[str]:
+    url, checkout_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{free_ports(1)[0]}"
+    own = {**settings_of(url, checkout_url), "API_PORT": str(port)}
     with ExitStack() as stack:
-        chosen = stack.enter_context(local_system(state, given or {}, own))
+        chosen = stack.enter_context(local_system(state, {}, own))
         put_on_sale()
         chosen["STUDIO_KEY"] = open_service()
-        os.environ["STUDIO_KEY"] = chosen["STUDIO_KEY"]
         is_new = seed()
         Checkout(checkout_url, own["XENDIT_CALLBACK_TOKEN"], url, stack)
         children = Processes(state, chosen)
