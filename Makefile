@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 # Tests that try what comes to mind: a third of it in `make test`, all of it in `make faults` (tests/depth.py).
 DEEP = $(shell grep -rl "tests.depth import" tests --include="test_*.py")
 
-.PHONY: help setup demo up examples test tools kits lint check openapi clients reference docs hooks audit-deps faults sweep year mutants bench bench-growth clean
+.PHONY: help setup demo up studio examples test tools kits lint check openapi clients reference docs hooks audit-deps faults sweep year mutants bench bench-growth clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,10 @@ demo: $(RUN) ## see it work: order, pay, generate, fetch, prove the books
 
 up: $(RUN) ## run everything here until Ctrl-C, on http://127.0.0.1:8000
 	@$(BIN)/headrace up
+
+studio: $(RUN) ## a small web product to look at, with all that it needs, on http://127.0.0.1:8000/studio/ (needs npm)
+	@bash deploy/build_studio.sh
+	@$(BIN)/python -m examples.studio
 
 examples: $(RUN) ## what four products do, against a system that is started for it; every answer is checked
 	@$(BIN)/python -m examples --start

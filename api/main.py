@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 from inspect import iscoroutinefunction
+from pkgutil import resolve_name
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -230,6 +231,8 @@ def make_app() -> FastAPI:
     app.add_middleware(Heads)
     needs_of(app)  # no route without a word on who may call it
     _document(app)
+    if settings().studio_app:
+        app.mount("/studio", resolve_name(settings().studio_app)())
     return app
 
 

@@ -135,6 +135,10 @@ class Settings(RetentionSettings, SalesSettings, CdnSettings, ContentSettings, O
     failed_auth_per_minute: int = Field(60, ge=1, description="Requests of one address without a valid key.")
     key_rotation_hours: int = Field(24, ge=0, description="How long a rotated key still works.")
     cors_origins: str = Field("", description="Origins of web pages that may call the API, separated by commas.")
+    studio_app: str = Field(
+        "",
+        description="What makes a product's ASGI application, as `module:function`: the API serves it under /studio/.",
+    )
 
     result_hours: Annotated[int, AfterValidator(hours_kept)] = Field(
         24, ge=0, le=MAX_HOURS, description="How long results are kept unless model or plan say otherwise; 0: for ever."

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What some tests need besides Python, from Debian's packages: Chromium for pages, nginx and Caddy for the examples of
 # deploy/, PgBouncer for the flow behind it. Nothing is done where all are there; tests whose tool is missing say so.
-# axe-core, which looks at the console's pages, the libraries that programs order with (tests/sdks), and what clients/js is built
-# with, come by npm where that is there.
+# axe-core, which looks at the console's pages, the libraries that programs order with (tests/sdks), and what clients/js and
+# examples/studio are built with, come by npm where that is there.
 set -euo pipefail
 axe=.headrace/tools/axe.min.js
 if [ ! -e "$axe" ] && command -v npm > /dev/null; then
@@ -18,7 +18,7 @@ if ! cmp -s tests/sdks/package-lock.json "$sdks/package-lock.json" && command -v
   cp tests/sdks/package.json tests/sdks/package-lock.json "$sdks"
   (cd "$sdks" && npm ci --silent --ignore-scripts --no-audit --no-fund || { rm package-lock.json; exit 1; })
 fi
-if command -v npm > /dev/null; then bash deploy/build_clients.sh; fi
+if command -v npm > /dev/null; then bash deploy/build_clients.sh; bash deploy/build_studio.sh; fi
 missing=()
 command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null \
   || missing+=(chromium)

@@ -20,7 +20,7 @@ class Xendit:
     def __init__(self, url: str, callback_token: str, stack: ExitStack) -> None:
         self._token = callback_token
         self._invoices: dict[str, dict[str, Any]] = {}
-        serve(ThreadingHTTPServer(place_of(url, 80), partial(_Api, self._invoices)), stack)
+        serve(ThreadingHTTPServer(place_of(url, 80), partial(InvoiceApi, self._invoices)), stack)
 
     def invoice_of(self, payment_id: str) -> dict[str, Any]:
         """The one invoice that was made for a payment."""
@@ -42,8 +42,10 @@ class Xendit:
         return client.post("/hooks/xendit", json=self.invoice_of(payment_id), headers=headers).status_code
 
 
-class _Api(BaseHTTPRequestHandler):
+class InvoiceApi(BaseHTTPRequestHandler):
     """Xendit's API, as far as it is needed: invoices are made, found and looked at, and none is refunded."""
+
+    pay_place = "https://checkout.xendit.co/web"
 
     def __init__(self, invoices: dict[str, dict[str, Any]], *given: Any) -> None:
         self._invoices = invoices
@@ -68,7 +70,8 @@ class _Api(BaseHTTPRequestHandler):
         self._invoices[name] = {
             "id": name, "external_id": given["external_id"], "user_id": "the-merchant", "status": "PENDING",
             "amount": given["amount"], "currency": given["currency"], "expiry_date": ends.isoformat(),
-            "invoice_url": f"https://checkout.xendit.co/web/{name}",
+            "invoice_url": f"{self.pay_place}/{name}", "description": given.get("description"),
+            "back": given.get("success_redirect_url"),
         }  # fmt: skip
         self._answer(200, self._invoices[name])
 

@@ -1,0 +1,1 @@
+"""Millpond, a small web product over Headrace: what a customer of ours would build. `make studio` runs it; docs/studio.md tells of it."""
