@@ -59,7 +59,9 @@ def _steps(place: Place, environment: Mapping[str, str], stack: ExitStack) -> Se
             "B7 setCollectionPublic", "others see what is public in a public one, else nothing", sharing.open_and_close
         ),
         Step("B7 createShareLink", "a link shows the collection to who has no key, and counts views", sharing.share),
-        Step("B7 sharedPage", "a browser shows it, on a wide screen and on a phone", lambda: sharing.photograph(photos)),
+        Step(
+            "B7 sharedPage", "a browser shows it, on a wide screen and on a phone", lambda: sharing.photograph(photos)
+        ),
         Step("B7 createShareLink", "one with a password shows nothing before it", sharing.ask_for_password),
         Step("B7 revokeShareLink", "a link that is revoked or has expired shows nothing", sharing.end_links),
         Step("B7 addCollaborator", "it needs enterprise, which an operator begins by hand", sharing.need_a_plan),
