@@ -42,9 +42,9 @@ class Notes:
         self._calls[what] = None
 
     def fact(self, what: str, *value: Any) -> None:
-        """Note what was found; its value too, where that is short and the same in every run."""
+        """Note what was found as it should be, or a refusal. A value is shown where it is short, and the same in every run."""
         shown = shown_value(value[0]) if value else None
-        self._facts[what if shown is None else f"{what}: {shown}"] = None
+        self._facts[f"{what} ✓" if value and shown is None else what if shown is None else f"{what}: {shown}"] = None
 
     def listen_to(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         """The same method, whose calls are noted. What it calls in its turn is its own affair."""
@@ -101,10 +101,12 @@ def _words(value: Any) -> str | None:
         case bool():
             return "yes" if value else "no"
         case int() | float():
-            return f"{value:,}"
+            return str(value)
         case str():
             return value or "nothing"
-        case [] | () | {}:
+        case [] | ():
+            return "none"
+        case dict() if not value:
             return "none"
         case tuple() | list():
             words = [_words(each) for each in value]

@@ -70,7 +70,7 @@ def _steps(place: Place, environment: Mapping[str, str], stack: ExitStack) -> Se
             "B7 removeCollaborator", "a viewer changes nothing, who is removed sees nothing", sharing.demote_and_remove
         ),
         Step("B7 deleteCollection", "a collection goes, and its pictures stay", sharing.delete),
-        Step("B4 useQuery(api.jobs.getJob)", "the pages' calls, with a token for a page", pages.run),
+        Step("B4 useQuery(api.jobs.getJob)", "the calls of its pages, in JavaScript", pages.run),
         Step("B6 keepImage", "a picture is kept past its time, or left to it", gallery.keep),
         Step("B6 deleteImage", "a deleted picture is gone everywhere, and its storage is free", gallery.delete),
         Step("B8 createApiKey", "a key is shown once, and found by its prefix", keys.make),

@@ -24,7 +24,8 @@ class Person:
         self._place, self._clerk = place, clerk
         self.id = f"user_{uuid.uuid4().hex}"
         self.email = f"{self.id}@example.com"
-        self.browser = place.client(clerk.token(self.id))
+        self.token = clerk.token(self.id)
+        self.browser = place.client(self.token)
 
     def _told(self, first_name: str) -> dict[str, Any]:
         """A user as Clerk tells of them."""
