@@ -49,7 +49,7 @@ class Notes:
     def listen_to(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         """The same method, whose calls are noted. What it calls in its turn is its own affair."""
         route = re.search(r"`([A-Z]+ /\S+)`", (method.__doc__ or "").partition("\n\n")[0])
-        shown = f"`{name}`" + (f" {route.group(1)}" if route else "")
+        shown = f"`client.{name}`" + (f" {route.group(1)}" if route else "")
 
         @wraps(method)
         def noted(*given: Any, **named: Any) -> Any:
@@ -82,16 +82,14 @@ class NotingHeadrace(Headrace):
 
     def acting_for(self, account: str, *, create: bool = False) -> Headrace:
         """The same client, acting for a user's account."""
-        NOTES.call("`acting_for`")
+        NOTES.call("`client.acting_for`")
         return super().acting_for(account, create=create)
 
 
 def shown_value(value: Any) -> str | None:
     """A value in the words of a table; None: it is long, or another in each run."""
     words = _words(value)
-    if words is None or _CHANGES.search(words) or len(words) > SHOWN_CHARACTERS or "\n" in words:
-        return None
-    return words
+    return None if words is None or len(words) > SHOWN_CHARACTERS or "\n" in words else words
 
 
 def _words(value: Any) -> str | None:
@@ -103,15 +101,16 @@ def _words(value: Any) -> str | None:
         case int() | float():
             return str(value)
         case str():
-            return value or "nothing"
-        case [] | ():
-            return "none"
-        case dict() if not value:
-            return "none"
-        case tuple() | list():
-            words = [_words(each) for each in value]
-            return None if None in words else ", ".join(filter(None, words))
+            return None if _CHANGES.search(value) else value or "nothing"
         case dict():
-            return _words([f"{name} {_words(each)}" for name, each in value.items()])
+            return _joined(
+                [None if (words := _words(each)) is None else f"{name} {words}" for name, each in value.items()]
+            )
+        case tuple() | list():
+            return _joined([_words(each) for each in value])
         case _:
             return None
+
+
+def _joined(words: list[str | None]) -> str | None:
+    return None if None in words else ", ".join(filter(None, words)) or "none"
