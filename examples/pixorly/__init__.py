@@ -25,7 +25,7 @@ def _steps(place: Place, environment: Mapping[str, str], stack: ExitStack) -> Se
     clerk = Clerk(issuer, environment["CLERK_WEBHOOK_SECRET"], stack)
     admin = place.client(environment["HEADRACE_ADMIN_KEY"])
     person, friend = Person(place, clerk), Person(place, clerk)
-    pictures, keys, pages = Pictures(person), Keys(place, admin, person), Pages(place, friend)
+    pictures, keys, pages = Pictures(admin, person), Keys(place, admin, person), Pages(place, friend)
     gallery = Gallery(place, person, friend)
     sharing = Sharing(place, admin, gallery, person, friend)
     photos = photos_of(environment)

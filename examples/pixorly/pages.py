@@ -27,6 +27,15 @@ WANTED = {
 }
 
 
+def why_not() -> str | None:
+    """What is lacking on this machine; None: nothing is."""
+    if NODE is None:
+        return "there is no node on this machine"
+    if not (CLIENTS / "client" / "dist" / "index.js").is_file():
+        return "the JavaScript client is not built: make clients"
+    return None
+
+
 class Pages:
     """One user's pages."""
 
@@ -35,14 +44,12 @@ class Pages:
 
     def run(self) -> None:
         """Do what the pages do. Raises NotHere where there is no node, or the JavaScript client is not built."""
-        if NODE is None:
-            raise NotHere("there is no node on this machine")
-        if not (CLIENTS / "client" / "dist" / "index.js").is_file():
-            raise NotHere("the JavaScript client is not built: make clients")
+        if (lacking := why_not()) is not None:
+            raise NotHere(lacking)
         given = {"HEADRACE_URL": self._place.url, "SESSION_TOKEN": self._person.token}
         # From standard input, so that node finds @headrace/client where it is built, as it would in a product's node_modules.
         done = subprocess.run(  # noqa: S603 - node, with a script of ours
-            [NODE, "--input-type=module"], input=SCRIPT.read_text(), cwd=CLIENTS, env=given, capture_output=True,
+            [str(NODE), "--input-type=module"], input=SCRIPT.read_text(), cwd=CLIENTS, env=given, capture_output=True,
             text=True, timeout=NODE_SECONDS, check=False,
         )  # fmt: skip
         if done.returncode:

@@ -1,6 +1,6 @@
 """Pixorly's generations and what they take of credits and storage (B3, B4, B6, B9)."""
 
-from headrace_client import JobFailed
+from headrace_client import Headrace, JobFailed
 from headrace_client.models import Job, Output
 
 from examples.pixorly.person import Person
@@ -18,8 +18,8 @@ class Pictures:
 
     _picture: Output
 
-    def __init__(self, person: Person) -> None:
-        self._person = person
+    def __init__(self, admin: Headrace, person: Person) -> None:
+        self._admin, self._person = admin, person
 
     def quote(self) -> None:
         for model, wanted in PRICES.items():
@@ -81,3 +81,6 @@ class Pictures:
         left = usage.total.bytes_added - usage.total.bytes_removed
         same(left == self._person.me().storage.used_bytes, True, "whether what was added and not removed is there")
         fulfilled(usage.total.requests > 0, "no request is counted")
+        of_account = self._admin.admin.get_usage_of_accounts(account=self._person.me().account_id).total
+        same(of_account.cost_usd_micros is not None, True, "whether operators see what it cost")
+        same(usage.total.cost_usd_micros, None, "what the user sees of that")

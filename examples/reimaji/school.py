@@ -31,6 +31,8 @@ class School:
         ).id  # fmt: skip
         refused(404, "not_found", learner.courses.get, course_id)
         courses.change(course_id, status="published")
+        of_level = [each.id for each in learner.courses.list(level="basic").first().data]
+        fulfilled(course_id in of_level, "it is not among the courses of its level")
         (part,) = learner.courses.get(course_id).modules
         same([each.title for each in part.lessons], ["Hello", "A quiz"], "the lessons, in order")
 
@@ -55,6 +57,8 @@ class School:
         right = client.lessons.answer_quiz(self._closed, answers={self._question: [2, 0]})
         found = (right.score, right.passed, right.progress.course.percent)
         same(found, (100, True, 100), "a right one, and the percent of the course")
+        attempts = client.lessons.list_attempts(self._closed)
+        same([each.score for each in attempts], [100, 0], "the attempts' scores, the newest first")
         (enrolment,) = client.enrolments.list()
         self._certificate = enrolment.certificate_url or ""
         course = client.courses.get(self._course)
