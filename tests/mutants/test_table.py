@@ -6,7 +6,7 @@ from tests.mutants.judge import Verdict, sound, verdict
 from tests.mutants.lanes import Report
 from tests.mutants.table import ROOT, Mutant, Stale, read, stale
 
-FOLDERS = {"api", "models", "workers", "scheduler", "storage", "common", "companies", "cli", "clients"}
+FOLDERS = {"api", "models", "workers", "scheduler", "storage", "common", "companies", "cli", "clients", "examples"}
 
 
 def test_every_planted_bug_still_finds_its_place() -> None:
