@@ -1,7 +1,8 @@
-"""`python -m examples [--start] [NAME …]`: run the examples against a running system. Exits with 1 if an answer differs.
+"""`python -m examples [--start] [--write] [NAME …]`: run the examples against a running system. Exits with 1 if an answer differs.
 
 HEADRACE_URL says where it is (http://127.0.0.1:8000 if it is not set); each example says which tokens it needs. With --start a
-system is started for them, and its books are proven in the end.
+system is started for them, its books are proven in the end, and what each step did is compared with the table in its document,
+docs/port-NAME.md; --write writes the tables instead.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from examples import cineweave, pixorly, reimaji, webclient
 from examples.running import Example, Outcome, print_summary, run
+from examples.tables import DOCS, differences, write_table
 
 EXAMPLES = {each.EXAMPLE.name: each.EXAMPLE for each in (cineweave, pixorly, webclient, reimaji)}
 
@@ -22,7 +24,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m examples", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones: {', '.join(EXAMPLES)}")
     parser.add_argument("--start", action="store_true", help="start a system for it, and end it afterwards")
+    parser.add_argument("--write", action="store_true", help="with --start: write the tables in docs/port-*.md")
     given = parser.parse_args()
+    if given.write and not given.start:
+        parser.error("--write goes with --start")  # another system may have other prices
     names: list[str] = given.names
     unknown = [name for name in names if name not in EXAMPLES]
     if unknown:
@@ -35,8 +40,25 @@ def main() -> None:
         console.print("[green]the books hold: every credit is accounted for[/]")
     for rule in broken:
         console.print(f"[red]the books are wrong:[/] {rule}", highlight=False)
-    if broken or not all(each.is_well for each in outcomes):
+    stale = _told_apart(outcomes, console, write=given.write) if given.start and DOCS.is_dir() else False
+    if broken or stale or not all(each.is_well for each in outcomes):
         sys.exit(1)
+
+
+def _told_apart(outcomes: Sequence[Outcome], console: Console, *, write: bool) -> bool:
+    """Whether what was done differs from what the documents say; with `write` they say it then."""
+    is_stale = False
+    for outcome in (each for each in outcomes if each.is_well):
+        if found := differences(outcome):
+            console.print(f"{'written' if write else '[red]stale[/]'}: the table in docs/port-{outcome.name}.md")
+            if write:
+                write_table(outcome)
+            else:
+                is_stale = True
+                console.print(
+                    *found, "python -m examples --start --write writes it", sep="\n", markup=False, highlight=False
+                )
+    return is_stale
 
 
 def _run_there(chosen: Sequence[Example], console: Console) -> list[Outcome]:

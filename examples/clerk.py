@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from examples.far_sides import place_of, serve
+from examples.noting import NOTES
 
 
 class Clerk:
@@ -37,6 +38,7 @@ class Clerk:
 
     def tell(self, client: httpx.Client, kind: str, data: dict[str, Any], *, forged: bool = False) -> int:
         """Send a signed event to the system's hook. Returns how it was answered."""
+        NOTES.call("POST /hooks/clerk, by Clerk")
         body = json.dumps({"object": "event", "type": kind, "data": data})
         event_id, at = f"msg_{uuid.uuid4().hex}", str(int(time.time()))
         secret = b"of somebody else" if forged else self._secret

@@ -7,12 +7,16 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 import httpx
+from headrace_client import Headrace, Pager, Refused
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from examples.noting import NOTES, Noted, NotingHeadrace
+
 TIMEOUT_SECONDS = 30.0
+PATIENCE_SECONDS = 10.0
 SHOWN_CHARACTERS = 2000
 SUMMARY_COLUMNS = 80
 
@@ -25,32 +29,51 @@ class NotHere(Exception):
     """A step cannot be done on this machine, or with this system, and says what is lacking: it is left out."""
 
 
+class Place(NamedTuple):
+    """Where the system is. `http` is for what needs no key: pages, and what other companies send."""
+
+    url: str
+    http: httpx.Client
+
+    def client(self, key: str, *, patience_seconds: float = PATIENCE_SECONDS) -> Headrace:
+        """A client with a key, or with a person's token; your own program says `Headrace(key, url)`."""
+        return NotingHeadrace(key, self.url, patience_seconds=patience_seconds, http_client=self.http)
+
+    def fetch(self, address: str, what: str = "the address") -> httpx.Response:
+        """What is at an address, to somebody without a key."""
+        NOTES.call(f"GET {what}, without a key")
+        return self.http.get(address)
+
+
 class Step(NamedTuple):
-    """One thing that a product does. `do` raises Difference and NotHere. `days`: so many days later than now, so it is left out where
-    nobody can move the system's clock.
+    """One thing that a product does. `ports`: the part of the product and the function in it that this is, such as
+    `A2 reserveCredits`. `do` raises Difference and NotHere. `days`: so many days later than now, so it is left out where nobody can
+    move the system's clock.
     """
 
+    ports: str
     says: str
     do: Callable[[], None]
     days: int = 0
 
 
 class Example(NamedTuple):
-    """A product. `needs`: what must stand in the environment; `steps` get a client of the system, the environment, and a
+    """A product. `needs`: what must stand in the environment; `steps` get the system's place, the environment, and a
     stack that closes what they open.
     """
 
     name: str
     about: str
     needs: tuple[str, ...]
-    steps: Callable[[httpx.Client, Mapping[str, str], ExitStack], Sequence[Step]]
+    steps: Callable[[Place, Mapping[str, str], ExitStack], Sequence[Step]]
 
 
 class Outcome:
-    """How far an example came."""
+    """How far an example came, and what each step did that was done."""
 
     def __init__(self, name: str, steps: Sequence[Step] = (), wrong: str = "") -> None:
         self.name, self.steps, self.wrong = name, steps, wrong
+        self.noted: dict[Step, Noted] = {}
         self.passed = self.left_out = 0
         self.seconds = 0.0
 
@@ -63,12 +86,40 @@ def same(found: Any, wanted: Any, what: str) -> None:
     """Raises Difference where an answer is not what it should be."""
     if found != wanted:
         raise Difference(f"{what}\n  should be {_shown(wanted)}\n  but is    {_shown(found)}")
+    NOTES.fact(what, wanted)
 
 
 def fulfilled(holds: bool, what: str) -> None:
     """Raises Difference where something does not hold."""
     if not holds:
         raise Difference(what)
+
+
+def refused(status: int, code: str, ask: Callable[..., object], *given: Any, **named: Any) -> Refused:
+    """What a call is answered that must be refused so: nonsense too, which is why types are not looked at. Raises Difference."""
+    try:
+        _done(ask, *given, **named)
+    except Refused as no:
+        if (no.status, no.code) != (status, code):
+            raise Difference(f"it is refused with {no}, and should be with {status} {code}") from None
+        NOTES.fact(f"refused with {status} `{code}`")
+        return no
+    raise Difference(f"it is not refused, and should be with {status} {code}")
+
+
+def answered(ask: Callable[..., object], *given: Any, **named: Any) -> int:
+    """The status with which a call is answered."""
+    try:
+        _done(ask, *given, **named)
+    except Refused as no:
+        return no.status
+    return httpx.codes.OK
+
+
+def _done(ask: Callable[..., object], *given: Any, **named: Any) -> None:
+    found = ask(*given, **named)
+    if isinstance(found, Pager):  # which asks when it is read
+        found.first()
 
 
 def eventually(look: Callable[[], Any], wanted: Any, what: str, *, seconds: float = 30) -> None:
@@ -78,6 +129,7 @@ def eventually(look: Callable[[], Any], wanted: Any, what: str, *, seconds: floa
         if time.monotonic() > end:
             same(found, wanted, f"{what}, after {seconds:g} s")
         time.sleep(0.5)  # those that are refused are counted: FAILED_AUTH_PER_MINUTE
+    NOTES.fact(what, wanted)
 
 
 def _shown(value: Any) -> str:
@@ -98,7 +150,8 @@ def run(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with ExitStack() as stack, Progress(*columns, console=console) as progress:
         client = stack.enter_context(httpx.Client(base_url=url, timeout=TIMEOUT_SECONDS))
-        outcomes = [_begun(each, client, environment, stack) for each in examples]
+        place = Place(url, client)
+        outcomes = [_begun(each, place, environment, stack) for each in examples]
         bars = {
             outcome.name: progress.add_task(f"{outcome.name}: {example.about}", total=len(outcome.steps))
             for outcome, example in zip(outcomes, examples, strict=True)
@@ -116,12 +169,12 @@ def run(
     return outcomes
 
 
-def _begun(example: Example, client: httpx.Client, environment: Mapping[str, str], stack: ExitStack) -> Outcome:
+def _begun(example: Example, place: Place, environment: Mapping[str, str], stack: ExitStack) -> Outcome:
     missing = [name for name in example.needs if not environment.get(name)]
     if missing:
         return Outcome(example.name, wrong=f"set {', '.join(missing)}")
     try:
-        return Outcome(example.name, example.steps(client, environment, stack))
+        return Outcome(example.name, example.steps(place, environment, stack))
     except (OSError, ValueError) as error:  # where it is to listen somebody else does, or nobody can
         return Outcome(example.name, wrong=f"cannot begin: {error}")
 
@@ -138,6 +191,7 @@ def _do(outcome: Outcome, step: Step, progress: Progress, bar: TaskID, *, can_wa
         progress.console.print(f"[yellow]–[/] {step.says}: left out, {step.days} days are not over", highlight=False)
         return
     begun = time.monotonic()
+    NOTES.begin()
     try:
         step.do()
     except NotHere as lacking:
@@ -149,6 +203,7 @@ def _do(outcome: Outcome, step: Step, progress: Progress, bar: TaskID, *, can_wa
         progress.console.print(f"[red]✗[/] {step.says}: {escape(said)}", highlight=False)
     else:
         outcome.passed += 1
+        outcome.noted[step] = NOTES.end()
         progress.console.print(f"[green]✓[/] {step.says}", highlight=False)
         progress.advance(bar)
     outcome.seconds += time.monotonic() - begun

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from examples.far_sides import place_of, serve
+from examples.noting import NOTES
 
 
 class Xendit:
@@ -38,6 +39,7 @@ class Xendit:
 
     def call_back(self, client: httpx.Client, payment_id: str, *, forged: bool = False) -> int:
         """Tell of an invoice: it, as it is. Returns how that was answered."""
+        NOTES.call("POST /hooks/xendit, by Xendit")
         headers = {"x-callback-token": "of somebody else" if forged else self._token}
         return client.post("/hooks/xendit", json=self.invoice_of(payment_id), headers=headers).status_code
 

@@ -4,11 +4,10 @@ import time
 import uuid
 from typing import Any
 
-import httpx
+from headrace_client.models import Me
 
-from examples.callers import Caller
 from examples.clerk import Clerk
-from examples.running import eventually, same
+from examples.running import Place, answered, eventually, refused, same
 
 # Credits, bytes, US dollars a month.
 PLANS = {
@@ -21,11 +20,12 @@ PLANS = {
 class Person:
     """One user, with a browser that has signed in at Clerk."""
 
-    def __init__(self, client: httpx.Client, clerk: Clerk) -> None:
-        self._client, self._clerk = client, clerk
+    def __init__(self, place: Place, clerk: Clerk) -> None:
+        self._place, self._clerk = place, clerk
         self.id = f"user_{uuid.uuid4().hex}"
         self.email = f"{self.id}@example.com"
-        self.browser = Caller(client, clerk.token(self.id))
+        self.token = clerk.token(self.id)
+        self.browser = place.client(self.token)
 
     def _told(self, first_name: str) -> dict[str, Any]:
         """A user as Clerk tells of them."""
@@ -35,51 +35,54 @@ class Person:
             "email_addresses": [address], "primary_email_address_id": "idn_1", "updated_at": int(time.time() * 1000),
         }  # fmt: skip
 
+    def _tell(self, kind: str, data: dict[str, Any], *, forged: bool = False) -> int:
+        return self._clerk.tell(self._place.http, kind, data, forged=forged)
+
     def come(self) -> None:
         event = "user.created", self._told("Ada")
-        same(self._clerk.tell(self._client, *event, forged=True), 401, "how a forged event is answered")
+        same(self._tell(*event, forged=True), 401, "how a forged event is answered")
         for _ in range(2):  # Clerk may send it again
-            same(self._clerk.tell(self._client, *event), 200, "how the event is answered")
+            same(self._tell(*event), 200, "how the event is answered")
 
     def sign_in(self) -> None:
         # The system asks for an issuer's new keys at most every ten seconds.
-        eventually(lambda: self.browser.status("GET", "/v1/me"), 200, "how a session token is answered")
-        stale = Caller(self._client, self._clerk.token(self.id, exp=int(time.time()) - 3600))
-        stranger = Caller(self._client, self._clerk.token(self.id, iss="https://elsewhere.example"))
-        for what, caller in (("expired", stale), ("of another issuer", stranger)):
-            same(caller.status("GET", "/v1/me"), 401, f"how a token that is {what} is answered")
+        eventually(lambda: answered(self.browser.me.get), 200, "how a session token is answered")
+        stale = self._clerk.token(self.id, exp=int(time.time()) - 3600)
+        strange = self._clerk.token(self.id, iss="https://elsewhere.example")
+        for token in (stale, strange):
+            refused(401, "not_authenticated", self._place.client(token).me.get)
 
     def change_name(self) -> None:
         time.sleep(0.01)  # what is older than what is known changes nothing
-        same(self._clerk.tell(self._client, "user.updated", self._told("Augusta")), 200, "how the event is answered")
+        same(self._tell("user.updated", self._told("Augusta")), 200, "how the event is answered")
 
     def look_at_profile(self) -> None:
         me = self.me()
-        wanted = (self.id, self.email, "Augusta", "Lovelace", "user")
-        same(tuple(me[name] for name in ("subject", "email", "first_name", "last_name", "role")), wanted, "the profile")
-        plan = self.browser.ask("GET", f"/v1/plans/{me['plan']}")
-        same(me["balance"], {"available": plan["credits"], "reserved": 0, "debt": 0}, "the credits of a new user")
-        same(me["storage"], {"used_bytes": 0, "quota_bytes": plan["storage_quota_bytes"]}, "storage used and quota")
-        same(me["customers"], {}, "who the user is to companies that took no money yet")
+        same((me.subject, me.email), (self.id, self.email), "who it is")
+        found = (me.first_name, me.last_name, me.role)
+        same(found, ("Augusta", "Lovelace", "user"), "first name, last name and role")
+        plan = self.browser.plans.get(me.plan)
+        same((me.balance.available, me.balance.reserved), (plan.credits, 0), "the credits of a new user")
+        same((me.storage.used_bytes, me.storage.quota_bytes), (0, plan.storage_quota_bytes), "storage used and quota")
+        same(me.customers, {}, "who the user is to companies that took no money yet")
 
-    def me(self) -> dict[str, Any]:
+    def me(self) -> Me:
         """The user's own page."""
-        found: dict[str, Any] = self.browser.ask("GET", "/v1/me")
-        return found
+        return self.browser.me.get()
 
     def prefer(self) -> None:
-        chosen = {"theme": "dark", "language": "de", "notifications": False}
-        self.browser.ask("PATCH", "/v1/me", json=chosen)
-        preferences = self.me()["preferences"]
-        same({name: preferences[name] for name in chosen}, chosen, "the preferences that were chosen")
-        self.browser.refused("PATCH", "/v1/me", 422, "invalid_request", json={"theme": "pink"})
+        kept = self.browser.me.change_preferences(theme="dark", language="de", notifications=False)
+        same(self.me().preferences, kept.preferences, "the preferences, later")
+        same((kept.preferences.theme, kept.preferences.language), ("dark", "de"), "theme and language")
+        refused(422, "invalid_request", self.browser.me.change_preferences, theme="pink")
 
     def list_plans(self) -> None:
         for name, wanted in PLANS.items():
-            plan = self.browser.ask("GET", f"/v1/plans/{name}")
-            price = plan["prices"].get("monthly", {}).get("USD")
-            same((plan["credits"], plan["storage_quota_bytes"], price), wanted, f"credits, quota and price of {name}")
+            plan = self.browser.plans.get(name)
+            price = plan.prices.get("monthly", {}).get("USD")
+            found = (plan.credits, plan.storage_quota_bytes, price)
+            same(found, wanted, f"{name}: credits, bytes and dollars a month")
 
     def go(self) -> None:
-        same(self._clerk.tell(self._client, "user.deleted", {"id": self.id, "deleted": True}), 200, "the answer")
-        eventually(lambda: self.browser.status("GET", "/v1/me"), 401, "how somebody who was deleted is answered")
+        same(self._tell("user.deleted", {"id": self.id, "deleted": True}), 200, "the answer")
+        eventually(lambda: answered(self.browser.me.get), 401, "how somebody who was deleted is answered")

@@ -2,119 +2,114 @@
 
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import httpx
+from headrace_client.models import Article, Paper, Reading
 
 from examples.reimaji.learners import Learner, Learners
-from examples.running import eventually, fulfilled, same
+from examples.running import Place, eventually, fulfilled, refused, same
 
-DESK, READ = "/v1/content/desk/articles", "/v1/content/articles"
+BODY = "It is *good*. <b>Really</b>."
 
 
 class Desk:
-    """Two articles: news for everybody, and research that is premium."""
+    """Two articles, which are there once they are written: news for everybody, and research that is premium."""
 
-    def __init__(self, client: httpx.Client, learners: Learners) -> None:
-        self._client, self._learners = client, learners
+    _news: Article
+    _research: Article
+
+    def __init__(self, place: Place, learners: Learners) -> None:
+        self._place, self._learners = place, learners
+        self._desk = learners.admin.content
         self._word = f"weir{uuid.uuid4().hex[:12]}"  # that stands in both, and nowhere else
-        self._news: dict[str, Any] = {}
-        self._research: dict[str, Any] = {}
 
-    def _stands(self, article: dict[str, Any]) -> int:
+    def _stands(self, article: Article) -> int:
         """How an article is answered to somebody without a key."""
-        return self._client.get(f"{READ}/{article['slug']}").status_code
+        where = "/v1/content/articles/"
+        return self._place.fetch(where + article.slug, f"{where}{{slug}}").status_code
 
     def write(self) -> None:
-        admin = self._learners.admin
-        text = {"section": "news", "title": f"A tool {self._word}", "body": "It is *good*. <b>Really</b>."}
-        admin.refused("POST", DESK, 422, "invalid_request", json={**text, "kind": "gossip"})
-        self._news = admin.ask("POST", DESK, status=201, json={**text, "kind": "tool", "tags": [self._word]})
-        same((self._news["state"], self._news["published_at"]), ("draft", None), "a new article")
+        title, write = f"A tool {self._word}", self._desk.create_article
+        refused(422, "invalid_request", write, section="news", kind="gossip", title=title, body=BODY)
+        self._news = write(section="news", kind="tool", title=title, body=BODY, tags=[self._word])
+        same((self._news.state, self._news.published_at), ("draft", None), "state and date of a new article")
         same(self._stands(self._news), 404, "how a draft is answered")
-        self._learners.learner.caller.refused("POST", DESK, 403, "forbidden", json={**text, "kind": "tool"})
+        learner = self._learners.learner.client.content
+        refused(403, "forbidden", learner.create_article, section="news", kind="tool", title=title, body=BODY)
 
     def publish(self) -> None:
-        admin, path = self._learners.admin, f"{DESK}/{self._news['id']}"
-        first = admin.ask("POST", f"{path}/publish", json={})
-        same(admin.ask("POST", f"{path}/publish", json={})["published_at"], first["published_at"], "published again")
-        read = self._client.get(f"{READ}/{self._news['slug']}").json()
-        same(read["html"], "<p>It is <em>good</em>. &lt;b&gt;Really&lt;/b&gt;.</p>\n", "the article as it is read")
-        back = admin.ask("POST", f"{path}/unpublish")
-        same((back["state"], back["published_at"]), ("draft", first["published_at"]), "a draft that keeps its date")
-        same(self._stands(self._news), 404, "how what was taken back is answered")
-        again = admin.ask("POST", f"{path}/publish", json={})["published_at"]
-        fulfilled(again > first["published_at"], f"published at {first['published_at']}, and anew at {again}")
+        desk, article = self._desk, self._news
+        first = desk.publish_article(article.id).published_at
+        same(desk.publish_article(article.id).published_at, first, "the date, published again")
+        read = self._learners.learner.client.content.get_article(article.slug)
+        same(read.html, "<p>It is <em>good</em>. &lt;b&gt;Really&lt;/b&gt;.</p>\n", "the article as it is read")
+        back = desk.unpublish_article(article.id)
+        same((back.state, back.published_at == first), ("draft", True), "a draft, and whether it keeps its date")
+        same(self._stands(article), 404, "how what was taken back is answered")
+        again = desk.publish_article(article.id).published_at
+        fulfilled(bool(first and again and again > first), f"published at {first}, and anew at {again}")
 
     def revise(self) -> None:
-        admin, path = self._learners.admin, f"{DESK}/{self._news['id']}"
-        version = admin.ask("GET", path)["version"]
-        seen = {"If-Match": f'"{version}"'}
-        changed = admin.ask("PATCH", path, headers=seen, json={"title": f"Two tools {self._word}"})
-        same(
-            (changed["version"], changed["slug"]),
-            (version + 1, self._news["slug"]),
-            "version and slug of a changed one",
-        )
-        admin.refused("PATCH", path, 412, "version_changed", headers=seen, json={"title": "Three tools"})
-        (revision,) = admin.ask("GET", f"{path}/revisions")["data"]
-        same(revision["title"], self._news["title"], "what it was called")
+        desk, article = self._desk, self._news
+        version = desk.get_desk_article(article.id).version
+        changed = desk.change_article(article.id, if_match=f'"{version}"', title=f"Two tools {self._word}")
+        same((changed.version - version, changed.slug == article.slug), (1, True), "a version more, and the same slug")
+        refused(412, "version_changed", desk.change_article, article.id, if_match=f'"{version}"', title="Three tools")
+        (revision,) = desk.list_revisions(article.id)
+        same(revision.title, article.title, "what it was called")
 
     def write_premium(self) -> None:
-        admin = self._learners.admin
-        wanted = {
-            "section": "research", "title": f"Wheels and {self._word}", "body": "They turn. " * 50, "premium": True,
-            "implication": "A grate pays for itself.", "paper": {"title": "On wheels", "year": 2026},
-            "teaser": "Twelve wheels were measured.", "tags": [self._word],
-        }  # fmt: skip
-        self._research = admin.ask("POST", DESK, status=201, json=wanted)
-        later = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-        admin.ask("POST", f"{DESK}/{self._research['id']}/publish", json={"at": later})
-        same(self._stands(self._research), 404, "how an article is answered before its date")
-        admin.ask("POST", f"{DESK}/{self._research['id']}/unpublish")
-        admin.ask("POST", f"{DESK}/{self._research['id']}/publish", json={})
-        anybody = self._client.get(f"{READ}/{self._research['slug']}").json()
-        for seen in (anybody, self._as_read_by(self._learners.learner)):
-            found = tuple(seen[name] for name in ("may_read", "html", "implication", "teaser"))
-            same(found, (False, None, None, "Twelve wheels were measured."), "a premium article, to who is free")
+        desk = self._desk
+        article = self._research = desk.create_article(
+            section="research", title=f"Wheels and {self._word}", body="They turn. " * 50, premium=True,
+            implication="A grate pays for itself.", paper=Paper(title="On wheels", year=2026),
+            teaser="Twelve wheels were measured.", tags=[self._word],
+        )  # fmt: skip
+        desk.publish_article(article.id, at=datetime.now(UTC) + timedelta(days=1))
+        same(self._stands(article), 404, "how an article is answered before its date")
+        desk.unpublish_article(article.id)
+        desk.publish_article(article.id)
+        same(self._stands(article), 200, "how it is answered then")
+        seen = self._as_read_by(self._learners.learner)
+        same(
+            (seen.may_read, seen.html, seen.implication),
+            (False, None, None),
+            "may_read, text, implication, to who is free",
+        )
+        same(seen.teaser, "Twelve wheels were measured.", "the teaser")
 
-    def _as_read_by(self, learner: Learner) -> dict[str, Any]:
-        found: dict[str, Any] = learner.caller.ask("GET", f"{READ}/{self._research['slug']}")
-        return found
+    def _as_read_by(self, learner: Learner) -> Reading:
+        return learner.client.content.get_article(self._research.slug)
 
     def read_premium(self) -> None:
         learner = self._learners.learner  # whose new role counts everywhere within five seconds
-        eventually(lambda: self._as_read_by(learner)["may_read"], True, "whether who is pro may read on")
-        seen = self._as_read_by(learner)["implication"]
+        eventually(lambda: self._as_read_by(learner).may_read, True, "whether who is pro may read on")
+        seen = self._as_read_by(learner).implication
         same(seen, "<p>A grate pays for itself.</p>\n", "the implication, to who is pro")
 
     def find(self) -> None:
-        found = self._client.get("/v1/content/search", params={"q": self._word}).json()["data"]
-        same({each["section"] for each in found}, {"news", "research"}, "the sections that are searched together")
-        tagged: dict[str, str | int] = {"tag": self._word, "limit": 1}
-        first = self._client.get(READ, params=tagged).json()
-        rest = self._client.get(READ, params={**tagged, "cursor": first["next"]}).json()
-        titles = [each["title"] for each in first["data"] + rest["data"]]
-        same(titles, [self._research["title"], f"Two tools {self._word}"], "what has a tag, newest first, page by page")
-        tools = self._client.get(READ, params={**tagged, "kind": "tool"}).json()["data"]
-        same([each["slug"] for each in tools], [self._news["slug"]], "what of a kind has the tag")
+        content = self._learners.learner.client.content
+        found = [each.section for each in content.search_articles(q=self._word)]
+        same(sorted(found), ["news", "research"], "the sections that are searched together")
+        titles = [each.title for each in content.list_articles(tag=self._word, limit=1)]  # page by page, by itself
+        same(titles, [self._research.title, f"Two tools {self._word}"], "what has a tag, newest first, page by page")
+        tools = [each.slug for each in content.list_articles(tag=self._word, kind="tool")]
+        same(tools, [self._news.slug], "what of a kind has the tag")
 
     def like(self) -> None:
-        path = f"{READ}/{self._news['slug']}"
+        content, slug = self._learners.learner.client.content, self._news.slug
         for _ in range(2):
-            liked = self._learners.learner.caller.ask("PUT", f"{path}/like")
-            same(liked, {"liked": True, "likes": 1}, "the likes, after the same user's")
-        eventually(lambda: self._client.get(path).json()["views"] > 0, True, "whether views are counted")
+            liked = content.like_article(slug)
+            same((liked.liked, liked.likes), (True, 1), "the likes, after the same user's")
+        eventually(lambda: content.get_article(slug).views > 0, True, "whether views are counted")
 
     def look_at_figures(self) -> None:
-        parts = self._learners.admin.ask("GET", "/v1/admin/stats", params={"days": 2})["content"]
-        counted = {(each["section"], each["kind"]): each for each in parts}
+        parts = self._learners.admin.admin.get_stats(days=2).content
+        counted = {(each.section, each.kind): each for each in parts}
         for part in (("news", "tool"), ("research", None)):
-            fulfilled(counted[part]["published"] >= 1 and counted[part]["new"] >= 1, f"of {part}: {counted[part]}")
-        fulfilled(counted["news", "tool"]["likes"] >= 1, f"no likes: {counted['news', 'tool']}")
+            fulfilled(counted[part].published >= 1 and counted[part].new >= 1, f"of {part}: {counted[part]}")
+        fulfilled(counted["news", "tool"].likes >= 1, f"no likes: {counted['news', 'tool']}")
 
     def delete(self) -> None:
-        admin, path = self._learners.admin, f"{DESK}/{self._news['id']}"
-        same(admin.ask("DELETE", path)["state"], "deleted", "the article, deleted")
+        same(self._desk.delete_article(self._news.id).state, "deleted", "the article, deleted")
         same(self._stands(self._news), 404, "how a deleted article is answered")
-        same(admin.ask("POST", f"{path}/restore")["state"], "draft", "the article, restored")
+        same(self._desk.restore_article(self._news.id).state, "draft", "the article, restored")

@@ -8,11 +8,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any
 
-import httpx
+from headrace_client.models import AccountChange, KeptUsage, UsageReport, WebAccount, WebCredential
 
-from examples.running import Example, Step, fulfilled, same
+from examples.noting import NOTES
+from examples.running import Example, Place, Step, fulfilled, refused, same
 
 DAY = 86_400_000  # milliseconds
 AT_ONCE = 20
@@ -21,143 +21,146 @@ AT_ONCE = 20
 class WebClient:
     """One user of the web client, and what its server does for them, function by function."""
 
-    def __init__(self, client: httpx.Client, token: str) -> None:
-        self._client, self._token = client, token
+    _unnamed: KeptUsage
+
+    def __init__(self, place: Place, token: str) -> None:
+        self._place, self._token = place, token
+        self._api = place.client(token).provisioning
         self.user = f"user_{uuid.uuid4().hex}"
         self.now = int(time.time() * 1000)
-        self.record: dict[str, Any] = {
-            "id": f"cred_{uuid.uuid4().hex}", "userId": self.user, "provider": "openai", "tokenHash": "5e" * 32,
-            "salt": "a1" * 16, "scopes": ["chat", "images"], "planTier": "free", "issuedAt": self.now,
-            "expiresAt": self.now + 30 * DAY, "status": "active", "metadata": {"issuer": "example"},
-        }  # fmt: skip
-        self.entry = {
-            "id": f"use_{uuid.uuid4().hex}", "userId": self.user, "provider": "openai", "tokensUsed": 1200,
-            "costMinorUnits": 3, "recordedAt": self.now,
-        }  # fmt: skip
-        self.usage: dict[str, Any] = {}
+        self.record = WebCredential(
+            id=f"cred_{uuid.uuid4().hex}", userId=self.user, provider="openai", tokenHash="5e" * 32, salt="a1" * 16,
+            scopes=["chat", "images"], planTier="free", issuedAt=self.now, expiresAt=self.now + 30 * DAY, status="active",
+            metadata={"issuer": "example"},
+        )  # fmt: skip
+        self.entry = UsageReport(
+            id=f"use_{uuid.uuid4().hex}", userId=self.user, provider="openai", tokensUsed=1200, costMinorUnits=3,
+            recordedAt=self.now,
+        )  # fmt: skip
 
-    def ask(self, function: str, body: Any, *, status: int = 200, scheme: str = "Bearer") -> Any:
-        """Call a function. Raises Difference for another status."""
-        head = {"authorization": f"{scheme} {self._token}"}
-        answer = self._client.post(f"/api/{function}", json=body, headers=head)
-        same(answer.status_code, status, f"the status of {function} ({answer.text[:300]})")
-        return answer.json()
+    def active(self) -> WebCredential | None:
+        return self._api.find_active_credential(provider="openai", user_id=self.user).credential
 
-    def account(self, function: str, body: Any) -> dict[str, Any]:
-        """Call a function that answers an account."""
-        found: dict[str, Any] = self.ask(f"account/{function}", body)["account"]
-        return found
+    def account(self) -> WebAccount:
+        return self._api.get_or_create_account(user_id=self.user).account
 
-    def active(self) -> Any:
-        wanted = {"userId": self.user, "provider": "openai"}
-        return self.ask("provisioning/findActiveCredential", wanted)["credential"]
+    def knock(self) -> None:
+        for header, status in ((f"Bearer {self._token}", 200), (f"Convex {self._token}", 200), ("Bearer no", 401)):
+            NOTES.call("POST /api/account/getOrCreate by hand, as Convex's own client sends it")
+            answer = self._place.http.post(
+                "/api/account/getOrCreate", json={"userId": self.user}, headers={"authorization": header}
+            )
+            same(answer.status_code, status, f"the status with `{header.partition(' ')[0]}` and a token")
 
     def save(self) -> None:
         same(self.active(), None, "the credential of a user who has none")
         for _ in range(2):  # what is sent again is kept once
-            same(self.ask("provisioning/saveCredential", {"record": self.record}), {"result": True}, "the answer")
-        self.ask("provisioning/saveCredential", {"record": {**self.record, "salt": "b2" * 16}}, status=422)
-        self.ask("provisioning/saveCredential", {"record": {**self.record, "colour": "red"}}, status=422)
+            same(self._api.save_credential(record=self.record).result, True, "the answer")
+        other = self.record.model_copy(update={"salt": "b2" * 16})
+        refused(422, "id_taken", self._api.save_credential, record=other)
+        unknown = self.record.model_copy(update={"colour": "red"})
+        refused(422, "invalid_request", self._api.save_credential, record=unknown)
 
     def find(self) -> None:
         same(self.active(), self.record, "the credential that was saved")
-        expired = {**self.record, "id": f"cred_{uuid.uuid4().hex}", "issuedAt": self.now + 1, "expiresAt": self.now}
-        self.ask("provisioning/saveCredential", {"record": expired})
+        changes = {"id": f"cred_{uuid.uuid4().hex}", "issuedAt": self.now + 1, "expiresAt": self.now}
+        self._api.save_credential(record=self.record.model_copy(update=changes))
         same(self.active(), self.record, "the newest one that has not expired")
 
+    def revoke(self) -> None:
+        same(self._api.mark_credential_revoked(credential_id=self.record.id).result, True, "the answer")
+        same(self._api.mark_credential_revoked(credential_id=self.user).result, False, "the answer where there is none")
+        same(self.active(), None, "the credential that is found after it was revoked")
+        again = {"credential_id": self.record.id, "token_hash": "00", "salt": "00"}
+        refused(400, "credential_ended", self._api.rotate_credential, **again)
+
+    def list_all(self) -> None:
+        mine = [each for each in self._api.list_credentials().credentials if each.userId == self.user]
+        same(len(mine), 2, "how many of the user's credentials are listed")
+        same(mine[1], self.record.model_copy(update={"status": "revoked"}), "the older one in the list")
+
     def rotate(self) -> None:
-        asked = {"credentialId": self.record["id"], "tokenHash": "7c" * 32, "salt": "d3" * 16}
-        found = self.ask("provisioning/rotateCredential", asked)["credential"]
-        self.record |= {"tokenHash": "7c" * 32, "salt": "d3" * 16, "lastRotatedAt": found.get("lastRotatedAt")}
+        found = self._api.rotate_credential(
+            credential_id=self.record.id, token_hash="7c" * 32, salt="d3" * 16
+        ).credential
+        changes = {"tokenHash": "7c" * 32, "salt": "d3" * 16, "lastRotatedAt": found.lastRotatedAt}
+        self.record = self.record.model_copy(update=changes)
         same(found, self.record, "the credential with its new token")
         same(self.active(), self.record, "the credential that is found then")
 
-    def revoke(self) -> None:
-        named = {"credentialId": self.record["id"]}
-        same(self.ask("provisioning/markCredentialRevoked", named), {"result": True}, "the answer")
-        same(self.ask("provisioning/markCredentialRevoked", {"credentialId": self.user}), {"result": False}, "of none")
-        same(self.active(), None, "the credential that is found after it was revoked")
-        self.ask("provisioning/rotateCredential", {**named, "tokenHash": "00", "salt": "00"}, status=400)
-
-    def list_all(self) -> None:
-        shown = self.ask("provisioning/listCredentials", {})["credentials"]
-        mine = [each for each in shown if each["userId"] == self.user]
-        same(len(mine), 2, "how many of the user's credentials are listed")
-        same(mine[1], {**self.record, "status": "revoked"}, "the older one in the list")
-
     def report(self) -> None:
         for _ in range(2):  # a report that is sent again counts once
-            same(self.ask("provisioning/recordUsage", {"entry": self.entry}), {"usage": self.entry}, "the report kept")
-        self.ask("provisioning/recordUsage", {"entry": {**self.entry, "tokensUsed": 1}}, status=422)
-        self.ask("provisioning/recordUsage", {"entry": {**self.entry, "tokensUsed": -1}}, status=422)
-        unnamed = {**self.entry, "recordedAt": self.now + 1, "tokensUsed": 7}
-        del unnamed["id"]
-        made = self.ask("provisioning/recordUsage", {"entry": unnamed})["usage"]
-        self.usage = {**unnamed, "id": made.get("id")}
-        same(made, self.usage, "a report without an id")
+            kept = self._api.record_provider_usage(entry=self.entry).usage
+            same(kept.model_dump(), self.entry.model_dump(), "the report that is kept")
+        other, negative = (self.entry.model_copy(update={"tokensUsed": tokens}) for tokens in (1, -1))
+        refused(422, "id_taken", self._api.record_provider_usage, entry=other)
+        refused(422, "invalid_request", self._api.record_provider_usage, entry=negative)
+        unnamed = UsageReport(
+            userId=self.user, provider="openai", tokensUsed=7, costMinorUnits=3, recordedAt=self.now + 1
+        )
+        self._unnamed = self._api.record_provider_usage(entry=unnamed).usage
+        same(self._unnamed.tokensUsed, 7, "the tokens of a report without an id")
 
     def list_reports(self) -> None:
-        wanted = {"usage": [self.usage, self.entry]}
-        same(self.ask("provisioning/listUsage", {"userId": self.user}), wanted, "the reports, the newest first")
+        found = self._api.list_provider_usage(user_id=self.user).usage
+        same([each.id for each in found], [self._unnamed.id, self.entry.id], "the reports, the newest first")
 
     def open_account(self) -> None:
-        def look(_: int) -> dict[str, Any]:
-            return self.account("getOrCreate", {"userId": self.user})
-
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = list(pool.map(look, range(AT_ONCE)))
+            found = list(pool.map(lambda _: self.account(), range(AT_ONCE)))
         same([each for each in found if each != found[0]], [], "what others see who look at the same moment")
-        usage = found[0].pop("usage")
-        wanted = {"userId": self.user, "planTier": "free", "billingStatus": "free", "premiumExpiresAt": None}
-        same(found[0], wanted, "a new account")
-        same(usage.pop("monthTokensUsed"), 0, "the tokens of a new account")
-        same(sorted(usage), ["lastUpdated", "monthlyAllowance"], "the other fields of its usage")
+        new = found[0]
+        same((new.planTier, new.billingStatus, new.premiumExpiresAt), ("free", "free", None), "plan, billing and end")
+        usage = (new.usage.monthTokensUsed, new.usage.monthlyAllowance)
+        same(usage, (0, 50_000), "tokens used and allowed")
 
     def pay(self) -> None:
-        before = self.account("getOrCreate", {"userId": self.user})
-        payload = {
-            "userId": self.user, "planTier": "premium", "billingStatus": "active", "premiumExpiresAt": self.now + 30 * DAY,
-        }  # fmt: skip
-        wanted = {**payload, "usage": before["usage"]}
-        same(self.account("updateAccount", {"payload": payload}), wanted, "the account that was paid for")
-        del payload["premiumExpiresAt"]
-        wanted = {**payload, "premiumExpiresAt": None, "usage": before["usage"]}
-        same(self.account("updateAccount", {"payload": payload}), wanted, "the account without an end")
+        before, ends = self.account(), self.now + 30 * DAY
+        paid = AccountChange(userId=self.user, planTier="premium", billingStatus="active", premiumExpiresAt=ends)
+        found = self._api.update_account(payload=paid).account
+        same(
+            (found.planTier, found.billingStatus),
+            ("premium", "active"),
+            "plan and billing of the account that was paid for",
+        )
+        same((found.premiumExpiresAt, found.usage), (ends, before.usage), "its end, and its tokens")
+        endless = AccountChange(userId=self.user, planTier="premium", billingStatus="active")
+        same(self._api.update_account(payload=endless).account.premiumExpiresAt, None, "the end of one without an end")
+
+    def _use(self) -> WebAccount:
+        return self._api.record_tokens(user_id=self.user, provider="openai", tokens_used=5).account
 
     def use(self) -> None:
-        spent = {"userId": self.user, "provider": "openai", "tokensUsed": 5}
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = list(pool.map(lambda _: self.account("recordUsage", spent), range(AT_ONCE)))
-        most = max(each["usage"]["monthTokensUsed"] for each in found)
+            found = list(pool.map(lambda _: self._use(), range(AT_ONCE)))
+        most = max(each.usage.monthTokensUsed for each in found)
         # Where a month ends in between, what came before belongs to that one.
         fulfilled(most == 5 * AT_ONCE or _month_ends(self.now), f"{AT_ONCE} calls of 5 tokens came to {most}")
-        same({each["planTier"] for each in found}, {"premium"}, "the plan, which tokens leave alone")
+        same({each.planTier for each in found} == {"premium"}, True, "whether tokens leave the plan alone")
 
-    def knock(self) -> None:
-        self.ask("account/getOrCreate", {"userId": self.user}, scheme="Convex")
-        for head in ({}, {"authorization": "Bearer not-the-token"}):
-            answer = self._client.post("/api/account/getOrCreate", json={"userId": self.user}, headers=head)
-            same(answer.status_code, 401, "the status of somebody without the token")
+    def begin_a_month(self) -> None:
+        same(self.account().usage.monthTokensUsed, 0, "the tokens of the month that has begun")
 
 
 def _month_ends(since: int) -> bool:
     return time.gmtime(since / 1000).tm_mon != time.gmtime().tm_mon
 
 
-def _steps(client: httpx.Client, environment: Mapping[str, str], _stack: ExitStack) -> Sequence[Step]:
-    web = WebClient(client, environment["PROVISIONING_ADMIN_TOKEN"].partition(",")[0].strip())
+def _steps(place: Place, environment: Mapping[str, str], _stack: ExitStack) -> Sequence[Step]:
+    web = WebClient(place, environment["PROVISIONING_ADMIN_TOKEN"].partition(",")[0].strip())
     return (
-        Step("the token opens the door, and nothing else does", web.knock),
-        Step("saveCredential keeps a credential once", web.save),
-        Step("findActiveCredential finds the newest that holds", web.find),
-        Step("rotateCredential gives it another token", web.rotate),
-        Step("markCredentialRevoked ends it for good", web.revoke),
-        Step("listCredentials shows both", web.list_all),
-        Step("recordUsage counts a repeated report once", web.report),
-        Step("listUsage shows the newest first", web.list_reports),
-        Step("getOrCreate makes one account, however many ask at once", web.open_account),
-        Step("updateAccount changes it in place", web.pay),
-        Step("recordUsage of the account counts every token", web.use),
+        Step("C4 admin token", "the token opens the door, and nothing else does", web.knock),
+        Step("C1 saveCredential", "a credential is kept once", web.save),
+        Step("C1 findActiveCredential", "the newest that holds is found", web.find),
+        Step("C1 rotateCredential", "it gets another token", web.rotate),
+        Step("C1 markCredentialRevoked", "it is ended for good", web.revoke),
+        Step("C1 listCredentials", "both are shown", web.list_all),
+        Step("C2 recordUsage", "a repeated report counts once", web.report),
+        Step("C2 listUsage", "the newest comes first", web.list_reports),
+        Step("C3 getOrCreate", "there is one account, however many ask at once", web.open_account),
+        Step("C3 updateAccount", "it is changed in place", web.pay),
+        Step("C3 recordUsage", "every token counts against the month", web.use),
+        Step("C3 getOrCreate", "another month begins at nothing", web.begin_a_month, days=45),
     )
 
 

@@ -95,10 +95,11 @@ def test_wrong_answers_are_told_by_every_example_and_end_with_1() -> None:
         )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.findall("^✗ ([^:]+)", done.stdout, re.MULTILINE) == [
-        "a service key acts for CineWeave's users", "user.created makes a user; a forged event is refused",
+        "a service key acts for CineWeave's users", "a user is made; a forged event is refused",
         "the token opens the door, and nothing else does", "a service key acts for Reimaji's users",
     ]  # fmt: skip
-    assert len(re.findall("^  should be ", done.stdout, re.MULTILINE)) == 4
+    assert len(re.findall("^  should be ", done.stdout, re.MULTILINE)) == 2
+    assert len(re.findall("POST /v1/keys is not as described", done.stdout)) == 2
     assert "Traceback" not in done.stdout + done.stderr
 
 
@@ -113,10 +114,10 @@ def test_a_wrong_answer_ends_its_example_alone_and_what_comes_later_waits_for_th
         return Example(name, "for a test", (), lambda *_: steps)
 
     def step(name: str, days: int = 0) -> Step:
-        return Step(name, lambda: did.append(name), days)
+        return Step(f"A1 {name}", name, lambda: did.append(name), days)
 
     both = (
-        example("one", step("1"), Step("2", _stop), step("3"), step("late 1", 2)),
+        example("one", step("1"), Step("A1 2", "2", _stop), step("3"), step("late 1", 2)),
         example("two", step("4"), step("late 2", 5), step("late 3", 2), step("5")),
     )
     console = Console(file=io.StringIO(), width=200)
@@ -139,6 +140,11 @@ def test_the_summary_has_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
     long = Outcome("example", [], "a sentence about what is not as it should be " * 5)
     print_summary([long, Outcome("other")], Console(width=200))
     assert {len(line) for line in capsys.readouterr().out.splitlines()} == {80}
+
+
+def test_tables_are_written_of_a_system_of_their_own_alone() -> None:
+    done = examples("--write", "webclient", HEADRACE_URL="http://127.0.0.1:1", PROVISIONING_ADMIN_TOKEN="x")
+    assert (done.returncode, "--write goes with --start" in done.stderr) == (2, True), done.stdout + done.stderr
 
 
 def test_every_example_is_documented_and_compares() -> None:

@@ -45,7 +45,7 @@ class AsyncFiles(AsyncFilesRoutes):
         return with_names(values, iter(ids)) if ids else values
 
     async def read(self, what: Downloadable) -> bytes:
-        """Download a result, or any file's address, into memory.
+        """Download a result, or any file's address, into memory. `GET /files/{token}`.
 
         picture = await client.files.read(job.outputs[0])
         """

@@ -73,7 +73,7 @@ class AsyncJobs(AsyncJobsRoutes):
         idempotency_key: str | None = None,
         **values: Any,
     ) -> AsyncFinishedJob:
-        """Order a job and wait until it has ended well.
+        """Order a job and wait until it has ended well. `POST /v1/jobs`.
 
             client = AsyncHeadrace()
             job = await client.jobs.run("sketch-image", prompt="a harbour at dawn", width=1024)
@@ -125,7 +125,7 @@ class AsyncJobs(AsyncJobsRoutes):
         webhook_events: Sequence[Hook] | Omit | None = OMIT,
         idempotency_key: str | None = None,
     ) -> models.Job:
-        """Order a job, and do not wait. Files among the values are uploaded first.
+        """Order a job, and do not wait. `POST /v1/jobs`. Files among the values are uploaded first.
 
         job = await client.jobs.submit("editor", {"prompt": "make it blue", "image_url": Path("photo.jpg")})
         ...
@@ -145,7 +145,7 @@ class AsyncJobs(AsyncJobsRoutes):
     async def wait(
         self, job: str | models.Job, *, timeout: float = WAIT_SECONDS, on_event: Told | None = None
     ) -> AsyncFinishedJob:
-        """Wait until a job has ended, however: look at its `status`. Raises WaitedTooLong.
+        """Wait until a job has ended, however: look at its `status`. `GET /v1/jobs/{job_id}`. Raises WaitedTooLong.
 
         It listens to the job's events, over cuts and restarts of the server; where no more streams may be open it asks now and
         then instead.

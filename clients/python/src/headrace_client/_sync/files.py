@@ -43,7 +43,7 @@ class Files(FilesRoutes):
         return with_names(values, iter(ids)) if ids else values
 
     def read(self, what: Downloadable) -> bytes:
-        """Download a result, or any file's address, into memory.
+        """Download a result, or any file's address, into memory. `GET /files/{token}`.
 
         picture = client.files.read(job.outputs[0])
         """
