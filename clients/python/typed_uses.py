@@ -3,7 +3,7 @@
 Each call stands here once blocking and once awaited, so that both halves have the same types.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 from typing_extensions import assert_type
@@ -37,7 +37,7 @@ def blocking(client: Headrace) -> None:
     assert_type(client.jobs.list().first().next, str | None)
     for each in client.jobs.list():
         assert_type(each, models.Job)
-    assert_type(client.jobs.stream(job), Iterator[models.Event])
+    assert_type(client.jobs.stream(job), Generator[models.Event, None, None])
     assert_type(client.credits.get().available, int)
     assert_type(client.holds.create(amount=5, reference="order-1"), models.Hold)
     assert_type(client.files.upload(b"bytes"), models.File)
@@ -63,7 +63,7 @@ async def waiting(client: AsyncHeadrace) -> None:
     assert_type((await client.jobs.list().first()).next, str | None)
     async for each in client.jobs.list():
         assert_type(each, models.Job)
-    assert_type(client.jobs.stream(job), AsyncIterator[models.Event])
+    assert_type(client.jobs.stream(job), AsyncGenerator[models.Event, None])
     assert_type((await client.credits.get()).available, int)
     assert_type(await client.files.upload(b"bytes"), models.File)
     assert_type(await client.files.download(job.outputs[0], "a.png"), Path)

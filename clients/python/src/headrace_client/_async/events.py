@@ -1,6 +1,6 @@
 """`client.events`: all that happens in the account."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Literal
 
@@ -24,7 +24,7 @@ class AsyncEvents(AsyncEventsRoutes):
         status: Literal["queued", "running", "succeeded", "failed", "canceled"] | Omit = OMIT,
         model: str | Omit = OMIT,
         label: str | Omit = OMIT,
-    ) -> AsyncIterator[models.Event]:
+    ) -> AsyncGenerator[models.Event, None]:
         """All that happens in the account, as it happens, over cuts and restarts of the server. `GET /v1/events`.
 
             async for event in client.events.stream():

@@ -1,7 +1,7 @@
 """`client.jobs`: order, wait, listen."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal
@@ -176,7 +176,7 @@ class AsyncJobs(AsyncJobsRoutes):
 
     async def stream(
         self, job: str | models.Job, *, after: int | None = None, timeout: float | None = None
-    ) -> AsyncIterator[models.Event]:
+    ) -> AsyncGenerator[models.Event, None]:
         """The events of a job as they come, until it has ended. `GET /v1/jobs/{job_id}/events`.
 
         The first is `job`, with the job as it stands in `data`; then `job.running`, `job.progress`, `job.output`, of texts

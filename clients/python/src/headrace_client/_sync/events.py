@@ -1,6 +1,6 @@
 """`client.events`: all that happens in the account."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from typing import Literal
 
@@ -24,7 +24,7 @@ class Events(EventsRoutes):
         status: Literal["queued", "running", "succeeded", "failed", "canceled"] | Omit = OMIT,
         model: str | Omit = OMIT,
         label: str | Omit = OMIT,
-    ) -> Iterator[models.Event]:
+    ) -> Generator[models.Event, None, None]:
         """All that happens in the account, as it happens, over cuts and restarts of the server. `GET /v1/events`.
 
             for event in client.events.stream():

@@ -1,7 +1,7 @@
 """`client.jobs`: order, wait, listen."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
@@ -175,7 +175,7 @@ class Jobs(JobsRoutes):
 
     def stream(
         self, job: str | models.Job, *, after: int | None = None, timeout: float | None = None
-    ) -> Iterator[models.Event]:
+    ) -> Generator[models.Event, None, None]:
         """The events of a job as they come, until it has ended. `GET /v1/jobs/{job_id}/events`.
 
         The first is `job`, with the job as it stands in `data`; then `job.running`, `job.progress`, `job.output`, of texts
