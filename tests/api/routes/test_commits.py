@@ -21,7 +21,7 @@ from api.provisioning.shapes import WebCredentialView
 from common.errors import Unavailable
 from common.settings import settings
 from models import db
-from models.access import api_keys
+from models.access import api_keys, browser_tokens
 from models.access.audit_log import By
 from models.access.scopes import SCOPES
 from models.accounts import paid_periods, plan_changes
@@ -119,6 +119,9 @@ class World:
 
             cancel(conn, self.ended)
             self.key_id, _ = api_keys.create(conn, self.who, api_keys.NewKey("old"))
+            self.browser_token = browser_tokens.give_out(conn, caller(self.who), browser_tokens.NewToken(["stream"]))[
+                0
+            ].id
             self.hook = endpoints.create(conn, self.who, "https://example.com/hook", [])[0].id
             providers.apply(conn, [ProviderEntry(name="router", adapter="openai", base_url="http://127.0.0.1:1/v1")])
             provider_keys.save(conn, self.who, "router", provider_keys.SecretStr("sk-before-it-all"))
@@ -214,6 +217,12 @@ CASES = {
     ),
     "revoke a key": Case(
         "delete", "/v1/keys/{key_id}", counted("select count(*) from api_keys where revoked_at is not null")
+    ),
+    "make a browser token": Case(
+        "post", "/v1/tokens", counted("select count(*) from browser_tokens where may = '{read}'"), json={"may": ["read"]}
+    ),
+    "revoke a browser token": Case(
+        "delete", "/v1/tokens/{browser_token}", counted("select count(*) from browser_tokens where revoked_at is not null")
     ),
     "set a provider key": Case(
         "put", "/v1/provider-keys/router", counted("select count(*) from provider_keys where hint = '-now'"),
