@@ -192,6 +192,13 @@ def test_everything_up_to_the_order_is_done_by_keyboard(arrive: Arrive) -> None:
     who.sees("location.pathname === '/studio/gallery' && document.activeElement.innerText === 'Gallery'")
 
 
+def rests(who: Somebody) -> None:
+    """Until no colour is on its way to another: what is seen in between has no contrast of its own."""
+    who.sees(
+        "document.getAnimations().every((each) => each.playState !== 'running' || each.effect.getTiming().iterations === Infinity)"
+    )
+
+
 @pytest.mark.skipif(not AXE.exists(), reason="no axe-core on this machine: make tools")
 def test_axe_finds_nothing_serious_in_any_view(arrive: Arrive) -> None:
     who = arrive()
@@ -222,14 +229,17 @@ def test_axe_finds_nothing_serious_in_any_view(arrive: Arrive) -> None:
             who.goes(place)
             who.has(29)
             who.sees("!document.querySelector('[aria-busy=true]')")
+            rests(who)
             found += serious(who.tab, f"{place} {theme} {width}")
             assert who.tab.run("document.documentElement.scrollWidth") <= width, place
         who.goes("/")
         who.opens("A quick one")
+        rests(who)
         found += serious(who.tab, f"look {theme}")
         who.hits("Escape")
         who.presses("More choices")
         who.presses("Buy", ".purse")
         who.sees("document.querySelector('.packs label')")
+        rests(who)
         found += serious(who.tab, f"buy {theme}")
     assert {(each[1], *each[3]) for each in found} == set(), found

@@ -79,7 +79,7 @@ def browser_waits(page: Page, expression: str) -> None:
         except BrowserFault:
             return False
 
-    eventually(is_so, what=expression)
+    eventually(is_so, seconds=60, what=expression)
 
 
 def press(page: Page, text: str) -> None:
