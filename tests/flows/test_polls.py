@@ -21,7 +21,7 @@ def order_all() -> None:
 
 
 def until_all_have_ended(system: System) -> None:
-    eventually(lambda: one("select count(*) from job_runs") == (0,), seconds=60, what="the end of all jobs")
+    eventually(lambda: one("select count(*) from job_runs") == (0,), seconds=120, what="the end of all jobs")
 
 
 def assert_each_was_made_once(system: System) -> None:

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -119,9 +120,9 @@ class World:
 
             cancel(conn, self.ended)
             self.key_id, _ = api_keys.create(conn, self.who, api_keys.NewKey("old"))
-            self.browser_token = browser_tokens.give_out(conn, caller(self.who), browser_tokens.NewToken(["stream"]))[
-                0
-            ].id
+            self.browser_token = browser_tokens.give_out(
+                conn, replace(caller(self.who), scopes=frozenset(SCOPES)), browser_tokens.NewToken(["stream"])
+            )[0].id
             self.hook = endpoints.create(conn, self.who, "https://example.com/hook", [])[0].id
             providers.apply(conn, [ProviderEntry(name="router", adapter="openai", base_url="http://127.0.0.1:1/v1")])
             provider_keys.save(conn, self.who, "router", provider_keys.SecretStr("sk-before-it-all"))
