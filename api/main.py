@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from api import docs, results
 from api.account.routers import ACCOUNT_ROUTERS
@@ -82,7 +83,7 @@ from api.v1 import (
 )
 from common import scratch
 from common.errors import Unavailable
-from common.settings import settings
+from common.settings import WrongSettings, settings
 from models import db, starting
 from workers import doorbell
 
@@ -232,8 +233,17 @@ def make_app() -> FastAPI:
     needs_of(app)  # no route without a word on who may call it
     _document(app)
     if settings().studio_app:
-        app.mount("/studio", resolve_name(settings().studio_app)())
+        app.mount("/studio", _studio(settings().studio_app))
     return app
+
+
+def _studio(name: str) -> ASGIApp:
+    """What STUDIO_APP makes. Raises WrongSettings where there is no such thing."""
+    try:
+        made: ASGIApp = resolve_name(name)()
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise WrongSettings(f"STUDIO_APP names nothing that can be called: {name[:100]!r} ({error})") from error
+    return made
 
 
 def token_paths() -> list[str]:

@@ -105,9 +105,14 @@ def cancel_own(job_id: UUID, account_id: UUID, reach: Reach | None = None) -> Jo
     a browser token is for others.
     """
     with certain() as conn:
+        if reach is not None:
+            found = reads.jobs_by_id(conn, [job_id]).get(job_id)
+            if (
+                found is not None and found.account_id == account_id
+            ):  # of others' jobs it is not told that they are there
+                check_sees(reach, job_id, found.model_id)
         canceled = cancel.cancel(conn, job_id, account_id=account_id)
         row = reads.jobs_by_id(conn, [job_id])[job_id]  # here, since nothing may fail after the commit
-        check_sees(reach, job_id, row.model_id)  # what is refused here is undone
     ring(canceled.rings)
     if canceled.ended and not canceled.before:
         ended(job_id, account_id, "canceled", model=row.model_id)

@@ -17,6 +17,7 @@ from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
 from common.errors import DomainError, InvalidInput, NotAuthenticated, NotFound, TokenSpent
+from models.absence import refuse_absent
 from models.access import api_keys
 from models.access.api_keys import hash_of, make_secret
 from models.access.holders import find_current_role
@@ -104,7 +105,7 @@ def check_wanted(wanted: NewToken) -> None:
 def give_out(conn: Connection[Any], who: Caller, wanted: NewToken) -> tuple[TokenRow, str]:
     """Make a token. Returns it and its secret, which is not kept and cannot be shown again.
 
-    Raises InvalidInput, Forbidden where it would be more than its maker, NotFound where the account has no such job.
+    Raises InvalidInput, Forbidden where it would be more than its maker, NotFound, JobForgotten where the account has no such job.
     """
     check_wanted(wanted)
     for right in wanted.may:
@@ -118,7 +119,7 @@ def give_out(conn: Connection[Any], who: Caller, wanted: NewToken) -> tuple[Toke
             "select 1 from jobs where id = %s and account_id = %s", [wanted.job_id, who.account_id]
         ).fetchone()
     ):
-        raise NotFound(f"no job {wanted.job_id}", param="job")
+        refuse_absent(conn, wanted.job_id, who.account_id, param="job")
     living = conn.execute(
         f"select count(*) from browser_tokens t where account_id = %s and {LIVING}", [who.account_id]
     ).fetchone()

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -95,7 +96,7 @@ class _Proof:
         self.late.add(part.rule)
         parts = []
         if isinstance(error, TooSlow):
-            with transaction() as conn:
+            with suppress(DomainError), transaction() as conn:  # the database may be away by now
                 parts = proofs.halves(conn, part)
         self.broken |= dict.fromkeys(parts or [part])
 

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from api.main import make_app
+from common.settings import WrongSettings
 from examples.studio.server import COOKIE, POLICY, Sessions, make_studio
 from tests.conftest import environment
 
@@ -232,3 +233,14 @@ def test_its_packages_are_pinned_and_no_registry_is_named() -> None:
     for name, version in {**wanted["dependencies"], **wanted["devDependencies"]}.items():
         assert lock[f"node_modules/{name}"]["version"] == version
     assert all("integrity" in each and "resolved" not in each for name, each in lock.items() if name)
+
+
+@pytest.mark.parametrize(
+    "name", ["nowhere.at_all:make", "examples.studio.server:nothing", "examples.studio.server:COOKIE", "no name"]
+)
+def test_a_studio_that_is_not_there_is_said_in_one_sentence(name: str) -> None:
+    with (
+        environment({"STUDIO_APP": name}),
+        pytest.raises(WrongSettings, match="STUDIO_APP names nothing that can be called"),
+    ):
+        make_app()

@@ -17,6 +17,7 @@ from models.access.browser_tokens import NewToken
 from models.access.scopes import SCOPES, Right
 from models.db import transaction
 from models.identity import erasure
+from models.jobs.cancel import cancel
 from tests.api.auth.test_access import (
     assert_tells_nothing,
     call,
@@ -150,8 +151,12 @@ def test_a_job_within_its_reach_is_canceled_and_no_other(http: TestClient) -> No
     assert (refused.status_code, balance(who)) == (403, (7, 2))
     assert one("select ended from jobs where id = %s", two_s) == (None,)
     assert rows("select 1 from events where job_id = %s and type = 'job.canceled'", two_s) == []
+    with transaction() as conn:
+        cancel(conn, two_s)
+    ended = http.post(f"/v1/jobs/{two_s}/cancel", headers=head(secret))
+    assert ended.status_code == 403, "how another model's job ended is not its business"
     assert http.post(f"/v1/jobs/{one_s}/cancel", headers=head(secret)).json()["status"] == "canceled"
-    assert balance(who) == (8, 1)
+    assert balance(who) == (9, 0)
 
 
 def caller_of(who: uuid.UUID) -> Any:

@@ -100,6 +100,23 @@ def test_a_part_that_takes_too_long_is_proven_in_halves_at_the_next_turns(monkey
     assert asked[:3] == [4, 2, 2]
 
 
+def test_a_database_that_goes_away_meanwhile_keeps_no_other_part_from_its_proof(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    who = account()
+    prove = proofs.prove_part
+
+    def late(conn, part):
+        if part.rule == "storage_is_counted":
+            raise proofs.TooSlow("it was not proven in 60 s")
+        return prove(conn, part)
+
+    monkeypatch.setattr(proofs, "prove_part", late)
+    monkeypatch.setattr(proofs, "halves", lambda *_: (_ for _ in ()).throw(Unavailable("the database is away")))
+    change("update accounts set debt = 3 where id = %s", who)
+    assert "debts_are_spent_credits" in (turn() or "")
+
+
 def test_one_account_cannot_be_halved_and_what_is_new_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     who = sorted(account() for _ in range(3))
     with transaction() as conn:
