@@ -48,6 +48,7 @@ class ClientHouse:
         self.system, self.site, self.line, self._metrics_port = system, site, line, metrics_port
         self.settings = {
             "CORS_ORIGINS": site.url, "METRICS_PORT": str(metrics_port), "METRICS_HOST": "127.0.0.1", "HEARTBEAT_SECONDS": "1",
+            "MAX_UPLOAD_BYTES": str(256 << 20),
         }  # fmt: skip
 
     def start(self) -> None:

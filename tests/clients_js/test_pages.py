@@ -1,6 +1,7 @@
 """@headrace/react in a real browser: tabs, sleep, lost lines, and what is left behind."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from examples.browser import PROGRAM, Page, browser
+from models.db import transaction
 from tests.clients_js.house import BUILT, CLIENTS, ClientHouse, needs_clients, run_node
 from tests.proxies import Mode
 from tests.support import balance, ended, eventually
@@ -23,6 +25,8 @@ pytestmark = [
     ),
     pytest.mark.timeout(120),
 ]
+SLEEP_SECONDS = int(os.environ.get("SLEEP_SECONDS", "0"))  # 600 by hand: a laptop that was shut
+BURST = 300
 BUNDLE = """
 import { build } from "esbuild";
 const made = await build({ entryPoints: ["tests/page.jsx"], bundle: true, format: "iife", jsx: "automatic", write: false,
@@ -128,7 +132,9 @@ def test_two_tabs_have_one_stream_and_who_is_left_takes_it_over(
     assert second.run("requests.filter((each) => each === 'GET /v1/jobs').length") == 0
 
 
+@pytest.mark.timeout(120 + SLEEP_SECONDS)
 def test_a_page_that_slept_catches_up_from_where_it_was(house: ClientHouse, window: Page, arrive: Arrive) -> None:
+    """Its stream is gone when it wakes: what it missed is on the next one."""
     who = arrive()
     tab = who.opens(window)
     snapshots = "types.filter((type) => type === 'snapshot').length"
@@ -139,10 +145,31 @@ def test_a_page_that_slept_catches_up_from_where_it_was(house: ClientHouse, wind
     missed = who.orders(3)
     for job in missed:
         ended(who.api, job)
+    time.sleep(SLEEP_SECONDS)
     tab.freeze(frozen=False)
     who.sees(tab, missed)
     one_stream(house)
     assert tab.run(snapshots) == 1
+
+
+def test_a_burst_of_hundreds_is_followed_by_few_requests(house: ClientHouse, window: Page, arrive: Arrive) -> None:
+    """Jobs that end at the same time are read together, by one of the tabs."""
+    who = arrive(1000)
+    with transaction() as conn:
+        conn.execute("update accounts set plan_id = 'enterprise' where id = %s", [who.account_id])
+    tab = who.opens(window)
+    other = who.opens(tab.another())
+    lines = "".join('{"model": "quick", "input": {}, "queue": "interactive"}\n' for _ in range(BURST))
+    headers = {"content-type": "application/x-ndjson"}
+    who.api.post("/v1/batches", content=lines, headers=headers).raise_for_status()
+    for each in (tab, other):
+        who.waits(
+            each, f"Object.values(seen.jobs).filter((s) => s === 'succeeded').length === {BURST}", what="the burst"
+        )
+        who.waits(each, f"seen.checked === {BURST}", what="all of each job")
+    who.sees(tab, [])
+    asked = [each for page in (tab, other) for each in page.run("requests") if each.startswith("GET /v1/jobs")]
+    assert len(asked) <= BURST / 10, asked
 
 
 def test_a_tab_that_froze_without_a_word_is_robbed_of_the_stream_and_joins_again(

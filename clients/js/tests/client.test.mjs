@@ -219,6 +219,35 @@ test("a download that breaks goes on where it was, and damaged bytes are refused
     refusedWith(new Headrace({ url }).outputs.download({ url, sha256, media_type: "image/png" }), client.BrokenDownloadError));
 });
 
+test("a batch is sent as lines, and its results go on behind the last whole line", () => {
+  const line = (number) => Buffer.from(JSON.stringify({ number, custom_id: `🌊${number}`, status: "succeeded", outputs: [] }) + "\n");
+  const torn = (response) => {
+    response.writeHead(200, { "content-type": "application/x-ndjson" });
+    response.write(Buffer.concat([line(1), line(2), line(3).subarray(0, 30)]), () => setTimeout(() => response.destroy(), 50));
+  };
+  const rest = (response) => response.writeHead(200).end(Buffer.concat([line(3), line(4)]));
+  return served([json({ id: "b", accepted: 2 }, 201), torn, cut, rest], async ({ url, requests }) => {
+    const { batches } = new Headrace({ url, key: "k" });
+    await batches.create([{ custom_id: "a", model: "m", input: {} }, { model: "m", input: { prompt: "x\ny" } }], { accept: "valid", maxRunning: 3 });
+    assert.deepEqual(requests[0].body.trim().split("\n").map((each) => JSON.parse(each).input), [{}, { prompt: "x\ny" }]);
+    assert.equal(requests[0].url, "/v1/batches?accept=valid&max_running=3");
+    assert.equal(requests[0].headers["content-type"], "application/x-ndjson");
+    const seen = [];
+    for await (const { number, custom_id } of batches.results("b", { all: true })) seen.push([number, custom_id]);
+    assert.deepEqual(seen, [1, 2, 3, 4].map((number) => [number, `🌊${number}`]));
+    assert.deepEqual(requests.slice(1).map((each) => each.url.replace("/v1/batches/b/results", "")),
+      ["?all=true", "?after=2&all=true", "?after=2&all=true"]);
+    for await (const _ of batches.results("b")) break;
+  });
+});
+
+test("results that never come are given up", () =>
+  served([(response) => { response.writeHead(200); response.write("{", () => setTimeout(() => response.destroy(), 20)); }], async ({ url }) => {
+    const { batches } = new Headrace({ url, key: "k" });
+    const reading = (async () => { for await (const _ of batches.results("b")) assert.fail("there is no line"); })();
+    await assert.rejects(reading);
+  }));
+
 test("webhooks: what is signed is believed, and nothing else", async () => {
   const secret = `whsec_${Buffer.from("a secret of 24 characters").toString("base64")}`;
   const body = JSON.stringify({ type: "job.succeeded", timestamp: "2026-11-21T11:35:35Z", data: { job_id: "j🌊" } });

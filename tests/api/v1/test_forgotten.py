@@ -89,3 +89,14 @@ def test_the_words_of_others_say_it_too() -> None:
         for method, path in _DIALECTS:
             assert ask(http, method, path, job_id, head(who))[0] == 410, path
             assert ask(http, method, path, job_id, head(stranger))[0] == 404, path
+
+
+def test_a_token_for_it_is_refused_as_the_job_is() -> None:
+    who, stranger = account(amount=9), account(amount=9)
+    wanted = {"job": str(forgotten(who)), "may": ["read"]}
+    with client() as http:
+        refused = http.post("/v1/tokens", headers=head(who), json=wanted)
+        assert (refused.status_code, refused.json()["code"]) == (410, "job_forgotten")
+        refused = http.post("/v1/tokens", headers=head(stranger), json=wanted)
+        assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+    assert one("select count(*) from browser_tokens") == (0,)

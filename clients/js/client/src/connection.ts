@@ -64,7 +64,7 @@ export class Connection {
     const sent = (options ?? {}) as Sent;
     return this.#repeat(method, path, sent, async (response) => {
       if (response.status === 204) return undefined;
-      const json = /json/.test(response.headers.get("content-type") ?? "");
+      const json = /^application\/json\b/.test(response.headers.get("content-type") ?? ""); // lines of JSON are text
       return json ? response.json() : response.text();
     }) as Promise<Result<M, P>>;
   }

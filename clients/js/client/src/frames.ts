@@ -21,6 +21,17 @@ export function frameReader(): (chunk: Uint8Array) => Frame[] {
   };
 }
 
+/** A reader of lines, however they are torn; the last one too needs its end. */
+export function lineReader(): (chunk: Uint8Array) => string[] {
+  const decoder = new TextDecoder();
+  let rest = "";
+  return (chunk) => {
+    const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = parts.pop() ?? "";
+    return parts.filter((line) => line.trim() !== "");
+  };
+}
+
 function frameOf(text: string): Frame {
   const frame: Frame = { id: undefined, event: "message", data: "" };
   const data: string[] = [];

@@ -1,23 +1,19 @@
 /** The client: the API's resources by name, over typed requests. What is not here, `request` calls. */
+import { Batches } from "./batches.js";
 import { Connection, type ConnectionOptions, type StreamOptions } from "./connection.js";
 import { BrokenDownloadError, errorOf, JobFailedError } from "./errors.js";
-import type {
-  CallOptions, HeadraceEvent, Job, JobRequest, Output, PathFor, RequestOptions, Result, Schemas,
-} from "./types.js";
+import { Holds, Payments, Subscriptions } from "./money.js";
+import { Resource, type Query } from "./resource.js";
+import type { CallOptions, HeadraceEvent, Job, JobRequest, Output, RequestOptions, Result, Schemas } from "./types.js";
 import { backoff, pause } from "./waiting.js";
 import { verifyWebhook } from "./webhooks.js";
 
 export type SubmitOptions = CallOptions & Omit<JobRequest, "model" | "input">;
 export type Input = JobRequest["input"];
-type Query<P extends PathFor<"GET">> = RequestOptions<"GET", P>["query"];
 
 const ENDED = new Set(["succeeded", "failed", "canceled"]);
 /** Whether nothing more happens to a job. */
 export const isEnded = (job: Pick<Job, "status">): boolean => ENDED.has(job.status);
-
-class Resource {
-  constructor(protected readonly api: Connection) {}
-}
 
 const WAIT_SECONDS = 50;
 
@@ -271,9 +267,13 @@ class Tokens extends Resource {
 /** Everything that Headrace does. `url` and one of `key` (servers), `token` or `getToken` (browsers). */
 export class Headrace extends Connection {
   readonly jobs = new Jobs(this);
+  readonly batches = new Batches(this);
   readonly files = new Files(this);
   readonly outputs = new Outputs(this);
   readonly credits = new CreditsOf(this);
+  readonly holds = new Holds(this);
+  readonly payments = new Payments(this);
+  readonly subscription = new Subscriptions(this);
   readonly models = new Models(this);
   readonly gallery = new Gallery(this);
   readonly collections = new Collections(this);

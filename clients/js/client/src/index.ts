@@ -1,3 +1,4 @@
+export type { BatchOrder, BatchResult } from "./batches.js";
 export { Connection, type ConnectionOptions, type StreamOptions, type Token } from "./connection.js";
 export * from "./errors.js";
 export { frameReader, type Frame } from "./frames.js";
