@@ -81,6 +81,7 @@ def _steps(place: Place, environment: Mapping[str, str], stack: ExitStack) -> Se
         Step(
             "B9 getUsage", "usage of the day says what was made, what failed and what it cost", pictures.look_at_usage
         ),
+        Step("B2 upgradePlan", "pro is bought, and has its credits and quota", lambda: friend.buy_pro(admin)),
         Step("B1 user.deleted", "the user is shut out", person.go),
     )
 

@@ -4,6 +4,7 @@ import time
 import uuid
 from typing import Any
 
+from headrace_client import Headrace
 from headrace_client.models import Me
 
 from examples.clerk import Clerk
@@ -82,6 +83,18 @@ class Person:
             price = plan.prices.get("monthly", {}).get("USD")
             found = (plan.credits, plan.storage_quota_bytes, price)
             same(found, wanted, f"{name}: credits, bytes and dollars a month")
+
+    def buy_pro(self, admin: Headrace) -> None:
+        """Paid by hand: with a card it is `company="stripe"`, and Stripe says that it was paid."""
+        before = self.me().balance.available
+        order = self.browser.payments.create(plan="pro", interval="monthly", currency="USD", company="manual")
+        same((order.status, order.price, order.paid), ("pending", "29.00", None), "the order: status, price, paid")
+        same(self.me().plan, "free", "the plan until it is paid")
+        admin.admin.mark_payment_paid(order.id, reason="seen on the bank statement")
+        eventually(lambda: self.me().plan, "pro", "the plan that was paid")
+        me = self.me()
+        same(me.balance.available - before, PLANS["pro"][0], "the credits that came with it")
+        same(me.storage.quota_bytes, PLANS["pro"][1], "the quota then")
 
     def go(self) -> None:
         same(self._tell("user.deleted", {"id": self.id, "deleted": True}), 200, "the answer")

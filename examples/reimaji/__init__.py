@@ -16,7 +16,7 @@ from examples.reimaji.learners import Learners
 from examples.reimaji.notices import Notices
 from examples.reimaji.playground import Playground
 from examples.reimaji.school import School
-from examples.reimaji.subscriptions import Subscriptions
+from examples.reimaji.subscriptions import Subscriptions, days_to_grace
 from examples.running import Example, Place, Step
 from examples.xendit import Xendit
 
@@ -74,6 +74,12 @@ def _steps(place: Place, environment: Mapping[str, str], stack: ExitStack) -> Se
         Step("D9 dashboard", "and how many articles there are", desk.look_at_figures),
         Step("D6 deleteArticle", "a deleted article is gone for readers, and may be restored", desk.delete),
         Step("D2 createInvoice", "another user pays for one month", subscriptions.pay_for_another),
+        Step(
+            "D3 graceDays",
+            "a month that was not renewed goes on for three days",
+            subscriptions.be_in_grace,
+            days=days_to_grace(),
+        ),
         Step(
             "D3 expireSubscriptions",
             "what has run out is expired: the user is free again",

@@ -11,6 +11,7 @@ from examples.running import Difference, Place, eventually, refused, same
 from examples.xendit import Xendit
 
 PLAN = "reimaji-pro"
+GRACE_DAYS = 3
 # What Reimaji calls a payment's states.
 THEIRS = {"pending": "PENDING", "processing": "PENDING", "paid": "PAID", "expired": "EXPIRED", "failed": "FAILED"}
 
@@ -113,11 +114,26 @@ class Subscriptions:
         self._pay(other, self._order(other, "monthly", "month"))
         same((other.me().role, other.me().plan), ("pro", PLAN), "role and plan of who has paid")
 
+    def be_in_grace(self) -> None:
+        other = self._learners.other
+        eventually(lambda: other.client.subscription.get().status, "past_due", "the subscription, whose month is over")
+        found = other.client.subscription.get()
+        if found.over_at is None:
+            raise Difference("nobody says when it is over")
+        same((found.over_at - found.ends_at).days, GRACE_DAYS, "the days that it goes on")
+        same((other.me().role, other.me().plan), ("pro", PLAN), "role and plan meanwhile")
+
     def run_out(self) -> None:
         other = self._learners.other
         eventually(lambda: other.client.subscription.get().status, "expired", "the subscription")
         same((other.me().role, other.me().plan), ("user", "free"), "role and plan then")
         same(self._learners.learner.me().role, "pro", "the role of who has paid for longer")
+
+
+def days_to_grace() -> int:
+    """From today to the day after the end of a month that is paid today."""
+    now = datetime.now(UTC)
+    return (_months_after(now, 1) - now).days + 1
 
 
 def _months_after(moment: datetime, months: int) -> datetime:
