@@ -1,5 +1,6 @@
 """A running system for all tests of a file: real API, worker, scheduler and sender, and a receiver of webhooks."""
 
+import os
 from collections.abc import Iterator
 from typing import NamedTuple
 from uuid import UUID
@@ -18,6 +19,7 @@ from tests.conftest import environment, fresh_database, new_system
 from tests.receivers import Receiver, receivers
 from tests.support import System, account, key_of, model
 
+OUTAGE_SECONDS = int(os.environ.get("OUTAGE_SECONDS", "1"))  # 30 by hand
 LARGEST_UPLOAD_BYTES = 256 << 20
 
 
@@ -29,11 +31,15 @@ class Running(NamedTuple):
 
     def client(self, account_id: UUID, base_url: str | None = None) -> Headrace:
         """A client of an account. It is not patient with a system that runs on this machine."""
-        return Headrace(key_of(account_id), base_url or self.system.url, patience_seconds=30, silence_seconds=3)
+        return Headrace(
+            key_of(account_id), base_url or self.system.url, patience_seconds=30 + OUTAGE_SECONDS, silence_seconds=3
+        )
 
     def waiting(self, account_id: UUID, base_url: str | None = None) -> AsyncHeadrace:
         """The same, awaited."""
-        return AsyncHeadrace(key_of(account_id), base_url or self.system.url, patience_seconds=30, silence_seconds=3)
+        return AsyncHeadrace(
+            key_of(account_id), base_url or self.system.url, patience_seconds=30 + OUTAGE_SECONDS, silence_seconds=3
+        )
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from headrace_client import AsyncFinishedJob, FinishedJob, Headrace, errors
 from headrace_client.models import Event
 
-from tests.clients.conftest import Running
+from tests.clients.conftest import OUTAGE_SECONDS, Running
 from tests.proxies import Mode, Proxy, proxy
 from tests.support import account, assert_books_are_clean, balance, eventually, one
 
@@ -106,6 +106,7 @@ def test_a_job_ends_although_there_was_no_network(running: Running, line: Proxy,
         eventually(lambda: "job" in heard, what="the stream")
         with line.being(mode):
             eventually(lambda: beside.jobs.list().first().data[0].status == "succeeded", what="the end")
+            time.sleep(OUTAGE_SECONDS)
             assert done == []
         thread.join(60)
         assert [job.status for job in done] == ["succeeded"]

@@ -1,12 +1,16 @@
 """@headrace/client against a running system, from node."""
 
+import time
+
+import httpx
 import pytest
 
 from models.accounts import paid_periods
 from models.db import transaction
-from tests.clients.conftest import admin_key
+from tests.clients.conftest import OUTAGE_SECONDS, admin_key
 from tests.clients_js.house import ClientHouse, needs_clients
-from tests.support import one, rows
+from tests.proxies import Mode
+from tests.support import ended, one, rows
 
 pytestmark = [needs_clients, pytest.mark.timeout(120)]
 
@@ -192,6 +196,44 @@ def test_answers_that_are_lost_and_an_api_that_is_away_order_nothing_twice(house
     assert status == "succeeded"
     assert numbers == list(range(1, len(numbers) + 1))
     assert rows("select count(*) from jobs where account_id = %s", account_id) == [(1,)]
+
+
+@pytest.mark.parametrize("mode", [Mode.REFUSE, Mode.HANG])
+@pytest.mark.timeout(120 + OUTAGE_SECONDS)
+def test_a_stream_without_network_goes_on_with_all_that_was_missed(house: ClientHouse, mode: Mode) -> None:
+    """The line is gone, or takes what is sent and answers nothing; meanwhile others order."""
+    account_id, key = house.key()
+    script = """
+    const numbers = [], states = [];
+    let ended = 0, away;
+    const stream = client.events("/v1/events", { after: 0, silenceMs: 3000, onState: (open) => states.push(open) });
+    const first = await new Headrace({ url: process.env.DIRECT, key: process.env.KEY }).jobs.submit("quick", {});
+    for await (const event of stream) {
+      if (event.number === null) continue;
+      numbers.push(event.number);
+      if (event.type !== "job.succeeded") continue;
+      if (event.job_id === first.id) away = fetch(process.env.SITE, { method: "POST" });
+      if (++ended === 4) break;
+    }
+    await away;
+    console.log(JSON.stringify([numbers, states.filter((open) => !open).length > 0]));
+    """
+
+    def outage() -> dict[str, str]:
+        headers = {"authorization": f"Bearer {key}"}
+        with house.line.being(mode), httpx.Client(base_url=house.system.url, headers=headers, timeout=30) as other:
+            for _ in range(3):
+                order = other.post("/v1/jobs", json={"model": "quick", "input": {}})
+                ended(other, order.raise_for_status().json()["id"])
+            time.sleep(OUTAGE_SECONDS)
+        return {}
+
+    house.site.token = outage
+    given = {"KEY": key, "URL": house.line.place(house.system.url), "DIRECT": house.system.url, "SITE": house.site.url}
+    numbers, was_away = house.run(script, seconds=100 + OUTAGE_SECONDS, **given)
+    assert was_away
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert rows("select count(*) from jobs where account_id = %s", account_id) == [(4,)]
 
 
 def test_five_hundred_jobs_at_once_are_ordered_once_each_and_all_heard_of(house: ClientHouse) -> None:
