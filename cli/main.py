@@ -19,6 +19,7 @@ from common.settings import WrongSettings
 with later():
     from cli.commands import (
         accounts,
+        archive,
         backup,
         batches,
         catalogue,
@@ -42,6 +43,7 @@ with later():
 app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 for part in (local, client, backup, accounts, files, identity, operate, parked, persons, report, roles, stats, usage):
     app.registered_commands += part.app.registered_commands
+app.add_typer(archive.app, name="archive")
 app.add_typer(batches.app, name="batch")
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(operations.app, name="ops")

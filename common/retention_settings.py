@@ -1,8 +1,10 @@
 """Settings of how long things are kept."""
 
+import re
+from importlib.util import find_spec
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings
 
 MAX_HOURS = 876_000  # a hundred years: what is kept so long is kept for ever, and a date can hold it
@@ -30,6 +32,25 @@ class RetentionSettings(BaseSettings):
     )
     act_days: int = Field(730, ge=365, description="How long the audit log of acts is kept.")
     notification_days: int = Field(90, ge=1, description="How long in-app notifications are kept.")
+    archive: bool = Field(
+        False,
+        description="Before months and jobs are dropped they are written to the bucket as Parquet; needs pyarrow.",
+    )
+    archive_prefix: str = Field("archive/", description="What the archive's keys begin with, in S3_BUCKET.")
+
+    @field_validator("archive_prefix")
+    @classmethod
+    def _is_a_folder_of_its_own(cls, prefix: str) -> str:
+        """Results and uploads are swept where they lie: what is archived must not lie there."""
+        if not re.fullmatch(r"([A-Za-z0-9_=-]+/)+", prefix) or prefix.startswith(("results/", "uploads/", "inputs/")):
+            raise ValueError("ARCHIVE_PREFIX is a folder as archive/, and not in results/, uploads/ or inputs/")
+        return prefix
+
+    @model_validator(mode="after")
+    def _parquet_can_be_written(self) -> Self:
+        if self.archive and find_spec("pyarrow") is None:
+            raise ValueError("ARCHIVE needs pyarrow: install headrace[archive], or set ARCHIVE=false")
+        return self
 
     @model_validator(mode="after")
     def _keys_outlive_no_job(self) -> Self:

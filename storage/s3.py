@@ -47,6 +47,7 @@ class Storage:
         config = config or settings()
         self._bucket = config.s3_bucket
         self._endpoint = config.s3_endpoint_url or None
+        self._ours = (*keys.OURS, config.archive_prefix)
         secret = config.s3_secret_access_key.get_secret_value() if config.s3_secret_access_key else None
         session = own_session(config)
         try:
@@ -280,7 +281,7 @@ class Storage:
                 each
                 for page in pages
                 for each in page.get("Uploads", [])
-                if each["Initiated"] < before and each["Key"].startswith(keys.OURS)
+                if each["Initiated"] < before and each["Key"].startswith(self._ours)
             ]
         count = 0
         for each in stale[:limit]:

@@ -180,8 +180,9 @@ def _make_partition(conn: Connection[Any], table: str, month: int) -> bool:
     return row == (True,)
 
 
-def drop_partitions(conn: Connection[Any], days: int) -> list[str]:
-    """Drop the months of events and deliveries that ended more than so many days ago. Returns their tables' names.
+def drop_partitions(conn: Connection[Any], days: int, *, archive: bool = False) -> list[str]:
+    """Drop the months of events and deliveries that ended more than so many days ago, or detach them for the archive. Returns
+    their tables' names.
 
     A month in which something still waits to be delivered is kept. Dropping locks the whole table for a moment, behind
     whatever runs; the caller sets how long it may wait, and with it everybody who comes after.
@@ -194,11 +195,12 @@ def drop_partitions(conn: Connection[Any], days: int) -> list[str]:
             order by c.relname""",
         [list(DROPPED), days],
     ).fetchall()
-    dropped = []
+    function = "detach_month_v1" if archive else "drop_month_v1"
+    gone = []
     for (name,) in rows:
-        if conn.execute("select drop_month_v1(p_name => %s, p_days => %s)", [name, days]).fetchone() == (True,):
-            dropped.append(name)
-    return dropped
+        if conn.execute(f"select {function}(p_name => %s, p_days => %s)", [name, days]).fetchone() == (True,):
+            gone.append(name)
+    return gone
 
 
 def partitions_ahead(conn: Connection[Any]) -> int:

@@ -104,6 +104,14 @@ def take_turn(conn: Connection[Any], name: str, every_seconds: float) -> bool:
     return row is not None
 
 
+def lengthen_turn(conn: Connection[Any], name: str, seconds: float) -> None:
+    """Keep a turn for so many seconds more: for a duty that works for long, and that no other process is to begin meanwhile."""
+    conn.execute(
+        "update duties set next_at = greatest(next_at, app_now() + make_interval(secs => %s)) where name = %s",
+        [seconds, name],
+    )
+
+
 def end_turn(conn: Connection[Any], name: str, done: int, error: str | None, *, again: bool = False) -> None:
     """Note how a turn went. `again`: there is more to do at once, whoever does it."""
     conn.execute(

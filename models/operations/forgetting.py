@@ -10,7 +10,7 @@ from uuid import UUID
 
 from psycopg import Connection
 
-from models.operations import walks
+from models.operations import archived, walks
 
 PROMPTS, JOBS = "erase_prompts", "forget_jobs"  # the duties, whose rows have the walks' cursors
 
@@ -32,6 +32,9 @@ union all
 select d.id, d.created_at from events e join webhook_endpoints w on w.account_id = e.account_id
   join deliveries d on d.account_id = e.account_id and d.endpoint_id = w.id and d.created_at = e.created_at and d.job_id = e.job_id
  where e.job_id = any(%(jobs)s)"""
+
+# Those that go with their job, as the statement below deletes them.
+_GOING = f"deliveries x join ({_DELIVERIES}) y on y.id = x.id and y.created_at = x.created_at and x.status <> 'pending'"
 
 # In this order. Codes, labels, times, credits and costs stay, and so does where results lay.
 _ERASE = (
@@ -91,13 +94,23 @@ def erase_prompts(conn: Connection[Any], days: int, limit: int) -> int:
     return len(looked_at)
 
 
-def forget_jobs(conn: Connection[Any], days: int, limit: int) -> int:
-    """Forget the next jobs that ended so long ago. Returns how many were looked at."""
+def forget_jobs(conn: Connection[Any], days: int, limit: int, *, archive: bool = False) -> int:
+    """Forget the next jobs that ended so long ago. Returns how many were looked at.
+
+    `archive`: what is deleted of them is set aside for the archive; while that is behind nothing is forgotten.
+    """
+    if archive:
+        archived.close_files(conn)
+        if archived.is_behind(conn):
+            return 0
     looked_at = walks.next_jobs(conn, JOBS, days, limit)
     ripe, kept = _parted(
         conn, looked_at, days, f"j.past_account_id is null and not {_HELD}", "j.past_account_id is null"
     )
     walks.settle(conn, JOBS, looked_at, kept)
+    if archive and ripe:
+        ripe = archived.lock_unforgotten(conn, ripe)
+        archived.set_aside(conn, ripe, _GOING)
     if ripe:
         for each in _FORGET:
             conn.execute(each, {"jobs": ripe})

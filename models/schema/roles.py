@@ -1,6 +1,6 @@
 """A role for the processes that may read and write rows, and nothing else: no truncate, no table made, changed or dropped.
 
-Months are made and dropped by two functions that run as their owner, and take no other name. Migrations, `headrace migrate`
+Months are made, detached and dropped by functions that run as their owner, and take no other name. Migrations, `headrace migrate`
 and this are the owner's.
 """
 
@@ -8,6 +8,12 @@ from typing import Any
 
 from psycopg import Connection
 from psycopg.sql import SQL, Composed, Identifier
+
+# What runs as the owner.
+_OWNERS = (
+    "{schema}.make_month_v1(text, integer)", "{schema}.drop_month_v1(text, integer)",
+    "{schema}.detach_month_v1(text, integer)", "{schema}.drop_detached_v1(text)",
+)  # fmt: skip
 
 # In this order, each for the schema and the role. What was granted before is taken away first.
 _STATEMENTS = (
@@ -19,8 +25,8 @@ _STATEMENTS = (
     "grant usage, select on all sequences in schema {schema} to {role}",
     "alter default privileges in schema {schema} grant select, insert, update, delete on tables to {role}",
     "alter default privileges in schema {schema} grant usage, select on sequences to {role}",
-    "revoke execute on function {schema}.make_month_v1(text, integer), {schema}.drop_month_v1(text, integer) from public",
-    "grant execute on function {schema}.make_month_v1(text, integer), {schema}.drop_month_v1(text, integer) to {role}",
+    *(f"revoke execute on function {each} from public" for each in _OWNERS),
+    *(f"grant execute on function {each} to {{role}}" for each in _OWNERS),
 )
 
 

@@ -56,6 +56,7 @@ from models.learning.tables import (
     QuizAttempt,
     QuizQuestion,
 )
+from models.operations.archived import ArchivedFile, ForgottenRow
 from models.operations.bulk_rows import BulkRun
 from models.operations.spending import ProviderDay
 from models.operations.walks import PassedOver
@@ -75,6 +76,7 @@ __all__ = [
     "Announcement",
     "AnsweredRequest",
     "ApiKey",
+    "ArchivedFile",
     "Article",
     "ArticleCount",
     "ArticleLike",
@@ -104,6 +106,7 @@ __all__ = [
     "Erasure",
     "Event",
     "FeatureList",
+    "ForgottenRow",
     "GalleryItem",
     "Grant",
     "HoldGrant",

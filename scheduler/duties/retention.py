@@ -25,10 +25,10 @@ def make_partitions(_batch: int) -> int:
 
 
 def drop_partitions(_batch: int) -> int:
-    """Drop the months of events and deliveries that are older than they are kept."""
+    """Drop the months of events and deliveries that are older than they are kept; where they are archived first, detach them."""
     try:
         with patience(300), transaction() as conn:  # whoever writes events waits behind us
-            return len(events.drop_partitions(conn, settings().event_days))
+            return len(events.drop_partitions(conn, settings().event_days, archive=settings().archive))
     except Busy:
         log.info("a long reading holds the events; old months are dropped at another turn")
         return 0
@@ -125,4 +125,4 @@ def forget_jobs(batch: int) -> int:
     if days is None:
         return 0
     with transaction() as conn:
-        return forgetting.forget_jobs(conn, days, batch)
+        return forgetting.forget_jobs(conn, days, batch, archive=settings().archive)

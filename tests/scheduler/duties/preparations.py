@@ -243,6 +243,12 @@ def _an_old_month() -> None:
     past_month("events", 6)
 
 
+def _a_month_to_archive() -> None:
+    past_month("events", 6)
+    with environment({"ARCHIVE": "true"}):
+        retention.drop_partitions(1)
+
+
 def _old_word_of_a_service() -> None:
     with transaction() as conn:
         inbound.store(conn, "clerk", "msg_1", "user.updated", {})
@@ -496,6 +502,7 @@ PREPARATIONS: dict[str, Callable[[], Between | None]] = {
     "announce": _an_announcement,
     "make_partitions": _a_month_missing,
     "drop_partitions": _an_old_month,
+    "archive": _a_month_to_archive,
     "forget_inbound": _old_word_of_a_service,
     "forget_keys": _an_idempotency_key,
     "forget_callbacks": _a_call_for_an_ended_job,
