@@ -17,8 +17,11 @@ begin
   if v_schema is null then
     return false;
   end if;
-  -- First the lock, then the look: an old delivery may be sent again in this moment.
-  execute format('lock table %I.%I in access exclusive mode', v_schema, v_parent);
+  -- First the lock, then the look: an old delivery may be sent again in this moment, or another scheduler detach the same month.
+  execute format('lock table only %I.%I in access exclusive mode', v_schema, v_parent);
+  if not exists (select 1 from pg_class where relname = p_name and relnamespace = to_regnamespace(quote_ident(v_schema)) and relispartition) then
+    return false;
+  end if;
   if v_parent = 'deliveries' then
     execute format('select exists (select 1 from %I.%I where status = ''pending'')', v_schema, p_name) into v_waits;
   end if;

@@ -14,7 +14,7 @@ begin
   execute format('select exists (select 1 from %I.archived_files where kind || to_char(month, ''_YYYY_MM'') = $1 and archived_at is not null)', v_schema)
     into v_archived using p_name;
   if v_archived then
-    execute format('drop table %I.%I', v_schema, p_name);
+    execute format('drop table if exists %I.%I', v_schema, p_name);  -- another scheduler may have dropped it in this moment
   end if;
   return v_archived;
 end $$

@@ -1,0 +1,378 @@
+"""What is dropped or forgotten is in the bucket before, whole and once, whatever dies and whoever else is at it."""
+
+import tracemalloc
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from common import settings as configuration
+from common.settings import WrongSettings, settings
+from models.db import transaction
+from models.events import events
+from models.identity import erasure
+from models.operations import archive_months, archived
+from models.operations.archive_shapes import SHAPES
+from scheduler.duties import archiving, retention
+from storage.s3 import Storage, StorageError
+from tests.conftest import environment
+from tests.models.grown import pages
+from tests.models.hands import change, later
+from tests.scheduler.duties.archives import (
+    ON,
+    archive_keys,
+    archived_all,
+    archived_rows,
+    bytes_of,
+    detached,
+    emptied,
+    ended_job,
+    forgotten,
+    is_detached,
+    listed,
+    old_month,
+    send_delivery,
+    settled,
+    table_of,
+    there,
+)
+from tests.scheduler.duties.preparations import past_month
+from tests.support import account, assert_books_are_clean, one, rows
+
+pytestmark = pytest.mark.usefixtures("database")
+
+FORGETFUL = {**ON, "JOB_DAYS": "31"}
+
+
+@pytest.fixture(autouse=True)
+def _archive(database: str) -> Iterator[None]:
+    emptied()
+    with transaction() as conn:
+        conn.execute("insert into duties (name, next_at) values ('archive', app_now()), ('forget_jobs', app_now())")
+    with environment(ON):
+        yield
+        emptied()
+
+
+def test_a_month_is_in_the_bucket_with_true_types_before_it_is_dropped() -> None:
+    name = old_month(7)
+    before = rows(f"select account_id, number, job_id, created_at from {name} order by number")
+    assert (detached(), is_detached(name)) == (1, True)
+    assert_books_are_clean()
+    assert archived_all() == 1
+    assert not there(name)
+    [key] = archive_keys("events/")
+    assert key == f"archive/events/{before[0][3].astimezone(UTC):%Y-%m}.parquet"
+    table = table_of(key)
+    types = {field.name: field.type for field in table.schema}
+    assert types["account_id"] == types["job_id"] == pa.uuid()
+    assert (types["number"], types["type"], types["created_at"]) == (pa.int64(), pa.string(), pa.timestamp("us", "UTC"))
+    found = sorted(table.to_pylist(), key=lambda row: row["number"])
+    assert [(row["account_id"], row["number"], row["job_id"], row["created_at"]) for row in found] == before
+    assert [row["credits"] for row in found] == [1, 2, 3, 4, 5, 6, 7]
+    assert listed() == [("events", 7, True)]
+    assert_books_are_clean()
+
+
+def test_nothing_is_archived_unless_it_is_asked_for() -> None:
+    name = old_month(3)
+    with environment({"ARCHIVE": "false"}):
+        assert (detached(), archived_all()) == (1, 0)
+    assert not there(name)
+    assert archive_keys() == []
+
+
+def test_what_was_detached_is_archived_though_the_archive_was_switched_off_meanwhile() -> None:
+    name = old_month(3)
+    assert detached() == 1
+    with environment({"ARCHIVE": "false"}):
+        assert archived_all() == 1
+    assert not there(name)
+    assert len(archived_rows("events")) == 3
+
+
+def test_a_month_in_which_something_waits_to_be_delivered_is_left_until_it_has_been() -> None:
+    name, who = past_month("deliveries", 5), account()
+    sent = send_delivery(who, 5)
+    assert (detached(), is_detached(name), archived_all()) == (0, False, 0)
+    change("update deliveries set status = 'failed', next_at = null")
+    assert (detached(), archived_all(), there(name)) == (1, 1, False)
+    [row] = archived_rows("deliveries")
+    assert (row["id"], row["account_id"], row["status"], row["channel"]) == (sent, who, "failed", "email")
+
+
+def test_a_month_without_a_row_is_a_file_without_a_row() -> None:
+    name = past_month("events", 5)
+    assert (detached(), archived_all(), there(name)) == (1, 1, False)
+    assert table_of(archive_keys("events/")[0]).num_rows == 0
+    assert listed() == [("events", 0, True)]
+
+
+def test_months_of_usage_are_copied_once_they_are_over_and_stay_for_the_audit() -> None:
+    name, who = past_month("usage", 2), account()
+    change(
+        "insert into usage (account_id, at, source, requests) values (%s, app_now() - interval '2 months', 'requests', 8)",
+        who,
+    )
+    assert archived_all() == 1
+    assert archived_all() == 0
+    assert there(name)
+    assert [(row["account_id"], row["source"], row["requests"]) for row in archived_rows("usage")] == [
+        (who, "requests", 8)
+    ]
+    assert_books_are_clean()
+
+
+class _KilledError(BaseException):
+    """As a kill: nothing of ours catches it."""
+
+
+def _dies_at(monkeypatch: pytest.MonkeyPatch, point: str) -> None:
+    def reached(name: str) -> None:
+        if name == point:
+            raise _KilledError
+
+    monkeypatch.setattr(archiving, "reached", reached)
+
+
+@pytest.mark.parametrize("point", ["archive:written", "archive:put", "archive:noted"])
+def test_a_month_is_archived_once_wherever_a_scheduler_dies(monkeypatch: pytest.MonkeyPatch, point: str) -> None:
+    name = old_month(5)
+    assert detached() == 1
+    with monkeypatch.context() as patched, pytest.raises(_KilledError):
+        _dies_at(patched, point)
+        archiving.archive(1)
+    assert there(name)
+    first = archive_keys()
+    assert archived_all() == 1
+    assert (there(name), len(archived_rows("events")), listed()) == (False, 5, [("events", 5, True)])
+    assert len(archive_keys()) == 1
+    assert set(first) <= set(archive_keys())
+
+
+@pytest.mark.parametrize("point", ["archive:written", "archive:put"])
+def test_jobs_are_archived_once_wherever_a_scheduler_dies(monkeypatch: pytest.MonkeyPatch, point: str) -> None:
+    job_id = ended_job(account(amount=9))
+    settled()
+    with later(24 * 40), environment(FORGETFUL):
+        assert forgotten() == 1
+    with later(24 * 41), environment(FORGETFUL):
+        with monkeypatch.context() as patched, pytest.raises(_KilledError):
+            _dies_at(patched, point)
+            archiving.archive(1)
+        assert len(rows("select 1 from forgotten_rows")) >= 3
+        archived_all()
+    assert [row["id"] for row in archived_rows("jobs")] == [job_id]
+    assert rows("select 1 from forgotten_rows") == []
+
+
+def test_a_put_that_fails_or_is_not_whole_drops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = old_month(5)
+    assert detached() == 1
+
+    def lost(self: Storage, key: str, file: Any, media_type: str) -> None:
+        raise StorageError("no answer", retryable=True)
+
+    def half(self: Storage, key: str, file: Any, media_type: str) -> None:
+        self.put_bytes(key, file.read_bytes()[:-20], media_type)
+
+    for put in (lost, half):
+        with monkeypatch.context() as patched, pytest.raises(StorageError):
+            patched.setattr(Storage, "put_file", put)
+            archiving.archive(1)
+        assert (there(name), listed()) == (True, [])
+    assert (archived_all(), there(name)) == (1, False)
+
+
+def test_the_database_refuses_to_drop_a_month_that_is_not_in_the_archive() -> None:
+    name = old_month(2)
+    with transaction() as conn:
+        [attached] = conn.execute("select drop_detached_v1(p_name => %s)", [name]).fetchall()
+        assert detached() == 1
+        [waiting] = conn.execute("select drop_detached_v1(p_name => %s)", [name]).fetchall()
+    assert (attached, waiting, there(name)) == ((False,), (False,), True)
+
+
+def test_schedulers_that_archive_the_same_months_at_once_archive_each_once() -> None:
+    names = [old_month(500, months) for months in (4, 5, 6)]
+    assert detached() == 3
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: archived_all(), range(3)))
+    assert (sorted(map(there, names)), len(archived_rows("events"))) == ([False] * 3, 1500)
+    assert listed() == [("events", 500, True)] * 3
+
+
+def test_two_schedulers_detach_a_month_once() -> None:
+    name = old_month(3)
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(lambda _: detached(), range(4))) == 1
+    assert is_detached(name)
+
+
+def test_who_reads_rows_while_another_lets_them_go_puts_nothing_over_the_whole_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    who = account(amount=30)
+    made = {ended_job(who) for _ in range(3)}
+    settled()
+    monkeypatch.setattr(archiving, "ROWS", 1)
+    read, others = archived.read_set_aside, [archiving.archive]
+
+    def interrupted(*args: Any) -> Any:
+        found = read(*args)
+        if others:
+            others.pop()(1)  # another scheduler archives the whole file after our first row
+        return found
+
+    with later(24 * 40), environment(FORGETFUL):
+        assert forgotten() == 3
+    with later(24 * 41), environment(FORGETFUL):
+        monkeypatch.setattr(archived, "read_set_aside", interrupted)
+        archived_all()
+    assert {row["id"] for row in archived_rows("jobs")} == made
+
+
+def test_rows_that_come_while_a_file_is_closed_go_into_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archived, "FILE_ROWS", 1)
+    who = account(amount=30)
+    made = {ended_job(who) for _ in range(2)}
+    settled()
+    with later(24 * 40), environment(FORGETFUL):
+        assert retention.forget_jobs(1) == 1
+        with ThreadPoolExecutor(1) as pool, transaction() as conn:
+            assert archived.close_files(conn) >= 3
+            second = pool.submit(retention.forget_jobs, 1)  # waits for us at the open file
+            assert not second.done()
+        assert second.result() == 1
+        archived_all()
+    assert len(archive_keys("jobs/")) == 2
+    assert {row["id"] for row in archived_rows("jobs")} == made
+
+
+def test_forgotten_jobs_are_archived_with_what_goes_with_them_and_nothing_that_people_wrote() -> None:
+    who = account(amount=9)
+    job_id = ended_job(who)
+    settled()
+    told = one("select count(*) from deliveries where job_id = %s", job_id)[0]
+    with later(24 * 40), environment(FORGETFUL):
+        assert forgotten() == 1
+        archived_all()
+        assert archive_keys("jobs/") == []  # the day's file is open
+        assert_books_are_clean()
+    with later(24 * 41), environment(FORGETFUL):
+        archived_all()
+        assert_books_are_clean()
+    [job] = archived_rows("jobs")
+    assert (job["id"], job["account_id"], job["charged_credits"], job["ended"], job["attempts"]) == (
+        job_id,
+        who,
+        3,
+        "succeeded",
+        1,
+    )
+    [attempt] = archived_rows("attempts")
+    assert (attempt["job_id"], attempt["cost_usd_micros"], attempt["tokens_in"], attempt["charged"]) == (
+        job_id,
+        12,
+        5,
+        True,
+    )
+    [asset] = archived_rows("assets")
+    assert (asset["job_id"], asset["size_bytes"], asset["media_type"], asset["status"]) == (
+        job_id,
+        6,
+        "image/png",
+        "expired",
+    )
+    assert [row["job_id"] for row in archived_rows("deliveries")] == [job_id] * told
+    assert told > 0
+    assert one("select created_at from jobs where id = %s", job_id) == (job["created_at"],)
+    everything = "".join(str(table_of(key).to_pylist()) for key in archive_keys())
+    assert not [word for word in ("heron", "example.com") if word in everything]
+    assert rows("select 1 from forgotten_rows") == []
+
+
+def test_no_column_of_the_archive_is_one_that_people_write_in() -> None:
+    """What an erasure takes away must not be here: whoever adds a column reads this."""
+    free = {
+        "input",
+        "data",
+        "log",
+        "url",
+        "labels",
+        "error_message",
+        "webhook",
+        "key",
+        "thumbnail_key",
+        "provider_job_id",
+        "sha256",
+        "delivered",
+    }
+    assert not free & {name for shape in SHAPES.values() for name in shape.columns}
+    assert erasure.__doc__ is not None  # the rule that this follows
+
+
+def test_while_the_bucket_is_away_so_much_is_forgotten_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archived, "FILE_ROWS", 1)
+    monkeypatch.setattr(archived, "MAX_WAITING", 2)
+    who = account(amount=30)
+    for _ in range(3):
+        ended_job(who)
+    settled()
+    with later(24 * 40), environment(FORGETFUL):
+        assert [retention.forget_jobs(1) for _ in range(3)] == [1, 0, 0]
+        archived_all()
+        assert [retention.forget_jobs(1), archived_all() > 0, retention.forget_jobs(1)] == [1, True, 1]
+        archived_all()
+    assert len(archived_rows("jobs")) == 3
+
+
+def test_a_hundred_thousand_events_are_archived_in_bounded_memory() -> None:
+    name = old_month(100_000)
+    assert detached() == 1
+    tracemalloc.start()
+    try:
+        assert archived_all() == 1
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert not there(name)
+    [key] = archive_keys("events/")
+    assert table_of(key).num_rows == 100_000
+    print("PEAK", peak, pa.default_memory_pool().max_memory(), len(bytes_of(key)))
+    assert peak < 40 * 2**20
+
+
+def test_a_part_of_a_month_costs_its_own_pages_however_long_the_month_is() -> None:
+    costs = []
+    for count, months in ((2_000, 5), (60_000, 6)):
+        name = old_month(count, months)
+        month = archive_months.WaitingMonth(name, "events", date(2026, 1, 1), goes=True)
+        archive_months_pages = lambda conn, month=month: archive_months.read_pages(conn, month, 8, 8)  # noqa: E731 - of one line
+        costs.append(pages(archive_months_pages))
+    assert costs[1] <= costs[0] + 2, costs
+
+
+def test_it_is_said_at_the_start_that_the_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("common.retention_settings.find_spec", lambda name: None)
+    settings.cache_clear()
+    with pytest.raises(WrongSettings, match=r"ARCHIVE needs pyarrow: install headrace\[archive\]"):
+        configuration.settings()
+
+
+@pytest.mark.parametrize("prefix", ["results/", "uploads/x/", "archive", "/archive/", "a b/", "archive//"])
+def test_the_archive_has_a_folder_of_its_own(prefix: str) -> None:
+    with pytest.raises(WrongSettings, match="ARCHIVE_PREFIX"), environment({"ARCHIVE_PREFIX": prefix}):
+        settings()
+
+
+def test_events_of_a_detached_month_are_told_as_missing_like_those_of_a_dropped_one() -> None:
+    old_month(4)
+    who = one("select account_id from events where number = 1 order by created_at limit 1")[0]
+    assert detached() == 1
+    with transaction() as conn:
+        page = events.after(conn, [(who, 0)], 10)[0]
+    assert page.missing or not page.events
