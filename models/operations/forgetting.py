@@ -33,8 +33,9 @@ select d.id, d.created_at from events e join webhook_endpoints w on w.account_id
   join deliveries d on d.account_id = e.account_id and d.endpoint_id = w.id and d.created_at = e.created_at and d.job_id = e.job_id
  where e.job_id = any(%(jobs)s)"""
 
-# Those that go with their job, as the statement below deletes them.
-_GOING = f"deliveries x join ({_DELIVERIES}) y on y.id = x.id and y.created_at = x.created_at and x.status <> 'pending'"
+# Those that go with their job, as the statement below deletes them. Two events of one moment find each delivery twice.
+_GOING = f"""deliveries x join (select distinct id, created_at from ({_DELIVERIES}) y) y
+   on y.id = x.id and y.created_at = x.created_at and x.status <> 'pending'"""
 
 # In this order. Codes, labels, times, credits and costs stay, and so does where results lay.
 _ERASE = (

@@ -33,6 +33,7 @@ GLOBAL = {
     "web_accounts": "the web client's own people: parted by their `user_id`", "web_credentials": "as web_accounts",
     "web_months": "as web_accounts", "web_usage": "as web_accounts",
     "probes": "each part's own", "cdn_purges": "each part's own", "audit_marks": "each part's own",
+    "archived_files": "each part's own files, under a prefix of its own", "forgotten_rows": "as archived_files",
 }  # fmt: skip
 ME = "current_setting('headrace.me')::uuid"
 

@@ -10,7 +10,7 @@ from psycopg.conninfo import make_conninfo
 from common.places import database_parameters
 from models.db import transaction
 from models.schema import roles
-from scheduler.duties import retention
+from scheduler.duties import archiving, retention
 from tests.conftest import environment
 from tests.support import System, account, assert_books_are_clean, ended, model
 
@@ -63,6 +63,24 @@ def test_months_are_made_and_dropped_and_no_other_table(
             assert conn.execute("select drop_month_v1(%s, 7)", [wrong]).fetchone() == (False,)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             conn.execute("select make_month_v1('jobs', 1)")
+
+
+def test_months_are_detached_read_and_dropped_for_the_archive(
+    owner: psycopg.Connection[tuple[object, ...]], database: str
+) -> None:
+    # As make_month_v1 makes it: the owner's, with the rights that its tables have by default.
+    owner.execute(
+        "create table events_2020_01 partition of events for values from ('2020-01-01+00') to ('2020-02-01+00')"
+    )
+    with environment({"DATABASE_URL": as_role(database), "ARCHIVE": "true"}):
+        assert retention.drop_partitions(100) == 1
+        assert archiving.archive(1) == 1
+    assert owner.execute("select 1 from pg_class where relname = 'events_2020_01'").fetchall() == []
+    assert owner.execute("select kind, rows from archived_files").fetchall() == [("events", 0)]
+    with psycopg.connect(as_role(database), autocommit=True) as conn:
+        for wrong in ("jobs", "accounts", "archived_files"):
+            assert conn.execute("select detach_month_v1(%s, 7)", [wrong]).fetchone() == (False,)
+            assert conn.execute("select drop_detached_v1(%s)", [wrong]).fetchone() == (False,)
 
 
 @pytest.mark.timeout(300)  # three processes start
