@@ -1,10 +1,13 @@
 """What is in the archive, as somebody with another program sees it; and months and jobs to be archived."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 from uuid import UUID
 
 import pyarrow.parquet as pq
+import pytest
 from uuid_utils.compat import uuid7
 
 from common.settings import settings
@@ -15,6 +18,7 @@ from models.usage.entries import add_up
 from scheduler.duties import archiving, results, retention
 from storage import keys
 from storage.s3 import storage
+from tests.conftest import environment
 from tests.models.hands import change, later
 from tests.scheduler.duties.preparations import past_month
 from tests.support import account, claimed, model, one, placed, rows
@@ -125,3 +129,27 @@ def send_delivery(who: UUID, months: int) -> UUID:
             "update deliveries set created_at = app_now() - make_interval(months => %s) where id = %s", [months, made]
         )
     return made
+
+
+class KilledError(BaseException):
+    """As a kill: nothing of ours catches it."""
+
+
+def dies_at(monkeypatch: pytest.MonkeyPatch, point: str) -> None:
+    """The duty dies when it comes to this point."""
+
+    def reached(name: str) -> None:
+        if name == point:
+            raise KilledError
+
+    monkeypatch.setattr(archiving, "reached", reached)
+
+
+@contextmanager
+def archive_on() -> Iterator[None]:
+    """For the time of a block there is an archive, with nothing in it, and its duties have their rows."""
+    emptied()
+    change("insert into duties (name, next_at) values ('archive', app_now()), ('forget_jobs', app_now())")
+    with environment(ON):
+        yield
+        emptied()
