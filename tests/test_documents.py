@@ -28,7 +28,7 @@ OTHERS = {
     "SCHED_IDLE", "SLEEP_SECONDS", "SSL_CERT_FILE",
 }  # fmt: skip
 # Places that are made when something runs.
-MADE = {".venv/", ".headrace/", "demo-results/", "benchmarks/results/", ".venv/bin/activate"}
+MADE = {"archive/", ".venv/", ".headrace/", "demo-results/", "benchmarks/results/", ".venv/bin/activate"}
 
 
 def _commands(group: Any, before: str = "") -> dict[str, set[str]]:
