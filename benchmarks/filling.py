@@ -12,7 +12,7 @@ BYTES = 100  # of a result
 DAY_SECONDS = 80_000  # within which all of them were ordered: usage has partitions for what is new alone
 
 
-def fill(count: int) -> None:
+def fill(count: int, *, prompt: str = "a harbour at dawn", key: str = "bench/") -> None:
     """Store so many succeeded jobs of one credit, spread over the accounts. Constraints are known to hold, so they are not checked.
 
     Raises RuntimeError where the books do not balance afterwards.
@@ -24,7 +24,7 @@ def fill(count: int) -> None:
             conn.execute("set timezone = 'UTC'")
             conn.execute(_OLD, {"begin": begin, "end": begin + size - 1, "apart": DAY_SECONDS / count})
             for statement in _FILL:
-                conn.execute(statement, {"bytes": BYTES})
+                conn.execute(statement, {"bytes": BYTES, "prompt": prompt, "key": key})
         print(f"\r  stored {begin + size:,} of {count:,}", end="", flush=True)
     with psycopg.connect(settings().database_url, autocommit=True) as conn:
         conn.execute("vacuum analyze")
@@ -56,7 +56,7 @@ select x.*, row_number() over (partition by account order by g) as nr, a.availab
 _FILL = (
     """insert into jobs (id, account_id, model_id, model_version, input, queue, price_credits, unit, quantity_milli,
          price_numerator, price_denominator, created_at, ended, ended_at, started_at, resolution, charged_credits, attempts)
-       select id, account, 'bench', 1, '{"prompt": "a harbour at dawn", "seed": 7}', 'interactive', 1, 'job', 1000, 1000, 1000,
+       select id, account, 'bench', 1, jsonb_build_object('prompt', %(prompt)s::text, 'seed', 7), 'interactive', 1, 'job', 1000, 1000, 1000,
               at, 'succeeded', at, at, 'settle', 1, 1 from old""",
     """insert into reservations (job_id, account_id, amount, resolution, settled, refunded, resolved_at)
        select id, account, 1, 'settle', 1, 0, at from old""",
@@ -65,7 +65,7 @@ _FILL = (
     """insert into attempts (job_id, number, token, provider, route, phase, ended_at)
        select id, 1, 1, 'sketch', 0, 'done', at from old""",
     """insert into assets (id, job_id, account_id, index, key, media_type, size_bytes, sha256, expires_at)
-       select uuidv7(), id, account, 0, 'bench/' || g, 'image/png', %(bytes)s, sha256('x'), app_now() + interval '30 days' from old""",
+       select uuidv7(), id, account, 0, %(key)s::text || g, 'image/png', %(bytes)s, sha256('x'), app_now() + interval '30 days' from old""",
     """insert into ledger_entries (account_id, kind, amount, from_bucket, to_bucket, job_id, available_after, reserved_after, created_at)
        select account, k.kind, 1, k.source, k.target, id, available - nr, k.reserved, at
          from old cross join (values (0, 'reserve', 'available', 'reserved', 1), (1, 'settle', 'reserved', 'spent', 0))
