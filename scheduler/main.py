@@ -100,7 +100,7 @@ def duties() -> tuple[Duty, ...]:
         Duty("mark_shut", 5, gallery.mark_shut, 2000),
         Duty("make_partitions", 3600, retention.make_partitions, 1, steady=False),
         Duty("drop_partitions", 3600, retention.drop_partitions, 100),
-        Duty("archive", archiving.EVERY_SECONDS, archiving.archive, 1, steady=False),
+        Duty("archive", archiving.EVERY_SECONDS, archiving.archive, 1),
         Duty("forget_inbound", 3600, retention.forget_inbound, 1000),
         Duty("forget_keys", 300, retention.forget_keys, 5000),
         Duty("forget_callbacks", 60, retention.forget_callbacks, 1000),

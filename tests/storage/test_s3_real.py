@@ -73,7 +73,8 @@ def test_2500_objects_are_deleted_and_those_never_there_count_as_deleted(store: 
 def test_only_stale_uploads_of_results_are_aborted(store: Storage) -> None:
     ahead = timedelta(seconds=-5)  # everything so far is older than five seconds from now
     store.abort_stale_uploads(ahead)  # those of other tests
-    ours = [store._client.create_multipart_upload(Bucket=store._bucket, Key=f"results/up{n}") for n in range(3)]
+    keys = [*(f"results/up{n}" for n in range(3)), "archive/events/2026-05.parquet"]
+    ours = [store._client.create_multipart_upload(Bucket=store._bucket, Key=key) for key in keys]
     foreign = store._client.create_multipart_upload(Bucket=store._bucket, Key="other/up")
     assert store.abort_stale_uploads(timedelta(hours=1)) == 0
     assert store.abort_stale_uploads(ahead, limit=2) == 2
