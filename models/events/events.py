@@ -195,12 +195,12 @@ def drop_partitions(conn: Connection[Any], days: int, *, archive: bool = False) 
             order by c.relname""",
         [list(DROPPED), days],
     ).fetchall()
-    function = "detach_month_v1" if archive else "drop_month_v1"
-    gone = []
-    for (name,) in rows:
-        if conn.execute(f"select {function}(p_name => %s, p_days => %s)", [name, days]).fetchone() == (True,):
-            gone.append(name)
-    return gone
+    gone = (
+        "select detach_month_v1(p_name => %s, p_days => %s)"
+        if archive
+        else "select drop_month_v1(p_name => %s, p_days => %s)"
+    )
+    return [name for (name,) in rows if conn.execute(gone, [name, days]).fetchone() == (True,)]
 
 
 def partitions_ahead(conn: Connection[Any]) -> int:

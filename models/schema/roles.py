@@ -9,12 +9,6 @@ from typing import Any
 from psycopg import Connection
 from psycopg.sql import SQL, Composed, Identifier
 
-# What runs as the owner.
-_OWNERS = (
-    "{schema}.make_month_v1(text, integer)", "{schema}.drop_month_v1(text, integer)",
-    "{schema}.detach_month_v1(text, integer)", "{schema}.drop_detached_v1(text)",
-)  # fmt: skip
-
 # In this order, each for the schema and the role. What was granted before is taken away first.
 _STATEMENTS = (
     "revoke all on all tables in schema {schema} from {role}",
@@ -25,8 +19,10 @@ _STATEMENTS = (
     "grant usage, select on all sequences in schema {schema} to {role}",
     "alter default privileges in schema {schema} grant select, insert, update, delete on tables to {role}",
     "alter default privileges in schema {schema} grant usage, select on sequences to {role}",
-    *(f"revoke execute on function {each} from public" for each in _OWNERS),
-    *(f"grant execute on function {each} to {{role}}" for each in _OWNERS),
+    "revoke execute on function {schema}.make_month_v1(text, integer), {schema}.drop_month_v1(text, integer) from public",
+    "grant execute on function {schema}.make_month_v1(text, integer), {schema}.drop_month_v1(text, integer) to {role}",
+    "revoke execute on function {schema}.detach_month_v1(text, integer), {schema}.drop_detached_v1(text) from public",
+    "grant execute on function {schema}.detach_month_v1(text, integer), {schema}.drop_detached_v1(text) to {role}",
 )
 
 

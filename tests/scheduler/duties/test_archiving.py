@@ -1,5 +1,6 @@
 """What is dropped or forgotten is in the bucket before, whole and once, whatever dies and whoever else is at it."""
 
+import json
 import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
+from cli.main import app
 from common.settings import WrongSettings, settings
 from models.db import transaction
 from models.events import events
@@ -65,6 +68,18 @@ def test_a_month_is_in_the_bucket_with_true_types_before_it_is_dropped() -> None
     assert [row["credits"] for row in found] == [1, 2, 3, 4, 5, 6, 7]
     assert listed() == [("events", 7, True)]
     assert_books_are_clean()
+
+
+def test_operators_list_what_is_in_the_archive() -> None:
+    assert CliRunner().invoke(app, ["archive", "list"]).stdout == "nothing is archived\n"
+    for count, months in ((3, 5), (4, 6)):
+        old_month(count, months)
+    assert (detached(), archived_all()) == (2, 2)
+    found = json.loads(CliRunner().invoke(app, ["archive", "list", "--json"]).stdout)
+    sizes = [len(bytes_of(key)) for key in archive_keys("events/")]
+    assert [(each["kind"], each["files"], each["rows"]) for each in found] == [("events", 1, 4), ("events", 1, 3)]
+    assert [each["bytes"] for each in found] == sizes
+    assert [f"archive/events/{each['month']}.parquet" for each in found] == archive_keys("events/")
 
 
 def test_nothing_is_archived_unless_it_is_asked_for() -> None:
