@@ -29,6 +29,7 @@ from tests.scheduler.duties.archives import (
     archive_on,
     archived_all,
     archived_rows,
+    bytes_of,
     detached,
     dies_at,
     is_detached,
