@@ -61,6 +61,8 @@ def count_pages(conn: Connection[Any], month: WaitingMonth) -> int:
         conn,
         SQL("select pg_relation_size({}::regclass) / current_setting('block_size')::int").format(f'"{month.table}"'),
     )
+    if found[0][0] is None:  # it went between the look for its name and that for its size
+        raise MonthIsGone
     return int(found[0][0])
 
 
