@@ -54,8 +54,8 @@ def _order_all(system: System, who: UUID, kill: Callable[[], None]) -> int:
 
     def order_some(client: int) -> None:
         with system.client(who) as http:
-            for number in range(client, JOBS, CLIENTS):
-                accepted.append(_accepted(http, "slow" if number % 3 == 0 else "quick", f"k{number}"))
+            mine = range(client, JOBS, CLIENTS)  # one by one: how many there are is looked at meanwhile
+            accepted.extend(_accepted(http, "slow" if number % 3 == 0 else "quick", f"k{number}") for number in mine)
 
     with ThreadPoolExecutor(CLIENTS) as threads:
         ordering = [threads.submit(order_some, client) for client in range(CLIENTS)]
