@@ -5,6 +5,7 @@ what helps.
 from typing import Any
 
 from cli.doctor.redis_check import check_redis
+from cli.doctor.trust import distrust
 from cli.troubles import sentence_of
 from common import scratch
 from common.redact import redacted
@@ -37,7 +38,11 @@ def _check(name: str, function: Any) -> dict[str, Any]:
     try:
         return {"check": name, "ok": True, "says": function()}
     except Exception as error:  # noqa: BLE001 - whatever is wrong is what this command is for
-        return {"check": name, "ok": False, "says": sentence_of(error) or redacted(f"{error}") or type(error).__name__}
+        return {"check": name, "ok": False, "says": _said_of(name, error)}
+
+
+def _said_of(name: str, error: Exception) -> str:
+    return redacted(distrust(name, error) or "") or sentence_of(error) or redacted(f"{error}") or type(error).__name__
 
 
 def check_database() -> str:
