@@ -1,5 +1,6 @@
 """The whole system behind sentinels, whose primary is killed under load."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,12 +29,13 @@ def test_a_primary_that_is_killed_under_load_loses_no_job_and_no_event(system: S
         system.start("api", "worker", "scheduler", **given)
         headers = {"authorization": f"Bearer {key_of(who)}"}
         with Listening(f"{system.url}/v1/events", headers, after=0) as heard:
-            killed_after = _order_all(system, who, group.kill_primary)
+            killed_after, slowest = _order_all(system, who, group.kill_primary)
             eventually(lambda: one("select count(*) from job_runs") == (0,), seconds=90, what="the end of all jobs")
             eventually(lambda: heard.kinds().count("job.succeeded") == JOBS, seconds=30, what="all events")
             numbers = heard.numbers()
         assert group.primary_port() == group.ports[1], "the replica is the primary now"
         assert 0 < killed_after < JOBS
+        print(f"the slowest order took {slowest:.2f} s")
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "an event was lost, or came twice"
         system.processes.kill(
             "scheduler"
@@ -48,14 +50,22 @@ def test_a_primary_that_is_killed_under_load_loses_no_job_and_no_event(system: S
     assert_books_are_clean()
 
 
-def _order_all(system: System, who: UUID, kill: Callable[[], None]) -> int:
-    """Order from several threads, and kill in the middle of it. Returns how many had been accepted by then."""
-    accepted: list[str] = []
+def _order_all(system: System, who: UUID, kill: Callable[[], None]) -> tuple[int, float]:
+    """Order from several threads, and kill in the middle of it. Returns how many had been accepted by then, and the seconds of the
+    slowest order.
+    """
+    accepted, seconds = list[str](), list[float]()
+
+    def order_one(http: httpx.Client, number: int) -> str:
+        begun = time.monotonic()
+        job_id = _accepted(http, "slow" if number % 3 == 0 else "quick", f"k{number}")
+        seconds.append(time.monotonic() - begun)
+        return job_id
 
     def order_some(client: int) -> None:
         with system.client(who) as http:
             mine = range(client, JOBS, CLIENTS)  # one by one: how many there are is looked at meanwhile
-            accepted.extend(_accepted(http, "slow" if number % 3 == 0 else "quick", f"k{number}") for number in mine)
+            accepted.extend(order_one(http, number) for number in mine)
 
     with ThreadPoolExecutor(CLIENTS) as threads:
         ordering = [threads.submit(order_some, client) for client in range(CLIENTS)]
@@ -65,7 +75,7 @@ def _order_all(system: System, who: UUID, kill: Callable[[], None]) -> int:
         for each in ordering:
             each.result()
     assert len(set(accepted)) == JOBS
-    return at
+    return at, max(seconds)
 
 
 def _accepted(http: httpx.Client, name: str, key: str) -> str:
