@@ -82,14 +82,37 @@ class Standby:
         """Make it the primary."""
         assert self.ask("select pg_promote()") is True
 
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """As a machine does whose disk has stopped: it takes connections, and says nothing, for the time of a block."""
+        assert self._child is not None
+        processes = [self._child.pid, *_descendants(self._child.pid)]  # each of PostgreSQL's is in a session of its own
+        for each in processes:
+            os.kill(each, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for each in processes:
+                os.kill(each, signal.SIGCONT)
+
     def kill(self) -> None:
         """As a machine does that loses its power."""
         if self._child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._child.pid, signal.SIGKILL)
+            # Each of PostgreSQL's is in a session of its own.
+            for each in (self._child.pid, *_descendants(self._child.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGKILL)
             self._child.wait()
             self._child = None
             (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _descendants(pid: int) -> list[int]:
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:  # it has just ended
+        return []
+    return [each for child in map(int, children) for each in (child, *_descendants(child))]
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def test_a_replica_that_is_promoted_under_load_has_all_that_was_answered(
     model("slow", price={"unit": "job", "credits": PRICE}, options={"pending": True, "ready_seconds": 1})
     who = account(amount=JOBS * PRICE, plan="studio")
     headers = {"authorization": f"Bearer {key_of(who)}"}
-    with environment({"DATABASE_URL": both(database, heir)}):
+    with environment({"DATABASE_URL": both(database, heir), "DATABASE_REPLICA_URL": heir.url(database)}):
         system.start("api", "worker", "scheduler", "deliver")
         with Listening(f"{system.url}/v1/events", headers, after=0) as heard:
             accepted, away = _order_all(system, who, own, heir)
@@ -115,8 +115,10 @@ def _order_all(system: System, who: UUID, own: Own, heir: Standby) -> tuple[list
     def order_some(client: int) -> None:
         with system.client(who) as http:
             for number in range(client, JOBS, CLIENTS):
-                accepted.append(_ordered(http, "slow" if number % 3 == 0 else "quick", f"k{number}"))
+                job_id = _ordered(http, "slow" if number % 3 == 0 else "quick", f"k{number}")
+                accepted.append(job_id)
                 answered_at.append(time.monotonic())
+                _look_for(http, job_id)
                 if len(accepted) > JOBS // 2:
                     may_end.wait(60)
 
@@ -143,3 +145,11 @@ def _ordered(http: httpx.Client, name: str, key: str) -> str:
         assert answer.status_code == 503, answer.text
         assert time.monotonic() < end, answer.text
         time.sleep(0.1)
+
+
+def _look_for(http: httpx.Client, job_id: str) -> None:
+    """Whoever has ordered sees it in their list, or is told that nobody can look now."""
+    answer = http.get("/v1/jobs?limit=100")
+    if answer.status_code != 503:
+        assert answer.status_code == 200, answer.text
+        assert job_id in {each["id"] for each in answer.json()["data"]}, "an accepted order is in no list"

@@ -17,9 +17,17 @@ from tests.support import System, account, eventually, key_of, model, status
 
 OWN = (
     "/v1/jobs", "/v1/jobs?status=succeeded&limit=1", "/v1/usage", "/v1/batches", "/v1/credits/entries", "/v1/images", "/v1/search/images?q=lake",
-    "/v1/feed", "/v1/content/articles", "/v1/content/search?q=mill",
+    "/v1/feed", "/v1/content/articles", "/v1/content/search?q=mill", "/v1/payments",
+    "/v1/collections", "/v1/courses", "/v1/notifications", "/v1/webhooks/default/deliveries", "/compat/replicate/v1/predictions",
 )  # fmt: skip
-OPERATORS = ("/v1/admin/jobs", "/v1/admin/usage", "/v1/admin/stats", "/v1/admin/users", "/v1/admin/acts")
+OPERATORS = (
+    "/v1/admin/jobs",
+    "/v1/admin/usage",
+    "/v1/admin/stats",
+    "/v1/admin/users",
+    "/v1/admin/acts",
+    "/v1/admin/payments",
+)
 PAGES = (
     "/console",
     "/console/jobs",

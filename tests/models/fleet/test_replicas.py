@@ -13,6 +13,7 @@ from common.settings import settings
 from models import db
 from models.fleet.replicas import caught_up
 from tests.conftest import environment
+from tests.poolers import needs_pgbouncer, pgbouncer
 from tests.standbys import Standby, standby
 from tests.support import account, eventually
 
@@ -110,6 +111,26 @@ def test_a_replica_that_is_killed_is_missed_by_one_read_at_most(replica: Standby
         assert is_there(account()) is True
     replica.start()
     eventually(lambda: asked() is True, seconds=40, what="a replica that is read again")
+
+
+def test_a_replica_that_hangs_holds_nobody_up(replica: Standby) -> None:
+    assert asked() is True
+    with replica.hung():
+        assert asked() is False
+        assert is_there(account()) is True
+    eventually(lambda: asked() is True, seconds=40, what="a replica that is read again")
+
+
+@needs_pgbouncer
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_a_replica_is_read_behind_a_pooler(replica: Standby, database: str, snapshot: bool) -> None:
+    with pgbouncer(replica.url(database)) as through, environment({"DATABASE_REPLICA_URL": through}):
+        assert asked("select inet_server_port()", snapshot=snapshot) == replica.port
+        assert asked("show statement_timeout", snapshot=snapshot) == "10s"
+        assert is_there(account(), snapshot=snapshot)
+        replica.pause()
+        with environment({"DATABASE_REPLICA_WAIT_SECONDS": "0.1"}):
+            assert is_there(account(), snapshot=snapshot)
 
 
 def test_what_was_promoted_is_no_replica(replica: Standby) -> None:
