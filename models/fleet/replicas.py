@@ -31,10 +31,51 @@ PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016)  # between looks at how far it is; 
 # Null where it is no replica (any more): what it says then is nothing that another server's position can be compared with.
 _BEHIND = "select pg_is_in_recovery() and pg_last_wal_replay_lsn() >= '{}'::pg_lsn"
 
+
+class _Replica:
+    """One process's connections to it, how many of them are out, and whether it is left alone for a while."""
+
+    def __init__(self, address: str) -> None:
+        self._lock = threading.Lock()
+        self._out = 0
+        self._rest = Rest(REST_SECONDS)
+        self.pool = ConnectionPool(
+            connection_class=Linked, name="replica", min_size=0, max_size=settings().database_pool_size, max_idle=300.0,
+            kwargs={
+                "wanted": connecting.wanted(lock_timeout="2s", statement_timeout="10s"), "address": address, "autocommit": True,
+            },
+            open=True, reconnect_timeout=db.GETTING_SECONDS,
+        )  # fmt: skip
+
+    @property
+    def resting(self) -> bool:
+        return self._rest.is_on
+
+    def take(self, end: float) -> Linked | None:
+        """A connection; None: all are out. Raises psycopg.OperationalError where none can be made."""
+        try:
+            conn = db.take(self.pool, end - time.monotonic())
+        except psycopg.OperationalError:
+            if self._out >= self.pool.max_size:
+                return None
+            raise
+        with self._lock:
+            self._out += 1
+        return conn
+
+    def give_back(self, conn: Linked) -> None:
+        with self._lock:
+            self._out -= 1
+        self.pool.putconn(conn)
+
+    def leave(self, why: object) -> None:
+        if not self.resting:
+            log.warning("the replica is left alone for %.0f s, the primary is read: %s", REST_SECONDS, why)
+        self._rest.start()
+
+
 _lock = threading.Lock()
-_pool: ConnectionPool[Linked] | None = None
-_rest = Rest(REST_SECONDS)
-_held = 0  # of the pool's connections
+_replica: _Replica | None = None
 
 
 @contextmanager
@@ -44,8 +85,9 @@ def caught_up(*, snapshot: bool = False) -> Iterator[Connection[Any]]:
     Raises what `db.transaction` does. Unavailable as well where the replica goes away in the middle; the next read is the
     primary's.
     """
-    conn = None if settings().database_replica_url is None or _rest.is_on else _taken()
-    if conn is None:
+    replica = _chosen()
+    conn = None if replica is None or replica.resting else _taken(replica)
+    if replica is None or conn is None:
         with db.snapshot() if snapshot else db.transaction() as own:
             yield own
         return
@@ -57,55 +99,33 @@ def caught_up(*, snapshot: bool = False) -> Iterator[Connection[Any]]:
     except psycopg.Error as error:
         if named := failures.named(error):
             if not isinstance(error, errors.QueryCanceled):  # which is slow at the primary as well
-                _leave(error)
+                replica.leave(error)
             raise named from error
         raise
     finally:
-        _give_back(conn)
+        replica.give_back(conn)
 
 
-def _taken() -> Linked | None:
+def _taken(replica: _Replica) -> Linked | None:
     """A connection to a replica that has caught up; None: the primary is to be read. Raises as `db.single`."""
     with db.single() as primary:
         position = _position(primary)
     end = time.monotonic() + settings().database_replica_wait_seconds
     try:
-        conn = _take(end)
-        if conn is None:
-            return None
+        conn = replica.take(end)
     except psycopg.OperationalError as error:
-        _leave(error)
+        replica.leave(error)
+        return None
+    if conn is None:
         return None
     try:
         if _has_replayed(conn, position, end):
             return conn
-        _leave("it lags, or is no replica any more")
+        replica.leave("it lags, or is no replica any more")
     except psycopg.Error as error:
-        _leave(error)
-    _give_back(conn)
+        replica.leave(error)
+    replica.give_back(conn)
     return None
-
-
-def _take(end: float) -> Linked | None:
-    """A connection to the replica; None: all are in use. Raises psycopg.OperationalError where none can be made."""
-    global _held  # noqa: PLW0603 - one pool per process
-    connections = _connections()
-    try:
-        conn = db.take(connections, end - time.monotonic())
-    except psycopg.OperationalError:
-        if _held >= connections.max_size:
-            return None
-        raise
-    with _lock:
-        _held += 1
-    return conn
-
-
-def _give_back(conn: Linked) -> None:
-    global _held  # noqa: PLW0603 - one pool per process
-    with _lock:
-        _held -= 1
-    _connections().putconn(conn)
 
 
 class Following(NamedTuple):
@@ -154,33 +174,23 @@ def _has_replayed(conn: Linked, position: str, end: float) -> bool:
     return True
 
 
-def _leave(why: object) -> None:
-    if not _rest.is_on:
-        log.warning("the replica is left alone for %.0f s, the primary is read: %s", REST_SECONDS, why)
-    _rest.start()
-
-
-def _connections() -> ConnectionPool[Linked]:
-    global _pool  # noqa: PLW0603 - one pool per process
+def _chosen() -> _Replica | None:
+    global _replica  # noqa: PLW0603 - one per process
+    address = settings().database_replica_url
+    if address is None:
+        return None
     with _lock:
-        if _pool is None:
-            _pool = ConnectionPool(
-                connection_class=Linked, name="replica", min_size=0, max_size=settings().database_pool_size, max_idle=300.0,
-                kwargs={
-                    "wanted": connecting.wanted(lock_timeout="2s", statement_timeout="10s"),
-                    "address": settings().database_replica_url, "autocommit": True,
-                },
-                close_returns=True, open=True, reconnect_timeout=db.GETTING_SECONDS,
-            )  # fmt: skip
-        return _pool
+        if _replica is None:
+            _replica = _Replica(address)
+        return _replica
 
 
 def _close() -> None:
-    global _pool, _rest, _held
+    global _replica  # noqa: PLW0603 - one per process
     with _lock:
-        if _pool is not None:
-            _pool.close()
-        _pool, _rest, _held = None, Rest(REST_SECONDS), 0
+        if _replica is not None:
+            _replica.pool.close()
+        _replica = None
 
 
 db.close_with(_close)
