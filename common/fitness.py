@@ -86,11 +86,11 @@ def _of_the_secret_key(values: Mapping[str, Any], *, production: bool) -> Iterat
 
 
 def _of_other_secrets(values: Mapping[str, Any]) -> Iterator[str]:
-    database = places.database_parameters(values["database_url"])
+    databases = _databases(values)
     redis = places.redis_place(values["redis_url"])
     mail = urlsplit(_text(values["smtp_url"]))
     passwords = {
-        "DATABASE_URL": database.get("password"),
+        **{name: database.get("password") for name, database in databases.items()},
         "REDIS_URL": redis.password,
         "REDIS_URL (of its sentinels)": redis.sentinels and redis.sentinels.password,
         "SMTP_URL": unquote(mail.password or ""),
@@ -105,9 +105,10 @@ def _of_other_secrets(values: Mapping[str, Any]) -> Iterator[str]:
     for token in filter(None, map(str.strip, _text(values["provisioning_admin_token"]).split(","))):
         if weak := weakness(token):
             yield f"PROVISIONING_ADMIN_TOKEN must be at least {MIN_SECRET} characters of your own ({MAKE_ONE}): {weak}"
-    shown = any(database.get(name) for name in ("password", "passfile", "sslcert", "service"))
-    if not shown and not places.database_is_here(database):
-        yield "DATABASE_URL must have a password"
+    for name, database in databases.items():
+        shown = any(database.get(each) for each in ("password", "passfile", "sslcert", "service"))
+        if not shown and not places.database_is_here(database):
+            yield f"{name} must have a password"
     if not redis.password and not redis.is_here:
         yield "REDIS_URL must have a password"
     if mail.username and not mail.password:
@@ -161,12 +162,20 @@ def _of_places(values: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
+def _databases(values: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """What libpq is to be told, of each setting that names a database."""
+    given = {name: values[name.lower()] for name in ("DATABASE_URL", "DATABASE_REPLICA_URL")}
+    return {name: places.database_parameters(address) if address else {} for name, address in given.items()}
+
+
 def hosts_of(values: Mapping[str, Any]) -> dict[str, list[str]]:
     """The hosts that each setting with an address leads to. A test looks that none is missing."""
-    database = places.database_parameters(values["database_url"])
     redis = places.redis_place(values["redis_url"])
     found = {
-        "database_url": [*database.get("host", "").split(","), *database.get("hostaddr", "").split(",")],
+        **{
+            name.lower(): [*database.get("host", "").split(","), *database.get("hostaddr", "").split(",")]
+            for name, database in _databases(values).items()
+        },
         "redis_url": [redis.host, *(host for host, _ in (redis.sentinels.hosts if redis.sentinels else ()))],
     }
     for name in (

@@ -19,6 +19,7 @@ from common.content_settings import ContentSettings
 from common.env_files import ENV_FILES
 from common.fitness import DEVELOPMENT_SECRET, faults
 from common.observing_settings import ObservingSettings
+from common.replica_settings import ReplicaSettings
 from common.retention_settings import MAX_HOURS, RetentionSettings
 from common.sales_settings import SalesSettings
 from common.whsec import key_of
@@ -49,7 +50,7 @@ class _AsRead(PydanticBaseSettingsSource):
         return {name: value for name, value in self._read.items() if name in names and value is not None}
 
 
-class Settings(RetentionSettings, SalesSettings, CdnSettings, ContentSettings, ObservingSettings):
+class Settings(RetentionSettings, SalesSettings, CdnSettings, ContentSettings, ObservingSettings, ReplicaSettings):
     """One deployment's configuration. Each field is an environment variable of the same name in capitals."""
 
     # An empty variable is one that is not set. What is refused is not quoted: it may be a password.

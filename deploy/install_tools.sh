@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What some tests need besides Python, from Debian's packages: Chromium for pages, nginx and Caddy for the examples of
-# deploy/, PgBouncer for the flow behind it. Nothing is done where all are there; tests whose tool is missing say so.
+# deploy/, PgBouncer for the flow behind it, PostgreSQL and Redis that are built with TLS for the flow over it. Nothing is done where all are there; tests whose tool is missing say so.
 # axe-core, which looks at the console's pages, the libraries that programs order with (tests/sdks), and what clients/js and
 # examples/studio are built with, come by npm where that is there.
 set -euo pipefail
@@ -22,7 +22,8 @@ if command -v npm > /dev/null; then bash deploy/build_clients.sh; bash deploy/bu
 missing=()
 command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null \
   || missing+=(chromium)
-for name in nginx caddy pgbouncer; do
+compgen -G "/usr/lib/postgresql/*/bin/postgres" > /dev/null || missing+=(postgresql)
+for name in nginx caddy pgbouncer redis-server; do
   command -v "$name" > /dev/null || [ -x "/usr/sbin/$name" ] || missing+=("$name")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
@@ -36,6 +37,11 @@ if [ ! -e "$policy" ]; then
   printf '#!/bin/sh\nexit 101\n' > "$policy"
   chmod +x "$policy"
   trap 'rm -f "$policy"' EXIT
+fi
+# Nor a database of PostgreSQL's own be made.
+if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+  mkdir -p /etc/postgresql-common
+  echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf
 fi
 apt-get update -qq
 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" > /dev/null

@@ -50,10 +50,10 @@ class Linked(Connection[Any]):
 
     @classmethod
     def connect(  # type: ignore[override]  # `wanted` is for us, what else there is for libpq
-        cls, conninfo: str = "", *, wanted: Mapping[str, str] | None = None, **kwargs: Any
+        cls, conninfo: str = "", *, wanted: Mapping[str, str] | None = None, address: str | None = None, **kwargs: Any
     ) -> Self:
-        """As psycopg's, with these settings of the session. Raises psycopg's errors."""
-        given = database_parameters(settings().database_url)
+        """As psycopg's, with these settings of the session; to the primary if there is no address. Raises psycopg's errors."""
+        given = database_parameters(address or settings().database_url)
         own = session_settings(given.pop("options", ""))  # such as search_path
         wanted = {**own, **(wanted or {})}
         info = make_conninfo(conninfo, **{**ALWAYS, **given})
@@ -100,31 +100,39 @@ class Linked(Connection[Any]):
         By libpq itself: psycopg would send a BEGIN of its own before it, and wait for ever where all of the pooler's server
         processes are taken.
         """
-        text = f"begin; {local({**self.wanted, **more})}"
+        why = f"the pooler has had no server process free for {FREE_SECONDS:.0f} s"
+        self.ask(f"begin; {local({**self.wanted, **more})}", time.monotonic() + FREE_SECONDS, why)
+
+    def ask(self, text: str, end: float, why: str) -> bytes | None:
+        """Send a short text, and wait for its answer until `end` at most. Gives the first value of the last row. Raises psycopg's
+        errors; one that says `why` when it was waited for in vain, and then the connection is at its end.
+        """
         self.pgconn.send_query(text.encode())
         self.pgconn.flush()  # it fits into any socket's buffer
-        waiting, end = select.poll(), time.monotonic() + FREE_SECONDS
+        waiting, found = select.poll(), None
         waiting.register(self.fileno(), select.POLLIN)
         while True:
             if not self.pgconn.is_busy():
                 if (result := self.pgconn.get_result()) is None:
-                    return
-                if result.status != ExecStatus.COMMAND_OK:
+                    return found
+                if result.status not in {ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK}:
                     raise psycopg.errors.error_from_result(result)
+                found = result.get_value(0, 0) if result.ntuples else None
             elif not waiting.poll(max(0.0, end - time.monotonic()) * 1000):
                 self.pgconn.finish()
-                raise psycopg.OperationalError(f"the pooler has had no server process free for {FREE_SECONDS:.0f} s")
+                raise psycopg.OperationalError(why)
             else:
                 self.pgconn.consume_input()
 
 
-def connect(chosen: Mapping[str, str]) -> Linked:
+def connect(chosen: Mapping[str, str], replica: str | None = None, **kwargs: Any) -> Linked:
     """A connection with these settings. Raises DatabaseAway, which says why there is none and what to look at."""
     try:
-        return Linked.connect(wanted=chosen)
+        return Linked.connect(wanted=chosen, address=replica, **kwargs)
     except psycopg.OperationalError as error:
         why = " ".join(str(error).split())[:WHY_CHARACTERS]  # libpq's words hold no password
-        raise DatabaseAway(f"the database cannot be reached, check DATABASE_URL: {why}") from error
+        name = "DATABASE_URL" if replica is None else "DATABASE_REPLICA_URL"
+        raise DatabaseAway(f"the database cannot be reached, check {name}: {why}") from error
 
 
 def wanted(*, lock_timeout: str, statement_timeout: str, plans: Mapping[str, str] = PLANS) -> dict[str, str]:

@@ -44,6 +44,7 @@ _size: int | None = None
 # Accounts that a transaction under way tells events of, and who hears of them once it is committed.
 _told: WeakKeyDictionary[Connection[Any], set[UUID]] = WeakKeyDictionary()
 _hearers: list[Callable[[set[UUID]], object]] = []
+_closers: list[Callable[[], object]] = []
 # For how many milliseconds the transactions of this request wait for a lock; None: as long as every connection does.
 _patience: ContextVar[int | None] = ContextVar("patience", default=None)
 
@@ -68,12 +69,12 @@ class _Number(NamedTuple):
     timeline: str | None
 
 
-def _take(connections: ConnectionPool[Linked]) -> Linked:
+def take(connections: ConnectionPool[Linked], seconds: float = GETTING_SECONDS) -> Linked:
     """A connection that the server has not closed. The pool's own check would pause between one stale connection and the
-    next, and after a restart of the server all are stale.
+    next, and after a restart of the server all are stale. Raises psycopg.OperationalError where there is none in so long.
     """
     while True:
-        conn = connections.getconn()
+        conn = connections.getconn(seconds)
         if not _is_stale(conn):
             return conn
         conn.pgconn.finish()  # `close` would only return it; the pool replaces it
@@ -125,6 +126,13 @@ def close() -> None:
         if _pool is not None:
             _pool.close()
         _pool = _engine = None
+    for each in _closers:
+        each()
+
+
+def close_with(closer: Callable[[], object]) -> None:
+    """Have something else closed whenever these connections are."""
+    _closers.append(closer)
 
 
 def wake_listeners_after_commit(conn: Connection[Any], account_ids: Iterable[UUID]) -> None:
@@ -195,7 +203,7 @@ def transaction(*, autocommit: bool = False, find_out: bool = False, wake: bool 
     """
     connections = pool()
     try:
-        conn = _take(connections)
+        conn = take(connections)
     except psycopg.OperationalError as error:
         raise DatabaseAway("the database does not answer; try again soon") from error
     try:
@@ -358,7 +366,7 @@ def with_settings(opened: sqlalchemy.Connection) -> None:
 
 
 def _for_session() -> Linked:
-    conn = _take(pool())
+    conn = take(pool())
     conn.autocommit = False  # the last user may have been `single`
     return conn
 

@@ -18,10 +18,10 @@ PROGRAMS = {"nginx": NGINX, "caddy": CADDY}
 
 
 @contextmanager
-def front(kind: str, api_port: int, folder: Path) -> Iterator[int]:
-    """A proxy for the time of a block. Yields its port."""
+def front(kind: str, api_port: int, folder: Path, chain: Path | None = None) -> Iterator[int]:
+    """A proxy for the time of a block; nginx with this certificate. Yields its port."""
     port = free_ports(1)[0]
-    command, extra = (_nginx if kind == "nginx" else _caddy)(port, api_port, folder)
+    command, extra = _caddy(port, api_port, folder) if kind == "caddy" else _nginx(port, api_port, folder, chain)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{kind}.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **extra}, cwd=folder)
@@ -33,13 +33,13 @@ def front(kind: str, api_port: int, folder: Path) -> Iterator[int]:
             process.wait(timeout=20)
 
 
-def nginx_text(port: int, api_port: int, folder: Path) -> str:
-    """The example, with its ports and paths changed, and without TLS. Raises ValueError where that is not found in it."""
+def nginx_text(port: int, api_port: int, folder: Path, chain: Path | None = None) -> str:
+    """The example, with its ports and paths changed, and without TLS where there is no certificate. Raises ValueError where that is not found in it."""
     text = (ROOT / "deploy" / "nginx.conf").read_text()
     changes = {
-        "listen 443 ssl;": f"listen 127.0.0.1:{port};",
-        "ssl_certificate /etc/ssl/api.example.com.pem;": "",
-        "ssl_certificate_key /etc/ssl/api.example.com.key;": "",
+        "listen 443 ssl;": f"listen 127.0.0.1:{port}{' ssl' if chain else ''};",
+        "ssl_certificate /etc/ssl/api.example.com.pem;": f"ssl_certificate {chain};" if chain else "",
+        "ssl_certificate_key /etc/ssl/api.example.com.key;": f"ssl_certificate_key {chain};" if chain else "",
         "server 127.0.0.1:8000;": f"server 127.0.0.1:{api_port};",
         "access_log off;": f"access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; "
         f"fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;",
@@ -55,10 +55,10 @@ def nginx_text(port: int, api_port: int, folder: Path) -> str:
     )
 
 
-def _nginx(port: int, api_port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
+def _nginx(port: int, api_port: int, folder: Path, chain: Path | None) -> tuple[list[str], dict[str, str]]:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "nginx.conf"
-    file.write_text(nginx_text(port, api_port, folder))
+    file.write_text(nginx_text(port, api_port, folder, chain))
     return [str(NGINX), "-c", str(file), "-p", str(folder)], {}
 
 

@@ -10,7 +10,8 @@ from api.account.site import ACCOUNT_SITE, Looking, account_router
 from api.sites.wording import split_of
 from api.v1.credits import ENTRIES
 from models.credits.reads import expire_and_read_balance, ledger_page, open_grants
-from models.db import certain, snapshot
+from models.db import certain
+from models.fleet.replicas import caught_up
 from models.identity.profiles import time_zone_of
 from models.operations.holders import held_by
 from models.usage import report
@@ -53,7 +54,7 @@ class UsedBar(NamedTuple):
 def show_use(page: Looking) -> Response:
     """The last thirty days, by day and by model, in the account's time zone."""
     own = page.who.account_id
-    with snapshot() as conn:
+    with caught_up(snapshot=True) as conn:
         zone = ZoneInfo(time_zone_of(conn, own))
         begin, end = report.span(None, None, zone, report.today(conn, zone), USED_DAYS)
         by_day = report.report(conn, Question(begin, end, zone, "day", account_id=own))

@@ -21,6 +21,7 @@ from models.absence import refuse_absent
 from models.credits.reads import entries_of_job
 from models.db import transaction
 from models.files.results import find_result
+from models.fleet.replicas import caught_up
 from models.jobs import reads
 from models.jobs.reads import JobRow
 from models.jobs.states import JobStatus
@@ -68,7 +69,7 @@ def show_own_jobs(page: Looking, request: Request) -> Response:
     if sought.id is not None:
         return page.go(f"/jobs/{sought.id}")
     if refused is None:
-        with transaction() as conn:
+        with caught_up() as conn:
             rows = reads.list_jobs(
                 conn, page.who.account_id, before=wanted.after, status=status, model_id=sought.model, label=sought.label,
                 limit=wanted.reads,

@@ -18,7 +18,8 @@ from models.access import audit_log
 from models.accounts import accounts, standing
 from models.accounts.accounts import UserRow
 from models.credits.reads import Balance, balances, expire_and_read_balance, ledger_page, open_grants
-from models.db import certain, transaction
+from models.db import certain
+from models.fleet.replicas import caught_up
 from models.operations.holders import held_by
 from models.payments import orders
 from models.usage.charts import spent_this_month
@@ -39,7 +40,7 @@ def show_accounts(page: Viewed, request: Request) -> Response:
     kept = {name: value for name, value in given.items() if value}
     cursor = request.query_params.get("cursor")
     wanted = WantedPage(None if cursor is None else USERS.place_of(cursor), PAGE_ACCOUNTS)
-    with transaction() as conn:
+    with caught_up() as conn:
         rows = accounts.users(conn, before=wanted.after, **kept, limit=wanted.reads)
         shown = rows[: wanted.limit]
         known = [each.account_id for each in shown]

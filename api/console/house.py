@@ -23,6 +23,7 @@ from models.db import transaction
 from models.events import deliveries
 from models.events.deliveries import STATUSES
 from models.fleet import processes
+from models.fleet.replicas import caught_up
 from models.operations.receivers import Receiver, find_receiver, list_receivers
 from models.operations.titles import account_names, user_names
 
@@ -41,7 +42,7 @@ def show_webhooks(page: Viewed, request: Request) -> Response:
     troubled, cursor = given.get("troubled") == "true", given.get("cursor")
     account_id = id_of(given["account_id"], "account") if given.get("account_id") else None
     before = None if cursor is None else RECEIVERS.place_of(cursor)
-    with transaction() as conn:
+    with caught_up() as conn:
         rows, following = list_receivers(conn, before=before, account_id=account_id, troubled=troubled, limit=PAGE_ROWS)
     kept = {"troubled": "true" if troubled else None, "account_id": str(account_id) if account_id else None}
     return page.show(

@@ -17,6 +17,7 @@ from api.v1.admin_jobs import ALL_JOBS
 from common.errors import DomainError, InvalidParameter
 from common.links import token_of
 from models.db import snapshot, transaction
+from models.fleet.replicas import caught_up
 from models.operations import finding
 from models.operations.finding import FoundJob, JobFilter
 from models.operations.story import Story, story
@@ -55,7 +56,7 @@ def show_jobs(page: Viewed, request: Request) -> Response:
     chosen, refused = read_or_refused(lambda: filter_given(given, page.now))
     found, following, titles = list[FoundJob](), None, dict[UUID, JobTitle]()
     if chosen is not None:
-        with transaction() as conn:
+        with caught_up() as conn:
             found, following = finding.find_jobs(conn, chosen, before=after, limit=PAGE_JOBS)
             titles = job_titles(conn, [each.id for each in found])
     kept = {name: value for name, value in given.items() if name in {*FILTERS, "span"}}

@@ -10,6 +10,7 @@ from api.routes.cursors import WantedPage, id_of
 from api.v1.admin_payments import ALL_PAYMENTS
 from models.access import audit_log
 from models.db import transaction
+from models.fleet.replicas import caught_up
 from models.operations.titles import account_names
 from models.payments import orders
 
@@ -25,7 +26,7 @@ def show_payments(page: Viewed, request: Request) -> Response:
     problems, cursor = given.get("problems") == "true", given.get("cursor")
     account_id: UUID | None = id_of(given["account_id"], "account") if given.get("account_id") else None
     wanted = WantedPage(None if cursor is None else ALL_PAYMENTS.place_of(cursor), PAGE_PAYMENTS)
-    with transaction() as conn:
+    with caught_up() as conn:
         rows = orders.list_payments(
             conn, account_id=account_id, before=wanted.after, problems=problems, limit=wanted.reads
         )

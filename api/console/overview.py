@@ -15,8 +15,8 @@ from api.services import services
 from api.sites.wording import coarsely, counted_as, dollars, number, percent, until
 from models.access import audit_log
 from models.access.audit_log import AuditRow
-from models.db import snapshot
 from models.fleet import processes
+from models.fleet.replicas import caught_up
 from models.jobs import pauses
 from models.jobs.pauses import PauseRow
 from models.operations.overview import Overview, overview
@@ -90,7 +90,7 @@ def show_overview(page: Viewed, request: Request, period: str = "1h") -> Respons
 def read_figures(period: Period, now: datetime) -> Figures:
     """In one snapshot."""
     times = times_of(now, period.span, period.step)
-    with snapshot() as conn:
+    with caught_up(snapshot=True) as conn:
         ended = charts.ended_in_hour if period.span <= timedelta(hours=1) else charts.ended_in_quarters
         return Figures(
             now, overview(conn), ended(conn, times[0], period.step), charts.took(conn, times, period.step),

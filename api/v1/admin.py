@@ -23,6 +23,7 @@ from models.accounts import accounts
 from models.db import certain, transaction
 from models.events import announcements
 from models.events.notifications import MAX_BODY, MAX_TITLE
+from models.fleet.replicas import caught_up
 
 router = PrefixRouter(prefix="/v1/admin", tags=["admin"], route_class=AdminRoute)
 
@@ -111,7 +112,7 @@ def list_users(
     key_prefix: Annotated[str | None, Query(max_length=20, description="As keys are listed, such as hr_AbC….")] = None,
 ) -> Response:
     """Newest first."""
-    with transaction() as conn:
+    with caught_up() as conn:
         rows = accounts.users(
             conn, before=wanted.after, email=email, issuer=issuer, subject=subject, key_prefix=key_prefix,
             limit=wanted.reads,
@@ -162,6 +163,6 @@ def list_acts(
     subject: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Response:
     """Newest first."""
-    with transaction() as conn:
+    with caught_up() as conn:
         rows = audit_log.list_acts(conn, before=wanted.after, subject=subject, limit=wanted.reads)
     return answer(ACTS.page(rows, wanted, lambda row: row.id, lambda row: row._asdict()))

@@ -17,7 +17,8 @@ from api.routes.shapes import Moment
 from api.routes.walled import AdminRoute
 from common.errors import InvalidParameter
 from models.access.scopes import Caller
-from models.db import snapshot, transaction
+from models.db import snapshot
+from models.fleet.replicas import caught_up
 from models.operations import finding
 from models.operations.finding import MAX_TEXT, FoundStatus, JobFilter
 from models.operations.story import Story, story
@@ -81,7 +82,7 @@ def find_jobs(
     """Newest first. One request looks at 10,000 jobs, those that account, status or time lead to: where they do not fit the
     rest of the filter, the page is short and `next` goes on.
     """
-    with transaction() as conn:
+    with caught_up() as conn:
         rows, following = finding.find_jobs(conn, chosen, before=wanted.after, limit=wanted.limit)
     following_cursor = ALL_JOBS.cursor_of(following) if following else None
     return answer({"data": [row._asdict() for row in rows], "next": following_cursor})

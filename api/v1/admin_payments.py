@@ -20,7 +20,7 @@ from api.routes.shapes import Reason, RequestBody
 from api.routes.walled import AdminRoute
 from api.v1.payments import PaymentView, payment_view
 from models.access.scopes import Caller
-from models.db import transaction
+from models.fleet.replicas import caught_up
 from models.payments import orders, refunds
 from models.payments.orders import PaymentRow
 
@@ -66,7 +66,7 @@ def list_all_payments(
     problems: Annotated[bool, Query(description="Only those that were paid otherwise than they should be.")] = False,
 ) -> Response:
     """Newest first."""
-    with transaction() as conn:
+    with caught_up() as conn:
         rows = orders.list_payments(
             conn, account_id=account_id, before=wanted.after, problems=problems, limit=wanted.reads
         )

@@ -13,7 +13,7 @@ from api.routes.prefix_router import PrefixRouter
 from api.routes.walled import AdminRoute
 from common.money import shown
 from models.access.scopes import Caller
-from models.db import snapshot
+from models.fleet.replicas import caught_up
 from models.usage import stats
 from models.usage.stats import MAX_DAYS, Stats
 
@@ -143,6 +143,6 @@ def get_stats(
 ) -> Response:
     """Users, money, credits, jobs and articles."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    with snapshot() as conn:
+    with caught_up(snapshot=True) as conn:
         found = stats.stats(conn, since=today - timedelta(days=days - 1), until=today + timedelta(days=1))
     return answer(stats_view(found))

@@ -42,6 +42,7 @@ from common.settings import settings
 from common.spooling import Spooled, Spooler
 from models.access.scopes import Caller
 from models.db import certain, transaction
+from models.fleet.replicas import caught_up
 from models.jobs import answered, batch_rows, batches
 from models.jobs.batch_rows import MAX_LINES, MAX_RUNNING
 from models.jobs.batches import Line
@@ -176,7 +177,7 @@ def list_batches(
     who: Annotated[Caller, Depends(needs("read"))], wanted: Annotated[WantedPage[UUID], Depends(BATCHES.wanted)]
 ) -> Response:
     """Your own, newest first."""
-    with transaction() as conn:
+    with caught_up() as conn:
         rows = batch_rows.list_batches(conn, who.account_id, before=wanted.after, limit=wanted.reads)
     return answer(BATCHES.page(rows, wanted, lambda row: row.id, batch_view))
 

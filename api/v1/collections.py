@@ -28,6 +28,7 @@ from api.v1.gallery_shapes import (
 )
 from models.access.scopes import Caller
 from models.db import certain, transaction
+from models.fleet.replicas import caught_up
 from models.gallery import collections, contents
 
 router = PrefixRouter(prefix="/v1/collections", tags=["collections"], route_class=WalledRoute)
@@ -67,7 +68,7 @@ def list_collections(
     ] = "own",
 ) -> Response:
     """Newest first."""
-    with transaction() as conn:
+    with caught_up() as conn:
         rows = collections.list_collections(conn, who.account_id, of, before=wanted.after, limit=wanted.reads)
     return answer(COLLECTIONS.page(rows, wanted, lambda row: row.id, collection_view))
 

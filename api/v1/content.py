@@ -31,6 +31,7 @@ from models.content.searching import FoundArticle
 from models.content.states import part_of_list
 from models.content.tables import NewsKind, Section
 from models.db import certain, transaction
+from models.fleet.replicas import caught_up
 
 router = PrefixRouter(prefix="/v1/content", tags=["content"], route_class=WalledRoute)
 
@@ -80,7 +81,7 @@ def list_articles(
 ) -> Response:
     """News and research together, or a section, a kind of news, a tag, or a tag of one of these; newest first."""
     part = part_of_list(section, kind)
-    with transaction() as conn:
+    with caught_up() as conn:
         rows = reading.list_shown(
             conn, part=part, tag=tag and tag.lower(), before=wanted.after, limit=wanted.reads
         )  # fmt: skip
@@ -106,7 +107,7 @@ def search_articles(
     who may read it.
     """
     reads_on = may_read_on(who.role if who else None, premium=True)
-    with transaction() as conn:
+    with caught_up() as conn:
         rows = searching.search(
             conn, q, section=section, reads_on=reads_on, before=wanted.after, limit=wanted.reads
         )  # fmt: skip

@@ -36,7 +36,8 @@ from api.v1.courses_shapes import (
 )
 from models.access import scopes
 from models.access.scopes import Caller
-from models.db import certain, snapshot, transaction
+from models.db import certain, snapshot
+from models.fleet.replicas import caught_up
 from models.learning import courses, lessons
 from models.learning.courses import CourseDraft
 from models.learning.lessons import LessonDraft
@@ -59,7 +60,7 @@ def list_courses(
     """Newest first."""
     if status == "draft":
         scopes.check_editor(who)
-    with transaction() as conn:
+    with caught_up() as conn:
         rows = courses.list_courses(conn, status=status, level=level, before=wanted.after, limit=wanted.reads)
     return answer(COURSES.page(rows, wanted, lambda row: row.id, course_view))
 

@@ -20,6 +20,7 @@ from models.credits import reads
 from models.credits.ledger import MAX_GRANT, MAX_PRIORITY
 from models.credits.reads import Balance, GrantPlace
 from models.db import certain, transaction
+from models.fleet.replicas import caught_up
 
 router = PrefixRouter(prefix="/v1/credits", tags=["credits"], route_class=WalledRoute)
 
@@ -170,6 +171,6 @@ def list_entries(
     who: Annotated[Caller, Depends(needs("read"))], wanted: Annotated[WantedPage[int], Depends(ENTRIES.wanted)]
 ) -> Response:
     """Every movement of your credits, newest first."""
-    with transaction() as conn:
+    with caught_up() as conn:
         rows = reads.ledger_page(conn, who.account_id, before=wanted.after, limit=wanted.reads)
     return answer(ENTRIES.page(rows, wanted, lambda row: int(row["id"]), dict))

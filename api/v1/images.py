@@ -36,6 +36,7 @@ from api.v1.gallery_shapes import (
 from common.errors import InvalidParameter
 from models.access.scopes import Caller
 from models.db import certain, transaction
+from models.fleet.replicas import caught_up
 from models.gallery import items, search
 from models.gallery.items import FeedPlace, ItemRow, WantedItems
 from models.gallery.words import Kind
@@ -98,7 +99,7 @@ def _add_list(router: APIRouter, kind: Kind) -> None:
         if first is not None and last is not None and first > last:
             raise InvalidParameter(f"from ({first}) is after to ({last})", param="from")
         which = WantedItems(kind, first, last, model, job, public)
-        with transaction() as conn:
+        with caught_up() as conn:
             rows = items.list_items(conn, who.account_id, which, before=wanted.after, limit=wanted.reads)
         return answer(listing.page(rows, wanted, lambda row: (row.created_at, row.id), _shown_to(who)))
 
@@ -114,7 +115,7 @@ def _add_search(router: APIRouter, kind: Kind) -> None:
         of: Annotated[Literal["own", "public"], Query(description="Yours, or the public ones of all.")] = "own",
     ) -> Response:
         """By their prompts, the best first. A new one is found within seconds."""
-        with transaction() as conn:
+        with caught_up() as conn:
             hits = search.search(
                 conn,
                 who.account_id,
@@ -185,7 +186,7 @@ def list_feed(
     place = wanted.after
     if place is not None and isinstance(place[0], datetime) is not (order == "newest"):
         raise InvalidParameter("cursor is of the feed in another order", param="cursor")
-    with transaction() as conn:
+    with caught_up() as conn:
         rows = items.feed(conn, who.account_id, order, kind, before=place, limit=wanted.reads)
 
     def place_of(row: ItemRow) -> FeedPlace:

@@ -28,6 +28,7 @@ from models.access import scopes
 from models.access.scopes import Caller
 from models.db import transaction
 from models.events import endpoints
+from models.fleet.replicas import caught_up
 from models.jobs import reads
 from models.jobs.admission import Order, body_hash
 
@@ -100,7 +101,7 @@ def list_jobs(
 ) -> Response:
     """Your own jobs, newest first."""
     chosen = JobsShown(status, model_wanted(who.reach, model), label_wanted(label))
-    with transaction() as conn:
+    with caught_up() as conn:
         return answer(job_page(conn, who.account_id, wanted, chosen))
 
 

@@ -16,6 +16,7 @@ from api.routes.walled import WalledRoute
 from models.access.scopes import Caller
 from models.db import certain, transaction
 from models.events import notifications
+from models.fleet.replicas import caught_up
 
 router = PrefixRouter(prefix="/v1/notifications", tags=["notifications"], route_class=WalledRoute)
 
@@ -62,7 +63,7 @@ def list_notifications(
     unread: Annotated[bool, Query(description="Only those not read yet.")] = False,
 ) -> Response:
     """Newest first."""
-    with transaction() as conn:
+    with caught_up() as conn:
         rows = notifications.list_notifications(
             conn, who.account_id, unread=unread, before=wanted.after, limit=wanted.reads
         )

@@ -26,6 +26,7 @@ from companies.base import Away, Refused
 from companies.registry import company, configured
 from models.access.scopes import Caller
 from models.db import certain, transaction
+from models.fleet.replicas import caught_up
 from models.payments import due, orders
 from models.payments.orders import PaymentRow, SaleItem
 from models.payments.states import PaymentProblem, PaymentStatus
@@ -178,7 +179,7 @@ def list_payments(
     who: Annotated[Caller, Depends(needs("read"))], wanted: Annotated[WantedPage[UUID], Depends(PAYMENTS.wanted)]
 ) -> Response:
     """Your own, newest first."""
-    with transaction() as conn:
+    with caught_up() as conn:
         rows = orders.list_payments(conn, account_id=who.account_id, before=wanted.after, limit=wanted.reads)
     return answer(PAYMENTS.page(rows, wanted, lambda row: row.id, payment_view))
 

@@ -22,7 +22,7 @@ from common.errors import InvalidParameter
 from common.labels import NAME
 from models.access.scopes import Caller
 from models.accounts.accounts import user_of_account
-from models.db import snapshot
+from models.fleet.replicas import caught_up
 from models.identity.profiles import time_zone_of
 from models.usage import report
 from models.usage.report import MAX_ROWS, SUMS, UNITS, Question, TimeUnit, UsageSheet
@@ -128,7 +128,7 @@ def get_usage(
     the moment in which it ended, exactly once; requests are counted within some seconds.
     """
     grouping = grouping_of(by)
-    with snapshot() as conn:
+    with caught_up(snapshot=True) as conn:
         zone = _zone(time_zone_of(conn, who.account_id) if time_zone is None else time_zone)
         asked = _question(conn, grouping, since, until, zone, who.account_id)
         found = report.report(conn, asked)
@@ -146,7 +146,7 @@ def get_usage_of_accounts(
 ) -> Response:  # fmt: skip
     """The same for operators, with what providers took. The time zone is UTC where none is named."""
     grouping = grouping_of(by, accounts=True)
-    with snapshot() as conn:
+    with caught_up(snapshot=True) as conn:
         if account is not None:
             user_of_account(conn, account)
         asked = _question(conn, grouping, since, until, _zone("UTC" if time_zone is None else time_zone), account)

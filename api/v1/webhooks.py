@@ -22,6 +22,7 @@ from models.db import certain, transaction
 from models.events import deliveries, endpoints
 from models.events.endpoints import MAX_DESCRIPTION_CHARACTERS, MAX_URL_CHARACTERS
 from models.events.kinds import STORED
+from models.fleet.replicas import caught_up
 
 router = PrefixRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=WalledRoute)
 
@@ -257,7 +258,7 @@ def list_deliveries(
 ) -> Response:
     """Newest first, with each attempt's answer and time. `default` in place of an id: those of single jobs' webhooks."""
     wanted = webhook_id_of(webhook_id)
-    with transaction() as conn:
+    with caught_up() as conn:
         rows = deliveries.list_deliveries(
             conn, who.account_id, wanted, status=status, before=page.after, limit=page.reads
         )

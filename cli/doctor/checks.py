@@ -5,6 +5,7 @@ what helps.
 from typing import Any
 
 from cli.doctor.redis_check import check_redis
+from cli.doctor.trust import distrust
 from cli.troubles import sentence_of
 from common import scratch
 from common.redact import redacted
@@ -14,9 +15,11 @@ from models.connecting import Linked
 from models.credits.audit import stuck
 from models.db import transaction
 from models.events import events, sending
-from models.fleet import probes, processes
+from models.fleet import probes, processes, replicas
 from storage.s3 import StorageError, storage
 from workers.calls.standing import provider_rows
+
+FAR_BEHIND_BYTES = 64 * 1024 * 1024  # four files of log
 
 
 def examine() -> list[dict[str, Any]]:
@@ -35,7 +38,11 @@ def _check(name: str, function: Any) -> dict[str, Any]:
     try:
         return {"check": name, "ok": True, "says": function()}
     except Exception as error:  # noqa: BLE001 - whatever is wrong is what this command is for
-        return {"check": name, "ok": False, "says": sentence_of(error) or redacted(f"{error}") or type(error).__name__}
+        return {"check": name, "ok": False, "says": _said_of(name, error)}
+
+
+def _said_of(name: str, error: Exception) -> str:
+    return redacted(distrust(name, error) or "") or sentence_of(error) or redacted(f"{error}") or type(error).__name__
 
 
 def check_database() -> str:
@@ -57,6 +64,21 @@ def check_database() -> str:
     way = ", behind a pooler: settings go with each transaction, no statement is prepared" if pooled else ""
     unsafe = f"; {server.power_cut_loses} off: a power cut loses what was accepted" if server.power_cut_loses else ""
     return f"{server.version.split(',')[0]}, a row was written{way}{unsafe}"
+
+
+def check_replica() -> str:
+    found = replicas.follow()
+    if found is None:
+        return "none is set: the primary is read"
+    if not found.is_replica:
+        raise RuntimeError(
+            "it is a primary, and is not read: set DATABASE_REPLICA_URL to a server that follows DATABASE_URL's"
+        )
+    if found.bytes_behind > FAR_BEHIND_BYTES:
+        raise RuntimeError(
+            f"it is {found.bytes_behind // 1_000_000} MB behind, and the primary is read: is its replay paused, or its line slow?"
+        )
+    return f"it follows, {found.bytes_behind} bytes behind"
 
 
 def check_schema() -> str:
@@ -153,6 +175,7 @@ def check_deliveries() -> str:
 
 _WITHOUT_DATABASE = {"redis", "storage", "temporary folder"}
 _CHECKS = {
+    "replica": check_replica,
     "schema": check_schema,
     "partitions": check_partitions,
     "redis": check_redis,

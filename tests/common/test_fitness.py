@@ -82,6 +82,7 @@ def test_the_default_secret_stays_on_this_machine_whatever_the_environment(
 PASSWORDS = {
     "DATABASE_URL": ("postgresql://headrace:{}@db.example.com/headrace", "postgresql://127.0.0.1/headrace?password={}",
                      "host=db.example.com user=headrace password='{}'", "postgres://headrace:{}@a,b/headrace"),
+    "DATABASE_REPLICA_URL": ("postgresql://headrace:{}@replica.example.com/headrace",),
     "REDIS_URL": ("redis://:{}@redis.example.com/0", "rediss://user:{}@127.0.0.1", "unix://:{}@/run/redis.sock",
                   "redis+sentinel://:{}@one,two/main/0", "redis+sentinel://:5d0b7c@one,two/main/0?sentinel_password={}"),
     "SMTP_URL": ("smtps://user:{}@mail.example.com", "smtp+starttls://user:{}@127.0.0.1"),
@@ -104,6 +105,7 @@ def test_no_placeholder_is_a_password(monkeypatch: pytest.MonkeyPatch, name: str
 @pytest.mark.parametrize(("name", "value"), [
     ("DATABASE_URL", "postgresql://headrace@db.example.com/headrace"), ("DATABASE_URL", "postgresql://headrace:@db/headrace"),
     ("DATABASE_URL", "host=db.example.com user=headrace password=''"), ("DATABASE_URL", "postgresql://a:@127.0.0.1,db/x"),
+    ("DATABASE_REPLICA_URL", "postgresql://headrace@replica.example.com/headrace"),
     ("REDIS_URL", "redis://redis.example.com"), ("REDIS_URL", "redis://:@redis.example.com/0"),
     ("REDIS_URL", "rediss://user:@redis.example.com/0"), ("REDIS_URL", "redis+sentinel://one,two/main/0"),
     ("SMTP_URL", "smtps://user@mail.example.com"), ("SMTP_URL", "smtps://user:@mail.example.com"),
@@ -159,6 +161,7 @@ def leading_to(name: str, host: str) -> str:
     authority = f"[{host}]" if ":" in host and not host.startswith("[") else host
     return {
         "DATABASE_URL": f"postgresql://headrace:5d0b7c@{authority}/headrace",
+        "DATABASE_REPLICA_URL": f"postgresql://headrace:5d0b7c@{authority}/headrace",
         "REDIS_URL": f"redis://:5d0b7c@{authority}:6379/0",
         "SMTP_URL": f"smtps://user:5d0b7c@{authority}",
         "OIDC_JWKS_URLS": f"https://a.example=https://{authority}/keys",
@@ -203,7 +206,9 @@ def test_every_setting_that_is_a_secret_is_hidden() -> None:
         name for name, field in Settings.model_fields.items() if not field.repr or "SecretStr" in str(field.annotation)
     }
     named = {
-        name for name in Settings.model_fields if re.search(r"secret|password|token$|(database|redis|smtp)_url$", name)
+        name
+        for name in Settings.model_fields
+        if re.search(r"secret|password|token$|(database|replica|redis|smtp)_url$", name)
     }
     assert named <= hidden, named - hidden
 

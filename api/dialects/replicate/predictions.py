@@ -28,7 +28,7 @@ from common.errors import InvalidInput, InvalidParameter, NotCancelable, NotFoun
 from common.settings import settings
 from models.access.scopes import Caller
 from models.catalogue.entries import Offer
-from models.db import transaction
+from models.fleet.replicas import caught_up
 from models.jobs import reads
 from models.jobs.outward import told_job
 from models.jobs.reads import JobRow
@@ -178,7 +178,7 @@ async def list_predictions(request: Request) -> Response:
 
 
 def _page(account_id: UUID, before: UUID | None, limit: int) -> list[JobRow]:
-    with transaction() as conn:
+    with caught_up() as conn:
         return reads.list_jobs(conn, account_id, before=before, limit=limit)
 
 
