@@ -29,8 +29,10 @@ SOCKETS = Path("/tmp")  # noqa: S108 - SeaweedFS's choice for its gRPC, whatever
 YOUNG_SECONDS = 10.0  # a socket that is being made refuses connections for a moment
 
 
-def start(state: Path, ports: Mapping[str, int], access: str, secret: str, bucket: str) -> "subprocess.Popen[bytes]":
-    """Start it with its data in `state/s3`."""
+def start(
+    state: Path, ports: Mapping[str, int], access: str, secret: str, bucket: str, *, bind: str = "127.0.0.1"
+) -> "subprocess.Popen[bytes]":
+    """Start it with its data in `state/s3`. Its parts speak to each other on loopback wherever they `bind`."""
     folder = state / "s3"
     private_folder(folder)
     protect(folder)
@@ -40,7 +42,7 @@ def start(state: Path, ports: Mapping[str, int], access: str, secret: str, bucke
     # Its own folder as ".": a comma in a path would make two of it, and a socket's path has 107 bytes.
     command = [
         str(Path(sysconfig.get_path("scripts")) / "weed"), "-logtostderr=true", "mini", "-dir=.",
-        "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={bucket}", *FLAGS,
+        "-ip=127.0.0.1", f"-ip.bind={bind}", f"-bucket={bucket}", *FLAGS,
         "-master.volumeSizeLimitMB=128", "-filer.localSocket=filer.sock", "-s3.localSocket=s3.sock",
     ]  # fmt: skip
     for name, port in ports.items():

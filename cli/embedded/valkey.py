@@ -14,12 +14,12 @@ from cli.embedded.wheels import package
 STOP_SIGNAL = signal.SIGTERM
 
 
-def start(state: Path, port: int, password: str) -> "subprocess.Popen[bytes]":
+def start(state: Path, port: int, password: str, *, bind: str = "127.0.0.1") -> "subprocess.Popen[bytes]":
     folder = state / "redis"
     folder.mkdir(mode=0o700, exist_ok=True)
     # By standard input: neither the command line nor a file shows the password.
     config = (
-        f'bind 127.0.0.1\nport {port}\nappendonly yes\nappendfsync everysec\nsave ""\n'
+        f'bind {bind}\nport {port}\nappendonly yes\nappendfsync everysec\nsave ""\n'
         f"maxmemory-policy noeviction\nrequirepass {password}\n"
     )
     return spawn(state, "redis", [program(), "-"], standard_input=config, cwd=folder)

@@ -114,9 +114,9 @@ class FarSide(ABC):
         storm.blow(generation_id, url, partial(self.progress_called_back, generation_id))
 
     @contextlib.contextmanager
-    def running(self, port: int = 0) -> Iterator[Self]:
-        server = _Server(("127.0.0.1", port), partial(_Handler, self))
-        self.url = f"http://127.0.0.1:{server.server_port}"
+    def running(self, port: int = 0, host: str = "127.0.0.1") -> Iterator[Self]:
+        server = _Server((host, port), partial(_Handler, self))
+        self.url = f"http://{host}:{server.server_port}"
         thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.05), daemon=True)
         thread.start()
         try:
@@ -231,12 +231,13 @@ def main(kind: type[FarSide]) -> None:
     """Run in a process of its own, until its standard input or the process ends."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--book", required=True)
     parser.add_argument("--faults", default="{}", help="a plan as JSON (queue_faults.py)")
     parser.add_argument("--script", default="{}", help="by model, as JSON (the far side's own docstring)")
     given = parser.parse_args()
     side = kind(Book(given.book), Faults.load(given.faults), json.loads(given.script))
-    with side.running(given.port):
+    with side.running(given.port, given.host):
         print(f"ready {side.url}", flush=True)
         while True:
             time.sleep(3600)

@@ -88,9 +88,9 @@ class FarSide(ABC):
         return {**self.script.get("*", {}), **self.script.get(model, {})}
 
     @contextlib.contextmanager
-    def running(self, port: int = 0) -> Iterator[Self]:
-        server = _Server(("127.0.0.1", port), partial(_Handler, self))
-        self.url = f"http://127.0.0.1:{server.server_port}{self.prefix}"
+    def running(self, port: int = 0, host: str = "127.0.0.1") -> Iterator[Self]:
+        server = _Server((host, port), partial(_Handler, self))
+        self.url = f"http://{host}:{server.server_port}{self.prefix}"
         thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.05), daemon=True)
         thread.start()
         try:
@@ -264,12 +264,13 @@ def main(kind: type[FarSide]) -> None:
     """`python -m tests.far_side.NAME --port N --faults JSON --script JSON --book FILE`: serve until killed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--faults", default="{}")
     parser.add_argument("--script", default="{}")
     parser.add_argument("--book", required=True)
     chosen = parser.parse_args()
     far = kind(Book(chosen.book), Faults.load(chosen.faults), json.loads(chosen.script))
-    with far.running(chosen.port):
+    with far.running(chosen.port, chosen.host):
         print(far.url, flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             while True:
