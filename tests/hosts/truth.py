@@ -1,0 +1,87 @@
+"""What must hold when all is over, whatever happened."""
+
+import hashlib
+import time
+from collections import Counter
+
+from models.credits.audit import audit
+from models.db import transaction
+from models.jobs import callbacks
+from storage.s3 import StorageError, storage
+from tests.hosts.house import KINDS, House, books
+from tests.hosts.load import Load
+from tests.support import one, rows
+
+DRAIN_SECONDS = 120.0
+# Replicate cannot be asked about a start whose answer was lost, and the call back that tells of it may be lost as well.
+UNKNOWN = ("called-back", "outcome_unknown")
+
+
+def drain() -> list[str]:
+    """Wait until no job lives any more. Returns what still does."""
+    end = time.monotonic() + DRAIN_SECONDS
+    while (left := one("select count(*) from job_runs")[0]) and time.monotonic() < end:
+        time.sleep(0.2)
+    if not left:
+        return []
+    return [f"stuck: {row}" for row in rows("select job_id::text, status, reason, wake_at, lease_until from job_runs limit 5")]
+
+
+def broken(house: House, load: Load) -> list[str]:
+    """Each promise that is broken, in words."""
+    found = [f"refused: {each}" for each in load.refused]
+    jobs = {
+        row[0]: row[1:]
+        for row in rows(
+            """select j.id::text, j.model_id, j.ended, (select a.error_code from attempts a where a.job_id = j.id order by number desc limit 1),
+                      j.error_code, j.error_message from jobs j"""
+        )
+    }
+    accepted = {each.job_id for each in load.accepted}
+    found += [f"accepted and not there: {each}" for each in accepted - set(jobs)]
+    twice = len(load.accepted) - len(accepted)
+    found += [f"{twice} orders got another's job"] if twice else []
+    for job, (kind, how, attempt, code, message) in jobs.items():
+        if how != "succeeded" and not (kind == UNKNOWN[0] and UNKNOWN[1] in {attempt, code}):
+            found.append(f"{kind} {job} has {how}: {attempt}, {code}, {message}")
+    found += _paid(house, jobs)
+    found += _stored()
+    with transaction() as conn:
+        found += [f"{each.rule}: {row}" for each in audit(conn) for row in each.rows]
+    return found
+
+
+def _paid(house: House, jobs: dict[str, tuple[str | None, ...]]) -> list[str]:
+    """By the provider's own count each job was ordered once, and none that is not ours."""
+    http, replicate = books(house.folder)
+    begun = [each["key"] for each in http.generations()]
+    for each in replicate.generations():
+        job, number = callbacks.attempt_of(each["facts"]["webhook"].rpartition("/")[2])
+        begun.append(f"{job}:{number}")
+    http.close()
+    counts = Counter(each.rpartition(":")[0] for each in begun)
+    found = [f"the provider was paid {count} times for {job}: {sorted(e for e in begun if e.startswith(job))}" for job, count in counts.items() if count > 1]
+    found += [f"the provider was paid for {job}, which is no job" for job in counts if job not in jobs]
+    found += [f"{job} succeeded and was never ordered" for job, row in jobs.items() if row[1] == "succeeded" and job not in counts]
+    return found
+
+
+def _stored() -> list[str]:
+    """Each result is there, with its own bytes."""
+    found = []
+    for key, digest in rows("select key, sha256 from assets where purged_at is null"):
+        try:
+            with storage().get_range(key).chunks as chunks:
+                if hashlib.sha256(b"".join(chunks)).digest() != bytes(digest):
+                    found.append(f"{key} has other bytes")
+        except StorageError as error:
+            found.append(f"{key} is missing: {error}")
+    return found
+
+
+def outcomes() -> dict[str, int]:
+    """How many jobs ended how."""
+    return {f"{kind} {how}": count for kind, how, count in rows("select model_id, ended, count(*) from jobs group by 1, 2 order by 1, 2")}
+
+
+assert set(KINDS) >= {UNKNOWN[0]}  # noqa: S101 - it is one of them
