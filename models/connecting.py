@@ -33,6 +33,12 @@ ALWAYS = {
     "connect_timeout": "5", "application_name": "headrace", "keepalives_idle": "30", "keepalives_interval": "10",
     "keepalives_count": "3", "tcp_user_timeout": "30000",
 }  # fmt: skip
+# The server's own look at whether this host is still there. By its kernel's default it looks after two hours: until then a
+# host that lost its power, or its way, keeps all of its sessions, and each that comes up in its place asks for as many.
+OF_SERVER = {
+    "tcp_keepalives_idle": ALWAYS["keepalives_idle"], "tcp_keepalives_interval": ALWAYS["keepalives_interval"],
+    "tcp_keepalives_count": ALWAYS["keepalives_count"], "tcp_user_timeout": ALWAYS["tcp_user_timeout"],
+}  # fmt: skip
 # PgBouncer: "unsupported startup parameter: options"; RDS Proxy: "currently doesn't support command-line options".
 _REFUSED = re.compile(r"startup parameter|command-line options|options.{0,40}not supported", re.IGNORECASE)
 _IDLE_SECONDS = "15s"
@@ -68,7 +74,8 @@ class Linked(Connection[Any]):
     def _made(cls, info: str, wanted: Mapping[str, str], kwargs: dict[str, Any]) -> Self:
         if settings().database_pooler != "transaction":
             try:
-                conn = super().connect(make_conninfo(info, options=_options(wanted)), **kwargs)
+                # Not among `wanted`: behind a pooler the server's other end is the pooler, and none of ours to look at.
+                conn = super().connect(make_conninfo(info, options=_options({**OF_SERVER, **wanted})), **kwargs)
             except psycopg.OperationalError as error:
                 if settings().database_pooler == "none" or not _REFUSED.search(str(error)):
                     raise

@@ -80,13 +80,13 @@ def run(folder: Path, chosen: Sequence[Scene]) -> tuple[list[Recovery], list[str
 
 def shown(recoveries: Sequence[Recovery]) -> str:
     """The table for a terminal of 80 columns; seconds."""
-    return "\n".join((f"{'scene':<28}{'orders':>7}{'submit':>9}{'done':>9}{'backlog':>9}{'longest':>9}", *map(_line, recoveries)))
+    return "\n".join(
+        (f"{'scene':<28}{'orders':>7}{'submit':>9}{'done':>9}{'backlog':>9}{'longest':>9}", *map(_line, recoveries))
+    )
 
 
 def _line(each: Recovery) -> str:
-    return (
-        f"{each.scene.name:<28}{each.orders:>7}{each.submit:>9.1f}{each.done:>9.1f}{each.backlog:>9.1f}{each.longest:>9.1f}"
-    )
+    return f"{each.scene.name:<28}{each.orders:>7}{each.submit:>9.1f}{each.done:>9.1f}{each.backlog:>9.1f}{each.longest:>9.1f}"
 
 
 def markdown(recoveries: Sequence[Recovery]) -> str:

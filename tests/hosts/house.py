@@ -1,13 +1,14 @@
 """Which hosts there are, what runs on each, and how it is started there, again after each power cut."""
 
+import json
 import secrets
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 from urllib.request import urlopen
 
 from cli.embedded import postgres, seaweed, valkey
@@ -31,8 +32,8 @@ PORTS = {"database": 5432, "redis": 6379, "s3": 8333, "api": 8000, "http": 9001,
 S3_PORTS = dict(zip(seaweed.PARTS, (PORTS["s3"], 9333, 8080, 8888, 7500), strict=True))
 KINDS = {"in-line": ("http", "quick"), "polled": ("http", "polled"), "called-back": ("replicate", "owner/called")}
 SCRIPTS = {
-    "http": '{"quick": {}, "polled": {"ready_seconds": 1.0, "poll_after_seconds": 0.5, "calls": false}}',
-    "replicate": '{"owner/called": {"ready_seconds": 1.0, "webhook_secret": "%s"}}' % SECRET,
+    "http": json.dumps({"quick": {}, "polled": {"ready_seconds": 1.0, "poll_after_seconds": 0.5, "calls": False}}),
+    "replicate": json.dumps({"owner/called": {"ready_seconds": 1.0, "webhook_secret": SECRET}}),
 }
 # Of time only what must be waited for is shorter than in production; all of what bounds a socket is as it is there.
 LEASE_SECONDS = 5.0
@@ -111,7 +112,7 @@ class House:
         return [valkey.start(self.folder, PORTS["redis"], self._password, bind="*")]
 
     def _s3(self) -> list["subprocess.Popen[bytes]"]:
-        return [seaweed.start(self.folder, S3_PORTS, "hosts", self._password, postgres.DATABASE, bind="0.0.0.0")]  # noqa: S104
+        return [seaweed.start(self.folder, S3_PORTS, "hosts", self._password, postgres.DATABASE, bind="0.0.0.0")]
 
     def _provider(self) -> list["subprocess.Popen[bytes]"]:
         started = []
@@ -192,7 +193,7 @@ def books(folder: Path) -> tuple[QueueBook, Book]:
     return QueueBook(folder / "http.db"), Book(folder / "replicate.db")
 
 
-def _emptied(folder: Path) -> "object":
+def _emptied(folder: Path) -> IO[str]:
     """Be the folder's launcher; what was left in it is ended, and gone."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     launcher = hold(folder)

@@ -19,7 +19,7 @@ from tests.support import account, key_of
 
 CLIENTS_AT_ONCE, ACCOUNTS = 6, 24
 PAUSE_SECONDS = 0.6  # between two orders of a client
-TRY_SECONDS = 3.0  # after which the other host is asked
+TRY_SECONDS = 5.0  # after which the other host is asked
 AGAIN = {408, 409, 425, 429, 500, 502, 503, 504}  # what clients' libraries try again
 
 

@@ -75,6 +75,13 @@ class Host:
         """This thread, and what it starts, is on this host from now on."""
         _checked(_libc.setns(self._namespace, CLONE_NEWNET))
 
+    def sockets(self) -> set[str]:
+        """Its own ends of TCP connections over IPv4, as address:port."""
+        with self.inside():
+            lines = Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]
+        ends = [line.split()[1].partition(":")[::2] for line in lines]
+        return {f"{socket.inet_ntoa(int(address, 16).to_bytes(4, 'little'))}:{int(port, 16)}" for address, port in ends}
+
     def kill(self) -> None:
         """kill -9 of every process that it has, those included that have left their group."""
         if self._namespace < 0:

@@ -34,7 +34,7 @@ class Recovery(NamedTuple):
 def play(house: House, load: Load, scene: Scene) -> Recovery:
     """Play one scene, wait until all is well again, and measure. Raises Stuck."""
     time.sleep(BEFORE_SECONDS)
-    began, began_at = time.monotonic(), time.time()
+    began = time.monotonic()
     if scene.sort == "kill":
         house.cut_power(scene.host)
         time.sleep(scene.seconds)
@@ -46,11 +46,11 @@ def play(house: House, load: Load, scene: Scene) -> Recovery:
     healed, healed_at = time.monotonic(), time.time()
     during = sum(began <= each.accepted <= healed for each in load.accepted)
     submit = _until("an order begun after it is accepted", lambda: _first_submit(load, healed))
-    done = _until("a job ends", lambda: _asked("select min(ended_at) from jobs where ended_at >= to_timestamp(%s)", healed_at))
-    _until("all jobs of that time have ended", lambda: _backlog(load, began, healed, began_at))
-    last = _asked(
-        "select max(ended_at) from jobs where created_at between to_timestamp(%s) and to_timestamp(%s)", began_at, healed_at
-    )  # fmt: skip
+    done = _until(
+        "a job ends", lambda: _asked("select min(ended_at) from jobs where ended_at >= to_timestamp(%s)", healed_at)
+    )
+    _until("all jobs of that time have ended", lambda: _are_over(healed_at))
+    last = _asked("select max(ended_at) from jobs where created_at <= to_timestamp(%s)", healed_at)
     house.wait_for(scene.host)
     longest = max((each.accepted - each.begun for each in load.accepted if each.accepted >= began), default=0.0)
     return Recovery(
@@ -59,14 +59,12 @@ def play(house: House, load: Load, scene: Scene) -> Recovery:
 
 
 def _first_submit(load: Load, healed: float) -> float | None:
-    return next((each.accepted for each in reversed(load.accepted) if each.begun >= healed), None) and min(
-        each.accepted for each in load.accepted if each.begun >= healed
-    )
+    return min((each.accepted for each in load.accepted if each.begun >= healed), default=None)
 
 
-def _backlog(load: Load, began: float, healed: float, began_at: float) -> bool | None:
-    """Whether all jobs that lived in the time of the fault have ended: those before it too."""
-    left = _asked("select count(*) from jobs where ended is null and created_at <= to_timestamp(%s)", began_at + healed - began)
+def _are_over(healed_at: float) -> bool | None:
+    """Whether all jobs that were ordered before the end of the fault have ended."""
+    left = _asked("select count(*) from jobs where ended is null and created_at <= to_timestamp(%s)", healed_at)
     return True if left == 0 else None
 
 

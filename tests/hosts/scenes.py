@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from tests.hosts.house import APIS, LEASE_SECONDS, PROVIDER, SCHEDULERS, SERVERS, WORKERS
+from tests.hosts.house import APIS, PROVIDER, SCHEDULERS, SERVERS, WORKERS
 from tests.hosts.network import Network, Pair
 from tests.hosts.switch import Between
 
 OFF_SECONDS = 4.0
-CUT_SECONDS = 2.5 * LEASE_SECONDS  # longer than a lease, and than a lease and the scheduler's next look
+CUT_SECONDS = 14.0  # longer than a lease; a moment after TCP has tried again, which is 13 s before it does so next
 BAD_SECONDS = 10.0
 SLOW, LOSSY, GONE = Between(0.0, 0.2), Between(0.15, 0.0), Between(1.0, 0.0)
 

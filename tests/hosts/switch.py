@@ -40,7 +40,7 @@ class Switch:
         self._between: dict[tuple[bytes, bytes], Between] = {}
         self._held: list[tuple[float, int, bytes, bytes]] = []
         self._count = 0
-        self._dice = random.Random(1)  # noqa: S311 - packets are no secret
+        self._dice = random.Random(1)
 
     def run(self) -> None:
         """Hand packets on until whoever holds the other end of the control has gone."""

@@ -111,6 +111,11 @@ def test_a_schema_is_made_and_compared_behind_a_pooler(database: str, kind: tupl
         assert migrations.differences() == []
 
 
+def test_the_server_looks_soon_whether_we_are_still_there(database: str) -> None:
+    """Else a host that lost its power keeps its sessions for two hours: `python -m tests.hosts` has the whole of it."""
+    assert [one(f"show {name}")[0] for name in connecting.OF_SERVER] == ["30", "10", "3", "30s"]
+
+
 @pytest.mark.parametrize(
     "more",
     ["?options=-csearch_path%3Dapp%20-c%20work_mem%3D5MB", "?search_path=app,pg_catalog&options=-c work_mem=5MB"],
