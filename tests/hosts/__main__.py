@@ -40,7 +40,7 @@ def main() -> int:
     began = time.monotonic()
     recoveries, found, ended = run(options.folder.resolve(), chosen)
     print(shown(recoveries))
-    print("\n".join(f"  {name:<28} {count:>6,}" for name, count in ended.items()))
+    print("\n".join(f"  {name:<34} {count:>6,}" for name, count in ended.items()))
     for each in found[:40]:
         print(each)
     print(f"{len(chosen)} scenes, {len(found) or 'no'} findings in {(time.monotonic() - began) / 60:.1f} minutes")
@@ -72,7 +72,7 @@ def run(folder: Path, chosen: Sequence[Scene]) -> tuple[list[Recovery], list[str
             progress.update(task, description="everything ends")
             found += truth.drain()
             found += truth.broken(made, clients)
-            ended = truth.outcomes()
+            ended = truth.outcomes(made)
             print(dict(clients.answers), len(clients.accepted))
             progress.advance(task)
     return recoveries, found, ended

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 from cli.embedded import postgres, seaweed, valkey
 from cli.embedded.locked import LAUNCHER, hold, spawn, wait_ready
 from cli.embedded.processes import Processes
-from cli.embedded.servers import Addresses
+from cli.embedded.servers import Addresses, free_ports
 from tests.conftest import FAST, environment, prepared
 from tests.far_side import deployment
 from tests.far_side.book import Book
@@ -28,8 +28,7 @@ APIS, WORKERS, SCHEDULERS = ("api1", "api2"), ("worker1", "worker2", "worker3"),
 SERVERS, PROVIDER = ("database", "redis", "s3"), "provider"
 ALL = (CLIENTS, *SERVERS, PROVIDER, *APIS, *WORKERS, *SCHEDULERS)
 
-PORTS = {"database": 5432, "redis": 6379, "s3": 8333, "api": 8000, "http": 9001, "replicate": 9002}
-S3_PORTS = dict(zip(seaweed.PARTS, (PORTS["s3"], 9333, 8080, 8888, 7500), strict=True))
+PORTS = {"database": 5432, "redis": 6379, "api": 8000, "http": 9001, "replicate": 9002}
 KINDS = {"in-line": ("http", "quick"), "polled": ("http", "polled"), "called-back": ("replicate", "owner/called")}
 SCRIPTS = {
     "http": json.dumps({"quick": {}, "polled": {"ready_seconds": 1.0, "poll_after_seconds": 0.5, "calls": False}}),
@@ -51,6 +50,8 @@ class House:
     def __init__(self, folder: Path, network: Network) -> None:
         self.network, self.folder = network, folder
         self._password = secrets.token_hex(20)
+        # Drawn: SeaweedFS names sockets in /tmp after them, which is the same folder on all hosts and for other runs.
+        self._s3_ports = dict(zip(seaweed.PARTS, free_ports(len(seaweed.PARTS)), strict=True))
         self._children: dict[str, list[subprocess.Popen[bytes]]] = {}
         self._processes: dict[str, Processes] = {}
         for name in ALL:
@@ -68,7 +69,7 @@ class House:
         return Addresses(
             f"postgresql://app:{word}@{self.address('database')}:{PORTS['database']}/{postgres.DATABASE}",
             f"redis://:{word}@{self.address('redis')}:{PORTS['redis']}/0",
-            f"http://{self.address('s3')}:{PORTS['s3']}", postgres.DATABASE, "hosts", word,
+            f"http://{self.address('s3')}:{self._s3_ports['s3']}", postgres.DATABASE, "hosts", word,
         )  # fmt: skip
 
     def start(self, name: str) -> None:
@@ -85,7 +86,7 @@ class House:
     def cut_power(self, name: str) -> None:
         """Everything on the host is gone in an instant, its connections included, and nobody hears of it."""
         host = self.network.hosts[name]
-        self.network.boot(host)  # first the wire: the dying send no goodbye
+        self.network.boot(host)
         for child in self._children.pop(name, []):
             child.wait()
         if (processes := self._processes.pop(name, None)) is not None:
@@ -112,7 +113,7 @@ class House:
         return [valkey.start(self.folder, PORTS["redis"], self._password, bind="*")]
 
     def _s3(self) -> list["subprocess.Popen[bytes]"]:
-        return [seaweed.start(self.folder, S3_PORTS, "hosts", self._password, postgres.DATABASE, bind="0.0.0.0")]
+        return [seaweed.start(self.folder, self._s3_ports, "hosts", self._password, postgres.DATABASE, bind="0.0.0.0")]
 
     def _provider(self) -> list["subprocess.Popen[bytes]"]:
         started = []

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.hosts.switch import Between
 
@@ -123,18 +124,17 @@ class Network:
 
     def boot(self, host: Host) -> None:
         """Boot a host and put it on the wire; what it was before is gone, without a word to anybody."""
+        self._tell({"unplug": host.address})  # before its processes die: their kernel would say goodbye for them
         wire = host.boot()
         try:
-            socket.send_fds(self._control, [json.dumps({"plug": host.address}).encode()], [wire])
+            self._tell({"plug": host.address}, wire)
         finally:
             os.close(wire)
-        self._control.recv(16)
 
     def put_between(self, pairs: Iterable[Pair], between: Between) -> None:
         """Say what lies between these pairs; between all others nothing does."""
         rules = [(self.hosts[one].address, self.hosts[other].address, *between) for one, other in pairs]
-        self._control.send(json.dumps({"between": rules}).encode())
-        self._control.recv(16)
+        self._tell({"between": rules})
 
     def heal(self) -> None:
         """Nothing lies between any two hosts."""
@@ -143,6 +143,11 @@ class Network:
     def pairs_of(self, name: str) -> list[Pair]:
         """A host with each of the others."""
         return [(name, other) for other in self.hosts if other != name]
+
+    def _tell(self, order: dict[str, Any], *descriptors: int) -> None:
+        socket.send_fds(self._control, [json.dumps(order).encode()], descriptors)
+        if not self._control.recv(16):
+            raise RuntimeError("the switch has ended")
 
     def close(self) -> None:
         """Shut everything down."""

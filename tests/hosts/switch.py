@@ -61,7 +61,9 @@ class Switch:
         if not text:
             return False
         order = json.loads(text)
-        if descriptors:
+        if "unplug" in order:
+            self._unplug(socket.inet_aton(order["unplug"]))
+        elif descriptors:
             self._plug(socket.inet_aton(order["plug"]), descriptors[0])
         else:
             self._between = {}
@@ -72,11 +74,14 @@ class Switch:
         return True
 
     def _plug(self, address: bytes, port: int) -> None:
+        self._unplug(address)
+        self._ports[address] = port
+        self._selector.register(port, selectors.EVENT_READ)
+
+    def _unplug(self, address: bytes) -> None:
         if (before := self._ports.pop(address, None)) is not None:
             self._selector.unregister(before)
             close(before)
-        self._ports[address] = port
-        self._selector.register(port, selectors.EVENT_READ)
 
     def _take(self, port: int) -> None:
         with contextlib.suppress(OSError):  # nothing more, or its host is gone

@@ -3,6 +3,8 @@
 import hashlib
 import time
 from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from models.credits.audit import audit
 from models.db import transaction
@@ -31,29 +33,56 @@ def drain() -> list[str]:
     ]
 
 
-def broken(house: House, load: Load) -> list[str]:
-    """Each promise that is broken, in words."""
-    found = [f"refused: {each}" for each in load.refused]
-    jobs = {
-        row[0]: row[1:]
+class Ended(NamedTuple):
+    """A job as our own books have it; `attempt` is its last attempt's error."""
+
+    kind: str
+    how: str | None
+    attempt: str | None
+    code: str | None
+    message: str | None
+
+    @property
+    def is_unknown(self) -> bool:
+        """It failed because nobody could say what became of its order."""
+        return self.kind == UNKNOWN[0] and UNKNOWN[1] in {self.attempt, self.code}
+
+
+def ended_jobs() -> dict[str, Ended]:
+    """All jobs, by their ids."""
+    return {
+        row[0]: Ended(*row[1:])
         for row in rows(
-            """select j.id::text, j.model_id, j.ended, (select a.error_code from attempts a where a.job_id = j.id order by number desc limit 1),
+            """select j.id::text, j.model_id, j.ended,
+                      (select a.error_code from attempts a where a.job_id = j.id order by number desc limit 1),
                       j.error_code, j.error_message from jobs j"""
         )
     }
-    accepted = {each.job_id for each in load.accepted}
+
+
+def broken(house: House, load: Load) -> list[str]:
+    """Each promise that is broken, in words."""
+    found = [f"refused: {each}" for each in load.refused]
+    jobs, accepted = ended_jobs(), {each.job_id for each in load.accepted}
     found += [f"accepted and not there: {each}" for each in accepted - set(jobs)]
-    twice = len(load.accepted) - len(accepted)
-    found += [f"{twice} orders got another's job"] if twice else []
-    for job, (kind, how, attempt, code, message) in jobs.items():
-        if how != "succeeded" and not (kind == UNKNOWN[0] and UNKNOWN[1] in {attempt, code}):
-            found.append(f"{kind} {job} has {how}: {attempt}, {code}, {message}")
-    found += _paid(house, jobs)
+    if twice := len(load.accepted) - len(accepted):
+        found.append(f"{twice} orders got another's job")
+    found += [f"{job}: {each}" for job, each in jobs.items() if each.how != "succeeded" and not each.is_unknown]
+    found += _paid(jobs, ordered(house))
     found += _stored()
     found += ghosts(house)
     with transaction() as conn:
         found += [f"{each.rule}: {row}" for each in audit(conn) for row in each.rows]
     return found
+
+
+def ordered(house: House) -> Counter[str]:
+    """How many generations of each job the provider has begun, by its own books."""
+    http, replicate = books(house.folder)
+    keys = [each["key"].rpartition(":")[0] for each in http.generations()]
+    hooks = [each["facts"]["webhook"].rpartition("/")[2] for each in replicate.generations()]
+    http.close()
+    return Counter([*keys, *(str(callbacks.attempt_of(each)[0]) for each in hooks)])
 
 
 def ghosts(house: House) -> list[str]:
@@ -73,27 +102,14 @@ def _ghosts(house: House) -> set[str]:
     return sessions - {socket for host in house.network.hosts.values() for socket in host.sockets()}
 
 
-def _paid(house: House, jobs: dict[str, tuple[str | None, ...]]) -> list[str]:
-    """By the provider's own count each job was ordered once, and none that is not ours."""
-    http, replicate = books(house.folder)
-    begun = [each["key"] for each in http.generations()]
-    for each in replicate.generations():
-        job, number = callbacks.attempt_of(each["facts"]["webhook"].rpartition("/")[2])
-        begun.append(f"{job}:{number}")
-    http.close()
-    counts = Counter(each.rpartition(":")[0] for each in begun)
-    found = [
-        f"the provider was paid {count} times for {job}: {sorted(e for e in begun if e.startswith(job))}"
-        for job, count in counts.items()
-        if count > 1
-    ]
-    found += [f"the provider was paid for {job}, which is no job" for job in counts if job not in jobs]
-    found += [
+def _paid(jobs: Mapping[str, Ended], orders: Mapping[str, int]) -> list[str]:
+    found = [f"the provider was paid {count} times for {job}" for job, count in orders.items() if count > 1]
+    found += [f"the provider was paid for {job}, which is no job" for job in orders if job not in jobs]
+    return found + [
         f"{job} succeeded and was never ordered"
-        for job, row in jobs.items()
-        if row[1] == "succeeded" and job not in counts
+        for job, each in jobs.items()
+        if each.how == "succeeded" and job not in orders
     ]
-    return found
 
 
 def _stored() -> list[str]:
@@ -109,9 +125,11 @@ def _stored() -> list[str]:
     return found
 
 
-def outcomes() -> dict[str, int]:
-    """How many jobs ended how."""
-    return {
-        f"{kind} {how}": count
-        for kind, how, count in rows("select model_id, ended, count(*) from jobs group by 1, 2 order by 1, 2")
-    }
+def outcomes(house: House) -> dict[str, int]:
+    """How many jobs ended how; of those that failed, whether the provider had begun them."""
+    orders = ordered(house)
+    count = Counter(
+        f"{each.kind} {each.how}" + ("" if each.how == "succeeded" else ", begun" if job in orders else ", never begun")
+        for job, each in ended_jobs().items()
+    )
+    return dict(sorted(count.items()))
