@@ -26,6 +26,7 @@ class Proxy:
         self._target = ("127.0.0.1", port)
         self._lock = threading.Lock()
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
+        self._dead: set[tuple[socket.socket, socket.socket]] = set()
         self._flows = threading.Event()
         self._flows.set()
         self._loses: list[bytes] = []
@@ -63,6 +64,13 @@ class Proxy:
             yield
         finally:
             self.set(Mode.PASS)
+
+    def lose_power(self) -> None:
+        """What is open is nobody's any more, and neither end is told; what comes from now on passes. So it is after a host's
+        power cut, or where a firewall between has forgotten a connection.
+        """
+        with self._lock:
+            self._dead |= self._pairs
 
     def lose_answer_to(self, needle: bytes) -> None:
         """The next request that holds these bytes reaches the server and has its effect; its answer is lost."""
@@ -110,6 +118,8 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := source.recv(65_536):
                 self._flows.wait()
+                if pair in self._dead:
+                    continue
                 if asks and self._is_to_be_lost(data):
                     mute.set()
                 if not asks and mute.is_set():
@@ -134,6 +144,7 @@ class Proxy:
     def _end(self, pair: tuple[socket.socket, socket.socket]) -> None:
         with self._lock:
             self._pairs.discard(pair)
+            self._dead.discard(pair)
         for end in pair:
             _close(end)
 

@@ -90,3 +90,15 @@ def test_an_answer_is_lost_once_and_the_server_was_asked(echo: Echo) -> None:
         with connected(between) as conn:
             assert said(conn, b"COMMIT") == b"COMMIT"
     assert echo.heard == [b"select", b"COMMIT", b"COMMIT"]
+
+
+def test_what_was_open_hears_nothing_after_a_power_cut_and_what_comes_is_served(echo: Echo) -> None:
+    with proxy(echo.url) as between, connected(between) as before:
+        assert said(before, b"one") == b"one"
+        between.lose_power()
+        before.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            said(before, b"two")
+        with connected(between) as after:
+            assert said(after, b"three") == b"three"
+    assert echo.heard == [b"one", b"three"]

@@ -28,7 +28,9 @@ from workers.doorbell import NAMESPACE, WAKE
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1  # the longest wait for a token; below the socket's time-out, and short enough to stop by
-SOCKET_SECONDS = 15.0
+# A Redis whose host lost its power says nothing, for ever, to whoever waits for a token: it is taken for gone after this. It
+# leaves the kernel time to send a lost packet four times.
+SOCKET_SECONDS = IDLE_SECONDS + 3.0
 
 
 class WakeConsumer(_RedisConsumer):

@@ -15,6 +15,8 @@ from uuid_utils.compat import uuid7
 
 from common.settings import settings
 from models.jobs.dispatch import Ring
+from tests.conftest import environment
+from tests.proxies import proxy
 from tests.support import eventually
 from workers.broker import WakeBroker, WakeConsumer, make_broker
 from workers.doorbell import ACTOR, NAMESPACE, WAKE, Doorbell
@@ -106,6 +108,26 @@ def test_a_worker_goes_on_after_redis_was_flushed() -> None:
         sender.close()
         broker.client.close()
     assert threading.active_count() < before + 10
+
+
+def test_a_redis_that_lost_its_power_without_a_word_is_asked_anew_soon() -> None:
+    """Who waits for a token hears nothing, for ever; the token is at the Redis that came up in its place."""
+    with proxy(settings().redis_url) as wire:
+        sender = Doorbell(settings().redis_url)
+        with environment({"REDIS_URL": wire.place(settings().redis_url)}):
+            broker, heard = make_broker(), []
+        worker = listen(broker, heard)
+        try:
+            sender.ring(rings(1))
+            eventually(lambda: len(heard) == 1, what="the first message")
+            wire.lose_power()
+            sender.ring(rings(1))
+            # And Dramatiq's own pause of three seconds before it listens again.
+            eventually(lambda: len(heard) == 2, seconds=12, what="the message after the power cut")
+        finally:
+            worker.stop()
+            sender.close()
+            broker.client.close()
 
 
 def test_an_absent_redis_is_rested_from_and_not_asked_each_time() -> None:
