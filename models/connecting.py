@@ -29,9 +29,11 @@ log = logging.getLogger(__name__)
 # has its index; the audit, which reads everything, switches them on again. No hash or merge joins either: of a batch
 # of submissions they would scan the index of all accounts and all grants, because both were few when it was planned.
 PLANS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+# A server that lost its power says nothing, for ever, to whoever waits for its answer; the kernel looks after 10 s, as long as
+# a statement may take, and is sure 15 s later. What it has not even received is given up after as long.
 ALWAYS = {
-    "connect_timeout": "5", "application_name": "headrace", "keepalives_idle": "30", "keepalives_interval": "10",
-    "keepalives_count": "3", "tcp_user_timeout": "30000",
+    "connect_timeout": "5", "application_name": "headrace", "keepalives_idle": "10", "keepalives_interval": "5",
+    "keepalives_count": "3", "tcp_user_timeout": "15000",
 }  # fmt: skip
 # The server's own look at whether this host is still there. By its kernel's default it looks after two hours: until then a
 # host that lost its power, or its way, keeps all of its sessions, and each that comes up in its place asks for as many.

@@ -15,7 +15,7 @@ from tests.hosts.load import Load
 from tests.support import one, rows
 
 DRAIN_SECONDS = 120.0
-GHOST_SECONDS = 75.0  # models.connecting: a look after 30 s, and three of 10 s each
+GHOST_SECONDS = 40.0  # models.connecting: a look after 10 s, and three of 5 s each
 # Replicate cannot be asked about a start whose answer was lost, and the call back that tells of it may be lost as well.
 UNKNOWN = ("called-back", "outcome_unknown")
 

@@ -1,6 +1,8 @@
 """Connections get their settings wherever they lead: straight, by a Unix socket, past a pooler of any kind."""
 
 import os
+import socket
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -113,7 +115,15 @@ def test_a_schema_is_made_and_compared_behind_a_pooler(database: str, kind: tupl
 
 def test_the_server_looks_soon_whether_we_are_still_there(database: str) -> None:
     """Else a host that lost its power keeps its sessions for two hours: `python -m tests.hosts` has the whole of it."""
-    assert [one(f"show {name}")[0] for name in connecting.OF_SERVER] == ["30", "10", "3", "30s"]
+    assert [one(f"show {name}")[0] for name in connecting.OF_SERVER] == ["10", "5", "3", "15s"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other names for these")
+def test_we_look_soon_whether_the_server_is_still_there(database: str) -> None:
+    """Else whoever waits for an answer as it loses its power hangs for half a minute, though it is back in seconds."""
+    names = socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT
+    with apart() as conn, socket.socket(fileno=os.dup(conn.fileno())) as end:
+        assert [end.getsockopt(socket.IPPROTO_TCP, name) for name in names] == [10, 5, 3, 15_000]
 
 
 @pytest.mark.parametrize(
