@@ -15,6 +15,7 @@ from cli.embedded import postgres, seaweed, valkey
 from cli.embedded.locked import LAUNCHER, hold, spawn, wait_ready
 from cli.embedded.processes import Processes
 from cli.embedded.servers import Addresses, free_ports
+from common.telemetry.serving import ProcessKind, port_of
 from tests.conftest import FAST, environment, prepared
 from tests.far_side import deployment
 from tests.far_side.book import Book
@@ -29,6 +30,9 @@ SERVERS, PROVIDER = ("database", "redis", "s3"), "provider"
 ALL = (CLIENTS, *SERVERS, PROVIDER, *APIS, *WORKERS, *SCHEDULERS)
 
 PORTS = {"database": 5432, "redis": 6379, "api": 8000, "http": 9001, "replicate": 9002}
+FIRST_WATCHED = 9100  # where a process says by itself how it is
+WATCHED: tuple[ProcessKind, ...] = ("worker", "scheduler")
+PORTS |= {kind: port_of(kind, FIRST_WATCHED) for kind in WATCHED}
 KINDS = {"in-line": ("http", "quick"), "polled": ("http", "polled"), "called-back": ("replicate", "owner/called")}
 SCRIPTS = {
     "http": json.dumps({"quick": {}, "polled": {"ready_seconds": 1.0, "poll_after_seconds": 0.5, "calls": False}}),
@@ -130,7 +134,7 @@ class House:
         number = int(name.removeprefix(kind)) if name[-1].isdigit() else 1
         url = self.api_urls()[number % len(APIS)]
         return {
-            "API_HOST": self.address(name), "API_PORT": str(PORTS["api"]), "PUBLIC_URL": url, "CALLBACK_URL": url,
+            "METRICS_HOST": self.address(name), "METRICS_PORT": str(FIRST_WATCHED), "API_HOST": self.address(name), "API_PORT": str(PORTS["api"]), "PUBLIC_URL": url, "CALLBACK_URL": url,
         }  # fmt: skip
 
     def _probes(self, name: str) -> Iterator[tuple["subprocess.Popen[bytes]", Callable[[], object], str, Path]]:
@@ -143,9 +147,12 @@ class House:
             case "s3":
                 probe = seaweed.probe(at.s3_endpoint_url, "hosts", self._password, postgres.DATABASE)
                 yield children[0], probe, "SeaweedFS", self.folder / "s3.log"
-            case "api1" | "api2":
-                url = f"http://{self.address(name)}:{PORTS['api']}/readyz"
-                yield children[0], lambda: urlopen(url, timeout=2).close(), name, self._processes[name].log("api")
+            case "provider":
+                return
+            case _:
+                kind = name.rstrip("0123456789")
+                url = f"http://{self.address(name)}:{PORTS[kind]}/readyz"
+                yield children[0], lambda: urlopen(url, timeout=2).close(), name, self._processes[name].log(kind)
 
     def dead(self) -> list[str]:
         """Hosts on which something has ended by itself."""
@@ -184,7 +191,7 @@ def running(folder: Path) -> Iterator[House]:
         _fill_catalogue(house)
         for name in (*APIS, *WORKERS, *SCHEDULERS):
             house.start(name)
-        for name in APIS:
+        for name in (*APIS, *WORKERS, *SCHEDULERS):
             house.wait_for(name)
         yield house
 

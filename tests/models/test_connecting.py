@@ -115,7 +115,7 @@ def test_a_schema_is_made_and_compared_behind_a_pooler(database: str, kind: tupl
 
 def test_the_server_looks_soon_whether_we_are_still_there(database: str) -> None:
     """Else a host that lost its power keeps its sessions for two hours: `python -m tests.hosts` has the whole of it."""
-    assert [one(f"show {name}")[0] for name in connecting.OF_SERVER] == ["10", "5", "3", "15s"]
+    assert [one(f"show {name}")[0] for name in connecting.OF_SERVER] == ["10", "5", "3", "15000"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have other names for these")
