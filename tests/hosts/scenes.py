@@ -10,7 +10,7 @@ from tests.hosts.switch import Between
 OFF_SECONDS = 4.0
 CUT_SECONDS = 14.0  # longer than a lease; a moment after TCP has tried again, which is 13 s before it does so next
 BAD_SECONDS = 10.0
-SLOW, LOSSY, GONE = Between(0.0, 0.2), Between(0.15, 0.0), Between(1.0, 0.0)
+SLOW, LOSSY, GONE = Between(0.0, 0.1), Between(0.15, 0.0), Between(1.0, 0.0)
 
 
 class Scene(NamedTuple):
@@ -35,7 +35,7 @@ class Scene(NamedTuple):
                 whom = f"{self.host} and {self.other}" if self.other else f"{self.host} and all others"
                 return f"{whom} cut off, {self.seconds:.0f} s"
             case "slow":
-                return f"200 ms to {self.host} and back, {self.seconds:.0f} s"
+                return f"200 ms more to {self.host} and back, {self.seconds:.0f} s"
             case "lossy":
                 return f"15 % of packets to {self.host} lost, {self.seconds:.0f} s"
 
