@@ -63,17 +63,18 @@ def run(folder: Path, chosen: Sequence[Scene]) -> tuple[list[Recovery], list[str
                     progress.update(task, description=scene.name)
                     try:
                         recoveries.append(play(made, clients, scene))
+                        said = _line(recoveries[-1])
                     except Stuck as error:
-                        found.append(f"{scene.name}: {error}")
+                        said = f"{scene.name}: {error}"
+                        found.append(said)
                     found += [f"{scene.name}: what ran on {each} has ended by itself" for each in made.dead()]
                     progress.advance(task)
                     if not console.is_terminal:
-                        print(_line(recoveries[-1]) if recoveries else scene.name, flush=True)
+                        print(said, flush=True)
             progress.update(task, description="everything ends")
             found += truth.drain()
             found += truth.broken(made, clients)
             ended = truth.outcomes(made)
-            print(dict(clients.answers), len(clients.accepted))
             progress.advance(task)
     return recoveries, found, ended
 
