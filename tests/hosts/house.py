@@ -38,6 +38,8 @@ SCRIPTS = {
     "http": json.dumps({"quick": {}, "polled": {"ready_seconds": 1.0, "poll_after_seconds": 0.5, "calls": False}}),
     "replicate": json.dumps({"owner/called": {"ready_seconds": 1.0, "webhook_secret": SECRET}}),
 }
+# A third of its answers take their time, so that a host that dies has calls in its hands.
+FAULTS = {"http": json.dumps({"seed": 1, "share": {"slow": 0.3}, "seconds": 2.0, "per_key": 1})}
 # Of time only what must be waited for is shorter than in production; all of what bounds a socket is as it is there.
 LEASE_SECONDS = 5.0
 SETTINGS = {
@@ -125,6 +127,7 @@ class House:
             command = [
                 sys.executable, "-m", f"tests.far_side.{name}", "--host", self.address(PROVIDER), "--port",
                 str(PORTS[name]), "--book", str(self.folder / f"{name}.db"), "--script", script,
+                "--faults", FAULTS.get(name, "{}"),
             ]  # fmt: skip
             started.append(spawn(self.folder, name, command, cwd=ROOT))
         return started

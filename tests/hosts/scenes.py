@@ -52,7 +52,7 @@ class Scene(NamedTuple):
 def scenes() -> Iterator[Scene]:
     """All of them. Of the workers one stands for all; a scheduler is nobody's leader, so each has its turn."""
     ours = (*APIS, WORKERS[0], *SCHEDULERS)
-    for host in (*SERVERS, *ours):
+    for host in (*SERVERS, PROVIDER, *ours):
         yield Scene("kill", host, OFF_SECONDS)
     for host in (*SERVERS, PROVIDER, *ours):
         yield Scene("cut", host, CUT_SECONDS)
