@@ -16,6 +16,7 @@ import orjson
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_before_delay, wait_random_exponential
 
 from common import guard
+from common.keepalives import keepalive_options
 from common.retry_after import seconds_asked
 from workers.providers.base import OutcomeUnknown, ProviderError
 
@@ -38,11 +39,13 @@ class Wire:
         self._client = httpx.Client(
             base_url=base_url,
             timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS),
-            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0),
+            transport=httpx.HTTPTransport(
+                limits=httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0),
+                trust_env=False, verify=guard.trusted(), socket_options=keepalive_options(),
+            ),
             follow_redirects=False,
             trust_env=False,
-            verify=guard.trusted(),
-        )
+        )  # fmt: skip
 
     def send(
         self,

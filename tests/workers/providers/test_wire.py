@@ -1,0 +1,41 @@
+"""A provider's connections, as the kernel has them."""
+
+import socket
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support import eventually
+from workers.providers.base import OutcomeUnknown, ProviderError
+from workers.providers.wire import Wire
+
+KEEPALIVE_TIMER = "02:"  # Linux, Documentation/networking/proc_net_tcp
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the timers of sockets")
+def test_whoever_waits_for_a_provider_looks_whether_it_is_still_there() -> None:
+    """A provider whose host lost its power says nothing, for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        wire = Wire(f"http://127.0.0.1:{port}")
+
+        def call() -> None:
+            with suppress(OutcomeUnknown, ProviderError):
+                wire.send("POST", "/", headers={}, seconds=30, repeatable=False, json={})
+
+        caller = threading.Thread(target=call)
+        caller.start()
+        conn, _ = listener.accept()
+        with conn:
+            conn.recv(65_536)  # it has been asked, and works
+            eventually(lambda: _timer(port).startswith(KEEPALIVE_TIMER), seconds=5, what="the timer of keepalives")
+        caller.join()
+
+
+def _timer(port: int) -> str:
+    """What the kernel waits for at the end of the connection that leads to this port."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return next((each[5] for each in lines if each[2].endswith(f":{port:04X}") and each[3] == "01"), "")
