@@ -22,6 +22,7 @@ import httpcore
 
 from common.addresses import AddressRefused, Target, nowhere, parse, public_addresses
 from common.encodings import unpacked
+from common.keepalives import keepalive_options
 
 __all__ = ["AddressRefused", "FarAnswer", "check", "open_url", "resolved", "system_resolver"]
 
@@ -258,9 +259,8 @@ class _Network(httpcore.NetworkBackend):
         for address in self._addresses:
             try:
                 left = self._deadline.left(CONNECT_SECONDS)
-                return _Stream(
-                    self._inner.connect_tcp(address, port, left, None, socket_options), self._deadline, self._left
-                )
+                options = [*keepalive_options(), *(socket_options or ())]
+                return _Stream(self._inner.connect_tcp(address, port, left, None, options), self._deadline, self._left)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
