@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 # Tests that try what comes to mind: a third of it in `make test`, all of it in `make faults` (tests/depth.py).
 DEEP = $(shell grep -rl "tests.depth import" tests --include="test_*.py")
 
-.PHONY: help setup demo up studio examples test tools kits lint check openapi clients reference docs hooks audit-deps faults sweep year mutants bench bench-growth clean
+.PHONY: help setup demo up studio examples test tools kits lint check openapi clients reference docs hooks audit-deps faults sweep hosts year mutants bench bench-growth clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -96,6 +96,9 @@ audit-deps: $(DEV) ## known vulnerabilities of what production imports (asks PyP
 faults: $(DEV) ## the long fault runs: kill, flush, cut off; then prove the books
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests/faults -q -n 2 --dist loadfile
 	@env -u PYTHONDONTWRITEBYTECODE HEADRACE_DEEP=1 $(BIN)/python -m pytest -q -n 2 $(DEEP)
+
+hosts: $(DEV) ## several hosts in network namespaces: killed, cut off, slow, under load; then the books (needs root)
+	@$(BIN)/python -m tests.hosts
 
 year: $(DEV) ## a year of selling in fast motion: 1,000 people, lost hooks, killed schedulers; then the books
 	@$(BIN)/python -m tests.year
