@@ -17,11 +17,12 @@ SIZES = ((1, 15), (16, 255), (256, 4095), (4096, 65_535), (65_536, 1_000_000))
 
 
 class Week(NamedTuple):
-    """What was seen. The first axis of `arrived`, `begun`, `used` and `running` is the step."""
+    """What was seen. The first axis of all but the last three is the step."""
 
     arrived: Numbers  # by row and provider
     begun: Numbers  # by row and provider
     used: Numbers  # share of each part, 0 to 1
+    round_seconds: Numbers  # where a part is full, how long one round of all accounts' free slots takes
     running: Numbers  # by provider
     waiting: Numbers  # what has not begun when the week is over, by row and provider
     rank: Numbers
@@ -75,11 +76,17 @@ def limits_of(world: World, costs: Costs, slots: Numbers) -> Limits:
     return Limits(free, starts, at_once, stays, mean / STEP_SECONDS * (1 - stays), budget)
 
 
-def step(line: Line, came: Numbers, is_up: Numbers, limits: Limits, cost: tuple[Numbers, Numbers]) -> tuple[Line, Numbers, Numbers]:  # fmt: skip
-    """One step: what comes enters; what may begin begins, first one round of each account's free slots, then as they turn over.
+class Done(NamedTuple):
+    """What a step did."""
 
-    Returns the line, what has begun, and the milliseconds of each part that were spent.
-    """
+    line: Line
+    begun: Numbers  # row x provider
+    spent: Numbers  # milliseconds of each part
+    round_share: float  # how much of what began was the first round
+
+
+def step(line: Line, came: Numbers, is_up: Numbers, limits: Limits, cost: tuple[Numbers, Numbers]) -> Done:
+    """One step: what comes enters; what may begin begins, first one round of each account's free slots, then as they turn over."""
     enter_cost, work_cost = cost
     door = line.door + came
     entered = door * min(1.0, float((limits.budget / np.maximum(door.sum() * enter_cost, TINY)).min()))
@@ -99,7 +106,8 @@ def step(line: Line, came: Numbers, is_up: Numbers, limits: Limits, cost: tuple[
     second = allowed(again, caps - sums, limits.budget - spent, work_cost)
     begun = first + second
     spent = spent + second.sum(axis=0) @ work_cost
-    return Line(door - entered, waiting - begun, old + begun * limits.kept), begun, spent
+    after = Line(door - entered, waiting - begun, old + begun * limits.kept)
+    return Done(after, begun, spent, float(sums.sum() / max(begun.sum(), TINY)))
 
 
 def play(world: World, costs: Costs, rate: float, *, seed: int = 7, seconds: int = WEEK_SECONDS, accounts: int = 1_000_000) -> Week:  # fmt: skip
@@ -114,22 +122,23 @@ def play(world: World, costs: Costs, rate: float, *, seed: int = 7, seconds: int
     up = ((times[:, None] < outages[:, 0]) | (times[:, None] >= outages[:, 1])).astype(float)
     limits, nothing = limits_of(world, costs, tenants.slots), np.zeros(arrived.shape[1:])
     line = Line(nothing, nothing, nothing)
-    begun, spent = np.zeros_like(arrived), np.zeros((len(times), len(PARTS)))
+    begun, spent, rounds = np.zeros_like(arrived), np.zeros((len(times), len(PARTS))), np.zeros(len(times))
     running = np.zeros((len(times), len(world.fars)))
     for at in range(len(times)):
         if at % COST_STEPS == 0:  # what a job costs hangs on how many come together, and moves slowly
             recent = begun[at - COST_STEPS : at].sum() / COST_STEPS / STEP_SECONDS if at else rate
             cost = entering(world, costs, recent), working(world, costs, recent)
-        line, begun[at], spent[at] = step(line, arrived[at], up[at], limits, cost)
+        line, begun[at], spent[at], rounds[at] = step(line, arrived[at], up[at], limits, cost)
         running[at] = line.running.sum(axis=0)
     whole = world.budget * STEP_SECONDS
     used = (spent + (whole - limits.budget)) / whole
-    return Week(arrived, begun, used, running, line.door + line.waiting, tenants.rank, costs.pickup_ms / 1000)
+    rounds *= STEP_SECONDS * (used.max(axis=1) > 0.999)
+    return Week(arrived, begun, used, rounds, running, line.door + line.waiting, tenants.rank, costs.pickup_ms / 1000)
 
 
 def waits(week: Week) -> Numbers:
     """Seconds that what began in each step had waited, by row and provider: first come, first served within both. Within a step: the
-    pickup, longer by what the busiest of the worker's processor, its threads and Redis makes of it.
+    pickup, longer by what the busiest of the worker's processor, its threads and Redis makes of it; the round, where one is full.
     """
     last, found = len(week.begun) - 1, np.zeros_like(week.begun)
     steps = np.arange(last + 1)
@@ -139,7 +148,7 @@ def waits(week: Week) -> Numbers:
         since = np.minimum(np.searchsorted(came, middle - 1e-6), last)
         found[(slice(None), *place)] = np.maximum(0, steps - since) * STEP_SECONDS
     busy = np.minimum(0.99, week.used[:, [WORKER, THREADS, REDIS]].max(axis=1))
-    return np.asarray(found + (week.pickup_seconds / (1 - busy))[:, None, None])
+    return np.asarray(found + (week.pickup_seconds / (1 - busy) + week.round_seconds)[:, None, None])
 
 
 def quantile(values: Numbers, weights: Numbers, shares: tuple[float, ...]) -> list[float]:
