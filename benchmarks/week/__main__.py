@@ -22,7 +22,7 @@ def main() -> None:
             if options.measure:
                 write_measured(measure_costs(place))
             if options.check:
-                write_checked(check(place, costs_of(read_measured())))
+                write_checked(check(place, read_measured()))
     show_week(costs_of(read_measured()), seed=options.seed)
 
 

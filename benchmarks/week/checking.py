@@ -1,9 +1,7 @@
 """The model's predictions beside a real system on this machine, at a fifth, half and four fifths of what it predicts that this machine can do."""
 
 import json
-import multiprocessing
 import os
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +12,20 @@ import numpy as np
 
 from benchmarks.stand import Stand
 from benchmarks.waiting import _count
-from benchmarks.week.measuring import database_time, pickups_since, spending, until_empty
-from benchmarks.week.world import PARTS, THREADS, Costs, Far, Numbers, World, entering, idling, working
+from benchmarks.week.measuring import database_time, pickups_since, probe_machine, spending, until_empty
+from benchmarks.week.world import (
+    OPERATIONS,
+    PARTS,
+    THREADS,
+    Costs,
+    Far,
+    Numbers,
+    World,
+    costs_of,
+    entering,
+    idling,
+    working,
+)
 
 CHECKED = Path(__file__).parent / "checked.json"
 SHARES, SECONDS, WITHIN = (0.2, 0.5, 0.8), 20.0, 0.2
@@ -63,30 +73,29 @@ def predicted(costs: Costs, rate: float, cores: float) -> dict[str, float]:
     return {**parts, "jobs/s": min(rate, capacity(costs, cores)), "median wait, ms": costs.pickup_ms / (1 - busy)}
 
 
-def free_cores(seconds: float = 2.0) -> float:
-    """How many cores this process's children get beside what else runs here."""
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count() or 1) as pool:
-        count = os.cpu_count() or 1
-        return sum(pool.map(_burn, [seconds] * count, chunksize=1))
+def slowed(costs: Costs, times: float) -> Costs:
+    """The same costs on cores that take so many times as long."""
+    made = {name: getattr(costs, name) for name in OPERATIONS}
+    made = {
+        name: each._replace(alone=each.alone * times, together=each.together * times) for name, each in made.items()
+    }
+    return Costs(**made, idle=costs.idle * times, pickup_ms=costs.pickup_ms * times)
 
 
-def _burn(seconds: float) -> float:
-    begun, used = time.perf_counter(), time.process_time()
-    while time.perf_counter() - begun < seconds:
-        pass
-    return (time.process_time() - used) / (time.perf_counter() - begun)
-
-
-def check(stand: Stand, costs: Costs, show: Callable[[str], None] = print) -> dict[str, Any]:
+def check(stand: Stand, measured: dict[str, Any], show: Callable[[str], None] = print) -> dict[str, Any]:
     """Drive the real system and compare."""
-    cores = free_cores()
+    cores, yardstick = probe_machine()
+    slower = yardstick / measured["yardstick_ms"]
+    costs = slowed(costs_of(measured), slower)
     full = capacity(costs, cores)
     keys = stand.fresh()
     stand.start("api", "worker", "scheduler", arguments="--threads 8")
     stand.load(keys, clients=8, seconds=1)
     until_empty()
     rows = list[Row]()
-    show(f"{cores:.2f} cores to be had; predicted to be full at {full:.0f} jobs/s; load average {os.getloadavg()[0]:.1f}")
+    show(
+        f"{cores:.2f} cores to be had, {slower:.2f} times as slow as when costs were measured; predicted to be full at {full:.0f} jobs/s; load average {os.getloadavg()[0]:.1f}"
+    )
     for share in SHARES:
         load, begun = share * full, database_time()
         with spending() as spent:
@@ -95,12 +104,14 @@ def check(stand: Stand, costs: Costs, show: Callable[[str], None] = print) -> di
         seen = {**{f"{part}, ms/s": value for part, value in spent.items()}, "jobs/s": ended / spent["seconds"]}
         seen["median wait, ms"] = median(pickups_since(begun))
         rows += [Row(load, what, value, seen.get(what, 0.0)) for what, value in predicted(costs, load, cores).items()]
-        for row in rows[-len(seen) :]:
+        for row in rows:
             if row.load == load:
-                show(f"  {load:6.0f}/s  {row.what:<18} {row.predicted:9.1f} {row.measured:9.1f} {row.ratio:6.2f}{'' if row.is_near else '  off'}")
+                show(
+                    f"  {load:6.0f}/s  {row.what:<18} {row.predicted:9.1f} {row.measured:9.1f} {row.ratio:6.2f}{'' if row.is_near else '  off'}"
+                )
         until_empty()
     stand.stop()
-    return {"date": datetime.now(UTC).date().isoformat(), "cores": round(cores, 2), "capacity": round(full, 1),
+    return {"date": datetime.now(UTC).date().isoformat(), "cores": round(cores, 2), "slower": round(slower, 2), "capacity": round(full, 1),
             "load_average": round(os.getloadavg()[0], 1), "rows": [[round(v, 2) if isinstance(v, float) else v for v in row] for row in rows]}  # fmt: skip
 
 

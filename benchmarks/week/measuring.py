@@ -1,6 +1,7 @@
 """What a submit, a job, a poll and a status read cost, by part: alone and many together, on this machine, in about a minute and a half."""
 
 import json
+import multiprocessing
 import os
 import platform
 import subprocess
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.processor import cpu_by_part
 from benchmarks.queues import alive, place_jobs, throughput
@@ -21,8 +22,34 @@ from models.catalogue import entries
 from models.db import transaction
 from workers.doorbell import ring
 
-SECONDS, FEW = 8.0, 12.0  # how long each is looked at; so many a second count as alone
+SECONDS, FEW = 6.0, 15.0  # how long each is looked at; so many a second count as alone
 FEW_POLLED, MANY_POLLED, POLL_SECONDS = 20, 600, 2.0
+
+
+class Machine(NamedTuple):
+    """What there is to be had: cores beside what else runs here, and milliseconds of processor time that a fixed piece of work takes
+    now: neighbours also make a core slower, and so what everything costs.
+    """
+
+    cores: float
+    yardstick_ms: float
+
+
+def probe_machine(seconds: float = 2.0) -> Machine:
+    """Work on all cores for a while."""
+    count = os.cpu_count() or 1
+    with multiprocessing.get_context("spawn").Pool(count) as pool:
+        found = pool.map(_burn, [seconds] * count, chunksize=1)
+    return Machine(sum(each.cores for each in found), median(each.yardstick_ms for each in found))
+
+
+def _burn(seconds: float) -> Machine:
+    begun, used, pieces = time.perf_counter(), time.process_time(), 0
+    while time.perf_counter() - begun < seconds:
+        json.loads(json.dumps({str(key): [key] * 8 for key in range(500)}))
+        pieces += 1
+    spent = time.process_time() - used
+    return Machine(spent / (time.perf_counter() - begun), 1000 * spent / pieces)
 
 
 @contextmanager
@@ -67,7 +94,7 @@ def database_time() -> object:
 
 def measure_costs(stand: Stand) -> dict[str, Any]:
     """All that `measured.json` holds."""
-    load_before = os.getloadavg()
+    load_before, machine_before = os.getloadavg(), probe_machine()
     found: dict[str, Any] = {name: {} for name in OPERATIONS}
     keys = stand.fresh()
     _measure_submits(stand, keys, found)
@@ -85,15 +112,16 @@ def measure_costs(stand: Stand) -> dict[str, Any]:
     found["job"]["alone"] = less(each(spent, idle, count), found["submit"]["alone"])
     _measure_reads(stand, keys, idle, found["read"])
     stand.stop()
-    together = throughput(stand, 8, jobs=3000)
+    together = throughput(stand, 8, jobs=1500)
     found["job"] |= {"together": {k: round(v, 4) for k, v in together.by_part.items() if k != "scheduler"}, "together_per_second": round(together.rate, 1)}  # fmt: skip
     found["poll"] = _measured_polls(stand)
+    yardstick = (machine_before.yardstick_ms + probe_machine().yardstick_ms) / 2
     return {
         "machine": f"{os.cpu_count()} cores for all parts together, {platform.machine()}, Python {platform.python_version()}",
         "date": datetime.now(UTC).date().isoformat(),
         "command": "python -m benchmarks.week --measure",
         "load_average": [round(value, 1) for value in (*load_before[:1], *os.getloadavg()[:1])],
-        "costs": found, "pickup_ms": round(median(picked), 2),
+        "costs": found, "pickup_ms": round(median(picked), 2), "yardstick_ms": round(yardstick, 3),
         "idle_ms_per_second": {part: round(value, 2) for part, value in idle.items() if part not in {"seconds", "scheduler"}},
     }  # fmt: skip
 
@@ -104,7 +132,9 @@ def _measure_submits(stand: Stand, keys: list[str], found: dict[str, Any]) -> No
     stand.load(keys, clients=16, seconds=1)
     with spending() as idle:
         time.sleep(2)
-    found["submit"] = _both(idle, lambda pace, seconds: stand.load(keys, clients=16, seconds=seconds, pace=pace)["rate"])
+    found["submit"] = _both(
+        idle, lambda pace, seconds: stand.load(keys, clients=16, seconds=seconds, pace=pace)["rate"]
+    )
     stand.clear_runs()
 
 
@@ -135,7 +165,7 @@ def _measured_polls(stand: Stand) -> dict[str, Any]:
     stand.start("scheduler")
     with subprocess.Popen(command, env={**os.environ, **stand.environment}, stderr=subprocess.DEVNULL) as worker:
         try:
-            time.sleep(4)
+            _polled(1, {})  # once it has polled, the worker has started
             with spending() as idle:
                 time.sleep(2)
             alone, _ = _polled(FEW_POLLED, idle)

@@ -6,7 +6,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.week.world import PARTS, REDIS, THREADS, WORKER, Costs, Numbers, Tenants, World, entering, idling, working
+from benchmarks.week.world import (
+    PARTS,
+    REDIS,
+    THREADS,
+    WORKER,
+    Costs,
+    Numbers,
+    Tenants,
+    World,
+    entering,
+    idling,
+    working,
+)
 
 STEP_SECONDS = 30
 COST_STEPS = 20

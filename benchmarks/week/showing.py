@@ -1,4 +1,4 @@
-"""What the week shows: tables into docs/growth.md between its markers, and three pictures."""
+"""What the week shows: tables into docs/growth.md between its markers, and two pictures."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.week.checking import WITHIN, Row, read_checked
 from benchmarks.week.playing import SIZES, STEP_SECONDS, Week, play, waits_by_size
-from benchmarks.week.world import OPERATIONS, PARTS, REMEDIES, Costs, World, ladder, read_measured, saturations
+from benchmarks.week.world import OPERATIONS, PARTS, REMEDIES, Costs, Numbers, World, ladder, read_measured, saturations
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "growth.md"
 PICTURES = DOCUMENT.parent / "pictures"
@@ -32,7 +32,15 @@ def number(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def hourly(amounts: Numbers) -> Numbers:
+    """The mean of each hour, of what was seen in each step."""
+    hour = 3600 // STEP_SECONDS
+    return np.asarray(amounts.reshape(-1, hour, *amounts.shape[1:]).mean(axis=1))
 
 
 def size_name(size: tuple[int, int]) -> str:
@@ -45,13 +53,11 @@ def measured_table() -> str:
     parts = [part for part in PARTS if part != "threads"]
     rows = [
         [f"{name}, {way}" + (f" ({found['costs'][name]['together_per_second']:.0f}/s)" if way == "together" else ""),
-         *(f"{found['costs'][name][way].get(part, 0):.2f}" for part in parts)]
+         *(f"{found['costs'][name][way].get(part, 0):.2f}" if part in OPERATIONS[name] else "" for part in parts)]
         for name in OPERATIONS for way in ("alone", "together")
     ]  # fmt: skip
     loads = " and ".join(map(str, found["load_average"]))
-    said = (
-        f"`{found['command']}`, {found['date']}, {found['machine']}, load average {loads} before and after; pickup {found['pickup_ms']} ms."
-    )
+    said = f"`{found['command']}`, {found['date']}, {found['machine']}, load average {loads} before and after; pickup {found['pickup_ms']} ms."
     return table(["ms of CPU for one", *parts], rows) + f"\n\n{said}"
 
 
@@ -64,18 +70,17 @@ def checked_table() -> str:
     near = sum(row.is_near for row in rows)
     lines = [[f"{row.load:.0f}", row.what, number(row.predicted), number(row.measured), f"{row.ratio:.2f}", "" if row.is_near else "off"]
              for row in rows]  # fmt: skip
-    said = (f"{near} of {len(rows)} within {WITHIN:.0%}. {found['date']}; {found['cores']} cores were to be had beside the machine's other load "
+    said = (f"{near} of {len(rows)} within {WITHIN:.0%}. {found['date']}; {found['cores']} cores were to be had beside the machine's other load, "
+            f"{found['slower']} times as slow as when the costs were measured "
             f"(load average {found['load_average']}); predicted to be full at {found['capacity']:.0f} jobs/s.")  # fmt: skip
     return table(["jobs/s", "what", "predicted", "measured", "ratio", ""], lines) + f"\n\n{said}"
 
 
 def weeks_table(weeks: dict[str, Week]) -> str:
     """Utilisation by load: mean and the busiest hour."""
-    hour = 3600 // STEP_SECONDS
     rows = []
     for name, week in weeks.items():
-        hours = week.used[: len(week.used) // hour * hour].reshape(-1, hour, len(PARTS)).mean(axis=1)
-        shares = zip(week.used.mean(axis=0), hours.max(axis=0), strict=True)
+        shares = zip(week.used.mean(axis=0), hourly(week.used).max(axis=0), strict=True)
         rows.append([name, f"{week.begun.sum() / 1e6:.1f} M", *(f"{mean:.0%} / {most:.0%}" for mean, most in shares)])
     return table(["jobs/s, mean", "jobs begun", *PARTS], rows)
 
@@ -83,7 +88,10 @@ def weeks_table(weeks: dict[str, Week]) -> str:
 def waits_table(weeks: dict[str, Week]) -> str:
     """Median and p99 of the wait by size of the tenant, by load."""
     found = {name: waits_by_size(week) for name, week in weeks.items()}
-    rows = [[size_name(size), *(f"{duration(each[size][0])} / {duration(each[size][1])}" for each in found.values())] for size in SIZES]
+    rows = [
+        [size_name(size), *(f"{duration(each[size][0])} / {duration(each[size][1])}" for each in found.values())]
+        for size in SIZES
+    ]
     return table(["accounts by use", *found], rows)
 
 
@@ -99,10 +107,14 @@ def remedies_table(costs: Costs) -> str:
     for name, change in REMEDIES.items():
         world = change(World())
         now = saturations(world, costs)
-        moved = [f"{part} {number(base.get(part, np.inf))} → {number(limit)}" for part, limit in now.items() if abs(limit / base.get(part, np.inf) - 1) > 0.02]
-        links = f"{world.connections:,}" + (" (too many)" if "connections" in now else "")
-        rows.append([name, "; ".join(moved) or "nothing", links, f"{world.dollars - World().dollars:+,.0f}"])
-    return table(["remedy, alone", "full at jobs/s, before → after", "connections", "$ a month"], rows)
+        moved = (
+            f"{part} {base[part]:,.0f} → {limit:,.0f}"
+            for part, limit in now.items()
+            if abs(limit / base[part] - 1) > 0.02
+        )
+        whole = f"{min(base.values()):.0f} → {min(now.values()):.0f}"
+        rows.append([name, "; ".join(moved), whole, f"{world.dollars - World().dollars:+,.0f}"])
+    return table(["remedy, alone", "each part that it moves, full at jobs/s", "the whole", "$ a month"], rows)
 
 
 def ladder_table(costs: Costs) -> str:
@@ -111,19 +123,20 @@ def ladder_table(costs: Costs) -> str:
     for name, world in ladder(World(), costs):
         first, second = list(saturations(world, costs).items())[:2]
         rows.append([name, first[0], number(first[1]), f"{second[0]} {number(second[1])}", f"{world.connections:,}", f"{world.dollars:,.0f}",
-                     cost_of(world, first[1] / 2) if first[1] else "–"])  # fmt: skip
-    return table(["step", "full first", "at jobs/s", "then", "connections", "$ a month", "$ a million jobs, half full"], rows)
+                     cost_of(world, first[1] / 2)])  # fmt: skip
+    return table(
+        ["step", "full first", "at jobs/s", "then", "connections", "$ a month", "$ a million jobs at half"], rows
+    )
 
 
 def draw_week(week: Week) -> None:
     """Load and utilisation by the hour."""
-    hour = 3600 // STEP_SECONDS
     figure, (above, below) = plt.subplots(2, 1, figsize=(9, 5.5), sharex=True)
-    hours = np.arange(len(week.begun) // hour) / 24
+    days = np.arange(7 * 24) / 24
     for label, amounts in (("ordered", week.arrived), ("begun", week.begun)):
-        above.plot(hours, amounts.sum(axis=(1, 2)).reshape(-1, hour).mean(axis=1) / STEP_SECONDS, label=label, linewidth=1.2)
+        above.plot(days, hourly(amounts.sum(axis=(1, 2))) / STEP_SECONDS, label=label, linewidth=1.2)
     for at, part in enumerate(PARTS):
-        below.plot(hours, week.used[:, at].reshape(-1, hour).mean(axis=1), label=part, linewidth=1.2)
+        below.plot(days, hourly(week.used[:, at]), label=part, linewidth=1.2)
     above.set_ylabel("jobs/s")
     below.set_ylabel("share of the part in use")
     below.set_xlabel("days since Monday, 0:00")
@@ -136,7 +149,7 @@ def draw_week(week: Week) -> None:
 def draw_waits(fair: Week, plain: Week) -> None:
     """p99 of the wait by size of the tenant, with slots and without."""
     figure, axes = plt.subplots(figsize=(7, 3.2))
-    for shift, (label, week) in zip((-0.2, 0.2), (("slots", fair), ("no slots: first in, first out", plain)), strict=True):
+    for shift, label, week in ((-0.2, "slots", fair), (0.2, "no slots: first in, first out", plain)):
         values = [found[1] for found in waits_by_size(week).values()]
         axes.bar(np.arange(len(values)) + shift, values, width=0.4, label=label)
     axes.set_yscale("log")
@@ -145,20 +158,6 @@ def draw_waits(fair: Week, plain: Week) -> None:
     axes.set_ylabel("p99 of the wait, s")
     axes.legend(fontsize=8)
     _save(figure, "week-waits.png")
-
-
-def draw_ladder(costs: Costs) -> None:
-    """Where the whole is full, step by step."""
-    steps = [(name, *next(iter(saturations(world, costs).items()))) for name, world in ladder(World(), costs)]
-    figure, axes = plt.subplots(figsize=(8, 0.3 * len(steps) + 1))
-    axes.barh(range(len(steps)), [limit for _, _, limit in steps], color="#3b6ea5")
-    for at, (_, part, limit) in enumerate(steps):
-        axes.text(limit, at, f" {part}", va="center", fontsize=7)
-    axes.set_yticks(range(len(steps)), [name for name, _, _ in steps], fontsize=7)
-    axes.invert_yaxis()
-    axes.set_xlim(right=1.2 * max(limit for _, _, limit in steps))
-    axes.set_xlabel("jobs/s at which the part that is named is full")
-    _save(figure, "week-ladder.png")
 
 
 def _save(figure: plt.Figure, name: str) -> None:
@@ -185,4 +184,3 @@ def show_week(costs: Costs, *, seed: int = 7) -> None:
     DOCUMENT.write_text(f"{before}{BEGINS}\n{text}\n{ENDS}{rest.partition(ENDS)[2]}")
     draw_week(weeks["150"])
     draw_waits(weeks["150"], plain)
-    draw_ladder(costs)

@@ -1,6 +1,7 @@
 """What the week is played with: tenants, providers, machines, and the costs that were measured. All of it pure but for one read."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,11 @@ MEASURED = Path(__file__).parent / "measured.json"
 # Threads are a part as well: one that a provider's call holds is busy, though it costs no processor time.
 PARTS = ("API", "worker", "threads", "PostgreSQL", "Redis", "S3")
 API, WORKER, THREADS, POSTGRES, REDIS, S3 = range(6)
-OPERATIONS = ("submit", "job", "poll", "read")
+# What has a part in each; what is seen elsewhere meanwhile is another's.
+OPERATIONS = {
+    "submit": ("API", "PostgreSQL", "Redis"), "job": ("worker", "PostgreSQL", "Redis", "S3"), "poll": ("worker", "PostgreSQL", "Redis"),
+    "read": ("API", "PostgreSQL"),
+}  # fmt: skip
 # What a group shares is a tenth at the rate at which "together" was measured.
 SHARING = 9.0
 
@@ -50,9 +55,9 @@ def vector(by_part: dict[str, float]) -> Numbers:
 def costs_of(measured: dict[str, Any]) -> Costs:
     """The costs out of what `measured.json` holds. Where a group cost more than one alone, that was noise: both are the smaller's."""
     found = {}
-    for name in OPERATIONS:
+    for name, parts in OPERATIONS.items():
         given = measured["costs"][name]
-        alone, together = vector(given["alone"]), vector(given["together"])
+        alone, together = (vector({part: given[way].get(part, 0) for part in parts}) for way in ("alone", "together"))
         found[name] = Operation(np.maximum(alone, together), together, given["together_per_second"])
     return Costs(**found, idle=vector(measured["idle_ms_per_second"]), pickup_ms=measured["pickup_ms"])
 
@@ -173,8 +178,8 @@ def saturations(world: World, costs: Costs) -> dict[str, float]:
             middle = (low + high) / 2
             low, high = (middle, high) if utilisation(world, costs, middle)[at] < 1 else (low, middle)
         found[part] = low
-    if world.connections > world.max_connections:
-        found["connections"] = 0.0  # some of the processes do not get theirs at all
+    # Workers beyond the last connection do not start, and their threads are missing.
+    found["connections"] = found["threads"] * world.max_connections / world.connections
     return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
@@ -184,44 +189,32 @@ def raised(world: World, times: float = 2) -> World:
     return replace(world, fars=tuple(more))
 
 
-REMEDIES = {
-    "twice the workers and hosts": lambda w: replace(w, workers=w.workers * 2, worker_hosts=w.worker_hosts * 2),
+LARGEST_PRIMARY = 64  # cores
+# The cheapest first.
+REMEDIES: dict[str, Callable[[World], World]] = {
     "PgBouncer": lambda w: replace(w, pooled=True),
     "twice the limits at the providers": raised,
     "twice the API processes": lambda w: replace(w, api_processes=w.api_processes * 2),
-    "a replica for reads (as large as the primary)": lambda w: replace(w, replica_cores=w.primary_cores),
-    "a primary twice as large": lambda w: replace(w, primary_cores=w.primary_cores * 2),
-    "accounts parted over two primaries": lambda w: replace(w, primaries=w.primaries * 2),
     "RabbitMQ in place of Redis's queues": lambda w: replace(w, broker_apart=True),
     "twice the cores of S3": lambda w: replace(w, s3_cores=w.s3_cores * 2),
+    "twice the workers and hosts": lambda w: replace(w, workers=w.workers * 2, worker_hosts=w.worker_hosts * 2),
+    "a primary twice as large": lambda w: replace(w, primary_cores=min(LARGEST_PRIMARY, w.primary_cores * 2)),
+    "a replica for reads": lambda w: replace(w, replica_cores=w.primary_cores),
+    "accounts parted over two primaries": lambda w: replace(w, primaries=w.primaries * 2),
 }
-# For each part that is full, what is done about it, cheapest first; what was done already and cannot be done again is passed over.
-ANSWERS = {
-    "threads": [0], "worker": [0], "connections": [1], "provider": [2], "API": [3], "PostgreSQL": [4, 5, 6], "Redis": [7], "S3": [8],
-}  # fmt: skip
-LARGEST_PRIMARY = 64  # cores
 
 
-def answer_to(world: World, part: str) -> str | None:
-    """The remedy for a part that is full, or None: there is no more."""
-    names = list(REMEDIES)
-    for at in ANSWERS[part.partition(" ")[0]]:
-        done = (at == 4 and world.replica_cores) or (at == 5 and world.primary_cores * 2 > LARGEST_PRIMARY)
-        if not done and not (at == 7 and world.broker_apart):
-            return names[at]
-    return None
-
-
-def ladder(world: World, costs: Costs, steps: int = 14) -> list[tuple[str, World]]:
-    """Step by step: the remedy for what is full first, and the world with it."""
+def ladder(world: World, costs: Costs, steps: int = 12) -> list[tuple[str, World]]:
+    """Step by step: the cheapest remedy by which the whole bears at least a hundredth more, and the world with it."""
     taken = [("as it is", world)]
     while len(taken) <= steps:
-        first = next(iter(saturations(world, costs)))
-        name = answer_to(world, first)
-        if name is None:
+        now = min(saturations(world, costs).values())
+        made = ((name, change(world)) for name, change in REMEDIES.items())
+        better = next((each for each in made if min(saturations(each[1], costs).values()) > 1.01 * now), None)
+        if better is None:
             break
-        world = REMEDIES[name](world)
-        taken.append((name, world))
+        taken.append(better)
+        world = better[1]
     return taken
 
 
@@ -237,8 +230,7 @@ class Tenants(NamedTuple):
     @staticmethod
     def zipf(world: World, rate: float, accounts: int = 1_000_000, alone: int = 128) -> "Tenants":
         """Use falls with the rank (Zipf, exponent 1): each doubling of ranks orders as much as the one before it."""
-        edges = [*range(1, alone), *(min(alone * 2**n, accounts + 1) for n in range(40) if alone * 2 ** (n - 1) <= accounts)]
-        edges = sorted(set(edges))
+        edges = sorted({*range(1, alone), *(min(alone * 2**n, accounts + 1) for n in range(40))})
         weight = 1 / np.arange(1, accounts + 1)
         shares = [weight[low - 1 : high - 1].sum() / weight.sum() for low, high in pairwise(edges)]
         count, share = np.diff(edges).astype(float), np.array(shares)
