@@ -79,7 +79,7 @@ def slowed(costs: Costs, times: float) -> Costs:
     made = {
         name: each._replace(alone=each.alone * times, together=each.together * times) for name, each in made.items()
     }
-    return Costs(**made, idle=costs.idle * times, pickup_ms=costs.pickup_ms * times)
+    return Costs(**made, idle=costs.idle * times, duties=costs.duties * times, pickup_ms=costs.pickup_ms * times)
 
 
 def check(stand: Stand, measured: dict[str, Any], show: Callable[[str], None] = print) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from models.db import transaction
 from workers.doorbell import ring
 
 SECONDS, FEW = 6.0, 15.0  # how long each is looked at; so many a second count as alone
+IDLE_WORKERS = 3
 FEW_POLLED, MANY_POLLED, POLL_SECONDS = 20, 600, 2.0
 
 
@@ -98,7 +99,7 @@ def measure_costs(stand: Stand) -> dict[str, Any]:
     found: dict[str, Any] = {name: {} for name in OPERATIONS}
     keys = stand.fresh()
     _measure_submits(stand, keys, found)
-    stand.start("worker", "scheduler", arguments="--threads 8")
+    of_one, duties = _measured_idle(stand)
     stand.load(keys, clients=4, seconds=1)
     until_empty()
     with spending() as idle:
@@ -122,8 +123,37 @@ def measure_costs(stand: Stand) -> dict[str, Any]:
         "command": "python -m benchmarks.week --measure",
         "load_average": [round(value, 1) for value in (*load_before[:1], *os.getloadavg()[:1])],
         "costs": found, "pickup_ms": round(median(picked), 2), "yardstick_ms": round(yardstick, 3),
-        "idle_ms_per_second": {part: round(value, 2) for part, value in idle.items() if part not in {"seconds", "scheduler"}},
+        "idle_ms_per_second": of_one, "duties_ms_per_second": duties,
     }  # fmt: skip
+
+
+def _measured_idle(stand: Stand) -> tuple[dict[str, float], dict[str, float]]:
+    """Milliseconds a second of what has nothing to do: of one worker, or the API's process, with what it asks of the rest; and of
+    the duties. Several workers, since a process's time comes in hundredths of a second.
+    """
+    with spending() as bare:
+        time.sleep(5)
+    for count in range(1, IDLE_WORKERS + 1):
+        stand.processes.start_one("worker", number=count, arguments="--threads 8")
+    time.sleep(8)
+    with spending() as several:
+        time.sleep(10)
+    for count in range(2, IDLE_WORKERS + 1):
+        stand.processes.stop(f"worker.{count}")
+    stand.start("scheduler")
+    time.sleep(4)
+    with spending() as all_:
+        time.sleep(10)
+    of_one = {
+        part: (several.get(part, 0) - bare.get(part, 0)) / IDLE_WORKERS for part in ("worker", "PostgreSQL", "Redis")
+    }
+    rest = {part: all_.get(part, 0) - bare.get(part, 0) - of_one[part] for part in ("PostgreSQL", "Redis")}
+    of_one["API"] = bare.get("API", 0)
+    return _rounded(of_one), _rounded(rest)
+
+
+def _rounded(spent: dict[str, float]) -> dict[str, float]:
+    return {part: round(max(0.0, value), 2) for part, value in spent.items()}
 
 
 def _measure_submits(stand: Stand, keys: list[str], found: dict[str, Any]) -> None:

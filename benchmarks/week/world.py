@@ -38,13 +38,16 @@ class Operation(NamedTuple):
 
 
 class Costs(NamedTuple):
-    """What this project's own measurements say; `idle` is milliseconds a second of one process of each kind that has nothing to do."""
+    """What this project's own measurements say. `idle` is milliseconds a second of an API process that has nothing to do, and of a
+    worker with what it asks of the rest; `duties` those of the scheduler, which are done once.
+    """
 
     submit: Operation
     job: Operation
     poll: Operation
     read: Operation
     idle: Numbers
+    duties: Numbers
     pickup_ms: float
 
 
@@ -59,7 +62,8 @@ def costs_of(measured: dict[str, Any]) -> Costs:
         given = measured["costs"][name]
         alone, together = (vector({part: given[way].get(part, 0) for part in parts}) for way in ("alone", "together"))
         found[name] = Operation(np.maximum(alone, together), together, given["together_per_second"])
-    return Costs(**found, idle=vector(measured["idle_ms_per_second"]), pickup_ms=measured["pickup_ms"])
+    idle, duties = (vector(measured[f"{name}_ms_per_second"]) for name in ("idle", "duties"))
+    return Costs(**found, idle=idle, duties=duties, pickup_ms=measured["pickup_ms"])
 
 
 def read_measured() -> dict[str, Any]:
@@ -159,7 +163,7 @@ def _relieved(world: World, cost: Numbers) -> Numbers:
 
 def idling(world: World, costs: Costs) -> Numbers:
     """Milliseconds a second that are spent though nothing is ordered: each worker's and API's own, and what workers ask of the rest."""
-    return costs.idle * [world.api_processes, world.workers, 0, world.workers, world.workers, 1]
+    return costs.idle * [world.api_processes, world.workers, 0, world.workers, world.workers, 0] + costs.duties
 
 
 def utilisation(world: World, costs: Costs, rate: float) -> Numbers:

@@ -33,7 +33,13 @@ _DEAR, _CHEAP = (
 )
 OPERATION = Operation(_DEAR, _CHEAP, 500.0)
 COSTS = Costs(
-    OPERATION, OPERATION, OPERATION, OPERATION, idle=vector({"worker": 5.0, "PostgreSQL": 1.0}), pickup_ms=3.0
+    OPERATION,
+    OPERATION,
+    OPERATION,
+    OPERATION,
+    idle=vector({"worker": 5.0, "PostgreSQL": 1.0}),
+    duties=vector({"PostgreSQL": 50.0}),
+    pickup_ms=3.0,
 )
 SMALL = World(workers=4, worker_hosts=1, api_processes=1, primary_cores=1)
 
