@@ -30,7 +30,9 @@ from benchmarks.week.world import (
 CHECKED = Path(__file__).parent / "checked.json"
 SHARES, SECONDS, WITHIN = (0.2, 0.5, 0.8), 20.0, 0.2
 # One process of each kind, a provider that answers at once, and nobody who looks.
-HERE = World(workers=1, api_processes=1, reads_per_job=0, fars=(Far("here", 1, 0.01, 0.01, 0, 1e9, 1e9),))
+HERE = World(
+    workers=1, api_processes=1, reads_per_job=0, lists_per_job=0, fars=(Far("here", 1, 0.01, 0.01, 0, 1e9, 1e9),)
+)
 
 
 class Row(NamedTuple):

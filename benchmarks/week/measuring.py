@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -111,7 +112,7 @@ def measure_costs(stand: Stand) -> dict[str, Any]:
     picked = pickups_since(begun)
     count = rate * SECONDS / spent["seconds"]
     found["job"]["alone"] = less(each(spent, idle, count), found["submit"]["alone"])
-    _measure_reads(stand, keys, idle, found["read"])
+    _measure_reads(stand, keys, idle, found)
     stand.stop()
     together = throughput(stand, 8, jobs=1500)
     found["job"] |= {"together": {k: round(v, 4) for k, v in together.by_part.items() if k != "scheduler"}, "together_per_second": round(together.rate, 1)}  # fmt: skip
@@ -169,10 +170,15 @@ def _measure_submits(stand: Stand, keys: list[str], found: dict[str, Any]) -> No
 
 
 def _measure_reads(stand: Stand, keys: list[str], idle: dict[str, float], found: dict[str, Any]) -> None:
+    """A job's status, and a page of twenty jobs."""
     with transaction() as conn:
         rows = conn.execute("select (select j.id from jobs j where j.account_id = a.id limit 1) from accounts a order by a.id").fetchall()  # fmt: skip
-    paths = [f"/v1/jobs/{row[0]}" for row in rows]
-    found |= _both(idle, lambda pace, seconds: stand.load(keys, clients=16, seconds=seconds, pace=pace, method="GET", path=paths)["rate"])  # fmt: skip
+    found["read"] = _both(idle, partial(_read, stand, keys, [f"/v1/jobs/{row[0]}" for row in rows]))
+    found["list"] = _both(idle, partial(_read, stand, keys, ["/v1/jobs?limit=20"] * len(rows)))
+
+
+def _read(stand: Stand, keys: list[str], paths: list[str], pace: float | None, seconds: float) -> float:
+    return stand.load(keys, clients=16, seconds=seconds, pace=pace, method="GET", path=paths)["rate"]
 
 
 def _both(idle: dict[str, float], load: Callable[[float | None, float], float]) -> dict[str, Any]:

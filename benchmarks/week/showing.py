@@ -9,6 +9,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from benchmarks.week.checking import WITHIN, Row, read_checked
 from benchmarks.week.playing import SIZES, STEP_SECONDS, Week, play, waits_by_size
@@ -160,7 +161,7 @@ def draw_waits(fair: Week, plain: Week) -> None:
     _save(figure, "week-waits.png")
 
 
-def _save(figure: plt.Figure, name: str) -> None:
+def _save(figure: Figure, name: str) -> None:
     figure.tight_layout()
     figure.savefig(PICTURES / name, dpi=75, metadata={"Software": None})
     plt.close(figure)

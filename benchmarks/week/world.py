@@ -19,7 +19,7 @@ API, WORKER, THREADS, POSTGRES, REDIS, S3 = range(6)
 # What has a part in each; what is seen elsewhere meanwhile is another's.
 OPERATIONS = {
     "submit": ("API", "PostgreSQL", "Redis"), "job": ("worker", "PostgreSQL", "Redis", "S3"), "poll": ("worker", "PostgreSQL", "Redis"),
-    "read": ("API", "PostgreSQL"),
+    "read": ("API", "PostgreSQL"), "list": ("API", "PostgreSQL"),
 }  # fmt: skip
 # What a group shares is a tenth at the rate at which "together" was measured.
 SHARING = 9.0
@@ -46,6 +46,7 @@ class Costs(NamedTuple):
     job: Operation
     poll: Operation
     read: Operation
+    list: Operation
     idle: Numbers
     duties: Numbers
     pickup_ms: float
@@ -115,6 +116,7 @@ class World:
     broker_apart: bool = False
     max_connections: int = 1500
     reads_per_job: float = 4.0
+    lists_per_job: float = 0.5
     fair: bool = True
     fars: tuple[Far, ...] = FARS
 
@@ -140,9 +142,10 @@ class World:
 def entering(world: World, costs: Costs, rate: float) -> Numbers:
     """Milliseconds of each part for one order and the looks at it, at so many orders a second."""
     look = costs.read.at(rate * world.reads_per_job / world.api_processes) * world.reads_per_job
-    if world.replica_cores:
-        look = np.where(np.arange(len(PARTS)) == POSTGRES, 0.0, look)
-    return _relieved(world, costs.submit.at(rate / world.api_processes) + look)
+    page = costs.list.at(rate * world.lists_per_job / world.api_processes) * world.lists_per_job
+    if world.replica_cores:  # a job's own status stays the primary's
+        page = np.where(np.arange(len(PARTS)) == POSTGRES, 0.0, page)
+    return _relieved(world, costs.submit.at(rate / world.api_processes) + look + page)
 
 
 def working(world: World, costs: Costs, rate: float) -> Numbers:

@@ -37,6 +37,7 @@ COSTS = Costs(
     OPERATION,
     OPERATION,
     OPERATION,
+    OPERATION,
     idle=vector({"worker": 5.0, "PostgreSQL": 1.0}),
     duties=vector({"PostgreSQL": 50.0}),
     pickup_ms=3.0,
@@ -103,7 +104,7 @@ def test_more_load_never_lowers_what_is_used(world: World) -> None:
 
 def test_what_is_measured_is_cheaper_together_and_priced_between() -> None:
     costs = costs_of(read_measured())
-    for operation in (costs.submit, costs.job, costs.poll, costs.read):
+    for operation in (costs.submit, costs.job, costs.poll, costs.read, costs.list):
         assert (operation.at(50.0) <= operation.at(1.0)).all()
         assert (operation.at(1.0) <= operation.alone).all()
         assert (operation.at(1e9) >= operation.together).all()
