@@ -86,10 +86,9 @@ def slowed(costs: Costs, times: float) -> Costs:
 
 def check(stand: Stand, measured: dict[str, Any], show: Callable[[str], None] = print) -> dict[str, Any]:
     """Drive the real system and compare."""
-    cores, yardstick = probe_machine()
-    slower = yardstick / measured["yardstick_ms"]
-    costs = slowed(costs_of(measured), slower)
-    full = capacity(costs, cores)
+    costs, probed = costs_of(measured), [probe_machine()]
+    cores, slower = probed[0].cores, probed[0].yardstick_ms / measured["yardstick_ms"]
+    full = capacity(slowed(costs, slower), cores)
     keys = stand.fresh()
     stand.start("api", "worker", "scheduler", arguments="--threads 8")
     stand.load(keys, clients=8, seconds=1)
@@ -105,7 +104,11 @@ def check(stand: Stand, measured: dict[str, Any], show: Callable[[str], None] = 
             ended = _count(f"select count(*) from jobs where ended_at >= '{begun}'")
         seen = {**{f"{part}, ms/s": value for part, value in spent.items()}, "jobs/s": ended / spent["seconds"]}
         seen["median wait, ms"] = median(pickups_since(begun))
-        rows += [Row(load, what, value, seen.get(what, 0.0)) for what, value in predicted(costs, load, cores).items()]
+        # What a piece of work takes here changes within minutes: that of before and after each load counts for it.
+        probed.append(probe_machine())
+        now = sum(each.yardstick_ms for each in probed[-2:]) / 2 / measured["yardstick_ms"]
+        expected = predicted(slowed(costs, now), load, cores)
+        rows += [Row(load, what, value, seen.get(what, 0.0)) for what, value in expected.items()]
         for row in rows:
             if row.load == load:
                 show(
@@ -113,7 +116,7 @@ def check(stand: Stand, measured: dict[str, Any], show: Callable[[str], None] = 
                 )
         until_empty()
     stand.stop()
-    return {"date": datetime.now(UTC).date().isoformat(), "cores": round(cores, 2), "slower": round(slower, 2), "capacity": round(full, 1),
+    return {"date": datetime.now(UTC).date().isoformat(), "cores": round(cores, 2), "slower": round(median(each.yardstick_ms for each in probed) / measured["yardstick_ms"], 2), "capacity": round(full, 1),
             "load_average": round(os.getloadavg()[0], 1), "rows": [[round(v, 2) if isinstance(v, float) else v for v in row] for row in rows]}  # fmt: skip
 
 

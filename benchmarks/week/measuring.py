@@ -96,10 +96,11 @@ def database_time() -> object:
 
 def measure_costs(stand: Stand) -> dict[str, Any]:
     """All that `measured.json` holds."""
-    load_before, machine_before = os.getloadavg(), probe_machine()
+    load_before, probed = os.getloadavg(), [probe_machine()]
     found: dict[str, Any] = {name: {} for name in OPERATIONS}
     keys = stand.fresh()
     _measure_submits(stand, keys, found)
+    probed.append(probe_machine())
     of_one, duties = _measured_idle(stand)
     stand.load(keys, clients=4, seconds=1)
     until_empty()
@@ -114,10 +115,11 @@ def measure_costs(stand: Stand) -> dict[str, Any]:
     found["job"]["alone"] = less(each(spent, idle, count), found["submit"]["alone"])
     _measure_reads(stand, keys, idle, found)
     stand.stop()
+    probed.append(probe_machine())
     together = throughput(stand, 8, jobs=1500)
     found["job"] |= {"together": {k: round(v, 4) for k, v in together.by_part.items() if k != "scheduler"}, "together_per_second": round(together.rate, 1)}  # fmt: skip
     found["poll"] = _measured_polls(stand)
-    yardstick = (machine_before.yardstick_ms + probe_machine().yardstick_ms) / 2
+    yardstick = median(each.yardstick_ms for each in [*probed, probe_machine()])
     return {
         "machine": f"{os.cpu_count()} cores for all parts together, {platform.machine()}, Python {platform.python_version()}",
         "date": datetime.now(UTC).date().isoformat(),
