@@ -1,7 +1,10 @@
-"""An HTTP load in a process of its own: so many connections, each asking again as soon as it is answered."""
+"""An HTTP load in a process of its own: so many connections, each asking again as soon as it is answered, or, with `pace`, so many
+requests a second of all together, at random times: an answer that is late delays none but its own connection's next.
+"""
 
 import asyncio
 import json
+import random
 import sys
 import time
 from functools import partial
@@ -14,18 +17,32 @@ import uvloop
 class Connection(asyncio.Protocol):
     """One client. Answers are read by their Content-Length, nothing more: the load must cost little itself."""
 
-    def __init__(self, requests: list[bytes], latencies: list[float], errors: list[bytes], until: float) -> None:
+    def __init__(self, requests: list[bytes], latencies: list[float], errors: list[bytes], until: float,
+                 pause: float = 0.0) -> None:  # fmt: skip
         self._requests, self._latencies, self._errors, self._until = cycle(requests), latencies, errors, until
         self._buffer = b""
         self._begun = 0.0
+        self._pause = pause  # between two requests, on average
+        self._due = time.perf_counter()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        self._ask()
+        self._ask_next()
+
+    def _ask_next(self) -> None:
+        """Ask now, or at a time of its own that does not hang on when the last was answered."""
+        if not self._pause:
+            self._ask()
+            return
+        self._due += random.expovariate(1 / self._pause)
+        if self._due >= self._until:
+            self._transport.close()
+            return
+        asyncio.get_running_loop().call_later(max(0.0, self._due - time.perf_counter()), self._ask)
 
     def _ask(self) -> None:
-        self._begun = time.perf_counter()
+        self._begun = self._due if self._pause else time.perf_counter()
         self._transport.write(next(self._requests))
 
     def data_received(self, data: bytes) -> None:
@@ -44,7 +61,7 @@ class Connection(asyncio.Protocol):
             self._errors.append(self._buffer[: end + 4 + length])
         self._buffer = self._buffer[end + 4 + length :]
         if now < self._until:
-            self._ask()
+            self._ask_next()
         else:
             self._transport.close()
 
@@ -72,13 +89,14 @@ async def main(task: dict[str, Any]) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     connections = []
     clients, keys = task["clients"], task["keys"]
+    pause = clients / task["pace"] if task.get("pace") else 0.0
     for number in range(clients):  # more keys than clients are asked with in turns
         requests = [
             request_of(task["method"], paths[turn % len(paths)], keys[turn % len(keys)], body)
             for turn in range(number, max(clients, len(keys)), clients)
         ]
         _, connection = await loop.create_connection(
-            partial(Connection, requests, latencies, errors, begin + task["seconds"]),
+            partial(Connection, requests, latencies, errors, begin + task["seconds"], pause),
             "127.0.0.1", task["port"],
         )  # fmt: skip
         connections.append(connection)

@@ -12,6 +12,7 @@ _PARTS = (
     ("weed", "S3"),
     ("benchmarks.load", ""),  # what asks is no part of what is asked
     ("benchmarks.peers", "worker"),
+    ("benchmarks.waiting", "worker"),
     ("workers", "worker"),
     ("scheduler", "scheduler"),
     ("api", "API"),
