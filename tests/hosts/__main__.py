@@ -15,6 +15,7 @@ from tests.hosts.play import Recovery, Stuck, play
 from tests.hosts.scenes import Scene, scenes
 
 FOLDER = network.ROOT / ".headrace" / "hosts"
+BEGINS, ENDS = "<!-- hosts: written by `python -m tests.hosts --write docs/growth.md` -->", "<!-- hosts end -->"
 COLUMNS = "first submit", "first job done", "backlog ended", "longest wait"
 
 
@@ -23,7 +24,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.hosts", description=__doc__)
     parser.add_argument("--only", action="append", metavar="NAME", help="play this scene; may be given several times")
     parser.add_argument("--list", action="store_true", help="name all scenes")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="write the table of recovery times, in Markdown")
+    parser.add_argument(
+        "--write",
+        type=Path,
+        metavar="FILE",
+        help="write the table of recovery times, in Markdown: between its marks where the file has them",
+    )
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where servers and logs are, until the next run")
     options = parser.parse_args()
     chosen = list(scenes())
@@ -45,7 +51,7 @@ def main() -> int:
         print(each)
     print(f"{len(chosen)} scenes, {len(found) or 'no'} findings in {(time.monotonic() - began) / 60:.1f} minutes")
     if options.write:
-        options.write.write_text(markdown(recoveries))
+        write_table(options.write, markdown(recoveries))
     return 1 if found else 0
 
 
@@ -77,6 +83,12 @@ def run(folder: Path, chosen: Sequence[Scene]) -> tuple[list[Recovery], list[str
             ended = truth.outcomes(made)
             progress.advance(task)
     return recoveries, found, ended
+
+
+def write_table(path: Path, table: str) -> None:
+    """Write a file, or only the part of it that is between the marks."""
+    before, mark, rest = path.read_text().partition(BEGINS) if path.exists() else ("", "", "")
+    path.write_text(f"{before}{BEGINS}\n{table}{ENDS}{rest.partition(ENDS)[2]}" if mark else table)
 
 
 def shown(recoveries: Sequence[Recovery]) -> str:

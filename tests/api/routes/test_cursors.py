@@ -770,6 +770,7 @@ LIMITED = {
     ("jobs/pauses", "waiting_accounts"): BATCH, ("jobs/pauses", "_known"): ONE, ("operations/job_acts", "retry_job"): ONE, ("operations/finding", "find_jobs"): LIST, ("operations/bulk", "count"): EDGE, ("operations/bulk", "list_runs"): LIST, ("operations/overview", "overview"): EDGE, ("operations/story", "story"): EDGE, ("operations/story", ""): EDGE, ("fleet/processes", "workers"): EDGE,
     ("usage/business", "active_accounts"): EDGE, ("snapshots", "some_tables"): EDGE,
     ("operations/erasing", "preview"): EDGE, ("operations/erasing", ""): BATCH, ("operations/erasing", "pending"): BATCH, ("operations/erasing", "go_on"): BATCH,  # counts of so many and no more
+    ("operations/archived", "read_set_aside"): BATCH, ("operations/archived", "waiting_files"): BATCH, ("operations/archive_months", "waiting_months"): BATCH,
     ("operations/exporting", "page"): LIST, ("operations/walks", "next_jobs"): BATCH,  # plans: of more, the first hundred
     ("usage/entries", "add_up"): BATCH, ("gallery/search", "_ranked"): LIST, ("gallery/search", "_meant"): EDGE,  # the newest prompts; the word that is most alike
     ("gallery/collections", "list_collections"): LIST, ("gallery/collections", "create"): ONE, ("gallery/collections", "_with_cover"): EDGE,  # the first places
