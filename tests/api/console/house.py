@@ -83,9 +83,10 @@ def browser_waits(page: Page, expression: str) -> None:
 
 
 def press(page: Page, text: str) -> None:
-    """Follow the link, or press the button, that says this."""
-    assert page.run(f"""(() => {{ const found = [...document.querySelectorAll('main a, main button, nav button')].find((each) => each.innerText.trim() === {json.dumps(text)});
-        if (found) found.click(); return Boolean(found); }})()"""), f"nothing says {text}: {page.run('document.body.innerText')}"  # fmt: skip
+    """Follow the link, or press the button, that says this, once it is there: a page has its address before it is read whole."""
+    found = f"[...document.querySelectorAll('main a, main button, nav button')].find((each) => each.innerText.trim() === {json.dumps(text)})"
+    browser_waits(page, found)
+    page.run(f"{found}.click()")
 
 
 def write(page: Page, field: str, text: str) -> None:
