@@ -248,6 +248,26 @@ test("results that never come are given up", () =>
     await assert.rejects(reading);
   }));
 
+test("a line that falls silent is dead for results and downloads too, which go on where they were", async () => {
+  const hangs = (text) => (response) => response.writeHead(200).write(text);
+  const rest = (text, status = 200) => (response) => response.writeHead(status).end(text);
+  await served([hangs('{"number":1}\n'), rest('{"number":2}\n')], async ({ url, requests }) => {
+    const seen = [];
+    for await (const { number } of new Headrace({ url, key: "k" }).batches.results("b", { silenceMs: 200 })) seen.push(number);
+    assert.deepEqual([seen, requests.map((each) => each.url.split("?")[1])], [[1, 2], [undefined, "after=1"]]);
+  });
+  const sha256 = createHash("sha256").update("a wave").digest("hex");
+  await served([hangs("a w"), rest("ave", 206)], async ({ url, requests }) => {
+    const blob = await new Headrace({ url }).outputs.download({ url, sha256, media_type: "text/plain" }, { silenceMs: 200 });
+    assert.deepEqual([await blob.text(), requests[1].headers.range], ["a wave", "bytes=3-"]);
+  });
+  await served([rest("no line\n")], async ({ url, requests }) => {
+    const reading = (async () => { for await (const _ of new Headrace({ url }).batches.results("b")) assert.fail("there is no line"); })();
+    await assert.rejects(reading, SyntaxError);
+    assert.equal(requests.length, 1);
+  });
+});
+
 test("webhooks: what is signed is believed, and nothing else", async () => {
   const secret = `whsec_${Buffer.from("a secret of 24 characters").toString("base64")}`;
   const body = JSON.stringify({ type: "job.succeeded", timestamp: "2026-11-21T11:35:35Z", data: { job_id: "j🌊" } });

@@ -1,8 +1,9 @@
 /** Thousands of jobs in one call. */
+import { HeadraceError } from "./errors.js";
 import { lineReader } from "./frames.js";
 import { Resource } from "./resource.js";
 import type { CallOptions, JobRequest, Output, Result, Schemas } from "./types.js";
-import { backoff, pause } from "./waiting.js";
+import { backoff, deadline, pause, SILENCE_MS } from "./waiting.js";
 
 /** An order of a batch; by `custom_id` you find its result. */
 export type BatchOrder = Partial<JobRequest> & Pick<JobRequest, "model" | "input"> & { custom_id?: string };
@@ -57,30 +58,40 @@ export class Batches extends Resource {
     }
   }
 
-  /** What has ended, in the order of the batch, as it comes; `all`: the rest too. After a cut it goes on behind the last line. */
-  async *results(id: string, { after, all, signal }: { after?: number; all?: boolean; signal?: AbortSignal } = {}): AsyncGenerator<BatchResult, void> {
+  /**
+   * What has ended, in the order of the batch, as it comes; `all`: the rest too. After a cut, or where nothing comes for `silenceMs`, it goes on
+   * behind the last line.
+   */
+  async *results(
+    id: string, { after, all, signal, silenceMs = SILENCE_MS }: { after?: number; all?: boolean; signal?: AbortSignal; silenceMs?: number } = {},
+  ): AsyncGenerator<BatchResult, void> {
     let last = after;
     for (let tries = 0; ; ) {
-      const query = { after: last, all };
-      const response = await this.api.send("GET", "/v1/batches/{batch_id}/results", { path: { batch_id: id }, query, signal, timeoutMs: 0 });
-      const read = lineReader();
-      const reader = response.body!.getReader();
+      const silence = deadline(silenceMs, signal);
       try {
-        for (let part = await reader.read(); !part.done; part = await reader.read())
+        const response = await this.api.send("GET", "/v1/batches/{batch_id}/results", {
+          path: { batch_id: id }, query: { after: last, all }, signal: silence.signal, timeoutMs: 0,
+        });
+        const read = lineReader();
+        const reader = response.body!.getReader();
+        for (let part = await reader.read(); !part.done; part = await reader.read()) {
+          silence.renew();
           for (const line of read(part.value)) {
             const result = JSON.parse(line) as BatchResult;
             last = result.number;
             tries = 0;
             yield result;
           }
+        }
         return;
       } catch (error) {
         signal?.throwIfAborted();
-        if (!(error instanceof TypeError) || tries >= MOST_TRIES) throw error;
-        await pause(backoff(tries++), signal);
+        // A refusal was tried again where that may help; a line that is none is no cut.
+        if (error instanceof HeadraceError || error instanceof SyntaxError || tries >= MOST_TRIES) throw error;
       } finally {
-        void reader.cancel().catch(() => undefined); // whoever stops reading holds no line open
+        silence.end(); // whoever stops reading holds no line open
       }
+      await pause(backoff(tries++), signal);
     }
   }
 }

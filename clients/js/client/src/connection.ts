@@ -1,7 +1,7 @@
 /** The way to the API: who asks, tries that are safe to repeat, lists, streams that go on where they were. */
 import { errorOf, HeadraceError, NotAuthenticatedError, UnreachableError } from "./errors.js";
 import { frameReader } from "./frames.js";
-import { backoff, type Deadline, deadline, pause } from "./waiting.js";
+import { backoff, type Deadline, deadline, pause, SILENCE_MS } from "./waiting.js";
 import type {
   CallOptions, HeadraceEvent, ItemOf, ListPath, MaybeOptions, Method, PathFor, RequestOptions, Result,
 } from "./types.js";
@@ -83,7 +83,7 @@ export class Connection {
 
   /** What happens, as it happens: goes on after a cut, silence or restart where it was, without a gap or a repeat. */
   async *events(path: string, options: StreamOptions = {}): AsyncGenerator<HeadraceEvent, void> {
-    const { signal, silenceMs = 40_000, onState, onLife } = options;
+    const { signal, silenceMs = SILENCE_MS, onState, onLife } = options;
     let last = options.after;
     let tries = 0;
     while (!signal?.aborted) {

@@ -5,7 +5,7 @@ import { BrokenDownloadError, errorOf, JobFailedError } from "./errors.js";
 import { Holds, Payments, Subscriptions } from "./money.js";
 import { Resource, type Query } from "./resource.js";
 import type { CallOptions, HeadraceEvent, Job, JobRequest, Output, RequestOptions, Result, Schemas } from "./types.js";
-import { backoff, pause } from "./waiting.js";
+import { backoff, deadline, pause, SILENCE_MS } from "./waiting.js";
 import { verifyWebhook } from "./webhooks.js";
 
 export type SubmitOptions = CallOptions & Omit<JobRequest, "model" | "input">;
@@ -95,17 +95,21 @@ class Files extends Resource {
 }
 
 class Outputs extends Resource {
-  /** A result's bytes, whole and as they were stored (SHA-256). After a cut it goes on where it was. */
-  async download(output: Pick<Output, "url" | "sha256" | "media_type">, { signal }: Pick<CallOptions, "signal"> = {}): Promise<Blob> {
+  /** A result's bytes, whole and as they were stored (SHA-256). After a cut, or where nothing comes for `silenceMs`, it goes on where it was. */
+  async download(
+    output: Pick<Output, "url" | "sha256" | "media_type">, { signal, silenceMs = SILENCE_MS }: Pick<CallOptions, "signal"> & { silenceMs?: number } = {},
+  ): Promise<Blob> {
     const parts: Uint8Array<ArrayBuffer>[] = [];
     let size = 0;
     for (let tries = 0; ; tries++) {
+      const silence = deadline(silenceMs, signal);
       try {
-        const response = await fetch(output.url, { signal: signal ?? null, ...(size ? { headers: { range: `bytes=${size}-` } } : {}) });
+        const response = await fetch(output.url, { signal: silence.signal, ...(size ? { headers: { range: `bytes=${size}-` } } : {}) });
         if (!response.ok) throw await errorOf(response);
         if (response.status !== 206) size = parts.length = 0;
         const reader = response.body!.getReader();
         for (let part = await reader.read(); !part.done; part = await reader.read()) {
+          silence.renew();
           parts.push(part.value);
           size += part.value.length;
         }
@@ -113,8 +117,10 @@ class Outputs extends Resource {
       } catch (error) {
         signal?.throwIfAborted();
         if (tries >= 4 || (error as { retryable?: boolean }).retryable === false) throw error;
-        await pause(backoff(tries), signal);
+      } finally {
+        silence.end();
       }
+      await pause(backoff(tries), signal);
     }
     const blob = new Blob(parts, { type: output.media_type });
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await blob.arrayBuffer()));

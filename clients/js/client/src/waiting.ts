@@ -1,5 +1,8 @@
 /** Pauses and deadlines that nothing outlives. */
 
+/** Nothing for so long, and a line is taken for dead: a host that lost its power says no goodbye. */
+export const SILENCE_MS = 40_000;
+
 /** Milliseconds until the next try: twice as long each time, to half a minute; half of it by chance, so that not all come at once. */
 export function backoff(tries: number, random = Math.random): number {
   return Math.min(30_000, 500 * 2 ** tries) * (0.5 + random() / 2);
