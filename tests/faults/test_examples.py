@@ -24,7 +24,7 @@ from tests.support import ADMIN_TOKEN, OWN_SECRET, System, assert_books_are_clea
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 PROGRAM = [sys.executable, "-m", "examples", "--start"]
-CHECKS, LATER = 114, 4  # in all, and those of them that need another day
+CHECKS, LATER = 116, 5  # in all, and those of them that need another day
 BROWSED = 0 if browser.PROGRAM else 2  # those that are left out where there is no Chromium
 IN_NODE = 0 if why_not() is None else 1  # and where there is no node, or no JavaScript client
 

@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 
 def test_after_weeks_of_selling_our_books_say_what_the_companies_say(database: str, tmp_path: Path) -> None:
-    outcome = run.live(database, tmp_path, users=40, days=50, seed=11, advance=lambda _: None)
+    outcome = run.live(database, tmp_path, users=50, days=75, seed=11, advance=lambda _: None)
     assert outcome.findings == []
     assert outcome.figures["renewals"] > 0
     assert outcome.figures["killed"] > 0
