@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from importlib.metadata import version
 from inspect import iscoroutinefunction
 from pkgutil import resolve_name
@@ -33,6 +32,7 @@ from api.features import Switch
 from api.hooks import clerk, companies, providers
 from api.provisioning import provisioning, token_accounts
 from api.routes.fast_routes import FastRoute, answer
+from api.routes.short_way import ShortWay
 from api.routes.walled import WalledRoute
 from api.services import running, services
 from api.shared import page
@@ -215,6 +215,7 @@ def make_app() -> FastAPI:
     )
     docs.install(app)
     problems.install(app, allowed=lambda path: methods_of(app, path), failed=_failed)
+    app.add_middleware(ShortWay, routes=[*jobs.fast_router.routes, *quotes.fast_router.routes])
     app.add_middleware(problems.Unexpected)  # inside of what gives answers their headers
     app.add_middleware(Switch)
     app.add_middleware(Limits)
@@ -318,10 +319,6 @@ async def _failed(request: Request) -> None:
     await services(request.app).rates.count_failure(request)
 
 
-def _end_streams(app: FastAPI) -> None:
-    services(app).live.stop()
-
-
 @INCLUDED.get("/healthz", tags=["health"], summary="Is this process alive")
 async def get_health() -> dict[str, str]:
     """Answers as long as the event loop runs."""
@@ -396,4 +393,4 @@ def main() -> None:
 def _serve() -> None:
     results.prepare()
     app = make_app()
-    serve(app, ending=partial(_end_streams, app))
+    serve(app, ending=lambda: services(app).live.stop())  # noqa: PLW0108 - there are no services yet

@@ -9,17 +9,17 @@ import logging
 import select
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import orjson
 import psycopg
 import sqlalchemy
-from psycopg import Connection
+from psycopg import Connection, Cursor
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool
 from sqlalchemy import Engine, create_engine, event
@@ -31,6 +31,7 @@ from common.errors import DatabaseAway, DomainError, Unavailable
 from common.settings import settings
 from models import connecting, failures
 from models.connecting import Linked
+from models.numbers import Number, ask_number, read_number
 
 set_json_dumps(orjson.dumps)
 set_json_loads(orjson.loads)
@@ -43,6 +44,8 @@ _engine: Engine | None = None
 _size: int | None = None
 # Accounts that a transaction under way tells events of, and who hears of them once it is committed.
 _told: WeakKeyDictionary[Connection[Any], set[UUID]] = WeakKeyDictionary()
+# What a transaction under way has asked for with its main statement: its number, should the answer to its COMMIT be lost.
+_asked: WeakKeyDictionary[Connection[Any], Cursor[Any]] = WeakKeyDictionary()
 _hearers: list[Callable[[set[UUID]], object]] = []
 _closers: list[Callable[[], object]] = []
 # For how many milliseconds the transactions of this request wait for a lock; None: as long as every connection does.
@@ -60,13 +63,6 @@ class CommitUnknown(DomainError):
     code: ClassVar[str] = "outcome_unknown"
     status: ClassVar[int] = 503
     retryable: ClassVar[bool] = True
-
-
-class _Number(NamedTuple):
-    """Which transaction on which history of the database: after a failover the same number is another's."""
-
-    transaction: str | None  # None: it has changed nothing
-    timeline: str | None
 
 
 def take(connections: ConnectionPool[Linked], seconds: float = GETTING_SECONDS) -> Linked:
@@ -174,6 +170,16 @@ def certain(*, wake: bool = True) -> Iterator[Connection[Any]]:
         yield conn
 
 
+def write_certainly(conn: Connection[Any], statement: str, values: Sequence[Any]) -> Cursor[Any]:
+    """Execute the main statement of a `certain` transaction, and ask in the same round trip for what its outcome is found out
+    by. Other statements may follow.
+    """
+    with conn.pipeline():
+        done = conn.execute(statement, values)
+        _asked[conn] = ask_number(conn)
+    return done
+
+
 @contextmanager
 def snapshot() -> Iterator[Connection[Any]]:
     """A transaction that only reads, and in which all statements see the same moment."""
@@ -231,6 +237,7 @@ def transaction(*, autocommit: bool = False, find_out: bool = False, wake: bool 
         accounts = _told.pop(conn, None)
     finally:
         _told.pop(conn, None)
+        _asked.pop(conn, None)
         connections.putconn(conn)
     if wake:
         _tell(accounts)
@@ -256,16 +263,14 @@ def _named(error: BaseException, *, unknown: bool) -> DomainError | None:
     return failures.named(error)
 
 
-def _number(conn: Connection[Any]) -> _Number:
-    row = conn.execute(
-        """select pg_current_xact_id_if_assigned()::text,
-                  case when not pg_is_in_recovery() then left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) end"""
-    ).fetchone()
-    assert row is not None  # noqa: S101 - one row
-    return _Number(*row)
+def _number(conn: Connection[Any]) -> Number:
+    asked = _asked.get(conn)
+    known = read_number(asked) if asked is not None else None
+    # What was asked before anything was written says nothing of what came after it.
+    return known if known is not None and known.transaction is not None else read_number(ask_number(conn))
 
 
-def _happened(number: _Number) -> bool:
+def _happened(number: Number) -> bool:
     """Whether a transaction was committed. Raises Unavailable where it was not, CommitUnknown where nobody can say."""
     if number.transaction is None:
         return True  # there was nothing to commit
@@ -286,11 +291,11 @@ def _happened(number: _Number) -> bool:
     return status == "committed"
 
 
-def _status(conn: Linked, number: _Number, end: float) -> str | None:
+def _status(conn: Linked, number: Number, end: float) -> str | None:
     late = time.monotonic() + LATE_SECONDS
     while True:
         with transaction_on(conn):
-            if _number(conn).timeline != number.timeline:
+            if read_number(ask_number(conn)).timeline != number.timeline:
                 return None
             row = conn.execute("select pg_xact_status(%s::xid8)", [number.transaction]).fetchone()
         status: str | None = row[0] if row else None

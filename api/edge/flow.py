@@ -46,3 +46,39 @@ def give_up_cut_lines(transport: asyncio.Transport) -> None:
         milliseconds = int(settings().slow_reader_seconds * 1000)
         with suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
+
+
+class Together:
+    """A transport for one answer: its head goes out with the first part of its body, in one packet and one call of the
+    system. Where no body follows in the same turn of the loop, as with a stream, the head goes alone.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._head: bytes | None = None  # None: not written yet; empty: it is out
+
+    def write(self, data: bytes) -> None:
+        """Send, or keep what is first for the end of this turn."""
+        if self._head is None:
+            self._head = data
+            self._loop.call_soon(self.flush)
+        elif self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head + data)
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send a head that is still kept."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
+
+    def close(self) -> None:
+        """Close, behind what was written."""
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closed, or about to be."""
+        return self._transport.is_closing()

@@ -41,7 +41,7 @@ from api.edge.faults import (
     Refusal,
     Stop,
 )
-from api.edge.flow import ABORT, CLOSING, Flow, give_up_cut_lines
+from api.edge.flow import ABORT, CLOSING, Flow, Together, give_up_cut_lines
 from api.edge.pace import HOLD_SECONDS, KNOWN, MAX_HELD, PACE
 from api.edge.request_limits import FORM_BYTES, written_refusal
 from api.edge.turns import Stage, Turn, proxied_peer
@@ -234,6 +234,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
+        if self.cycle.scope["method"] != "HEAD":  # whose answer has no body to wait for
+            self.cycle.transport = cast(Any, Together(self.transport, self.loop))
         self._door.works(self)
         self._stage = Stage.BODY
         self._body_begun = self.loop.time()

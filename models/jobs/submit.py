@@ -20,6 +20,7 @@ from models.columns import NEVER
 from models.credits import label_limits, ledger
 from models.credits.label_limits import OneLabel, labels_of
 from models.credits.ledger import Fund
+from models.db import write_certainly
 from models.events import events
 from models.jobs import pauses, repeats
 from models.jobs.admission import AccountState, Answer, Counts, Locked, Order, Writes, decide
@@ -45,7 +46,7 @@ def submit(conn: Connection[Any], orders: Sequence[Order], *, wait: bool = False
     writes = Writes()
     answers = [decide(order, accounts, known, counts, writes, wait=wait) for order in orders]
     if writes.jobs:
-        conn.execute(_WRITE, [_document(accounts, writes).decode()])
+        write_certainly(conn, _WRITE, [_document(accounts, writes).decode()])
         _follow_up(conn, accounts, writes)
     budgets.write(conn, counts.budgets)
     label_limits.write_spending(conn, counts.labels)

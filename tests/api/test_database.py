@@ -18,7 +18,7 @@ from api.services import services
 from api.tasks import end
 from cli.main import app as command
 from common.errors import Busy, DatabaseAway, Unavailable
-from models import db, failures
+from models import connecting, db, failures, numbers
 from models.db import transaction
 from models.events import notifications
 from models.jobs import submit
@@ -254,3 +254,41 @@ def test_a_task_that_misses_its_cancellation_is_cancelled_again() -> None:
         assert task.cancelled()
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_lost_answer_is_found_out_by_what_was_asked_with_the_write(
+    monkeypatch: pytest.MonkeyPatch, arrived: bool
+) -> None:
+    who, asked = account(amount=1), 0
+    asking = numbers.ask_number
+
+    def counted(conn: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return asking(conn)
+
+    def lost(conn: Any) -> None:
+        if arrived:
+            psycopg.Connection.commit(conn)
+        conn.pgconn.finish()
+        raise psycopg.OperationalError("the connection is lost")
+
+    def write(first: str, second: str) -> int:
+        with db.certain() as conn:
+            db.write_certainly(conn, first, [])
+            conn.execute(second)
+        return asked
+
+    writes, reads = f"update accounts set debt = 7 where id = '{who}'", "select 1"
+    for first, second, needed in ((writes, reads, 1), (reads, writes, 2)):
+        asked = 0
+        with transaction() as conn:
+            conn.execute("update accounts set debt = 0")
+        with monkeypatch.context() as patch, contextlib.nullcontext() if arrived else pytest.raises(Unavailable):
+            patch.setattr("models.db.ask_number", counted)
+            patch.setattr(connecting.Linked, "commit", lost)
+            patch.setattr(db, "transaction_on", lambda _conn: contextlib.nullcontext())
+            write(first, second)
+        assert asked == needed + 1  # once more to see that it is the same history
+        assert rows("select debt from accounts where id = %s", who) == [(7 if arrived else 0,)]
