@@ -39,8 +39,13 @@ def _pika() -> Any:
 
 @cache
 def amqp_troubles() -> tuple[type[Exception], ...]:
-    """What a RabbitMQ that is away, refuses or forgets raises. An assertion of pika's own is that of a connection that ended."""
-    return (_pika().exceptions.AMQPError, OSError, AssertionError)
+    """What a RabbitMQ that is away, refuses or forgets raises. An assertion of pika's own is that of a connection that ended, and what
+    its connecting raises is no error of the others' family.
+    """
+    from pika.adapters.utils import connection_workflow as workflow  # noqa: PLC0415 - an extra
+
+    pika = _pika()
+    return (pika.exceptions.AMQPError, workflow.AMQPConnectorException, OSError, AssertionError)
 
 
 def amqp_connection(url: str, *, connect_seconds: float) -> BlockingConnection:
