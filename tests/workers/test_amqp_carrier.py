@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -12,6 +13,7 @@ import redis
 from uuid_utils.compat import uuid7
 
 from cli.doctor.broker_check import check_broker
+from cli.doctor.trust import distrust
 from common import amqp_client
 from common.settings import WrongSettings, settings
 from models.jobs.dispatch import Ring
@@ -19,6 +21,7 @@ from scheduler.duties.jobs import ring_due
 from tests.conftest import environment
 from tests.rabbits import PASSWORD, Rabbit, needs_rabbitmq
 from tests.support import account, eventually, model, one, placed
+from tests.tls import papers, tls
 from tests.workers.test_doorbell import due_now, poll_of
 from workers import amqp_carrier, doorbell
 from workers.doorbell import LIVE, Doorbell
@@ -253,6 +256,24 @@ def test_doctor_says_which_right_is_missing(rabbit: Rabbit) -> None:
                 check_broker()
     finally:
         rabbit.control("delete_user", "limited")
+
+
+def test_over_tls_the_server_is_asked_who_it_is(rabbit: Rabbit, tmp_path: Path) -> None:
+    for name in ("ours", "others"):
+        (tmp_path / name).mkdir()
+    ours, others = papers(tmp_path / "ours"), papers(tmp_path / "others")
+    with tls(rabbit.port, ours.chain) as port:
+        address = rabbit.url.replace("amqp://", "amqps://").replace(f"127.0.0.1:{rabbit.port}", f"localhost:{port}")
+        with environment({"BROKER_URL": f"{address}?ssl_ca_certs={ours.authority}"}):
+            assert doorbell.ring(rings(2))
+            assert "interactive: 2 messages wait" in check_broker()
+        for given in (f"{address}?ssl_ca_certs={others.authority}", address):
+            with environment({"BROKER_URL": given}), pytest.raises(RuntimeError) as caught:
+                check_broker()
+            said = distrust("broker", caught.value)
+            assert said is not None
+            assert "ssl_ca_certs in BROKER_URL" in said
+            assert PASSWORD not in said + str(caught.value)
 
 
 def test_without_its_package_no_process_starts() -> None:
