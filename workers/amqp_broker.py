@@ -28,7 +28,7 @@ CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 2.0  # for what is asked while a consumer is made, and for acknowledgements before it closes
 
 
-class Delivery(MessageProxy):
+class AmqpMessage(MessageProxy):
     """A message, which consumer has it, and the number by which that acknowledges it."""
 
     def __init__(self, message: Message[Any], consumer: "AmqpConsumer", tag: int) -> None:
@@ -43,7 +43,7 @@ class AmqpConsumer(Consumer):
 
     def __init__(self, broker: "AmqpBroker", queue_name: str, prefetch: int, timeout: int) -> None:
         self._broker, self.queue_name, self._idle_seconds = broker, queue_name, timeout / 1000
-        self._arrived: deque[Delivery] = deque()
+        self._arrived: deque[AmqpMessage] = deque()
         self._is_canceled = False
         self._using = threading.Lock()  # a process that stops closes what its thread may still wait in
         try:
@@ -66,7 +66,7 @@ class AmqpConsumer(Consumer):
 
     def _take(self, channel: Any, method: Any, _properties: Any, body: bytes) -> None:
         try:
-            self._arrived.append(Delivery(Message.decode(body), self, method.delivery_tag))
+            self._arrived.append(AmqpMessage(Message.decode(body), self, method.delivery_tag))
         except Exception:
             log.warning("a message cannot be read, and is left out", exc_info=True)
             channel.basic_ack(method.delivery_tag)
@@ -98,7 +98,7 @@ class AmqpConsumer(Consumer):
         """In the connection's thread, soon. RabbitMQ has taken back what came over another connection, and what this one cannot
         say any more: such a message comes again, and finds nothing to do.
         """
-        if not isinstance(message, Delivery) or message.consumer is not self:
+        if not isinstance(message, AmqpMessage) or message.consumer is not self:
             return
         try:
             self._connection.add_callback_threadsafe(partial(act, message.tag))

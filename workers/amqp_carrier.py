@@ -55,7 +55,7 @@ class Handed:
             raise CarrierAway("no answer in time") from None
 
 
-class Line:
+class SendingLine:
     """A connection that has proven to take messages. Of one thread. The constructor raises `amqp_troubles()`."""
 
     def __init__(self, url: str) -> None:
@@ -104,7 +104,7 @@ class AmqpCarrier:
     def __init__(self, url: str, news: RedisCarrier) -> None:
         self._url, self._news = url, news
         self._handed: SimpleQueue[Handed | None] = SimpleQueue()
-        self._line: Line | None = None
+        self._line: SendingLine | None = None
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._is_away = False
@@ -190,7 +190,7 @@ class AmqpCarrier:
             if self._line is not None:
                 self._line.serve()
             elif self._is_away:
-                self._line = Line(self._url)
+                self._line = SendingLine(self._url)
                 log.info("rabbitmq takes messages again")
         except amqp_troubles():
             self._drop()  # an idle one that ended: the next message makes a new one
@@ -209,7 +209,7 @@ class AmqpCarrier:
             was_idle = self._line is not None
             try:
                 if self._line is None:
-                    self._line = Line(self._url)
+                    self._line = SendingLine(self._url)
                 depths = self._line.send(messages, queues, max(0.1, end - time.monotonic()))
             except amqp_troubles() as error:
                 self._drop()
