@@ -46,7 +46,7 @@ examples: $(RUN) ## what four products do, against a system that is started for 
 test: $(DEV) ## the tests, on real servers
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests --ignore=tests/faults -q -p tests.progress -n 5 --dist loadfile --no-loadscope-reorder
 
-tools: ## Chromium, nginx, Caddy, PgBouncer, PostgreSQL and Redis with TLS, axe-core: tests that need one are left out without it (needs root)
+tools: ## Chromium, nginx, Caddy, PgBouncer, RabbitMQ, PostgreSQL and Redis with TLS, axe-core: tests that need one are left out without it (needs root)
 	@bash deploy/install_tools.sh
 
 # Libraries in older versions, and frameworks over them: 700 MB that only tests/sdks/test_older.py and test_frameworks.py want.

@@ -13,7 +13,10 @@ class Readiness:
     def __init__(self) -> None:
         self._look = reaching.DatabaseLook()
         self._health = Health(
-            reaching.database(self._look), reaching.redis(needed=False), Dependency("storage", reach, needed=False)
+            reaching.database(self._look),
+            reaching.redis(needed=False),
+            *reaching.broker(needed=False),
+            Dependency("storage", reach, needed=False),
         )
 
     async def check(self) -> HealthReport:

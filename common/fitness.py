@@ -88,11 +88,13 @@ def _of_the_secret_key(values: Mapping[str, Any], *, production: bool) -> Iterat
 def _of_other_secrets(values: Mapping[str, Any]) -> Iterator[str]:
     databases = _databases(values)
     redis = places.redis_place(values["redis_url"])
+    broker = _broker(values)
     mail = urlsplit(_text(values["smtp_url"]))
     passwords = {
         **{name: database.get("password") for name, database in databases.items()},
         "REDIS_URL": redis.password,
         "REDIS_URL (of its sentinels)": redis.sentinels and redis.sentinels.password,
+        "BROKER_URL": broker and broker.password,
         "SMTP_URL": unquote(mail.password or ""),
         "S3_SECRET_ACCESS_KEY": _text(values["s3_secret_access_key"]),
     }
@@ -105,14 +107,21 @@ def _of_other_secrets(values: Mapping[str, Any]) -> Iterator[str]:
     for token in filter(None, map(str.strip, _text(values["provisioning_admin_token"]).split(","))):
         if weak := weakness(token):
             yield f"PROVISIONING_ADMIN_TOKEN must be at least {MIN_SECRET} characters of your own ({MAKE_ONE}): {weak}"
-    for name, database in databases.items():
+    yield from _of_missing_passwords(values)
+    if mail.username and not mail.password:
+        yield "SMTP_URL must have a password for its user"
+
+
+def _of_missing_passwords(values: Mapping[str, Any]) -> Iterator[str]:
+    for name, database in _databases(values).items():
         shown = any(database.get(each) for each in ("password", "passfile", "sslcert", "service"))
         if not shown and not places.database_is_here(database):
             yield f"{name} must have a password"
+    redis, broker = places.redis_place(values["redis_url"]), _broker(values)
     if not redis.password and not redis.is_here:
         yield "REDIS_URL must have a password"
-    if mail.username and not mail.password:
-        yield "SMTP_URL must have a password for its user"
+    if broker and not broker.password and not broker.is_here:
+        yield "BROKER_URL must have a password"
 
 
 def _of_watchers(values: Mapping[str, Any]) -> Iterator[str]:
@@ -168,14 +177,20 @@ def _databases(values: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     return {name: places.database_parameters(address) if address else {} for name, address in given.items()}
 
 
+def _broker(values: Mapping[str, Any]) -> places.BrokerPlace | None:
+    return places.broker_place(values["broker_url"]) if values["broker_url"] else None
+
+
 def hosts_of(values: Mapping[str, Any]) -> dict[str, list[str]]:
     """The hosts that each setting with an address leads to. A test looks that none is missing."""
     redis = places.redis_place(values["redis_url"])
+    broker = _broker(values)
     found = {
         **{
             name.lower(): [*database.get("host", "").split(","), *database.get("hostaddr", "").split(",")]
             for name, database in _databases(values).items()
         },
+        "broker_url": [host for host, _ in broker.hosts] if broker else [],
         "redis_url": [redis.host, *(host for host, _ in (redis.sentinels.hosts if redis.sentinels else ()))],
     }
     for name in (

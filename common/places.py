@@ -10,6 +10,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 POSTGRES_PORT, REDIS_PORT, SENTINEL_PORT = 5432, 6379, 26379
+AMQP_PORT, AMQPS_PORT = 5672, 5671
 # What libpq knows; a test compares it with libpq's own list. `requiressl` and the like are from before PostgreSQL 8.
 DATABASE_PARAMETERS = frozenset({
     "application_name", "channel_binding", "client_encoding", "connect_timeout", "dbname", "fallback_application_name",
@@ -26,6 +27,7 @@ REDIS_PARAMETERS = frozenset({
     "client_name", "db", "protocol", "sentinel_password", "sentinel_username", "ssl_ca_certs", "ssl_ca_path",
     "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile", "ssl_password",
 })  # fmt: skip
+BROKER_PARAMETERS = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 _HERE = {"", "localhost", "127.0.0.1", "::1"}
 _PAIR = re.compile(r"\s*([a-z_]+)\s*=\s*('(?:[^'\\]|\\.)*'|(?!')(?:[^\s\\]|\\.)*)(?=\s|$)", re.DOTALL)
 _NAME = re.compile(r"[a-z_][a-z0-9_.]*", re.IGNORECASE)
@@ -61,6 +63,22 @@ class RedisPlace(NamedTuple):
     def is_here(self) -> bool:
         """Whether it can only be reached from this machine."""
         return self.path is not None or (self.sentinels is None and self.host in _HERE)
+
+
+class BrokerPlace(NamedTuple):
+    """A RabbitMQ: at the first of `hosts` (name, port) that takes a connection."""
+
+    hosts: tuple[tuple[str, int], ...]
+    vhost: str
+    username: str | None
+    password: str | None
+    tls: bool
+    options: Mapping[str, str]
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it can only be reached from this machine."""
+        return all(host in _HERE for host, _ in self.hosts)
 
 
 # PostgreSQL
@@ -255,6 +273,45 @@ def _sentinels(places: str, service: str, options: Mapping[str, str]) -> Sentine
     return Sentinels(
         tuple(hosts), service, options.get("sentinel_username") or None, options.get("sentinel_password") or None
     )
+
+
+# RabbitMQ
+
+
+def broker_place(address: str) -> BrokerPlace:
+    """`amqp://user:password@host:port,host2:port/vhost`, or `amqps://` (TLS). Without a vhost it is `/`, which is written `%2F`.
+
+    Raises UnreadablePlace.
+    """
+    scheme, separator, rest = address.strip().partition("://")
+    if not separator or scheme.lower() not in {"amqp", "amqps"}:
+        raise UnreadablePlace(
+            "BROKER_URL must begin with amqp:// or amqps:// (as in amqp://user:password@host:5672/vhost)"
+        )
+    if "#" in rest:
+        raise UnreadablePlace("BROKER_URL has a # in it: write it as %23")
+    head, _, query = rest.partition("?")
+    authority, _, vhost = head.partition("/")
+    if "/" in vhost or ("@" not in authority and "@" in vhost):
+        raise UnreadablePlace("BROKER_URL has a / in its user, password or vhost: write it as %2F")
+    options = dict(parse_qsl(query.replace("+", "%2B"), keep_blank_values=True))
+    if not options.keys() <= BROKER_PARAMETERS:
+        raise UnreadablePlace(
+            f"BROKER_URL has a parameter that is not known; there are {', '.join(sorted(BROKER_PARAMETERS))}"
+        )
+    who, _, hosts = authority.rpartition("@")
+    user, _, password = who.partition(":")
+    tls = scheme.lower() == "amqps"
+    found = tuple(_one_broker(each, AMQPS_PORT if tls else AMQP_PORT) for each in hosts.split(","))
+    return BrokerPlace(found, unquote(vhost) or "/", unquote(user) or None, unquote(password) or None, tls, options)
+
+
+def _one_broker(text: str, usual_port: int) -> tuple[str, int]:
+    host, port = _host_and_port(text, "BROKER_URL")
+    _check_port(port or "", "BROKER_URL")
+    if not host:
+        raise UnreadablePlace("BROKER_URL names no host")
+    return unquote(host), int(port or usual_port)
 
 
 # The web

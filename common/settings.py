@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from common import foreign, places
+from common.broker_settings import BrokerSettings
 from common.cdn_settings import CdnSettings
 from common.content_settings import ContentSettings
 from common.env_files import ENV_FILES
@@ -50,7 +51,9 @@ class _AsRead(PydanticBaseSettingsSource):
         return {name: value for name, value in self._read.items() if name in names and value is not None}
 
 
-class Settings(RetentionSettings, SalesSettings, CdnSettings, ContentSettings, ObservingSettings, ReplicaSettings):
+class Settings(
+    RetentionSettings, SalesSettings, CdnSettings, ContentSettings, ObservingSettings, ReplicaSettings, BrokerSettings
+):
     """One deployment's configuration. Each field is an environment variable of the same name in capitals."""
 
     # An empty variable is one that is not set. What is refused is not quoted: it may be a password.
@@ -82,7 +85,6 @@ class Settings(RetentionSettings, SalesSettings, CdnSettings, ContentSettings, O
         description="Whether a pooler such as PgBouncer stands before the database; auto: look at each connection.",
     )
     database_pool_size: int = Field(8, ge=2, le=200, description="Connections per process.")
-    redis_url: str = Field("redis://127.0.0.1:6379/0", repr=False, description="Redis or Valkey, with noeviction.")
 
     s3_endpoint_url: str | None = Field(None, description="Empty for AWS itself.")
     s3_region: str = Field("us-east-1", description="The bucket's; `auto` for some that are not AWS.")
@@ -238,12 +240,6 @@ class Settings(RetentionSettings, SalesSettings, CdnSettings, ContentSettings, O
     @classmethod
     def _is_a_database(cls, address: str) -> str:
         places.database_parameters(address)
-        return address
-
-    @field_validator("redis_url")
-    @classmethod
-    def _is_a_redis(cls, address: str) -> str:
-        places.redis_place(address)
         return address
 
     @field_validator("s3_endpoint_url", "public_url", "callback_url", "cdn_url", "clerk_issuer")

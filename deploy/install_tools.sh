@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What some tests need besides Python, from Debian's packages: Chromium for pages, nginx and Caddy for the examples of
-# deploy/, PgBouncer for the flow behind it, PostgreSQL and Redis that are built with TLS for the flow over it. Nothing is done where all are there; tests whose tool is missing say so.
+# deploy/, PgBouncer and RabbitMQ for the flows with them, PostgreSQL and Redis that are built with TLS for the flow over it. Nothing is done where all are there; tests whose tool is missing say so.
 # axe-core, which looks at the console's pages, the libraries that programs order with (tests/sdks), and what clients/js and
 # examples/studio are built with, come by npm where that is there.
 set -euo pipefail
@@ -23,7 +23,7 @@ missing=()
 command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null \
   || missing+=(chromium)
 compgen -G "/usr/lib/postgresql/*/bin/postgres" > /dev/null || missing+=(postgresql)
-for name in nginx caddy pgbouncer redis-server; do
+for name in nginx caddy pgbouncer redis-server rabbitmq-server; do
   command -v "$name" > /dev/null || [ -x "/usr/sbin/$name" ] || missing+=("$name")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0

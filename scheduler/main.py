@@ -208,6 +208,7 @@ def health() -> Health:
     return Health(
         reaching.database(reaching.DatabaseLook()),
         reaching.redis(needed=False),
+        *reaching.broker(needed=False),
         Dependency("storage", reach, needed=False),
     )
 

@@ -24,6 +24,7 @@ from models.schema import prepare
 from storage import s3
 from tests.databases import Spare, address, new_database, sessions
 from tests.forks import Forked, end_standing
+from tests.rabbits import Rabbit, rabbitmq
 from tests.support import ADMIN_TOKEN, OWN_SECRET, System
 from workers import doorbell
 from workers.calls import limits
@@ -103,7 +104,7 @@ def environment(values: dict[str, str]) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
     """PostgreSQL, Valkey and SeaweedFS, with a prepared database to copy."""
-    for name in ("DATABASE_URL", "REDIS_URL", "S3_ENDPOINT_URL"):
+    for name in ("DATABASE_URL", "REDIS_URL", "BROKER_URL", "S3_ENDPOINT_URL"):
         os.environ.pop(name, None)  # tests flush and drop: never somebody's real servers
     with _servers(tmp_path_factory) as addresses, prepared(addresses):
         yield addresses
@@ -184,6 +185,21 @@ def database(stack: Addresses, spare: Spare) -> Iterator[str]:
     db.close()  # a test without a database of its own may have read the prepared one, which cannot be copied then
     with spare.lend() as name, _used(stack, name) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def rabbit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
+    """A RabbitMQ, started once for all tests that want it."""
+    with rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as started:
+        yield started
+
+
+@pytest.fixture
+def rabbit(rabbit_server: Rabbit, database: str) -> Iterator[Rabbit]:
+    """A RabbitMQ with empty queues, which carries messages in Redis's place."""
+    rabbit_server.forget()
+    with environment({"BROKER_URL": rabbit_server.url}):
+        yield rabbit_server
 
 
 @pytest.fixture

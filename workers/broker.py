@@ -67,7 +67,7 @@ class WakeConsumer(_RedisConsumer):
                     self._wait()
                     return None
                 self.message_cache = _read(fetched)
-                self.broker.hear(_job_ids(self.message_cache))
+                self.broker.hear(job_ids(self.message_cache))
                 if not self.message_cache:
                     return None
             message = self.message_cache.pop(0)
@@ -101,7 +101,8 @@ def _read(fetched: Iterable[bytes | None]) -> list[Message[Any]]:
     return messages
 
 
-def _job_ids(messages: Iterable[Message[Any]]) -> list[UUID]:
+def job_ids(messages: Iterable[Any]) -> list[UUID]:
+    """The jobs that messages, or proxies of them, are about; what is no message of ours is left out."""
     found: list[UUID] = []
     for each in messages:
         with suppress(ValueError, LookupError, TypeError, AttributeError):  # its own thread says what is wrong with it

@@ -1,7 +1,7 @@
 """Send by name: all that the API and the scheduler import of the workers.
 
 A message is a hint that holds one job id. It is sent after the commit, costs one round trip for any number of jobs,
-and its loss delays a job by the scheduler's next look, nothing more.
+and its loss delays a job by the scheduler's next look, nothing more. What carries it is Redis, or RabbitMQ (BROKER_URL).
 """
 
 import logging
@@ -12,52 +12,46 @@ from queue import Full, Queue
 from typing import Any
 from uuid import UUID, uuid4
 
-import orjson
-import redis
 from dramatiq import Message
 
-from common.redis_client import redis_client
-from common.rest import Rest
 from common.settings import settings
 from common.telemetry import figures, traces
 from models import db
 from models.jobs.dispatch import Ring
 from models.jobs.ringing import Due
+from workers.amqp_carrier import AmqpCarrier
+from workers.carrier import REST_SECONDS, Carrier, CarrierAway, Messages, WaitingJobs
+from workers.redis_carrier import LIVE, NAMESPACE, WAKE, RedisCarrier
+
+__all__ = [
+    "ACTOR", "FOLLOWED", "LIVE", "NAMESPACE", "REST_SECONDS", "TEXT", "WAKE", "Doorbell", "close", "forget_lost", "lost", "publish_live",
+    "resting", "ring", "ring_due", "wake_listeners_soon",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
-NAMESPACE = "dramatiq"
 ACTOR = "advance"
-WAKE = "headrace:wake:{}"  # a list of tokens that idle workers wait on
-# What API processes hear, as JSON lists: [account] for "there are events to read", and [account, type, job, data] for
-# what is not kept (`models.events.kinds.LIVE`): that a job runs, how far it is, that it waits.
-LIVE = "headrace:live"
 # Set while somebody follows a job whose text is being written, and that text so far (`workers.telling`, `api.live.texts`).
 FOLLOWED, TEXT = "headrace:followed:{}", "headrace:text:{}"
 MAX_LIVE = 200  # per message; and a thousand may wait to be published
-MAX_WAKE_TOKENS = 128  # more would only wake workers for nothing; a missed wake costs at most one idle wait
-SEND_SECONDS = 1.0
-REST_SECONDS = 1.0  # after a failure, so that an absent Redis does not cost every request its time-out
-
-
-Messages = dict[str, dict[Any, Any]]  # by queue and id
 
 
 class Doorbell:
-    """Rings jobs over one Redis client. Thread-safe; never raises for a Redis that is away."""
+    """Rings jobs over Redis, or over the RabbitMQ at `broker_url`; news is Redis's. Thread-safe; never raises for a server that
+    is away.
+    """
 
-    def __init__(self, url: str) -> None:
-        self._client = redis_client(url, timeout_seconds=SEND_SECONDS, connect_seconds=0.5)
-        self._rest = Rest(REST_SECONDS)
+    def __init__(self, redis_url: str, broker_url: str | None = None) -> None:
+        news = RedisCarrier(redis_url)
+        self._carrier: Carrier = AmqpCarrier(broker_url, news) if broker_url else news
         self.lost = 0  # messages not sent: the scheduler will
-        self.unpublished = 0  # times that Redis refused to publish
 
     def ring(
         self, rings: Iterable[Ring], wake_listeners_of: Iterable[UUID] = (), live: Iterable[tuple[Any, ...]] = ()
     ) -> bool:
         """Tell the workers about these jobs, and listeners that there are events of these accounts, in one round trip.
 
-        False: Redis is away; the scheduler will ring, and listeners look for themselves.
+        False: the server is away; the scheduler will ring, and listeners look for themselves.
         """
         by_queue: Messages = {}
         rung: list[UUID] = []
@@ -69,40 +63,34 @@ class Doorbell:
         news = [*live, *((account_id,) for account_id in wake_listeners_of)]
         if not by_queue and not news:
             return True
-        if self.resting:
-            self.lost += sum(map(len, by_queue.values()))
-            return False
         try:
-            self._send(by_queue, news)
-        except redis.RedisError as error:
-            self._lose(by_queue, error)
+            self._carrier.send(by_queue, news)
+        except CarrierAway:
+            self._lose(by_queue)
             return False
         if traces.is_on():
             traces.note_each("message", rung, begun_ns)
         return True
 
-    def ring_due(self, due: Sequence[Due]) -> bool:
-        """Ring jobs that nobody has claimed in time. Of those that were rung before, a message is sent only where none
-        waits, so that at most two wait for any job, however long no worker runs. False: nothing was sent.
+    def ring_due(self, due: Sequence[Due], jobs: WaitingJobs) -> bool:
+        """Ring jobs that nobody has claimed in time. Of those that were rung before, a message is sent only where one is missing
+        (`Carrier.missing`), so that few wait, however long no worker runs. `jobs`: asked where the carrier needs it. False:
+        nothing was sent.
         """
-        by_queue: Messages = {}
+        first: Messages = {}
+        again: Messages = {}
         for each in due:
             message_id = f"{each.job_id}:{each.token}:again" if each.again else str(uuid4())
-            by_queue.setdefault(each.queue, {})[message_id] = _message(Ring(each.job_id, each.queue), message_id)
-        if self.resting:
-            return False
+            message = _message(Ring(each.job_id, each.queue), message_id)
+            (again if each.again else first).setdefault(each.queue, {})[message_id] = message
         begun_ns = time.time_ns()
+        sent = first
         try:
-            with self._client.pipeline(transaction=False) as pipe:
-                asked = [(queue, each) for queue, messages in by_queue.items() for each in messages]
-                for queue, message_id in asked:
-                    pipe.hexists(f"{NAMESPACE}:{queue}.msgs", message_id)
-                for (queue, message_id), waits in zip(asked, pipe.execute(), strict=True):
-                    if waits:
-                        del by_queue[queue][message_id]
-            self._send({queue: messages for queue, messages in by_queue.items() if messages}, [])
-        except redis.RedisError as error:
-            self._lose(by_queue, error)
+            missing = self._carrier.missing(again, jobs) if again else {}
+            sent = {queue: {**first.get(queue, {}), **missing.get(queue, {})} for queue in {*first, *missing}}
+            self._carrier.send(sent, [])
+        except CarrierAway:
+            self._lose(sent)
             return False
         if traces.is_on():
             traces.note_each("message again", [each.job_id for each in due if each.again], begun_ns)
@@ -110,63 +98,21 @@ class Doorbell:
 
     @property
     def resting(self) -> bool:
-        """Whether Redis was away a moment ago, and is not asked again yet."""
-        return self._rest.is_on
+        """Whether what carries messages was away a moment ago, and is not asked again yet."""
+        return self._carrier.resting
 
-    def _send(self, by_queue: Messages, news: Sequence[Any]) -> None:
-        """All in one round trip. The rings are one transaction, and what is published is none of it: listeners find events by
-        themselves, and whoever may not publish must still ring.
-        """
-        if not by_queue and not news:
-            return
-        with self._client.pipeline(transaction=False) as pipe:
-            if by_queue:
-                pipe.execute_command("MULTI")  # type: ignore[no-untyped-call]  # redis-py has no types here
-            for queue, messages in by_queue.items():
-                # What Dramatiq's own script writes for "enqueue"; a test holds a stock worker to it.
-                pipe.hset(f"{NAMESPACE}:{queue}.msgs", mapping=messages)
-                pipe.rpush(f"{NAMESPACE}:{queue}", *messages)
-                pipe.lpush(WAKE.format(queue), *([b"1"] * min(len(messages), MAX_WAKE_TOKENS)))
-                pipe.ltrim(WAKE.format(queue), 0, MAX_WAKE_TOKENS - 1)
-            if by_queue:
-                pipe.execute_command("EXEC")  # type: ignore[no-untyped-call]  # as above
-            if news:
-                pipe.publish(LIVE, orjson.dumps(news))
-            answers = pipe.execute(raise_on_error=False)
-        problem = next((each for each in answers if isinstance(each, Exception)), None)
-        if news and isinstance(answers[-1], Exception):
-            self.unpublished += 1
-            if self.unpublished == 1:
-                log.warning("nothing can be published, listeners look for themselves: %s", answers[-1])
-            if len(answers) == 1 or problem is answers[-1]:
-                return
-        if problem is not None:
-            raise problem
-
-    def _lose(self, by_queue: Messages, error: redis.RedisError) -> None:
-        self._rest.start()
+    def _lose(self, by_queue: Messages) -> None:
         self.lost += sum(map(len, by_queue.values()))
-        log.warning("redis is away, the scheduler will ring: %s: %s", type(error).__name__, error)
 
     def forget_lost(self, queue: str, before: Collection[bytes]) -> set[bytes]:
         """Delete messages that are in no queue any more, though nobody has acknowledged them, at the second look: their
         worker was killed, or Redis refused half of what took them. Their jobs are rung anew. Returns what was found
         first now, for the next look.
         """
-        messages = f"{NAMESPACE}:{queue}.msgs"
-        try:
-            kept: set[Any] = set(self._client.hkeys(messages))
-            found = kept - set(self._client.lrange(f"{NAMESPACE}:{queue}", 0, -1))
-            twice = [each for each in found if each in before]
-            for start in range(0, len(twice), 1000):
-                self._client.hdel(messages, *twice[start : start + 1000])
-        except redis.RedisError as error:
-            log.warning("redis is away, lost messages are looked for later: %s", type(error).__name__)
-            return set()
-        return found - set(twice)
+        return self._carrier.forget_lost(queue, before)
 
     def close(self) -> None:
-        self._client.close()
+        self._carrier.close()
 
 
 def _message(ring: Ring, message_id: str) -> bytes:
@@ -181,7 +127,7 @@ def _message(ring: Ring, message_id: str) -> bytes:
 
 
 _lock = threading.Lock()
-_doorbells: dict[str, Doorbell] = {}
+_doorbells: dict[tuple[str, str | None], Doorbell] = {}
 
 
 def ring(rings: Iterable[Ring], wake_listeners_of: Iterable[UUID] = ()) -> bool:
@@ -193,9 +139,9 @@ def ring(rings: Iterable[Ring], wake_listeners_of: Iterable[UUID] = ()) -> bool:
         return False
 
 
-def ring_due(due: Sequence[Due]) -> bool:
+def ring_due(due: Sequence[Due], jobs: WaitingJobs) -> bool:
     """See `Doorbell.ring_due`."""
-    return _doorbell().ring_due(due)
+    return _doorbell().ring_due(due, jobs)
 
 
 def resting() -> bool:
@@ -214,11 +160,11 @@ def forget_lost(queue: str, before: Collection[bytes]) -> set[bytes]:
 
 
 def _doorbell() -> Doorbell:
-    url = settings().redis_url
-    sender = _doorbells.get(url)
+    urls = settings().redis_url, settings().broker_url
+    sender = _doorbells.get(urls)
     if sender is None:
         with _lock:
-            sender = _doorbells.setdefault(url, Doorbell(url))
+            sender = _doorbells.setdefault(urls, Doorbell(*urls))
         figures.UNRUNG.read_by(lambda: [((), float(lost()))])
     return sender
 

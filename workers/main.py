@@ -23,6 +23,7 @@ from models.fleet import reaching
 from models.jobs.tables import QUEUES
 from storage.s3 import reach
 from workers import doorbell
+from workers.amqp_broker import AmqpBroker, make_amqp_broker
 from workers.broker import IDLE_SECONDS, WakeBroker, make_broker
 from workers.calls import limits
 from workers.calls.resting import RestingProviders
@@ -42,10 +43,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def health() -> Health:
-    """What a worker needs: without Redis it hears of no job. What cannot be stored is tried for a day."""
+    """What a worker needs: without what carries messages it hears of no job. What cannot be stored is tried for a day."""
     return Health(
         reaching.database(reaching.DatabaseLook()),
-        reaching.redis(needed=True),
+        reaching.redis(needed=settings().broker_url is None),
+        *reaching.broker(needed=True),
         Dependency("storage", reach, needed=False),
     )
 
@@ -103,12 +105,12 @@ def drain(worker: dramatiq.Worker, step: Advance, poller: Poller, stopping: thre
             break
 
 
-def close(broker: WakeBroker, worker: dramatiq.Worker) -> None:
+def close(broker: WakeBroker | AmqpBroker, worker: dramatiq.Worker) -> None:
     """Close what the consumers read from, if none still reads: a Redis that hangs would have each end with an error. The
     process ends either way, and its sockets with it.
     """
-    if not any(consumer.is_alive() for consumer in worker.consumers.values()):
-        broker.client.close()
+    if isinstance(broker, WakeBroker) and not any(consumer.is_alive() for consumer in worker.consumers.values()):
+        broker.client.close()  # RabbitMQ's consumers have each their own
 
 
 def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
@@ -119,7 +121,8 @@ def run(threads: int, queues: list[str], stopping: threading.Event) -> None:
     # A thread, or one that polls, holds one at a time; so do the lease keeper, the poller and the ender.
     db.size_pool(2 * threads + 4)
     worker_id = process.new_name()
-    broker = make_broker()
+    address = settings().broker_url
+    broker: WakeBroker | AmqpBroker = make_broker() if address is None else make_amqp_broker(address)
     keeper = Keeper(worker_id, ",".join(queues), threads)
     step = Advance(keeper)
     poller = Poller(step, keeper, queues, threads)

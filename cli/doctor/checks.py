@@ -4,6 +4,7 @@ what helps.
 
 from typing import Any
 
+from cli.doctor.broker_check import check_broker
 from cli.doctor.redis_check import check_redis
 from cli.doctor.trust import distrust
 from cli.troubles import sentence_of
@@ -173,12 +174,13 @@ def check_deliveries() -> str:
     return f"{late} receivers are due" if late else "none are due"
 
 
-_WITHOUT_DATABASE = {"redis", "storage", "temporary folder"}
+_WITHOUT_DATABASE = {"redis", "broker", "storage", "temporary folder"}
 _CHECKS = {
     "replica": check_replica,
     "schema": check_schema,
     "partitions": check_partitions,
     "redis": check_redis,
+    "broker": check_broker,
     "storage": check_storage,
     "temporary folder": check_temporary,
     "workers": check_workers,

@@ -12,6 +12,7 @@ _NAMED_IN = {
         "sslrootcert in DATABASE_REPLICA_URL, or SSL_CERT_FILE where that says sslrootcert=system",
     ),
     "redis": ("REDIS_URL", "ssl_ca_certs in REDIS_URL, or SSL_CERT_FILE"),
+    "broker": ("BROKER_URL", "ssl_ca_certs in BROKER_URL, or SSL_CERT_FILE"),
     "storage": ("S3_ENDPOINT_URL", "SSL_CERT_FILE"),
 }
 _WORDS = 160

@@ -1,10 +1,11 @@
-"""How a process finds out whether its database takes writes, and whether Redis answers."""
+"""How a process finds out whether its database takes writes, and whether Redis and RabbitMQ answer."""
 
 import contextlib
 import time
 
 import psycopg
 
+from common.amqp_client import amqp_connection, amqp_troubles, close_politely, told_of
 from common.errors import Unavailable
 from common.redis_client import redis_client
 from common.settings import settings
@@ -54,6 +55,16 @@ def ping_redis() -> None:
         client.ping()
 
 
+def ping_broker() -> None:
+    """Raises Unavailable, with what is wrong, where RabbitMQ does not let us in."""
+    address = settings().broker_url
+    if address is not None:
+        try:
+            close_politely(amqp_connection(address, connect_seconds=PING_SECONDS))
+        except amqp_troubles() as error:
+            raise Unavailable(told_of(error)) from error
+
+
 def database(look: DatabaseLook) -> Dependency:
     """The database, without which nothing is done."""
     return Dependency("database", look, needed=True)
@@ -62,3 +73,8 @@ def database(look: DatabaseLook) -> Dependency:
 def redis(*, needed: bool) -> Dependency:
     """Redis, without which jobs are rung by the scheduler's looks alone."""
     return Dependency("redis", ping_redis, needed=needed)
+
+
+def broker(*, needed: bool) -> list[Dependency]:
+    """The RabbitMQ that carries messages in Redis's place; none where none is set."""
+    return [] if settings().broker_url is None else [Dependency("broker", ping_broker, needed=needed)]

@@ -43,6 +43,15 @@ def due(conn: Connection[Any], limit: int) -> list[Due]:
     return [Due(*row) for row in rows]
 
 
+def unclaimed(conn: Connection[Any]) -> dict[str, int]:
+    """How many jobs there are, by queue, that were rung and that nobody has claimed since."""
+    rows = conn.execute(
+        """select queue, count(*) from job_runs
+            where dispatched and lease_owner is null and (status = 'queued' or rings > 0) group by queue"""
+    ).fetchall()
+    return dict(rows)
+
+
 def not_rung(conn: Connection[Any], jobs: Sequence[Due], after_seconds: float) -> None:
     """Take a ring back that could not be sent: it does not count, and the pause after it does not grow."""
     conn.execute(

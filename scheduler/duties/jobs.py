@@ -1,6 +1,6 @@
 """Duties that move living jobs: ring, retry, rescue."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from common.settings import settings
@@ -17,18 +17,23 @@ _retries, _rooms, _lapsed = Aside(), Aside(), Aside()
 
 
 def ring_due(batch: int) -> Did:
-    """Ring jobs that are due and that nobody holds: polls, and messages that were lost. While Redis is away nothing is
-    counted, so that all that is due is rung as soon as it is back.
+    """Ring jobs that are due and that nobody holds: polls, and messages that were lost. While what carries messages is away
+    nothing is counted, so that all that is due is rung as soon as it is back.
     """
     if doorbell.resting():
         return Did(0)
     with transaction() as conn:
         due = ringing.due(conn, batch)
-    if due and not doorbell.ring_due(due):
+    if due and not doorbell.ring_due(due, _jobs_by_queue):
         with transaction() as conn:
             ringing.not_rung(conn, due, doorbell.REST_SECONDS)
         return Did(0)
     return Did(len(due), more=len(due) >= batch)
+
+
+def _jobs_by_queue() -> Mapping[str, int]:
+    with transaction() as conn:
+        return ringing.unclaimed(conn)
 
 
 def retry_due(batch: int) -> Did:

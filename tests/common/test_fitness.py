@@ -85,6 +85,7 @@ PASSWORDS = {
     "DATABASE_REPLICA_URL": ("postgresql://headrace:{}@replica.example.com/headrace",),
     "REDIS_URL": ("redis://:{}@redis.example.com/0", "rediss://user:{}@127.0.0.1", "unix://:{}@/run/redis.sock",
                   "redis+sentinel://:{}@one,two/main/0", "redis+sentinel://:5d0b7c@one,two/main/0?sentinel_password={}"),
+    "BROKER_URL": ("amqps://headrace:{}@rabbit.example.com/ours", "amqp://headrace:{}@127.0.0.1"),
     "SMTP_URL": ("smtps://user:{}@mail.example.com", "smtp+starttls://user:{}@127.0.0.1"),
     "S3_SECRET_ACCESS_KEY": ("{}",),
 }  # fmt: skip
@@ -108,6 +109,7 @@ def test_no_placeholder_is_a_password(monkeypatch: pytest.MonkeyPatch, name: str
     ("DATABASE_REPLICA_URL", "postgresql://headrace@replica.example.com/headrace"),
     ("REDIS_URL", "redis://redis.example.com"), ("REDIS_URL", "redis://:@redis.example.com/0"),
     ("REDIS_URL", "rediss://user:@redis.example.com/0"), ("REDIS_URL", "redis+sentinel://one,two/main/0"),
+    ("BROKER_URL", "amqp://rabbit.example.com"), ("BROKER_URL", "amqps://headrace:@127.0.0.1,rabbit.example.com/ours"),
     ("SMTP_URL", "smtps://user@mail.example.com"), ("SMTP_URL", "smtps://user:@mail.example.com"),
 ])  # fmt: skip
 def test_a_server_elsewhere_has_a_password(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -163,6 +165,7 @@ def leading_to(name: str, host: str) -> str:
         "DATABASE_URL": f"postgresql://headrace:5d0b7c@{authority}/headrace",
         "DATABASE_REPLICA_URL": f"postgresql://headrace:5d0b7c@{authority}/headrace",
         "REDIS_URL": f"redis://:5d0b7c@{authority}:6379/0",
+        "BROKER_URL": f"amqps://headrace:5d0b7c@{authority}:5671/ours",
         "SMTP_URL": f"smtps://user:5d0b7c@{authority}",
         "OIDC_JWKS_URLS": f"https://a.example=https://{authority}/keys",
     }.get(name, f"https://{authority}")
@@ -208,7 +211,7 @@ def test_every_setting_that_is_a_secret_is_hidden() -> None:
     named = {
         name
         for name in Settings.model_fields
-        if re.search(r"secret|password|token$|(database|replica|redis|smtp)_url$", name)
+        if re.search(r"secret|password|token$|(database|replica|redis|broker|smtp)_url$", name)
     }
     assert named <= hidden, named - hidden
 

@@ -7,6 +7,7 @@ from common import places
 from common.foreign import drop
 from common.places import (
     UnreadablePlace,
+    broker_place,
     database_is_here,
     database_parameters,
     mail_server,
@@ -62,6 +63,11 @@ REDIS = [
     "redis://:{}@::1/0", "redis://:{}@a,b/0", "redis+sentinel://:{}@a:1,b:2", "redis+sentinel://:{}@/service/0",
     "redis+sentinel://:{}@a:x/service", "rediss+sentinel://:{}@a/service/{}", "amqp://u:{}@h",
 ]  # fmt: skip
+BROKERS = [
+    "{}", "http://u:{}@h", "amqp:/u:{}@h", "amqp://u:{}@h:x", "amqp://u:{}@h:0/v", "amqp://u:{}/x@h/v", "amqp://u:{}#x@h/v",
+    "amqp://u:{}@h/a/b", "amqp://u:{}@h?heartbeat=5", "amqp://u:{}@h?{}=1", "amqp://u:{}@", "amqp://u:{}@[::1/v",
+    "amqp://u:{}@::1/v", "amqp://u:{}@a,,b/v", "redis://:{}@h",
+]  # fmt: skip
 WEB = [
     "{}", "s3.example.com", "ftp://{}.example.com", "http://", "https://u:{}@h", "http://[::1", "http://h:x{}",
     "https://h/?key={}", "https://h/#{}", "https:///{}", "http://h h/{}", "http://h:0/{}", "file:///{}", "http:\\\\{}",
@@ -85,6 +91,21 @@ def test_a_database_that_cannot_be_read_is_refused_without_its_password(address:
 @pytest.mark.parametrize("address", REDIS)
 def test_a_redis_that_cannot_be_read_is_refused_without_its_password(address: str) -> None:
     _refused("REDIS_URL", redis_place, address)
+
+
+@pytest.mark.parametrize("address", BROKERS)
+def test_a_rabbitmq_that_cannot_be_read_is_refused_without_its_password(address: str) -> None:
+    _refused("BROKER_URL", broker_place, address)
+
+
+@pytest.mark.parametrize(("address", "found"), [
+    ("amqp://h", ((("h", 5672),), "/", None, None, False, {})),
+    ("AMQPS://u:p@h/", ((("h", 5671),), "/", "u", "p", True, {})),
+    ("amqp://u:%40%2F%3A@[::1]:1,b/%2Fours?ssl_ca_certs=/x%20y",
+     ((("::1", 1), ("b", 5672)), "/ours", "u", "@/:", False, {"ssl_ca_certs": "/x y"})),
+])  # fmt: skip
+def test_a_rabbitmq_is_read_as_its_clients_read_it(address: str, found: tuple[object, ...]) -> None:
+    assert broker_place(address) == found
 
 
 @pytest.mark.parametrize("address", WEB)
