@@ -42,8 +42,8 @@ class Doorbell:
     """
 
     def __init__(self, redis_url: str, broker_url: str | None = None) -> None:
-        news = RedisCarrier(redis_url)
-        self._carrier: Carrier = AmqpCarrier(broker_url, news) if broker_url else news
+        self._news = RedisCarrier(redis_url)
+        self._carrier: Carrier = AmqpCarrier(broker_url, self._news) if broker_url else self._news
         self.lost = 0  # messages not sent: the scheduler will
 
     def ring(
@@ -100,6 +100,11 @@ class Doorbell:
     def resting(self) -> bool:
         """Whether what carries messages was away a moment ago, and is not asked again yet."""
         return self._carrier.resting
+
+    @property
+    def unpublished(self) -> int:
+        """Times that Redis refused to publish."""
+        return self._news.unpublished
 
     def _lose(self, by_queue: Messages) -> None:
         self.lost += sum(map(len, by_queue.values()))

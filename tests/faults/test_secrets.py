@@ -25,6 +25,7 @@ PROCESSES = {
 }  # fmt: skip
 AWAY = {
     "DATABASE_URL": "postgresql://app:Marked-1-database@127.0.0.1:1/headrace", "REDIS_URL": "redis://:Marked-1-redis@127.0.0.1:1/0",
+    "BROKER_URL": "amqp://headrace:Marked-1-broker@127.0.0.1:1/ours",
     "SMTP_URL": "smtp://me:Marked-1-mail@127.0.0.1:1", "S3_ENDPOINT_URL": "http://127.0.0.1:1", "S3_ACCESS_KEY_ID": "someone",
     "S3_SECRET_ACCESS_KEY": "Marked-1-storage", "SECRET_KEY": "Marked-1-of-at-least-32-characters",
 }  # fmt: skip
