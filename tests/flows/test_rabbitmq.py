@@ -141,6 +141,7 @@ def test_a_worker_that_ends_gives_back_what_it_has_not_begun(system: System, rab
     who = account(amount=20, plan="studio")
     model("slow", options=SLOW, timeout_seconds=60)
     system.start("api", "worker", worker={"WORKER_THREADS": "2"})
+    eventually(lambda: one("select count(*) from workers") == (1,), what="the worker's first word")
     with system.client(who) as http:
         ids = [_accepted(http, "slow", f"s{number}") for number in range(6)]
         _running(2)
