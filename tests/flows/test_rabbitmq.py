@@ -136,20 +136,26 @@ def _running(count: int) -> None:
     eventually(lambda: len(rows("select 1 from job_runs where status = 'running'")) == count, what="the first steps")
 
 
+def _workers() -> list[dict[str, Any]]:
+    with transaction() as conn:
+        return processes.workers(conn)
+
+
 @pytest.mark.parametrize("way", ["stopped", "drained"])
 def test_a_worker_that_ends_gives_back_what_it_has_not_begun(system: System, rabbit: Rabbit, way: str) -> None:
     who = account(amount=20, plan="studio")
     model("slow", options=SLOW, timeout_seconds=60)
     system.start("api", "worker", worker={"WORKER_THREADS": "2"})
+    eventually(lambda: len(_workers()) == 1, what="the worker's first word")
     with system.client(who) as http:
         ids = [_accepted(http, "slow", f"s{number}") for number in range(6)]
         _running(2)
         if way == "stopped":
             system.processes.stop("worker")
         else:
+            [found] = _workers()
             with transaction() as conn:
-                worker_id = processes.workers(conn)[0]["id"]
-                fleet_acts.drain_worker(conn, By("tester"), worker_id, "new machine")
+                fleet_acts.drain_worker(conn, By("tester"), found["id"], "new machine")
             eventually(lambda: not system.processes.alive("worker"), seconds=40, what="the end of the drained worker")
         assert rows("select ended, attempts from jobs where ended is not null") == [("succeeded", 1)] * 2
         assert rabbit.depth() >= 4
