@@ -127,6 +127,7 @@ def client_house(system: System, script: bytes = b"") -> Iterator[ClientHouse]:
     """The whole of it for the time of a block; its processes run."""
     model("quick")
     model("slow", options={"instant": False, "delay_seconds": 5.0})
+    model("slower", options={"instant": False, "delay_seconds": 30.0})  # seen running by a page on a busy machine too
     model("broken", options={"fail": "permanent"})
     site = Site(script)
     try:

@@ -209,7 +209,7 @@ def test_orders_are_priced_refused_canceled_and_looked_at(house: ClientHouse, wi
     """With a key for a token: those for browsers may not cancel."""
     who = arrive(1)
     house.site.token = lambda: {"token": who.key, "account": str(who.account_id)}
-    tab = who.opens(window, model="slow")
+    tab = who.opens(window, model="slower")
     tab.run("generate.price({}).then(() => 0)")
     who.waits(tab, "made.price === 1", what="a price")
     tab.run("generate.submit({}).then(() => 0)")
