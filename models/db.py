@@ -170,14 +170,13 @@ def certain(*, wake: bool = True) -> Iterator[Connection[Any]]:
         yield conn
 
 
-def write_certainly(conn: Connection[Any], statement: str, values: Sequence[Any]) -> Cursor[Any]:
+def write_certainly(conn: Connection[Any], statement: str, values: Sequence[Any]) -> None:
     """Execute the main statement of a `certain` transaction, and ask in the same round trip for what its outcome is found out
     by. Other statements may follow.
     """
     with conn.pipeline():
-        done = conn.execute(statement, values)
+        conn.execute(statement, values)
         _asked[conn] = ask_number(conn)
-    return done
 
 
 @contextmanager
