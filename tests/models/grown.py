@@ -47,6 +47,7 @@ def fill(url: str, *, stored: int, long: int, short: int = 30) -> Grown:
         conn.execute("create temporary table waiting (id uuid, account uuid, model text, priority int) on commit drop")
         for each in lines:
             conn.execute(_WAITING, each._asdict())
+        conn.execute("analyze old, waiting")
         for statement in _OLD + _QUEUED:
             conn.execute(statement)
     with psycopg.connect(url, autocommit=True) as conn:
@@ -78,7 +79,7 @@ _OLD = (
        select id, 1, 1, 'sketch', 0, 'done', app_now() from old""",
     """insert into events (account_id, number, type, job_id, data)
        select account, row_number() over (partition by account order by g), 'job.succeeded', id, '{}' from old""",
-    "update accounts a set event_number = (select count(*) from old o where o.account = a.id)",
+    "update accounts a set event_number = o.count from (select account, count(*) as count from old group by 1) o where a.id = o.account",
 )
 _WAITING = """
 insert into waiting

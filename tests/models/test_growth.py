@@ -24,6 +24,7 @@ from tests.models.hands import change
 from tests.support import account, claimed, order, placed, rows
 
 STORED, WAITING = (1_000_000, 200_000) if is_deep() else (100_000, 20_000)
+pytestmark = pytest.mark.timeout(600)  # to store a million jobs takes most of a minute, and longer beside other tests
 MOST = 1.2  # times as many pages as of a short line
 FEW = 30  # pages more are no growth: an index branches, a plan looks a model up for each row of a list
 
