@@ -52,8 +52,8 @@ PARTS: dict[str, Callable[[Stand, Report], None]] = {
 def main() -> None:
     chosen = sys.argv[1:] or [name for name in PARTS if name != "growth-5m"]
     report = Report()
-    # When an event was committed is known to the servers only if they are told to keep it, from their start.
-    with stand({"track_commit_timestamp": "on"} if "events" in chosen else {}) as place:
+    # When something was committed is known to the servers only if they are told to keep it, from their start.
+    with stand({"track_commit_timestamp": "on"} if {"events", "latency"} & set(chosen) else {}) as place:
         for name in chosen:
             print(f"\n{name}", flush=True)
             PARTS[name](place, report)

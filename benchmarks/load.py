@@ -85,7 +85,7 @@ async def main(task: dict[str, Any]) -> dict[str, Any]:
     errors: list[bytes] = []
     body = task["body"].encode() if task["method"] == "POST" else b""
     paths = task["path"] if isinstance(task["path"], list) else [task["path"]]
-    begin = time.perf_counter()
+    begin, spent = time.perf_counter(), time.process_time()
     loop = asyncio.get_running_loop()
     connections = []
     clients, keys = task["clients"], task["keys"]
@@ -109,6 +109,7 @@ async def main(task: dict[str, Any]) -> dict[str, Any]:
         "p50_ms": 1000 * latencies[len(latencies) // 2],
         "p99_ms": 1000 * latencies[int(len(latencies) * 0.99)],
         "max_ms": 1000 * latencies[-1],
+        "cpu_ms": 1000 * (time.process_time() - spent) / len(latencies),
         "errors": len(errors),
     }
 

@@ -171,7 +171,7 @@ class Stand:
     def load(self, secrets: list[str], *, clients: int, seconds: float, method: str = "POST", path: str | list[str] = "/v1/jobs",
              pace: float | None = None, body: str = '{"model":"bench","input":{"prompt":"a harbour at dawn","seed":7}}') -> dict[str, float]:  # fmt: skip
         """Load the API from another process, at its own pace or at so many requests a second. Returns rate, p50, p99 and longest in ms,
-        errors.
+        processor time of its own for a request in ms, errors.
         """
         task = {
             "port": self.port, "keys": secrets, "clients": clients, "seconds": seconds, "method": method, "path": path,
