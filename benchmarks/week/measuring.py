@@ -1,4 +1,6 @@
-"""What a submit, a job, a poll and a status read cost, by part: alone and many together, on this machine, in about a minute and a half."""
+"""What a submit, a job, a poll and a status read cost, by part: alone, some together and as many as can be, on this machine, in about two
+minutes.
+"""
 
 import json
 import multiprocessing
@@ -23,7 +25,7 @@ from models.catalogue import entries
 from models.db import transaction
 from workers.doorbell import ring
 
-SECONDS, FEW = 6.0, 15.0  # how long each is looked at; so many a second count as alone
+SECONDS, FEW, SOME = 6.0, 15.0, 100.0  # how long each is looked at; so many a second count as alone, and as some
 IDLE_WORKERS = 3
 FEW_POLLED, MANY_POLLED, POLL_SECONDS = 20, 600, 2.0
 
@@ -97,7 +99,7 @@ def database_time() -> object:
 def measure_costs(stand: Stand) -> dict[str, Any]:
     """All that `measured.json` holds."""
     load_before, probed = os.getloadavg(), [probe_machine()]
-    found: dict[str, Any] = {name: {} for name in OPERATIONS}
+    found: dict[str, Any] = {name: [] for name in OPERATIONS}
     keys = stand.fresh()
     _measure_submits(stand, keys, found)
     probed.append(probe_machine())
@@ -106,18 +108,21 @@ def measure_costs(stand: Stand) -> dict[str, Any]:
     until_empty()
     with spending() as idle:
         time.sleep(4)
-    begun = database_time()
-    with spending() as spent:
-        rate = stand.load(keys, clients=16, seconds=SECONDS, pace=FEW)["rate"]
-        until_empty()
+    for pace, submit in ((SOME, found["submit"][1]), (FEW, found["submit"][0])):
+        begun = database_time()
+        with spending() as spent:
+            rate = stand.load(keys, clients=16, seconds=SECONDS, pace=pace)["rate"]
+            until_empty()
+        count = rate * SECONDS / spent["seconds"]
+        found["job"].insert(0, _point(count, less(each(spent, idle, count), submit["cost"])))
     picked = pickups_since(begun)
-    count = rate * SECONDS / spent["seconds"]
-    found["job"]["alone"] = less(each(spent, idle, count), found["submit"]["alone"])
     _measure_reads(stand, keys, idle, found)
     stand.stop()
     probed.append(probe_machine())
     together = throughput(stand, 8, jobs=1500)
-    found["job"] |= {"together": {k: round(v, 4) for k, v in together.by_part.items() if k != "scheduler"}, "together_per_second": round(together.rate, 1)}  # fmt: skip
+    found["job"].append(
+        _point(together.rate, {k: round(v, 4) for k, v in together.by_part.items() if k != "scheduler"})
+    )
     found["poll"] = _measured_polls(stand)
     yardstick = median(each.yardstick_ms for each in [*probed, probe_machine()])
     return {
@@ -165,7 +170,7 @@ def _measure_submits(stand: Stand, keys: list[str], found: dict[str, Any]) -> No
     stand.load(keys, clients=16, seconds=1)
     with spending() as idle:
         time.sleep(2)
-    found["submit"] = _both(
+    found["submit"] = _each_way(
         idle, lambda pace, seconds: stand.load(keys, clients=16, seconds=seconds, pace=pace)["rate"]
     )
     stand.clear_runs()
@@ -175,26 +180,29 @@ def _measure_reads(stand: Stand, keys: list[str], idle: dict[str, float], found:
     """A job's status, and a page of twenty jobs."""
     with transaction() as conn:
         rows = conn.execute("select (select j.id from jobs j where j.account_id = a.id limit 1) from accounts a order by a.id").fetchall()  # fmt: skip
-    found["read"] = _both(idle, partial(_read, stand, keys, [f"/v1/jobs/{row[0]}" for row in rows]))
-    found["list"] = _both(idle, partial(_read, stand, keys, ["/v1/jobs?limit=20"] * len(rows)))
+    found["read"] = _each_way(idle, partial(_read, stand, keys, [f"/v1/jobs/{row[0]}" for row in rows]))
+    found["list"] = _each_way(idle, partial(_read, stand, keys, ["/v1/jobs?limit=20"] * len(rows)))
 
 
 def _read(stand: Stand, keys: list[str], paths: list[str], pace: float | None, seconds: float) -> float:
     return stand.load(keys, clients=16, seconds=seconds, pace=pace, method="GET", path=paths)["rate"]
 
 
-def _both(idle: dict[str, float], load: Callable[[float | None, float], float]) -> dict[str, Any]:
-    """The cost alone and together, of what a load asks for."""
-    with spending() as few:
-        rate = load(FEW, SECONDS)
-    alone = each(few, idle, rate * SECONDS / few["seconds"])
-    with spending() as many:
-        rate = load(None, SECONDS / 2)
-    together = each(many, idle, rate * SECONDS / 2 / many["seconds"])
-    return {"alone": alone, "together": together, "together_per_second": round(rate, 1)}
+def _each_way(idle: dict[str, float], load: Callable[[float | None, float], float]) -> list[dict[str, Any]]:
+    """The cost of what a load asks for: of few, of some, and of as many as can be."""
+    found = []
+    for pace, seconds in ((FEW, SECONDS), (SOME, SECONDS), (None, SECONDS / 2)):
+        with spending() as spent:
+            rate = load(pace, seconds)
+        found.append(_point(rate, each(spent, idle, rate * seconds / spent["seconds"])))
+    return found
 
 
-def _measured_polls(stand: Stand) -> dict[str, Any]:
+def _point(rate: float, cost: dict[str, float]) -> dict[str, Any]:
+    return {"per_second": round(rate, 1), "cost": cost}
+
+
+def _measured_polls(stand: Stand) -> list[dict[str, Any]]:
     """Jobs that wait at a polled provider for ever, few and many. Its book is in the worker's memory, as no far side's would be here."""
     stand.fresh()
     with transaction() as conn:
@@ -206,15 +214,14 @@ def _measured_polls(stand: Stand) -> dict[str, Any]:
             _polled(1, {})  # once it has polled, the worker has started
             with spending() as idle:
                 time.sleep(2)
-            alone, _ = _polled(FEW_POLLED, idle)
-            together, rate = _polled(MANY_POLLED, idle)
+            found = [_polled(jobs, idle) for jobs in (FEW_POLLED, MANY_POLLED)]
         finally:
             worker.terminate()
     stand.stop()
-    return {"alone": alone, "together": together, "together_per_second": round(rate, 1)}
+    return found
 
 
-def _polled(jobs: int, idle: dict[str, float]) -> tuple[dict[str, float], float]:
+def _polled(jobs: int, idle: dict[str, float]) -> dict[str, Any]:
     """The cost of a poll once all of these have been started and polled, and how many there were a second."""
     ring(place_jobs(jobs, "bench-polled"))
     while _count("select count(*) from attempts where phase = 'accepted'") < jobs:
@@ -224,7 +231,7 @@ def _polled(jobs: int, idle: dict[str, float]) -> tuple[dict[str, float], float]
     with spending() as spent:
         time.sleep(SECONDS)
     rate = (_leases() - before) / spent["seconds"]
-    return each(spent, idle, rate), rate
+    return _point(rate, each(spent, idle, rate))
 
 
 def write_measured(found: dict[str, Any]) -> None:

@@ -17,6 +17,8 @@ from benchmarks.week.world import (
     World,
     entering,
     idling,
+    lengthened,
+    lightened,
     working,
 )
 
@@ -38,7 +40,8 @@ class Week(NamedTuple):
     running: Numbers  # by provider
     waiting: Numbers  # what has not begun when the week is over, by row and provider
     rank: Numbers
-    pickup_seconds: float
+    pickup_seconds: Numbers  # of what comes in a step, where nobody else works
+    servers: Numbers  # of each part
 
 
 def shape(seconds: Numbers) -> Numbers:
@@ -135,22 +138,26 @@ def play(world: World, costs: Costs, rate: float, *, seed: int = 7, seconds: int
     limits, nothing = limits_of(world, costs, tenants.slots), np.zeros(arrived.shape[1:])
     line = Line(nothing, nothing, nothing)
     begun, spent, rounds = np.zeros_like(arrived), np.zeros((len(times), len(PARTS))), np.zeros(len(times))
-    running = np.zeros((len(times), len(world.fars)))
+    running, pickup = np.zeros((len(times), len(world.fars))), np.zeros(len(times))
     for at in range(len(times)):
         if at % COST_STEPS == 0:  # what a job costs hangs on how many come together, and moves slowly
             recent = begun[at - COST_STEPS : at].sum() / COST_STEPS / STEP_SECONDS if at else rate
             cost = entering(world, costs, recent), working(world, costs, recent)
+            picked = costs.pickup_ms / 1000 * lightened(world, costs, recent)
+        pickup[at] = picked
         line, begun[at], spent[at], rounds[at] = step(line, arrived[at], up[at], limits, cost)
         running[at] = line.running.sum(axis=0)
     whole = world.budget * STEP_SECONDS
     used = (spent + (whole - limits.budget)) / whole
     rounds *= STEP_SECONDS * (used.max(axis=1) > 0.999)
-    return Week(arrived, begun, used, rounds, running, line.door + line.waiting, tenants.rank, costs.pickup_ms / 1000)
+    return Week(
+        arrived, begun, used, rounds, running, line.door + line.waiting, tenants.rank, pickup, world.budget / 1000
+    )
 
 
 def waits(week: Week) -> Numbers:
     """Seconds that what began in each step had waited, by row and provider: first come, first served within both. Within a step: the
-    pickup, longer by what the busiest of the worker's processor, its threads and Redis makes of it; the round, where one is full.
+    pickup, longer by what one of the workers' processors, their threads and Redis makes of it; the round, where one is full.
     """
     last, found = len(week.begun) - 1, np.zeros_like(week.begun)
     steps = np.arange(last + 1)
@@ -159,8 +166,9 @@ def waits(week: Week) -> Numbers:
         middle = went - week.begun[(slice(None), *place)] / 2  # the job in the middle of those that began
         since = np.minimum(np.searchsorted(came, middle - 1e-6), last)
         found[(slice(None), *place)] = np.maximum(0, steps - since) * STEP_SECONDS
-    busy = np.minimum(0.99, week.used[:, [WORKER, THREADS, REDIS]].max(axis=1))
-    return np.asarray(found + (week.pickup_seconds / (1 - busy) + week.round_seconds)[:, None, None])
+    chosen = [WORKER, THREADS, REDIS]
+    longer = lengthened(week.used[:, chosen], week.servers[chosen]).max(axis=1)
+    return np.asarray(found + (week.pickup_seconds * longer + week.round_seconds)[:, None, None])
 
 
 def quantile(values: Numbers, weights: Numbers, shares: tuple[float, ...]) -> list[float]:

@@ -53,9 +53,8 @@ def measured_table() -> str:
     found = read_measured()
     parts = [part for part in PARTS if part != "threads"]
     rows = [
-        [f"{name}, {way}" + (f" ({found['costs'][name]['together_per_second']:.0f}/s)" if way == "together" else ""),
-         *(f"{found['costs'][name][way].get(part, 0):.2f}" if part in OPERATIONS[name] else "" for part in parts)]
-        for name in OPERATIONS for way in ("alone", "together")
+        [f"{name}, {each['per_second']:.0f} a second", *(f"{each['cost'].get(part, 0):.2f}" if part in OPERATIONS[name] else "" for part in parts)]
+        for name in OPERATIONS for each in found["costs"][name]
     ]  # fmt: skip
     loads = " and ".join(map(str, found["load_average"]))
     said = f"`{found['command']}`, {found['date']}, {found['machine']}, load average {loads} before and after; pickup {found['pickup_ms']} ms."

@@ -1,7 +1,7 @@
 """What the week is played with: tenants, providers, machines, and the costs that were measured. All of it pure but for one read."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,23 +21,27 @@ OPERATIONS = {
     "submit": ("API", "PostgreSQL", "Redis"), "job": ("worker", "PostgreSQL", "Redis", "S3"), "poll": ("worker", "PostgreSQL", "Redis"),
     "read": ("API", "PostgreSQL"), "list": ("API", "PostgreSQL"),
 }  # fmt: skip
-# How soon what comes together shares its costs: at this part of the rate at which "together" was measured, half of what can be shared
-# is. Fitted to a first comparison with the real system; the table of docs/growth.md is of a later one.
-SHARED_AT = {"submit": 0.14, "read": 0.14, "list": 0.14, "job": 0.35, "poll": 0.35}
+NOTHING = 1e-9  # milliseconds: so that all costs have a logarithm
 
 
 class Operation(NamedTuple):
-    """Milliseconds of each part for one, when it comes alone and when one process does so many a second together."""
+    """Milliseconds of each part for one, as measured where one process did so many a second: a row for each rate, lowest first."""
 
-    alone: Numbers
-    together: Numbers
-    together_per_second: float
-    shared_at: float = 0.35
+    rates: Numbers
+    costs: Numbers
 
     def at(self, rate: float) -> Numbers:
-        """The cost where one process does so many a second. Grows with none of it, so that more load is never less work."""
-        place = rate / self.together_per_second / self.shared_at
-        return self.together + (self.alone - self.together) / (1 + place * place)
+        """The cost where one process does so many a second: between two measured rates it falls by a power of the rate."""
+        place, known = np.log(max(rate, NOTHING)), np.log(self.rates)
+        return np.exp([np.interp(place, known, part) for part in np.log(np.maximum(self.costs, NOTHING)).T])
+
+
+def shared(rates: Sequence[float], costs: Sequence[Numbers]) -> Operation:
+    """What was measured, without its noise: together nothing costs more than with fewer, and more load is never less work."""
+    made = [costs[0]]
+    for at, cost in enumerate(costs[1:]):
+        made.append(np.clip(cost, made[-1] * rates[at] / rates[at + 1], made[-1]))
+    return Operation(np.array(rates), np.array(made))
 
 
 class Costs(NamedTuple):
@@ -60,12 +64,12 @@ def vector(by_part: dict[str, float]) -> Numbers:
 
 
 def costs_of(measured: dict[str, Any]) -> Costs:
-    """The costs out of what `measured.json` holds. Where a group cost more than one alone, that was noise: both are the smaller's."""
+    """The costs out of what `measured.json` holds."""
     found = {}
     for name, parts in OPERATIONS.items():
         given = measured["costs"][name]
-        alone, together = (vector({part: given[way].get(part, 0) for part in parts}) for way in ("alone", "together"))
-        found[name] = Operation(np.maximum(alone, together), together, given["together_per_second"], SHARED_AT[name])
+        costs = [vector({part: each["cost"].get(part, 0) for part in parts}) for each in given]
+        found[name] = shared([each["per_second"] for each in given], costs)
     idle, duties = (vector(measured[f"{name}_ms_per_second"]) for name in ("idle", "duties"))
     return Costs(**found, idle=idle, duties=duties, pickup_ms=measured["pickup_ms"])
 
@@ -165,6 +169,21 @@ def _relieved(world: World, cost: Numbers) -> Numbers:
     factor[POSTGRES] = 1.05 if world.pooled else 1.0
     factor[REDIS] = 0.5 if world.broker_apart else 1.0
     return cost * factor
+
+
+def lightened(world: World, costs: Costs, rate: float) -> float:
+    """What a job's work takes at so many a second, beside that of one which comes alone: less, since what comes together shares it."""
+    mix = np.array([far.share for far in world.fars])
+    now, alone = (
+        np.delete(entering(world, costs, each) + mix @ working(world, costs, each), THREADS).sum()
+        for each in (rate, 0.0)
+    )
+    return float(now / alone)
+
+
+def lengthened(busy: Numbers, servers: Numbers) -> Numbers:
+    """How many times as long work takes where so many serve one line and are busy for this share of the time (about M/M/c's)."""
+    return 1 / (1 - np.minimum(0.99, busy) ** servers)
 
 
 def idling(world: World, costs: Costs) -> Numbers:

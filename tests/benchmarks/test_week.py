@@ -20,8 +20,11 @@ from benchmarks.week.world import (
     costs_of,
     entering,
     ladder,
+    lengthened,
+    lightened,
     read_measured,
     saturations,
+    shared,
     utilisation,
     vector,
     working,
@@ -31,7 +34,7 @@ HOURS = 3600
 _DEAR, _CHEAP = (
     vector({"API": each, "worker": each, "PostgreSQL": each, "S3": each, "Redis": each / 20}) for each in (2.0, 0.5)
 )
-OPERATION = Operation(_DEAR, _CHEAP, 500.0)
+OPERATION = Operation(np.array([10.0, 500.0]), np.array([_DEAR, _CHEAP]))
 COSTS = Costs(
     OPERATION,
     OPERATION,
@@ -63,7 +66,11 @@ def test_no_part_is_used_beyond_its_limit_and_the_one_that_is_short_is_full(part
     dear = replace(SMALL, fars=(Far("far", 1, 4, 0.001, 0, 1e6, 1e6),))
     if part == "threads":
         dear = SMALL
-    costs = COSTS._replace(job=Operation(*(vector({part: 800.0}),) * 2, 1.0)) if part != "threads" else COSTS
+    costs = (
+        COSTS._replace(job=Operation(np.array([1.0]), np.array([vector({part: 800.0})])))
+        if part != "threads"
+        else COSTS
+    )
     week = play(dear, costs, 60.0, seconds=2 * HOURS, accounts=10_000)
     assert week.used.max() <= 1 + 1e-9
     assert week.used[:, at].max() == pytest.approx(1)
@@ -71,7 +78,7 @@ def test_no_part_is_used_beyond_its_limit_and_the_one_that_is_short_is_full(part
 
 
 def test_a_database_without_time_leaves_orders_at_the_door() -> None:
-    costs = COSTS._replace(submit=Operation(*(vector({"PostgreSQL": 500.0}),) * 2, 1.0))
+    costs = COSTS._replace(submit=Operation(np.array([1.0]), np.array([vector({"PostgreSQL": 500.0})])))
     week = play(SMALL, costs, 60.0, seconds=HOURS, accounts=10_000)
     assert week.used[:, POSTGRES].max() == pytest.approx(1)
     np.testing.assert_allclose(week.arrived.sum(axis=0), week.begun.sum(axis=0) + week.waiting)
@@ -105,9 +112,11 @@ def test_more_load_never_lowers_what_is_used(world: World) -> None:
 def test_what_is_measured_is_cheaper_together_and_priced_between() -> None:
     costs = costs_of(read_measured())
     for operation in (costs.submit, costs.job, costs.poll, costs.read, costs.list):
-        assert (operation.at(50.0) <= operation.at(1.0)).all()
-        assert (operation.at(1.0) <= operation.alone).all()
-        assert (operation.at(1e9) >= operation.together).all()
+        assert (operation.at(50.0) <= operation.at(1.0) + 1e-9).all()
+        np.testing.assert_allclose(operation.at(1.0), operation.costs[0], atol=1e-6)
+        np.testing.assert_allclose(operation.at(1e9), operation.costs[-1], atol=1e-6)
+        for rate, cost in zip(operation.rates, operation.costs, strict=True):
+            np.testing.assert_allclose(operation.at(rate), cost, atol=1e-6)
 
 
 def test_small_tenants_do_not_wait_behind_large_ones() -> None:
@@ -155,7 +164,15 @@ def test_waits_are_first_come_first_served() -> None:
     came = np.array([10.0, 0, 0, 0]).reshape(4, 1, 1)
     went = np.array([4.0, 0, 0, 6]).reshape(4, 1, 1)
     week = Week(
-        came, went, np.zeros((4, len(PARTS))), np.zeros(4), np.zeros((4, 1)), np.zeros((1, 1)), np.ones(1), 0.003
+        came,
+        went,
+        np.zeros((4, len(PARTS))),
+        np.zeros(4),
+        np.zeros((4, 1)),
+        np.zeros((1, 1)),
+        np.ones(1),
+        np.full(4, 0.003),
+        np.ones(len(PARTS)),
     )
     assert waits(week)[[0, 3], 0, 0].tolist() == pytest.approx([0.003, 90.003])
     assert quantile(np.array([1.0, 2.0, 3.0]), np.array([1.0, 1.0, 98.0]), (0.01, 0.5)) == [1.0, 3.0]
@@ -180,3 +197,27 @@ def test_what_is_predicted_of_this_machine_fills_its_cores_at_its_capacity() -> 
     assert spent_at(COSTS, full).sum() == pytest.approx(2000, rel=1e-3)
     assert predicted(COSTS, 2 * full, 2.0)["jobs/s"] == pytest.approx(full)
     assert predicted(COSTS, full / 5, 2.0)["jobs/s"] == full / 5
+
+
+def test_between_two_measured_rates_a_cost_falls_by_a_power_of_the_rate() -> None:
+    operation = Operation(np.array([10.0, 1000.0]), np.array([vector({"API": 8.0}), vector({"API": 2.0})]))
+    assert operation.at(100.0)[0] == pytest.approx(4.0)
+
+
+def test_what_was_measured_as_dearer_together_or_as_less_work_for_more_is_noise() -> None:
+    dear, none = vector({"API": 2.0}), vector({"API": 0.0})
+    assert shared([10.0, 100.0], [vector({"API": 1.0}), dear]).costs[:, 0].tolist() == [1.0, 1.0]
+    assert shared([10.0, 100.0], [dear, none]).costs[:, 0].tolist() == pytest.approx([2.0, 0.2])
+
+
+def test_a_wait_grows_with_what_is_busy_and_less_where_many_serve() -> None:
+    busy = np.array([0.0, 0.5, 0.9])
+    assert lengthened(busy, np.array(1.0)).tolist() == pytest.approx([1.0, 2.0, 10.0])
+    assert lengthened(busy, np.array(2.0)).tolist() == pytest.approx([1.0, 4 / 3, 1 / 0.19])
+
+
+def test_a_job_that_comes_together_with_others_is_less_work() -> None:
+    found = [lightened(SMALL, COSTS, rate) for rate in (0.0, 100.0, 1e6)]
+    assert found[0] == pytest.approx(1.0)
+    assert found == sorted(found, reverse=True)
+    assert found[-1] == pytest.approx(_CHEAP.sum() / _DEAR.sum())
