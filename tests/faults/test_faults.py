@@ -100,20 +100,24 @@ def assert_all_is_well(system: System, accepted: list[str], *, seconds: float = 
 
 
 def reap() -> None:
-    """Reap strays now, then compare: objects and results are the same set."""
+    """Reap strays now, page by page, then compare: objects and results are the same set."""
     with environment({"STRAY_SECONDS": "0"}):
-        for _ in range(10):
-            if results.reap_strays(1000) == 0:
-                break
+        for _ in range(10 + len(result_keys()) // 1000):
+            results.reap_strays(1000)
         jobs = {row[0] for row in rows("select id from jobs")}
-        stored = {
-            item.key for item in storage().list_page(keys.RESULTS, None, 1000)
-            if (parts := keys.parse(item.key)) and parts.job_id in jobs
-        }  # fmt: skip
+        stored = {key for key in result_keys() if (parts := keys.parse(key)) and parts.job_id in jobs}
         known = {
             key for row in rows("select key, thumbnail_key from assets where purged_at is null") for key in row if key
         }
         assert stored == known
+
+
+def result_keys() -> list[str]:
+    """Of all objects that are results, whoever's."""
+    found: list[str] = []
+    while page := storage().list_page(keys.RESULTS, found[-1] if found else None, 1000):
+        found += [item.key for item in page]
+    return found
 
 
 def marker(tmp_path: Path, point: str) -> dict[str, str]:
