@@ -12,6 +12,8 @@ import uvloop
 
 NUMBER = re.compile(rb"(?:^|\n)id: (\d+)\n")
 
+OF_AN_ADDRESS = 2000  # streams: an API process lets one address have a share of its connections only
+
 
 class Listener(asyncio.Protocol):
     """One open stream. Only the ids are read: listening must cost little itself."""
@@ -59,7 +61,10 @@ async def main() -> None:
             f"Authorization: Bearer {task['keys'][account]}\r\n\r\n"
         )
         _, stream = await loop.create_connection(
-            partial(Listener, head.encode(), account, heard), "127.0.0.1", task["port"]
+            partial(Listener, head.encode(), account, heard),
+            "127.0.0.1",
+            task["port"],
+            local_addr=(f"127.0.0.{2 + number // OF_AN_ADDRESS}", 0),
         )
         streams.append(stream)
         if len(streams) % 50 == 0:

@@ -13,8 +13,8 @@ from benchmarks.week.world import costs_of, read_measured
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.week", description=__doc__)
-    parser.add_argument("--measure", action="store_true", help="measure the costs anew, a minute and a half")
-    parser.add_argument("--check", action="store_true", help="compare with a real system, a minute and a half")
+    parser.add_argument("--measure", action="store_true", help="measure the costs anew, four minutes")
+    parser.add_argument("--check", action="store_true", help="compare with a real system, two minutes")
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
     if options.measure or options.check:

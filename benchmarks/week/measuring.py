@@ -1,4 +1,4 @@
-"""What a submit, a job, a poll and a status read cost, by part: alone, some together and as many as can be, on this machine, in about two
+"""What a submit, a job, a poll and a status read cost, by part: alone, some together and as many as can be, on this machine, in about four
 minutes.
 """
 
@@ -25,8 +25,8 @@ from models.catalogue import entries
 from models.db import transaction
 from workers.doorbell import ring
 
-SECONDS, FEW, SOME = 6.0, 15.0, 100.0  # how long each is looked at; so many a second count as alone, and as some
-IDLE_WORKERS = 3
+SECONDS, FEW, SOME = 10.0, 15.0, 60.0  # how long each is looked at; so many a second count as alone, and as some
+IDLE_WORKERS, IDLE_SECONDS = 5, 20.0  # a hundredth of a second more or less is then 0.1 ms a second of one worker
 FEW_POLLED, MANY_POLLED, POLL_SECONDS = 20, 600, 2.0
 
 
@@ -140,18 +140,18 @@ def _measured_idle(stand: Stand) -> tuple[dict[str, float], dict[str, float]]:
     the duties. Several workers, since a process's time comes in hundredths of a second.
     """
     with spending() as bare:
-        time.sleep(5)
+        time.sleep(IDLE_SECONDS)
     for count in range(1, IDLE_WORKERS + 1):
         stand.processes.start_one("worker", number=count, arguments="--threads 8")
     time.sleep(8)
     with spending() as several:
-        time.sleep(10)
+        time.sleep(IDLE_SECONDS)
     for count in range(2, IDLE_WORKERS + 1):
         stand.processes.stop(f"worker.{count}")
     stand.start("scheduler")
     time.sleep(4)
     with spending() as all_:
-        time.sleep(10)
+        time.sleep(IDLE_SECONDS)
     of_one = {
         part: (several.get(part, 0) - bare.get(part, 0)) / IDLE_WORKERS for part in ("worker", "PostgreSQL", "Redis")
     }
@@ -191,7 +191,7 @@ def _read(stand: Stand, keys: list[str], paths: list[str], pace: float | None, s
 def _each_way(idle: dict[str, float], load: Callable[[float | None, float], float]) -> list[dict[str, Any]]:
     """The cost of what a load asks for: of few, of some, and of as many as can be."""
     found = []
-    for pace, seconds in ((FEW, SECONDS), (SOME, SECONDS), (None, SECONDS / 2)):
+    for pace, seconds in ((FEW, SECONDS), (SOME, SECONDS), (None, SECONDS / 4)):
         with spending() as spent:
             rate = load(pace, seconds)
         found.append(_point(rate, each(spent, idle, rate * seconds / spent["seconds"])))

@@ -37,11 +37,10 @@ class Operation(NamedTuple):
 
 
 def shared(rates: Sequence[float], costs: Sequence[Numbers]) -> Operation:
-    """What was measured, without its noise: together nothing costs more than with fewer, and more load is never less work."""
-    made = [costs[0]]
-    for at, cost in enumerate(costs[1:]):
-        made.append(np.clip(cost, made[-1] * rates[at] / rates[at + 1], made[-1]))
-    return Operation(np.array(rates), np.array(made))
+    """What was measured, without its noise: with fewer nothing costs less than together, and more load is never less work."""
+    dearest = np.maximum.accumulate(np.array(costs)[::-1])[::-1]
+    work = np.maximum.accumulate(dearest * np.array(rates)[:, None])
+    return Operation(np.array(rates), work / np.array(rates)[:, None])
 
 
 class Costs(NamedTuple):

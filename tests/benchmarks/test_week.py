@@ -206,7 +206,7 @@ def test_between_two_measured_rates_a_cost_falls_by_a_power_of_the_rate() -> Non
 
 def test_what_was_measured_as_dearer_together_or_as_less_work_for_more_is_noise() -> None:
     dear, none = vector({"API": 2.0}), vector({"API": 0.0})
-    assert shared([10.0, 100.0], [vector({"API": 1.0}), dear]).costs[:, 0].tolist() == [1.0, 1.0]
+    assert shared([10.0, 100.0], [vector({"API": 1.0}), dear]).costs[:, 0].tolist() == [2.0, 2.0]
     assert shared([10.0, 100.0], [dear, none]).costs[:, 0].tolist() == pytest.approx([2.0, 0.2])
 
 
