@@ -110,10 +110,15 @@ def _structured(form: Form) -> logging.Formatter:
 
 
 class _Lines:
-    """Writes lines about jobs, between those of a handler."""
+    """Writes lines about jobs, between those of a handler. Those of one turn of an event loop are written together: jobs are ordered
+    together, and a call of the system for each line costs a submit as much as all else that is told of it.
+    """
 
     def __init__(self, handler: LogHandler) -> None:
-        self._handler = handler
+        from asyncio import _get_running_loop  # noqa: PLC0415 - the command line does without; the public one raises in threads
+
+        self._handler, self._loop_of_here = handler, _get_running_loop
+        self._waiting: list[str] = []  # until the loop's turn is over
 
     def tell(self, logger: str, event: str, said: dict[str, Any]) -> None:
         line = {"event": event, "level": "info", "logger": logger, "time": datetime.now(UTC), **about.get(), **said}
@@ -123,6 +128,19 @@ class _Lines:
         if whose := line.get("job") or line.get("request"):
             line["trace"] = _trace_of(whose)
         text = _written(line) + "\n"
+        loop = self._loop_of_here()
+        if loop is None:
+            self._write(text)
+            return
+        self._waiting.append(text)
+        if len(self._waiting) == 1:
+            loop.call_soon(self._write_waiting)
+
+    def _write_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._write("".join(waiting))
+
+    def _write(self, text: str) -> None:
         with suppress(OSError), self._handler.lock or nullcontext():  # nobody may read any more
             self._handler.stream.write(text)
             self._handler.stream.flush()

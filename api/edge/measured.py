@@ -50,12 +50,13 @@ class Measured:
             scope["request_id"] = str(request_id)
             with traces.request(request_id) as mark:
                 await self._app(scope, receive, noting)
-                mark.note(
-                    {
-                        "http.request.method": method_of(scope), "http.route": template_of(scope),
-                        "http.response.status_code": status, "headrace.request_id": scope["request_id"],
-                    }
-                )  # fmt: skip
+                if mark.trace.wanted:
+                    mark.note(
+                        {
+                            "http.request.method": method_of(scope), "http.route": template_of(scope),
+                            "http.response.status_code": status, "headrace.request_id": scope["request_id"],
+                        }
+                    )  # fmt: skip
                 if is_stream or scope["path"] in HEALTH:
                     mark.drop()
                 elif status >= 500:

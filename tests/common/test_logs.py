@@ -1,5 +1,6 @@
 """Lines for machines are JSON, one a line whatever happens; lines for people are read as they are; neither holds a secret."""
 
+import asyncio
 import json
 import logging
 import os
@@ -54,6 +55,29 @@ def test_a_traceback_is_one_line_for_machines(capsys: pytest.CaptureFixture[str]
     assert "RuntimeError: postgresql://app:***" in failed["exception"]
     assert "test_logs.py" in stack["stack"]
     assert "marked" not in failed["event"]
+
+
+def test_lines_of_one_turn_of_a_loop_are_written_together_and_a_threads_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = list[str]()
+    logs.install(form="json")
+    handler = logging.getLogger().handlers[0]
+    assert isinstance(handler, logging.StreamHandler)
+    monkeypatch.setattr(handler.stream, "write", written.append)
+
+    async def order(number: int) -> None:
+        logs.tell(log, "job ordered", attempt=number)
+
+    async def order_together() -> None:
+        await asyncio.gather(*map(order, range(3)))
+        await asyncio.to_thread(logs.tell, log, "job started", attempt=3)
+
+    asyncio.run(order_together())
+    found = [[json.loads(line)["attempt"] for line in text.splitlines()] for text in written]
+    assert sorted(found) == [[0, 1, 2], [3]]
+    logs.tell(log, "job done", attempt=4)
+    assert json.loads(written[-1])["attempt"] == 4
 
 
 def test_a_secret_that_json_spells_otherwise_is_taken_out(
