@@ -151,7 +151,11 @@ def trace_of(job_id: _Numbered) -> Trace:
     those that are wanted. (Samplers of the SDK look at all of its lower half, where the variant stands.)
     """
     number = job_id.int
-    return Trace(number, number & _HALF, (number & _RANDOM) < _share * (_RANDOM + 1))
+    return Trace(number, number & _HALF, _is_wanted(number))
+
+
+def _is_wanted(number: int) -> bool:
+    return (number & _RANDOM) < _share * (_RANDOM + 1)
 
 
 def span(name: str, job_id: UUID | None = None, *, kind: SpanRole = "internal") -> Mark:
@@ -171,8 +175,8 @@ def request(request_id: _Numbered) -> Mark:
     """The span of a request, which may turn out to order a job."""
     if _processor is None:
         return NOTHING
-    found = trace_of(request_id)
-    mark = Mark("request", found._replace(root=0), 0, "server")
+    number = request_id.int
+    mark = Mark("request", Trace(number, 0, _is_wanted(number)), 0, "server")
     _request.set(mark)
     return mark
 
