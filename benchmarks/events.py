@@ -1,4 +1,4 @@
-"""5,000 listeners on one API process while 200 jobs run: from the commit of an event to each client that hears it. Each job has two
+"""5,000 listeners on one API process while 200 jobs run: from the commit of an event to each client that hears it. Each job has three
 events that are kept. A ping beside them tells how long an answer takes meanwhile that waits for no event.
 """
 
