@@ -33,13 +33,6 @@ class Trace(NamedTuple):
     wanted: bool
 
 
-class _Place(NamedTuple):
-    """Where the work of this context belongs."""
-
-    trace: Trace
-    span: int
-
-
 class Mark:
     """A span under way. Use as a context manager."""
 
@@ -48,26 +41,24 @@ class Mark:
         "_begun",
         "_kind",
         "_name",
+        "_number",
         "_parent",
         "_problem",
-        "_span",
         "_token",
-        "_trace",
         "_unwanted",
+        "trace",
     )
 
     def __init__(self, name: str, trace: Trace, parent: int, kind: SpanRole) -> None:
-        self._name, self._trace, self._parent, self._kind = name, trace, parent, kind
-        self._attributes: dict[str, Value] = {}
+        self._name, self.trace, self._parent, self._kind = name, trace, parent, kind
+        self._attributes: Mapping[str, Value] = {}
         self._problem: str | None = None
         self._unwanted = False
-        self._span = new_number()
-        self._token: Token[_Place | None] | None = None
-        self._begun = 0
+        self._number = 0
 
     def note(self, attributes: Mapping[str, Value]) -> None:
         """Say more of it."""
-        self._attributes.update(attributes)
+        self._attributes = {**self._attributes, **attributes}
 
     def fail(self, why: str) -> None:
         """It came to nothing."""
@@ -79,24 +70,25 @@ class Mark:
 
     def belong(self, trace: Trace) -> None:
         """It turns out to be part of a job's trace."""
-        self._trace, self._parent = trace, trace.root
+        self.trace, self._parent = trace, trace.root
 
     @property
-    def trace(self) -> Trace:
-        return self._trace
+    def number(self) -> int:
+        """The span's id, made when somebody wants it: most spans are never told."""
+        self._number = self._number or new_number()
+        return self._number
 
     def __enter__(self) -> Self:
         self._begun = time.time_ns()
-        self._token = _here.set(_Place(self._trace, self._span))
+        self._token: Token[Mark | None] = _here.set(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if self._token is not None:
-            _here.reset(self._token)
+        _here.reset(self._token)
         if error is not None and self._problem is None:
             self._problem = type(error).__name__  # what it says may be anybody's words
-        if not self._unwanted and self._trace.wanted:
-            _send(self._name, self._trace, self._span, self._parent, self._kind, self._begun, time.time_ns(),
+        if self.trace.wanted and not self._unwanted:
+            _send(self._name, self.trace, self.number, self._parent, self._kind, self._begun, time.time_ns(),
                   self._attributes, self._problem)  # fmt: skip
 
 
@@ -127,7 +119,7 @@ class _Nothing(Mark):
         pass
 
 
-_here: ContextVar[_Place | None] = ContextVar("trace", default=None)
+_here: ContextVar[Mark | None] = ContextVar("trace", default=None)
 _request: ContextVar[Mark | None] = ContextVar("request", default=None)
 _processor: Any = None
 _share = 1.0
@@ -166,7 +158,7 @@ def span(name: str, job_id: UUID | None = None, *, kind: SpanRole = "internal") 
         return NOTHING
     here = _here.get()
     if job_id is None or (here is not None and here.trace.number == job_id.int):
-        return NOTHING if here is None or not here.trace.wanted else Mark(name, here.trace, here.span, kind)
+        return NOTHING if here is None or not here.trace.wanted else Mark(name, here.trace, here.number, kind)
     trace = trace_of(job_id)
     return Mark(name, trace, trace.root, kind) if trace.wanted else NOTHING
 
@@ -219,7 +211,6 @@ def begin(part: str, *, endpoint: str, headers: str | None, share: float, export
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - loaded only where traces are on
         OTLPSpanExporter,
     )
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - as above
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - as above
 
     from common.telemetry.spans import maker  # noqa: PLC0415 - as above
@@ -232,7 +223,7 @@ def begin(part: str, *, endpoint: str, headers: str | None, share: float, export
             timeout=SEND_SECONDS,
         )
     _share = share
-    _make = maker(Resource.create({"service.name": f"headrace-{part}", "service.namespace": "headrace"}))
+    _make = maker({"service.name": f"headrace-{part}", "service.namespace": "headrace"})
     _processor = BatchSpanProcessor(exporter, max_queue_size=QUEUED, schedule_delay_millis=SEND_EVERY_SECONDS * 1000)
 
 
@@ -246,7 +237,7 @@ def end() -> None:
 
 def _send(
     name: str, trace: Trace, number: int, parent: int, kind: SpanRole, begun_ns: int, ended_ns: int,
-    attributes: dict[str, Value], problem: str | None,
+    attributes: Mapping[str, Value], problem: str | None,
 ) -> None:  # fmt: skip
     processor, make = _processor, _make
     if processor is not None and make is not None:
