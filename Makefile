@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
-# Tests that try what comes to mind: a third of it in `make test`, all of it in `make faults` (tests/depth.py).
+# Tests that try what comes to mind: a quarter of it in `make test`, all of it in `make faults` (tests/depth.py).
 DEEP = $(shell grep -rl "tests.depth import" tests --include="test_*.py")
 
 .PHONY: help setup demo up studio examples test tools kits lint check openapi clients reference docs hooks audit-deps faults sweep hosts year mutants bench bench-growth clean
@@ -43,8 +43,10 @@ examples: $(RUN) ## what four products do, against a system that is started for 
 
 # In the order of tests/conftest.py: by default the files with few tests come last, and those are the long ones. Five on two
 # cores, because many tests wait. Thousands of processes import the same: it is compiled once, whatever the shell says.
-test: $(DEV) ## the tests, on real servers
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests --ignore=tests/faults -q -p tests.progress -n 5 --dist loadfile --no-loadscope-reorder
+# Without those of tests/long.txt it takes ten minutes; `make faults` begins with them.
+TESTS = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests --ignore=tests/faults -q -p tests.progress -n 5 --dist loadfile --no-loadscope-reorder
+test: $(DEV) ## the tests that are short, on real servers: ten minutes
+	@$(TESTS) --short
 
 tools: ## Chromium, nginx, Caddy, PgBouncer, RabbitMQ, PostgreSQL and Redis with TLS, axe-core: tests that need one are left out without it (needs root)
 	@bash deploy/install_tools.sh
@@ -92,8 +94,10 @@ hooks: ## let git run `make lint` before each commit of this clone
 audit-deps: $(DEV) ## known vulnerabilities of what production imports (asks PyPI)
 	@$(BIN)/pip-audit --requirement requirements.txt --no-deps --disable-pip
 
-# Two on two cores: more at once are no quicker, and what they wait for is late.
-faults: $(DEV) ## the long fault runs: kill, flush, cut off; then prove the books
+# First the tests that are long, but those that run in full depth at the end. Faults two on two cores: more at once are no
+# quicker, and what they wait for is late.
+faults: $(DEV) ## the tests that are long, and the fault runs: kill, flush, cut off; then prove the books
+	@$(TESTS) --long $(addprefix --ignore=,$(DEEP))
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests/faults -q -n 2 --dist loadfile
 	@env -u PYTHONDONTWRITEBYTECODE HEADRACE_DEEP=1 $(BIN)/python -m pytest -q -n 2 $(DEEP)
 

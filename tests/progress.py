@@ -1,17 +1,21 @@
 """`-p tests.progress`: how far the tests are, on one line of a terminal, or a line for each twentieth where there is none; and
-what fails, as it fails.
+what fails, as it fails. At the end, what took so long that it is no short test (`tests/lengths.py`).
 """
 
 import os
 import sys
 import time
-from collections.abc import Generator
+from collections import defaultdict
+from collections.abc import Generator, Mapping
 from typing import TextIO
 
 import pytest
 
+from tests.lengths import SHORT
+
 Status = tuple[str, str, str | tuple[str, dict[str, bool]]]
 STEPS = 20
+LONG_SECONDS = 8.0  # beside four others, and while their servers start
 
 
 def said(done: int, total: int, failed: int, seconds: float, where: str) -> str:
@@ -22,6 +26,12 @@ def said(done: int, total: int, failed: int, seconds: float, where: str) -> str:
     return f"{share}  {done:,} of {total:,} tests{wrong}, {minutes}:{rest:02}  {where}"
 
 
+def too_long(seconds: Mapping[str, float]) -> list[str]:
+    """A line for each test that took too long, the longest first."""
+    found = sorted(((took, node) for node, took in seconds.items() if took > LONG_SECONDS), reverse=True)
+    return [f"{took:5.1f} s  {node}" for took, node in found]
+
+
 class Progress:
     """Takes the place of pytest's dots, which are broken into lines of a width that is not the window's."""
 
@@ -29,6 +39,7 @@ class Progress:
         self._out, self._session = out, session
         self._began = time.monotonic()
         self._done = self._failed = self._told = 0
+        self._took: dict[str, float] = defaultdict(float)
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._session = session
@@ -40,6 +51,7 @@ class Progress:
         return category, "", word
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._took[report.nodeid] += report.duration
         if report.failed:
             self._failed += 1
             self._write(f"FAILED {report.nodeid}", stays=True)
@@ -53,6 +65,12 @@ class Progress:
         elif step > self._told:
             self._told = step
             self._write(line, stays=True)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+        found = too_long(self._took) if config.getoption(SHORT) else []
+        if found:
+            terminalreporter.section("took long: see tests/long.txt")
+            terminalreporter.write("".join(f"{line}\n" for line in found))
 
     def _write(self, line: str, *, stays: bool) -> None:
         if not self._out.isatty():

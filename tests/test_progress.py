@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from tests.progress import Progress, said
+from tests.progress import Progress, said, too_long
 
 
 def report(name: str, when: str, *, failed: bool = False) -> Any:
-    return SimpleNamespace(nodeid=f"tests/a.py::{name}", when=when, failed=failed)
+    return SimpleNamespace(nodeid=f"tests/a.py::{name}", when=when, failed=failed, duration=0.1)
 
 
 def test_a_line_says_how_many_of_how_many_and_what_failed() -> None:
@@ -30,3 +30,8 @@ def test_without_a_terminal_there_is_a_line_for_each_twentieth_and_one_for_each_
     counted = [line.partition(" of ")[0].split()[-1] for line in lines if " of " in line]
     assert counted == [str(number) for number in range(2, 41, 2)]
     assert all("1 FAILED" in line for line in lines if line.startswith("100 %"))
+
+
+def test_what_took_long_is_named_the_longest_first() -> None:
+    took = {"tests/a.py::one": 8.1, "tests/a.py::two": 7.9, "tests/b.py::three": 31.26}
+    assert too_long(took) == [" 31.3 s  tests/b.py::three", "  8.1 s  tests/a.py::one"]
