@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Files that are long as a whole need not even be imported."""
-    if not config.getoption(SHORT) or collection_path.suffix != ".py":
+    if not config.getoption(SHORT) or config.getoption(LONG) or collection_path.suffix != ".py":
         return None
     return True if collection_path.relative_to(config.rootpath).as_posix() in entries(LIST.read_text()) else None
 

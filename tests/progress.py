@@ -11,8 +11,6 @@ from typing import TextIO
 
 import pytest
 
-from tests.lengths import SHORT
-
 Status = tuple[str, str, str | tuple[str, dict[str, bool]]]
 STEPS = 20
 LONG_SECONDS = 8.0  # beside four others, and while their servers start
@@ -67,7 +65,7 @@ class Progress:
             self._write(line, stays=True)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-        found = too_long(self._took) if config.getoption(SHORT) else []
+        found = too_long(self._took) if config.getoption("--short") else []
         if found:
             terminalreporter.section("took long: see tests/long.txt")
             terminalreporter.write("".join(f"{line}\n" for line in found))

@@ -1,15 +1,14 @@
 """Each test is either short or long, and what the list names is there."""
 
 import ast
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from tests.depth import DEEP
+from tests import lengths
 from tests.lengths import LIST, LONG, SHORT, entries, is_long, parted
 
 ROOT = Path(__file__).parent.parent
@@ -66,16 +65,31 @@ def test_what_every_change_must_pass_is_not_listed() -> None:
     assert [each for each in sorted(LISTED) if each.partition("::")[0] in KEPT] == []
 
 
-def test_pytest_runs_either_half_or_whatever_is_named() -> None:
-    """By a file in which some are listed: the halves are all of it. (What is named in a file that is listed is run as well.)"""
-    listed = next(each for each in sorted(LISTED) if "::" in each)
-    file = listed.partition("::")[0]
-    both, short, long = (_collected(file, *options) for options in ((), (SHORT,), (LONG,)))
-    assert both == short | long
-    assert not short & long
-    assert {each.partition("[")[0] for each in long} >= {listed}
-    whole = next(each for each in sorted(LISTED) if "::" not in each)
-    assert _collected(whole, LONG) == _collected(whole) != set()
+@pytest.mark.parametrize(
+    ("options", "stay"),
+    [((), "abc"), ((SHORT,), "c"), ((LONG,), "ab"), ((SHORT, LONG), "abc")],
+    ids=["neither", "short", "long", "both"],
+)
+def test_pytest_runs_either_half_or_all(
+    options: tuple[str, ...], stay: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(lengths, "LIST", tmp_path / "long.txt")
+    lengths.LIST.write_text("tests/a.py\ntests/b.py::test_b\n")
+    left_out: list[object] = []
+    config = cast("pytest.Config", SimpleNamespace(
+        getoption=lambda option: option in options, rootpath=ROOT,
+        hook=SimpleNamespace(pytest_deselected=lambda *, items: left_out.extend(items)),
+    ))  # fmt: skip
+    every = [
+        cast("pytest.Item", SimpleNamespace(nodeid=f"tests/{node}"))
+        for node in ("a.py::test_a", "b.py::test_b", "b.py::test_c")
+    ]
+    items = list(every)
+    lengths.pytest_collection_modifyitems(config, items)
+    assert "".join(item.nodeid[-1] for item in items) == stay
+    assert [each for each in every if each not in items] == left_out
+    ignored = [lengths.pytest_ignore_collect(ROOT / "tests" / file, config) for file in ("a.py", "b.py", "")]
+    assert ignored == [True if SHORT in options and LONG not in options else None, None, None]
 
 
 def _is_there(file: str, *names: str) -> bool:
@@ -92,10 +106,3 @@ def _is_there(file: str, *names: str) -> bool:
             return depth == 1 and any(f"def {name}(" in each.read_text() for each in path.parent.glob("*.py"))
         tree = found.body
     return True
-
-
-def _collected(file: str, *options: str) -> set[str]:
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", file, *options]
-    environment = {name: value for name, value in os.environ.items() if name != DEEP and not name.startswith("PYTEST_")}
-    said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False).stdout
-    return {line for line in said.splitlines() if line.startswith(file + "::")}
