@@ -14,6 +14,7 @@ import pytest
 from cli.embedded import locked
 from cli.embedded.servers import free_ports
 from common.amqp_client import amqp_connection, amqp_troubles, close_politely
+from tests.frozen import frozen
 from tests.support import eventually
 from workers.amqp_carrier import QUEUE
 
@@ -83,11 +84,8 @@ class Rabbit:
     def hung(self) -> Iterator[None]:
         """It takes connections, and says nothing, for the time of a block."""
         assert self._child is not None
-        os.kill(self._child.pid, signal.SIGSTOP)
-        try:
+        with frozen(self._child.pid):
             yield
-        finally:
-            os.kill(self._child.pid, signal.SIGCONT)
 
     @contextmanager
     def without_memory(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ from cli.embedded.servers import free_ports
 from cli.embedded.wheels import package
 from common.places import database_parameters
 from tests.conftest import FAST
+from tests.frozen import frozen
 from tests.support import eventually
 
 SETTINGS = {**postgres.SETTINGS, "shared_buffers": "64MB", **FAST}
@@ -86,14 +87,8 @@ class Standby:
     def hung(self) -> Iterator[None]:
         """As a machine does whose disk has stopped: it takes connections, and says nothing, for the time of a block."""
         assert self._child is not None
-        processes = [self._child.pid, *_descendants(self._child.pid)]  # each of PostgreSQL's is in a session of its own
-        for each in processes:
-            os.kill(each, signal.SIGSTOP)
-        try:
+        with frozen(self._child.pid, *_descendants(self._child.pid)):  # each of PostgreSQL's is in a session of its own
             yield
-        finally:
-            for each in processes:
-                os.kill(each, signal.SIGCONT)
 
     def kill(self) -> None:
         """As a machine does that loses its power."""

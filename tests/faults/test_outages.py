@@ -6,7 +6,6 @@ succeeded, one generation in the provider's own book, its very bytes stored, and
 """
 
 import os
-import signal
 import subprocess
 import threading
 import time
@@ -33,6 +32,7 @@ from tests.far_side.book import Book
 from tests.far_side.media import png, wav
 from tests.far_side.openai import OpenAIFarSide
 from tests.far_side.server import Answer, Ask
+from tests.frozen import frozen
 from tests.outages import Own, hang_up_all, own_servers, set_read_only
 from tests.proxies import Mode, proxy
 from tests.support import System, account, assert_books_are_clean, balance, ended, eventually, one, rows
@@ -240,11 +240,10 @@ def test_a_worker_that_is_paused_past_its_lease_brings_its_answer_late(
     """As a virtual machine that is moved: meanwhile another worker has the job, and can ask nobody."""
     painter.script["*"] = {"answer": answers}
     with in_mid_call(system, painter) as job:
-        os.kill(system.processes.pid("worker"), signal.SIGSTOP)
-        system.processes.start_one("worker", number=2)
-        eventually(lambda: one("select status from job_runs") == ("reconciling",), what="the other worker's look")
-        painter.may_answer.set()
-        os.kill(system.processes.pid("worker"), signal.SIGCONT)
+        with frozen(system.processes.pid("worker")):
+            system.processes.start_one("worker", number=2)
+            eventually(lambda: one("select status from job_runs") == ("reconciling",), what="the other worker's look")
+            painter.may_answer.set()
         job.assert_paid_once_and_stored()
 
 
