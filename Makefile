@@ -44,7 +44,7 @@ examples: $(RUN) ## what four products do, against a system that is started for 
 # In the order of tests/conftest.py: by default the files with few tests come last, and those are the long ones. Five on two
 # cores, because many tests wait. Thousands of processes import the same: it is compiled once, whatever the shell says.
 # Without those of tests/long.txt it takes ten minutes; `make faults` begins with them.
-TESTS = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests --ignore=tests/faults -q -p tests.progress -n 5 --dist loadfile --no-loadscope-reorder
+TESTS = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests --ignore=tests/faults -q -p tests.lengths -p tests.progress -n 5 --dist loadfile --no-loadscope-reorder
 test: $(DEV) ## the tests that are short, on real servers: ten minutes
 	@$(TESTS) --short
 

@@ -29,8 +29,6 @@ from tests.support import ADMIN_TOKEN, OWN_SECRET, System
 from workers import doorbell
 from workers.calls import limits
 
-pytest_plugins = ("tests.lengths",)
-
 os.environ["COLUMNS"] = "200"  # tables and sentences of the command line are not broken, wherever the tests run
 
 # Addresses of a stack that runs already, as JSON: set by tests.mutants, whose many short runs would each start one. It is

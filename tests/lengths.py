@@ -1,5 +1,5 @@
-"""Which tests take long: `make test` leaves out those that `tests/long.txt` names, and `make faults` runs them. Without either
-option of `pytest` all are run, so whoever names a test gets it.
+"""`-p tests.lengths`: which tests take long. `make test` leaves out those that `tests/long.txt` names (`--short`), and `make faults`
+runs them (`--long`). Without either all are run, so whoever names a test gets it.
 """
 
 from collections.abc import Collection, Iterable
@@ -10,6 +10,11 @@ import pytest
 
 LIST = Path(__file__).with_name("long.txt")
 SHORT, LONG = "--short", "--long"
+# What a change must not pass without, however long it takes: a job's way from order to end, a stop under load, the ledger, the rules.
+KEPT = (
+    "tests/flows/test_journeys.py", "tests/flows/test_drain.py", "tests/flows/test_webhooks.py", "tests/test_repository.py",
+    "tests/models/credits/test_machine.py", "tests/models/jobs/test_states.py", "tests/models/test_locks.py",
+)  # fmt: skip
 
 
 def entries(text: str) -> frozenset[str]:

@@ -5,15 +5,16 @@ what fails, as it fails. At the end, what took so long that it is no short test 
 import os
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Generator, Mapping
 from typing import TextIO
 
 import pytest
 
+from tests.lengths import KEPT, SHORT
+
 Status = tuple[str, str, str | tuple[str, dict[str, bool]]]
 STEPS = 20
-LONG_SECONDS = 8.0  # beside four others, and while their servers start
+LONG_SECONDS = 5.0  # beside four others
 
 
 def said(done: int, total: int, failed: int, seconds: float, where: str) -> str:
@@ -25,8 +26,9 @@ def said(done: int, total: int, failed: int, seconds: float, where: str) -> str:
 
 
 def too_long(seconds: Mapping[str, float]) -> list[str]:
-    """A line for each test that took too long, the longest first."""
-    found = sorted(((took, node) for node, took in seconds.items() if took > LONG_SECONDS), reverse=True)
+    """A line for each test that took too long to be a short one, the longest first; those that stay all the same are not told."""
+    long = ((took, node) for node, took in seconds.items() if took > LONG_SECONDS)
+    found = sorted((each for each in long if not each[1].startswith(KEPT)), reverse=True)
     return [f"{took:5.1f} s  {node}" for took, node in found]
 
 
@@ -37,7 +39,7 @@ class Progress:
         self._out, self._session = out, session
         self._began = time.monotonic()
         self._done = self._failed = self._told = 0
-        self._took: dict[str, float] = defaultdict(float)
+        self._took: dict[str, float] = {}
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         self._session = session
@@ -49,7 +51,8 @@ class Progress:
         return category, "", word
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._took[report.nodeid] += report.duration
+        if report.when == "call":  # what comes before may be the start of the servers
+            self._took[report.nodeid] = report.duration
         if report.failed:
             self._failed += 1
             self._write(f"FAILED {report.nodeid}", stays=True)
@@ -65,7 +68,7 @@ class Progress:
             self._write(line, stays=True)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-        found = too_long(self._took) if config.getoption("--short") else []
+        found = too_long(self._took) if config.getoption(SHORT, default=False) else []
         if found:
             terminalreporter.section("took long: see tests/long.txt")
             terminalreporter.write("".join(f"{line}\n" for line in found))

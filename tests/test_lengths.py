@@ -9,20 +9,10 @@ from typing import cast
 import pytest
 
 from tests import lengths
-from tests.lengths import LIST, LONG, SHORT, entries, is_long, parted
+from tests.lengths import KEPT, LIST, LONG, SHORT, entries, is_long, parted
 
 ROOT = Path(__file__).parent.parent
 LISTED = entries(LIST.read_text())
-# What a change must not pass without, however long it takes: a job's way from order to end, and a stop under load.
-KEPT = (
-    "tests/flows/test_journeys.py",
-    "tests/flows/test_drain.py",
-    "tests/flows/test_webhooks.py",
-    "tests/test_repository.py",
-    "tests/models/credits/test_machine.py",
-    "tests/models/jobs/test_states.py",
-    "tests/models/test_locks.py",
-)
 
 
 @pytest.mark.parametrize(

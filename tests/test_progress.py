@@ -6,11 +6,12 @@ from typing import Any, cast
 
 import pytest
 
+from tests.lengths import KEPT
 from tests.progress import Progress, said, too_long
 
 
-def report(name: str, when: str, *, failed: bool = False) -> Any:
-    return SimpleNamespace(nodeid=f"tests/a.py::{name}", when=when, failed=failed, duration=0.1)
+def report(name: str, when: str, *, failed: bool = False, seconds: float = 0.1) -> Any:
+    return SimpleNamespace(nodeid=f"tests/a.py::{name}", when=when, failed=failed, duration=seconds)
 
 
 def test_a_line_says_how_many_of_how_many_and_what_failed() -> None:
@@ -33,5 +34,17 @@ def test_without_a_terminal_there_is_a_line_for_each_twentieth_and_one_for_each_
 
 
 def test_what_took_long_is_named_the_longest_first() -> None:
-    took = {"tests/a.py::one": 8.1, "tests/a.py::two": 7.9, "tests/b.py::three": 31.26}
-    assert too_long(took) == [" 31.3 s  tests/b.py::three", "  8.1 s  tests/a.py::one"]
+    took = {"tests/a.py::one": 5.1, "tests/a.py::two": 4.9, "tests/b.py::three": 31.26, f"{KEPT[0]}::four": 40.0}
+    assert too_long(took) == [" 31.3 s  tests/b.py::three", "  5.1 s  tests/a.py::one"]
+
+
+def test_only_a_tests_own_time_counts_and_not_the_start_of_its_servers() -> None:
+    progress = Progress(io.StringIO(), session=cast("pytest.Session", SimpleNamespace(testscollected=1)))
+    for when, seconds in (("setup", 30.0), ("call", 5.5), ("teardown", 30.0)):
+        progress.pytest_runtest_logreport(report("one", when, seconds=seconds))
+    told = io.StringIO()
+    reporter = SimpleNamespace(section=told.write, write=told.write)
+    for is_short in (False, True):
+        config = SimpleNamespace(getoption=lambda _name, *, default, is_short=is_short: is_short or default)
+        progress.pytest_terminal_summary(cast("pytest.TerminalReporter", reporter), cast("pytest.Config", config))
+    assert told.getvalue() == "took long: see tests/long.txt  5.5 s  tests/a.py::one\n"
