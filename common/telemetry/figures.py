@@ -7,13 +7,15 @@ imported. No label has more than so many values: what comes after is `other`, wh
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 log = logging.getLogger(__name__)
 
 MOST_VALUES = 100  # of a label, in a process
+MOST_WAITING = 256  # notes, until they are counted
 OTHER = "other"
 FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SLOW = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
@@ -52,6 +54,17 @@ class _Noted(Figure):
     def end(self) -> None:
         self._real = None
 
+    def count(self, amount: float, values: LabelValues) -> None:
+        """Count what was noted."""
+        raise NotImplementedError
+
+    def _wait(self, amount: float, values: LabelValues) -> None:
+        # Noted in the midst of an order, counted with many others: one by itself costs several times as much.
+        if self._real is not None:
+            _waiting.append((self, amount, values))
+            if len(_waiting) >= MOST_WAITING:
+                _count_waiting()
+
     def _made(self, registry: Any) -> Any:
         raise NotImplementedError
 
@@ -72,8 +85,10 @@ class Tally(_Noted):
 
     def add(self, *values: str, amount: float = 1) -> None:
         """Count one more, or so many."""
-        if self._real is not None:
-            self._child(values).inc(amount)
+        self._wait(amount, values)
+
+    def count(self, amount: float, values: LabelValues) -> None:
+        self._child(values).inc(amount)
 
     def _made(self, registry: Any) -> Any:
         from prometheus_client import Counter  # noqa: PLC0415 - loaded only where figures are on
@@ -92,8 +107,10 @@ class Duration(_Noted):
 
     def note(self, seconds: float, *values: str) -> None:
         """Something took so long."""
-        if self._real is not None:
-            self._child(values).observe(seconds)
+        self._wait(seconds, values)
+
+    def count(self, amount: float, values: LabelValues) -> None:
+        self._child(values).observe(amount)
 
     def exposed(self) -> set[str]:
         return {f"{self.name}_{end}" for end in ("bucket", "sum", "count")}
@@ -122,6 +139,7 @@ class Gauge(Figure):
 
 
 FIGURES: dict[str, Figure] = {}
+_waiting: deque[tuple[_Noted, float, LabelValues]] = deque()  # noted, but not counted yet
 _values: dict[str, set[str]] = {}
 _lock = threading.Lock()
 _on = False
@@ -136,6 +154,8 @@ def begin(registry: Any) -> None:
     """Count into a registry of prometheus_client's from now on."""
     global _on  # noqa: PLW0603 - one set of figures a process
     _values.clear()
+    _waiting.clear()
+    registry.register(_Waiting())  # before the others: it is asked first
     for figure in FIGURES.values():
         if isinstance(figure, _Noted):
             figure.begin(registry)
@@ -147,11 +167,24 @@ def end() -> None:
     """Count no more, and forget who reads (end of a process, or of a test)."""
     global _on  # noqa: PLW0603 - one set of figures a process
     _on = False
+    _count_waiting()
     for figure in FIGURES.values():
         if isinstance(figure, _Noted):
             figure.end()
         elif isinstance(figure, Gauge):
             figure.reader = None
+
+
+class _Waiting:
+    """Counts what waits before the library reads."""
+
+    def collect(self) -> Iterable[Any]:
+        _count_waiting()
+        return ()
+
+    def describe(self) -> list[Any]:
+        """Nothing: it has no figures of its own."""
+        return []
 
 
 class _Gauges:
@@ -178,6 +211,17 @@ class _Gauges:
     def describe(self) -> list[Any]:
         """Nothing: who registers this must not read all of it."""
         return []
+
+
+def _count_waiting() -> None:
+    # Of two threads that are here at once, each takes what the other has not.
+    with suppress(IndexError):
+        while True:
+            figure, amount, values = _waiting.popleft()
+            try:
+                figure.count(amount, values)
+            except Exception:
+                log.exception("%s cannot count %s; the others are counted", figure.name, values)
 
 
 def _bounded(label: str, value: str) -> str:

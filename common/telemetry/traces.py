@@ -10,7 +10,7 @@ Spans are noted when they are over, as the SDK's own finished spans, and sent by
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self
@@ -85,11 +85,38 @@ class Mark:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         _here.reset(self._token)
+        if self.trace.wanted:
+            self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
         if error is not None and self._problem is None:
             self._problem = type(error).__name__  # what it says may be anybody's words
-        if self.trace.wanted and not self._unwanted:
+        if not self._unwanted:
             _send(self._name, self.trace, self.number, self._parent, self._kind, self._begun, time.time_ns(),
                   self._attributes, self._problem)  # fmt: skip
+
+
+class _Plain(Mark):
+    """A request that is not wanted, unless it orders a job that is: most are this, so it does no more than it must."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.trace, self._attributes, self._problem, self._unwanted = _UNWANTED, _SAYS_NOTHING, None, False
+
+    def belong(self, trace: Trace) -> None:
+        if trace.wanted:
+            self._name, self._kind, self._number = "request", "server", 0
+            super().belong(trace)
+            _here.set(self)  # each request is served in a context of its own
+
+    def __enter__(self) -> Self:
+        self._begun = time.time_ns()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self.trace.wanted:
+            self._end(error)
 
 
 class _Nothing(Mark):
@@ -119,11 +146,13 @@ class _Nothing(Mark):
         pass
 
 
+_UNWANTED = Trace(0, 0, wanted=False)
+_SAYS_NOTHING: Mapping[str, Value] = {}
 _here: ContextVar[Mark | None] = ContextVar("trace", default=None)
 _request: ContextVar[Mark | None] = ContextVar("request", default=None)
 _processor: Any = None
 _share = 1.0
-_make: Callable[..., Any] | None = None
+_finish: Any = None
 
 
 def is_on() -> bool:
@@ -159,8 +188,10 @@ def span(name: str, job_id: UUID | None = None, *, kind: SpanRole = "internal") 
     here = _here.get()
     if job_id is None or (here is not None and here.trace.number == job_id.int):
         return NOTHING if here is None or not here.trace.wanted else Mark(name, here.trace, here.number, kind)
+    if not _is_wanted(job_id.int):
+        return NOTHING
     trace = trace_of(job_id)
-    return Mark(name, trace, trace.root, kind) if trace.wanted else NOTHING
+    return Mark(name, trace, trace.root, kind)
 
 
 def request(request_id: _Numbered) -> Mark:
@@ -168,7 +199,7 @@ def request(request_id: _Numbered) -> Mark:
     if _processor is None:
         return NOTHING
     number = request_id.int
-    mark = Mark("request", Trace(number, 0, _is_wanted(number)), 0, "server")
+    mark = Mark("request", Trace(number, 0, wanted=True), 0, "server") if _is_wanted(number) else _Plain()
     _request.set(mark)
     return mark
 
@@ -185,8 +216,8 @@ def note_each(name: str, job_ids: Iterable[UUID], begun_ns: int) -> None:
     """Something was done for several jobs at once, from then until now: a span in each one's trace."""
     ended_ns = time.time_ns()
     for job_id in job_ids:
-        trace = trace_of(job_id)
-        if trace.wanted:
+        if _is_wanted(job_id.int):
+            trace = trace_of(job_id)
             _send(name, trace, new_number(), trace.root, "producer", begun_ns, ended_ns, {}, None)
 
 
@@ -207,13 +238,13 @@ def new_number() -> int:
 
 def begin(part: str, *, endpoint: str, headers: str | None, share: float, exporter: Any = None) -> None:
     """Send spans from now on: to a receiver of OTLP over HTTP, or to an exporter of the SDK's."""
-    global _processor, _share, _make  # noqa: PLW0603 - one set of traces a process
+    global _processor, _share, _finish  # noqa: PLW0603 - one set of traces a process
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - loaded only where traces are on
         OTLPSpanExporter,
     )
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - as above
 
-    from common.telemetry.spans import maker  # noqa: PLC0415 - as above
+    from common.telemetry.spans import Finished, MakingExporter  # noqa: PLC0415 - as above
 
     if exporter is None:
         pairs = [each.partition("=") for each in (headers or "").split(",") if "=" in each]
@@ -223,14 +254,15 @@ def begin(part: str, *, endpoint: str, headers: str | None, share: float, export
             timeout=SEND_SECONDS,
         )
     _share = share
-    _make = maker({"service.name": f"headrace-{part}", "service.namespace": "headrace"})
+    _finish = Finished
+    exporter = MakingExporter(exporter, {"service.name": f"headrace-{part}", "service.namespace": "headrace"})
     _processor = BatchSpanProcessor(exporter, max_queue_size=QUEUED, schedule_delay_millis=SEND_EVERY_SECONDS * 1000)
 
 
 def end() -> None:
     """Send what waits, and no more (end of a process, or of a test)."""
-    global _processor, _make
-    processor, _processor, _make = _processor, None, None
+    global _processor
+    processor, _processor = _processor, None
     if processor is not None:
         processor.shutdown()
 
@@ -239,9 +271,9 @@ def _send(
     name: str, trace: Trace, number: int, parent: int, kind: SpanRole, begun_ns: int, ended_ns: int,
     attributes: Mapping[str, Value], problem: str | None,
 ) -> None:  # fmt: skip
-    processor, make = _processor, _make
-    if processor is not None and make is not None:
-        processor.on_end(make(name, trace.number, number, parent, kind, begun_ns, ended_ns, attributes, problem))
+    processor = _processor
+    if processor is not None:
+        processor.on_end(_finish((name, trace.number, number, parent, kind, begun_ns, ended_ns, attributes, problem)))
 
 
 NOTHING = _Nothing()

@@ -57,27 +57,95 @@ def test_a_traceback_is_one_line_for_machines(capsys: pytest.CaptureFixture[str]
     assert "marked" not in failed["event"]
 
 
-def test_lines_of_one_turn_of_a_loop_are_written_together_and_a_threads_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    written = list[str]()
+@pytest.fixture
+def pieces(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is written to standard error, write by write."""
     logs.install(form="json")
     handler = logging.getLogger().handlers[0]
     assert isinstance(handler, logging.StreamHandler)
+    written = list[str]()
     monkeypatch.setattr(handler.stream, "write", written.append)
+    return written
 
-    async def order(number: int) -> None:
-        logs.tell(log, "job ordered", attempt=number)
 
+def attempts_of(pieces: list[str]) -> list[list[int]]:
+    return [[json.loads(line)["attempt"] for line in text.splitlines()] for text in pieces]
+
+
+async def order(number: int) -> None:
+    logs.tell(log, "job ordered", attempt=number)
+
+
+def test_lines_of_a_loop_wait_a_moment_for_each_other_and_are_written_together(pieces: list[str]) -> None:
     async def order_together() -> None:
-        await asyncio.gather(*map(order, range(3)))
-        await asyncio.to_thread(logs.tell, log, "job started", attempt=3)
+        for turn in range(2):
+            await asyncio.gather(*map(order, range(3 * turn, 3 * turn + 3)))
+        assert pieces == []
+        await asyncio.sleep(logs.WAIT_SECONDS * 2)
+        assert attempts_of(pieces) == [[0, 1, 2, 3, 4, 5]]
+        await order(6)
+        await asyncio.sleep(logs.WAIT_SECONDS * 2)
 
     asyncio.run(order_together())
-    found = [[json.loads(line)["attempt"] for line in text.splitlines()] for text in written]
-    assert sorted(found) == [[0, 1, 2], [3]]
-    logs.tell(log, "job done", attempt=4)
-    assert json.loads(written[-1])["attempt"] == 4
+    assert attempts_of(pieces) == [[0, 1, 2, 3, 4, 5], [6]]
+
+
+def test_what_a_thread_writes_comes_at_once_and_after_what_waited(pieces: list[str]) -> None:
+    async def order_and_start() -> None:
+        await order(0)
+        await asyncio.to_thread(logs.tell, log, "job started", attempt=1)
+        assert attempts_of(pieces) == [[0, 1]]
+
+    asyncio.run(order_and_start())
+    logs.tell(log, "job done", attempt=2)
+    assert attempts_of(pieces) == [[0, 1], [2]]
+
+
+def test_no_more_lines_wait_than_may(pieces: list[str]) -> None:
+    async def order_many() -> None:
+        for number in range(logs.MOST_WAITING + 1):
+            await order(number)
+        assert attempts_of(pieces) == [list(range(logs.MOST_WAITING))]
+
+    asyncio.run(order_many())
+
+
+def test_a_line_that_waits_is_before_whatever_comes_later(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.install(form="json")
+
+    async def order_and_warn() -> None:
+        await order(1)
+        log.warning("later")
+
+    asyncio.run(order_and_warn())
+    assert [each["event"] for each in written(capsys)] == ["job ordered", "later"]
+
+
+def test_a_line_that_cannot_be_written_takes_no_other_along(pieces: list[str]) -> None:
+    async def order_all() -> None:
+        await order(1)
+        logs.tell(log, "job failed", code="half a character: \ud800")
+        await order(3)
+        await asyncio.sleep(logs.WAIT_SECONDS * 2)
+
+    asyncio.run(order_all())
+    first, second, third = map(json.loads, "".join(pieces).splitlines())
+    assert (first["attempt"], third["attempt"]) == (1, 3)
+    assert (second["event"], second["level"]) == (f"a line of {log.name} cannot be written (TypeError)", "error")
+
+
+def test_lines_that_wait_are_written_when_the_process_ends() -> None:
+    program = """
+import asyncio, logging
+from common import logs
+logs.install(form="json")
+async def order(number):
+    logs.tell(logging.getLogger("jobs"), "job ordered", attempt=number)
+asyncio.run(order(1))
+asyncio.run(order(2))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert [json.loads(line)["attempt"] for line in done.stderr.splitlines()] == [1, 2]
 
 
 def test_a_secret_that_json_spells_otherwise_is_taken_out(

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,50 @@ def test_counts_durations_and_gauges_are_told(registry: CollectorRegistry) -> No
     assert total(found, "headrace_storage_put_seconds_bucket", outcome="ok", le="0.25") == 1
     assert total(found, "headrace_storage_put_seconds_bucket", outcome="ok", le="0.1") == 0
     assert total(found, "headrace_queue_oldest_seconds", queue="batch") == 7
+
+
+def test_what_many_threads_note_is_counted_once_whoever_reads_meanwhile(registry: CollectorRegistry) -> None:
+    """Notes wait for each other: none is lost, or counted twice, while several threads count them."""
+
+    def note(number: int) -> None:
+        for _ in range(2000):
+            figures.ORDERED.add(f"model-{number}")
+            figures.PUTS.note(0.2, "ok")
+
+    with ThreadPoolExecutor(5) as threads:
+        noting = [threads.submit(note, number) for number in range(4)]
+        while not all(each.done() for each in noting):
+            scraped(registry)
+    for each in noting:
+        each.result()
+    found = scraped(registry)
+    assert [total(found, "headrace_jobs_ordered_total", model=f"model-{number}") for number in range(4)] == [2000] * 4
+    assert total(found, "headrace_storage_put_seconds_count", outcome="ok") == 8000
+
+
+def test_what_waits_to_be_counted_is_bounded_where_nobody_reads(registry: CollectorRegistry) -> None:
+    for _ in range(10 * figures.MOST_WAITING):
+        figures.ORDERED.add("quick")
+    assert len(figures._waiting) < figures.MOST_WAITING
+    assert total(scraped(registry), "headrace_jobs_ordered_total", model="quick") == 10 * figures.MOST_WAITING
+
+
+def test_one_that_cannot_be_counted_takes_only_itself_away(
+    registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    figures.ORDERED.add("quick")
+    figures.ORDERED.add("quick", "one too many")
+    figures.ORDERED.add("quick")
+    assert total(scraped(registry), "headrace_jobs_ordered_total", model="quick") == 2
+    assert "headrace_jobs_ordered_total cannot count ('quick', 'one too many')" in caplog.text
+
+
+def test_what_was_noted_is_counted_when_figures_end() -> None:
+    made = CollectorRegistry(auto_describe=False)
+    figures.begin(made)
+    figures.ORDERED.add("quick")
+    figures.end()
+    assert total(scraped(made), "headrace_jobs_ordered_total", model="quick") == 1
 
 
 def test_no_label_has_more_values_than_it_may(registry: CollectorRegistry) -> None:

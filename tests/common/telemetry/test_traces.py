@@ -1,5 +1,7 @@
 """A job is one trace, whoever works on it and whenever: ids come of the job's own, and spans hang where they belong."""
 
+import contextvars
+import time
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -41,6 +43,10 @@ def told() -> Iterator[Told]:
     traces.end()
 
 
+def of_those(*, wanted: bool) -> UUID:
+    return next(each for each in iter(uuid7, None) if trace_of(each).wanted is wanted)
+
+
 def parent_of(span: ReadableSpan) -> int | None:
     return span.parent.span_id if span.parent else None
 
@@ -75,6 +81,55 @@ def test_a_request_that_orders_nothing_is_a_trace_of_its_own(told: Told) -> None
     assert request.context is not None
     assert (request.context.trace_id, parent_of(request)) == (request_id.int, None)
     assert parent_of(found["put"]) == request.context.span_id
+
+
+@pytest.mark.parametrize(("request_wanted", "job_wanted"), [(False, True), (True, False), (False, False)])
+def test_whether_a_request_that_orders_is_told_is_for_its_job_to_say(*, request_wanted: bool, job_wanted: bool) -> None:
+    told = begun(0.5)
+    request_id, job_id, other = (
+        of_those(wanted=request_wanted),
+        of_those(wanted=job_wanted),
+        of_those(wanted=not job_wanted),
+    )
+    before = time.time_ns()
+
+    def serve() -> None:
+        with traces.request(request_id) as request:
+            with traces.span("submit", job_id):
+                pass
+            traces.belong(job_id)
+            traces.belong(other)  # of several the first says it
+            with traces.span("put"):
+                pass
+            request.note({"http.route": "/v1/jobs"})
+
+    contextvars.copy_context().run(serve)
+    found = told.spans()
+    assert set(found) == ({"request", "submit", "put"} if job_wanted else set())
+    if job_wanted:
+        request = found["request"]
+        assert request.context is not None
+        assert request.start_time is not None
+        assert (request.context.trace_id, parent_of(request)) == (job_id.int, trace_of(job_id).root)
+        assert parent_of(found["put"]) == request.context.span_id
+        assert before <= request.start_time <= time.time_ns()
+        assert dict(request.attributes or {}) == {"http.route": "/v1/jobs"}
+        assert (request.name, request.kind) == ("request", SpanKind.SERVER)
+
+
+def test_a_request_that_is_not_wanted_is_told_as_failed_where_its_job_is() -> None:
+    told = begun(0.5)
+    request_id, job_id = of_those(wanted=False), of_those(wanted=True)
+
+    def serve() -> None:
+        with traces.request(request_id):
+            traces.belong(job_id)
+            raise RuntimeError("password=marked")
+
+    with pytest.raises(RuntimeError):
+        contextvars.copy_context().run(serve)
+    request = told.spans()["request"]
+    assert (request.status.status_code, request.status.description) == (StatusCode.ERROR, "RuntimeError")
 
 
 def test_two_processes_that_never_spoke_hang_their_spans_on_the_same_root() -> None:
