@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import signal
 import socket
+import sys
 from collections.abc import Callable
 
 import uvicorn
@@ -63,4 +65,9 @@ def serve(app: FastAPI, *, ending: Callable[[], object]) -> None:
     )  # fmt: skip
     door = Door(room, Pace(chosen.strangers_per_second), chosen.trusted_proxies)
     figures.CONNECTIONS.read_by(lambda: [((), float(len(door)))])
+    for number in (
+        signal.SIGTERM,
+        signal.SIGINT,
+    ):  # uvicorn raises them once more when it is over, which would kill us there
+        signal.signal(number, lambda *_: sys.exit())
     Server(config, door, ending).run()

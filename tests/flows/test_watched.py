@@ -74,6 +74,24 @@ def test_all_processes_are_watched_and_a_job_is_one_trace_over_all_its_attempts(
     _logs(watched, jobs, who)
 
 
+def test_processes_that_are_stopped_say_what_they_know_before_they_end(watched: Watched) -> None:
+    """Spans are sent every few seconds, and lines of orders wait a moment: those of the last are not lost."""
+    model("quick")
+    with watched.system.client(account(amount=5)) as client:
+        eventually(lambda: "quick" in {each["id"] for each in client.get("/v1/models").json()["data"]})
+        job = ended(client, client.post("/v1/jobs", json={"model": "quick", "input": {}}).json()["id"])
+        last = client.post("/v1/jobs", json={"model": "quick", "input": {}}).json()
+    children = [watched.system.processes._children[part] for part in PARTS]
+    watched.system.stop()
+    assert [each.returncode for each in children] == [0, 0, 0, 0]
+    for each in (job, last):
+        names = {span.name for span in watched.collector.of(each["id"].replace("-", ""))}
+        assert {"request", "submit", "message"} <= names
+    assert _is_whole(watched.collector.of(job["id"].replace("-", "")))
+    ordered = [line["job"] for line in watched.lines("api") if line["event"] == "job ordered"]
+    assert ordered == [job["id"], last["id"]]
+
+
 def _figures(watched: Watched) -> None:
     api, worker, scheduler = (watched.scrape(part) for part in ("api", "worker", "scheduler"))
     assert total(api, "headrace_http_request_seconds_count", route="/v1/jobs", method="POST", status="2xx") == 3
