@@ -211,6 +211,8 @@ def make_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
         separate_input_output_schemas=False,
+        # The framework's own would tell addresses, queries and errors as they are, and to whoever a variable of its own names.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         routes=INCLUDED.routes,
     )
     docs.install(app)

@@ -33,6 +33,7 @@ class Collector:
         self.url = url
         self.spans: list[ReceivedSpan] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: set[str] = set()
 
     def of(self, trace: str) -> list[ReceivedSpan]:
         """The spans of a trace, in the order in which they began."""
@@ -49,6 +50,7 @@ def collector() -> Iterator[Collector]:
             if self.headers.get("content-encoding") == "gzip":
                 body = gzip.decompress(body)
             found.headers.append({name.lower(): value for name, value in self.headers.items()})
+            found.paths.add(self.path)
             found.spans += spans_of(body) if self.path == "/v1/traces" else []
             self.send_response(200)
             self.send_header("content-length", "0")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import SecretStr
 from starlette.testclient import TestClient
@@ -13,6 +14,7 @@ from models.access import api_keys
 from models.catalogue import provider_keys, providers
 from models.catalogue.providers import ProviderEntry
 from models.db import transaction
+from tests.collectors import collector
 from tests.conftest import environment
 from tests.support import System, account, ended, key_of, model
 
@@ -80,3 +82,16 @@ def test_no_secret_is_in_any_log(system: System) -> None:
     ]  # fmt: skip
     assert all(len(each) >= 16 for each in secrets)
     assert [each for each in secrets if each in text] == []
+
+
+def test_the_framework_tells_nobody_of_requests_besides_us(system: System) -> None:
+    """Its telemetry says addresses, queries and errors as they are, and is begun by variables that a system may have for others."""
+    with collector() as found:
+        asked = {"FASTAPI_OTEL_AUTO_CONFIGURE": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": found.url, "TRACE_SHARE": "1"}
+        system.start("api", api=asked)
+        with httpx.Client(base_url=system.url) as http:
+            assert http.get("/v1/models", params={"q": "marked"}).status_code == 422
+        system.stop()  # what waits is sent
+    assert [each.name for each in found.spans] == ["request"]
+    assert found.paths == {"/v1/traces"}
+    assert "marked" not in str(found.spans)
