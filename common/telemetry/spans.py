@@ -22,7 +22,7 @@ _WANTED = SpanContext(1, 1, is_remote=False, trace_flags=_SAMPLED)
 _UNSET = Status(StatusCode.UNSET)
 
 # Of a span: its name, its trace, its id and its parent's, what it was, when it began and ended, its attributes, what went wrong.
-Known = tuple[str, int, int, int, SpanRole, int, int, Mapping[str, Value], str | None]
+SpanFacts = tuple[str, int, int, int, SpanRole, int, int, Mapping[str, Value], str | None]
 
 
 class Finished(ReadableSpan):
@@ -30,7 +30,7 @@ class Finished(ReadableSpan):
     many at once cost a third of as many by themselves.
     """
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: SpanFacts) -> None:
         # Nothing of the SDK's: all that its queue asks is whether it is wanted.
         self._context, self.known = _WANTED, known
 
@@ -58,12 +58,12 @@ class _OneResource(Resource):
         return id(self)
 
 
-def _maker(of: Mapping[str, Value]) -> Callable[[Known], ReadableSpan]:
+def _maker(of: Mapping[str, Value]) -> Callable[[SpanFacts], ReadableSpan]:
     # Not by a tracer: ids are ours, and what is over needs no context kept for it.
     resource = _OneResource(Resource.create(of).attributes)
     scope = InstrumentationScope(SCOPE)
 
-    def make(known: Known) -> ReadableSpan:
+    def make(known: SpanFacts) -> ReadableSpan:
         name, trace, number, parent, kind, begun_ns, ended_ns, attributes, problem = known
         return ReadableSpan(
             name,
