@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import signal
 import wave
 
 import av
@@ -253,7 +252,7 @@ def test_processes_stop_in_good_order(running: System) -> None:
     children = [running.processes._children[name] for name in ("api", "worker", "scheduler")]
     running.processes.stop()
     ends = [child.returncode for child in children]
-    assert ends == [-signal.SIGTERM, 0, 0], "killed for taking too long"  # uvicorn ends by the signal that it obeyed
+    assert ends == [0, 0, 0], "killed for taking too long, or by a signal before it had said all it knew"
     assert rows("select 1 from worker_processes") == []
     with pytest.raises(httpx.TransportError):
         httpx.get(f"{running.url}/healthz", timeout=1)
