@@ -7,10 +7,11 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection
 
+from models import db
 from models.catalogue.entries import Offer
 from models.db import transaction
 from tests.models.hands import change
-from tests.support import account, model, one, rows
+from tests.support import account, eventually, model, one
 
 OTHERS_SHARE = 100  # stored jobs of each account that is only there
 
@@ -106,12 +107,17 @@ select coalesce(sum(coalesce(heap_blks_read, 0) + coalesce(heap_blks_hit, 0) + c
                     + coalesce(toast_blks_read, 0) + coalesce(toast_blks_hit, 0) + coalesce(tidx_blks_read, 0) + coalesce(tidx_blks_hit, 0)), 0)::bigint
   from pg_statio_user_tables"""
 
+_EARLIER = """select count(*) from pg_stat_activity
+               where datname = current_database() and backend_type = 'client backend' and backend_start < %s"""
+
 
 def pages(act: Callable[[Connection[Any]], object]) -> int:
     """How many pages of our tables and their indices a call looks at, those of its functions' statements and foreign keys included. Nobody
     else may use the database.
     """
-    rows("select pg_stat_force_next_flush()")
+    since = one("select clock_timestamp()")[0]
+    db.close()  # each connection tells what it did some seconds later, or when it ends: what was prepared is not of this call
+    eventually(lambda: one(_EARLIER, since) == (0,), what="the end of the connections that prepared it")
     before = one(_BLOCKS)[0]
     with transaction() as conn:
         act(conn)
