@@ -98,8 +98,8 @@ audit-deps: $(DEV) ## known vulnerabilities of what production imports (asks PyP
 # quicker, and what they wait for is late.
 faults: $(DEV) ## the tests that are long, and the fault runs: kill, flush, cut off; then prove the books
 	@$(TESTS) --long $(addprefix --ignore=,$(DEEP))
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests/faults -q -n 3 --dist loadfile
-	@env -u PYTHONDONTWRITEBYTECODE HEADRACE_DEEP=1 $(BIN)/python -m pytest -q -n 3 $(DEEP)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests/faults -q -n 2 --dist loadfile
+	@env -u PYTHONDONTWRITEBYTECODE HEADRACE_DEEP=1 $(BIN)/python -m pytest -q -n 2 $(DEEP)
 
 hosts: $(DEV) ## several hosts in network namespaces: killed, cut off, slow, under load; then the books (needs root)
 	@$(BIN)/python -m tests.hosts
