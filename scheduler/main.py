@@ -44,6 +44,7 @@ log = logging.getLogger("scheduler")
 
 MAX_BATCHES = 20  # per turn: a duty with a large backlog lets go and goes on at once, so that it can be stopped
 NOTE_SECONDS = 10.0  # how often it is noted how duties that are not exclusive go
+FAILED_SECONDS = 30.0  # until the next turn after one that failed: what stood in its way is mostly over by then
 
 
 class Duty(NamedTuple):
@@ -119,7 +120,7 @@ def duties() -> tuple[Duty, ...]:
 
 def run_turn(duty: Duty, watch: Watch | None = None) -> Did:
     """Do a duty's turn, if this process has it: batches until one is not full. Returns how much was done, and whether
-    there is more to do at once. One batch's failure is noted; its next turn tries again.
+    there is more to do at once. One batch's failure is noted; the next turn tries again, and comes soon.
     """
     if watch is not None and not watch.settled() and duty.steady:
         return Did(0)
@@ -129,7 +130,7 @@ def run_turn(duty: Duty, watch: Watch | None = None) -> Did:
                 return Did(0)
     begun = time.perf_counter()
     reached(f"{duty.name}:begun")
-    done, errors, more = 0, list[str](), False
+    done, errors, more, again_seconds = 0, list[str](), False, None
     try:
         for _ in range(MAX_BATCHES):
             batch = duty.function(duty.batch)
@@ -142,13 +143,13 @@ def run_turn(duty: Duty, watch: Watch | None = None) -> Did:
     except Exception as problem:
         log.exception("duty %s failed; its next turn tries again", duty.name)
         errors.append(f"{type(problem).__name__}: {problem}")
-        more = False
+        more, again_seconds = False, FAILED_SECONDS
     if done or errors or duty.exclusive:  # most turns of those that look several times a second find nothing
         figures.TURNS.note(time.perf_counter() - begun, duty.name, "failed" if errors else "ok")
         figures.DONE.add(duty.name, amount=done)
     if duty.exclusive:
         with transaction() as conn:
-            processes.end_turn(conn, duty.name, done, error_to_note(errors), again=more)
+            processes.end_turn(conn, duty.name, done, error_to_note(errors), again_seconds=0 if more else again_seconds)
     return Did(done, more=more, errors=errors)
 
 

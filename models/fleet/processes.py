@@ -112,12 +112,14 @@ def lengthen_turn(conn: Connection[Any], name: str, seconds: float) -> None:
     )
 
 
-def end_turn(conn: Connection[Any], name: str, done: int, error: str | None, *, again: bool = False) -> None:
-    """Note how a turn went. `again`: there is more to do at once, whoever does it."""
+def end_turn(
+    conn: Connection[Any], name: str, done: int, error: str | None, *, again_seconds: float | None = None
+) -> None:
+    """Note how a turn went. `again_seconds`: whoever takes the next need not wait for longer than this."""
     conn.execute(
         """update duties set finished_at = app_now(), done = %s, error = %s,
-                  next_at = case when %s then app_now() else next_at end where name = %s""",
-        [done, error, again, name],
+                  next_at = least(next_at, app_now() + make_interval(secs => %s)) where name = %s""",
+        [done, error, again_seconds, name],
     )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from psycopg.errors import LockNotAvailable
 from uuid_utils.compat import uuid7
 
 from common.errors import Unavailable
@@ -266,6 +267,25 @@ def test_a_turn_that_lies_further_ahead_than_it_can_is_taken() -> None:
     with transaction() as conn:
         assert processes.take_turn(conn, "some_duty", 60)
         assert not processes.take_turn(conn, "some_duty", 60)
+
+
+@pytest.mark.parametrize(
+    ("fails", "every_seconds", "again_seconds"), [(True, 3600, 30), (True, 5, 5), (False, 3600, 3600)]
+)
+def test_a_turn_that_failed_comes_again_soon_however_long_its_own_time_is(
+    *, fails: bool, every_seconds: int, again_seconds: int
+) -> None:
+    """Somebody else's lock, or a server that was away for a moment, is no reason to make no partitions for an hour."""
+
+    def work(_batch: int) -> int:
+        if fails:
+            raise LockNotAvailable("somebody held it")
+        return 0
+
+    did = run_turn(Duty("seldom", every_seconds, work, 10))
+    assert did.errors == (("LockNotAvailable: somebody held it",) if fails else ())
+    waits = one("select extract(epoch from next_at - finished_at)::float from duties where name = 'seldom'")[0]
+    assert again_seconds - 3 < waits <= again_seconds
 
 
 def test_an_error_of_a_duty_without_turns_is_seen() -> None:

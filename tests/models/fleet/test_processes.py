@@ -111,7 +111,7 @@ def test_how_a_turn_went_is_shown_and_more_work_makes_the_next_one_due_at_once()
     assert (found["name"], found["done"], found["error"], found["overdue_seconds"]) == ("sweep", 5, None, 0)
     assert found["finished_at"] >= found["started_at"]
     assert not turn(every=3600)
-    act(processes.end_turn, "sweep", 0, "it broke", again=True)
+    act(processes.end_turn, "sweep", 0, "it broke", again_seconds=0)
     assert turn(every=3600)
     assert act(processes.duties)[0]["error"] == "it broke"
 
