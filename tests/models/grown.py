@@ -108,7 +108,7 @@ select coalesce(sum(coalesce(heap_blks_read, 0) + coalesce(heap_blks_hit, 0) + c
   from pg_statio_user_tables"""
 
 _EARLIER = """select count(*) from pg_stat_activity
-               where datname = current_database() and backend_type = 'client backend' and backend_start < %s"""
+               where datname = current_database() and application_name = 'headrace' and backend_start < %s"""
 
 
 def pages(act: Callable[[Connection[Any]], object]) -> int:
