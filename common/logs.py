@@ -138,7 +138,7 @@ class _Line(NamedTuple):
 
 class _Lines:
     """Writes lines about jobs, between those of a handler. Those of an event loop wait a moment for others: many that are made
-    and written together cost a third of as many in the midst of orders.
+    and written together cost less than as many in the midst of orders.
     """
 
     def __init__(self, handler: LogHandler) -> None:

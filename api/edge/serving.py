@@ -65,9 +65,7 @@ def serve(app: FastAPI, *, ending: Callable[[], object]) -> None:
     )  # fmt: skip
     door = Door(room, Pace(chosen.strangers_per_second), chosen.trusted_proxies)
     figures.CONNECTIONS.read_by(lambda: [((), float(len(door)))])
-    for number in (
-        signal.SIGTERM,
-        signal.SIGINT,
-    ):  # uvicorn raises them once more when it is over, which would kill us there
+    # Uvicorn raises the signal that it obeyed once more when it is over: by the default that kills us before we have sent our last spans.
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit())
     Server(config, door, ending).run()

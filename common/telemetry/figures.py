@@ -7,6 +7,7 @@ imported. No label has more than so many values: what comes after is `other`, wh
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -38,7 +39,7 @@ class Figure:
         return {self.name}
 
 
-class _Noted(Figure):
+class _Noted(Figure, ABC):
     """One that is noted where it happens."""
 
     def __init__(self, name: str, says: str, *labels: str) -> None:
@@ -54,19 +55,20 @@ class _Noted(Figure):
     def end(self) -> None:
         self._real = None
 
+    @abstractmethod
     def count(self, amount: float, values: LabelValues) -> None:
         """Count what was noted."""
-        raise NotImplementedError
 
     def _wait(self, amount: float, values: LabelValues) -> None:
-        # Noted in the midst of an order, counted with many others: one by itself costs several times as much.
+        # Noted in the midst of an order, counted with many others.
         if self._real is not None:
             _waiting.append((self, amount, values))
             if len(_waiting) >= MOST_WAITING:
                 _count_waiting()
 
+    @abstractmethod
     def _made(self, registry: Any) -> Any:
-        raise NotImplementedError
+        """The library's own."""
 
     def _child(self, values: LabelValues) -> Any:
         child = self._children.get(values)

@@ -152,6 +152,7 @@ _here: ContextVar[Mark | None] = ContextVar("trace", default=None)
 _request: ContextVar[Mark | None] = ContextVar("request", default=None)
 _processor: Any = None
 _share = 1.0
+_exporter: Any = None
 _finish: Any = None
 
 
@@ -238,7 +239,7 @@ def new_number() -> int:
 
 def begin(part: str, *, endpoint: str, headers: str | None, share: float, exporter: Any = None) -> None:
     """Send spans from now on: to a receiver of OTLP over HTTP, or to an exporter of the SDK's."""
-    global _processor, _share, _finish  # noqa: PLW0603 - one set of traces a process
+    global _processor, _share, _finish, _exporter  # noqa: PLW0603 - one set of traces a process
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 - loaded only where traces are on
         OTLPSpanExporter,
     )
@@ -255,15 +256,16 @@ def begin(part: str, *, endpoint: str, headers: str | None, share: float, export
         )
     _share = share
     _finish = Finished
-    exporter = MakingExporter(exporter, {"service.name": f"headrace-{part}", "service.namespace": "headrace"})
-    _processor = BatchSpanProcessor(exporter, max_queue_size=QUEUED, schedule_delay_millis=SEND_EVERY_SECONDS * 1000)
+    _exporter = MakingExporter(exporter, {"service.name": f"headrace-{part}", "service.namespace": "headrace"})
+    _processor = BatchSpanProcessor(_exporter, max_queue_size=QUEUED, schedule_delay_millis=SEND_EVERY_SECONDS * 1000)
 
 
 def end() -> None:
-    """Send what waits, and no more (end of a process, or of a test)."""
+    """Send what waits, and no more (end of a process, or of a test). Who receives it is not waited for for long."""
     global _processor
     processor, _processor = _processor, None
     if processor is not None:
+        _exporter.end_within(SEND_SECONDS)
         processor.shutdown()
 
 

@@ -2,13 +2,14 @@
 
 import contextvars
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from uuid_utils.compat import uuid7
@@ -130,6 +131,28 @@ def test_a_request_that_is_not_wanted_is_told_as_failed_where_its_job_is() -> No
         contextvars.copy_context().run(serve)
     request = told.spans()["request"]
     assert (request.status.status_code, request.status.description) == (StatusCode.ERROR, "RuntimeError")
+
+
+def test_a_process_that_ends_waits_for_no_receiver_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is being sent is waited for; the batches behind it are let go when their time is over."""
+    monkeypatch.setattr(traces, "SEND_SECONDS", 0.1)
+    sizes = list[int]()
+
+    class Slow(InMemorySpanExporter):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            sizes.append(len(spans))
+            time.sleep(0.3)
+            return SpanExportResult.SUCCESS
+
+    told = Told()
+    told.exporter = Slow()
+    traces.begin("api", endpoint="http://127.0.0.1:1", headers=None, share=1.0, exporter=told.exporter)
+    for _ in range(2000):  # four batches
+        with traces.span("step", uuid7()):
+            pass
+    traces.end()
+    assert sum(sizes) < 2000
+    assert len(sizes) <= 2
 
 
 def test_two_processes_that_never_spoke_hang_their_spans_on_the_same_root() -> None:
