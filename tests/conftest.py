@@ -24,6 +24,7 @@ from models.schema import prepare
 from storage import s3
 from tests.databases import Spare, address, new_database, sessions
 from tests.forks import Forked, end_standing
+from tests.holding import one_connection_a_thread
 from tests.rabbits import Rabbit, rabbitmq
 from tests.support import ADMIN_TOKEN, OWN_SECRET, System
 from workers import doorbell
@@ -99,6 +100,12 @@ def environment(values: dict[str, str]) -> Iterator[None]:
         os.environ.clear()
         os.environ.update(before)
         sessions.take_up()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_connection_a_thread() -> Iterator[None]:
+    with one_connection_a_thread():
+        yield
 
 
 @pytest.fixture(scope="session")

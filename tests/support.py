@@ -140,6 +140,14 @@ def rows(statement: str, *values: Any) -> list[tuple[Any, ...]]:
         return conn.execute(statement, list(values)).fetchall()
 
 
+def lock_waits() -> int:
+    """How many sessions on this database wait for a lock."""
+    count: int = one(
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    )[0]
+    return count
+
+
 def assert_books_are_clean() -> None:
     """The audit finds nothing."""
     with transaction() as conn:

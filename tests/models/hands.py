@@ -7,7 +7,7 @@ from typing import Any
 
 from models.db import transaction
 from tests.conftest import environment
-from tests.support import eventually, one
+from tests.support import eventually, lock_waits
 
 Act = Callable[[], Any]
 
@@ -31,14 +31,7 @@ def while_locked(statement: str, values: list[Any], act: Act, meanwhile: Callabl
         with transaction() as other:
             other.execute(statement, values)
             asked = thread.submit(act)
-            eventually(lambda: waiting() == 1, what="the wait for the lock")
+            eventually(lambda: lock_waits() == 1, what="the wait for the lock")
             if meanwhile is not None:
                 meanwhile(other)
         return asked.result(timeout=10)
-
-
-def waiting() -> int:
-    """How many sessions on this database wait for a lock."""
-    return int(
-        one("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")[0]
-    )

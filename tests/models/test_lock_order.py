@@ -24,8 +24,8 @@ from models.jobs.polls import StillPending
 from models.jobs.ringing import Due
 from models.payments import hints
 from tests.models.payments.shop import ordered, pack
-from tests.models.test_locks import holder, waits
-from tests.support import account, claimed, eventually, model, placed, rows
+from tests.models.test_locks import holder
+from tests.support import account, claimed, eventually, lock_waits, model, placed, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -136,7 +136,7 @@ def test_rows_that_are_changed_together_are_locked_in_the_order_of_their_ids(cas
     with ThreadPoolExecutor(1) as threads, holder() as other:
         other.execute(lock, [ids[0]])
         late = threads.submit(do)
-        eventually(waits, what="a wait")
+        eventually(lambda: lock_waits() > 0, what="a wait")
         with holder() as third:
             free = [third.execute(lock, [each]).fetchone() is not None for each in ids[1:]]
         other.rollback()
@@ -156,7 +156,7 @@ def test_senders_and_events_that_wake_their_queues_never_wait_in_a_circle() -> N
     with ThreadPoolExecutor(1) as threads, holder() as sender:
         sender.execute("select 1 from delivery_queues where id = %s for update", [ids[1]])
         late = threads.submit(do)
-        eventually(waits, what="a wait")
+        eventually(lambda: lock_waits() > 0, what="a wait")
         sender.execute(
             "update deliveries set begun = 1 where queue_id = %s", [ids[1]]
         )  # or it waits for who waits for it

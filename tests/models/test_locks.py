@@ -13,7 +13,7 @@ import pytest
 from common.settings import settings
 from models import locks
 from models.db import transaction
-from tests.support import account, eventually, rows
+from tests.support import account, eventually, lock_waits
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("api", "workers", "scheduler", "storage", "companies", "common", "models", "cli", "benchmarks", "deploy")
@@ -92,10 +92,6 @@ def holder() -> psycopg.Connection[tuple[object, ...]]:
     return psycopg.connect(settings().database_url)
 
 
-def waits() -> bool:
-    return bool(rows("select 1 from pg_stat_activity where wait_event_type = 'Lock'"))
-
-
 @pytest.mark.usefixtures("database")
 def test_several_are_locked_in_the_order_of_their_ids_whatever_order_they_are_named_in() -> None:
     first, second, third = sorted(account() for _ in range(3))
@@ -107,7 +103,7 @@ def test_several_are_locked_in_the_order_of_their_ids_whatever_order_they_are_na
     with ThreadPoolExecutor(1) as threads, holder() as other:
         locks.lock_account(other, second)
         late = threads.submit(lock_all)
-        eventually(waits, what="a wait")
+        eventually(lambda: lock_waits() > 0, what="a wait")
         with transaction() as conn:  # it waits for the second with the first in its hands, and not the third
             assert locks.lock_accounts(conn, [first, third], skip_locked=True) == {third}
         other.commit()
@@ -135,7 +131,7 @@ def test_what_is_read_with_the_lock_is_what_was_committed_while_it_was_waited_fo
         locks.lock_account(other, who)
         other.execute("update accounts set storage_bytes = 7")
         late = threads.submit(read)
-        eventually(waits, what="a wait")
+        eventually(lambda: lock_waits() > 0, what="a wait")
         other.commit()
         assert late.result() == (7, "free")
 

@@ -18,7 +18,6 @@ from models.jobs.admission import Accepted
 from models.jobs.ending import Ending, NewAsset, end
 from tests.models.files.test_results import due, stored
 from tests.models.hands import change
-from tests.models.test_locks import waits
 from tests.races.test_races import together
 from tests.support import (
     account,
@@ -26,6 +25,7 @@ from tests.support import (
     balance,
     claimed,
     eventually,
+    lock_waits,
     model,
     one,
     order,
@@ -131,7 +131,7 @@ def test_a_keep_waits_for_a_sweep_that_has_its_account_and_then_says_that_it_is_
             conn.execute("update assets set expires_at = app_now() where id = %s", [asset_id])
             assert results.expire(conn, 10).done == 1
             late = pool.submit(doing, keeping.keep, who, job, 0)
-            eventually(waits, what="the keep's wait")
+            eventually(lambda: lock_waits() > 0, what="the keep's wait")
             assert waiting_for() == ["accounts"]
         with pytest.raises(ResultGone, match="expired"):
             late.result(30)

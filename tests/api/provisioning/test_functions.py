@@ -14,7 +14,7 @@ from api.main import make_app, token_paths
 from common.settings import settings
 from tests.conftest import environment
 from tests.models.provisioning.test_allowances import at_once
-from tests.support import ADMIN_TOKEN, account, eventually, key_of, one, rows
+from tests.support import ADMIN_TOKEN, account, eventually, key_of, lock_waits, one
 
 pytestmark = [
     pytest.mark.usefixtures("database"),
@@ -280,7 +280,7 @@ def test_a_user_whose_row_is_held_delays_nobody_else(http: TestClient) -> None:
 
         with ThreadPoolExecutor(10) as pool:
             late = [pool.submit(waits, number) for number in range(10)]
-            eventually(lambda: bool(rows("select 1 from pg_stat_activity where wait_event_type = 'Lock'")))
+            eventually(lambda: lock_waits() > 0, what="those that wait")
             begun = time.monotonic()
             assert call(http, "account/recordUsage", body).status_code == 200
             assert time.monotonic() - begun < 1

@@ -21,7 +21,19 @@ from models.jobs import answered, tables
 from models.jobs.cancel import cancel
 from tests.conftest import environment
 from tests.files import picture
-from tests.support import account, assert_books_are_clean, balance, eventually, model, one, order, place, placed, rows
+from tests.support import (
+    account,
+    assert_books_are_clean,
+    balance,
+    eventually,
+    lock_waits,
+    model,
+    one,
+    order,
+    place,
+    placed,
+    rows,
+)
 
 pytestmark = [
     pytest.mark.usefixtures("database"),
@@ -248,16 +260,9 @@ def test_a_key_that_is_renewed_while_it_is_swept_stays(table: str) -> None:
         with transaction() as conn:
             conn.execute(f"update {table} set created_at = app_now(), body_hash = %s", [b"2" * 32])
             sweeping = thread.submit(sweep)
-            eventually(lambda: waits_for_a_lock(conn), what="the sweep that waits")
+            eventually(lambda: lock_waits() > 0, what="the sweep that waits")
         assert sweeping.result() == 0
     assert [bytes(row[0]) for row in rows(f"select body_hash from {table}")] == [b"2" * 32]
-
-
-def waits_for_a_lock(conn: Any) -> bool:
-    row = conn.execute(
-        "select exists (select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')"
-    ).fetchone()
-    return bool(row[0])
 
 
 # After a commit

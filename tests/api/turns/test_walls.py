@@ -23,7 +23,7 @@ from models.db import transaction
 from models.events import endpoints
 from tests.conftest import fresh_database, new_system
 from tests.files import picture
-from tests.support import System, account, assert_books_are_clean, eventually, model, one, placed
+from tests.support import System, account, assert_books_are_clean, eventually, lock_waits, model, one, placed
 
 WAITING = 40
 CONNECTIONS = 8  # of an API process: as many as could wait for a lock at once, before there was a wall
@@ -130,7 +130,7 @@ def test_an_account_that_is_held_keeps_nobody_else_waiting(tenant: Callable[[], 
                 thread.join(60)
             assert {each.status_code for each in answers} == {200}
         else:
-            eventually(lambda: waits_for_a_lock() or bool(answers), what="somebody who waits")
+            eventually(lambda: lock_waits() > 0 or bool(answers), what="somebody who waits")
         first, rest = mine.requests()[:FIRST], mine.requests()[FIRST:]
         for each in first:
             assert each().status_code < 300
@@ -148,14 +148,6 @@ def test_an_account_that_is_held_keeps_nobody_else_waiting(tenant: Callable[[], 
     assert_books_are_clean()
 
 
-def waits_for_a_lock() -> bool:
-    found: bool = one(
-        """select exists (select 1 from pg_stat_activity
-                           where datname = current_database() and wait_event_type = 'Lock')"""
-    )[0]
-    return found
-
-
 def test_ten_accounts_that_are_held_keep_nobody_else_waiting(tenant: Callable[[], Tenant]) -> None:
     mine, others = tenant(), [tenant() for _ in range(10)]
     answers: list[int] = []
@@ -171,7 +163,7 @@ def test_ten_accounts_that_are_held_keep_nobody_else_waiting(tenant: Callable[[]
     with held(*(each.who for each in others)):
         for thread in threads:
             thread.start()
-        eventually(waits_for_a_lock, what="somebody who waits")
+        eventually(lambda: lock_waits() > 0, what="somebody who waits")
         for each in mine.requests()[:FIRST]:
             assert each().status_code < 300
         assert len(answers) < CONNECTIONS, "the others went on before a single round of these was over"
@@ -192,7 +184,7 @@ def test_a_lock_that_is_let_go_in_time_is_only_waited_for(tenant: Callable[[], T
     with held(mine.who):
         for thread in threads:
             thread.start()
-        eventually(waits_for_a_lock, what="somebody who waits")
+        eventually(lambda: lock_waits() > 0, what="somebody who waits")
     for thread in threads:
         thread.join(60)
     assert answers == [200] * 4
@@ -263,7 +255,7 @@ def test_a_rotation_that_waits_for_the_account_does_not_stop_a_submit_with_that_
         with transaction() as conn:
             conn.execute("select 1 from accounts where id = %s for no key update", [who])
             rotating = thread.submit(rotate)
-            eventually(waits_for_a_lock, what="the rotation that waits")
+            eventually(lambda: lock_waits() > 0, what="the rotation that waits")
             conn.execute("insert into key_spending (key_id, month, credits) values (%s, '2026-01-01', 1)", [key_id])
         rotating.result()
     assert one("select count(*) from api_keys where account_id = %s", who) == (2,)

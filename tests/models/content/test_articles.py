@@ -18,7 +18,7 @@ from models.db import transaction
 from scheduler.duties.accounts import clear_deleted
 from tests.conftest import environment
 from tests.models.content.desk import BY, person, shown, text, written
-from tests.support import account, eventually, one, rows
+from tests.support import account, eventually, lock_waits, one, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -116,7 +116,7 @@ def test_a_slug_that_is_about_to_be_anothers_is_nobodys_else(first: str, second:
         with transaction() as conn:
             assert articles.create_article(conn, BY, user, text(first)).slug == "top-2"
             waiting = threads.submit(begin)
-            eventually(lambda: one("select count(*) from pg_stat_activity where wait_event_type = 'Lock'") == (1,))
+            eventually(lambda: lock_waits() == 1, what="a wait")
         assert waiting.result(timeout=30) == slug
 
 

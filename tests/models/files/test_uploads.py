@@ -9,7 +9,7 @@ from common.errors import StorageQuotaExceeded
 from models.db import transaction
 from models.files import uploads
 from models.files.uploads import NewUpload, UploadRow
-from tests.support import account, assert_books_are_clean, eventually, one, rows
+from tests.support import account, assert_books_are_clean, eventually, lock_waits, one, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -27,17 +27,10 @@ def test_room_that_another_takes_in_the_same_moment_is_taken() -> None:
         with transaction() as other:
             other.execute("update accounts set storage_bytes = %s where id = %s", [quota, who])
             asked = thread.submit(create)
-            eventually(lambda: waiting() == 1, what="the wait for the account")
+            eventually(lambda: lock_waits() == 1, what="the wait for the account")
         with pytest.raises(StorageQuotaExceeded):
             asked.result(timeout=10)
     assert rows("select 1 from uploads") == []
     with transaction() as conn:
         conn.execute("update accounts set storage_bytes = 0 where id = %s", [who])
     assert_books_are_clean()
-
-
-def waiting() -> int:
-    """How many sessions on this database wait for a lock."""
-    return int(
-        one("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")[0]
-    )

@@ -22,7 +22,7 @@ from scheduler.duties.gallery import forget_items
 from tests.depth import examples
 from tests.models.gallery.things import collection, indexed, publish, result, shown, somebody
 from tests.models.hands import change
-from tests.support import account, eventually, one, rows
+from tests.support import account, eventually, lock_waits, one, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -382,7 +382,7 @@ def test_what_an_editor_does_while_they_are_demoted_is_decided_by_the_new_role()
 
 
 def _until_somebody_waits() -> None:
-    eventually(lambda: bool(rows("select 1 from pg_stat_activity where wait_event_type = 'Lock'")), what="a wait")
+    eventually(lambda: lock_waits() > 0, what="a wait")
 
 
 # --- links ---

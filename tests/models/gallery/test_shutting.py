@@ -14,7 +14,7 @@ from models.gallery import collections, items, search
 from scheduler.duties.gallery import mark_shut
 from tests.models.gallery.things import collection, indexed, publish, result
 from tests.models.hands import change
-from tests.support import account, eventually, one, rows
+from tests.support import account, eventually, lock_waits, one, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -174,18 +174,12 @@ def test_a_thing_that_goes_while_its_batch_is_marked_leaves_none_of_the_others_b
         for each in going:
             conn.execute(change_of_it, each)
         turn = pool.submit(mark_shut, 5)
-        eventually(waits_for_a_lock, what="the duty at the row that changes")
+        eventually(lambda: lock_waits() > 0, what="the duty at the row that changes")
         conn.commit()
         turn.result()
     marked()
     assert rows("select shut, count(*) from gallery_items where public group by 1") == [(out, 4)]
     assert one("select shut_marked from users where id = (select user_id from accounts where id = %s)", who) == (out,)
-
-
-def waits_for_a_lock() -> bool:
-    return bool(
-        one("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")[0]
-    )
 
 
 def test_what_is_made_private_has_no_mark() -> None:

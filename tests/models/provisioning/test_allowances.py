@@ -15,7 +15,7 @@ from models.db import transaction
 from models.provisioning import allowances
 from models.provisioning.allowances import MAX_MONTH_TOKENS, WebAccountRow
 from tests.conftest import environment
-from tests.support import eventually, one, rows
+from tests.support import eventually, lock_waits, one, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -141,7 +141,7 @@ def test_one_that_waits_for_a_lock_over_the_border_counts_in_the_month_in_which_
     with psycopg.connect(settings().database_url) as other, ThreadPoolExecutor(1) as pool:
         allowances.record_tokens(other, "u", "openai", 100, at=NEW_YEAR)
         waits = pool.submit(used, 20, at=LAST)
-        eventually(lambda: bool(rows("select 1 from pg_stat_activity where wait_event_type = 'Lock'")), what="a wait")
+        eventually(lambda: lock_waits() > 0, what="a wait")
         other.commit()
         assert waits.result().month_tokens == 21
     assert got(at=NEW_YEAR).month_tokens == 100

@@ -14,7 +14,7 @@ from models.db import transaction
 from models.provisioning import credentials
 from models.provisioning.credentials import NewCredential
 from tests.models.provisioning.test_allowances import at_once
-from tests.support import eventually, one, rows
+from tests.support import eventually, lock_waits, one, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -150,7 +150,7 @@ def test_a_rotation_that_meets_a_revocation_under_way_waits_for_it() -> None:
     with psycopg.connect(settings().database_url) as other, ThreadPoolExecutor(1) as pool:
         credentials.revoke(other, "c")
         late = pool.submit(rotated)
-        eventually(lambda: bool(rows("select 1 from pg_stat_activity where wait_event_type = 'Lock'")), what="a wait")
+        eventually(lambda: lock_waits() > 0, what="a wait")
         other.commit()
         with pytest.raises(CredentialEnded):
             late.result()

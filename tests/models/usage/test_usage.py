@@ -23,7 +23,17 @@ from models.usage.entries import ALL_USAGE
 from models.usage.usage import record_requests
 from scheduler.duties.usage import add_up_usage
 from tests.races.test_races import together
-from tests.support import account, assert_books_are_clean, caller, claimed, eventually, model, one, placed, rows
+from tests.support import (
+    account,
+    assert_books_are_clean,
+    caller,
+    claimed,
+    eventually,
+    lock_waits,
+    model,
+    placed,
+    rows,
+)
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -208,7 +218,7 @@ def test_a_cost_that_comes_while_its_job_is_added_up_is_counted_once() -> None:
         with transaction() as conn:
             assert entries.add_up(conn, 100) == 2
             waiting = threads.submit(late, claims[1], 31)
-            eventually(lambda: one("select count(*) from pg_stat_activity where wait_event_type = 'Lock'") == (1,))
+            eventually(lambda: lock_waits() == 1, what="a wait")
         waiting.result(timeout=30)
     assert sorted(row[5] for row in counted()) == [11, 31]
     assert_books_are_clean()

@@ -26,7 +26,7 @@ from tests.scheduler.duties.archives import (
     settled,
     table_of,
 )
-from tests.support import account, assert_books_are_clean, eventually, one, rows
+from tests.support import account, assert_books_are_clean, eventually, lock_waits, one, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -97,8 +97,7 @@ def test_two_schedulers_that_forget_the_same_jobs_archive_each_once(monkeypatch:
         first = pool.submit(retention.forget_jobs, 10)
         assert entered.wait(10)
         second = pool.submit(retention.forget_jobs, 10)
-        waits = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-        eventually(lambda: rows(waits) != [], what="the second at the first one's rows")
+        eventually(lambda: lock_waits() > 0, what="the second at the first one's rows")
         goes_on.set()
         assert (first.result(), second.result()) == (3, 3)
     with later(24 * 41), environment(FORGETFUL):

@@ -58,8 +58,10 @@ def steps(advance: Advance, job_id: UUID, most: int = 8) -> None:
 def rescued(job_id: UUID) -> None:
     """The lease lapses, as if its worker had been paused, and is taken away."""
     with transaction() as conn:
-        conn.execute("update job_runs set wake_at = app_now() - interval '1 s' where job_id = %s", [job_id])
-        assert rescue(conn, job_id, one("select token from job_runs where job_id = %s", job_id)[0]) is not None
+        [token] = conn.execute(
+            "update job_runs set wake_at = app_now() - interval '1 s' where job_id = %s returning token", [job_id]
+        ).fetchone()
+        assert rescue(conn, job_id, token) is not None
 
 
 def outcome() -> tuple[Any, ...]:

@@ -121,8 +121,9 @@ def test_a_cancel_in_the_middle_of_a_group_is_carried_out_and_the_others_wait_on
                 assert cancel.cancel(conn, victim).ended is False
 
     with poller(during=during) as made:
-        eventually(lambda: rows("select 1 from job_runs where lease_owner is not null") == [], what="all polls")
-        eventually(lambda: run_of(victim, "wake_at <= app_now()") == (True,), what="that it is due")
+        eventually(lambda: len(asked(book)) == len(ids), what="all polls")
+        eventually(lambda: rows("select 1 from job_runs where lease_owner is not null") == [], what="all answers")
+        assert run_of(victim, "cancel_requested_at is not null and wake_at <= app_now()") == (True,), "it is due"
         assert made.dead == []
     assert jobs.ring_due(10) == 1
     keeper = Keeper("ender", "interactive", 1)
@@ -139,8 +140,9 @@ def test_a_lease_that_is_lost_in_a_group_leaves_its_job_to_whoever_has_it(book: 
     def during(_request: Request, provider_job_id: str) -> None:
         if provider_job_id == f"sketch-{victim}:1" and run_of(victim, "lease_owner")[0] != "another":
             change("update job_runs set wake_at = app_now() - interval '1 minute' where job_id = %s", victim)
+            [token] = run_of(victim, "token")
             with transaction() as conn:
-                assert steps.rescue(conn, victim, run_of(victim, "token")[0]) is not None
+                assert steps.rescue(conn, victim, token) is not None
             claimed(victim, "another")
 
     with poller(during=during):
