@@ -26,7 +26,6 @@ _PASSED = {db.__file__, contextlib.__file__, __file__}  # what is between somebo
 class Holder(NamedTuple):
     """Who has taken a connection. `test`: the call of a test that they were at."""
 
-    pool: ConnectionPool[Linked]
     place: str
     test: FrameType | None
     is_test: bool
@@ -37,7 +36,7 @@ class _Held(threading.local):
         self.by_connection: dict[int, Holder] = {}
 
 
-def _asker(pool: ConnectionPool[Linked]) -> Holder:
+def _asker() -> Holder:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename in _PASSED:
         frame = frame.f_back
@@ -46,12 +45,10 @@ def _asker(pool: ConnectionPool[Linked]) -> Holder:
     test: FrameType | None = frame
     while test is not None and not test.f_code.co_filename.startswith(TESTS):
         test = test.f_back
-    return Holder(pool, place, test, is_test)
+    return Holder(place, test, is_test)
 
 
 def _is_refused(holder: Holder, asker: Holder) -> bool:
-    if holder.pool is not asker.pool:
-        return False
     if threading.current_thread() is not threading.main_thread():
         return True
     return not holder.is_test and holder.test is asker.test
@@ -63,7 +60,9 @@ def one_connection_a_thread() -> Iterator[None]:
     held, take, put = _Held(), db.take, ConnectionPool.putconn
 
     def take_one(pool: ConnectionPool[Linked], *given: Any) -> Linked:
-        asker = _asker(pool)
+        if pool is not db._pool:
+            return take(pool, *given)  # a replica's: whoever finds none free reads the primary
+        asker = _asker()
         for holder in held.by_connection.values():
             assert not _is_refused(holder, asker), (
                 f"{holder.place} holds a connection, and {asker.place} asks for another"

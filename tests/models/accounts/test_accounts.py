@@ -13,8 +13,8 @@ from models.access.audit_log import By
 from models.accounts import accounts
 from models.accounts.accounts import UserRow
 from models.db import transaction
-from tests.models.hands import change, waiting, while_locked
-from tests.support import assert_books_are_clean, eventually, one, rows
+from tests.models.hands import change, while_locked
+from tests.support import assert_books_are_clean, eventually, lock_waits, one, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -72,7 +72,7 @@ def test_whoever_is_opened_at_the_same_moment_is_found() -> None:
         with transaction() as other:
             first, _ = accounts.open_account(other, issuer="https://issuer", subject="ada", default_plan="free")
             asked = thread.submit(opened, "ada")
-            eventually(lambda: waiting() == 1, what="the wait for the first")
+            eventually(lambda: lock_waits() == 1, what="the wait for the first")
         assert asked.result(timeout=10) == (first, False)
     assert_books_are_clean()
 

@@ -50,8 +50,9 @@ def unlimit(who: UUID, value: str = "acme", *, name: str = "customer") -> None:
 
 
 def held(who: UUID, amount: int, labels: dict[str, str] | None = None) -> HoldRow:
+    by = caller(who)
     with transaction() as conn:
-        return holds.create(conn, caller(who), NewHold(amount, 3600, labels=labels))
+        return holds.create(conn, by, NewHold(amount, 3600, labels=labels))
 
 
 def limits(who: UUID) -> dict[str, tuple[int, int | None]]:
