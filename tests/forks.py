@@ -20,12 +20,13 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from importlib import import_module
+from importlib import import_module, reload
 from typing import Any, NamedTuple
 
 from cli.embedded.child import tie
 from cli.embedded.locked import CHILD
 from cli.embedded.processes import ROOT
+from common import faultpoints
 from common.foreign import is_foreign
 from common.settings import Settings
 
@@ -35,7 +36,8 @@ KINDS = {
     "scheduler": "scheduler.main",
     "workers.deliver": "workers.deliver.main",
 }
-READ_AT_IMPORT = ("HEADRACE_FAULT_POINT", "HEADRACE_FAULT_MARKER", "HEADRACE_STATE", "HEADRACE_FOLDER")
+READ_AT_IMPORT = ("HEADRACE_STATE", "HEADRACE_FOLDER")
+READ_AGAIN = ("HEADRACE_FAULT_POINT", "HEADRACE_FAULT_MARKER")  # read on import as well, and by each fork anew
 PR_SET_CHILD_SUBREAPER = 36
 ASK_BYTES = 128 * 1024
 FORK_SECONDS = 60.0
@@ -116,7 +118,7 @@ def _ready(args: Sequence[str], env: Mapping[str, str]) -> _Ready | None:
         return None
     module = command[2]
     values = {name: value for name, value in env.items() if name in READ_AT_IMPORT or is_foreign(name)}
-    if module not in _standing and not env.get("HEADRACE_FAULT_POINT"):
+    if module not in _standing:
         _standing[module] = _stand(module, env, values)
     found = _standing.get(module)
     return found if found is not None and found.values == values else None
@@ -128,7 +130,7 @@ def _stand(module: str, env: Mapping[str, str], values: dict[str, str]) -> _Read
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-u", "-m", "tests.forks", module, str(theirs.fileno())],
-            cwd=ROOT, env=dict(env), stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True,
+            cwd=ROOT, env={name: value for name, value in env.items() if name not in READ_AGAIN}, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True,
         )  # fmt: skip
     return _Ready(process, ours, values)
 
@@ -190,6 +192,7 @@ def _become(ask: dict[str, Any], descriptors: list[int], control: socket.socket)
     os.environ.clear()
     os.environ.update(ask["environment"])
     time.tzset()
+    reload(faultpoints)  # what has imported `reached` has the new one's values: the module is the same
     os.chdir(ask["folder"])
     *streams, lock = descriptors
     for number, stream in enumerate(streams):

@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.forks import KINDS, READ_AT_IMPORT, ROOT
-from tests.support import System, eventually
+from tests.forks import KINDS, READ_AGAIN, READ_AT_IMPORT, ROOT
+from tests.models.hands import change
+from tests.support import System, eventually, one
 from tests.test_repository import PACKAGES
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
@@ -80,7 +81,21 @@ def test_a_fork_ends_with_its_launcher(system: System, tmp_path: Path) -> None:
     eventually(lambda: not psutil.pid_exists(pid), what="the end of the launcher's process")
 
 
-@pytest.mark.parametrize("name", ["HEADRACE_FAULT_POINT", "PGTZ"])
+def test_a_fork_is_killed_at_the_point_that_it_was_given_and_the_next_is_not(system: System, tmp_path: Path) -> None:
+    marker = tmp_path / "killed"
+    system.start("scheduler", scheduler={"HEADRACE_FAULT_POINT": "audit:begun", "HEADRACE_FAULT_MARKER": str(marker)})
+    child = system.processes._children["scheduler"]
+    assert "tests.forks" in psutil.Process(child.pid).cmdline()
+    assert child.wait(30) == -signal.SIGKILL
+    marker.unlink()  # whoever comes to that point now would be killed again
+    system.processes.forget("scheduler")
+    system.start("scheduler")
+    change("update duties set next_at = app_now() where name = 'audit'")
+    eventually(lambda: one("select next_at > app_now() from duties where name = 'audit'") == (True,), what="its turn")
+    assert system.processes.alive("scheduler")
+
+
+@pytest.mark.parametrize("name", ["HEADRACE_STATE", "PGTZ"])
 def test_who_wants_other_values_of_what_is_read_on_import_is_started(system: System, name: str) -> None:
     system.start("scheduler")
     system.processes.start_one("scheduler", {name: "/nowhere"}, number=2)
@@ -97,7 +112,7 @@ def test_what_is_read_on_import_is_known() -> None:
         for path in sorted((ROOT / package).rglob("*.py"))
         for variable in _read_on_import(ast.parse(path.read_text()))
     }
-    assert read == set(READ_AT_IMPORT)
+    assert read == {*READ_AT_IMPORT, *READ_AGAIN}
     assert set(KINDS) == {line.split()[-1] for line in (ROOT / "Procfile").read_text().splitlines()}
 
 
