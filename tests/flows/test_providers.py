@@ -15,7 +15,7 @@ from tests.far_side import deployment
 from tests.far_side.book import Book
 from tests.far_side.openai import OpenAIFarSide
 from tests.far_side.replicate import ReplicateFarSide
-from tests.support import System, account, assert_books_are_clean, balance, ended, eventually, one, rows
+from tests.support import System, account, almost, assert_books_are_clean, balance, ended, eventually, one, rows
 
 WEBHOOK_SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS1mYXItc2lkZSEh"
 
@@ -173,7 +173,7 @@ def test_a_callback_that_nobody_signed_or_that_names_no_attempt_changes_nothing(
         token = callbacks.token_of(job_id, 1)
         forged = {"id": one("select provider_job_id from attempts")[0], "status": "succeeded", "output": "data:,x"}
         assert http.post(f"/hooks/providers/{token}", json=forged).status_code == 200
-        assert http.post(f"/hooks/providers/{token[:-2]}AA", json=forged).status_code == 404
+        assert http.post(f"/hooks/providers/{almost(token)}", json=forged).status_code == 404
         assert http.post("/hooks/providers/nonsense", json=forged).status_code == 404
         large = http.post(f"/hooks/providers/{token}", content=b"x" * (callbacks.MAX_BYTES + 1))
         assert (large.status_code, large.json()["size"]) == (413, callbacks.MAX_BYTES + 1)

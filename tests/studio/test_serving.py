@@ -17,6 +17,7 @@ from api.main import make_app
 from common.settings import WrongSettings
 from examples.studio.server import COOKIE, POLICY, Sessions, make_studio
 from tests.conftest import environment
+from tests.support import almost
 
 STUDIO = Path(__file__).parents[2] / "examples" / "studio"
 ID = "0198c0de-0000-7000-8000-000000000000"
@@ -140,8 +141,8 @@ def test_a_session_is_sealed_and_ends(client: TestClient) -> None:
     assert sessions.open(cookie, now=0) == "mara@millpond.example"
     assert sessions.open(cookie, now=9e9) is None
     assert Sessions("another").open(cookie, now=0) is None
-    body, _, mac = cookie.partition(".")
-    for forged in ("", ".", body, f"{body}.", f"{body}.{mac[:-1]}0", f"x{cookie}", "é.é"):
+    body = cookie.partition(".")[0]
+    for forged in ("", ".", body, f"{body}.", almost(cookie), f"x{cookie}", "é.é"):
         assert sessions.open(forged, now=0) is None
     client.delete("/studio/api/session")
     assert client.get("/studio/api/session").json() == {"email": None}

@@ -24,7 +24,7 @@ from models.access.scopes import Caller
 from models.db import transaction
 from models.learning.certificates import Certificate, certificate_token, certificate_url
 from tests.models.learning.school import course, learner, said, seen
-from tests.support import one
+from tests.support import almost, one
 
 pytestmark = [
     pytest.mark.usefixtures("database"),
@@ -92,7 +92,7 @@ def test_an_address_cannot_be_made_up_and_none_is_there_before_the_end(http: Tes
     _, path = graduate()
     token = path.rpartition("/")[2]
     wrong = [
-        certificate_token(enrolment), certificate_token(uuid4()), make_token(FILE, enrolment.bytes), token[:-2] + "AA",
+        certificate_token(enrolment), certificate_token(uuid4()), make_token(FILE, enrolment.bytes), almost(token),
         token[:-1], token + "A", str(enrolment), "x", "%2e%2e", "A" * 5_000,
     ]  # fmt: skip
     for each in wrong:

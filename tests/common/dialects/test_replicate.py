@@ -20,6 +20,7 @@ from common.dialects.replicate import (
 )
 from common.dialects.told import ToldFile, ToldJob, ToldKind, ToldStatus
 from common.tokens import FILE, make_token
+from tests.support import almost
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 ID = UUID("01a1fd03-f4e4-7365-bf9d-4827335166ca")
@@ -123,7 +124,7 @@ def test_names_of_models_and_versions() -> None:
 def test_a_stream_has_an_address_that_only_we_can_have_made() -> None:
     token = stream_address(ID).rpartition("/")[2]
     assert streamed_by(token) == ID
-    assert streamed_by(token[:-1] + ("A" if token[-1] != "A" else "B")) is None
+    assert streamed_by(almost(token)) is None
     assert streamed_by(make_token(FILE, ID.bytes)) is None, "an address of a file is none of a stream"
     for odd in ("", "x", "=", "é", "a" * 5000):
         assert streamed_by(odd) is None
