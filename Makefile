@@ -94,8 +94,8 @@ hooks: ## let git run `make lint` before each commit of this clone
 audit-deps: $(DEV) ## known vulnerabilities of what production imports (asks PyPI)
 	@$(BIN)/pip-audit --requirement requirements.txt --no-deps --disable-pip
 
-# First the tests that are long, but those that run in full depth. Those run beside the faults, which wait half of their time:
-# behind them, so that what the faults wait for is not late. Faults two on two cores: more at once are no quicker.
+# First the tests that are long, but those that run in full depth. Those run beside the faults, which wait for two fifths of their
+# time, and behind them (`nice`). Faults two on two cores: on a slow machine what three at once wait for comes late.
 DEEP_LOG := .headrace/deep.log
 faults: $(DEV) ## the tests that are long, and the fault runs: kill, flush, cut off; then prove the books
 	@$(TESTS) --long $(addprefix --ignore=,$(DEEP))
