@@ -13,7 +13,9 @@ import httpx
 import pytest
 
 from examples.browser import PROGRAM, Page, browser
+from models.access.audit_log import By
 from models.db import transaction
+from models.jobs import pauses
 from tests.clients_js.house import BUILT, CLIENTS, ClientHouse, needs_clients, run_node
 from tests.proxies import Mode
 from tests.support import balance, ended, eventually
@@ -203,6 +205,32 @@ def test_a_line_that_is_lost_and_an_api_that_restarts_leave_no_gap(
     house.restart_api()
     who.sees(tab, slow)
     assert tab.run("[seen.error ?? null, seen.open]") == [None, True]
+
+
+def test_a_job_that_begins_while_a_page_has_no_line_is_running_when_it_is_back(
+    house: ClientHouse, window: Page, arrive: Arrive
+) -> None:
+    """That it runs is no event of those that are kept: whoever resumes is told it again."""
+    who = arrive()
+    tab = who.opens(window, through=house.line.place(house.system.url))
+    with transaction() as conn:
+        pauses.pause(conn, By("tester"), "model", "slower", "so that it waits")
+    jobs = who.orders(1, "slower")
+    who.sees(tab, jobs, status="queued")
+    who.waits(
+        tab,
+        "types.includes('job.queued') && requests.includes('GET /v1/jobs/' + Object.keys(seen.jobs)[0])",
+        what="all of it",
+    )
+    with house.line.being(Mode.REFUSE):
+        who.waits(tab, "!seen.open && seen.error", what="a page without a line")
+        with transaction() as conn:
+            pauses.resume(conn, By("tester"), "model", "slower", "it may go on")
+        eventually(lambda: who.api.get(f"/v1/jobs/{jobs[0]}").json()["status"] == "running", what="a running job")
+    tab.run("window.dispatchEvent(new Event('online')); 0")
+    who.sees(tab, jobs, status="running")
+    who.api.post(f"/v1/jobs/{jobs[0]}/cancel").raise_for_status()
+    who.sees(tab, jobs, status="canceled")
 
 
 def test_orders_are_priced_refused_canceled_and_looked_at(house: ClientHouse, window: Page, arrive: Arrive) -> None:

@@ -22,9 +22,13 @@ test("a job follows its events, and after its end nothing that was only live", (
   assert.deepEqual(drawn.outputs.map(({ url, status }) => [url, status]), [["v", "stored"]]);
   const over = jobAfter(drawn, event("job.succeeded", { credits: 2 }));
   assert.deepEqual([over.status, over.progress, over.credits, over.ended_at], ["succeeded", 100, { reserved: 3, charged: 2 }, "2026-01-01T00:00:00Z"]);
+  const waits = jobAfter(running, event("job.waiting", { attempt: 1, reason: "r", seconds: 9 }));
+  assert.deepEqual([waits.status, waits.attempts, waits.waiting], ["queued", 1, { position: null, reason: "r", estimate_seconds: 9 }]);
   assert.equal(jobAfter(over, event("job.running", { attempt: 2 })), over);
   assert.equal(newer(over, JOB), over);
   assert.equal(newer(JOB, over), over);
+  assert.equal(newer(running, JOB), running); // the order's answer, which came after its first event
+  assert.equal(newer(waits, { ...running, attempts: 2 }).status, "running");
   assert.equal(jobAfter(JOB, event("job.failed", { credits: 0, error: { code: "c", message: "m" } })).error.code, "c");
   assert.equal(jobAfter(JOB, event("credits.granted")), JOB);
 });

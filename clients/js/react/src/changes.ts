@@ -19,7 +19,7 @@ export function jobAfter(job: Job, { type, data, created_at }: HeadraceEvent): J
     case "job.progress":
       return { ...job, status: "running", progress: data["progress"] };
     case "job.waiting":
-      return { ...job, waiting: { position: null, reason: data["reason"], estimate_seconds: data["seconds"] ?? null } };
+      return { ...job, status: "queued", attempts: data["attempt"] ?? job.attempts, waiting: { position: null, reason: data["reason"], estimate_seconds: data["seconds"] ?? null } };
     case "job.output": {
       const output = { status: "stored", kept: false, expires_at: null, ...data["output"] } as Output;
       return { ...job, outputs: [...job.outputs.filter((each) => each.id !== output.id), output] };
@@ -36,8 +36,9 @@ export function jobAfter(job: Job, { type, data, created_at }: HeadraceEvent): J
   }
 }
 
-/** Of two things that were heard of a job, in this order, the one that is known now. */
-export const newer = (old: Job | undefined, job: Job): Job => (old && ended(old) && !ended(job) ? old : job);
+/** Of two things that were heard of a job, in this order, the one that is known now: an answer may be older than what was heard before it. */
+export const newer = (old: Job | undefined, job: Job): Job =>
+  old && !ended(job) && (ended(old) || old.attempts > job.attempts) ? old : job;
 
 /** Those that a filter means, newest first: ids are made in the order of time. */
 export function matching(jobs: Iterable<Job>, { status, model, label }: JobFilter): Job[] {
