@@ -1,14 +1,30 @@
 """A listener to server-sent events, as a browser is one, and a wire that can be cut."""
 
+import asyncio
 import contextlib
 import json
 import socket
 import threading
 import time
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
+
+from api.live.hub import Live
+from api.live.redis_wakes import follow
+
+
+@contextlib.asynccontextmanager
+async def subscribed(live: Live) -> AsyncIterator["asyncio.Task[None]"]:
+    """The subscription of a process, within a test's own loop; it is gone at the end."""
+    following = asyncio.create_task(follow(live))
+    try:
+        yield following
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
 
 
 class Frame(dict[str, Any]):

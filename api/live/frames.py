@@ -1,14 +1,26 @@
 """Events as clients read them: in lists, and as frames of streams. Pure."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 
 from common.links import url_of
 from models.events.events import StoredEvent
+from models.events.kinds import JOB_RUNNING, JOB_WAITING
 from models.jobs import words
+from models.jobs.begun import BegunJob
+
+
+class LiveWord(NamedTuple):
+    """Something of a job that is not kept. `stands`, where it tells how the job stands: which attempt, and whether that is
+    over and the job waits. It only grows.
+    """
+
+    job_id: UUID
+    frame: bytes
+    stands: tuple[int, bool] | None = None
 
 
 def event_view(event: StoredEvent) -> dict[str, Any]:
@@ -50,6 +62,23 @@ def reset_frame(current: int) -> bytes:
 def live_frame(kind: str, job_id: UUID, data: Mapping[str, Any]) -> bytes:
     """What is only live: it has no number, and is not sent again."""
     return _frame(kind, {"number": None, "type": kind, "job_id": job_id, "created_at": None, "data": data}, None)
+
+
+def live_word(kind: str, job_id: UUID, data: Mapping[str, Any]) -> LiveWord:
+    """What is only live, and how its job stands since, where it says so."""
+    attempt = data.get("attempt")
+    frame = live_frame(kind, job_id, data)
+    if kind in {JOB_RUNNING, JOB_WAITING} and isinstance(attempt, int):
+        return LiveWord(job_id, frame, (attempt, kind == JOB_WAITING))
+    return LiveWord(job_id, frame)
+
+
+def begun_word(job: BegunJob) -> LiveWord:
+    """How a job that has begun stands, in the words in which it was told when it came to that."""
+    if job.reason is None:
+        return live_word(JOB_RUNNING, job.job_id, {"attempt": job.attempt})
+    waits = {"attempt": job.attempt, "reason": words.waiting(job.reason), "seconds": round(max(0.0, job.seconds), 1)}
+    return live_word(JOB_WAITING, job.job_id, waits)
 
 
 def state_frame(kind: str, state: Mapping[str, Any], number: int) -> bytes:

@@ -1,7 +1,8 @@
 """What the listeners of this process hear: events read from Postgres once per account and wake, whatever their number.
 
 Everything here belongs to the event loop; only the reads run in a thread. Redis wakes (`api.live.redis_wakes`); without it the
-accounts that have listeners are looked at each second, all in one query, so a lost wake delays and never loses.
+accounts that have listeners are looked at each second, so a lost wake delays and never loses. A look tells too how jobs stand
+that have begun, to whoever was not told: that is said on the live channel alone, and is kept nowhere as an event.
 
 An account's feed hands events on in the order of their numbers. A listener first reads for itself what it has missed;
 once it has reached its feed's number it is attached, in the same turn of the loop, so that nothing falls between.
@@ -13,11 +14,12 @@ index: who catches up on a million events keeps nobody from hearing the next one
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from api.edge.grouping import Grouper
-from api.live.frames import event_frame, live_frame, reset_frame
+from api.live.feeds import ENDS, Feed
+from api.live.frames import begun_word, event_frame, live_word, reset_frame
 from api.live.listeners import Listener
 from api.live.narrowing import hears_within, job_models_together
 from api.live.texts import Texts, piece_of
@@ -26,9 +28,10 @@ from common.settings import settings
 from models.db import transaction
 from models.events import events
 from models.events.events import Page, StoredEvent
-from models.events.kinds import JOB_ENDS, JOB_TEXT
+from models.events.kinds import JOB_TEXT
 from models.identity import people
 from models.identity.people import Visitor
+from models.jobs.begun import BegunJob, begun_jobs
 
 log = logging.getLogger(__name__)
 
@@ -38,79 +41,28 @@ LOOK_SECONDS = 1.0  # between looks at Postgres while Redis is away
 DOOR_LOOKS = 2  # turns between looks at who may still listen
 FOLLOW_LOOKS = 10  # and between words that texts are still followed
 SLOW_LOOKS = 5  # and while it is there, every so many: a wake may be lost
-RECENTLY_ENDED_MAX = 500  # per account: what was live of these jobs comes too late
 HEARTBEAT = b":\n\n"
-ENDS = frozenset(JOB_ENDS)
 
 Wanted = tuple[UUID, int | None]
 Past = tuple[UUID, int | None, UUID | None]  # account, after which number, of which job; None: all of the account's
 
 
-class _Feed:
-    """One account's events, on their way to its listeners."""
+class _Look(NamedTuple):
+    """What Postgres has of accounts: the numbers of their newest events, and their jobs that have begun."""
 
-    def __init__(self, account_id: UUID) -> None:
-        self.account_id = account_id
-        self.number = 0  # of the newest event handed on
-        self.listeners: set[Listener] = set()  # all, those that still read for themselves included
-        self.attached: dict[UUID | None, set[Listener]] = {}  # by job; None: all events
-        self.dirty = False
-        self.reading = False
-        self.late: list[tuple[UUID, bytes]] = []  # live frames that wait for the read under way
-        self.ended: dict[UUID, None] = {}
-
-    def attach(self, listener: Listener) -> None:
-        if not self.attached:
-            self.number = listener.after or 0
-        self.attached.setdefault(listener.job_id, set()).add(listener)
-
-    def drop(self, listener: Listener) -> None:
-        self.listeners.discard(listener)
-        group = self.attached.get(listener.job_id, set())
-        group.discard(listener)
-        if not group:
-            self.attached.pop(listener.job_id, None)
-
-    def hand_on(self, event: StoredEvent) -> None:
-        self.number = event.number
-        frame = event_frame(event)
-        for listener in self._concerned(event.job_id):
-            if listener.after is None or event.number > listener.after:
-                listener.push(frame, event.job_id)
-        if event.type in ENDS and event.job_id is not None:
-            for listener in self.attached.get(event.job_id, ()):
-                listener.finish("ended")
-            self.ended[event.job_id] = None
-            if len(self.ended) > RECENTLY_ENDED_MAX:
-                del self.ended[next(iter(self.ended))]
-
-    def hand_on_live(self, job_id: UUID, frame: bytes) -> None:
-        if job_id not in self.ended:
-            for listener in self._concerned(job_id):
-                listener.push(frame, job_id)
-
-    def reset(self, current: int) -> None:
-        self.number = current
-        for group in self.attached.values():
-            for listener in group:
-                listener.push(reset_frame(current), always=True)
-
-    def _concerned(self, job_id: UUID | None) -> list[Listener]:
-        concerned = list(self.attached.get(None, ()))
-        if job_id is not None:
-            concerned.extend(self.attached.get(job_id, ()))
-        return concerned
+    numbers: dict[UUID, int]
+    begun: dict[UUID, list[BegunJob]]
 
 
 class Live:
     """All listeners of this process."""
 
     def __init__(self) -> None:
-        self._feeds: dict[UUID, _Feed] = {}
+        self._feeds: dict[UUID, Feed] = {}
         self._open = 0  # listeners
         self._reads: Grouper[Wanted, Page] = Grouper(_read_group, name="events")
         self._past: Grouper[Past, Page] = Grouper(_read_past, max_batch=PAST_BATCH, name="past-events")
-        self._looks: Grouper[list[UUID], dict[UUID, int]] = Grouper(_look_group, name="event-looks")
+        self._looks: Grouper[list[UUID], _Look] = Grouper(_look_group, name="event-looks")
         self._models = job_models_together()
         self._doors: Grouper[list[Visitor], set[Visitor]] = Grouper(_still_let_in, name="event-doors")
         self._tasks: set[asyncio.Task[None]] = set()
@@ -140,7 +92,7 @@ class Live:
         if feed is not None and len(feed.listeners) >= limit:
             raise TooManyListeners(f"the account has {limit} streams open, which is the limit; close one", limit=limit)
         if feed is None:
-            feed = self._feeds[account_id] = _Feed(account_id)
+            feed = self._feeds[account_id] = Feed(account_id)
         hears = hears_within(visitor.reach, self._models) if visitor and job_id is None else None
         listener = Listener(account_id, job_id, visitor, after, quiet=quiet, reads=reads, hears=hears)
         feed.listeners.add(listener)
@@ -158,7 +110,10 @@ class Live:
                 feed.attach(listener)
                 if listener.reads:
                     self._spawn(self._read_along(listener))
-                self.wake(feed.account_id)  # what was committed since the read, and its wake passed by
+                if listener.quiet:
+                    self.wake(feed.account_id)  # what was committed since the read, and its wake passed by
+                else:
+                    self._spawn(self.look([feed.account_id]))  # that, and what was live since
                 return
             page = await self.read(listener.account_id, listener.after, job_id=listener.job_id)
             behind = len(page.events) == PAGE
@@ -209,9 +164,8 @@ class Live:
             self._spawn(self._follow(feed))
 
     def wake_all(self) -> None:
-        """Read for every listener: nobody knows what was written meanwhile."""
-        for account_id in list(self._feeds):
-            self.wake(account_id)
+        """Look for every listener: nobody knows what was written and said meanwhile."""
+        self._spawn(self.look(list(self._feeds)))
 
     def hear(self, account_id: UUID, kind: str, job_id: UUID, data: dict[str, Any]) -> None:
         """Something live, which is not kept: it goes on behind the events that are being read."""
@@ -221,14 +175,9 @@ class Live:
         if kind == JOB_TEXT:
             self._hear_text(feed, job_id, data)
             return
-        frame = live_frame(kind, job_id, data)
-        if feed.reading:
-            if len(feed.late) < settings().listener_backlog:  # what is only live may be missed
-                feed.late.append((job_id, frame))
-        else:
-            feed.hand_on_live(job_id, frame)
+        feed.hand_on_live([live_word(kind, job_id, data)])
 
-    def _hear_text(self, feed: _Feed, job_id: UUID, data: dict[str, Any]) -> None:
+    def _hear_text(self, feed: Feed, job_id: UUID, data: dict[str, Any]) -> None:
         """A piece of a text, to those alone who follow its job."""
         piece = piece_of(data)
         if piece is None:
@@ -244,7 +193,7 @@ class Live:
         if piece is not None:
             listener.tell(piece)
 
-    async def _follow(self, feed: _Feed) -> None:
+    async def _follow(self, feed: Feed) -> None:
         try:
             while feed.dirty and feed.attached:
                 feed.dirty = False
@@ -259,10 +208,7 @@ class Live:
         except Exception as error:  # noqa: BLE001 - the next look at Postgres finds what is missing
             log.warning("events could not be read, trying again soon: %s", error)
         finally:
-            feed.reading = False
-            late, feed.late = feed.late, []
-            for job_id, frame in late:
-                feed.hand_on_live(job_id, frame)
+            feed.has_read()
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -286,7 +232,7 @@ class Live:
             if turn % DOOR_LOOKS == 0:
                 self._spawn(self.look_at_doors())
             if not self.redis_is_there or turn % SLOW_LOOKS == 0:
-                await self.look()
+                await self.look(list(self._feeds))
 
     def _beat(self, turn: int, beats: int) -> None:
         # A part of the listeners at each turn: all at once would hold up the loop, and with it everybody's events.
@@ -295,17 +241,19 @@ class Live:
                 if id(listener) // 16 % beats == turn and not listener.frames:
                     listener.push(HEARTBEAT, always=True)
 
-    async def look(self) -> None:
-        """Ask Postgres, in one query, which accounts with listeners have newer events."""
+    async def look(self, account_ids: list[UUID]) -> None:
+        """Ask Postgres which of these accounts have newer events, and how their jobs stand that have begun."""
         try:
-            newest = await self._looks.ask(list(self._feeds))
+            found = await self._looks.ask(account_ids)
         except Exception as error:  # noqa: BLE001 - looked at again in a second
             log.warning("could not look for events, trying again soon: %s", error)
             return
-        for account_id, number in newest.items():
+        for account_id, number in found.numbers.items():
             feed = self._feeds.get(account_id)
-            if feed is not None and number != feed.number:
-                self.wake(account_id)
+            if feed is not None and feed.attached:
+                if number != feed.number:
+                    self.wake(account_id)
+                feed.hand_on_live(map(begun_word, found.begun.get(account_id, ())))
 
     async def look_at_doors(self) -> None:
         """Ask Postgres, in one query, who of those that listen would still be let in, and end the streams of the others."""
@@ -373,9 +321,12 @@ def _read_past(wanted: Sequence[Past]) -> list[Page]:
     return [next(all_ if job is None else jobs) for _, _, job in wanted]
 
 
-def _look_group(wanted: Sequence[list[UUID]]) -> list[dict[UUID, int]]:
+def _look_group(wanted: Sequence[list[UUID]]) -> list[_Look]:
+    accounts = list({account_id for each in wanted for account_id in each})
     with transaction() as conn:
-        return [events.numbers(conn, accounts) for accounts in wanted]
+        begun = begun_jobs(conn, accounts)
+        numbers = events.numbers(conn, accounts)  # after the jobs: whatever made them begin is known by these
+    return [_Look({each: numbers[each] for each in asked if each in numbers}, begun) for asked in wanted]
 
 
 def _still_let_in(wanted: Sequence[list[Visitor]]) -> list[set[Visitor]]:

@@ -5,19 +5,21 @@ from collections import deque
 from collections.abc import Callable
 from uuid import UUID
 
-from api.live.frames import live_frame
+from api.live.frames import LiveWord, live_frame
 from api.live.narrowing import Hears
 from api.live.texts import ReadTo, TextPiece, lacking
 from common.settings import settings
 from models.events.kinds import JOB_TEXT
 from models.identity.people import Visitor
 
+STANDS_MAX = 2000  # jobs of which a listener knows how they stand; more than an account has slots
+
 
 class Listener:
     """One stream: a bounded queue of frames. `over` says why there will be no more: ended, slow, stopping or revoked."""
 
     __slots__ = (
-        "_limit", "_read_to", "_wake", "account_id", "after", "cut", "frames", "hears", "job_id", "over", "quiet", "reads", "visitor",
+        "_limit", "_read_to", "_stands", "_wake", "account_id", "after", "cut", "frames", "hears", "job_id", "over", "quiet", "reads", "visitor",
     )  # fmt: skip
 
     def __init__(
@@ -32,6 +34,7 @@ class Listener:
         self.hears = hears  # of all the account's events; None: all of them
         self.reads = reads  # also its job's text, as it is written
         self._read_to: ReadTo | None = None  # how far
+        self._stands: dict[UUID, tuple[int, bool]] = {}  # living jobs, as this listener was told
         self.frames: deque[tuple[bytes, UUID | None, bool]] = deque()  # and of which job; whether it is for everybody
         self.over: str | None = None
         self.cut: Callable[[], object] | None = None  # ends a stream that waits for its reader
@@ -49,6 +52,21 @@ class Listener:
             return
         self.frames.append((frame, job_id, always))
         self._rouse()
+
+    def hear(self, word: LiveWord) -> None:
+        """Push what is only live; how a job stands once, however often it is said."""
+        if word.stands is not None:
+            known = self._stands.get(word.job_id)
+            if known is not None and word.stands <= known:
+                return
+            self._stands[word.job_id] = word.stands
+            if len(self._stands) > STANDS_MAX:
+                del self._stands[next(iter(self._stands))]
+        self.push(word.frame, word.job_id)
+
+    def forget(self, job_id: UUID) -> None:
+        """The job has ended."""
+        self._stands.pop(job_id, None)
 
     def tell(self, piece: TextPiece) -> bool:
         """Push what the listener lacks of a text. False: something before this piece is missing."""

@@ -34,6 +34,8 @@ async def follow(live: Live) -> None:
                 log.warning("redis is away, listeners are served from Postgres: %s", type(error).__name__)
         except Exception:
             log.exception("the subscription broke off; it begins anew")
+        else:
+            continue  # nobody listens any more; who comes next waits for nothing
         finally:
             live.redis_is_there = False
         await asyncio.sleep(AGAIN_SECONDS)
@@ -65,7 +67,7 @@ async def _subscription(live: Live) -> None:
 def _heard(live: Live, message: dict[str, Any]) -> None:
     if message["type"] == "subscribe":
         live.redis_is_there = True
-        live.wake_all()  # what was written while nobody heard
+        live.wake_all()  # what was written and said while nobody heard
     elif message["type"] == "message":
         said, nonsense = understood(message["data"])
         for account_id, what in said:

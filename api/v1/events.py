@@ -15,8 +15,9 @@ from starlette.responses import Response
 from api.auth.keyring import visitor_of
 from api.edge.pace import know
 from api.edge.problems import Problem
+from api.live.feeds import ENDS
 from api.live.frames import event_view, place_frame, reset_frame, reset_view, state_frame
-from api.live.hub import ENDS, PAGE, Live
+from api.live.hub import PAGE, Live
 from api.live.sse import EventStream, wants_stream
 from api.orders.placing import see_job
 from api.orders.told import job_view

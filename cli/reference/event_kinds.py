@@ -30,7 +30,7 @@ MEANINGS: Mapping[str, str] = {
     "job.output": "A result of a job is there; comes before the job's end.",
     "job.progress": "How far the provider is, in percent.",
     "job.queued": "A job was accepted, and its credits are reserved.",
-    "job.running": "An attempt has begun.",
+    "job.running": "An attempt has begun, or a stream has, and the job runs.",
     "job.succeeded": "A job has ended: its results are stored, and its credits taken.",
     "job.text": "What is new of a text that is being written; on its job's stream alone.",
     "job.waiting": "A job waits again, and why.",

@@ -16,4 +16,5 @@ STORED = (
 )  # fmt: skip
 # These reach who listens just then, and nobody later.
 JOB_TEXT = "job.text"  # what is new of a text that is being written
-LIVE = ("job.running", "job.progress", "job.waiting", JOB_TEXT)
+JOB_RUNNING, JOB_WAITING = "job.running", "job.waiting"  # how a job stands: told again to who may have missed it
+LIVE = (JOB_RUNNING, "job.progress", JOB_WAITING, JOB_TEXT)

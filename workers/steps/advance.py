@@ -15,6 +15,7 @@ from common.faultpoints import reached
 from common.settings import settings
 from common.telemetry import jobs, traces
 from models.db import single
+from models.events.kinds import JOB_RUNNING
 from models.jobs import steps
 from models.jobs.clock import ClockPace
 from models.jobs.ending import AttemptEnd, Ending
@@ -138,7 +139,7 @@ class Advance:
             self._asking.begin_with_own_key(hold)
             live = live_of(hold)
             provider, request = self._asking.provider(live), self._asking.request(hold, begins=True)
-            publish_live(claim.account_id, "job.running", claim.job_id, {"attempt": claim.attempts})
+            publish_live(claim.account_id, JOB_RUNNING, claim.job_id, {"attempt": claim.attempts})
             jobs.started(claim.job_id, claim.account_id, claim.entry.id, attempt=live.number, provider=live.provider)
             reached("intended")
             hold.alone = True

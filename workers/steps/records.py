@@ -16,6 +16,7 @@ from common.faultpoints import reached
 from common.settings import settings
 from common.telemetry import jobs, traces
 from models.db import single, transaction
+from models.events.kinds import JOB_WAITING
 from models.jobs import ending, facts, polls, steps, words
 from models.jobs.ending import AttemptEnd, Ended, Ending, NeedsTransaction, Unread
 from models.jobs.facts import FactResult
@@ -272,8 +273,8 @@ class Records:
             return
         if attempt is not None:
             jobs.retried(attempt.error_code or "")
-        waits = {"reason": words.waiting(reason), "seconds": round(pause, 1)}
-        publish_live(claim.account_id, "job.waiting", claim.job_id, waits)
+        waits = {"attempt": claim.attempts, "reason": words.waiting(reason), "seconds": round(pause, 1)}
+        publish_live(claim.account_id, JOB_WAITING, claim.job_id, waits)
 
     def fail(self, hold: Hold, error: ProviderError, usage: dict[str, int] | None = None) -> None:
         """The attempt has failed: another follows, or the job has failed."""

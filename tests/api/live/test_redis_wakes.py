@@ -9,13 +9,14 @@ import pytest
 import redis.asyncio
 
 from api.live.hub import Live, discard_frame
-from api.live.redis_wakes import follow, understood
+from api.live.redis_wakes import understood
 from api.tasks import keep
 from common.errors import Unavailable
 from common.settings import settings
 from models.credits import ledger
 from models.db import transaction
 from tests.conftest import environment
+from tests.listening import subscribed
 from tests.support import account
 from workers.doorbell import LIVE
 
@@ -62,25 +63,23 @@ def test_nonsense_on_the_live_channel_ends_no_listening() -> None:
 
     async def scene() -> None:
         live = Live()
-        following = asyncio.create_task(follow(live))
         client = redis.asyncio.Redis.from_url(settings().redis_url)
-        listener = await listening(live, who)
-        await until(lambda: live.redis_is_there)
-        for each in NONSENSE:
-            await client.publish(LIVE, each)
-        await client.publish(LIVE, orjson.dumps([[str(who), "job.progress", JOB, {"progress": 5}]]))
-        async with asyncio.timeout(5):
-            assert b"job.progress" in await listener.take()
-        assert not following.done()
-        assert live.dropped >= len(NONSENSE)
-        with transaction() as conn:
-            ledger.grant(conn, who, kind="gift", amount=1, ref="a")
-        async with asyncio.timeout(0.9):  # sooner than by looking
-            assert b"credits.granted" in await listener.take()
-        following.cancel()
-        live.leave(listener)
+        async with subscribed(live) as following, client:
+            listener = await listening(live, who)
+            await until(lambda: live.redis_is_there)
+            for each in NONSENSE:
+                await client.publish(LIVE, each)
+            await client.publish(LIVE, orjson.dumps([[str(who), "job.progress", JOB, {"progress": 5}]]))
+            async with asyncio.timeout(5):
+                assert b"job.progress" in await listener.take()
+            assert not following.done()
+            assert live.dropped >= len(NONSENSE)
+            with transaction() as conn:
+                ledger.grant(conn, who, kind="gift", amount=1, ref="a")
+            async with asyncio.timeout(0.9):  # sooner than by looking
+                assert b"credits.granted" in await listener.take()
+            live.leave(listener)
         live.close()
-        await client.aclose()
 
     asyncio.run(scene())
 
