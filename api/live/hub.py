@@ -2,7 +2,7 @@
 
 Everything here belongs to the event loop; only the reads run in a thread. Redis wakes (`api.live.redis_wakes`); without it the
 accounts that have listeners are looked at each second, so a lost wake delays and never loses. A look tells too how jobs stand
-that have begun, to whoever was not told: that is said on the live channel alone, and is kept nowhere as an event.
+that have begun, to whoever does not know: it is said on the live channel alone, and no event that is kept says it.
 
 An account's feed hands events on in the order of their numbers. A listener first reads for itself what it has missed;
 once it has reached its feed's number it is attached, in the same turn of the loop, so that nothing falls between.

@@ -40,10 +40,10 @@ def play(scene: Scene) -> None:
 
 async def said_to(listener: Listener, *, until: str) -> list[tuple[str, Any]]:
     """What a listener is told of jobs, up to a kind."""
-    told: list[tuple[str, Any]] = []
-    while not any(kind == until for kind, _ in told):
-        told += [(kind, data) for kind, data in read_frames(await listener.take()) if kind]
-    return told
+    said: list[tuple[str, Any]] = []
+    while not any(kind == until for kind, _ in said):
+        said += [(kind, data) for kind, data in read_frames(await listener.take()) if kind]
+    return said
 
 
 async def attached(live: Live, who: UUID, **wanted: Any) -> Listener:

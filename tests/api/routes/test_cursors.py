@@ -744,6 +744,7 @@ LIMITED = {
     ("events/deliveries", "list_deliveries"): LIST, ("events/events", "after"): LIST, ("events/events", "of_jobs"): LIST, ("access/api_keys", "list_keys"): LIST, ("access/browser_tokens", "list_tokens"): LIST,
     ("events/notifications", "list_notifications"): LIST, ("events/endpoints", "list_endpoints"): LIST, ("catalogue/provider_keys", "shown"): LIST, ("credits/reads", "ledger_page"): LIST, ("jobs/reads", "list_jobs"): LIST, ("jobs/reads", "jobs_of_kind"): LIST,
     ("jobs/batch_rows", "list_batches"): LIST, ("jobs/batch_rows", ""): LIST, ("jobs/batch_rows", "living"): BATCH, ("jobs/batches", "ready_to_let_go"): BATCH, ("jobs/batches", "let_go"): BATCH,
+    ("jobs/begun", "begun_jobs"): EDGE,  # who has more in flight is told of these when that is said, and hears of the others' ends
     ("jobs/repeats", ""): ONE, ("jobs/reads", "usage"): ONE,
     ("jobs/batches", "look"): BATCH, ("jobs/batches", "forget"): BATCH,
     ("credits/reads", "open_grants"): LIST, ("credits/hold_rows", "list_holds"): LIST, ("credits/label_limits", "list_limits"): LIST, ("credits/label_limits", ""): ONE, ("credits/hold_rows", "due"): BATCH, ("credits/holds", "_check_count"): ONE, ("credits/holds", "end_some"): BATCH, ("payments/orders", "_waiting_renewal"): ONE, ("files/uploads", "page"): LIST,

@@ -41,6 +41,6 @@ def test_of_a_thousand_jobs_a_few_hundred_are_told(monkeypatch: pytest.MonkeyPat
         begun(who)
         requeued(begun(who), 60)
     with transaction() as conn:
-        told = begun_jobs(conn, [who])[who]
-    assert [job.reason for job in told].count(None) == 2
-    assert len(told) == 4
+        found = begun_jobs(conn, [who])[who]
+    assert [job.reason for job in found].count(None) == 2
+    assert len(found) == 4
