@@ -14,6 +14,7 @@ from cli.embedded.servers import Addresses
 from models.credits import proofs
 from models.db import transaction
 from models.jobs import cancel, ending, queues, reads, steps, submit
+from models.jobs.begun import begun_jobs
 from models.jobs.dispatch import dispatch
 from models.jobs.ending import AttemptEnd, Ending
 from models.locks import lock_account
@@ -144,6 +145,7 @@ CALLS = (
     Call("list what has failed", _listed(status="failed")),
     Call("list a model's", _listed(model_id="wide")),
     Call("list what runs of a model", _listed(model_id="wide", status="running")),
+    Call("tell what has begun", lambda _, line: lambda conn: begun_jobs(conn, [line.account_id])),
 )
 
 
