@@ -160,7 +160,7 @@ def assert_books_are_clean() -> None:
     assert not findings, "\n".join(f"{finding.rule}: {finding.rows}" for finding in findings)
 
 
-def eventually(check: Callable[[], bool], *, seconds: float = 20, what: str = "it") -> None:
+def eventually(check: Callable[[], bool], *, seconds: float = 60, what: str = "it") -> None:
     """Wait until something becomes true."""
     end = time.monotonic() + seconds
     while not check():

@@ -12,7 +12,7 @@ from tests.clients_js.house import ClientHouse, needs_clients
 from tests.proxies import Mode
 from tests.support import ended, one, rows
 
-pytestmark = [needs_clients, pytest.mark.timeout(120)]
+pytestmark = needs_clients
 
 GROUPS = """
 const found = {};
@@ -206,7 +206,7 @@ def test_answers_that_are_lost_and_an_api_that_is_away_order_nothing_twice(house
 
 
 @pytest.mark.parametrize("mode", [Mode.REFUSE, Mode.HANG])
-@pytest.mark.timeout(120 + OUTAGE_SECONDS)
+@pytest.mark.timeout(240 + OUTAGE_SECONDS)
 def test_a_stream_without_network_goes_on_with_all_that_was_missed(house: ClientHouse, mode: Mode) -> None:
     """The line is gone, or takes what is sent and answers nothing; meanwhile others order."""
     account_id, key = house.key()

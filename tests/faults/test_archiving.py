@@ -10,7 +10,7 @@ from tests.faults.test_faults import marker
 from tests.scheduler.duties.archives import ON, archived_rows, detached, emptied, old_month, there
 from tests.support import System, assert_books_are_clean, eventually, one
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.faults
 
 
 @pytest.mark.parametrize("point", ["archive:written", "archive:put", "archive:noted"])

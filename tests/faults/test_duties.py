@@ -11,7 +11,7 @@ from tests.faults.test_faults import marker
 from tests.scheduler.duties.preparations import LATE, PREPARATIONS, contents
 from tests.support import System, assert_books_are_clean, eventually, one
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.faults
 
 # The audit changes nothing: what it finds is told again at each turn.
 NAMES = [duty.name for duty in duties() if duty.name != "audit"]

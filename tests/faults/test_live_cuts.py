@@ -26,7 +26,7 @@ from tests.listening import Listening, Wire
 from tests.support import System, account, assert_books_are_clean, eventually, key_of, model, one, placed
 from workers import doorbell
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.faults
 BEATS = {"HEARTBEAT_SECONDS": "1"}
 
 

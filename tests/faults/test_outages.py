@@ -37,7 +37,7 @@ from tests.outages import Own, hang_up_all, own_servers, set_read_only
 from tests.proxies import Mode, proxy
 from tests.support import System, account, assert_books_are_clean, balance, ended, eventually, one, rows
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.faults
 
 LOCK_SECONDS = 2.0  # models.db.conninfo
 LEASE_SECONDS = 2.0  # tests.conftest.system

@@ -7,7 +7,6 @@ from pathlib import Path
 from uuid import UUID
 
 import httpx
-import pytest
 
 from tests.conftest import environment
 from tests.listening import Listening
@@ -18,7 +17,6 @@ JOBS, CLIENTS = 120, 4
 PRICE = 2
 
 
-@pytest.mark.timeout(180)
 def test_a_primary_that_is_killed_under_load_loses_no_job_and_no_event(system: System, tmp_path: Path) -> None:
     with sentinels(tmp_path) as group, environment({"REDIS_URL": group.url}):
         who = account(amount=(JOBS + 1) * PRICE, plan="studio")

@@ -44,7 +44,6 @@ def house(ours: Papers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 @needs_packages
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed (make tools)")
-@pytest.mark.timeout(180)
 def test_a_job_is_ordered_made_and_fetched_where_everything_speaks_tls(
     house: dict[str, str], ours: Papers, tmp_path: Path
 ) -> None:

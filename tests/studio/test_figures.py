@@ -5,13 +5,11 @@ import json
 from collections import Counter
 from collections.abc import Callable
 
-import pytest
-
 from examples.studio.server import BUILT
 from tests.models.gallery.things import indexed, offer, result
 from tests.studio.house import Somebody, needs_studio
 
-pytestmark = [needs_studio, pytest.mark.timeout(180)]
+pytestmark = needs_studio
 PIECES = 1000
 MOST_BYTES = 110_000  # of scripts and styles, compressed; React alone is 60,000
 # Before anything else in a page: every request by method and address, when it first paints, and when its list is there.

@@ -9,7 +9,7 @@ from tests.studio.house import Somebody, needs_studio
 from tests.support import eventually
 
 Arrive = Callable[[], Somebody]
-pytestmark = [needs_studio, pytest.mark.timeout(180)]
+pytestmark = needs_studio
 
 
 def test_a_picture_is_priced_ordered_watched_and_seen(arrive: Arrive) -> None:

@@ -11,8 +11,6 @@ from tests.sweep.boundary import Call
 from tests.sweep.money import Till, swept, till
 from tests.sweep.money_plays import PLAYS
 
-pytestmark = pytest.mark.timeout(120)
-
 QUICK = ("pay-truelayer",)
 
 

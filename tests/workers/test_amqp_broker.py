@@ -182,7 +182,7 @@ def test_a_worker_listens_again_after_its_queue_was_deleted(broker: AmqpBroker, 
         rabbit.forget()
         doorbell.ring(rings(1))
         # And Dramatiq's own pause of three seconds before it listens again.
-        eventually(lambda: len(heard) == 2, seconds=10, what="the message after it")
+        eventually(lambda: len(heard) == 2, what="the message after it")
     finally:
         worker.stop()
 

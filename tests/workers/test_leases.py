@@ -39,7 +39,7 @@ def test_a_lost_lease_is_noticed_and_the_call_under_way_is_not_told_to_stop(keep
     with keeper.held(keeper.take(claimed(job_id))) as hold:
         assert not hold.lost
         let_it_lapse()
-        eventually(lambda: hold.lost, seconds=5, what="the notice")
+        eventually(lambda: hold.lost, what="the notice")
         assert not hold.stop.is_set()
 
 
@@ -48,7 +48,7 @@ def test_another_workers_lease_on_the_same_job_is_not_taken_for_ones_own(keeper:
     with keeper.held(keeper.take(claimed(job_id))) as hold:
         let_it_lapse()
         claimed(job_id, "another")
-        eventually(lambda: hold.lost, seconds=5, what="the notice")
+        eventually(lambda: hold.lost, what="the notice")
         assert one("select lease_owner from job_runs") == ("another",)
 
 
@@ -72,7 +72,7 @@ def test_a_cancel_is_heard_of_in_mid_step_and_not_only_when_the_lease_is_renewed
                 eventually(lambda: rows("select 1 from worker_processes") != [], what="the first report")
                 with transaction() as conn:
                     cancel.cancel(conn, job_id, account_id=who)
-                eventually(hold.stop.is_set, seconds=10, what="the notice")
+                eventually(hold.stop.is_set, seconds=25, what="the notice")
                 assert not hold.lost
             finally:
                 keeper.stop()

@@ -301,7 +301,6 @@ STEPS = st.one_of(
 )  # fmt: skip
 
 
-@pytest.mark.timeout(120)
 @settings(
     max_examples=examples(12), deadline=None, derandomize=True, database=None, print_blob=True,
     phases=(Phase.generate,),  # what is found is shown as it is: to make it shorter would take minutes

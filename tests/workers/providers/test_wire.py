@@ -42,7 +42,7 @@ def test_whoever_waits_for_an_answer_looks_whether_the_other_is_still_there(ask:
         conn, _ = listener.accept()
         with conn:
             conn.recv(65_536)  # it has been asked, and works
-            eventually(lambda: _timer(port).startswith(KEEPALIVE_TIMER), seconds=5, what="the timer of keepalives")
+            eventually(lambda: _timer(port).startswith(KEEPALIVE_TIMER), what="the timer of keepalives")
         caller.join()
 
 
