@@ -13,14 +13,22 @@ from models.jobs import words
 from models.jobs.begun import BegunJob
 
 
-class LiveWord(NamedTuple):
-    """Something of a job that is not kept. `stands`, where it tells how the job stands: which attempt, and whether that is
-    over and the job waits. It only grows.
+class Stand(NamedTuple):
+    """How a living job stands. `run` is its run's token, which only grows: an attempt that was not made is taken off the record,
+    and the next one has its number.
     """
+
+    run: int
+    attempt: int
+    waits: bool
+
+
+class LiveWord(NamedTuple):
+    """Something of a job that is not kept, and how the job stands, where it tells that."""
 
     job_id: UUID
     frame: bytes
-    stands: tuple[int, bool] | None = None
+    stand: Stand | None = None
 
 
 def event_view(event: StoredEvent) -> dict[str, Any]:
@@ -65,20 +73,21 @@ def live_frame(kind: str, job_id: UUID, data: Mapping[str, Any]) -> bytes:
 
 
 def live_word(kind: str, job_id: UUID, data: Mapping[str, Any]) -> LiveWord:
-    """What is only live, and how its job stands since, where it says so."""
-    attempt = data.get("attempt")
-    frame = live_frame(kind, job_id, data)
-    if kind in {JOB_RUNNING, JOB_WAITING} and isinstance(attempt, int):
-        return LiveWord(job_id, frame, (attempt, kind == JOB_WAITING))
-    return LiveWord(job_id, frame)
+    """What is only live, and how its job stands since, where it says so; clients are not told of runs."""
+    stand = None
+    match data:
+        case {"run": int(run), "attempt": int(attempt)} if kind in {JOB_RUNNING, JOB_WAITING}:
+            stand = Stand(run, attempt, kind == JOB_WAITING)
+    return LiveWord(job_id, live_frame(kind, job_id, {name: data[name] for name in data if name != "run"}), stand)
 
 
 def begun_word(job: BegunJob) -> LiveWord:
     """How a job that has begun stands, in the words in which it was told when it came to that."""
+    said = {"run": job.run, "attempt": job.attempt}
     if job.reason is None:
-        return live_word(JOB_RUNNING, job.job_id, {"attempt": job.attempt})
-    waits = {"attempt": job.attempt, "reason": words.waiting(job.reason), "seconds": round(max(0.0, job.seconds), 1)}
-    return live_word(JOB_WAITING, job.job_id, waits)
+        return live_word(JOB_RUNNING, job.job_id, said)
+    waits = {"reason": words.waiting(job.reason), "seconds": round(max(0.0, job.seconds), 1)}
+    return live_word(JOB_WAITING, job.job_id, {**said, **waits})
 
 
 def state_frame(kind: str, state: Mapping[str, Any], number: int) -> bytes:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from uuid import UUID
 
-from api.live.frames import LiveWord, live_frame
+from api.live.frames import LiveWord, Stand, live_frame
 from api.live.narrowing import Hears
 from api.live.texts import ReadTo, TextPiece, lacking
 from common.settings import settings
@@ -34,7 +34,7 @@ class Listener:
         self.hears = hears  # of all the account's events; None: all of them
         self.reads = reads  # also its job's text, as it is written
         self._read_to: ReadTo | None = None  # how far
-        self._stands: dict[UUID, tuple[int, bool]] = {}  # living jobs, as this listener was told
+        self._stands: dict[UUID, Stand] = {}  # living jobs, as this listener was told
         self.frames: deque[tuple[bytes, UUID | None, bool]] = deque()  # and of which job; whether it is for everybody
         self.over: str | None = None
         self.cut: Callable[[], object] | None = None  # ends a stream that waits for its reader
@@ -54,15 +54,18 @@ class Listener:
         self._rouse()
 
     def hear(self, word: LiveWord) -> None:
-        """Push what is only live; how a job stands once, however often it is said."""
-        if word.stands is not None:
-            known = self._stands.get(word.job_id)
-            if known is not None and word.stands <= known:
-                return
-            self._stands[word.job_id] = word.stands
-            if len(self._stands) > STANDS_MAX:
-                del self._stands[next(iter(self._stands))]
-        self.push(word.frame, word.job_id)
+        """Push what is only live; how a job stands once, however often it is said, and nothing older than what is known."""
+        if word.stand is None or self._is_news(word.job_id, word.stand):
+            self.push(word.frame, word.job_id)
+
+    def _is_news(self, job_id: UUID, stand: Stand) -> bool:
+        known = self._stands.get(job_id)
+        if known is not None and stand.run < known.run:
+            return False
+        self._stands[job_id] = stand
+        if len(self._stands) > STANDS_MAX:
+            del self._stands[next(iter(self._stands))]
+        return known is None or known != stand._replace(run=known.run)
 
     def forget(self, job_id: UUID) -> None:
         """The job has ended."""

@@ -12,9 +12,12 @@ MOST = 500  # jobs per account that run, and as many that wait again
 
 
 class BegunJob(NamedTuple):
-    """A living job, in its last attempt so far; `reason`: that is over, and it waits for so many seconds. None: it runs."""
+    """A living job, its run's token and its last attempt so far; `reason`: that is over, or found no room, and the job waits for so
+    many seconds. None: it runs.
+    """
 
     job_id: UUID
+    run: int
     attempt: int
     reason: str | None
     seconds: float
@@ -25,11 +28,11 @@ def begun_jobs(conn: Connection[Any], account_ids: Sequence[UUID]) -> dict[UUID,
     rows = conn.execute(
         f"""select w.id, b.*
               from unnest(%(accounts)s::uuid[]) as w(id) cross join lateral (
-                (select r.job_id, r.attempts, null as reason, 0.0::float as seconds from job_runs r
+                (select r.job_id, r.token, r.attempts, null as reason, 0.0::float as seconds from job_runs r
                   where r.account_id = w.id and r.dispatched and r.status <> 'queued' and r.attempts > 0 limit %(most)s)
                 union all
-                (select r.job_id, r.attempts, r.reason, extract(epoch from r.wake_at - app_now())::float from job_runs r
-                  where r.account_id = w.id and not r.dispatched and r.wake_at < {NEVER} and r.attempts > 0
+                (select r.job_id, r.token, r.attempts, r.reason, extract(epoch from r.wake_at - app_now())::float from job_runs r
+                  where r.account_id = w.id and not r.dispatched and r.wake_at < {NEVER} and r.requeued
                     and r.reason is not null order by r.wake_at limit %(most)s)) b""",
         {"accounts": list(account_ids), "most": MOST},
     ).fetchall()  # fmt: skip

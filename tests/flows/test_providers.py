@@ -15,8 +15,10 @@ from tests.far_side import deployment
 from tests.far_side.book import Book
 from tests.far_side.openai import OpenAIFarSide
 from tests.far_side.replicate import ReplicateFarSide
+from tests.listening import Listening
 from tests.support import System, account, almost, assert_books_are_clean, balance, ended, eventually, one, rows
 
+STANDS = ("job.running", "job.waiting")
 WEBHOOK_SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS1mYXItc2lkZSEh"
 
 
@@ -119,7 +121,7 @@ def test_a_providers_concurrency_holds_over_all_workers(system: System, far: Far
     who = account(amount=40, plan="studio")
     system.start("api", "worker", "scheduler")
     system.processes.start_one("worker", number=2)
-    with system.client(who) as http:
+    with system.client(who) as http, Listening(f"{system.url}/v1/events", dict(http.headers)) as heard:
         ids = [http.post("/v1/jobs", json={"model": "flux", "input": {}}).json()["id"] for _ in range(6)]
         peak = 0
 
@@ -131,6 +133,13 @@ def test_a_providers_concurrency_holds_over_all_workers(system: System, far: Far
 
         eventually(done, seconds=60, what="the end of all jobs")
         assert {ended(http, job)["status"] for job in ids} == {"succeeded"}
+        eventually(lambda: heard.kinds().count("job.succeeded") == 6, what="the ends")
+    stands = {
+        job: [each["event"] for each in heard.frames if each.get("job_id") == job and each["event"] in STANDS]
+        for job in ids
+    }
+    assert {kinds[-1] for kinds in stands.values()} == {"job.running"}  # also of those that had waited
+    assert sum("job.waiting" in kinds for kinds in stands.values()) >= 1
     assert peak == 2
     assert len(far.replicate.book.generations()) == 6
     assert one("select count(*), max(number) from attempts") == (6, 1)  # waiting for room is no attempt

@@ -139,7 +139,8 @@ class Advance:
             self._asking.begin_with_own_key(hold)
             live = live_of(hold)
             provider, request = self._asking.provider(live), self._asking.request(hold, begins=True)
-            publish_live(claim.account_id, JOB_RUNNING, claim.job_id, {"attempt": claim.attempts})
+            begins = {"run": claim.token, "attempt": claim.attempts}
+            publish_live(claim.account_id, JOB_RUNNING, claim.job_id, begins)
             jobs.started(claim.job_id, claim.account_id, claim.entry.id, attempt=live.number, provider=live.provider)
             reached("intended")
             hold.alone = True

@@ -273,7 +273,9 @@ class Records:
             return
         if attempt is not None:
             jobs.retried(attempt.error_code or "")
-        waits = {"attempt": claim.attempts, "reason": words.waiting(reason), "seconds": round(pause, 1)}
+        # As the row stands since: its token has grown, and a call that was not made is no attempt.
+        stand = {"run": claim.token + 1, "attempt": claim.attempts - (attempt is None)}
+        waits = {**stand, "reason": words.waiting(reason), "seconds": round(pause, 1)}
         publish_live(claim.account_id, JOB_WAITING, claim.job_id, waits)
 
     def fail(self, hold: Hold, error: ProviderError, usage: dict[str, int] | None = None) -> None:

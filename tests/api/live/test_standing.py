@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,11 +15,13 @@ from api.live.hub import Live, discard_frame
 from api.live.listeners import STANDS_MAX, Listener
 from common.settings import settings
 from models.db import transaction
+from models.jobs import words
 from models.jobs.ending import Ending, end
 from models.jobs.steps import Claim
 from tests.listening import subscribed
+from tests.models.hands import change
 from tests.models.jobs.standing import begun, requeued
-from tests.support import account
+from tests.support import account, claimed
 from workers.doorbell import LIVE
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -84,17 +87,42 @@ def test_what_was_lost_on_the_way_is_told_at_the_next_look_and_once() -> None:
         claim = await asyncio.to_thread(begun, who)
         await live.look([who])
         assert [kind for kind, _ in await said_to(listener, until="job.running")] == ["job.queued", "job.running"]
-        live.hear(who, "job.running", claim.job_id, {"attempt": 1})
-        await live.look([who])
+        said = {"run": claim.token, "attempt": 1}
+        live.hear(who, "job.running", claim.job_id, said)
+        live.hear(
+            who, "job.running", claim.job_id, {**said, "run": claim.token + 1}
+        )  # another worker's, after a rescue
+        live.hear(who, "job.running", claim.job_id, said)
         assert not listener.frames
         await asyncio.to_thread(requeued, claim, 60)
         await live.look([who])
         ((kind, waits),) = await said_to(listener, until="job.waiting")
         assert (kind, waits["attempt"], round(waits["seconds"])) == ("job.waiting", 1, 60)
-        live.hear(who, "job.running", claim.job_id, {"attempt": 1})  # it was said before, and comes after
+        live.hear(who, "job.running", claim.job_id, said)  # it was said before, and comes after
         assert not listener.frames
-        live.hear(who, "job.running", claim.job_id, {"attempt": 2})
+        live.hear(who, "job.running", claim.job_id, {"run": claim.token + 9, "attempt": 2})
         assert await said_to(listener, until="job.running") == [("job.running", {"attempt": 2})]
+
+    play(scene)
+
+
+def test_a_job_that_found_no_room_is_told_to_run_when_it_does_whatever_it_is_counted_as() -> None:
+    """Its attempt was taken off the record, so that the next one has the same number."""
+    who = account(amount=5)
+
+    async def scene(live: Live) -> None:
+        listener = await attached(live, who)
+        claim = await asyncio.to_thread(begun, who)
+        await live.look([who])
+        assert (await said_to(listener, until="job.running"))[-1] == RUNS
+        await asyncio.to_thread(partial(requeued, claim, 60, attempt=None, spends_attempt=False, held_back=True))
+        await live.look([who])
+        ((_, waits),) = await said_to(listener, until="job.waiting")
+        assert (waits["attempt"], waits["reason"]) == (0, words.waiting("once more"))
+        change("update job_runs set dispatched = true, wake_at = app_now()")
+        assert (await asyncio.to_thread(claimed, claim.job_id)).attempts == 1
+        await live.look([who])
+        assert await said_to(listener, until="job.running") == [RUNS]
 
     play(scene)
 
@@ -161,15 +189,15 @@ def test_the_first_subscription_tells_what_began_before_it() -> None:
 def test_nobody_who_speaks_on_the_channel_fills_a_listeners_memory() -> None:
     listener = Listener(uuid4(), None, None, None, quiet=True, reads=False)
     for _ in range(STANDS_MAX + 10):
-        listener.hear(live_word("job.running", uuid4(), {"attempt": 1}))
+        listener.hear(live_word("job.running", uuid4(), {"run": 1, "attempt": 1}))
     assert len(listener._stands) == STANDS_MAX
 
 
-@pytest.mark.parametrize("attempt", [None, "1", 1.5, [1], {"a": 1}])
-def test_what_says_no_attempt_is_passed_on_as_it_is(attempt: Any) -> None:
-    """A worker of the release before says none of a job that waits."""
+@pytest.mark.parametrize("run", [None, "1", 1.5, [1], {"a": 1}])
+def test_what_says_no_run_is_passed_on(run: Any) -> None:
+    """A worker of the release before says none."""
     listener = Listener(uuid4(), None, None, None, quiet=False, reads=False)
-    word = live_word("job.waiting", uuid4(), {"attempt": attempt, "reason": "r", "seconds": 1})
+    word = live_word("job.waiting", uuid4(), {"run": run, "attempt": 1, "reason": "r", "seconds": 1})
     listener.hear(word)
     listener.hear(word)
-    assert (word.stands, len(listener.frames)) == (None, 2)
+    assert (word.stand, len(listener.frames)) == (None, 2)

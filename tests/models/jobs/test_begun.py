@@ -7,7 +7,7 @@ from models.jobs.begun import BegunJob, begun_jobs
 from models.jobs.ending import Ending, end
 from tests.models.hands import change
 from tests.models.jobs.standing import accepted, begun, parked_job, requeued
-from tests.support import account, model, placed
+from tests.support import account, model, placed, rows
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -22,16 +22,21 @@ def test_what_runs_and_what_waits_for_another_attempt_is_told_and_nothing_else()
     gone = begun(who)
     with transaction() as conn:
         assert end(conn, who, gone.job_id, Ending("failed", error_code="x"), token=gone.token)
+    full = requeued(begun(who), 60, attempt=None, spends_attempt=False, held_back=True)
     other_one = begun(other)
     with transaction() as conn:
         found = begun_jobs(conn, [who, other, account()])
     assert set(found) == {who, other}
-    assert {job._replace(seconds=0.0) for job in found[who]} == {
-        BegunJob(runs.job_id, 1, None, 0.0), BegunJob(polled.job_id, 1, None, 0.0), BegunJob(unknown.job_id, 1, None, 0.0),
-        BegunJob(waits.job_id, 1, "once more", 0.0),
+    stood = {(job.job_id, job.attempt, job.reason) for job in found[who]}
+    assert stood == {
+        (runs.job_id, 1, None), (polled.job_id, 1, None), (unknown.job_id, 1, None), (waits.job_id, 1, "once more"),
+        (full.job_id, 0, "once more"),
     }  # fmt: skip
-    assert [round(job.seconds) for job in found[who] if job.reason] == [60]
-    assert found[other] == [BegunJob(other_one.job_id, 1, None, 0.0)]
+    assert {(job.job_id, job.run) for job in found[who]} == set(
+        rows("select job_id, token from job_runs where job_id = any(%s)", [each[0] for each in stood])
+    )
+    assert [round(job.seconds) for job in found[who] if job.reason] == [60, 60]
+    assert found[other] == [BegunJob(other_one.job_id, other_one.token, 1, None, 0.0)]
 
 
 def test_of_a_thousand_jobs_a_few_hundred_are_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,10 @@ export function jobAfter(job: Job, { type, data, created_at }: HeadraceEvent): J
     case "job.progress":
       return { ...job, status: "running", progress: data["progress"] };
     case "job.waiting":
-      return { ...job, status: "queued", attempts: data["attempt"] ?? job.attempts, waiting: { position: null, reason: data["reason"], estimate_seconds: data["seconds"] ?? null } };
+      return {
+        ...job, status: "queued", attempts: data["attempt"] ?? job.attempts,
+        waiting: { position: null, reason: data["reason"], estimate_seconds: data["seconds"] ?? null },
+      };
     case "job.output": {
       const output = { status: "stored", kept: false, expires_at: null, ...data["output"] } as Output;
       return { ...job, outputs: [...job.outputs.filter((each) => each.id !== output.id), output] };
