@@ -15,7 +15,6 @@ from common.faultpoints import reached
 from common.settings import settings
 from common.telemetry import jobs, traces
 from models.db import single
-from models.events.kinds import JOB_RUNNING
 from models.jobs import steps
 from models.jobs.clock import ClockPace
 from models.jobs.ending import AttemptEnd, Ending
@@ -23,7 +22,6 @@ from models.jobs.states import UNANSWERED_PHASES, AttemptPhase, JobEnd
 from models.jobs.steps import Claim
 from workers.calls.call import Asking, key_of, live_of
 from workers.calls.routing import Wait
-from workers.doorbell import publish_live
 from workers.leases import Hold, Keeper, LeaseLost, NotCalled
 from workers.persist import is_passing
 from workers.providers.base import Done, Outcome, OutcomeUnknown, Pending, Provider, ProviderError, Request
@@ -139,8 +137,7 @@ class Advance:
             self._asking.begin_with_own_key(hold)
             live = live_of(hold)
             provider, request = self._asking.provider(live), self._asking.request(hold, begins=True)
-            begins = {"run": claim.token, "attempt": claim.attempts}
-            publish_live(claim.account_id, JOB_RUNNING, claim.job_id, begins)
+            self._records.say_running(claim)
             jobs.started(claim.job_id, claim.account_id, claim.entry.id, attempt=live.number, provider=live.provider)
             reached("intended")
             hold.alone = True

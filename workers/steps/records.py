@@ -16,7 +16,7 @@ from common.faultpoints import reached
 from common.settings import settings
 from common.telemetry import jobs, traces
 from models.db import single, transaction
-from models.events.kinds import JOB_WAITING
+from models.events.kinds import JOB_RUNNING, JOB_WAITING
 from models.jobs import ending, facts, polls, steps, words
 from models.jobs.ending import AttemptEnd, Ended, Ending, NeedsTransaction, Unread
 from models.jobs.facts import FactResult
@@ -110,6 +110,18 @@ class Records:
             persist(lambda conn: facts.never_called(conn, claim, live.number, live.route))
         if persist(lambda conn: facts.is_over(conn, claim.job_id, live.number)):
             self._asking.release_slot(hold)
+
+    # How the job stands, for who listens just then
+
+    def say_running(self, claim: Claim) -> None:
+        """An attempt begins."""
+        publish_live(claim.account_id, JOB_RUNNING, claim.job_id, {"run": claim.token, "attempt": claim.attempts})
+
+    def _say_waiting(self, claim: Claim, *, called: bool, reason: str, seconds: float) -> None:
+        # As the row stands since: its token has grown, and a call that was not made is no attempt.
+        stand = {"run": claim.token + 1, "attempt": claim.attempts - (not called)}
+        waits = {**stand, "reason": words.waiting(reason), "seconds": round(seconds, 1)}
+        publish_live(claim.account_id, JOB_WAITING, claim.job_id, waits)
 
     # Letting go: neither a fact nor an end
 
@@ -273,10 +285,7 @@ class Records:
             return
         if attempt is not None:
             jobs.retried(attempt.error_code or "")
-        # As the row stands since: its token has grown, and a call that was not made is no attempt.
-        stand = {"run": claim.token + 1, "attempt": claim.attempts - (attempt is None)}
-        waits = {**stand, "reason": words.waiting(reason), "seconds": round(pause, 1)}
-        publish_live(claim.account_id, JOB_WAITING, claim.job_id, waits)
+        self._say_waiting(claim, called=attempt is not None, reason=reason, seconds=pause)
 
     def fail(self, hold: Hold, error: ProviderError, usage: dict[str, int] | None = None) -> None:
         """The attempt has failed: another follows, or the job has failed."""
