@@ -120,7 +120,8 @@ class Somebody:
         self.tab.call("Input.dispatchKeyEvent", type="keyUp", **what)
 
     def tabs_to(self, selector: str) -> None:
-        """Press Tab until the focus is there. Whatever has it on the way is seen to have it."""
+        """Press Tab until the focus is there, once it can be. Whatever has it on the way is seen to have it."""
+        self.sees(f"[...document.querySelectorAll({json.dumps(selector)})].some((each) => !each.disabled)")
         for _ in range(60):
             if self.tab.run(f"Boolean(document.activeElement?.matches({json.dumps(selector)}))"):
                 return

@@ -24,7 +24,7 @@ def test_a_picture_is_priced_ordered_watched_and_seen(arrive: Arrive) -> None:
     who.sees("document.querySelector('button.pic img')?.naturalWidth > 0 && !document.querySelector('.doing')")
     who.opens("A harbour at dawn")
     who.sees("document.querySelector('.stage img')?.naturalWidth === 1024")
-    assert "Atelier" in who.tab.run("document.querySelector('.look .tell').innerText")
+    who.sees("document.querySelector('.look .tell').innerText.includes('Atelier')")
     who.hits("Escape")
     who.sees("!document.querySelector('dialog')")
 
@@ -112,7 +112,7 @@ def test_what_was_made_is_found_collected_and_shared_with_those_who_have_no_acco
     who.reads("“Harbours before six” is there.")
     who.presses("Gallery", ".links")
     who.opens("A lighthouse in fog")
-    assert "Liked" in who.tab.run("document.querySelector('.look').innerText")
+    who.sees("document.querySelector('.look').innerText.includes('Liked')")
     who.presses("Put in")
     who.reads("It is in “Harbours before six”.")
     who.hits("Escape")
