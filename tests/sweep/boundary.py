@@ -128,6 +128,12 @@ class Boundary:
         if before is None or before != call:
             self.diverged = f"call {number} was {before}, now it is {call}"
 
+    def missed(self) -> str | None:
+        """Why a run cannot be judged: it went another way than the recorded one, or ended before its fault. None: it can."""
+        if self.diverged is None and self.faults and not self.happened:
+            return f"there was no such call; the run made {len(self.calls)}"
+        return self.diverged
+
     def killed(self, ordinary: Exception) -> BaseException:
         """What a killed process's call raises. In the API a request waits for other threads' answers, which must come:
         there it is an ordinary error, and as every further call fails too, what becomes of it changes nothing.

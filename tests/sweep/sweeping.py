@@ -89,7 +89,7 @@ def _played(house: House, name: str, faults: tuple[Fault, ...], expected: Sequen
         except Exception as error:  # noqa: BLE001 - the sweep goes on, and shows it
             where = "".join(traceback.format_exception(error)[-3:])
             run.problem("broke_off", f"{type(error).__name__}: {error} {where}"[-600:])
-        if not house.boundary.diverged:
+        if house.boundary.missed() is None:
             break
         run.leave()
     return run
@@ -111,10 +111,9 @@ def _watched(seconds: int) -> Iterator[None]:
 
 
 def _judged(run: Run, faults: tuple[Fault, ...]) -> list[Violation]:
-    if run.house.boundary.diverged:
-        run.problem("diverged", run.house.boundary.diverged)
-    elif len(faults) == 1 and not run.house.boundary.happened:
-        run.problem("diverged", f"there was no such call; the run made {len(run.house.boundary.calls)}")
+    missed = run.house.boundary.missed()
+    if missed is not None:
+        run.problem("diverged", missed)
     checks.check(run)
     run.leave()
     call = "; ".join(

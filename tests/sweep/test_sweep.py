@@ -60,6 +60,17 @@ def test_a_run_that_goes_another_way_before_its_fault_is_told_from_one_that_has_
     with boundary.step("worker"):
         assert boundary.cross("sql", "update", ("fail", "kill")) is None
     assert boundary.diverged
+    assert boundary.missed() == boundary.diverged
+
+
+def test_a_run_that_ends_before_its_fault_is_told_from_one_that_has_it() -> None:
+    boundary = Boundary()
+    boundary.begin([Fault(1, "fail")], [CALL, CALL])
+    with boundary.step("worker"):
+        boundary.cross("sql", "select", ("fail", "kill"))
+        assert boundary.missed() == "there was no such call; the run made 1"
+        assert boundary.cross("sql", "select", ("fail", "kill")) == "fail"
+    assert boundary.missed() is None
 
 
 def test_an_answer_in_hand_excuses_a_kill_until_it_is_written_down() -> None:
