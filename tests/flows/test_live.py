@@ -261,7 +261,7 @@ def test_many_waits_hold_no_thread(system: System) -> None:
 
 def test_a_status_stream_tells_what_began_without_a_word(system: System) -> None:
     """What begins a job here says nothing on the live channel: fal's stream sees it at the next look at what is kept."""
-    system.start("api")
+    system.start("api", api={"HEARTBEAT_SECONDS": "600"})  # at each heartbeat it looks as well
     who = account(amount=20)
     asked = {"authorization": f"Key {key_of(who)}"}
     told = httpx.post(f"{system.url}/compat/fal/queue/sketch-image", headers=asked, json={"prompt": "a lake"}).json()
