@@ -12,6 +12,8 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from cli.embedded.postgres import DATABASE
 
 START_TRIES = 3
 PORT_TAKEN = ("already in use", "is not available on 127.0.0.1")  # PostgreSQL, Valkey and SeaweedFS; SeaweedFS
+MOST_RESERVED = 100  # choices of a process, the newest ones: each is held by two descriptors
+_reserved: deque[list[int]] = deque()
 Child = tuple["subprocess.Popen[bytes]", signal.Signals]
 
 
@@ -124,7 +128,8 @@ def free_ports(count: int) -> list[int]:
     """Free ports, each with the port 10,000 above it, which SeaweedFS uses for gRPC.
 
     Both stay below 32,768: from there up Linux hands ports to outgoing connections, which could take one before the
-    server does. The system's randomness, because tests seed the shared generator.
+    server does. Nor does another process that chooses ports so choose one of them: they are reserved while this one
+    lives, as its newest. The system's randomness, because tests seed the shared generator.
     """
     dice = random.SystemRandom()
     found: list[int] = []
@@ -136,9 +141,30 @@ def free_ports(count: int) -> list[int]:
                     probe.bind(("127.0.0.1", number))
         except OSError:
             continue
-        if not {port - 10_000, port, port + 10_000} & set(found):
+        if not {port - 10_000, port, port + 10_000} & set(found) and _reserve(port, port + 10_000):
             found.append(port)
     return found
+
+
+def _reserve(*ports: int) -> bool:
+    """Whether nobody has reserved these, who have them from now on. By names that Linux forgets as the process ends."""
+    if sys.platform != "linux":
+        return True
+    held = []
+    for port in ports:
+        name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        held.append(name)
+        try:
+            name.bind(f"\0headrace-port-{port}")
+        except OSError:
+            for each in held:
+                each.close()
+            return False
+    _reserved.append([each.detach() for each in held])
+    if len(_reserved) > MOST_RESERVED:
+        for number in _reserved.popleft():
+            os.close(number)
+    return True
 
 
 def _ports() -> tuple[dict[str, int], int, int]:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import boto3
 import psutil
@@ -23,7 +24,7 @@ from rich.console import Console
 from cli.embedded import locked, processes
 from cli.embedded.locked import AlreadyRunning, hold, spawn, stop, wait_ready
 from cli.embedded.processes import Processes, supervise
-from cli.embedded.servers import Addresses, _ports, free_ports, servers
+from cli.embedded.servers import MOST_RESERVED, Addresses, _ports, free_ports, servers
 
 ROOT = Path(__file__).resolve().parents[3]
 SERVERS = ("postgres", "redis", "s3")
@@ -354,6 +355,32 @@ def test_ports_are_distinct_and_out_of_the_way_of_outgoing_connections() -> None
     both = ports + [port + 10_000 for port in ports]
     assert len(set(both)) == 100
     assert max(both) < 32_768
+
+
+def test_ports_that_another_process_chose_and_does_not_use_yet_are_left_to_it() -> None:
+    script = "from cli.embedded.servers import free_ports; print(*free_ports(2), flush=True); input()"
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        theirs = [int(each) for each in other.stdout.readline().split()]
+        free = free_ports(1)[0]
+        drawn = [*theirs, *(port - 10_000 for port in theirs), free]
+
+        def chosen() -> int:
+            with patch("random.SystemRandom.randrange", side_effect=[*drawn, *range(11_000, 12_000)]):
+                return free_ports(1)[0]
+
+        assert chosen() not in drawn  # nor one of its own a second time
+        other.communicate("\n")
+    with patch("random.SystemRandom.randrange", side_effect=theirs):
+        assert free_ports(2) == theirs  # whose process has ended
+
+
+def test_a_process_reserves_its_newest_ports_alone() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        free_ports(MOST_RESERVED)
+    assert len(os.listdir("/proc/self/fd")) <= before + 2 * MOST_RESERVED
 
 
 # Locks
