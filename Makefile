@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 # Tests that try what comes to mind: a quarter of it in `make test`, all of it in `make faults` (tests/depth.py).
 DEEP = $(shell grep -rl "tests.depth import" tests --include="test_*.py")
 
-.PHONY: help setup demo up studio examples test tools kits lint check openapi clients reference docs hooks audit-deps faults sweep hosts year mutants bench bench-growth clean
+.PHONY: help setup demo up studio examples test tools kits lint check openapi clients reference docs hooks audit-deps faults beside sweep hosts year mutants bench bench-growth clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -94,16 +94,23 @@ hooks: ## let git run `make lint` before each commit of this clone
 audit-deps: $(DEV) ## known vulnerabilities of what production imports (asks PyPI)
 	@$(BIN)/pip-audit --requirement requirements.txt --no-deps --disable-pip
 
-# First the tests that are long, but those that run in full depth. Those run beside the faults, which wait for two fifths of their
-# time, and behind them (`nice`). Faults two on two cores: on a slow machine what three at once wait for comes late.
-DEEP_LOG := .headrace/deep.log
+# First the tests that are long, but those that run in full depth or wait for programs and browsers of others. These run beside the
+# faults, which wait for two fifths of their time, and behind them (`nice`). Faults two on two cores: on a slow machine what three at
+# once wait for comes late.
+BESIDE := tests/clients tests/clients_js tests/sdks tests/studio
+BESIDE_LOG := .headrace/beside.log
+NICE := env -u PYTHONDONTWRITEBYTECODE nice -n 10 $(BIN)/python -m pytest -q -n 2
+beside: $(DEV)
+	@HEADRACE_DEEP=1 $(NICE) $(DEEP)
+	@$(NICE) --dist loadfile -p tests.lengths --long $(BESIDE)
+
 faults: $(DEV) ## the tests that are long, and the fault runs: kill, flush, cut off; then prove the books
-	@$(TESTS) --long $(addprefix --ignore=,$(DEEP))
-	@mkdir -p $(dir $(DEEP_LOG)); \
-	env -u PYTHONDONTWRITEBYTECODE HEADRACE_DEEP=1 nice -n 10 $(BIN)/python -m pytest -q -n 2 $(DEEP) > $(DEEP_LOG) 2>&1 & deep=$$!; \
-	trap "kill $$deep 2> /dev/null || true" EXIT; failed=0; \
+	@$(TESTS) --long $(addprefix --ignore=,$(DEEP) $(BESIDE))
+	@mkdir -p $(dir $(BESIDE_LOG)); \
+	$(MAKE) --no-print-directory beside > $(BESIDE_LOG) 2>&1 & beside=$$!; \
+	trap "kill $$beside 2> /dev/null || true" EXIT; failed=0; \
 	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests/faults -q -n 2 --dist loadfile || failed=1; \
-	wait $$deep || failed=1; cat $(DEEP_LOG); exit $$failed
+	wait $$beside || failed=1; cat $(BESIDE_LOG); exit $$failed
 
 hosts: $(DEV) ## several hosts in network namespaces: killed, cut off, slow, under load; then the books (needs root)
 	@$(BIN)/python -m tests.hosts
