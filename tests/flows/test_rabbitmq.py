@@ -18,6 +18,7 @@ from models.operations import fleet_acts
 from tests.listening import Listening
 from tests.rabbits import Rabbit, needs_rabbitmq
 from tests.support import System, account, assert_books_are_clean, balance, ended, eventually, key_of, model, one, rows
+from workers.carrier import SEND_SECONDS
 
 pytestmark = needs_rabbitmq
 
@@ -103,8 +104,7 @@ def test_orders_are_taken_at_once_while_rabbitmq_hangs(system: System, rabbit: R
             ready = http.get("/readyz")
         assert ready.status_code == 200
         assert ready.json()["dependencies"]["broker"]["status"] == "away"
-        assert max(took) < 1.5
-        assert sorted(took)[8] < 0.3, took
+        assert sum(each >= SEND_SECONDS for each in took) <= 2, f"orders wait for what hangs: {took}"
         eventually(lambda: one("select count(*) from job_runs") == (0,), seconds=60, what="the end of all jobs")
     system.stop()
     assert rows("select ended, count(*) from jobs group by 1") == [("succeeded", 11)]
