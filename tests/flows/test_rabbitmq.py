@@ -18,7 +18,6 @@ from models.operations import fleet_acts
 from tests.listening import Listening
 from tests.rabbits import Rabbit, needs_rabbitmq
 from tests.support import System, account, assert_books_are_clean, balance, ended, eventually, key_of, model, one, rows
-from workers.carrier import SEND_SECONDS
 
 pytestmark = needs_rabbitmq
 
@@ -104,7 +103,8 @@ def test_orders_are_taken_at_once_while_rabbitmq_hangs(system: System, rabbit: R
             ready = http.get("/readyz")
         assert ready.status_code == 200
         assert ready.json()["dependencies"]["broker"]["status"] == "away"
-        assert sum(each >= SEND_SECONDS for each in took) <= 2, f"orders wait for what hangs: {took}"
+        # One finds it out. If each waited for it, each would take 0.2 s, which is what is left of a connection's half a second.
+        assert sorted(took)[len(took) // 2] < 0.15, took
         eventually(lambda: one("select count(*) from job_runs") == (0,), seconds=60, what="the end of all jobs")
     system.stop()
     assert rows("select ended, count(*) from jobs group by 1") == [("succeeded", 11)]

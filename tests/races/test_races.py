@@ -39,7 +39,7 @@ from tests.support import (
     place,
     placed,
     rows,
-)  # fmt: skip
+)
 
 
 @pytest.fixture

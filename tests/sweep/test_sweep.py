@@ -5,11 +5,15 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
+from unittest.mock import MagicMock
 
 import pytest
 
+from tests.sweep import money
 from tests.sweep.boundary import FOUR, WAYS, Boundary, Call, Fault
 from tests.sweep.kinds import KINDS
+from tests.sweep.money import Sale, Till
 from tests.sweep.pairs import drawn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,6 +75,25 @@ def test_a_run_that_ends_before_its_fault_is_told_from_one_that_has_it() -> None
         assert boundary.missed() == "there was no such call; the run made 1"
         assert boundary.cross("sql", "select", ("fail", "kill")) == "fail"
     assert boundary.missed() is None
+
+
+def test_what_is_recorded_of_a_sale_is_what_two_runs_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was slow is no measure of the others."""
+    slow, usual = [CALL] * 3, [CALL] * 2
+    sale, boundary = MagicMock(problems=[]), Boundary()
+    made = Till(boundary, MagicMock(), MagicMock(), {})
+    runs = iter(())
+
+    def play(*_: object) -> Sale:
+        boundary.calls = next(runs)
+        return cast(Sale, sale)
+
+    monkeypatch.setattr(money, "played", play)
+    runs = iter([slow, slow, usual, usual])
+    assert money.recorded(made, "pay", MagicMock())[0] == usual
+    runs = iter([slow, usual] * money.RUNS)
+    with pytest.raises(AssertionError, match="pay: no two runs are the same"):
+        money.recorded(made, "pay", MagicMock())
 
 
 def test_an_answer_in_hand_excuses_a_kill_until_it_is_written_down() -> None:
